@@ -1,0 +1,1 @@
+"""The command line: one module a command, nothing imported that the command does not use."""

@@ -1,0 +1,115 @@
+"""``seatrial COMMAND``: finds the command, runs it, turns errors into exit codes.
+
+Only the module of the command that was typed is imported, so that ``seatrial plan`` starts
+without the parts that ``seatrial measure`` needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from seatrial import __version__
+from seatrial.cli.answer import Answer
+from seatrial.errors import SeatrialError, UnknownNameError
+
+COMMANDS = {
+    "detect": "this machine, or the named one",
+    "models": "models and checkpoints of the catalog, with sizes and origins",
+    "footprint": "bytes a checkpoint needs, by class and per GPU",
+    "plan": "what runs on a machine, how, and why",
+    "fetch": "download a checkpoint, checked against its size and sha256",
+    "serve": "launch an engine, wait until it truly answers, print the URL",
+    "ps": "servers that run",
+    "logs": "the log of a server",
+    "stop": "stop a server and prove that it is gone",
+    "measure": "send load to a server and sum up what came back",
+    "run": "run notebooks headlessly, one record a run",
+    "report": "a self-contained page that compares runs",
+    "doctor": "what is missing or wrong here, one remedy each",
+}
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    json_wanted = "--json" in words
+    try:
+        return _dispatch(words)
+    except SeatrialError as error:
+        print(f"seatrial: {error}", file=sys.stderr)  # noqa: T201 -- the command line talks here
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("seatrial: interrupted.", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the last line of defence; nobody should read a traceback
+        if os.environ.get("SEATRIAL_TRACEBACK"):
+            raise
+        kind = type(error).__name__
+        where = " (the JSON document was not written)" if json_wanted else ""
+        text = f"seatrial: unexpected failure{where}: {kind}: {error}\nSet SEATRIAL_TRACEBACK=1 to see where, and report it."
+        print(text, file=sys.stderr)  # noqa: T201
+        return SeatrialError.exit_code
+
+
+def build_parser(command: str) -> argparse.ArgumentParser:
+    """The parser of one command, with ``--json`` added.
+
+    Raises:
+        UnknownNameError: There is no such command.
+
+    """
+    if command not in COMMANDS:
+        raise UnknownNameError("command", command, COMMANDS)
+    module = import_module(f"seatrial.cli.{command}")
+    parser = argparse.ArgumentParser(
+        prog=f"seatrial {command}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
+    module.configure(parser)
+    return parser
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in {"-h", "--help"}:
+        print(_overview())  # noqa: T201
+        return 0
+    if words[0] == "--version":
+        print(f"seatrial {__version__}")  # noqa: T201
+        return 0
+    parser = build_parser(words[0])
+    try:
+        arguments = parser.parse_args(words[1:])
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    answer: Answer = import_module(f"seatrial.cli.{words[0]}").run(arguments)
+    if arguments.json:
+        json.dump(answer.document, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        answer.show()
+    sys.stdout.flush()
+    return answer.exit_code
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
+    return (
+        "usage: seatrial COMMAND [OPTIONS]      (seatrial COMMAND --help tells more)\n\n"
+        "From a bare machine to a served and measured DeepSeek V4.\n\n"
+        f"{rows}\n\n"
+        "Exit codes: 0 done, 1 unexpected failure, 2 bad usage or input, 3 does not fit or refused,\n"
+        "4 the engine failed, 5 the measurement is not valid."
+    )

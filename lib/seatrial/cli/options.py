@@ -1,0 +1,54 @@
+"""Options that several commands share, and the checks on what people type."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+MAX_COUNT = 1 << 31
+
+
+def whole(low: int = 1, high: int = MAX_COUNT) -> Callable[[str], int]:
+    """Parser of a whole number in ``low..high``, with a message that names the bounds."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to {high:,}")
+        return value
+
+    return parse
+
+
+def positive(high: float = 1e9) -> Callable[[str], float]:
+    """Parser of a number above 0 and at most ``high``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 < value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most {high:,.0f}")
+        return value
+
+    return parse
+
+
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a plan, shared by ``plan`` and ``serve``."""
+    parser.add_argument("--model", default=None, help="flash, pro, smollm2 or tiny-v4 (default: flash)")
+    parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
+    parser.add_argument("--hardware", default="auto", help="auto, cpu, h100x8, rtx4090x2, m3-ultra-512gb, ...")
+    parser.add_argument("--nodes", type=whole(1, 1024), default=1, help="machines of that kind (default: 1)")
+    parser.add_argument("--host-memory-gib", type=positive(65536), default=None, help="host memory of a named machine")
+    parser.add_argument("--engine", default="auto", help="auto, sglang, vllm, llamacpp or mlx")
+    parser.add_argument("--context-tokens", type=whole(1, 1 << 24), default=None, help="context of each request")
+    parser.add_argument("--concurrency", type=whole(1, 1 << 16), default=1, help="requests at once (default: 1)")
+    parser.add_argument("--objective", choices=("latency", "balanced", "throughput"), default="balanced")
+    parser.add_argument("--tensor-parallel", type=whole(1, 4096), default=None, help="ranks (default: chosen)")
+    parser.add_argument("--no-recipes", action="store_true", help="arithmetic alone, without vendor recipes")

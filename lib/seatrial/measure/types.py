@@ -1,0 +1,163 @@
+"""What is asked of a server, what came back, and what it adds up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from seatrial.records import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The load to send.
+
+    Attributes:
+        concurrency: Closed loop: streams at once, one point each; empty for open loop.
+        rate: Open loop: seeded Poisson arrivals, requests per second; None for closed loop.
+        requests: Requests a point; None: 4 for each stream, at least 8.
+        prompt_tokens: Exact prompt length, through the server's tokenizer where it has one.
+        answer_tokens: Longest answer.
+        warmup_requests: Sent first and thrown away.
+        seed: Of prompts and arrivals.
+        slo_ttft_s: Goodput counts requests with at most this TTFT.
+        slo_tpot_s: Goodput counts requests with at most this TPOT.
+        request_timeout_s: A request that takes longer is a failure.
+        token_timeout_s: A stream silent for longer is a failure.
+
+    """
+
+    concurrency: tuple[int, ...] = (1, 2, 4, 8)
+    rate: float | None = None
+    requests: int | None = None
+    prompt_tokens: int = 128
+    answer_tokens: int = 64
+    warmup_requests: int = 1
+    seed: int = 0
+    slo_ttft_s: float | None = None
+    slo_tpot_s: float | None = None
+    request_timeout_s: float = 600.0
+    token_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One request, as the client saw it. Times are seconds since the run's start; None where it never happened."""
+
+    point: int
+    scheduled_s: float
+    sent_s: float
+    first_token_s: float | None
+    first_answer_s: float | None
+    last_token_s: float | None
+    chunks: int
+    tokens: int
+    token_source: str
+    first_chunk_tokens: int | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    gaps_s: tuple[float, ...]
+    error: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Telemetry at one instant. ``at_s`` is seconds since the run's start; unknown readings are None.
+
+    Attributes:
+        tokens_per_s: Output tokens over the last sampling interval, all streams.
+        active_streams: Requests in flight.
+        cpu_share: CPU used by the engine's processes, 1.0 is one core.
+        memory_bytes: Resident memory of the engine's processes.
+        gpu_memory_bytes: Per GPU.
+        gpu_utilization: Per GPU, 0 to 1.
+        gpu_power_w: Per GPU.
+
+    """
+
+    at_s: float
+    point: int
+    tokens_per_s: float | None = None
+    active_streams: int | None = None
+    cpu_share: float | None = None
+    memory_bytes: int | None = None
+    gpu_memory_bytes: tuple[int | None, ...] = ()
+    gpu_utilization: tuple[float | None, ...] = ()
+    gpu_power_w: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Mean and percentiles in seconds; p99 is None under 100 requests."""
+
+    mean: float
+    p50: float
+    p90: float
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCounts:
+    """Requests of a point; ``errors`` counts each kind of failure."""
+
+    sent: int
+    succeeded: int
+    failed: int
+    errors: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """Whether the client itself kept up; a point is valid only if it did."""
+
+    loop_lag_p99_s: float
+    cpu_share: float
+    dispatch_delay_p99_s: float
+    valid: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One load level. Definitions: docs/measuring.md."""
+
+    concurrency: int | None
+    rate: float | None
+    requests: RequestCounts
+    ttft_s: Quantiles | None
+    ttft_from_schedule_s: Quantiles | None
+    ttfo_s: Quantiles | None
+    tpot_s: Quantiles | None
+    chunk_gap_s: Quantiles | None
+    e2e_s: Quantiles | None
+    output_tokens_per_s: float | None
+    output_tokens_per_s_whole_run: float | None
+    tokens_per_chunk: float | None
+    goodput_per_s: float | None
+    token_source: str | None
+    cached_tokens: int | None
+    duration_s: float
+    self_check: SelfCheck
+    predicted_tokens_per_s: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A finished load run: its points, and the samples and completions they were made from.
+
+    Attributes:
+        stand_in: Whether the model is a stand-in rather than DeepSeek V4.
+        simulated: Whether the server only pretends to be an engine.
+
+    """
+
+    url: str
+    model: str
+    engine: str | None
+    workload: Workload
+    points: tuple[Point, ...]
+    samples: tuple[Sample, ...]
+    completions: tuple[Completion, ...]
+    started_at: str
+    stand_in: bool = False
+    simulated: bool = False

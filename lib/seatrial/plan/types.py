@@ -1,0 +1,95 @@
+"""What the planner decides: which checkpoint, engine and parallelism, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from seatrial.hardware.types import Hardware
+from seatrial.memory.types import Footprint, Parallelism
+from seatrial.records import Reason
+from seatrial.speed.types import Prediction
+
+Verdict = Literal["verified", "fits", "does_not_fit", "refused"]
+Objective = Literal["latency", "balanced", "throughput"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A configuration a vendor ran.
+
+    Attributes:
+        source: Where it stands, with the commit.
+        cell: Its name there ("h200 flash fp4 low-latency").
+        differences: How this plan differs from it, one sentence each; empty when it is exactly this.
+        argv: The vendor's flags, without model, host and port.
+        env: The vendor's environment variables.
+
+    """
+
+    source: str
+    cell: str
+    differences: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run on a machine, and why.
+
+    Attributes:
+        verdict: ``verified`` (a vendor ran exactly this), ``fits``, ``does_not_fit`` or ``refused``.
+        model: Model id.
+        checkpoint: Checkpoint id.
+        engine: ``sglang``, ``vllm``, ``llamacpp``, ``mlx`` or ``simulated``.
+        engine_version_min: Oldest engine version that runs this safely.
+        hardware: The machine it was made for (one node).
+        nodes: Machines of that kind.
+        gpus_per_node: GPUs used in each.
+        parallelism: Ranks along each axis.
+        context_tokens: Context each request may use.
+        concurrency: Requests served at once.
+        objective: What the plan was optimized for.
+        gpu_memory_fraction: Share of GPU memory the engine may take, None where it has no such setting.
+        gpu_layers: llama.cpp: layers on GPUs, None elsewhere.
+        cpu_expert_layers: llama.cpp: layers whose experts stay in host memory, None elsewhere.
+        footprint: Bytes needed.
+        capacity_bytes: Bytes there are for it (GPU memory the engine may use, host memory for llama.cpp).
+        shortfall_bytes: Bytes too few; 0 where it fits.
+        prediction: Expected speed, None where it does not run.
+        recipe: Vendor recipe used or nearest, None where there is none.
+        smallest_change: What would make it fit, None where it does.
+        reasons: Why, each with origin and source.
+        alternatives: Other plans, best first; filled only when asked.
+
+    """
+
+    verdict: Verdict
+    model: str
+    checkpoint: str
+    engine: str
+    engine_version_min: str | None
+    hardware: Hardware
+    nodes: int
+    gpus_per_node: int
+    parallelism: Parallelism
+    context_tokens: int
+    concurrency: int
+    objective: Objective
+    gpu_memory_fraction: float | None
+    gpu_layers: int | None
+    cpu_expert_layers: int | None
+    footprint: Footprint
+    capacity_bytes: int
+    shortfall_bytes: int
+    prediction: Prediction | None
+    recipe: Recipe | None
+    smallest_change: str | None
+    reasons: tuple[Reason, ...]
+    alternatives: tuple[Plan, ...] = ()
+
+    @property
+    def runs(self) -> bool:
+        """Whether the verdict says it runs."""
+        return self.verdict in {"verified", "fits"}

@@ -1,0 +1,131 @@
+"""How a result is kept: where each figure comes from, and one way to write and read it.
+
+Every type that flows through the kit is a frozen dataclass. ``to_dict`` and ``from_dict``
+turn it into plain JSON values and back; ``record`` hands a result from a notebook to whoever
+runs it (papermill, nbval, the report), without anybody reading the printed text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from seatrial.errors import UsageError
+
+Origin = Literal["measured", "verified", "derived", "assumed"]
+"""Measured here; verified by a vendor who ran it; derived from exact data; assumed."""
+
+RECORD_MIME = "application/vnd.seatrial.record+json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One sentence behind a decision, with its origin and source."""
+
+    text: str
+    origin: Origin
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A predicted figure: ``low <= expected <= high``, all in the unit of the field it fills."""
+
+    low: float
+    expected: float
+    high: float
+
+
+def to_dict(value: Any) -> Any:
+    """``value`` (a dataclass, or containers of them) as plain JSON values."""
+    return msgspec.to_builtins(value, order="sorted", str_keys=True)
+
+
+def from_dict(kind: type[T], data: Any) -> T:
+    """Rebuild a dataclass from what ``to_dict`` made of it.
+
+    Raises:
+        UsageError: A field is missing or has the wrong type; the message names it.
+
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"This is not a {kind.__name__} record: {error}.", remedy="Write it again with the command that made it."
+        ) from error
+
+
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write ``text`` to ``path`` whole or not at all (temporary file, then rename).
+
+    Raises:
+        UsageError: The folder cannot be written or the disk is full; the old file stays.
+
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.", remedy="Free some space or choose another folder."
+        ) from error
+
+
+def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
+    """Write ``value`` as indented JSON to ``path``, whole or not at all."""
+    write_text(path, json.dumps(to_dict(value), indent=2, ensure_ascii=False) + "\n", mode)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON document in ``path``.
+
+    Raises:
+        UsageError: The file is missing, unreadable or not JSON.
+
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
+    except ValueError as error:
+        raise UsageError(
+            f"{path} is not JSON: {error}.", remedy="Write it again with the command that made it."
+        ) from error
+
+
+def record(name: str, value: Any) -> None:
+    """Hand ``value`` to whoever runs this notebook, under ``name``.
+
+    Shows one line of text in the notebook and carries the value in a MIME bundle
+    (``application/vnd.seatrial.record+json``), which ``seatrial run`` collects into
+    ``record.json``. Outside a notebook nothing happens.
+    """
+    plain = to_dict(value)
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 -- IPython is heavy and optional
+    from IPython.display import display  # noqa: PLC0415
+
+    if get_ipython() is not None:
+        display(
+            {RECORD_MIME: {"name": name, "value": plain}, "text/plain": f"recorded: {name}"},
+            raw=True,
+        )  # type: ignore[no-untyped-call]

@@ -1,0 +1,63 @@
+"""Sizes, durations and rates as people read them.
+
+Inside the library sizes are int bytes, durations float seconds, rates per second. Conversion
+to and from anything else happens here alone. GB is 1e9 bytes, GiB is 2**30.
+"""
+
+from __future__ import annotations
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+GB = 10**9
+TB = 10**12
+
+
+def from_gib(gib: float) -> int:
+    """Bytes in ``gib`` GiB."""
+    return round(gib * GIB)
+
+
+def to_gib(size_bytes: float) -> float:
+    """GiB in ``size_bytes`` bytes."""
+    return size_bytes / GIB
+
+
+def to_gb(size_bytes: float) -> float:
+    """Decimal gigabytes in ``size_bytes`` bytes."""
+    return size_bytes / GB
+
+
+def format_gib(size_bytes: float | None) -> str:
+    """``148.6 GiB``; ``unknown`` for None."""
+    return "unknown" if size_bytes is None else f"{to_gib(size_bytes):,.1f} GiB"
+
+
+def format_bytes(size_bytes: float | None) -> str:
+    """The largest binary unit that leaves at least one whole digit, ``unknown`` for None."""
+    if size_bytes is None:
+        return "unknown"
+    for unit, size in (("TiB", GIB << 10), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if abs(size_bytes) >= size:
+            return f"{size_bytes / size:,.1f} {unit}"
+    return f"{size_bytes:,.0f} B"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """``3.2 ms``, ``1.25 s``, ``2 min 5 s``; ``unknown`` for None."""
+    if seconds is None:
+        return "unknown"
+    if abs(seconds) < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if abs(seconds) < 60:  # noqa: PLR2004 -- a minute
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"
+
+
+def format_rate(per_second: float | None, what: str = "tok") -> str:
+    """``1,284 tok/s``, ``12.8 tok/s``; ``unknown`` for None."""
+    if per_second is None:
+        return "unknown"
+    digits = 0 if per_second >= 100 else 1 if per_second >= 10 else 2  # noqa: PLR2004
+    return f"{per_second:,.{digits}f} {what}/s"

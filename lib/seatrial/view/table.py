@@ -1,0 +1,92 @@
+"""One table, three ways to show it: in the terminal, in a notebook, in the report.
+
+Cells are plain text and stay plain text everywhere: model output, logs and file names are
+escaped for HTML and never read as markup.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under a title that says the finding.
+
+    Attributes:
+        title: One line.
+        columns: Headings; a heading that ends in ``>`` is right-aligned (and shown without it).
+        rows: As many cells each as there are columns.
+        note: A line below: sources, units, what is assumed.
+
+    """
+
+    title: str
+    columns: Row
+    rows: tuple[Row, ...]
+    note: str = ""
+
+    def to_rich(self) -> RichTable:
+        """For the terminal."""
+        from rich import box  # noqa: PLC0415 -- only the terminal needs it
+        from rich.table import Table as RichTable  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        table = RichTable(
+            title=Text(self.title, style="bold"),
+            caption=Text(self.note, style="dim") if self.note else None,
+            box=box.SIMPLE_HEAD,
+            title_justify="left",
+            caption_justify="left",
+        )
+        for heading in self.columns:
+            right = heading.endswith(">")
+            table.add_column(Text(heading.rstrip(">")), justify="right" if right else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(cell) for cell in row))
+        return table
+
+    def to_html(self) -> str:
+        """For a notebook or the report; every cell escaped."""
+        aligned = ["right" if heading.endswith(">") else "left" for heading in self.columns]
+
+        def line(tag: str, cells: Row) -> str:
+            inner = "".join(
+                f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
+                for side, cell in zip(aligned, cells, strict=True)
+            )
+            return f"<tr>{inner}</tr>"
+
+        head = line("th", tuple(heading.rstrip(">") for heading in self.columns))
+        body = "".join(line("td", row) for row in self.rows)
+        note = f"<p><small>{html.escape(self.note)}</small></p>" if self.note else ""
+        return (
+            f'<div class="seatrial-table"><p><strong>{html.escape(self.title)}</strong></p>'
+            f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{note}</div>"
+        )
+
+    def to_text(self) -> str:
+        """Aligned plain text: what a notebook keeps and nbval compares."""
+        heads = tuple(heading.rstrip(">") for heading in self.columns)
+        widths = [max(map(len, column)) for column in zip(heads, *self.rows, strict=True)]
+
+        def line(cells: Row) -> str:
+            padded = (
+                cell.rjust(width) if heading.endswith(">") else cell.ljust(width)
+                for cell, width, heading in zip(cells, widths, self.columns, strict=True)
+            )
+            return "  ".join(padded).rstrip()
+
+        rule = "  ".join("-" * width for width in widths)
+        lines = [self.title, line(heads), rule, *map(line, self.rows)]
+        return "\n".join([*lines, self.note] if self.note else lines)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self.to_html(), "text/plain": self.to_text()}
