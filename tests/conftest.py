@@ -1,0 +1,38 @@
+"""What every test may use: isolated folders, and parts a machine may lack."""
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PARTS = {
+    "compiler": lambda: shutil.which("cc") or shutil.which("gcc"),
+    "chromium": lambda: shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome"),
+    "xllamacpp": lambda: find_spec("xllamacpp"),
+}
+"""Parts some tests need, and how to find out whether they are here."""
+
+
+@pytest.fixture
+def require():
+    """Skip, saying why, where a part is missing; fail where SEATRIAL_REQUIRE names it."""
+
+    def check(part):
+        if PARTS[part]():
+            return
+        message = f"{part} is not installed, so this was not tested"
+        if part in os.environ.get("SEATRIAL_REQUIRE", "").split(","):
+            pytest.fail(message)
+        pytest.skip(message)
+
+    return check
+
+
+@pytest.fixture(autouse=True)
+def isolated_state(monkeypatch, tmp_path_factory):
+    """Server records of a test never meet those of the person who runs it."""
+    monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path_factory.mktemp("state")))
