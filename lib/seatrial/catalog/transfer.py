@@ -1,0 +1,364 @@
+"""Files that arrive whole, with the bytes they should have, or not at all.
+
+A download goes into ``NAME.<first digits of its hash>.part`` beside its final name, is taken
+up where it stopped (in this process or a later one), hashed, and only then moved into place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import http.client
+import time
+import urllib.error
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from seatrial.errors import DoesNotFitError, ModelFileError, NetworkError, SeatrialError, UsageError
+from seatrial.units import format_bytes
+
+CHUNK_BYTES = 1 << 20
+ATTEMPTS = 6
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class FetchEvent:
+    """One step of a fetch, for a progress bar.
+
+    Attributes:
+        stage: ``size`` (said before anything is written), ``wait``, ``download``, ``retry``, ``check`` or ``done``.
+        text: What happens, in one line.
+        done_bytes: Bytes that are here, of the whole checkpoint.
+        total_bytes: Bytes of the whole checkpoint.
+
+    """
+
+    stage: Literal["size", "wait", "download", "retry", "check", "done"]
+    text: str
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+Tell = Callable[[FetchEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file to fetch: what it is called, what it must be, where it comes from.
+
+    Attributes:
+        name: Path inside the checkpoint's folder, with ``/``.
+        size_bytes: Exact size, None where nobody says it.
+        sha256: Of the whole file, None where nobody says it.
+        git_oid: Git's own SHA-1 of the file, which a hub gives for files outside LFS.
+        url: Where it lies; empty for sources that are no web server.
+
+    """
+
+    name: str
+    size_bytes: int | None
+    sha256: str | None
+    git_oid: str | None = None
+    url: str = ""
+
+
+class Opener(Protocol):
+    """Something that answers a GET request, such as :class:`seatrial.catalog.hub.Hub`."""
+
+    def open(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+        """The open response; raises ``urllib.error.HTTPError`` or ``OSError``."""
+
+
+class Progress:
+    """Counts the bytes of a whole checkpoint and tells them on."""
+
+    def __init__(self, tell: Tell, total_bytes: int) -> None:
+        self.tell = tell
+        self.total_bytes = total_bytes
+        self.finished_bytes = 0
+
+    def say(self, stage: Literal["wait", "download", "retry", "check"], text: str, file_bytes: int = 0) -> None:
+        """Tell of a step; ``file_bytes`` of the file at hand are here."""
+        self.tell(FetchEvent(stage, text, self.finished_bytes + file_bytes, self.total_bytes))
+
+
+class Patience:
+    """Bounded retries: pauses that double, at most :data:`ATTEMPTS` in a row without progress."""
+
+    def __init__(self, what: str, progress: Progress | None = None) -> None:
+        self.what = what
+        self.progress = progress
+        self.failures = 0
+
+    def reset(self) -> None:
+        """Bytes came: the next failure is the first again."""
+        self.failures = 0
+
+    def pause(self, why: str, retry_after_s: float | None = None) -> None:
+        """Wait before the next attempt.
+
+        Raises:
+            NetworkError: That was the last one.
+
+        """
+        self.failures += 1
+        if self.failures >= ATTEMPTS:
+            raise NetworkError(
+                f"{self.what}: {why}, {self.failures} times in a row.",
+                remedy="Try again later: what has arrived is kept. --source DIR takes the files from a folder.",
+            )
+        pause_s = FIRST_PAUSE_S * 2 ** (self.failures - 1) if retry_after_s is None else retry_after_s
+        pause_s = min(pause_s, LONGEST_PAUSE_S)
+        if self.progress:
+            self.progress.say("retry", f"{self.what}: {why}; attempt {self.failures + 1} of {ATTEMPTS} in {pause_s:.1f} s")
+        time.sleep(pause_s)
+
+
+def retry_after_s(error: urllib.error.HTTPError) -> float | None:
+    """Seconds a server asks to wait, None where it says nothing readable."""
+    text = (error.headers.get("Retry-After") or "").strip()
+    if text.isdigit():
+        return float(text[:6])
+    with contextlib.suppress(ValueError):
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    return None
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only folder into an error a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DoesNotFitError(
+                f"The disk of {path.parent} is full.",
+                remedy="Free some space, or set SEATRIAL_CACHE to a folder on a larger disk; what has arrived is kept.",
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror}.",
+                remedy="Set SEATRIAL_CACHE to a folder you can write to.",
+            ) from error
+        raise
+
+
+def matches(path: Path, file: RemoteFile) -> bool:
+    """Whether ``path`` holds exactly the bytes of ``file``, as far as anybody has said what they are."""
+    if not path.is_file() or (file.size_bytes is not None and path.stat().st_size != file.size_bytes):
+        return False
+    with path.open("rb") as stream:
+        return _same(_Digest(file, path.stat().st_size).update_from(stream), file)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that is not what it should be to ``NAME.corrupt``; it is never used again."""
+    return path.replace(path.with_name(f"{path.name}.corrupt"))
+
+
+def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: Progress) -> None:
+    """Write ``chunks`` to ``target``, whole and checked, or not at all.
+
+    Raises:
+        ModelFileError: The bytes are not those of ``file``; they are set aside.
+        DoesNotFitError: The disk is full.
+
+    """
+    part = target.with_name(f"{target.name}.part")
+    with writing(part):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+                progress.say("download", file.name, stream.tell())
+    if not matches(part, file):
+        raise _wrong_bytes(part, file)
+    part.replace(target)
+
+
+def download(file: RemoteFile, target: Path, opener: Opener, progress: Progress) -> None:
+    """Fetch ``file`` to ``target``, going on where an earlier attempt stopped.
+
+    Raises:
+        NetworkError: The server gave up, or does not have the file.
+        ModelFileError: It sent other bytes than it had announced, twice.
+        DoesNotFitError: The disk is full.
+
+    """
+    part = _part_of(target, file)
+    with writing(part):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _drop_other_parts(target, part)
+        for last in (False, True):
+            _fill(part, file, opener, progress)
+            progress.say("check", f"checking {file.name}", part.stat().st_size)
+            if matches(part, file):
+                part.replace(target)
+                return
+            # A part of an earlier attempt may have been the bad one: once more, from the start.
+            if last or file.size_bytes is None:
+                raise _wrong_bytes(part, file)
+            set_aside(part)
+
+
+def _fill(part: Path, file: RemoteFile, opener: Opener, progress: Progress) -> None:
+    patience = Patience(file.name, progress)
+    if file.sha256 is None and file.git_oid is None:
+        part.unlink(missing_ok=True)  # nothing would tell whether the two halves belong together
+    while True:
+        have = part.stat().st_size if part.exists() else 0
+        if file.size_bytes is not None and have > file.size_bytes:
+            part.unlink()
+            have = 0
+        if have == file.size_bytes and part.exists():
+            return
+        try:
+            if _receive(part, have, file, opener, progress, patience):
+                return
+            patience.pause("the connection was cut")
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+                part.unlink()
+                patience.pause("the server refuses to continue")
+            elif error.code in RETRIED:
+                patience.pause(f"the server answers {error.code}", retry_after_s(error))
+            else:
+                raise refused(file.name, error.code) from error
+        except (http.client.HTTPException, urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            patience.pause(plain_reason(error))
+
+
+def _receive(
+    part: Path, have: int, file: RemoteFile, opener: Opener, progress: Progress, patience: Patience
+) -> bool:
+    """Append what comes; whether the file is now as long as it should be."""
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with opener.open(file.url, headers) as response:
+        goes_on = have > 0 and response.status == http.client.PARTIAL_CONTENT and _starts_at(response, have)
+        expected = response.length
+        with part.open("ab" if goes_on else "wb") as stream:
+            size = _pour(response, stream, file, progress, patience)
+    if file.size_bytes is None:
+        return expected is None or size == expected
+    return size == file.size_bytes
+
+
+def _pour(
+    response: http.client.HTTPResponse, stream: BinaryIO, file: RemoteFile, progress: Progress, patience: Patience
+) -> int:
+    while chunk := response.read1(CHUNK_BYTES):
+        stream.write(chunk)
+        patience.reset()
+        size = stream.tell()
+        progress.say("download", file.name, size)
+        if file.size_bytes is not None and size > file.size_bytes:
+            stream.truncate(0)
+            raise ModelFileError(
+                f"{file.name} should have {file.size_bytes:,} bytes, but the server sends more.",
+                remedy="A proxy or login page may answer in its place: open the address in a browser, or use --source DIR.",
+            )
+    return stream.tell()
+
+
+def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
+    return (response.headers.get("Content-Range") or "").replace(" ", "").startswith(f"bytes{have}-")
+
+
+def _part_of(target: Path, file: RemoteFile) -> Path:
+    mark = (file.sha256 or file.git_oid or "unknown")[:12]
+    return target.with_name(f"{target.name}.{mark}.part")
+
+
+def _drop_other_parts(target: Path, part: Path) -> None:
+    """Parts of other versions of this file will never be finished: give the disk back."""
+    for other in target.parent.glob("*.part"):
+        if other != part and other.name.startswith(f"{target.name}."):
+            other.unlink()
+
+
+def _wrong_bytes(part: Path, file: RemoteFile) -> ModelFileError:
+    size = part.stat().st_size
+    aside = set_aside(part)
+    wanted = f"sha256 {file.sha256[:12]}..." if file.sha256 else f"git hash {(file.git_oid or 'unknown')[:12]}"
+    known = "unknown" if file.size_bytes is None else f"{file.size_bytes:,}"
+    return ModelFileError(
+        f"{file.name} is corrupt: {size:,} bytes of {known} arrived, but they are not those of {wanted}.",
+        remedy=f"It was set aside as {aside} and is not used. Fetch it again, or from elsewhere with --source DIR.",
+    )
+
+
+def refused(what: str, status: int) -> SeatrialError:
+    """The error for an answer that trying again does not change."""
+    if status in {401, 403}:
+        return NetworkError(
+            f"{what}: the server refuses access ({status}).",
+            remedy="Accept the model's licence on its page if it has one, and set HF_TOKEN to a token that may read it.",
+        )
+    if status == http.client.NOT_FOUND:
+        return UsageError(f"{what}: there is nothing of that name on the server (404).", remedy="Check the spelling.")
+    return NetworkError(f"{what}: the server answers {status}.", remedy="Try again later, or use --source DIR.")
+
+
+def plain_reason(error: BaseException) -> str:
+    """Why a connection failed, in a few words without a traceback."""
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    if isinstance(reason, ConnectionRefusedError):
+        return "connection refused"
+    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return " ".join(str(text).split())[:160]
+
+
+def short_of_disk(need_bytes: int, free_bytes: int, folder: Path) -> DoesNotFitError:
+    """The error for a disk that is too small, with both numbers."""
+    return DoesNotFitError(
+        f"{format_bytes(need_bytes)} are needed under {folder}, but only {format_bytes(free_bytes)} are free:"
+        f" {format_bytes(need_bytes - free_bytes)} too little. Nothing was downloaded.",
+        remedy="Free some space, or set SEATRIAL_CACHE to a folder on a larger disk.",
+    )
+
+
+class _Digest:
+    """SHA-256 and, where a hub says only that, Git's SHA-1, in one pass."""
+
+    def __init__(self, file: RemoteFile, size_bytes: int) -> None:
+        self._sha256 = hashlib.sha256()
+        self._git = None
+        if file.sha256 is None and file.git_oid:
+            self._git = hashlib.sha1(f"blob {size_bytes}\0".encode(), usedforsecurity=False)
+
+    def update_from(self, stream: BinaryIO) -> _Digest:
+        while chunk := stream.read(CHUNK_BYTES):
+            self._sha256.update(chunk)
+            if self._git:
+                self._git.update(chunk)
+        return self
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    @property
+    def git_oid(self) -> str | None:
+        return self._git.hexdigest() if self._git else None
+
+
+def _same(digest: _Digest, file: RemoteFile) -> bool:
+    if file.sha256 is not None:
+        return digest.sha256 == file.sha256.casefold()
+    return file.git_oid is None or digest.git_oid == file.git_oid.casefold()
