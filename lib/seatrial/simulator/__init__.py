@@ -1,0 +1,88 @@
+"""A server that only pretends to be an engine: known TTFT and TPOT, and every fault on demand.
+
+For teaching, for tests, and as the known truth the measuring client is checked against. Its
+answers say that they are simulated; so does everything the kit shows of them. Start it with
+``python -m seatrial.simulator --port=8000 --model=NAME --ttft-s=0.05 --tpot-s=0.01``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FAULTS = {
+    "http_400": "400 in SGLang's shape",
+    "http_500": "500 in OpenAI's shape",
+    "http_503": "503 with Retry-After",
+    "http_429": "429 with Retry-After",
+    "redirect": "302 to another path",
+    "not_a_stream": "200 with an HTML page",
+    "empty": "200 stream without one token",
+    "error_event": "an error event in the middle of a 200 stream",
+    "garbled": "an event that is not JSON in the middle of a stream",
+    "bad_utf8": "bytes that are not UTF-8 in the middle of a stream",
+    "cut": "the connection is reset in the middle of a stream",
+    "eof": "the stream ends early, without finish_reason and [DONE]",
+    "die": "the process exits in the middle of a stream",
+    "freeze": "the stream falls silent",
+    "drip": "the rest arrives one byte a second",
+    "long_line": "a line of 10 MB",
+    "no_done": "no [DONE]",
+    "crlf": "lines end in CRLF",
+    "no_space": "no space after data:",
+    "keepalive": "comment lines between events",
+    "split": "each event arrives in pieces, cut inside characters",
+    "early_role": "the role-only chunk is sent at once, long before the first token",
+}
+"""Name of each fault or oddity, and what it does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the simulated engine behaves.
+
+    Attributes:
+        model: The one model id it lists and serves.
+        ttft_s: From request to first token.
+        tpot_s: Between later tokens.
+        tpot_per_stream_s: Added to ``tpot_s`` for each further stream that runs.
+        slots: Streams at once; further requests wait in line. None: no limit.
+        tokens_per_chunk: Tokens in each event.
+        reasoning_tokens: Tokens sent as reasoning before the answer.
+        reasoning_field: Name of the field they come in.
+        answer_tokens: Where the model would stop by itself; None: at the requested length.
+        usage: ``last`` (when asked for), ``each`` (every chunk carries it) or ``none``.
+        tokenizer: Whether there is ``/tokenize``.
+        chat: Whether there is ``/v1/chat/completions``.
+        faults: Names from ``FAULTS``.
+        fault_after: Tokens sent before a mid-stream fault.
+        fault_skip: Completion requests served well first.
+        fault_times: Completion requests that meet the faults; None: all after ``fault_skip``.
+        retry_after_s: What 429 and 503 ask for.
+        ready_after_s: ``/health`` says 503 until then.
+        api_key: Asked for everywhere but on ``/health``; None: no key needed.
+
+    """
+
+    model: str = "simulated"
+    ttft_s: float = 0.05
+    tpot_s: float = 0.01
+    tpot_per_stream_s: float = 0.0
+    slots: int | None = None
+    tokens_per_chunk: int = 1
+    reasoning_tokens: int = 0
+    reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
+    answer_tokens: int | None = None
+    usage: Literal["last", "each", "none"] = "last"
+    tokenizer: bool = True
+    chat: bool = True
+    faults: tuple[str, ...] = ()
+    fault_after: int = 3
+    fault_skip: int = 0
+    fault_times: int | None = None
+    retry_after_s: float = 0.05
+    ready_after_s: float = 0.0
+    api_key: str | None = None
+
+
+__all__ = ["FAULTS", "Settings"]

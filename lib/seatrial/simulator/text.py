@@ -1,0 +1,51 @@
+"""What the simulated engine says, and how it counts tokens: one word is one token."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+ANSWER = (
+    "This answer is simulated: no model stands behind it. A ship ⚓ leaves the yard, the crew measures speed, "
+    "turning circle and fuel, and the log says what was seen — à la mer, 海, море — and what was not."
+)
+WORDS = ANSWER.split()
+CHAT_TEMPLATE_TOKENS = 4
+PREFIX_BLOCK = 16
+
+
+def word(index: int) -> str:
+    """Token number ``index`` of every answer, with the space that separates it from the one before."""
+    return WORDS[index % len(WORDS)] if index == 0 else f" {WORDS[index % len(WORDS)]}"
+
+
+def words_of(body: dict[str, Any]) -> list[str]:
+    """The prompt's words, of a chat or a plain completion."""
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        texts = [str(message.get("content", "")) for message in messages if isinstance(message, dict)]
+    else:
+        texts = [str(body.get("prompt", ""))]
+    return " ".join(texts).split()
+
+
+class PrefixCache:
+    """Remembers prompt beginnings, block by block, as engines do: a repeated one costs no prefill."""
+
+    def __init__(self, blocks: int = 100_000) -> None:
+        self._seen: OrderedDict[int, None] = OrderedDict()
+        self._blocks = blocks
+
+    def cached_tokens(self, words: list[str]) -> int:
+        """Leading tokens that were seen before; remembers the rest."""
+        cached = 0
+        whole = len(words) // PREFIX_BLOCK * PREFIX_BLOCK
+        key = 0
+        for end in range(PREFIX_BLOCK, whole + 1, PREFIX_BLOCK):
+            key = hash((key, *words[end - PREFIX_BLOCK : end]))
+            if key in self._seen and cached == end - PREFIX_BLOCK:
+                cached = end
+            self._seen[key] = None
+        while len(self._seen) > self._blocks:
+            self._seen.popitem(last=False)
+        return cached
