@@ -1,0 +1,50 @@
+# One way in for people: make help lists what there is.
+# Needs Python 3.11 or newer and make; everything else goes into .venv.
+
+SHELL  := /bin/sh
+PYTHON ?= $(firstword $(foreach name,python3.12 python3.11 python3.13 python3 python,$(shell $(name) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+BIN    := .venv/bin
+MODEL  ?=
+NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lab bench lint clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run.stamp ## bare machine to a served and measured model, report included (MODEL=flash or pro: V4 itself)
+	@$(BIN)/seatrial fetch $(or $(MODEL),smollm2) $(if $(MODEL),--for-hardware auto)
+	@$(BIN)/seatrial run $(NOTEBOOKS) -p hardware auto $(if $(MODEL),-p model $(MODEL))
+
+test: .venv/test.stamp ## set up and run every test
+	@$(BIN)/seatrial fetch smollm2
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lab: .venv/lab.stamp ## open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+bench: .venv/run.stamp ## print the benchmark table and write benchmark.json
+	@$(BIN)/python tools/bench.py --output benchmark.json
+
+lint: .venv/dev.stamp ## style, types, layers, notebook form, pins
+	@$(BIN)/ruff check lib tests tools
+	@$(BIN)/ruff format --check lib tests tools
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/notebooks.py --check
+	@$(BIN)/python tools/pins.py --check
+
+clean: ## remove .venv and caches; runs/ and downloaded models stay
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# One environment; each target adds the packages it needs, at the versions of requirements.lock.
+.venv/%.stamp: pyproject.toml requirements.lock | .venv/bin/python
+	@echo "Installing the $* packages into .venv (pinned in requirements.lock) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[$*]'
+	@touch $@
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "seatrial needs Python 3.11 or newer with venv (on Debian and Ubuntu: apt install python3 python3-venv); none was found. PYTHON=/path/to/python names one." >&2; exit 2; }
+	@echo "Creating .venv with $(PYTHON) ..."
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "The virtual environment could not be made (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 2; }
