@@ -17,16 +17,9 @@ from typing import IO, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from seatrial import __version__
-from seatrial.catalog.transfer import (
-    RETRIED,
-    Patience,
-    Progress,
-    RemoteFile,
-    plain_reason,
-    refused,
-    retry_after_s,
-    unreachable,
-)
+from seatrial.catalog.patience import Patience
+from seatrial.catalog.progress import Progress
+from seatrial.catalog.transfer import RemoteFile
 from seatrial.errors import NetworkError, UsageError
 
 ENDPOINT = "https://huggingface.co"
@@ -113,21 +106,14 @@ class Hub:
 
     def _page(self, url: str, repository: str, progress: Progress) -> tuple[list[dict[str, Any]], str | None]:
         what = f"{repository} on {self.host}"
-        patience = Patience(what, progress)
+        patience = Patience(what, self.host, progress)
         while True:
             try:
                 with self.open(url, {"Accept": "application/json"}) as response:
                     text = response.read(LISTING_LIMIT_BYTES)
                     return _entries(text, what), self._next_page(url, response)
-            except urllib.error.HTTPError as error:
-                error.close()
-                if error.code not in RETRIED:
-                    raise refused(what, error.code) from error
-                patience.pause(f"the server answers {error.code}", retry_after_s(error))
-            except (ConnectionResetError, http.client.HTTPException, TimeoutError) as error:
-                patience.pause(plain_reason(error))
-            except OSError as error:
-                raise unreachable(self.host, error) from error
+            except (OSError, http.client.HTTPException) as error:
+                patience.wait_or_raise(error)
 
     def _next_page(self, url: str, response: http.client.HTTPResponse) -> str | None:
         found = re.search(r'<([^<>]+)>\s*;\s*rel="?next"?', response.headers.get("Link") or "")

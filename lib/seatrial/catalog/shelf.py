@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seatrial.catalog.transfer import FetchEvent, RemoteFile, Tell, sha256_of, writing
+from seatrial.catalog.progress import FetchEvent, Tell
+from seatrial.catalog.transfer import RemoteFile, sha256_of, writing
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import SeatrialError
 from seatrial.paths import models_dir

@@ -10,45 +10,18 @@ import contextlib
 import errno
 import hashlib
 import http.client
-import socket
-import time
-import urllib.error
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
-from seatrial.errors import DoesNotFitError, ModelFileError, NetworkError, SeatrialError, UsageError
+from seatrial.catalog.patience import Patience
+from seatrial.catalog.progress import Progress
+from seatrial.errors import DoesNotFitError, ModelFileError, UsageError
 from seatrial.units import format_bytes
 
 CHUNK_BYTES = 1 << 20
-ATTEMPTS = 6
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-@dataclass(frozen=True, slots=True)
-class FetchEvent:
-    """One step of a fetch, for a progress bar.
-
-    Attributes:
-        stage: ``size`` (said before anything is written), ``wait``, ``download``, ``retry``, ``check`` or ``done``.
-        text: What happens, in one line.
-        done_bytes: Bytes that are here, of the whole checkpoint.
-        total_bytes: Bytes of the whole checkpoint.
-
-    """
-
-    stage: Literal["size", "wait", "download", "retry", "check", "done"]
-    text: str
-    done_bytes: int = 0
-    total_bytes: int = 0
-
-
-Tell = Callable[[FetchEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,63 +49,6 @@ class Opener(Protocol):
 
     def open(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
         """The open response; raises ``urllib.error.HTTPError`` or ``OSError``."""
-
-
-class Progress:
-    """Counts the bytes of a whole checkpoint and tells them on."""
-
-    def __init__(self, tell: Tell, total_bytes: int) -> None:
-        self.tell = tell
-        self.total_bytes = total_bytes
-        self.finished_bytes = 0
-
-    def say(self, stage: Literal["wait", "download", "retry", "check"], text: str, file_bytes: int = 0) -> None:
-        """Tell of a step; ``file_bytes`` of the file at hand are here."""
-        self.tell(FetchEvent(stage, text, self.finished_bytes + file_bytes, self.total_bytes))
-
-
-class Patience:
-    """Bounded retries: pauses that double, at most :data:`ATTEMPTS` in a row without progress."""
-
-    def __init__(self, what: str, progress: Progress) -> None:
-        self.what = what
-        self.progress = progress
-        self.failures = 0
-        self.silent = True
-
-    def reset(self) -> None:
-        """Bytes came: the next failure is the first again."""
-        self.failures = 0
-        self.silent = False
-
-    def pause(self, why: str, retry_after_s: float | None = None) -> None:
-        """Wait before the next attempt.
-
-        Raises:
-            NetworkError: That was the last one.
-
-        """
-        self.failures += 1
-        if self.failures >= ATTEMPTS:
-            raise NetworkError(
-                f"{self.what}: {why}, {self.failures} times in a row.",
-                remedy="Try again later: what has arrived is kept. --source DIR takes the files from a folder.",
-            )
-        pause_s = FIRST_PAUSE_S * 2 ** (self.failures - 1) if retry_after_s is None else retry_after_s
-        pause_s = min(pause_s, LONGEST_PAUSE_S)
-        text = f"{self.what}: {why}; attempt {self.failures + 1} of {ATTEMPTS} in {pause_s:.1f} s"
-        self.progress.say("retry", text)
-        time.sleep(pause_s)
-
-
-def retry_after_s(error: urllib.error.HTTPError) -> float | None:
-    """Seconds a server asks to wait, None where it says nothing readable."""
-    text = (error.headers.get("Retry-After") or "").strip()
-    if text.isdigit():
-        return float(text[:6])
-    with contextlib.suppress(ValueError):
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    return None
 
 
 @contextlib.contextmanager
@@ -219,7 +135,7 @@ def download(file: RemoteFile, target: Path, opener: Opener, progress: Progress)
 
 
 def _fill(part: Path, file: RemoteFile, opener: Opener, progress: Progress) -> None:
-    patience = Patience(file.name, progress)
+    patience = Patience(file.name, urlsplit(file.url).netloc, progress)
     if file.sha256 is None and file.git_oid is None:
         part.unlink(missing_ok=True)  # nothing would tell whether the two halves belong together
     while True:
@@ -233,21 +149,12 @@ def _fill(part: Path, file: RemoteFile, opener: Opener, progress: Progress) -> N
             if _receive(part, have, file, opener, patience):
                 return
             patience.pause("the connection was cut")
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+        except OSError as error:
+            if have and getattr(error, "code", None) == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 part.unlink()
-                patience.pause("the server refuses to continue")
-            elif error.code in RETRIED:
-                patience.pause(f"the server answers {error.code}", retry_after_s(error))
-            else:
-                raise refused(file.name, error.code) from error
-        except (http.client.HTTPException, urllib.error.URLError, ConnectionError, TimeoutError) as error:
-            if patience.silent and isinstance(
-                getattr(error, "reason", None), (ConnectionRefusedError, socket.gaierror)
-            ):
-                raise unreachable(urlsplit(file.url).netloc, error) from error  # offline: waiting would not help
-            patience.pause(plain_reason(error))
+            patience.wait_or_raise(error)
+        except http.client.HTTPException as error:
+            patience.wait_or_raise(error)
 
 
 def _receive(part: Path, have: int, file: RemoteFile, opener: Opener, patience: Patience) -> bool:
@@ -303,37 +210,6 @@ def _wrong_bytes(part: Path, file: RemoteFile) -> ModelFileError:
         f"{file.name} is corrupt: {size:,} bytes of {known} arrived, but they are not those of {wanted}.",
         remedy=f"It was set aside as {aside} and is not used. Fetch it again, or from elsewhere with --source DIR.",
     )
-
-
-def refused(what: str, status: int) -> SeatrialError:
-    """The error for an answer that trying again does not change."""
-    if status in {401, 403}:
-        return NetworkError(
-            f"{what}: the server refuses access ({status}).",
-            remedy="Accept the model's licence on its page if it has one, and set HF_TOKEN to a token that may read it.",
-        )
-    if status == http.client.NOT_FOUND:
-        return UsageError(f"{what}: there is nothing of that name on the server (404).", remedy="Check the spelling.")
-    return NetworkError(f"{what}: the server answers {status}.", remedy="Try again later, or use --source DIR.")
-
-
-def unreachable(host: str, error: BaseException) -> NetworkError:
-    """The error for a machine that is offline, or a host that is."""
-    return NetworkError(
-        f"{host} cannot be reached: {plain_reason(error)}.",
-        remedy="Check the network, set HF_ENDPOINT to a mirror, or use --source DIR with files you have.",
-    )
-
-
-def plain_reason(error: BaseException) -> str:
-    """Why a connection failed, in a few words without a traceback."""
-    reason = getattr(error, "reason", error)
-    if isinstance(reason, TimeoutError):
-        return "no answer in time"
-    if isinstance(reason, ConnectionRefusedError):
-        return "connection refused"
-    text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return " ".join(str(text).split())[:160]
 
 
 def short_of_disk(need_bytes: int, free_bytes: int, folder: Path) -> DoesNotFitError:

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from seatrial.catalog.transfer import CHUNK_BYTES, Progress, RemoteFile, copy
+from seatrial.catalog.progress import Progress
+from seatrial.catalog.transfer import CHUNK_BYTES, RemoteFile, copy
 from seatrial.errors import ModelFileError, NetworkError
 
 ATTEMPTS = 3

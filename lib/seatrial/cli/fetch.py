@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.fetch import fetch_checkpoint
-from seatrial.catalog.transfer import FetchEvent, Tell
+from seatrial.catalog.progress import FetchEvent, Tell
 from seatrial.cli.answer import Answer, stderr, stdout
 
 
