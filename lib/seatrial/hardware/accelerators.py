@@ -1,0 +1,140 @@
+"""What is known about each accelerator: memory, bandwidth, peak rates, and who says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+
+from seatrial.hardware.types import Gpu
+from seatrial.units import GB, MIB
+
+DATA_FILE = "accelerators.json"
+MEMORY_TOLERANCE = 0.08
+"""What a driver shows differs this much from what is marketed: GB against GiB, ECC, firmware."""
+
+
+@dataclass(frozen=True, slots=True)
+class DenseTflops:
+    """Peak of the matrix units without sparsity, 1e12 operations per second; None: no such units."""
+
+    bf16: float | None
+    fp8: float | None
+    fp4: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """One row of ``accelerators.json``; unknown values are None.
+
+    Attributes:
+        key: What a person types: ``h100`` in ``h100x8``.
+        name: Product name.
+        vendor: ``nvidia``, ``amd`` or ``apple``.
+        generation: ``hopper``, ``blackwell``, ``cdna3``, ``apple_silicon``, ...
+        memory_gb: As marketed, per GPU, or per machine where memory is unified (the largest).
+        reported_mib: As the driver shows it.
+        memory_options_gb: Sizes a unified-memory machine was sold with.
+        bandwidth_gb_s: Peak memory bandwidth, 1e9 bytes per second.
+        dense_tflops: Peak rates by format.
+        architecture: Compute capability ("9.0"), or "gfx942".
+        unified_memory: Whether CPU and GPU share one memory.
+        gpus_per_node_typical: Accelerators a machine usually holds.
+        gpus_per_node_max: More than this is taken for a typing error.
+        formats_not_native: Formats the chip has no units for.
+        driver_names: What the driver calls it.
+        pci_device_ids: PCI device ids, for AMD accelerators without a product name.
+        conflicts: Sources that say something else.
+        notes: What else matters.
+        source: Sources of each value, by field.
+        checked: Date of the last look, ISO 8601.
+
+    """
+
+    key: str
+    name: str
+    vendor: str
+    generation: str
+    memory_gb: float | None
+    reported_mib: int | None
+    memory_options_gb: tuple[int, ...] | None
+    bandwidth_gb_s: float | None
+    dense_tflops: DenseTflops
+    architecture: str | None
+    unified_memory: bool
+    gpus_per_node_typical: int
+    gpus_per_node_max: int
+    formats_not_native: tuple[str, ...]
+    driver_names: tuple[str, ...]
+    pci_device_ids: tuple[str, ...]
+    conflicts: tuple[str, ...]
+    notes: tuple[str, ...]
+    source: dict[str, tuple[str, ...]]
+    checked: str
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Memory of one: as the driver shows it where that is known, else as marketed."""
+        if self.reported_mib is not None:
+            return self.reported_mib * MIB
+        return None if self.memory_gb is None else round(self.memory_gb * GB)
+
+    def has_memory(self, memory_bytes: int | None) -> bool:
+        """Whether a card that shows ``memory_bytes`` can be this one; an unread size can."""
+        expected = self.memory_bytes
+        if memory_bytes is None or expected is None or self.unified_memory:
+            return True
+        return abs(memory_bytes - expected) <= MEMORY_TOLERANCE * expected
+
+    def to_gpu(self, memory_bytes: int | None) -> Gpu:
+        """One of these with ``memory_bytes``, everything else by the data file."""
+        return Gpu(
+            name=self.name,
+            vendor=self.vendor,
+            accelerator=self.key,
+            memory_bytes=memory_bytes,
+            bandwidth_bytes_per_s=_scaled(self.bandwidth_gb_s, 1e9),
+            bf16_flops=_scaled(self.dense_tflops.bf16, 1e12),
+            fp8_flops=_scaled(self.dense_tflops.fp8, 1e12),
+            compute_capability=self.architecture,
+            unified=self.unified_memory,
+        )
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+@cache
+def accelerators() -> Mapping[str, Accelerator]:
+    """Every accelerator of the data file by its key."""
+    document = msgspec.json.decode(Path(__file__).with_name(DATA_FILE).read_bytes())
+    rows = msgspec.convert(document["accelerators"], list[Accelerator])
+    return MappingProxyType({row.key: row for row in rows})
+
+
+def match_driver_name(name: str, memory_bytes: int | None) -> Accelerator | None:
+    """The accelerator that a driver calls ``name``, None where it is not listed.
+
+    The memory is compared as well: one name may stand for cards of different sizes.
+    """
+    for accelerator in accelerators().values():
+        if name in accelerator.driver_names and accelerator.has_memory(memory_bytes):
+            return accelerator
+    return None
+
+
+def match_architecture(
+    architecture: str | None, memory_bytes: int | None, pci_device_id: str = ""
+) -> Accelerator | None:
+    """The accelerator with this PCI device id, or the only one of its architecture and size."""
+    listed = list(accelerators().values())
+    same = [row for row in listed if pci_device_id in row.pci_device_ids] or [
+        row for row in listed if architecture is not None and row.architecture == architecture
+    ]
+    fitting = [row for row in same if row.has_memory(memory_bytes)]
+    return fitting[0] if len(fitting) == 1 else None

@@ -1,0 +1,160 @@
+"""AMD GPUs as the kernel's amdgpu driver shows them in sysfs: nothing to install, nothing to parse.
+
+``/sys/class/drm/card*/device`` holds memory and load, the KFD topology the architecture, and
+libdrm's ``amdgpu.ids`` the product names. ROCm's own tools read the same files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from seatrial.hardware.accelerators import accelerators, match_architecture, match_driver_name
+from seatrial.hardware.types import Gpu, Problem
+
+AMD_PCI_VENDOR = "0x1002"
+PRODUCT_NAMES = "usr/share/libdrm/amdgpu.ids"
+KFD_NODES = "sys/class/kfd/kfd/topology/nodes"
+APU_VRAM_SHARE = 0.5
+"""An APU's own carve-out is smaller than half of what it can reach; a card's memory is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One GPU of the amdgpu driver.
+
+    Attributes:
+        device: Its folder in sysfs.
+        architecture: ``gfx942``, None where the kernel was built without KFD.
+
+    """
+
+    device: Path
+    architecture: str | None
+
+    def number(self, name: str) -> int | None:
+        """A figure from a file of the device, None where it is missing."""
+        text = read_text(self.device / name)
+        return int(text) if text.isdecimal() else None
+
+    @property
+    def power_w(self) -> float | None:
+        """Watts, averaged by the firmware."""
+        for sensor in sorted((self.device / "hwmon").glob("hwmon*")):
+            for name in ("power1_average", "power1_input"):
+                text = read_text(sensor / name)
+                if text.isdecimal():
+                    return int(text) / 1e6
+        return None
+
+
+def read_amd(root: Path = Path("/")) -> tuple[tuple[Gpu, ...], str | None, tuple[Problem, ...]]:
+    """GPUs, driver version and problems of the amdgpu driver below ``root``."""
+    found = cards(root)
+    if not found:
+        return (), None, ()
+    problems = []
+    if all(card.architecture is None for card in found):
+        problems.append(
+            Problem(
+                f"{len(found)} AMD GPU(s) found but no compute driver (KFD) with them: /dev/kfd is missing.",
+                "Load the amdgpu driver with KFD, or pass --device=/dev/kfd to the container.",
+            )
+        )
+    problems += [
+        Problem(
+            f"{_label(card)}: memory could not be read from {card.device}.",
+            "Update the kernel or the amdgpu driver; results show it as unknown.",
+        )
+        for card in found
+        if card.number("mem_info_vram_total") is None
+    ]
+    driver = read_text(root / "sys/module/amdgpu/version") or None
+    return tuple(_to_gpu(card, root) for card in found), driver, tuple(problems)
+
+
+def cards(root: Path = Path("/")) -> list[Card]:
+    """Every GPU of the amdgpu driver, in the order of the KFD topology where there is one."""
+    nodes = _architectures(root)
+    found = []
+    for card in (root / "sys/class/drm").glob("card[0-9]*"):
+        device = card / "device"
+        if "-" in card.name or read_text(device / "vendor") != AMD_PCI_VENDOR:
+            continue  # card0-HDMI-A-1 is a connector
+        minors = [path.name.removeprefix("renderD") for path in (device / "drm").glob("renderD*")]
+        order, architecture = next((nodes[minor] for minor in minors if minor in nodes), (len(nodes), None))
+        found.append((order, int(card.name.removeprefix("card")), Card(device, architecture)))
+    return [card for _, _, card in sorted(found, key=lambda entry: entry[:2])]
+
+
+def read_text(path: Path) -> str:
+    """The content of a sysfs file without the line's end, "" where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _architectures(root: Path) -> dict[str, tuple[int, str | None]]:
+    """Position and architecture of each KFD node by its render minor."""
+    found: dict[str, tuple[int, str | None]] = {}
+    for node in (root / KFD_NODES).glob("[0-9]*"):
+        fields = dict(line.split(" ", 1) for line in read_text(node / "properties").splitlines() if " " in line)
+        version = fields.get("gfx_target_version", "0")
+        if version.isdecimal() and int(version) > 0:
+            found[fields.get("drm_render_minor", "")] = (int(node.name), _gfx(int(version)))
+    return found
+
+
+def _gfx(version: int) -> str:
+    """90402 -> gfx942, 90010 -> gfx90a, 110501 -> gfx1151: two decimal digits a part, hexadecimal in the name."""
+    return f"gfx{version // 10000}{version // 100 % 100:x}{version % 100:x}"
+
+
+def _to_gpu(card: Card, root: Path) -> Gpu:
+    vram, used = card.number("mem_info_vram_total"), card.number("mem_info_vram_used")
+    device_id = read_text(card.device / "device")
+    product = read_text(card.device / "product_name") or _product(root, device_id, read_text(card.device / "revision"))
+    listed = (match_driver_name(product, vram) if product else None) or match_architecture(
+        card.architecture, vram, device_id
+    )
+    gpu = listed.to_gpu(vram) if listed else Gpu("", "amd", memory_bytes=vram)
+    gpu = replace(
+        gpu,
+        name=product or (listed.name if listed else _label(card)),
+        memory_free_bytes=None if vram is None or used is None else vram - used,
+        compute_capability=card.architecture or gpu.compute_capability,
+    )
+    return _with_shared_memory(gpu, card) if _is_apu(gpu, card) else gpu
+
+
+def _is_apu(gpu: Gpu, card: Card) -> bool:
+    """Listed as unified, or an unlisted GPU whose own memory is a small part of what it can reach."""
+    if gpu.accelerator is not None:
+        return accelerators()[gpu.accelerator].unified_memory
+    vram, shared = card.number("mem_info_vram_total"), card.number("mem_info_gtt_total")
+    return vram is not None and shared is not None and vram < APU_VRAM_SHARE * shared
+
+
+def _with_shared_memory(gpu: Gpu, card: Card) -> Gpu:
+    """An APU reaches its carve-out and the host memory the kernel lets it map (GTT)."""
+    total = [card.number(f"mem_info_{kind}_total") for kind in ("vram", "gtt")]
+    used = [card.number(f"mem_info_{kind}_used") for kind in ("vram", "gtt")]
+    size = sum(part for part in total if part is not None)
+    free = None if None in used else size - sum(part for part in used if part is not None)
+    return replace(gpu, unified=True, memory_bytes=size or None, memory_free_bytes=free)
+
+
+def _product(root: Path, device_id: str, revision: str) -> str:
+    """Product name by libdrm's list: device id, revision id, name; "" where it is not listed."""
+    wanted = (device_id.removeprefix("0x").casefold(), revision.removeprefix("0x").casefold())
+    for line in read_text(root / PRODUCT_NAMES).splitlines():
+        fields = [field.strip() for field in line.split(",", 2)]
+        if len(fields) == 3 and (fields[0].casefold(), fields[1].casefold()) == wanted:  # noqa: PLR2004 -- three columns
+            return fields[2]
+    return ""
+
+
+def _label(card: Card) -> str:
+    known = [part for part in (read_text(card.device / "device"), card.architecture) if part]
+    return f"AMD GPU ({', '.join(known)})" if known else "AMD GPU"

@@ -1,0 +1,147 @@
+"""What a container or a batch job may use: memory and CPU limits of cgroup v1 and v2.
+
+A limit may stand on any group from the process's own up to the root of what is mounted, so
+each is walked upwards and the smallest counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+NO_LIMIT = 1 << 60
+"""cgroup v1 writes "no limit" as the largest multiple of a page; nobody has an exbibyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One control group and the version of the hierarchy it stands in."""
+
+    folder: Path
+    version: int
+
+
+def groups(controller: str, root: Path = Path("/"), process: str = "self") -> list[Group]:
+    """Groups of a process for ``controller`` (``memory``, ``cpu``), innermost first.
+
+    Args:
+        controller: Name of the controller; every v2 group counts, whichever controllers it has.
+        root: Where ``/proc`` and ``/sys`` lie.
+        process: A process id, or ``self``.
+
+    """
+    found = []
+    mounts = _mounts(root)
+    for line in _lines(root / "proc" / process / "cgroup"):
+        hierarchy, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        version = 2 if hierarchy == "0" else 1
+        if version == 1 and controller not in controllers.split(","):
+            continue
+        mount = mounts.get("" if version == 2 else controller)  # noqa: PLR2004 -- cgroup v2
+        if mount is not None:
+            found += [Group(folder, version) for folder in _upwards(*mount, path, root)]
+    return found
+
+
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """Smallest memory limit on this process, bytes; None where there is none."""
+    limits = [limit for group in groups("memory", root) if (limit := _limit(group)) is not None]
+    return min(limits, default=None)
+
+
+def memory_left(root: Path = Path("/")) -> int | None:
+    """Bytes this process may still take before a limit is reached; None without a limit.
+
+    Page cache that the kernel gives back on demand counts as free.
+    """
+    left = []
+    for group in groups("memory", root):
+        limit, used = _limit(group), _used(group)
+        if limit is not None and used is not None:
+            left.append(max(0, limit - used))
+    return min(left, default=None)
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """CPUs' worth of time this process may use, None without a quota."""
+    quotas = []
+    for group in groups("cpu", root):
+        if group.version == 2:  # noqa: PLR2004 -- cgroup v2
+            quota, _, period = _text(group.folder / "cpu.max").partition(" ")
+        else:
+            quota = _text(group.folder / "cpu.cfs_quota_us")
+            period = _text(group.folder / "cpu.cfs_period_us")
+        with contextlib.suppress(ValueError, ZeroDivisionError):
+            share = int(quota) / int(period)
+            quotas += [share] if share > 0 else []
+    return min(quotas, default=None)
+
+
+def _limit(group: Group) -> int | None:
+    names = ["memory.limit_in_bytes"] if group.version == 1 else ["memory.max", "memory.high"]
+    limits = [_number(group.folder / name) for name in names]
+    return min((limit for limit in limits if limit is not None and limit < NO_LIMIT), default=None)
+
+
+def _used(group: Group) -> int | None:
+    """Memory of the group that cannot be given back at once."""
+    name, cache = (
+        ("memory.usage_in_bytes", "total_inactive_file") if group.version == 1 else ("memory.current", "inactive_file")
+    )
+    used = _number(group.folder / name)
+    if used is None:
+        return None
+    for line in _lines(group.folder / "memory.stat"):
+        key, _, value = line.partition(" ")
+        if key == cache and value.isdecimal():
+            return max(0, used - int(value))
+    return used
+
+
+def _mounts(root: Path) -> dict[str, tuple[str, str]]:
+    """Mounted part of the hierarchy and mount point by controller; "" is cgroup v2."""
+    found: dict[str, tuple[str, str]] = {}
+    for line in _lines(root / "proc/self/mountinfo"):
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(), after.split()
+        if len(fields) < 5 or len(kind) < 3:  # noqa: PLR2004 -- proc(5): fewer fields are no mount
+            continue
+        mount = (fields[3], fields[4])
+        if kind[0] == "cgroup2":
+            found.setdefault("", mount)
+        elif kind[0] == "cgroup":
+            for controller in kind[-1].split(","):
+                found.setdefault(controller, mount)
+    return found
+
+
+def _upwards(mounted: str, mount_point: str, path: str, root: Path) -> list[Path]:
+    """Folders from the group at ``path`` up to the mount point.
+
+    Inside a container the path may lie outside of what is mounted ("/../..", or the host's
+    path): then the mount point itself is the nearest group that can be read.
+    """
+    top = root / mount_point.lstrip("/")
+    group = PurePosixPath(path)
+    if ".." in group.parts or not group.is_relative_to(mounted):
+        return [top]
+    inside = group.relative_to(mounted)
+    return [top / part for part in [inside, *inside.parents]] if inside.parts else [top]
+
+
+def _number(path: Path) -> int | None:
+    text = _text(path)
+    return int(text) if text.isdecimal() else None
+
+
+def _text(path: Path) -> str:
+    return "\n".join(_lines(path)).strip()
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

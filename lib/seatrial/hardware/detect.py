@@ -1,0 +1,98 @@
+"""This machine or the named one, as one description: what every plan starts from."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from seatrial.errors import UsageError
+from seatrial.hardware.amd import read_amd
+from seatrial.hardware.named import machine_name, named_machine
+from seatrial.hardware.nvidia import read_nvidia
+from seatrial.hardware.types import Hardware, Host
+from seatrial.units import from_gib
+
+MAX_HOST_MEMORY_GIB = 65536.0
+
+
+def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None) -> Hardware:
+    """Describe this machine, or the one named.
+
+    Args:
+        name: ``auto`` reads this machine; ``cpu`` is a machine without accelerators;
+            ``h100x8``, ``rtx4090x2``, ``m3-ultra-512gb`` and so on are named machines.
+        host_memory_gib: Host memory in GiB. Where it is not given, ``auto`` and ``cpu`` take
+            that of this machine, and that of a named machine is unknown (None).
+
+    Raises:
+        UnknownNameError: There is no such machine; the nearest names are listed.
+        UsageError: The count or the memory makes no sense.
+
+    """
+    if host_memory_gib is not None and not 0 < host_memory_gib <= MAX_HOST_MEMORY_GIB:
+        raise UsageError(
+            f"A host memory of {host_memory_gib:g} GiB makes no sense.",
+            remedy=f"Give a number of GiB above 0 and at most {MAX_HOST_MEMORY_GIB:,.0f}.",
+        )
+    folded = name.casefold()
+    if folded == "auto":
+        return _with_host_memory(_detected(), host_memory_gib)
+    if folded == "cpu":
+        return _without_accelerators(host_memory_gib)
+    return named_machine(name, host_memory_gib)
+
+
+def _detected() -> Hardware:
+    from seatrial.hardware.host import read_host  # noqa: PLC0415 -- psutil, which a named machine does without
+
+    host = read_host()
+    if sys.platform == "darwin":
+        from seatrial.hardware.apple import read_apple  # noqa: PLC0415 -- macOS only
+
+        gpus, problems = read_apple(host)
+        if gpus:
+            host = replace(host, bandwidth_bytes_per_s=gpus[0].bandwidth_bytes_per_s)
+        return Hardware(machine_name(gpus), gpus, host, None, None, "measured", "sysctl, system_profiler", problems)
+    nvidia = read_nvidia(host)
+    amd_gpus, amd_driver, amd_problems = read_amd()
+    gpus = (*nvidia.gpus, *amd_gpus)
+    sources = [nvidia.source, "amdgpu sysfs" if amd_gpus else "", "/proc", "/sys"]
+    return Hardware(
+        name=machine_name(gpus),
+        gpus=gpus,
+        host=host,
+        driver=nvidia.driver or amd_driver,
+        cuda=nvidia.cuda,
+        origin="measured",
+        source=", ".join(filter(None, sources)),
+        problems=(*nvidia.problems, *amd_problems),
+    )
+
+
+def _with_host_memory(hardware: Hardware, host_memory_gib: float | None) -> Hardware:
+    """The same machine with another host memory: "would it run here with 128 GiB?"."""
+    if host_memory_gib is None:
+        return hardware
+    if any(gpu.unified for gpu in hardware.gpus):
+        raise UsageError(
+            f"CPU and GPU of this machine ({hardware.name}) share one memory, so its host memory cannot be replaced.",
+            remedy="Leave the host memory out, or name a machine with the size you mean.",
+        )
+    size = from_gib(host_memory_gib)
+    host = replace(hardware.host, memory_bytes=size, memory_available_bytes=None, memory_limit_bytes=None)
+    return replace(
+        hardware,
+        host=host,
+        origin="assumed",
+        source=f"{hardware.source}; host memory as given, {host_memory_gib:g} GiB",
+    )
+
+
+def _without_accelerators(host_memory_gib: float | None) -> Hardware:
+    """A machine without accelerators: this one's host, or a named one with the memory given."""
+    if host_memory_gib is not None:
+        host = Host(memory_bytes=from_gib(host_memory_gib))
+        return Hardware("cpu", (), host, None, None, "assumed", f"host memory as given, {host_memory_gib:g} GiB")
+    from seatrial.hardware.host import read_host  # noqa: PLC0415 -- psutil
+
+    return Hardware("cpu", (), read_host(), None, None, "measured", "host of this machine, accelerators left out")

@@ -1,0 +1,100 @@
+"""The computer around the accelerators: CPU, cores, memory and its limits, disk, container."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from seatrial import paths
+from seatrial.hardware import cgroup
+from seatrial.hardware.types import Host
+
+CONTAINER_FILES = (".dockerenv", "run/.containerenv")
+CONTAINER_VARIABLES = ("container", "KUBERNETES_SERVICE_HOST", "BINDER_SERVICE_HOST", "BINDER_LAUNCH_HOST")
+CONTAINER_GROUPS = ("docker", "kubepods", "containerd", "libpod", "lxc")
+
+
+def read_host(root: Path = Path("/"), environment: Mapping[str, str] | None = None) -> Host:
+    """Read what this process may use of this computer.
+
+    Args:
+        root: Where ``/proc``, ``/sys`` and ``/.dockerenv`` lie.
+        environment: Environment variables, those of this process where None.
+
+    """
+    memory = psutil.virtual_memory()
+    left = cgroup.memory_left(root)
+    return Host(
+        cpu=_cpu_name(root),
+        cores=_cores(root),
+        memory_bytes=memory.total,
+        memory_available_bytes=memory.available if left is None else min(memory.available, left),
+        memory_limit_bytes=cgroup.memory_limit(root),
+        disk_free_bytes=disk_free(paths.models_dir()),
+        wsl="microsoft" in _read(root / "proc/version").casefold(),
+        container=_is_container(root, os.environ if environment is None else environment),
+    )
+
+
+def disk_free(folder: Path) -> int | None:
+    """Bytes free where ``folder`` lies or would be created, None where that cannot be read."""
+    for existing in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(existing).free
+    return None
+
+
+def _cpu_name(root: Path) -> str | None:
+    if sys.platform == "darwin":
+        from seatrial.hardware import apple  # noqa: PLC0415 -- macOS only
+
+        return apple.read_sysctl("machdep.cpu.brand_string") or None
+    for line in _read(root / "proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in {"model name", "Model", "cpu model"} and value.strip():
+            return value.strip()
+    # ARM servers give no name there; the board's name is the best there is.
+    return _read(root / "proc/device-tree/model").strip("\0\n ") or platform.processor() or None
+
+
+def _cores(root: Path) -> int | None:
+    """Physical cores within the affinity mask and the CPU quota, at least 1."""
+    if sys.platform == "linux":
+        cores: int | None = _physical(root, os.sched_getaffinity(0))
+    else:
+        cores = psutil.cpu_count(logical=False) or psutil.cpu_count()
+    quota = cgroup.cpu_quota(root)
+    return cores if cores is None or quota is None else max(1, min(cores, int(quota)))
+
+
+def _physical(root: Path, cpus: set[int]) -> int:
+    """Distinct physical cores among logical ``cpus``; each its own core where that is not told."""
+    cores = set()
+    for cpu in cpus:
+        topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+        siblings = _read(topology / "thread_siblings_list").strip() or _read(topology / "core_cpus_list").strip()
+        cores.add(siblings or f"cpu{cpu}")
+    return len(cores)
+
+
+def _is_container(root: Path, environment: Mapping[str, str]) -> bool:
+    if any((root / name).exists() for name in CONTAINER_FILES):
+        return True
+    if any(environment.get(name) for name in CONTAINER_VARIABLES):
+        return True
+    group = _read(root / "proc/1/cgroup")
+    return any(name in group for name in CONTAINER_GROUPS)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

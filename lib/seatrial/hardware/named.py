@@ -1,0 +1,148 @@
+"""A machine by its name: ``h100x8``, ``rtx4090x2``, ``m3-ultra-512gb``, ``h100x4+l40sx1``."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from seatrial.errors import UnknownNameError, UsageError
+from seatrial.hardware.accelerators import DATA_FILE, Accelerator, accelerators
+from seatrial.hardware.types import Gpu, Hardware, Host
+from seatrial.units import GB, GIB, from_gib
+
+SIZE_SUFFIX = re.compile(r"(?P<key>.+)-(?P<size>[0-9]+)gb")
+COUNT_SUFFIX = re.compile(r"(?P<key>.+)x(?P<count>[0-9]+)")
+MAX_NAME_LENGTH = 100
+
+
+def named_machine(name: str, host_memory_gib: float | None = None) -> Hardware:
+    """The machine that ``name`` describes.
+
+    Args:
+        name: Accelerator key and count, ``+`` between different kinds; memory size for Apple
+            and other unified-memory machines.
+        host_memory_gib: Host memory, GiB; None where it is not known.
+
+    Raises:
+        UnknownNameError: No such accelerator; the nearest ones are named.
+        UsageError: A count of 0 or an absurd one, a memory size that was never sold, a
+            product that was never released, or host memory for a unified-memory machine.
+
+    """
+    folded = name.casefold()
+    gpus: list[Gpu] = []
+    for part in folded.split("+") if len(name) <= MAX_NAME_LENGTH else [folded]:
+        gpus += _gpus(name, part)
+    unified = [gpu for gpu in gpus if gpu.unified]
+    if unified and len(gpus) > 1:
+        raise UsageError(
+            f"{name} joins a machine with unified memory and {len(gpus) - 1} more; there is no such machine.",
+            remedy="Name one machine, and say with --nodes how many there are.",
+        )
+    return Hardware(
+        name=machine_name(tuple(gpus)),
+        gpus=tuple(gpus),
+        host=_host(name, unified[0] if unified else None, host_memory_gib),
+        driver=None,
+        cuda=None,
+        origin="assumed",
+        source=f"{DATA_FILE} ({_checked(gpus)})",
+    )
+
+
+def machine_name(gpus: tuple[Gpu, ...]) -> str:
+    """What a person types for these accelerators: ``h100x8``, ``h100x4+l40sx1``, ``cpu``."""
+    counts = Counter(map(_key, gpus))
+    if not counts:
+        return "cpu"
+    return "+".join(key if _carries_size(key) else f"{key}x{count}" for key, count in counts.items())
+
+
+def _gpus(name: str, part: str) -> list[Gpu]:
+    """The accelerators that one part of a name describes."""
+    key, count, size_gb = _split(name, part)
+    accelerator = accelerators()[key]
+    if count < 1:
+        raise UsageError(f"{name} asks for {count} accelerators.", remedy=f"Ask for at least one: {key}x1.")
+    if count > accelerator.gpus_per_node_max:
+        raise UsageError(
+            f"{name} asks for {count:,} accelerators in one machine; {key} machines hold at most "
+            f"{accelerator.gpus_per_node_max}.",
+            remedy="Say how many machines there are with --nodes.",
+        )
+    memory_bytes = accelerator.memory_bytes if size_gb is None else size_gb * GB
+    return [accelerator.to_gpu(memory_bytes)] * count
+
+
+def _split(name: str, part: str) -> tuple[str, int, int | None]:
+    """Key, count and memory size (GB) of ``h100x8`` or ``m3-ultra-512gb``."""
+    known = accelerators()
+    key, count, size_gb = part, 1, None
+    # The whole name comes first: mi300x and rtx4090 hold an x themselves.
+    if key not in known and (match := COUNT_SUFFIX.fullmatch(key)):
+        key, count = match["key"], int(match["count"])
+    if key not in known and (match := SIZE_SUFFIX.fullmatch(key)):
+        key, size_gb = match["key"], int(match["size"])
+    if key not in known or (size_gb is not None and not known[key].unified_memory):
+        raise UnknownNameError(
+            "hardware", name, [*(row.key for row in known.values() if row.memory_gb is not None), "cpu", "auto"]
+        )
+    _check_size(name, known[key], size_gb)
+    return key, count, size_gb
+
+
+def _check_size(name: str, accelerator: Accelerator, size_gb: int | None) -> None:
+    """Refuse a product that was never released, and a memory size that was never sold or is left open."""
+    options = accelerator.memory_options_gb
+    if accelerator.memory_gb is None:
+        raise UsageError(
+            f"{name}: {accelerator.name} was never released ({accelerator.notes[0]}).",
+            remedy="Name a machine that exists, for example m3-ultra-512gb.",
+        )
+    if options is None:
+        if size_gb not in {None, accelerator.memory_gb}:
+            raise UsageError(
+                f"{name}: {accelerator.name} has {accelerator.memory_gb:g} GB, not {size_gb}.",
+                remedy=f"Name it {accelerator.key}.",
+            )
+    elif size_gb not in options:
+        sold = ", ".join(map(str, options))
+        wrong = "does not say how much memory it has" if size_gb is None else f"was never sold with {size_gb} GB"
+        raise UsageError(
+            f"{name}: {accelerator.name} {wrong}; sizes are {sold} GB.",
+            remedy=f"Name one with its size: {accelerator.key}-{options[-1]}gb.",
+        )
+
+
+def _host(name: str, unified: Gpu | None, host_memory_gib: float | None) -> Host:
+    if unified is None:
+        return Host(memory_bytes=None if host_memory_gib is None else from_gib(host_memory_gib))
+    if host_memory_gib is not None:
+        raise UsageError(
+            f"{name} has one memory for CPU and GPU, and its name gives the size; {host_memory_gib:g} GiB of "
+            "host memory beside it contradict that.",
+            remedy="Leave the host memory out.",
+        )
+    return Host(memory_bytes=unified.memory_bytes, bandwidth_bytes_per_s=unified.bandwidth_bytes_per_s)
+
+
+def _checked(gpus: list[Gpu]) -> str:
+    keys = sorted({gpu.accelerator for gpu in gpus if gpu.accelerator})
+    return ", ".join(f"{key} checked {accelerators()[key].checked}" for key in keys)
+
+
+def _key(gpu: Gpu) -> str:
+    """Name of one accelerator; of an unlisted one by what the driver calls it."""
+    if gpu.accelerator is None:
+        return re.sub(r"[^a-z0-9.]+", "-", gpu.name.casefold().removeprefix("nvidia ")).strip("-")
+    options, shown = accelerators()[gpu.accelerator].memory_options_gb, gpu.memory_bytes
+    if not options or shown is None:
+        return gpu.accelerator
+    # A machine sold with 128 GB shows between 120 GiB (firmware takes a share) and 128 GiB.
+    nearest = min(options, key=lambda size: min(abs(size * unit - shown) for unit in (GB, GIB)))
+    return f"{gpu.accelerator}-{nearest}gb"
+
+
+def _carries_size(key: str) -> bool:
+    base = re.sub(r"-[0-9]+gb$", "", key)
+    return base != key and base in accelerators() and key not in accelerators()

@@ -1,0 +1,129 @@
+"""Reads every NVIDIA GPU and prints one JSON line each; run as a program of its own.
+
+A driver that hangs, hangs this process only. Each line is flushed as soon as it is known, so
+that a reader who stops waiting keeps what came before. Imports nothing of the kit: it starts
+in a few hundredths of a second.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pynvml
+
+MEMORY_CLOCK = 2
+"""nvmlClockType_t NVML_CLOCK_MEM."""
+
+
+class Reader:
+    """Calls NVML; a call that fails gives None and is listed with its code and reason."""
+
+    def __init__(self) -> None:
+        self.failed: list[dict[str, Any]] = []
+
+    def read(self, what: str, function: Callable[..., Any], *arguments: Any, silent: bool = False) -> Any:
+        """What ``function`` returns, None where it fails.
+
+        Args:
+            what: The reading, as a person calls it.
+            function: A function of ``pynvml``.
+            arguments: Its arguments.
+            silent: Leave a failure out of the list: nobody misses this reading.
+
+        """
+        try:
+            return function(*arguments)
+        except pynvml.NVMLError as error:
+            if not silent:
+                self.failed.append({"reading": what, "code": error.value, "text": str(error)})
+            return None
+
+
+def read_system() -> dict[str, Any]:
+    """Driver and CUDA version."""
+    reader = Reader()
+    return {
+        "driver": reader.read("driver version", pynvml.nvmlSystemGetDriverVersion),
+        "cuda": reader.read("CUDA version", pynvml.nvmlSystemGetCudaDriverVersion),
+        "failed": reader.failed,
+    }
+
+
+def read_gpu(index: int) -> dict[str, Any]:
+    """One GPU and the MIG slices on it."""
+    reader = Reader()
+    handle = reader.read("handle", pynvml.nvmlDeviceGetHandleByIndex, index)
+    if handle is None:
+        return {"index": index, "failed": reader.failed}
+    return {
+        "index": index,
+        **_describe(reader, handle),
+        "capability": reader.read("compute capability", pynvml.nvmlDeviceGetCudaComputeCapability, handle),
+        "mig": _mig_mode(reader, handle),
+        "memory_clock_mhz": reader.read(
+            "memory clock", pynvml.nvmlDeviceGetMaxClockInfo, handle, MEMORY_CLOCK, silent=True
+        ),
+        "bus_width_bits": reader.read("bus width", pynvml.nvmlDeviceGetMemoryBusWidth, handle, silent=True),
+        "slices": [_describe(reader, part) for part in mig_handles(handle)],
+        "failed": reader.failed,
+    }
+
+
+def mig_handles(handle: Any) -> list[Any]:
+    """Handles of the MIG slices on a GPU, none where MIG is off or unknown."""
+    quiet = Reader()
+    handles = []
+    for number in range(quiet.read("slices", pynvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+        part = quiet.read("slice", pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
+        if part is not None:  # numbers have gaps where a slice was removed
+            handles.append(part)
+    return handles
+
+
+def _describe(reader: Reader, handle: Any) -> dict[str, Any]:
+    memory = reader.read("memory", pynvml.nvmlDeviceGetMemoryInfo, handle)
+    return {
+        "name": reader.read("name", pynvml.nvmlDeviceGetName, handle),
+        "uuid": reader.read("UUID", pynvml.nvmlDeviceGetUUID, handle, silent=True),
+        "memory_bytes": None if memory is None else memory.total,
+        "memory_free_bytes": None if memory is None else memory.free,
+    }
+
+
+def _mig_mode(reader: Reader, handle: Any) -> bool | None:
+    """Whether MIG is on; off where the GPU has no MIG."""
+    try:
+        current, _ = pynvml.nvmlDeviceGetMigMode(handle)
+    except pynvml.NVMLError_NotSupported:
+        return False
+    except pynvml.NVMLError as error:
+        reader.failed.append({"reading": "MIG mode", "code": error.value, "text": str(error)})
+        return None
+    return bool(current)
+
+
+def main() -> None:
+    """Print a line for the system, one for each GPU, and a last one that says it is complete."""
+    reader = Reader()
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        _print("start", {"reading": "start", "code": error.value, "text": str(error)})
+        return
+    _print("system", read_system())
+    count = reader.read("number of GPUs", pynvml.nvmlDeviceGetCount)
+    for index in range(count or 0):
+        _print("gpu", read_gpu(index))
+    _print("end", {"failed": reader.failed})
+
+
+def _print(kind: str, value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps({"kind": kind, **value}) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Asks the NVIDIA driver through a process of its own, so that a driver that hangs hurts nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from seatrial.hardware.types import Problem
+
+LIBRARY = "libnvidia-ml.so.1"
+DEADLINE_S = 5.0
+NVIDIA_PCI_VENDOR = "0x10de"
+DISPLAY_PCI_CLASS = "0x03"
+
+
+def run_probe(deadline_s: float) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Lines of ``nvml_probe``, as far as they came before the deadline, and what went wrong."""
+    program = [sys.executable, "-P", str(Path(__file__).with_name("nvml_probe.py"))]
+    process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    problems = []
+    try:
+        output, errors = process.communicate(timeout=deadline_s)
+    except subprocess.TimeoutExpired as expired:
+        output, errors = expired.output or b"", b""
+        _abandon(process)
+        problems.append(
+            Problem(
+                f"The NVIDIA driver did not answer within {deadline_s:g} s.",
+                "Look for Xid errors with dmesg; a reboot usually mends it.",
+            )
+        )
+    else:
+        if process.returncode:
+            last = errors.decode(errors="replace").strip().rpartition("\n")[2]
+            problems.append(
+                Problem(
+                    f"Reading the NVIDIA GPUs ended with code {process.returncode}{': ' if last else ''}{last}.",
+                    "Reinstall the NVIDIA driver, and the package nvidia-ml-py.",
+                )
+            )
+    return [line for text in output.splitlines() if (line := _parse(text))], problems
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except ValueError:  # cut by the deadline
+        return {}
+    return line if isinstance(line, dict) else {}
+
+
+def _abandon(process: subprocess.Popen[bytes]) -> None:
+    """End a process that may hang inside the kernel, where no signal reaches it, without waiting."""
+    process.kill()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+
+
+def library_absence(root: Path = Path("/")) -> tuple[Problem, ...] | None:
+    """None where NVML is here; else what its absence means: nothing at all without a GPU."""
+    if sys.platform != "linux":
+        return ()
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        if "No such file" not in str(error):
+            return (Problem(f"The NVIDIA driver library cannot be loaded: {error}.", "Reinstall the NVIDIA driver."),)
+    else:
+        return None
+    if (root / "proc/driver/nvidia").exists() or any((root / "dev").glob("nvidia*")):
+        return (
+            Problem(
+                f"The NVIDIA driver is loaded but its library {LIBRARY} is not found.",
+                "In a container, start it with the NVIDIA Container Toolkit (docker run --gpus all); "
+                "elsewhere install the driver's library package (libnvidia-compute).",
+            ),
+        )
+    if _on_pci_bus(root):
+        return (
+            Problem(
+                "An NVIDIA GPU is on the PCI bus but no NVIDIA driver is installed.",
+                "Install the NVIDIA driver of your distribution and reboot.",
+            ),
+        )
+    return ()
+
+
+def _on_pci_bus(root: Path) -> bool:
+    for device in (root / "sys/bus/pci/devices").glob("*"):
+        with contextlib.suppress(OSError):
+            vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
+            if vendor == NVIDIA_PCI_VENDOR and kind.startswith(DISPLAY_PCI_CLASS):
+                return True
+    return False
