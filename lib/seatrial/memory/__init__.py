@@ -1,1 +1,6 @@
-"""Placeholder docstring, written by the layer."""
+"""How much memory a checkpoint needs: weights to the byte, KV cache by engine, and what each GPU holds."""
+
+from seatrial.memory.footprint import compute_footprint, config_footprint, count_parameters
+from seatrial.memory.types import Footprint, Parallelism
+
+__all__ = ["Footprint", "Parallelism", "compute_footprint", "config_footprint", "count_parameters"]

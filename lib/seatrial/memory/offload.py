@@ -1,0 +1,42 @@
+"""llama.cpp across GPU and host: what the chosen layers take in each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+from seatrial.memory.options import Options
+
+INPUT = ("embeddings",)
+"""The input embedding stays in host memory whatever is offloaded: only rows of it are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Bytes on all GPUs together, and in host memory."""
+
+    gpu_bytes: int
+    host_bytes: int
+
+
+def place_layers(by_class: Mapping[str, int], cache_bytes: int, layers: int, options: Options) -> Placed:
+    """Weights and caches by where llama.cpp puts them.
+
+    Args:
+        by_class: Weight bytes by class; the routed experts under ``experts``.
+        cache_bytes: KV cache and state of all slots; they follow their layers.
+        layers: Layers of the model.
+        options: ``gpu_layers`` layers are offloaded, ``cpu_expert_layers`` of them without their experts.
+
+    """
+    offloaded = min(options.gpu_layers, layers)
+    if offloaded == 0:
+        return Placed(0, sum(by_class.values()) + cache_bytes)
+    experts = by_class.get("experts", 0)
+    embeddings = sum(by_class.get(name, 0) for name in INPUT)
+    rest = sum(by_class.values()) - experts - embeddings
+    # The last layers go first onto the GPU, and the output with them only when all layers do.
+    expert_layers = max(0, offloaded - min(options.cpu_expert_layers, offloaded))
+    gpu = ceil((rest + cache_bytes) * offloaded / layers) + ceil(experts * expert_layers / layers)
+    return Placed(gpu, sum(by_class.values()) + cache_bytes - gpu)

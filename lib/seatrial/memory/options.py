@@ -1,0 +1,119 @@
+"""The settings ``--option name=value`` of ``footprint`` takes, each checked, with what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from seatrial.errors import UnknownNameError, UsageError
+from seatrial.memory import kv
+from seatrial.memory.types import Parallelism
+
+SPECULATIVE = ("none", "mtp", "dspark")
+ENGINES = ("sglang", "vllm", "llamacpp", "mlx", "simulated")
+
+HELP = {
+    "tensor_parallel": "ranks that split each matrix (sglang, vllm: all ranks of a stage)",
+    "data_parallel": "attention replicas among those ranks; the KV cache is split among them",
+    "expert_parallel": "ranks the routed experts are spread over",
+    "pipeline_parallel": "stages that split the layers",
+    "cache_type": f"llamacpp: type of the caches ({', '.join(kv.cache_types())})",
+    "ubatch_tokens": "llamacpp: tokens of one micro-batch",
+    "gpu_layers": "llamacpp: layers on GPUs",
+    "cpu_expert_layers": "llamacpp: layers whose routed experts stay in host memory",
+    "swa_ratio": "sglang: window slots per token of the pool",
+    "max_running_requests": "sglang: requests the compressor state is made for",
+    "speculative": f"sglang: draft head in use ({', '.join(SPECULATIVE)})",
+    "indexer_type": "vllm: type of the indexer's cache (fp8, fp4)",
+}
+"""Every option, with what it means; the command line prints this."""
+
+ALL_LAYERS = 1 << 20
+"""More layers than any model has: llama.cpp's way of saying all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Engine settings that change bytes; the defaults are the engines' own."""
+
+    cache_type: str = "f16"
+    ubatch_tokens: int = int(kv.default("llamacpp", "ubatch_tokens"))
+    gpu_layers: int = ALL_LAYERS
+    cpu_expert_layers: int = 0
+    swa_ratio: float = float(kv.default("sglang", "swa_ratio"))
+    max_running_requests: int | None = None
+    speculative: str = "none"
+    indexer_type: str = "fp8"
+
+
+AXES = {f"{field.name}_parallel": field.name for field in fields(Parallelism)}
+BOUNDS = {
+    "ubatch_tokens": (1, 1 << 20),
+    "gpu_layers": (0, ALL_LAYERS),
+    "cpu_expert_layers": (0, ALL_LAYERS),
+    "max_running_requests": (1, 1 << 20),
+    **dict.fromkeys(AXES, (1, 1 << 16)),
+}
+CHOICES = {"cache_type": kv.cache_types(), "speculative": SPECULATIVE, "indexer_type": ("fp8", "fp4")}
+
+
+def read_options(given: Mapping[str, Any] | None, parallelism: Parallelism) -> tuple[Options, Parallelism]:
+    """Options and parallelism with what was given; text (from the command line) is turned into values.
+
+    Raises:
+        UnknownNameError: No such option, or no such value; every known one is named.
+        UsageError: Not a number, out of bounds, or ranks that cannot be divided that way.
+
+    """
+    options = Options()
+    for name, value in (given or {}).items():
+        if name in AXES:
+            parallelism = replace(parallelism, **{AXES[name]: _whole(name, value)})
+        elif name in BOUNDS:
+            options = replace(options, **{name: _whole(name, value)})
+        elif name in CHOICES:
+            if str(value) not in CHOICES[name]:
+                raise UnknownNameError(f"value of {name}", str(value), CHOICES[name])
+            options = replace(options, **{name: str(value)})
+        elif name == "swa_ratio":
+            options = replace(options, swa_ratio=_ratio(name, value))
+        else:
+            raise UsageError(f"Unknown option {str(name)[:80]!r}.", remedy=f"Known: {', '.join(HELP)}.")
+    _check_ranks(parallelism)
+    return options, parallelism
+
+
+def _check_ranks(parallelism: Parallelism) -> None:
+    for axis in fields(Parallelism):
+        _whole(f"{axis.name}_parallel", getattr(parallelism, axis.name))
+    if parallelism.tensor % parallelism.data:
+        raise UsageError(
+            f"{parallelism.tensor} ranks cannot be divided into {parallelism.data} attention replicas.",
+            remedy="Choose data_parallel as a divisor of tensor_parallel.",
+        )
+
+
+def _whole(name: str, value: Any) -> int:
+    low, high = BOUNDS[name]
+    try:
+        number = int(str(value)[:20])
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        raise UsageError(
+            f"{name} = {str(value)[:40]!r} is not a whole number from {low} to {high:,}.", remedy=HELP[name] + "."
+        )
+    return number
+
+
+def _ratio(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = 0.0
+    if not 0 < number <= 1:
+        raise UsageError(
+            f"{name} = {str(value)[:40]!r} is not a number above 0 and at most 1.", remedy=HELP[name] + "."
+        )
+    return number

@@ -1,0 +1,231 @@
+"""The sizes of a DeepSeek V4, read from its config.json and checked before anything is computed.
+
+A config.json comes from outside: every field must be there, of the right type and within bounds.
+Nothing in it is ever executed (``auto_map`` is ignored).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from seatrial.errors import ModelFileError, RefusedError
+
+Layout = Literal["fp4", "fp8", "fp8_f32_scales", "nvfp4", "bf16"]
+"""How the weights are stored; the rows of ``data/layouts.json``."""
+
+CSA, HCA = 4, 128
+"""Compression ratios: compressed sparse attention (with an indexer), heavily compressed attention."""
+
+BOUNDS = {
+    "hidden_size": (1, 1 << 17),
+    "num_hidden_layers": (1, 4096),
+    "num_attention_heads": (1, 1 << 14),
+    "head_dim": (1, 1 << 14),
+    "q_lora_rank": (1, 1 << 17),
+    "o_lora_rank": (1, 1 << 17),
+    "o_groups": (1, 1 << 14),
+    "n_routed_experts": (1, 1 << 16),
+    "n_shared_experts": (0, 1 << 10),
+    "num_experts_per_tok": (1, 1 << 16),
+    "moe_intermediate_size": (1, 1 << 18),
+    "vocab_size": (1, 1 << 24),
+    "num_hash_layers": (0, 4096),
+    "hc_mult": (1, 64),
+    "index_n_heads": (1, 1 << 14),
+    "index_head_dim": (1, 1 << 14),
+    "sliding_window": (1, 1 << 24),
+    "qk_rope_head_dim": (0, 1 << 14),
+    "max_position_embeddings": (1, 1 << 32),
+}
+"""Whole-number fields every config must have, with the values that make sense."""
+
+OPTIONAL = {"num_nextn_predict_layers": (0, 64), "dspark_markov_rank": (1, 1 << 17)}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The fields of a ``deepseek_v4`` config.json that bytes follow from, by their names there.
+
+    Attributes:
+        compress_ratios: One for each of the ``num_hidden_layers`` layers: 0 (window alone), 4 or 128.
+        draft: ``mtp``, ``dspark`` or None.
+        draft_stages: Layers of the draft head.
+        dspark_markov_rank: Rank of DSpark's Markov head; 0 without DSpark.
+        layout: How the weights are stored.
+
+    """
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    head_dim: int
+    q_lora_rank: int
+    o_lora_rank: int
+    o_groups: int
+    n_routed_experts: int
+    n_shared_experts: int
+    num_experts_per_tok: int
+    moe_intermediate_size: int
+    vocab_size: int
+    num_hash_layers: int
+    hc_mult: int
+    index_n_heads: int
+    index_head_dim: int
+    sliding_window: int
+    qk_rope_head_dim: int
+    max_position_embeddings: int
+    compress_ratios: tuple[int, ...]
+    tie_word_embeddings: bool
+    draft: str | None
+    draft_stages: int
+    dspark_markov_rank: int
+    layout: Layout
+
+    @property
+    def csa_layers(self) -> int:
+        """Layers of compressed sparse attention (ratio 4)."""
+        return self.compress_ratios.count(CSA)
+
+    @property
+    def hca_layers(self) -> int:
+        """Layers of heavily compressed attention (ratio 128)."""
+        return self.compress_ratios.count(HCA)
+
+
+def read_shape(config: dict[str, Any]) -> Shape:
+    """The shape in a ``deepseek_v4`` config.json.
+
+    Raises:
+        RefusedError: It is of another architecture, whose sizes follow other formulas.
+        ModelFileError: A field is missing, of the wrong type or absurd; the message names it.
+
+    """
+    if not isinstance(config, dict):
+        raise ModelFileError(
+            f"config.json holds a {type(config).__name__}, not an object.", remedy="Give the config.json of a model."
+        )
+    _check_architecture(config)
+    numbers = {name: _whole(config, name, *bounds) for name, bounds in BOUNDS.items()}
+    _check_relations(numbers)
+    draft, stages, rank = _draft(config)
+    return Shape(
+        **numbers,
+        compress_ratios=_ratios(config, numbers["num_hidden_layers"]),
+        tie_word_embeddings=config.get("tie_word_embeddings") is True,
+        draft=draft,
+        draft_stages=stages,
+        dspark_markov_rank=rank,
+        layout=_layout(config),
+    )
+
+
+def _check_architecture(config: dict[str, Any]) -> None:
+    kind = config.get("model_type")
+    if kind == "deepseek_v4":
+        return
+    if not isinstance(kind, str):
+        raise ModelFileError("config.json has no model_type.", remedy="Give the config.json of a deepseek_v4 model.")
+    raise RefusedError(
+        f"model_type is {kind[:80]!r}: another architecture than deepseek_v4, so these formulas would give a wrong size.",
+        remedy="Give a checkpoint of the DeepSeek V4 family; `seatrial models` lists them.",
+    )
+
+
+def _whole(config: dict[str, Any], name: str, low: int, high: int) -> int:
+    value = config.get(name)
+    if value is None:
+        raise ModelFileError(
+            f"config.json has no {name}.",
+            remedy="Take the config.json of the original repository: one that was saved again may lack fields.",
+        )
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ModelFileError(
+            f"config.json says {name} = {str(value)[:40]}; expected a whole number from {low} to {high:,}.",
+            remedy="Take the config.json of the original repository.",
+        )
+    return value
+
+
+def _check_relations(numbers: dict[str, int]) -> None:
+    width = numbers["num_attention_heads"] * numbers["head_dim"]
+    checks = {
+        f"num_attention_heads x head_dim = {width:,} is not a multiple of o_groups = {numbers['o_groups']}": (
+            width % numbers["o_groups"] == 0
+        ),
+        f"num_experts_per_tok = {numbers['num_experts_per_tok']} is more than n_routed_experts = "
+        f"{numbers['n_routed_experts']}": numbers["num_experts_per_tok"] <= numbers["n_routed_experts"],
+        f"num_hash_layers = {numbers['num_hash_layers']} is more than num_hidden_layers = "
+        f"{numbers['num_hidden_layers']}": numbers["num_hash_layers"] <= numbers["num_hidden_layers"],
+        f"qk_rope_head_dim = {numbers['qk_rope_head_dim']} is more than head_dim = {numbers['head_dim']}": (
+            numbers["qk_rope_head_dim"] <= numbers["head_dim"]
+        ),
+    }
+    for what, holds in checks.items():
+        if not holds:
+            raise ModelFileError(f"config.json contradicts itself: {what}.", remedy="Take the original config.json.")
+
+
+def _ratios(config: dict[str, Any], layers: int) -> tuple[int, ...]:
+    ratios = config.get("compress_ratios")
+    if ratios is None:
+        raise ModelFileError(
+            "config.json has no compress_ratios; a config saved again by transformers 5 loses them.",
+            remedy="Take the config.json of the original repository; the engines need it too.",
+        )
+    if not isinstance(ratios, list) or len(ratios) < layers:
+        raise ModelFileError(
+            f"compress_ratios must list one ratio for each of the {layers} layers.",
+            remedy="Take the config.json of the original repository.",
+        )
+    # The list is longer than the model: the draft head's layers follow.
+    used = tuple(ratios[:layers])
+    for ratio in used:
+        if isinstance(ratio, bool) or ratio not in {0, CSA, HCA}:
+            raise ModelFileError(
+                f"compress_ratios holds {str(ratio)[:40]}; deepseek_v4 knows 0, {CSA} and {HCA}.",
+                remedy="Take the config.json of the original repository.",
+            )
+    return used
+
+
+def _draft(config: dict[str, Any]) -> tuple[str | None, int, int]:
+    """Kind, layers and Markov rank of the draft head; DSpark takes the place of the MTP layer."""
+    targets = config.get("dspark_target_layer_ids")
+    if targets is not None:
+        if not isinstance(targets, list) or not 1 <= len(targets) <= OPTIONAL["num_nextn_predict_layers"][1]:
+            raise ModelFileError(
+                "dspark_target_layer_ids must be a list of layers.", remedy="Take the original config.json."
+            )
+        return "dspark", len(targets), _whole(config, "dspark_markov_rank", *OPTIONAL["dspark_markov_rank"])
+    if config.get("num_nextn_predict_layers") is None:
+        return None, 0, 0
+    layers = _whole(config, "num_nextn_predict_layers", *OPTIONAL["num_nextn_predict_layers"])
+    return ("mtp" if layers else None), layers, 0
+
+
+def _layout(config: dict[str, Any]) -> Layout:
+    """Storage, from ``quantization_config`` and ``expert_dtype``."""
+    quantization = config.get("quantization_config")
+    experts = config.get("expert_dtype")
+    if quantization is None:
+        return "bf16"
+    if not isinstance(quantization, dict):
+        raise ModelFileError("quantization_config is not an object.", remedy="Take the original config.json.")
+    method = str(quantization.get("quant_method", ""))
+    if experts == "nvfp4" or method.startswith("modelopt"):
+        return "nvfp4"
+    if method != "fp8" or quantization.get("weight_block_size", [128, 128]) != [128, 128]:
+        raise ModelFileError(
+            f"quant_method {method[:40]!r} cannot be sized from config.json alone.",
+            remedy="Point at the local files instead: their headers hold exact bytes.",
+        )
+    if experts not in {None, "fp4", "fp8"}:
+        raise ModelFileError(
+            f"expert_dtype is {str(experts)[:40]!r}; known are fp4, fp8 and nvfp4.",
+            remedy="Point at the local files instead: their headers hold exact bytes.",
+        )
+    if quantization.get("scale_fmt") != "ue8m0":
+        return "fp8_f32_scales"
+    # Early revisions of Pro carry no expert_dtype; their experts are packed FP4.
+    return cast("Layout", experts or "fp4")

@@ -1,0 +1,211 @@
+"""Every tensor of a DeepSeek V4, so that its bytes are added up instead of estimated.
+
+The table below is the tensor list of the official checkpoints, layer by layer. With the storage
+formats of ``data/layouts.json`` it reproduces the published sizes to the byte; docs/memory.md
+derives it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from math import ceil
+from typing import Any, Literal
+
+from seatrial.memory.shape import CSA, Layout, Shape
+
+Split = Literal["heads", "experts", "whole"]
+
+DRAFT = "draft"
+SCALES = "scales"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """``count`` equal matrices.
+
+    Attributes:
+        group: Class under which its bytes are reported ("experts", "attention", ...).
+        kind: What it is stored as: a kind of ``layouts.json`` (expert, linear, grouped_linear) or a format.
+        rows: Rows of one matrix.
+        columns: Columns of one matrix.
+        count: How many of them.
+        draft: Whether it belongs to the draft head.
+        split: What tensor parallelism does with it: ``heads`` (split among the ranks of one attention
+            group), ``experts`` (split among all ranks) or ``whole`` (a copy on every rank).
+
+    """
+
+    group: str
+    kind: str
+    rows: int
+    columns: int
+    count: int = 1
+    draft: bool = False
+    split: Split = "whole"
+
+    @property
+    def parameters(self) -> int:
+        """Learned numbers in it; an integer table holds none."""
+        return 0 if self.kind == "i64" else self.rows * self.columns * self.count
+
+
+def tensors(shape: Shape) -> Iterator[Tensor]:
+    """Every tensor of the checkpoint, draft head included."""
+    hidden, vocabulary = shape.hidden_size, shape.vocab_size
+    for layer, ratio in enumerate(shape.compress_ratios):
+        yield from _layer(shape, ratio, hashed=layer < shape.num_hash_layers)
+    yield Tensor("embeddings", "bf16", vocabulary, hidden, split="heads")
+    if not shape.tie_word_embeddings:
+        yield Tensor("output_head", "bf16", vocabulary, hidden, split="heads")
+    yield Tensor("norms", "bf16", 1, hidden)
+    yield from _output_mix(shape)
+    for tensor in _draft_head(shape):
+        yield replace(tensor, draft=True)
+
+
+def _layer(shape: Shape, ratio: int, *, hashed: bool) -> Iterator[Tensor]:
+    hidden, width = shape.hidden_size, shape.num_attention_heads * shape.head_dim
+    out = shape.o_groups * shape.o_lora_rank
+    yield Tensor("attention", "linear", shape.q_lora_rank, hidden)
+    yield Tensor("attention", "linear", width, shape.q_lora_rank, split="heads")
+    yield Tensor("attention", "linear", shape.head_dim, hidden)
+    yield Tensor("attention", "grouped_linear", out, width // shape.o_groups, split="heads")
+    yield Tensor("attention", "linear", hidden, out, split="heads")
+    yield Tensor("attention", "f32", 1, shape.num_attention_heads)  # sinks
+    yield Tensor("norms", "bf16", 1, shape.q_lora_rank + shape.head_dim + 2 * hidden)
+    mixes = (2 + shape.hc_mult) * shape.hc_mult
+    yield Tensor("hyper_connections", "f32", mixes, shape.hc_mult * hidden, count=2)
+    yield Tensor("hyper_connections", "f32", 1, mixes + 3, count=2)
+    yield from _experts(shape, hashed=hashed)
+    if ratio:
+        yield from _compressor("compressor", ratio, shape.head_dim, hidden)
+    if ratio == CSA:
+        yield Tensor("indexer", "linear", shape.index_n_heads * shape.index_head_dim, shape.q_lora_rank)
+        yield Tensor("indexer", "bf16", shape.index_n_heads, hidden)
+        yield from _compressor("indexer", ratio, shape.index_head_dim, hidden)
+
+
+def _experts(shape: Shape, *, hashed: bool) -> Iterator[Tensor]:
+    hidden, inner = shape.hidden_size, shape.moe_intermediate_size
+    yield Tensor("router", "bf16", shape.n_routed_experts, hidden)
+    if hashed:
+        yield Tensor("hash_tables", "i64", shape.vocab_size, shape.num_experts_per_tok)
+    else:
+        yield Tensor("router", "f32", 1, shape.n_routed_experts)
+    yield Tensor("experts", "expert", inner, hidden, count=2 * shape.n_routed_experts, split="experts")
+    yield Tensor("experts", "expert", hidden, inner, count=shape.n_routed_experts, split="experts")
+    yield Tensor("shared", "linear", inner, hidden, count=2 * shape.n_shared_experts, split="heads")
+    yield Tensor("shared", "linear", hidden, inner, count=shape.n_shared_experts, split="heads")
+
+
+def _compressor(group: str, ratio: int, head: int, hidden: int) -> Iterator[Tensor]:
+    # Ratio 4 overlaps its windows, so that it compresses two vectors a token.
+    width = 2 * head if ratio == CSA else head
+    yield Tensor(group, "f32", ratio, width)  # position of each token in its window
+    yield Tensor(group, "bf16", width, hidden, count=2)  # values and gate
+    yield Tensor(group, "bf16", 1, head)
+
+
+def _output_mix(shape: Shape) -> Iterator[Tensor]:
+    yield Tensor("hyper_connections", "f32", shape.hc_mult, shape.hc_mult * shape.hidden_size)
+    yield Tensor("hyper_connections", "f32", 1, shape.hc_mult + 1)
+
+
+def _draft_head(shape: Shape) -> Iterator[Tensor]:
+    hidden = shape.hidden_size
+    for _ in range(shape.draft_stages):
+        yield from _layer(shape, 0, hashed=False)
+        if shape.draft == "mtp":
+            yield Tensor("projection", "linear", hidden, hidden, count=2)
+            yield Tensor("norms", "bf16", 3, hidden)
+            yield from _output_mix(shape)
+    if shape.draft == "dspark":
+        yield Tensor("projection", "linear", hidden, shape.draft_stages * hidden)
+        yield Tensor("norms", "bf16", 2, hidden)
+        yield from _output_mix(shape)
+        yield Tensor("markov_head", "bf16", shape.vocab_size, shape.dspark_markov_rank, count=2)
+        yield Tensor("confidence_head", "bf16", 1, hidden + shape.dspark_markov_rank)
+
+
+@cache
+def weights_by_class(shape: Shape) -> dict[str, int]:
+    """Bytes of all tensors by class; block scales and the draft head are classes of their own."""
+    by_class: dict[str, int] = {}
+    for tensor in tensors(shape):
+        payload, scales, _ = stored(tensor, shape.layout)
+        group = DRAFT if tensor.draft else tensor.group
+        by_class[group] = by_class.get(group, 0) + payload
+        if scales:
+            owner = DRAFT if tensor.draft else SCALES
+            by_class[owner] = by_class.get(owner, 0) + scales
+    return by_class
+
+
+@cache
+def expert_scale_bytes(shape: Shape) -> int:
+    """Bytes of the routed experts' scales, without the draft head."""
+    return sum(
+        stored(tensor, shape.layout)[1] for tensor in tensors(shape) if tensor.group == "experts" and not tensor.draft
+    )
+
+
+@cache
+def stored_elements(shape: Shape) -> int:
+    """Elements as a hub counts them: a packed byte of two FP4 values is one, so is a scale."""
+    return sum(stored(tensor, shape.layout)[2] for tensor in tensors(shape))
+
+
+@cache
+def count_parameters_of(shape: Shape) -> tuple[int, int]:
+    """Parameters in all and those used for one token; see ``count_parameters``."""
+    total = active = 0
+    for tensor in tensors(shape):
+        if tensor.draft:
+            continue
+        total += tensor.parameters
+        if tensor.group == "experts":
+            active += tensor.parameters // shape.n_routed_experts * shape.num_experts_per_tok
+        elif tensor.group != "embeddings" or shape.tie_word_embeddings:
+            active += tensor.parameters
+    return total, active
+
+
+def stored(tensor: Tensor, layout: Layout) -> tuple[int, int, int]:
+    """Payload bytes, scale bytes and stored elements of a tensor."""
+    storage = _formats()[_format_name(tensor, layout)]
+    rows, columns = storage["block"]
+    blocks = ceil(tensor.rows / rows) * ceil(tensor.columns / columns) if storage["scale_bytes"] else 0
+    numbers = tensor.rows * tensor.columns
+    payload = ceil(numbers * storage["bits"] / 8)
+    scales = blocks * storage["scale_bytes"] + storage["tensor_bytes"]
+    whole = payload if storage["bits"] < 8 else numbers  # noqa: PLR2004 -- packed below a byte
+    extra = 2 if storage["tensor_bytes"] else 0
+    return payload * tensor.count, scales * tensor.count, (whole + blocks + extra) * tensor.count
+
+
+def _format_name(tensor: Tensor, layout: Layout) -> str:
+    kinds: dict[str, str] = _table()["layouts"][layout]["formats"]
+    kind = "draft_expert" if tensor.kind == "expert" and tensor.draft else tensor.kind
+    return kinds.get(kind, kind)
+
+
+def layout_source(layout: Layout) -> str:
+    """Why this layout is believed, and what it was compared with."""
+    return str(_table()["layouts"][layout]["source"])
+
+
+def _formats() -> dict[str, Any]:
+    formats: dict[str, Any] = _table()["formats"]
+    return formats
+
+
+@cache
+def _table() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(
+        files("seatrial.memory").joinpath("data", "layouts.json").read_text(encoding="utf-8")
+    )
+    return table
