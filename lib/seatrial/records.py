@@ -7,7 +7,6 @@ runs it (papermill, nbval, the report), without anybody reading the printed text
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
@@ -72,23 +71,24 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
         UsageError: The folder cannot be written or the disk is full; the old file stays.
 
     """
-    temporary = ""
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), mode)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
         raise UsageError(
             f"{path} cannot be written: {error.strerror}.", remedy="Free some space or choose another folder."
         ) from error
+    finally:
+        if temporary:
+            temporary.unlink(missing_ok=True)  # gone already where the rename worked
 
 
 def write_json(path: Path, value: Any, mode: int = 0o644) -> None:

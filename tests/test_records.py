@@ -1,0 +1,73 @@
+"""Tests of how results are kept: round trips, whole files, origins."""
+
+import json
+
+import pytest
+
+from seatrial.errors import UsageError
+from seatrial.hardware.types import Gpu, Hardware, Host, Problem
+from seatrial.records import from_dict, read_json, record, to_dict, write_json, write_text
+
+MACHINE = Hardware(
+    name="h100x1",
+    gpus=(Gpu("NVIDIA H100", "nvidia", memory_bytes=85_520_809_984),),
+    host=Host(cores=2),
+    driver="580.95",
+    cuda="13.0",
+    origin="measured",
+    source="NVML",
+    problems=(Problem("power unknown", "none needed"),),
+)
+
+
+def test_a_dataclass_comes_back_equal_through_json():
+    """What is written to a file is what was computed."""
+    assert from_dict(Hardware, json.loads(json.dumps(to_dict(MACHINE)))) == MACHINE
+
+
+@pytest.mark.parametrize("change", [{"origin": "guessed"}, {"gpus": "many"}, {"name": None}])
+def test_a_record_with_a_wrong_field_is_refused(change):
+    """An edited or foreign file is named as such, with the field."""
+    with pytest.raises(UsageError, match="not a Hardware record"):
+        from_dict(Hardware, to_dict(MACHINE) | change)
+
+
+def test_writing_replaces_the_file_whole(tmp_path):
+    """Nobody ever reads half a record."""
+    path = tmp_path / "deep" / "record.json"
+    write_json(path, {"a": 1})
+    write_json(path, MACHINE)
+    assert "h100x1" == read_json(path)["name"]
+    assert [path] == list(path.parent.iterdir())
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    """Text that cannot be encoded leaves the old state intact and no debris."""
+    path = tmp_path / "record.json"
+    write_text(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "\ud800")
+    assert ("old", [path]) == (path.read_text(), list(tmp_path.iterdir()))
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
+    """A file where a folder should be is said, not traced."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_text(tmp_path / "file" / "record.json", "x")
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{", "is not JSON")])
+def test_reading_names_what_is_wrong(tmp_path, text, message):
+    """A missing and a damaged file are told apart."""
+    path = tmp_path / "record.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_json(path)
+
+
+def test_recording_outside_a_notebook_does_nothing(capsys):
+    """The same call is harmless in a script."""
+    record("machine", MACHINE)
+    assert "" == capsys.readouterr().out
