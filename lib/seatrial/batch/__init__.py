@@ -1,1 +1,9 @@
-"""Placeholder docstring, written by the layer."""
+"""Runs the notebooks headlessly: one folder, the executed notebooks and one record a run."""
+
+from seatrial.batch.folders import read_run
+from seatrial.batch.grid import expand_grid
+from seatrial.batch.parameters import parse_assignments
+from seatrial.batch.runs import run_notebooks
+from seatrial.batch.types import NotebookResult, Progress, Run
+
+__all__ = ["NotebookResult", "Progress", "Run", "expand_grid", "parse_assignments", "read_run", "run_notebooks"]

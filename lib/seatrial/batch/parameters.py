@@ -1,0 +1,178 @@
+"""Reads what a notebook can be told, and refuses a wrong name, type or secret before anything runs.
+
+papermill only warns about an unknown parameter, and writes a parameter's *name* into the
+notebook as code; so names and types are checked here, against the notebook's own cell.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seatrial.batch.types import ParameterValue
+from seatrial.errors import UnknownNameError, UsageError
+
+TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
+MAX_TEXT = 4096
+
+_SECRET = re.compile(
+    r"hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}"
+    r"|nvapi-[\w-]{8,}|xox[abprs]-[\w-]{8,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{20,}|glpat-[\w-]{8,}"
+    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.|-----BEGIN [A-Z ]*PRIVATE KEY|(?i:bearer\s+\S{8,})|//[^/\s:@]+:[^/\s@]+@"
+)
+_TRUE, _FALSE = {"true", "yes", "1", "on"}, {"false", "no", "0", "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One line of a notebook's parameters cell."""
+
+    name: str
+    kind: str
+    default: ParameterValue
+    help: str
+
+
+def read_parameters(notebook: Any) -> dict[str, Parameter]:
+    """The parameters of an opened notebook (an ``nbformat`` node), by name.
+
+    Read from the lines ``name: type = literal  # help`` of the cell tagged ``parameters``;
+    lines of any other form cannot be set from outside. Empty where there is no such cell.
+    """
+    from papermill.translators import PythonTranslator  # noqa: PLC0415 -- papermill takes a second to import
+
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    if not tagged:
+        return {}
+    found = {}
+    for line in PythonTranslator.inspect(tagged[0]):
+        try:
+            default = ast.literal_eval(line.default)
+        except (SyntaxError, ValueError):
+            continue  # no plain value, so nothing that can be given from outside
+        kind = type(default).__name__ if line.inferred_type_name == "None" else line.inferred_type_name
+        if kind in TYPES and type(default) is TYPES[kind]:
+            found[line.name] = Parameter(line.name, kind, default, line.help)
+    return found
+
+
+def parse_assignments(words: Sequence[Sequence[str]]) -> dict[str, str]:
+    """``-p name value`` pairs as a dict.
+
+    Raises:
+        UsageError: A name is no identifier, or is given twice.
+
+    """
+    values: dict[str, str] = {}
+    for name, value in words:
+        check_name(name)
+        if name in values:
+            raise UsageError(f"The parameter {name} is given twice.", remedy="Give it once, or use --grid name=a,b.")
+        values[name] = value
+    return values
+
+
+def check_name(name: str) -> None:
+    """Refuse a parameter name that is not a plain identifier: names become code.
+
+    Raises:
+        UsageError: It is no ASCII identifier, or a Python keyword.
+
+    """
+    if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name) or name.startswith("_"):
+        raise UsageError(
+            f"{_shown(name)} is not a parameter name.",
+            remedy="A parameter name is a word of letters, digits and underscores, such as context_tokens.",
+        )
+
+
+def choose_parameters(
+    known: Mapping[str, Mapping[str, Parameter]], given: Mapping[str, Any]
+) -> dict[str, dict[str, ParameterValue]]:
+    """The values each notebook receives: those of its own parameters, in the right type.
+
+    Args:
+        known: Parameters of each notebook, by its name.
+        given: Values by parameter name; text is read as the parameter's type.
+
+    Raises:
+        UnknownNameError: No notebook has such a parameter; the nearest are named.
+        UsageError: A value has the wrong type, or looks like a secret.
+
+    """
+    for name, value in given.items():
+        check_name(name)
+        check_value(name, value)
+        if not any(name in parameters for parameters in known.values()):
+            raise UnknownNameError("parameter", name, sorted({one for each in known.values() for one in each}))
+    return {
+        notebook: {name: _typed(parameters[name], given[name]) for name in given if name in parameters}
+        for notebook, parameters in known.items()
+    }
+
+
+def check_value(name: str, value: Any) -> None:
+    """Refuse what must not be stored in a notebook; the value is never repeated in the message.
+
+    Raises:
+        UsageError: It looks like a secret, is no plain value, is too long or not printable.
+
+    """
+    if not isinstance(value, str | int | float | bool):
+        raise UsageError(
+            f"The value of {name} is a {type(value).__name__}.", remedy="Give text, a number, true or false."
+        )
+    if not isinstance(value, str):
+        return
+    if _SECRET.search(value):
+        raise UsageError(
+            f"The value of {name} looks like a secret; parameters are stored in the executed notebook and the record.",
+            remedy="Put secrets into the environment (HF_TOKEN, for instance) and leave the parameter out.",
+        )
+    if len(value) > MAX_TEXT or not value.isprintable():
+        why = (
+            f"is {len(value):,} characters long" if len(value) > MAX_TEXT else "holds a line break or control character"
+        )
+        raise UsageError(f"The value of {name} {why}.", remedy=f"Give one line of at most {MAX_TEXT:,} characters.")
+
+
+def _typed(parameter: Parameter, value: Any) -> ParameterValue:
+    wanted = TYPES[parameter.kind]
+    if isinstance(value, str) and wanted is not str:
+        value = _read(parameter.kind, value)
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted or (wanted is float and not math.isfinite(value)):
+        raise UsageError(
+            f"The parameter {parameter.name} takes {_article(parameter.kind)}, not {_shown(value)}.",
+            remedy=f"{parameter.name}: {parameter.help or parameter.kind} (default: {parameter.default!r}).",
+        )
+    result: ParameterValue = value
+    return result
+
+
+def _read(kind: str, text: str) -> Any:
+    """``text`` as a value of that kind, or unchanged where it is none."""
+    word = text.strip().lower()
+    if kind == "bool":
+        return True if word in _TRUE else False if word in _FALSE else text
+    if not re.fullmatch(r"[+-]?[0-9][0-9_]{0,18}" if kind == "int" else r"[0-9eE+.-]{1,32}", word):
+        return text
+    try:
+        return int(word) if kind == "int" else float(word)
+    except ValueError:
+        return text
+
+
+def _article(kind: str) -> str:
+    return {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}[kind]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 -- one line of a terminal

@@ -1,0 +1,350 @@
+"""Runs a series of notebooks headlessly, one folder and one record a run.
+
+Notebooks that only read and compute run beside one another; those that load the machine
+(``"seatrial": {"alone": true}`` in their metadata) run by themselves, so that nothing disturbs
+a measurement.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from seatrial import __version__
+from seatrial.batch.folders import RECORD, check_targets, choose_folder, claimed, read_results
+from seatrial.batch.parameters import Parameter, choose_parameters, read_parameters
+from seatrial.batch.types import NotebookResult, ParameterValue, Progress, Run
+from seatrial.errors import EngineMissingError, UnknownNameError, UsageError
+from seatrial.records import write_json
+
+if TYPE_CHECKING:
+    from seatrial.batch.execute import Execution
+
+OnProgress = Callable[[Progress], None]
+
+PACKAGES = (
+    "anywidget", "aiohttp", "ipykernel", "ipywidgets", "llama-cpp-python", "mlx-lm", "nbclient", "nvidia-ml-py",
+    "papermill", "plotly", "sglang", "uvloop", "vllm", "xllamacpp",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A notebook as it was read before anything ran."""
+
+    path: Path
+    title: str
+    parameters: dict[str, Parameter]
+    code_cells: int
+    sha256: str
+    alone: bool
+
+
+def run_notebooks(
+    paths: Sequence[Path | str],
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    output: Path | str | None = None,
+    jobs: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Run:
+    """Run notebooks headlessly and write the executed notebooks and ``record.json``.
+
+    Names, types and values of parameters, the notebooks and the output folder are checked
+    before anything runs. A notebook that already completed in ``output``, from the same cells
+    and with the same parameters, is kept and not run again.
+
+    Args:
+        paths: Notebooks, in the order of their results.
+        parameters: Values by name, for every notebook that has such a parameter; text is read
+            as the parameter's type.
+        output: Folder of the run; None: a new one in ``runs/``.
+        jobs: Notebooks at a time; None: 2, or 1 on a single core.
+        on_progress: Called on every step, from several threads but one at a time.
+
+    Returns:
+        The run. A notebook that failed is in it, with its error; nothing is raised for it.
+
+    Raises:
+        UsageError: Something asked for is wrong; nothing was run or written.
+        EngineMissingError: papermill or the notebook kernel is not installed.
+        KeyboardInterrupt: SIGINT or SIGTERM. The kernels are gone and the record is written.
+
+    """
+    if find_spec("ipykernel") is None or find_spec("papermill") is None:
+        raise EngineMissingError(
+            f"Notebooks need papermill and ipykernel, which are not installed in {sys.prefix}.",
+            remedy='Install them: pip install "seatrial[notebooks]".',
+        )
+    sources = [read_notebook(Path(path)) for path in paths]
+    _check_names(sources)
+    given = choose_parameters({source.path.name: source.parameters for source in sources}, parameters or {})
+    folder = choose_folder(output)
+    names = [source.path.name for source in sources]
+    check_targets(folder, names)
+    with claimed(folder):
+        earlier = check_targets(folder, names)  # again, now that nobody else writes here
+        series = _Series(folder, sources, given, earlier, on_progress or (lambda _: None))
+        return series.run(jobs or min(2, os.cpu_count() or 1))
+
+
+def read_notebook(path: Path) -> Source:
+    """Open a notebook and read what a run needs to know of it.
+
+    Raises:
+        UsageError: It is missing, not a Python notebook, or its parameters cell is malformed.
+
+    """
+    if path.suffix != ".ipynb":
+        raise UsageError(
+            f"{path} is not a notebook (.ipynb).", remedy="Name notebook files, such as notebooks/*.ipynb."
+        )
+    if not path.exists():
+        raise UnknownNameError("notebook", str(path), sorted(map(str, path.parent.glob("*.ipynb"))))
+    import nbformat  # noqa: PLC0415 -- heavy, and only runs need it
+
+    try:
+        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        nbformat.validate(notebook)
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
+        ) from error
+    language = notebook.metadata.get("kernelspec", {}).get("language", "python")
+    if language != "python":
+        raise UsageError(f"{path} is a notebook for {language}.", remedy="Only Python notebooks can be run.")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    cells = json.dumps([[cell.cell_type, cell.source] for cell in notebook.cells])
+    return Source(
+        path=path,
+        title=_title(notebook) or path.stem,
+        parameters=read_parameters(notebook),
+        code_cells=len(code),
+        sha256=hashlib.sha256(cells.encode()).hexdigest(),
+        alone=bool(notebook.metadata.get("seatrial", {}).get("alone", False)),
+    )
+
+
+class _Series:
+    """One run while it goes on: what each notebook's state is, and the record kept up to date."""
+
+    def __init__(
+        self,
+        folder: Path,
+        sources: Sequence[Source],
+        given: Mapping[str, dict[str, ParameterValue]],
+        earlier: Run | None,
+        on_progress: OnProgress,
+    ) -> None:
+        self.folder = folder
+        self.sources = sources
+        self.on_progress = on_progress
+        self.lock = threading.Lock()
+        self.telling = threading.Lock()
+        self.running: dict[int, Execution] = {}
+        self.started_at = earlier.started_at if earlier else _now()
+        self.results = [self._expected(source, given[source.path.name], earlier) for source in sources]
+
+    def run(self, jobs: int) -> Run:
+        """Run what is to be run, ``jobs`` at a time, and return the finished record."""
+        todo = [index for index, result in enumerate(self.results) if not result.kept]
+        for index, result in enumerate(self.results):
+            if result.kept:
+                self._tell("kept", index, status="completed")
+        try:
+            with _stop_signals():
+                self._write(finished=False)
+                self._work(todo, jobs)
+        except BaseException:
+            with _ignoring_signals():
+                self._write(finished=True)
+            raise
+        return self._write(finished=True)
+
+    def _work(self, todo: Sequence[int], jobs: int) -> None:
+        for group in _groups(todo, self.sources):
+            with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="notebook") as pool:
+                futures = [pool.submit(self._execute, index) for index in group]
+                try:
+                    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                except BaseException:
+                    for future in futures:
+                        future.cancel()
+                    with _ignoring_signals():
+                        self._stop(futures)
+                        pool.shutdown()
+                    raise
+                for future in done:
+                    future.result()
+
+    def _stop(self, futures: Sequence[Any]) -> None:
+        from seatrial.batch.execute import GRACE_S  # noqa: PLC0415 -- papermill
+
+        for execution in list(self.running.values()):
+            execution.interrupt()
+        wait(futures, timeout=GRACE_S)
+        for execution in list(self.running.values()):
+            execution.kill()
+
+    def _execute(self, index: int) -> None:
+        from seatrial.batch.execute import Execution  # noqa: PLC0415 -- papermill takes a second to import
+
+        source, result = self.sources[index], self.results[index]
+        start = monotonic()
+        execution = Execution(
+            source=source.path,
+            target=self.folder / result.notebook,
+            parameters=result.parameters,
+            on_cell=lambda cell, place: self._tell(
+                "cell", index, cell=cell, cell_index=place, elapsed_s=monotonic() - start
+            ),
+        )
+        with self.lock:
+            self.running[index] = execution
+        self._tell("started", index)
+        try:
+            status, failure = execution.run()
+        finally:
+            with self.lock:
+                del self.running[index]
+        took = monotonic() - start
+        with self.lock:
+            self.results[index] = replace(result, status=status, error=failure, duration_s=round(took, 3))
+            self._write(finished=False)
+        self._tell("finished", index, status=status, elapsed_s=took)
+
+    def _expected(self, source: Source, given: dict[str, ParameterValue], earlier: Run | None) -> NotebookResult:
+        """What is known of a notebook before it runs: the result already here, or nothing yet."""
+        fresh = NotebookResult(source.path.name, source.title, "not_run", None, given, source.sha256)
+        for old in earlier.notebooks if earlier else ():
+            same = (old.notebook, old.source_sha256, old.parameters) == (fresh.notebook, source.sha256, given)
+            if (
+                same
+                and earlier.seatrial_version == __version__
+                and old.status == "completed"
+                and (self.folder / old.notebook).exists()
+            ):
+                return replace(old, kept=True)
+        return fresh
+
+    def _tell(self, event: Any, index: int, **more: Any) -> None:
+        source = self.sources[index]
+        step = Progress(
+            event=event,
+            notebook=source.path.name,
+            title=source.title,
+            index=index + 1,
+            total=len(self.sources),
+            folder=self.folder,
+            cells=source.code_cells,
+            **more,
+        )
+        with self.telling:
+            self.on_progress(step)
+
+    def _write(self, *, finished: bool) -> Run:
+        run = Run(
+            id=self.folder.resolve().name,
+            started_at=self.started_at,
+            finished_at=_now() if finished else None,
+            seatrial_version=__version__,
+            versions=versions(),
+            notebooks=tuple(self.results),
+            results=read_results(self.folder, [result.notebook for result in self.results]),
+        )
+        write_json(self.folder / RECORD, run)
+        return run
+
+
+def versions() -> dict[str, Any]:
+    """Versions of Python, the system and the packages that matter; those not installed are left out."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {"python": platform.python_version(), "system": platform.platform(terse=True), "packages": packages}
+
+
+def _groups(todo: Sequence[int], sources: Sequence[Source]) -> Iterator[list[int]]:
+    """Notebooks that may run at the same time, in order; one that wants to be alone is a group of its own."""
+    group: list[int] = []
+    for index in todo:
+        if sources[index].alone:
+            if group:
+                yield group
+            yield [index]
+            group = []
+        else:
+            group.append(index)
+    if group:
+        yield group
+
+
+def _check_names(sources: Sequence[Source]) -> None:
+    names = [source.path.name for source in sources]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        what = f"The notebook {twice[0]} is named twice." if twice else "No notebook was named."
+        raise UsageError(what, remedy="Name each notebook once; use --grid to run it with several values.")
+
+
+def _title(notebook: Any) -> str:
+    for cell in notebook.cells:
+        for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
+            if line.startswith("# "):
+                return str(line[2:].strip())
+    return ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[None]:
+    """SIGTERM stops a run as Ctrl-C does (in the main thread; elsewhere Python allows no handlers)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _ignoring_signals() -> Iterator[None]:
+    """Let the cleaning up finish (it is bounded) when Ctrl-C is pressed again."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,170 @@
+"""Run notebooks headlessly: executed notebooks, one record and one report a run.
+
+  seatrial run notebooks/*.ipynb
+  seatrial run notebooks/02_choose_model.ipynb -p hardware h200x4
+  seatrial run notebooks/05_live_throughput.ipynb --grid answer_tokens=32,128 --output runs/answers
+
+A parameter goes to every notebook that has one of that name; a name that none of them has is
+an error, and nothing runs. With --output a run is picked up where it stopped: notebooks that
+already completed there, unchanged and with the same parameters, are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seatrial.cli.answer import Answer, stderr, stdout
+from seatrial.cli.options import whole
+from seatrial.measure.types import Measurement
+from seatrial.records import from_dict, to_dict
+from seatrial.units import format_rate, format_seconds
+from seatrial.view.table import Table
+
+if TYPE_CHECKING:
+    from seatrial.batch import Progress, Run
+
+REPORT = "report.html"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="notebooks, run in this order")
+    parser.add_argument(
+        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter"
+    )
+    parser.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="NAME=A,B",
+        help="one run for each value (';' where values hold commas)",
+    )
+    parser.add_argument(
+        "--jobs", type=whole(1, 64), default=None, help="notebooks at a time (default: 2); those that measure run alone"
+    )
+    parser.add_argument("--output", default=None, help="folder of the run (default: a new one in runs/)")
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """Run every combination, write the report, and sum up."""
+    from seatrial.batch import expand_grid, parse_assignments, run_notebooks  # noqa: PLC0415
+    from seatrial.batch.folders import choose_folder  # noqa: PLC0415
+    from seatrial.view.report import write_report  # noqa: PLC0415
+
+    variants = expand_grid(arguments.grid, parse_assignments(arguments.parameters))
+    top = choose_folder(arguments.output)
+    runs: dict[Path, Run] = {}
+    try:
+        for name, parameters in variants.items():
+            folder = top / name if name else top
+            with _display(name) as on_progress:
+                runs[folder] = run_notebooks(
+                    arguments.notebooks,
+                    parameters=parameters,
+                    output=folder,
+                    jobs=arguments.jobs,
+                    on_progress=on_progress,
+                )
+    except KeyboardInterrupt:
+        if top.exists():
+            stderr().print(f"What was done is kept. Go on with: --output {top}")
+        raise
+    report = top / REPORT
+    write_report(list(runs), report)
+    document = {
+        "runs": [to_dict(one) | {"folder": str(folder)} for folder, one in runs.items()],
+        "report": str(report),
+    }
+    exit_code = next((one.exit_code for one in runs.values() if one.exit_code), 0)
+    return Answer(document, lambda: _show(runs, report), exit_code)
+
+
+def _show(runs: dict[Path, Run], report: Path) -> None:
+    console = stdout()
+    for folder, one in runs.items():
+        console.print(_table_of_notebooks(one, folder).to_rich())
+        if "measurement" in one.results:
+            console.print(_table_of_points(one.results["measurement"]).to_rich())
+    console.print(f"Report: {report}")
+
+
+def _table_of_notebooks(one: Run, folder: Path) -> Table:
+    done = sum(result.status == "completed" for result in one.notebooks)
+    rows = [
+        (
+            result.notebook,
+            "kept" if result.kept else result.status.replace("_", " "),
+            "" if result.duration_s is None else f"{result.duration_s:.1f}",
+        )
+        for result in one.notebooks
+    ]
+    failed = one.failure
+    note = f"{failed.notebook}, cell {failed.error.cell}: {failed.error.message}" if failed and failed.error else ""
+    title = f"{done} of {len(rows)} notebooks completed, in {folder}"
+    return Table(title, ("Notebook", "Status", "Seconds>"), tuple(rows), note)
+
+
+def _table_of_points(document: Any) -> Table:
+    measured = from_dict(Measurement, document)
+    rows = [
+        (
+            str(point.concurrency or f"{point.rate}/s"),
+            format_rate(point.output_tokens_per_s),
+            format_seconds(point.ttft_s.p50 if point.ttft_s else None),
+            format_seconds(point.tpot_s.p50 if point.tpot_s else None),
+            "yes" if point.self_check.valid else f"no: {point.self_check.why}",
+        )
+        for point in measured.points
+    ]
+    kind = "simulated" if measured.simulated else "stand-in" if measured.stand_in else "measured"
+    columns = ("Concurrency>", "Output>", "TTFT p50>", "TPOT p50>", "Valid")
+    return Table(f"{measured.model} on {measured.engine or measured.url} ({kind})", columns, tuple(rows))
+
+
+@contextmanager
+def _display(variant: str) -> Iterator[Any]:
+    """Progress on stderr: a line for each running notebook in a terminal, plain lines elsewhere."""
+    console = stderr()
+    prefix = f"{variant}  " if variant else ""
+    if not (console.is_terminal and sys.stderr.isatty()):
+        yield lambda step: _print_line(prefix, step)
+        return
+    from rich.progress import Progress as Bars  # noqa: PLC0415
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Bars(*columns, console=console, transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(step: Progress) -> None:
+            if step.event in {"finished", "kept"}:
+                if step.notebook in tasks:
+                    bars.remove_task(tasks.pop(step.notebook))
+                bars.console.print(_line(prefix, step))
+                return
+            if step.notebook not in tasks:
+                tasks[step.notebook] = bars.add_task("", total=None)
+            bars.update(tasks[step.notebook], description=_line(prefix, step))
+
+        yield show
+
+
+def _print_line(prefix: str, step: Progress) -> None:
+    if step.event != "cell":
+        stderr().print(_line(prefix, step))
+
+
+def _line(prefix: str, step: Progress) -> str:
+    head = f"{prefix}{step.index}/{step.total}  {step.title}"
+    if step.event == "kept":
+        return f"{head}: kept from an earlier run"
+    if step.event == "finished":
+        return f"{head}: {(step.status or '').replace('_', ' ')} in {step.elapsed_s:.1f} s"
+    if step.event == "started":
+        return f"{head}: starting"
+    return f"{head}: {step.cell} ({step.cell_index} of {step.cells})"
