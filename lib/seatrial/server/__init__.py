@@ -1,1 +1,25 @@
-"""Placeholder docstring, written by the layer."""
+"""Launches one engine process, watches it, finds it again, and stops it for good."""
+
+from seatrial.server.diagnosis import Diagnosis, diagnose
+from seatrial.server.launch import launch
+from seatrial.server.log import printable
+from seatrial.server.programs import RUNNERS, resolve_program, resolve_runner
+from seatrial.server.readiness import Event
+from seatrial.server.running import Server, Stopped, find_server, list_servers, stop_all, stop_server
+
+__all__ = [
+    "RUNNERS",
+    "Diagnosis",
+    "Event",
+    "Server",
+    "Stopped",
+    "diagnose",
+    "find_server",
+    "launch",
+    "list_servers",
+    "printable",
+    "resolve_program",
+    "resolve_runner",
+    "stop_all",
+    "stop_server",
+]

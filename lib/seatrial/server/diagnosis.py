@@ -1,0 +1,115 @@
+"""Why an engine failed: a named cause, the log lines it rests on, and one remedy."""
+
+from __future__ import annotations
+
+import re
+import signal
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seatrial.server.folder import Exit
+
+LOG_LINES = 400
+EVIDENCE_LINES = 3
+LAST_LINES = 8
+SHELL_SIGNAL_BASE = 128
+# llama.cpp marks the level of each line: "0.00.003.630 E gguf_init: ...".
+_ERROR_LINE = re.compile(r"^[\d.]+ E |\b(ERROR|CRITICAL|FATAL)\b|^\w*(Error|Exception)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What went wrong.
+
+    Attributes:
+        cause: Short name; ``unknown`` where no pattern fits.
+        what: The cause as a clause of a sentence.
+        remedy: What to do next.
+        evidence: The lines it rests on; for an unknown cause the last ones.
+
+    """
+
+    cause: str
+    what: str
+    remedy: str
+    evidence: tuple[str, ...]
+
+
+def diagnose(ended: Exit, lines: list[str], engine: str) -> Diagnosis:
+    """Name the cause of an engine's end.
+
+    Args:
+        ended: How it ended.
+        lines: Its last log lines.
+        engine: Engine id; some patterns mean something for one engine only.
+
+    """
+    if ended.error:
+        return Diagnosis(
+            "not started", f"the program could not be started ({ended.error})", "Install the engine again.", ()
+        )
+    number = signal_of(ended)
+    if number == signal.SIGKILL and ended.oom_kills.get("cgroup", ended.oom_kills.get("machine", 0)) > 0:
+        return Diagnosis(
+            "host out of memory",
+            "the kernel killed it because memory ran out",
+            "Use a smaller context (--context-tokens) or checkpoint, or raise the container's memory limit.",
+            _last(lines),
+        )
+    return _from_log(lines, engine) or _from_signal(number, lines) or _unknown(ended, lines)
+
+
+def signal_of(ended: Exit) -> int | None:
+    """The signal that ended it, also where a shell in between turned it into an exit code (128 + n)."""
+    if ended.signal is not None:
+        return ended.signal
+    if ended.code is not None and ended.code > SHELL_SIGNAL_BASE:
+        number = ended.code - SHELL_SIGNAL_BASE
+        return number if number in set(signal.Signals) else None
+    return None
+
+
+def how(ended: Exit) -> str:
+    """``exit code 1`` or ``SIGSEGV``, as it happened."""
+    if ended.signal is not None:
+        return signal.Signals(ended.signal).name if ended.signal in set(signal.Signals) else f"signal {ended.signal}"
+    return "not started" if ended.code is None else f"exit code {ended.code}"
+
+
+@cache
+def known_failures() -> dict[str, list[dict[str, Any]]]:
+    """Rows of failures.toml: under ``failure`` by log line, under ``signal`` by signal."""
+    return tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8"))
+
+
+def _from_log(lines: list[str], engine: str) -> Diagnosis | None:
+    recent = lines[-LOG_LINES:]
+    for row in known_failures()["failure"]:
+        if engine not in row.get("engines", (engine,)):
+            continue
+        found = tuple(line for line in recent if re.search(row["pattern"], line))
+        if found:
+            return Diagnosis(row["cause"], row["what"], row["remedy"], found[-EVIDENCE_LINES:])
+    return None
+
+
+def _from_signal(number: int | None, lines: list[str]) -> Diagnosis | None:
+    name = signal.Signals(number).name if number is not None else None
+    for row in known_failures()["signal"]:
+        if row["signal"] == name:
+            return Diagnosis(row["cause"], row["what"], row["remedy"], _last(lines))
+    return None
+
+
+def _unknown(ended: Exit, lines: list[str]) -> Diagnosis:
+    return Diagnosis("unknown", f"the cause is not known ({how(ended)})", "Read the whole log.", _last(lines))
+
+
+def _last(lines: list[str]) -> tuple[str, ...]:
+    """The last lines that report an error, else the last ones at all."""
+    written = [line for line in lines[-LOG_LINES:] if line.strip()]
+    errors = [line for line in written if _ERROR_LINE.search(line)]
+    return tuple((errors or written)[-LAST_LINES:])

@@ -1,0 +1,281 @@
+"""What is kept of a server on disk, so that another process or a restarted kernel finds it again.
+
+    <state>/servers/<name>/
+        record.json   who asked, what was started, on which port (written by launch)
+        process.json  who runs, how it ended (written by the supervisor)
+        ready.json    when it answered (written by launch)
+        key           API key, mode 0600, removed when the server ends
+        engine.log    output of the engine, engine.log.1 its earlier part past the cap
+        stop          asks the supervisor to stop the engine
+
+Everything is written whole or not at all; a file that makes no sense is set aside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from seatrial import paths
+from seatrial.errors import UsageError
+from seatrial.records import from_dict, read_json, write_json, write_text
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+KEY_BYTES = 32
+STATE_FILES = (
+    "record.json",
+    "process.json",
+    "ready.json",
+    "key",
+    "stop",
+    "engine.log",
+    "engine.log.1",
+    "supervisor.log",
+)
+
+log = logging.getLogger("seatrial")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process: its pid means it only as long as the start time agrees, and within one boot."""
+
+    pid: int
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was started, by whom. Holds no secret.
+
+    Attributes:
+        name: Name of the server.
+        launch_id: Random; also in the environment of every process of this launch (SEATRIAL_LAUNCH_ID).
+        engine: Engine id.
+        model: Model id it must list.
+        port: Port on 127.0.0.1.
+        argv: Program and arguments as started.
+        env: Environment variables added.
+        key_env: Variable the engine reads its key from, None where it takes a file.
+        owner: The process whose end ends the lease.
+        keep_running: Whether the engine outlives its owner.
+        boot_id: Boot of the machine in which it was started.
+        launched_at: UTC, ISO 8601.
+        health_path: See ``Command``; likewise the other paths.
+        grace_s: Seconds between TERM and KILL.
+        log_cap_bytes: Size past which the log's tail moves aside.
+        stand_in: Whether it serves a stand-in rather than DeepSeek V4.
+        simulated: Whether nothing real answers.
+
+    """
+
+    name: str
+    launch_id: str
+    engine: str
+    model: str
+    port: int
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    key_env: str | None
+    owner: Identity
+    keep_running: bool
+    boot_id: str
+    launched_at: str
+    health_path: str
+    models_path: str
+    tokenize_path: str | None
+    metrics_path: str | None
+    stand_in: bool
+    simulated: bool
+    grace_s: float
+    log_cap_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an engine ended.
+
+    Attributes:
+        reason: ``exited`` by itself, ``stopped`` on request, ``lease ended``, or ``not started``.
+        code: Exit code, None where a signal ended it.
+        signal: Signal number, None where it exited.
+        error: Why it could not be started at all.
+        oom_kills: Out-of-memory kills while it ran: in its ``cgroup``, on the ``machine``.
+        at: UTC, ISO 8601.
+
+    """
+
+    reason: str
+    code: int | None
+    signal: int | None
+    error: str
+    oom_kills: dict[str, int]
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Who runs; what the supervisor knows.
+
+    Attributes:
+        launch_id: The launch this belongs to.
+        boot_id: Boot of the machine these pids belong to.
+        session: Session of supervisor and engine.
+        supervisor: The supervisor.
+        engine: The engine's first process and process group, None before it is started.
+        exit: How the engine's first process ended, None while it runs.
+        finished: Whether nothing of it is left.
+
+    """
+
+    launch_id: str
+    boot_id: str
+    session: int
+    supervisor: Identity
+    engine: Identity | None
+    exit: Exit | None
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """That it truly answered once.
+
+    Attributes:
+        ready_after_s: Seconds from the start of the launch to the first token generated.
+        notes: What a person should know of the way there.
+
+    """
+
+    ready_after_s: float
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFolder:
+    """The folder of one server."""
+
+    path: Path
+
+    @property
+    def key_file(self) -> Path:
+        """File with the API key."""
+        return self.path / "key"
+
+    @property
+    def log_file(self) -> Path:
+        """File the engine's output goes to."""
+        return self.path / "engine.log"
+
+    def record(self) -> Record | None:
+        """What was started; None where nothing was recorded (yet)."""
+        return self._read("record.json", Record)
+
+    def processes(self) -> Processes | None:
+        """Who runs; None where the supervisor has not written it (yet)."""
+        return self._read("process.json", Processes)
+
+    def ready(self) -> Ready | None:
+        """That it truly answered; None before."""
+        return self._read("ready.json", Ready)
+
+    def write_record(self, record: Record) -> None:
+        """Record what is about to be started."""
+        write_json(self.path / "record.json", record, mode=0o600)
+
+    def write_ready(self, ready: Ready) -> None:
+        """Record that it truly answers."""
+        write_json(self.path / "ready.json", ready, mode=0o600)
+
+    def write_new_key(self) -> str:
+        """Write a fresh random key of 256 bits, readable by this user alone, and return it."""
+        key = secrets.token_hex(KEY_BYTES)
+        write_text(self.key_file, f"{key}\n", mode=0o600)
+        return key
+
+    def request_stop(self) -> None:
+        """Ask the supervisor to stop the engine; it looks several times a second."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "stop").touch(mode=0o600)
+
+    def clear(self) -> None:
+        """Create the folder with mode 0700, and remove what an earlier server of this name left."""
+        paths.private_dir(self.path)
+        for name in STATE_FILES:
+            (self.path / name).unlink(missing_ok=True)
+
+    def _read(self, name: str, kind: type[T]) -> T | None:
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            return from_dict(kind, read_json(path))
+        except UsageError as error:
+            aside = path.with_name(f"{name}.unreadable")
+            with contextlib.suppress(OSError):
+                path.replace(aside)
+            log.warning("%s was set aside as %s: %s", path, aside.name, error.what)
+            return None
+
+
+def servers_dir() -> Path:
+    """Folder of all server folders; not created here."""
+    return paths.state_dir() / "servers"
+
+
+def check_name(name: str) -> str:
+    """``name`` if it may name a server.
+
+    Raises:
+        UsageError: It may not.
+
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"{name[:80]!r} cannot name a server.",
+            remedy="Use up to 63 letters, digits, '.', '_' and '-', beginning with a letter or digit.",
+        )
+    return name
+
+
+def folder_of(name: str) -> ServerFolder:
+    """Where a server of this name is kept, whether or not there is one."""
+    return ServerFolder(servers_dir() / check_name(name))
+
+
+def folders() -> list[ServerFolder]:
+    """Every server folder, by name."""
+    try:
+        entries = sorted(servers_dir().iterdir())
+    except OSError:
+        return []
+    return [ServerFolder(entry) for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir()]
+
+
+@contextlib.contextmanager
+def launching(name: str) -> Iterator[bool]:
+    """Hold the name while a launch is under way; gives False where another process holds it.
+
+    The lock ends with the process that holds it, however that ends: the file descriptor is not
+    inherited by anything it starts.
+    """
+    paths.private_dir(servers_dir())
+    file = os.open(servers_dir() / f".{check_name(name)}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(file)

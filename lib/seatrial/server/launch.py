@@ -1,0 +1,266 @@
+"""Launches an engine and returns once it truly answers; leaves nothing behind where it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seatrial.engines.types import Command
+from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UsageError
+from seatrial.server import processes, supervisor
+from seatrial.server.folder import NAME, Record, ServerFolder, check_name, folder_of, launching
+from seatrial.server.programs import resolve_program, resolve_runner
+from seatrial.server.readiness import Event, PortStolenError, Startup
+from seatrial.server.running import Server, server_of
+
+if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
+    from seatrial.plan.types import Plan
+
+PORTS_TRIED = 4
+STALL_LIMIT_S = 300.0
+GRACE_S = 3.0
+LOG_CAP_BYTES = 16 << 20
+SUPERVISOR_S = 15.0
+LARGEST_PORT = 65535
+SIMULATED = ("simulated", "replay")
+
+log = logging.getLogger("seatrial")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    port: int
+    keep_running: bool
+    on_event: Callable[[Event], None]
+    stall_limit_s: float
+
+
+def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
+    plan: Plan | Command,
+    *,
+    name: str | None = None,
+    port: int = 0,
+    keep_running: bool = False,
+    runner: str | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    model_path: Path | None = None,
+    stall_limit_s: float = STALL_LIMIT_S,
+) -> Server:
+    """Launch an engine on this machine and wait until it truly answers.
+
+    The engine runs under a supervisor of its own. Unless ``keep_running``, it ends when this
+    process ends, however that happens. When this function raises (also by Ctrl-C), nothing of
+    the engine is left; its log is kept.
+
+    Args:
+        plan: What to run; or the command itself.
+        name: Name of the server; by default the model's, with a number where that is taken.
+        port: Port on 127.0.0.1; 0 chooses a free one.
+        keep_running: Let it outlive this process; end it with ``stop``.
+        runner: For llama.cpp: ``xllamacpp``, ``llama-server`` or ``llama_cpp.server``; None picks what is here.
+        on_event: Called, in this thread, as it comes up.
+        model_path: Weights file or folder; by default where ``fetch`` puts it.
+        stall_limit_s: Seconds without any progress after which it is given up. There is no other limit.
+
+    Raises:
+        UsageError: A bad name or port, the port or name is taken, or the checkpoint was not fetched.
+        DoesNotFitError: The plan does not fit this machine.
+        RefusedError: The plan was refused, or the engine is too old.
+        EngineMissingError: The engine is not installed.
+        EngineError: It ended before it was ready, stalled, or served something else.
+
+    """
+    command = plan if isinstance(plan, Command) else _command(plan, runner, model_path)
+    command = replace(command, argv=resolve_program(command))
+    _check_port(port)
+    with _claimed(name, plan.model) as folder:
+        wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s)
+        return _launch(command, folder, wish)
+
+
+def _command(plan: Plan, runner: str | None, model_path: Path | None) -> Command:
+    if not plan.runs:
+        reasons = " ".join(reason.text for reason in plan.reasons)
+        what = f"{plan.checkpoint} does not run on {plan.hardware.name} with {plan.engine}. {reasons}".strip()
+        kind = RefusedError if plan.verdict == "refused" else DoesNotFitError
+        raise kind(what, remedy=plan.smallest_change or "seatrial plan --all ranks what does run.")
+    from seatrial.engines import build_command  # noqa: PLC0415 -- planning is not needed to launch a command
+
+    if plan.engine == "llamacpp":
+        runner = resolve_runner(runner)
+    if plan.engine not in SIMULATED:
+        model_path = model_path or _local_path(plan.checkpoint)
+    return build_command(plan, model_path=model_path, runner=runner)
+
+
+def _local_path(checkpoint: str) -> Path:
+    from seatrial.catalog import find_checkpoint  # noqa: PLC0415
+    from seatrial.catalog.fetch import local_path  # noqa: PLC0415
+
+    found = local_path(find_checkpoint(checkpoint))
+    if found is None:
+        raise UsageError(
+            f"The checkpoint {checkpoint} is not on this machine yet.", remedy=f"Run: seatrial fetch {checkpoint}"
+        )
+    return found
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= LARGEST_PORT:
+        raise UsageError(f"{port} is no port: ports run from 1 to {LARGEST_PORT}.", remedy="Leave --port out.")
+    try:
+        free = port == 0 or processes.port_is_free(port)
+    except PermissionError as error:
+        raise UsageError(
+            f"Port {port} is reserved: this user may not listen on it.", remedy="Choose one above 1023."
+        ) from error
+    if not free:
+        pid, owner = processes.port_owner(port)
+        raise UsageError(
+            f"Port {port} is taken by {owner}{f' (pid {pid})' if pid else ''}.",
+            remedy="Choose another, or leave --port out, so that a free one is chosen.",
+        )
+
+
+@contextlib.contextmanager
+def _claimed(name: str | None, model: str) -> Iterator[ServerFolder]:
+    """Hold a name that no running server has, so that two launches never share a folder."""
+    if name is not None:
+        with launching(check_name(name)) as held:
+            if not held:
+                raise UsageError(
+                    f"Another launch of {name!r} is under way.",
+                    remedy=f"Wait for it, or choose another --name than {name}.",
+                )
+            _check_not_running(name)
+            yield folder_of(name)
+        return
+    base = _slug(model)
+    number = 1
+    while True:
+        candidate = base if number == 1 else f"{base}-{number}"
+        with launching(candidate) as held:
+            if held and not _runs(candidate):
+                yield folder_of(candidate)
+                return
+        number += 1
+
+
+def _slug(model: str) -> str:
+    text = re.sub(r"[^a-z0-9._-]+", "-", model.rpartition("/")[2].lower()).strip("-._")[:48]
+    return text if NAME.fullmatch(text) else "server"
+
+
+def _runs(name: str) -> bool:
+    server = server_of(folder_of(name))
+    return server is not None and server.state not in {"ended", "stale"}
+
+
+def _check_not_running(name: str) -> None:
+    server = server_of(folder_of(name))
+    if server is not None and _runs(name):
+        raise UsageError(
+            f"A server named {name!r} runs already: {server.model} at {server.url} (pid {server.pid}).",
+            remedy=f"Use it, stop it (seatrial stop {name}), or choose another --name.",
+        )
+
+
+def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
+    begun = time.monotonic()
+    for attempt in range(1, PORTS_TRIED + 1):
+        folder.clear()
+        key = folder.write_new_key()
+        record = _record(command, folder, wish.port or processes.free_port(), wish.keep_running)
+        folder.write_record(record)
+        try:
+            _start_supervisor(folder, record)
+            startup = Startup(
+                folder, record, key, stall_limit_s=wish.stall_limit_s, on_event=wish.on_event, begun=begun
+            )
+            folder.write_ready(startup.wait())
+        except PortStolenError as error:
+            _stop(folder)
+            if wish.port or attempt == PORTS_TRIED:
+                raise
+            wish.on_event(Event("another port", error.what, time.monotonic() - begun))
+        except BaseException:
+            _stop(folder)
+            raise
+        else:
+            break
+    server = server_of(folder)
+    assert server is not None  # noqa: S101 -- its record was just written
+    return server
+
+
+def _record(command: Command, folder: ServerFolder, port: int, keep_running: bool) -> Record:
+    filled = {"{port}": str(port), "{key_file}": str(folder.key_file.absolute())}
+    argv = tuple(_fill(word, filled) for word in command.argv)
+    return Record(
+        name=folder.path.name,
+        launch_id=uuid.uuid4().hex,
+        engine=command.engine,
+        model=command.model,
+        port=port,
+        argv=argv,
+        env={variable: _fill(value, filled) for variable, value in command.env.items()},
+        key_env=command.key_env,
+        owner=processes.myself(),
+        keep_running=keep_running,
+        boot_id=processes.this_boot(),
+        launched_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        health_path=command.health_path,
+        models_path=command.models_path,
+        tokenize_path=command.tokenize_path,
+        metrics_path=command.metrics_path,
+        stand_in=command.stand_in,
+        simulated=command.engine in SIMULATED,
+        grace_s=GRACE_S,
+        log_cap_bytes=LOG_CAP_BYTES,
+    )
+
+
+def _fill(text: str, values: dict[str, str]) -> str:
+    # Not str.format: arguments may be JSON, with braces of their own.
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, value)
+    return text
+
+
+def _start_supervisor(folder: ServerFolder, record: Record) -> None:
+    """Start the detached supervisor and wait until it has said who runs."""
+    argv = (sys.executable, "-I", "-S", "-B", supervisor.__file__, str(folder.path.absolute()))
+    said = folder.path / "supervisor.log"
+    with said.open("wb") as output:
+        # It forks and ends at once, so there is no child to wait for later.
+        subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", check=False)
+    deadline = time.monotonic() + SUPERVISOR_S
+    while time.monotonic() < deadline:
+        known = folder.processes()
+        if known is not None and known.launch_id == record.launch_id and (known.engine or known.exit):
+            return
+        time.sleep(0.01)
+    raise EngineError(
+        f"The supervisor of {record.name!r} did not start: {said.read_text(errors='replace')[-500:].strip()}",
+        remedy="Check that the state folder can be written and its disk is not full.",
+        cause="supervisor did not start",
+    )
+
+
+def _stop(folder: ServerFolder) -> None:
+    server = server_of(folder)
+    if server is not None:
+        server.stop()
+
+
+def _log_event(event: Event) -> None:
+    log.info("%s: %s", event.phase, event.text)

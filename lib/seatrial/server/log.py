@@ -1,0 +1,80 @@
+"""An engine's log as a person may read it: the last lines, or as it grows, with control characters escaped."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+TAIL_BYTES = 1 << 20
+LONGEST_LINE = 2000
+# C0 and C1 controls (ANSI and OSC sequences begin with one), zero-width and direction marks, line separators.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def printable(text: str) -> str:
+    """``text`` with everything a terminal would obey, or an eye would miss, written as an escape.
+
+    Newlines and tabs stay. Logs and model answers come from outside: a line may hold colours,
+    links, cursor movements or text that runs backwards.
+    """
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+
+
+def size(log: Path) -> int:
+    """Bytes in the log now, 0 where there is none."""
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
+
+
+def tail(log: Path, lines: int) -> list[str]:
+    """The last ``lines`` lines, printable, long ones cut; the part moved past the cap included."""
+    earlier = log.with_name(f"{log.name}.1")
+    text = _end_of(log)
+    if text.count("\n") < lines:
+        text = _end_of(earlier) + text
+    last = deque(text.splitlines(), maxlen=lines)
+    return [_shown(line) for line in last]
+
+
+def follow(log: Path, *, ended: Callable[[], bool], poll_s: float = 0.2) -> Iterator[str]:
+    """New lines as they come, printable; returns once ``ended()`` and everything was given.
+
+    The log shrinks when it passes its cap; reading then goes on from its new beginning.
+    """
+    position = size(log)
+    rest = ""
+    while True:
+        over = ended()
+        if size(log) < position:
+            position = 0
+        with log.open("rb") as file:
+            file.seek(position)
+            new = file.read(TAIL_BYTES)
+        position += len(new)
+        *whole, rest = (rest + new.decode(errors="replace")).split("\n")
+        yield from map(_shown, whole)
+        if not new and over:
+            if rest:
+                yield _shown(rest)
+            return
+        if not new:
+            time.sleep(poll_s)
+
+
+def _end_of(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, size(log) - TAIL_BYTES))
+            return file.read(TAIL_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _shown(line: str) -> str:
+    cut = f"{line[:LONGEST_LINE]} ... ({len(line):,} characters)" if len(line) > LONGEST_LINE else line
+    return printable(cut)

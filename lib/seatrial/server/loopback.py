@@ -1,0 +1,91 @@
+"""Asks a server on this machine a question: loopback only, no redirects, never more than a megabyte."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from seatrial.server.processes import LOOPBACK
+
+LARGEST_ANSWER = 1 << 20
+NO_ANSWER = (OSError, http.client.HTTPException)
+"""What asking raises where nobody answers, or not in HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP status and the beginning of its body."""
+
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON, None where it is not."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+def ask(  # noqa: PLR0913 -- what a request is made of
+    port: int,
+    path: str,
+    *,
+    key: str | None = None,
+    body: dict[str, Any] | None = None,
+    timeout_s: float = 1.0,
+    while_waiting: Callable[[], None] | None = None,
+) -> Reply:
+    """One request to 127.0.0.1; POST where there is a body.
+
+    Args:
+        port: Port on this machine.
+        path: Path beginning with ``/``.
+        key: API key to send; give it only to a server known to be ours.
+        body: JSON body.
+        timeout_s: Seconds to connect and between bytes.
+        while_waiting: Called ten times a second until the answer begins, however long that takes; may raise.
+
+    Raises:
+        OSError: Nobody answers, or not in time.
+        http.client.HTTPException: It does not speak HTTP.
+
+    """
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout_s)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        if body is None:
+            connection.request("GET", path, headers=headers)
+        else:
+            connection.request("POST", path, json.dumps(body), {**headers, "Content-Type": "application/json"})
+        if while_waiting:
+            while not select.select([connection.sock], [], [], 0.1)[0]:
+                while_waiting()
+        answer = connection.getresponse()
+        return Reply(answer.status, answer.read(LARGEST_ANSWER))
+    finally:
+        connection.close()
+
+
+def served_models(reply: Reply) -> list[str]:
+    """Model ids in an answer to ``/v1/models``."""
+    listed = reply.json()
+    rows = listed.get("data") if isinstance(listed, dict) else None
+    return [str(row["id"]) for row in rows or () if isinstance(row, dict) and "id" in row]
+
+
+def generated_a_token(reply: Reply) -> bool:
+    """Whether an answer to a completion holds at least one token."""
+    answer = reply.json()
+    if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list) or not answer["choices"]:
+        return False
+    usage = answer.get("usage")
+    if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
+        return bool(usage["completion_tokens"] > 0)
+    choice = answer["choices"][0]
+    message = choice.get("message") or {}
+    return bool(choice.get("text") or message.get("content") or message.get("reasoning_content"))

@@ -1,0 +1,178 @@
+"""Which processes are ours, which socket is whose: nothing is signalled that is not ours by identity."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import psutil
+
+from seatrial.server import supervisor
+from seatrial.server.folder import Identity, Processes
+
+LOOPBACK = "127.0.0.1"
+GONE = (psutil.Error, OSError)
+
+
+@cache
+def this_boot() -> str:
+    """Id of this boot of this machine."""
+    return supervisor.boot_id()
+
+
+def myself() -> Identity:
+    """This process."""
+    return Identity(os.getpid(), supervisor.start_of(os.getpid()) or "")
+
+
+def lives(identity: Identity | None, boot: str | None = None) -> bool:
+    """Whether exactly this process still runs: same pid, same start, same boot."""
+    if identity is None or (boot is not None and boot != this_boot()):
+        return False
+    return supervisor.start_of(identity.pid) == identity.start
+
+
+def members(processes: Processes | None, launch_id: str, *, thorough: bool = True) -> list[psutil.Process]:
+    """Living processes of a launch, without its supervisor.
+
+    A process belongs where its session is the supervisor's, or where its environment carries the
+    launch's random id (it may have moved to a session of its own).
+
+    Args:
+        processes: What the supervisor recorded, None where that is lost.
+        launch_id: The launch's random id.
+        thorough: Also read environments; costs some milliseconds.
+
+    """
+    session = processes.session if processes and processes.boot_id == this_boot() else None
+    started_by = processes.supervisor if processes else None
+    found = []
+    for pid in psutil.pids():
+        if pid in (os.getpid(), started_by.pid if started_by else None):
+            continue
+        with contextlib.suppress(*GONE):
+            inside = session is not None and os.getsid(pid) == session
+            process = psutil.Process(pid)
+            if not inside and thorough and process.uids().real == os.getuid():
+                inside = process.environ().get("SEATRIAL_LAUNCH_ID") == launch_id
+            if inside and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> bool:
+    """End the processes of a launch without its supervisor's help: TERM, then KILL.
+
+    Returns:
+        Whether none is left.
+
+    """
+    kill_from = time.monotonic() + grace_s
+    give_up = kill_from + grace_s
+    asked: set[int] = set()
+    while left := members(processes, launch_id):
+        late = time.monotonic() > kill_from
+        if time.monotonic() > give_up:
+            return False
+        for process in left:
+            if late or process.pid not in asked:
+                asked.add(process.pid)
+                with contextlib.suppress(*GONE):
+                    process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
+        time.sleep(0.02)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What a starting engine has used so far; growth is progress.
+
+    Attributes:
+        log_bytes: Size of its log.
+        memory_bytes: Resident memory of all its processes.
+        read_bytes: Bytes read from disk, 0 where the system does not tell.
+        cpu_s: Processor seconds of all its processes.
+
+    """
+
+    log_bytes: int
+    memory_bytes: int
+    read_bytes: int
+    cpu_s: float
+
+
+def activity(of: list[psutil.Process], log_bytes: int) -> Activity:
+    """Sum over the processes of an engine."""
+    memory = read = 0
+    cpu = 0.0
+    for process in of:
+        with contextlib.suppress(*GONE, AttributeError):
+            memory += process.memory_info().rss
+            times = process.cpu_times()
+            cpu += times.user + times.system
+            read += process.io_counters().read_bytes  # not on macOS
+    return Activity(log_bytes, memory, read, cpu)
+
+
+def listens(of: list[psutil.Process], port: int) -> bool:
+    """Whether one of these processes listens on the port."""
+    for process in of:
+        with contextlib.suppress(*GONE):
+            if any(_listening(connection, port) for connection in process.net_connections("tcp")):
+                return True
+    return False
+
+
+def listeners(port: int) -> list[tuple[str, int | None]]:
+    """Address and pid of everything that listens on a port; empty where the system does not tell."""
+    with contextlib.suppress(*GONE):
+        found = [connection for connection in psutil.net_connections("tcp") if _listening(connection, port)]
+        return [(connection.laddr[0], connection.pid) for connection in found]
+    return []
+
+
+def _listening(connection: Any, port: int) -> bool:
+    # (address, port); a socket that is not bound has neither.
+    return connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)
+
+
+def port_owner(port: int) -> tuple[int | None, str]:
+    """Pid and name of what listens on a port; ``(None, "another process")`` where the system does not tell."""
+    for _, pid in listeners(port):
+        with contextlib.suppress(*GONE):
+            if pid is not None:
+                return pid, psutil.Process(pid).name()
+    return None, "another process"
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now.
+
+    Raises:
+        PermissionError: This user may not use the port at all.
+
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: connections of an earlier server that linger do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))  # without listening, which would get in a server's way
+        except OSError as error:
+            if error.errno == errno.EACCES:
+                raise
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on at this moment."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])

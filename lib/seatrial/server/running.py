@@ -1,0 +1,283 @@
+"""Servers that run: find them from any process, ask how they are, read their log, stop them for good."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from seatrial.errors import EngineError, UnknownNameError, UsageError
+from seatrial.server import folder as folders
+from seatrial.server import log, loopback, processes
+from seatrial.server.folder import Processes, Record, ServerFolder, folder_of
+
+STOP_S = 10.0
+HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
+POLL_S = 0.02
+HEALTH_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Proof that a server is gone.
+
+    Attributes:
+        name: Its name.
+        port: The port it had.
+        port_free: Whether the port can be listened on again; False where somebody else took it since.
+        processes_left: Processes of it that still run: 0.
+        took_s: Seconds from the request to the proof.
+        was_running: Whether there was anything to stop.
+
+    """
+
+    name: str
+    port: int
+    port_free: bool
+    processes_left: int
+    took_s: float
+    was_running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One engine process that was launched here, by this process or another.
+
+    As a context manager it stops the server at the end.
+
+    Attributes:
+        name: Its name, as in ``seatrial ps``.
+        url: ``http://127.0.0.1:PORT``, without ``/v1``.
+        model: Model id to ask for.
+        engine: Engine id.
+        pid: First process and process group of the engine, None where it never started.
+        port: Port on 127.0.0.1.
+        api_key_file: File with the API key, readable by this user alone.
+        log: File with the engine's output.
+        ready_after_s: Seconds from launch to the first token generated, None while it starts.
+        stand_in: Whether it serves a stand-in rather than DeepSeek V4.
+        simulated: Whether nothing real answers.
+        keep_running: Whether it outlives the process that launched it.
+        launched_at: UTC, ISO 8601.
+        launch_id: Tells this launch from later ones of the same name.
+        health_path: Answers 200 when it is up.
+        tokenize_path: Counts tokens, None where the engine has none.
+        metrics_path: Prometheus text, None where the engine has none.
+
+    """
+
+    name: str
+    url: str
+    model: str
+    engine: str
+    pid: int | None
+    port: int
+    api_key_file: str
+    log: str
+    ready_after_s: float | None
+    stand_in: bool
+    simulated: bool
+    keep_running: bool
+    launched_at: str
+    launch_id: str
+    health_path: str
+    tokenize_path: str | None
+    metrics_path: str | None
+
+    @property
+    def state(self) -> str:
+        """``starting``, ``ready``, ``unsupervised`` (runs, supervisor lost), ``ended`` or ``stale``.
+
+        ``stale`` is a record whose processes are gone without a word: a reboot, or a kill of both.
+        """
+        record, known = self._record(), self._processes()
+        if record is None:
+            return "ended"
+        boot = record.boot_id
+        if known is not None and lives_any(known, boot):
+            if not processes.lives(known.supervisor, boot):
+                return "unsupervised"
+            return "ready" if self._folder.ready() else "starting"
+        if known is not None and known.exit is not None:
+            return "ended"
+        if known is None and boot == processes.this_boot() and processes.lives(record.owner):
+            return "starting"
+        return "stale"
+
+    def api_key(self) -> str:
+        """The API key of this launch.
+
+        Raises:
+            UsageError: The server has ended, and its key with it.
+
+        """
+        with contextlib.suppress(OSError):
+            if self._record() is not None:
+                return Path(self.api_key_file).read_text(encoding="utf-8").strip()
+        raise UsageError(f"The server {self.name!r} has ended, and its key with it.", remedy="Launch it again.")
+
+    def alive(self) -> bool:
+        """Whether its engine process runs; it may still hang: see ``responds``."""
+        record, known = self._record(), self._processes()
+        return record is not None and known is not None and processes.lives(known.engine, record.boot_id)
+
+    def responds(self, timeout_s: float = HEALTH_S) -> bool:
+        """Whether it answers its health check within ``timeout_s`` seconds."""
+        if not self.alive():
+            return False
+        try:
+            return loopback.ask(self.port, self.health_path, key=self.api_key(), timeout_s=timeout_s).status == 200  # noqa: PLR2004 -- OK
+        except (*loopback.NO_ANSWER, UsageError):
+            return False
+
+    def read_log(self, lines: int = 100) -> list[str]:
+        """The last lines of the engine's output, control characters escaped."""
+        return log.tail(Path(self.log), lines)
+
+    def follow_log(self) -> Iterator[str]:
+        """New lines of the engine's output until it ends, control characters escaped."""
+        return log.follow(Path(self.log), ended=lambda: not self.alive())
+
+    def stop(self, timeout_s: float = STOP_S) -> Stopped:
+        """Stop it, and prove that every process of it is gone and its port is free.
+
+        Only processes that are this launch's by identity are ever signalled.
+
+        Raises:
+            EngineError: Something of it is still there after ``timeout_s`` seconds.
+
+        """
+        begun = time.monotonic()
+        record, known = self._record(), self._processes()
+        was_running = self.state in {"starting", "ready", "unsupervised"}
+        if record is not None:
+            if known is not None and processes.lives(known.supervisor, record.boot_id):
+                self._folder.request_stop()
+                self._wait_for_supervisor(known, begun + max(0.5, timeout_s - HELP_S))
+            if record.boot_id == processes.this_boot():
+                processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
+        return self._prove(record, begun, timeout_s, was_running=was_running)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def _folder(self) -> ServerFolder:
+        return folder_of(self.name)
+
+    def _record(self) -> Record | None:
+        """The record, None where a later launch took the name or it was cleared away."""
+        record = self._folder.record()
+        return record if record is not None and record.launch_id == self.launch_id else None
+
+    def _processes(self) -> Processes | None:
+        known = self._folder.processes()
+        return known if known is not None and known.launch_id == self.launch_id else None
+
+    def _wait_for_supervisor(self, known: Processes, deadline: float) -> None:
+        while time.monotonic() < deadline and processes.lives(known.supervisor):
+            time.sleep(POLL_S)
+
+    def _prove(self, record: Record | None, begun: float, timeout_s: float, *, was_running: bool) -> Stopped:
+        known = self._processes()
+        here = record is not None and record.boot_id == processes.this_boot()
+        while True:
+            left = processes.members(known, self.launch_id) if here else []
+            free = processes.port_is_free(self.port)
+            late = time.monotonic() - begun > timeout_s
+            # A port that is taken though nothing of ours is left belongs to somebody else by now.
+            if not left and (free or late or not was_running or processes.listeners(self.port)):
+                break
+            if late:
+                pids = ", ".join(str(process.pid) for process in left)
+                raise EngineError(
+                    f"The server {self.name!r} could not be stopped within {timeout_s:g} s: pid {pids} still run.",
+                    remedy="They may wait for a device or disk; try again, or kill -9 them yourself.",
+                    cause="cannot be stopped",
+                )
+            time.sleep(POLL_S)
+        if here and (known is None or not processes.lives(known.supervisor)):
+            self._folder.key_file.unlink(missing_ok=True)
+        return Stopped(self.name, self.port, free, len(left), time.monotonic() - begun, was_running)
+
+
+def lives_any(known: Processes, boot: str) -> bool:
+    """Whether engine or supervisor of a launch still runs."""
+    return processes.lives(known.engine, boot) or (not known.finished and processes.lives(known.supervisor, boot))
+
+
+def list_servers(*, ended: bool = False) -> list[Server]:
+    """Every server that runs or starts, and every stale record, by name.
+
+    Args:
+        ended: Also those that have ended; their logs can still be read.
+
+    """
+    servers = [server for found in folders.folders() if (server := server_of(found)) is not None]
+    return [server for server in servers if ended or server.state != "ended"]
+
+
+def find_server(name: str) -> Server:
+    """The server of this name, whether it runs or has ended.
+
+    Raises:
+        UnknownNameError: There is none; the nearest names are given.
+
+    """
+    servers = {server.name: server for server in list_servers(ended=True)}
+    if name not in servers:
+        raise UnknownNameError("server", name, servers)
+    return servers[name]
+
+
+def stop_server(name: str) -> Stopped:
+    """Stop the server of this name and prove that it is gone; one that has ended is fine too.
+
+    Raises:
+        UnknownNameError: There is none.
+        EngineError: Something of it is still there.
+
+    """
+    return find_server(name).stop()
+
+
+def stop_all() -> list[Stopped]:
+    """Stop every server that runs."""
+    return [server.stop() for server in list_servers()]
+
+
+def server_of(folder: ServerFolder) -> Server | None:
+    """The server kept in a folder, None where nothing readable was recorded."""
+    record = folder.record()
+    if record is None or record.name != folder.path.name:
+        return None
+    known, ready = folder.processes(), folder.ready()
+    mine = known if known is not None and known.launch_id == record.launch_id else None
+    return Server(
+        name=record.name,
+        url=f"http://{processes.LOOPBACK}:{record.port}",
+        model=record.model,
+        engine=record.engine,
+        pid=mine.engine.pid if mine and mine.engine else None,
+        port=record.port,
+        api_key_file=str(folder.key_file),
+        log=str(folder.log_file),
+        ready_after_s=ready.ready_after_s if ready else None,
+        stand_in=record.stand_in,
+        simulated=record.simulated,
+        keep_running=record.keep_running,
+        launched_at=record.launched_at,
+        launch_id=record.launch_id,
+        health_path=record.health_path,
+        tokenize_path=record.tokenize_path,
+        metrics_path=record.metrics_path,
+    )

@@ -1,0 +1,376 @@
+"""Keeps one engine from getting lost: starts it, holds its lease, stops it whole, records its end.
+
+Runs as a detached process of its own, ``python -I -S supervisor.py SERVER_FOLDER``, and imports the
+standard library alone, so that it stays small and outlives the notebook kernel that asked for it.
+The folder is its only interface:
+
+    record.json    read once: what to start, whose lease it is (written by ``launch``)
+    process.json   written here: who runs, and how it ended
+    stop           appears when somebody wants the engine stopped
+    engine.log     the engine's output; past its cap the tail moves to engine.log.1
+
+Linux and macOS. The functions that tell one process from another are used by the rest of the kit too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import resource
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+POLL_S = 0.1
+MACOS_IDENTITY_S = 2.0  # `ps` costs milliseconds there; in between a bare signal 0 will do
+PR_SET_CHILD_SUBREAPER = 36
+PROC = Path("/proc")
+HAS_PROC = (PROC / "self" / "stat").exists()
+COPY_BYTES = 1 << 16
+
+
+class Row(NamedTuple):
+    """One line of the process table."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    state: str
+    start: str
+
+
+# Telling processes apart
+
+
+def process_row(pid: int) -> Row | None:
+    """The process with this id, None where there is none.
+
+    ``start`` with ``pid`` identifies a process for as long as the machine is up: a recycled
+    pid has another start. On Linux it is the kernel's own tick count, which no clock change moves.
+    """
+    if not HAS_PROC:
+        return next(_ps_rows(pid), None)
+    try:
+        stat = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    # The name in parentheses may itself hold parentheses and spaces.
+    fields = stat.rpartition(")")[2].split()
+    return Row(pid, int(fields[1]), int(fields[2]), int(fields[3]), fields[0], fields[19])
+
+
+def process_table() -> list[Row]:
+    """Every process this user can see."""
+    if not HAS_PROC:
+        return list(_ps_rows())
+    pids = (int(name) for name in os.listdir(PROC) if name.isdigit())  # noqa: PTH208 -- names alone, quickly
+    return [row for row in map(process_row, pids) if row is not None]
+
+
+def start_of(pid: int) -> str | None:
+    """When this process started, None where it is gone or only waits to be reaped."""
+    row = process_row(pid)
+    return None if row is None or row.state[0] in "ZX" else row.start
+
+
+def boot_id() -> str:
+    """Names this boot of this machine: pids of another boot mean nothing."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return _output("sysctl", "-n", "kern.bootsessionuuid").strip() or "unknown"
+
+
+def _ps_rows(pid: int | None = None) -> Iterator[Row]:
+    columns = "pid=,ppid=,pgid=,stat=,lstart="
+    chosen = ["-ax"] if pid is None else ["-p", str(pid)]
+    for line in _output("ps", *chosen, "-o", columns).splitlines():
+        number, parent, group, state, start = line.split(maxsplit=4)
+        try:
+            session = os.getsid(int(number))
+        except OSError:
+            session = 0
+        yield Row(int(number), int(parent), int(group), session, state, start.strip())
+
+
+def _output(*argv: str) -> str:
+    import subprocess  # noqa: PLC0415 -- macOS alone pays for it
+
+    # lstart is local time: a fixed zone keeps it comparable between processes.
+    env = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    return subprocess.run(argv, env=env, capture_output=True, text=True, check=False).stdout
+
+
+# Counting what the kernel killed for want of memory
+
+
+def oom_kills(cgroups: Path = Path("/sys/fs/cgroup"), proc: Path = PROC) -> dict[str, int]:
+    """Out-of-memory kills so far: of our control group (v2 or v1), and of the machine."""
+    counts = {}
+    for where, path in _oom_counters(cgroups, proc):
+        with contextlib.suppress(OSError, ValueError):
+            match = re.search(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE)
+            if match:
+                counts[where] = int(match[1])
+    return counts
+
+
+def _oom_counters(cgroups: Path, proc: Path) -> Iterator[tuple[str, Path]]:
+    yield "machine", proc / "vmstat"
+    with contextlib.suppress(OSError):
+        for line in (proc / "self" / "cgroup").read_text().splitlines():
+            _, controllers, inside = line.split(":", 2)
+            if controllers == "":
+                yield "cgroup", cgroups / inside.lstrip("/") / "memory.events"
+            elif "memory" in controllers.split(","):
+                yield "cgroup", cgroups / "memory" / inside.lstrip("/") / "memory.oom_control"
+
+
+# Supervising
+
+
+class Supervisor:
+    """One engine, from its start to the last process of its group.
+
+    Args:
+        folder: The server folder; becomes the working directory of supervisor and engine.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record: dict[str, Any] = json.loads((folder / "record.json").read_text())
+        self.state: dict[str, Any] = {
+            "launch_id": self.record["launch_id"],
+            "boot_id": boot_id(),
+            "session": os.getsid(0),
+            "supervisor": _identity(os.getpid()),
+            "engine": None,
+            "exit": None,
+            "finished": False,
+        }
+        self.wake, wake_write = os.pipe()
+        os.set_blocking(self.wake, False)
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.asked = False
+        for asking in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(asking, self._ask)
+        self.ended: int | None = None
+        self.owner_checked = 0.0
+
+    def run(self) -> None:
+        """Start the engine and return when nothing of it is left."""
+        oom_before = oom_kills()
+        self._write_state()
+        try:
+            engine = self._start_engine()
+        except OSError as error:
+            self._note_exit("not started", error=f"{error.strerror}: {self.record['argv'][0]}")
+            self._finish()
+            return
+        self.state["engine"] = _identity(engine)
+        try:
+            self._write_state()
+        except OSError:
+            # Never leave an engine running that nobody could find again.
+            self._stop(engine)
+            raise
+        reason = self._watch(engine)
+        if reason == "exited":
+            # Said at once: whoever waits for it learns why without waiting for the rest to go.
+            killed = {where: count - oom_before.get(where, count) for where, count in oom_kills().items()}
+            self._note_exit(reason, oom_kills=killed)
+            with contextlib.suppress(OSError):
+                self._write_state()
+        # What the engine started goes with it, whichever way it ended.
+        self._stop(engine)
+        if reason != "exited":
+            self._note_exit(reason)
+        self._finish()
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+    def _start_engine(self) -> int:
+        argv = self.record["argv"]
+        env = {**os.environ, **self.record["env"], "SEATRIAL_LAUNCH_ID": self.record["launch_id"]}
+        if self.record["key_env"]:
+            env[self.record["key_env"]] = (self.folder / "key").read_text().strip()
+        log = os.open("engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return os.posix_spawn(
+                argv[0],
+                argv,
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, log, 1),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
+                ],
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+            )
+        finally:
+            os.close(log)
+
+    def _watch(self, engine: int) -> str:
+        """Wait for a reason to end, and return it."""
+        while True:
+            self._reap(engine)
+            if self.ended is not None:
+                return "exited"
+            if self.asked or Path("stop").exists():
+                return "stopped"
+            if not self.record["keep_running"] and not self._owner_lives():
+                return "lease ended"
+            self._cap_log()
+            self._wait(POLL_S)
+
+    def _wait(self, seconds: float) -> None:
+        """Sleep, but wake at once when a child ends or a signal arrives."""
+        if select.select([self.wake], [], [], seconds)[0]:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.wake, 4096)
+
+    def _reap(self, engine: int) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                if pid == engine:
+                    self.ended = status
+
+    def _owner_lives(self) -> bool:
+        owner = self.record["owner"]
+        if HAS_PROC:
+            return bool(start_of(owner["pid"]) == owner["start"])
+        try:
+            os.kill(owner["pid"], 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        if time.monotonic() - self.owner_checked < MACOS_IDENTITY_S:
+            return True
+        self.owner_checked = time.monotonic()
+        return bool(start_of(owner["pid"]) == owner["start"])
+
+    def _stop(self, engine: int) -> None:
+        """End every process of the engine: TERM, then KILL after the grace period."""
+        term_until = time.monotonic() + self.record["grace_s"]
+        asked: set[int] = set()
+        while members := self._members(engine):
+            late = time.monotonic() > term_until
+            for row in members:
+                if late or row.pid not in asked:
+                    asked.add(row.pid)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(row.pid, signal.SIGKILL if late else signal.SIGTERM)
+            self._wait(POLL_S / 4)
+            self._reap(engine)
+        self._reap(engine)
+
+    def _members(self, engine: int) -> list[Row]:
+        """Living processes that descend from the engine, whichever group or session they moved to."""
+        table = {row.pid: row for row in process_table()}
+        mine = os.getpid()
+
+        def belongs(row: Row) -> bool:
+            if row.group == engine or row.session == self.state["session"]:
+                return True
+            # Orphans become children of this process (subreaper), so the chain of parents leads here.
+            seen = set()
+            while row.parent in table and row.parent not in seen:
+                if row.parent == mine:
+                    return True
+                seen.add(row.parent)
+                row = table[row.parent]
+            return False
+
+        return [row for row in table.values() if row.pid != mine and row.state[0] not in "ZX" and belongs(row)]
+
+    def _cap_log(self) -> None:
+        """Move the tail of a log past its cap aside and empty it, without the engine noticing.
+
+        The engine appends, so it goes on at the new end. What it writes between copy and cut is lost.
+        """
+        log = Path("engine.log")
+        cap = self.record["log_cap_bytes"]
+        size = log.stat().st_size if log.exists() else 0
+        if size <= cap:
+            return
+        aside = Path("engine.log.tmp")
+        try:
+            with log.open("rb") as source, _private(aside) as target:
+                source.seek(max(0, size - cap))
+                shutil.copyfileobj(source, target, COPY_BYTES)
+            aside.replace("engine.log.1")
+        except OSError:
+            aside.unlink(missing_ok=True)  # a full disk: the cap matters more than the tail
+        os.truncate(log, 0)
+
+    def _note_exit(self, reason: str, *, error: str = "", oom_kills: dict[str, int] | None = None) -> None:
+        status = self.ended
+        self.state["exit"] = {
+            "reason": reason,
+            "code": os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None,
+            "error": error,
+            "oom_kills": oom_kills or {},
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+
+    def _finish(self) -> None:
+        """Nothing is left: the key has no further use."""
+        Path("key").unlink(missing_ok=True)
+        self.state["finished"] = True
+        self._write_state()
+
+    def _write_state(self) -> None:
+        temporary = Path(".process.json.tmp")
+        with _private(temporary) as file:
+            file.write(json.dumps(self.state, indent=2).encode())
+        temporary.replace("process.json")
+
+
+def _identity(pid: int) -> dict[str, Any]:
+    return {"pid": pid, "start": start_of(pid) or ""}
+
+
+def _private(path: Path) -> Any:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def main() -> None:
+    """Detach from whoever asked, then supervise."""
+    folder = Path(sys.argv[1])
+    os.chdir(folder)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    # A crashing engine of hundreds of GiB must not fill the disk with its core.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    _adopt_orphans()
+    Supervisor(folder).run()
+
+
+if __name__ == "__main__":
+    main()
