@@ -29,10 +29,12 @@ def named_machine(name: str, host_memory_gib: float | None = None) -> Hardware:
             product that was never released, or host memory for a unified-memory machine.
 
     """
-    folded = name.casefold()
+    if len(name) > MAX_NAME_LENGTH:
+        raise _unknown(name)
     gpus: list[Gpu] = []
-    for part in folded.split("+") if len(name) <= MAX_NAME_LENGTH else [folded]:
+    for part in name.casefold().split("+"):
         gpus += _gpus(name, part)
+    _check_count(name, len(gpus), max(map(_most, gpus)))
     unified = [gpu for gpu in gpus if gpu.unified]
     if unified and len(gpus) > 1:
         raise UsageError(
@@ -64,12 +66,7 @@ def _gpus(name: str, part: str) -> list[Gpu]:
     accelerator = accelerators()[key]
     if count < 1:
         raise UsageError(f"{name} asks for {count} accelerators.", remedy=f"Ask for at least one: {key}x1.")
-    if count > accelerator.gpus_per_node_max:
-        raise UsageError(
-            f"{name} asks for {count:,} accelerators in one machine; {key} machines hold at most "
-            f"{accelerator.gpus_per_node_max}.",
-            remedy="Say how many machines there are with --nodes.",
-        )
+    _check_count(name, count, accelerator.gpus_per_node_max)
     memory_bytes = accelerator.memory_bytes if size_gb is None else size_gb * GB
     return [accelerator.to_gpu(memory_bytes)] * count
 
@@ -84,11 +81,26 @@ def _split(name: str, part: str) -> tuple[str, int, int | None]:
     if key not in known and (match := SIZE_SUFFIX.fullmatch(key)):
         key, size_gb = match["key"], int(match["size"])
     if key not in known or (size_gb is not None and not known[key].unified_memory):
-        raise UnknownNameError(
-            "hardware", name, [*(row.key for row in known.values() if row.memory_gb is not None), "cpu", "auto"]
-        )
+        raise _unknown(name)
     _check_size(name, known[key], size_gb)
     return key, count, size_gb
+
+
+def _unknown(name: str) -> UnknownNameError:
+    released = [row.key for row in accelerators().values() if row.memory_gb is not None]
+    return UnknownNameError("hardware", name, [*released, "cpu", "auto"])
+
+
+def _most(gpu: Gpu) -> int:
+    return accelerators()[gpu.accelerator].gpus_per_node_max if gpu.accelerator else 1
+
+
+def _check_count(name: str, count: int, most: int) -> None:
+    if count > most:
+        raise UsageError(
+            f"{name} asks for {count:,} accelerators in one machine; such machines hold at most {most}.",
+            remedy="Say how many machines there are with --nodes.",
+        )
 
 
 def _check_size(name: str, accelerator: Accelerator, size_gb: int | None) -> None:

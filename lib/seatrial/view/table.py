@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 Row = tuple[str, ...]
+TITLE_WIDTH = 78
+"""A narrow table is widened up to this, so that its title stays on one line of a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Table:
             box=box.SIMPLE_HEAD,
             title_justify="left",
             caption_justify="left",
+            min_width=min(len(self.title), TITLE_WIDTH),
         )
         for heading in self.columns:
             right = heading.endswith(">")

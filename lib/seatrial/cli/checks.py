@@ -1,0 +1,253 @@
+"""What ``seatrial doctor`` looks at: each check says what it found and, where needed, the one remedy."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from seatrial import paths
+from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
+from seatrial.hardware import Hardware, detect_hardware
+from seatrial.units import GIB, format_bytes, format_gib
+
+Status = Literal["ok", "warning", "problem"]
+
+CONTRIBUTOR_EXTRAS = {"test", "dev"}
+MIN_OPEN_FILES = 4096
+"""A stream is a socket: the load generator opens up to two for each concurrent request."""
+MIN_SHARED_MEMORY = GIB
+"""NCCL passes data between GPUs through it; Docker's default of 64 MiB is too small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        name: What was looked at.
+        status: ``ok``; ``warning``: something will not work or be slow; ``problem``: nothing works.
+        found: What was found, with the numbers.
+        remedy: The one thing to do, "" where nothing is needed.
+
+    """
+
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+def run_checks() -> list[Check]:
+    """Look at everything; a check that fails itself becomes a problem."""
+    hardware = detect_hardware()
+    looks: tuple[Callable[[], Iterable[Check]], ...] = (
+        check_python,
+        check_packages,
+        check_engines,
+        lambda: check_accelerators(hardware),
+        lambda: check_memory(hardware),
+        check_stand_in,
+        lambda: check_disk(hardware.host.disk_free_bytes),
+        check_folders,
+        lambda: check_shared_memory(len(hardware.gpus)),
+        check_open_files,
+        check_servers,
+    )
+    return [check for look in looks for check in _guarded(look)]
+
+
+def check_python() -> Iterator[Check]:
+    """Python is as new as the package asks for."""
+    wanted = metadata.metadata("seatrial")["Requires-Python"]
+    version = platform.python_version()
+    if SpecifierSet(wanted).contains(version, prereleases=True):
+        yield Check("Python", "ok", f"{version} at {sys.executable}")
+    else:
+        yield Check(
+            "Python", "problem", f"{version}, but {wanted} is needed", "Install a newer Python and run make run."
+        )
+
+
+def check_packages() -> Iterator[Check]:
+    """The packages the library needs, and those of each extra."""
+    requirements = [Requirement(text) for text in metadata.requires("seatrial") or []]
+    base = [requirement for requirement in requirements if _applies(requirement, "")]
+    yield _check_group("", base)
+    for extra in metadata.metadata("seatrial").get_all("Provides-Extra") or []:
+        added = [requirement for requirement in requirements if _applies(requirement, extra)]
+        yield _check_group(extra, [requirement for requirement in added if requirement not in base])
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    """Whether a requirement is one of ``extra`` on this system, "" for the library itself."""
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def _check_group(extra: str, requirements: list[Requirement]) -> Check:
+    wrong = [text for requirement in requirements if (text := _wrong_with(requirement))]
+    name = f"Packages of seatrial[{extra}]" if extra else "Packages of seatrial"
+    if not wrong:
+        return Check(name, "ok", f"all {len(requirements)} here")
+    if extra in CONTRIBUTOR_EXTRAS:
+        found = f"{len(wrong)} of {len(requirements)} not here; needed only to work on seatrial itself"
+        return Check(name, "ok", found)
+    wanted = f"seatrial[{extra}]" if extra else "seatrial"
+    return Check(name, "warning" if extra else "problem", "; ".join(wrong), f"Run: pip install '{wanted}'.")
+
+
+def _wrong_with(requirement: Requirement) -> str:
+    """What is wrong with an installed package, "" where nothing is."""
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return f"{requirement.name} is not installed"
+    if requirement.specifier.contains(version, prereleases=True):
+        return ""
+    return f"{requirement.name} {version} is installed, {requirement.specifier} is needed"
+
+
+def check_engines() -> Iterator[Check]:
+    """Every way to start an engine: here and new enough, or how to get it."""
+    from seatrial.engines.types import Command  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.server.programs import known_programs, resolve_program, resolve_runner  # noqa: PLC0415
+
+    for starts, row in known_programs().items():
+        argv = ("python", "-m", starts) if row.imports else (starts,)
+        name = f"Engine {row.runner or row.package}"
+        try:
+            found = resolve_program(Command(engine=row.package, argv=argv, model=""))
+        except EngineMissingError:
+            yield Check(name, "ok", "not installed (optional)", row.remedy)
+        except RefusedError as error:
+            yield Check(name, "warning", error.what, error.remedy)
+        else:
+            yield Check(name, "ok", f"starts with {' '.join(found)}")
+    try:
+        yield Check("llama.cpp", "ok", f"runs through {resolve_runner()}")
+    except EngineMissingError as error:
+        yield Check("llama.cpp", "problem", error.what, error.remedy)
+
+
+def check_accelerators(hardware: Hardware) -> Iterator[Check]:
+    """Accelerators found, and each reading that failed."""
+    names = sorted({gpu.name for gpu in hardware.gpus})
+    found = f"{hardware.name}: {', '.join(names)}" if names else "none: models run on the CPU"
+    yield Check("Accelerators", "ok", found)
+    for problem in hardware.problems:
+        yield Check("Accelerators", "warning", problem.what, problem.remedy)
+
+
+def check_memory(hardware: Hardware) -> Iterator[Check]:
+    """Memory a model may use, the limit of a container counted in."""
+    host = hardware.host
+    limit = (
+        "" if host.memory_limit_bytes is None else f", limited to {format_gib(host.memory_limit_bytes)} by the cgroup"
+    )
+    found = f"{format_gib(host.memory_available_bytes)} of {format_gib(host.memory_bytes)} available{limit}"
+    short = host.memory_available_bytes is not None and host.memory_available_bytes < GIB
+    remedy = "End other programs, or raise the memory limit of the container." if short else ""
+    yield Check("Memory", "problem" if short else "ok", found, remedy)
+
+
+def check_stand_in() -> Iterator[Check]:
+    """The small real model that runs where DeepSeek V4 does not."""
+    from seatrial.catalog import find_checkpoint  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.catalog.fetch import local_path  # noqa: PLC0415
+
+    checkpoint = find_checkpoint("smollm2")
+    path = local_path(checkpoint)
+    if path is not None:
+        yield Check("Stand-in model", "ok", f"{checkpoint.id} at {path}")
+    else:
+        size = format_bytes(checkpoint.weights_bytes)
+        yield Check(
+            "Stand-in model", "warning", f"{checkpoint.id} ({size}) not fetched", "Run: seatrial fetch smollm2."
+        )
+
+
+def check_disk(free: int | None) -> Iterator[Check]:
+    """Room for models, against the smallest and the official one."""
+    from seatrial.catalog import find_checkpoint  # noqa: PLC0415 -- late, so that --help is quick
+
+    small, official = (find_checkpoint(name).weights_bytes for name in ("smollm2", "flash"))
+    where = paths.models_dir()
+    if free is None:
+        yield Check("Disk for models", "warning", f"free space of {where} could not be read", "Check the folder.")
+        return
+    found = f"{format_gib(free)} free for {where} (DeepSeek-V4-Flash needs {format_gib(official)})"
+    if small is not None and free < small:
+        yield Check("Disk for models", "problem", found, "Free some space, or set SEATRIAL_CACHE to another disk.")
+    else:
+        yield Check("Disk for models", "ok", found)
+
+
+def check_folders() -> Iterator[Check]:
+    """Models and server records can be written; nothing stays of finding out."""
+    for name, folder, variable in (
+        ("Model folder", paths.models_dir(), "SEATRIAL_CACHE"),
+        ("State folder", paths.state_dir(), "SEATRIAL_STATE"),
+    ):
+        existing = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+        try:
+            with tempfile.TemporaryFile(dir=existing):  # the rights alone do not tell a read-only disk
+                yield Check(name, "ok", f"{folder} can be written")
+        except OSError as error:
+            found = f"{folder} cannot be written: {existing}: {error.strerror}"
+            yield Check(name, "problem", found, f"Set {variable} to a folder you can write.")
+
+
+def check_shared_memory(gpu_count: int, folder: Path = Path("/dev/shm")) -> Iterator[Check]:  # noqa: S108 -- looked at only
+    """Shared memory, which several GPUs need to talk to each other."""
+    if not folder.is_dir():
+        return
+    size = shutil.disk_usage(folder).total
+    if gpu_count > 1 and size < MIN_SHARED_MEMORY:
+        found = f"{format_bytes(size)} in {folder} for {gpu_count} GPUs; {format_bytes(MIN_SHARED_MEMORY)} is the least"
+        yield Check("Shared memory", "warning", found, "Start the container with --ipc=host or --shm-size=32g.")
+    else:
+        yield Check("Shared memory", "ok", f"{format_bytes(size)} in {folder}")
+
+
+def check_open_files() -> Iterator[Check]:
+    """Files and sockets one process may hold open."""
+    import resource  # noqa: PLC0415 -- not on every system
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < MIN_OPEN_FILES:
+        found = f"{soft} at once; high concurrency needs {MIN_OPEN_FILES}"
+        yield Check("Open files", "warning", found, "Run 'ulimit -n 65536' in the shell before seatrial.")
+    else:
+        yield Check("Open files", "ok", "no limit" if soft == resource.RLIM_INFINITY else f"{soft} at once")
+
+
+def check_servers() -> Iterator[Check]:
+    """Servers that still run."""
+    from seatrial.server import list_servers  # noqa: PLC0415 -- late, so that --help is quick
+
+    names = [server.name for server in list_servers()]
+    if names:
+        yield Check("Servers", "ok", f"running: {', '.join(names)}", "Stop them with: seatrial stop --all.")
+    else:
+        yield Check("Servers", "ok", "none runs")
+
+
+def _guarded(look: Callable[[], Iterable[Check]]) -> list[Check]:
+    """The checks of one look; what stops it becomes a problem of its own."""
+    checks: list[Check] = []
+    try:
+        checks += look()
+    except SeatrialError as error:
+        checks.append(
+            Check("Check stopped", "problem", error.what, error.remedy or "Mend that, then run doctor again.")
+        )
+    return checks

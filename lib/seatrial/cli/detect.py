@@ -1,0 +1,37 @@
+"""What this machine is, or the one you name: accelerators, memory, disk, driver, problems.
+
+seatrial detect                               this machine
+seatrial detect --hardware h100x8             eight H100 in one machine
+seatrial detect --hardware m3-ultra-512gb     unified memory names its size
+seatrial detect --hardware cpu --host-memory-gib 192
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.options import positive
+from seatrial.hardware import detect_hardware
+from seatrial.records import to_dict
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``seatrial detect``."""
+    parser.add_argument(
+        "--hardware", default="auto", help="auto (default), cpu, h100x8, rtx4090x2, m3-ultra-512gb, ..."
+    )
+    parser.add_argument("--host-memory-gib", type=positive(65536), default=None, help="host memory of a named machine")
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """Describe the machine."""
+    hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
+
+    def show() -> None:
+        from seatrial.view.hardware_tables import tables_hardware  # noqa: PLC0415 -- only people need tables
+
+        for table in tables_hardware(hardware):
+            stdout().print(table.to_rich())
+
+    return Answer(to_dict(hardware), show)

@@ -1,0 +1,52 @@
+"""What is missing or wrong on this machine, with one remedy each.
+
+Exit code 0: seatrial can be used, whatever the warnings say; 1: something must be mended first.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.checks import Check, run_checks
+from seatrial.records import to_dict
+from seatrial.view.table import Table
+
+NOT_USABLE = 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """``seatrial doctor`` takes no options of its own."""
+    del parser
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """Look at everything and sum up."""
+    del arguments
+    checks = run_checks()
+    problems = sum(check.status == "problem" for check in checks)
+    warnings = sum(check.status == "warning" for check in checks)
+    document = {
+        "usable": problems == 0,
+        "problems": problems,
+        "warnings": warnings,
+        "checks": [to_dict(check) for check in checks],
+    }
+
+    def show() -> None:
+        stdout().print(table_checks(checks, problems, warnings).to_rich())
+
+    return Answer(document, show, NOT_USABLE if problems else 0)
+
+
+def table_checks(checks: list[Check], problems: int, warnings: int) -> Table:
+    """One row a check, the finding in the title."""
+    verdict = "seatrial can be used here" if problems == 0 else "something must be mended first"
+    return Table(
+        title=f"{verdict}: {problems} problem(s), {warnings} warning(s)",
+        columns=("", "Looked at", "Found", "What to do"),
+        rows=tuple(
+            (check.status, check.name, check.found, "" if check.status == "ok" else check.remedy) for check in checks
+        ),
+        note="With --json also: how to get each optional engine.",
+    )

@@ -1,0 +1,31 @@
+"""A stand-in NVML library under the real binding: build it, then describe the machine it plays."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+SOURCE = Path(__file__).parent / "hardware" / "standin_nvml.c"
+LIBRARY = "libnvidia-ml.so.1"
+
+
+def build_standin(folder):
+    """Compile the stand-in into ``folder`` and return the folder; a second call does nothing."""
+    library = folder / LIBRARY
+    if not library.exists():
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{LIBRARY}"]
+        subprocess.run([*command, "-o", str(library), str(SOURCE)], check=True)
+    return folder
+
+
+def standin_environment(folder, machine, errors="", state=None):
+    """Environment of a process that meets the stand-in instead of a driver.
+
+    ``machine`` is "8xH100", "4xA100,1xL40S", "1xH100:mig=7" or "" for none; ``errors`` is
+    "function=code" or "function@gpu=code", joined by commas; ``state`` is a file with lines
+    "<gpu> <used MiB> <utilization %> <watts>".
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    environment |= {"LD_LIBRARY_PATH": str(folder), "STANDIN_NVML": machine, "STANDIN_NVML_ERRORS": errors}
+    return environment | ({"STANDIN_NVML_STATE": str(state)} if state else {})
