@@ -10,7 +10,7 @@ from seatrial.catalog.progress import FetchEvent, Progress, Tell
 from seatrial.catalog.sources import Source, source_of
 from seatrial.catalog.transfer import RemoteFile, matches, set_aside, short_of_disk
 from seatrial.catalog.types import Checkpoint
-from seatrial.errors import ModelFileError, UsageError
+from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.units import format_bytes
 
 __all__ = ["FetchEvent", "fetch_checkpoint", "local_path"]
@@ -59,6 +59,8 @@ def fetch_checkpoint(
     if here is not None:
         tell(FetchEvent("done", f"{checkpoint.id} is here already: {here}"))
         return here
+    _check_servable(checkpoint)
+    _check_room((checkpoint.weights_bytes or 0) - _bytes_here(folder), folder)  # no request for what cannot fit
     provider = source_of(checkpoint, source, tell)
     _check_disk(provider, folder, checkpoint, tell)
     with shelf.locked(folder, tell):
@@ -71,18 +73,31 @@ def fetch_checkpoint(
 
 def _check_disk(provider: Source, folder: Path, checkpoint: Checkpoint, tell: Tell) -> None:
     total = sum(file.size_bytes or 0 for file in provider.files)
-    here = sum(
-        min(path.stat().st_size, file.size_bytes or 0)
-        for file in provider.files
-        for path in [folder / file.name, *folder.glob(f"{file.name}.*.part")]
-        if path.is_file()
-    )
-    need, free = max(0, total + provider.extra_bytes - here), shelf.free_bytes(folder)
+    here = _bytes_here(folder)
+    free = shelf.free_bytes(folder)
     unknown = " (the size of some files is not known)" if any(f.size_bytes is None for f in provider.files) else ""
     text = f"{checkpoint.id}: {format_bytes(total)}{unknown} from {provider.label} into {folder}; {format_bytes(free)} free"
     tell(FetchEvent("size", text, min(here, total), total))
-    if need > free:
-        raise short_of_disk(need, free, folder)
+    _check_room(total + provider.extra_bytes - here, folder)
+
+
+def _bytes_here(folder: Path) -> int:
+    """Bytes of the checkpoint that take up the disk already, partial files included."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".corrupt")
+
+
+def _check_room(need_bytes: int, folder: Path) -> None:
+    free_bytes = shelf.free_bytes(folder)
+    if need_bytes > free_bytes:
+        raise short_of_disk(need_bytes, free_bytes, folder)
+
+
+def _check_servable(checkpoint: Checkpoint) -> None:
+    if not checkpoint.engines:
+        raise RefusedError(
+            f"{checkpoint.id} is not downloaded: no engine here can load it{f' ({checkpoint.note})' * bool(checkpoint.note)}.",
+            remedy="seatrial models lists the checkpoints and what runs them.",
+        )
 
 
 def _bring(provider: Source, folder: Path, checkpoint: Checkpoint, tell: Tell) -> Path:

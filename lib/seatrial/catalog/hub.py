@@ -119,8 +119,9 @@ class Hub:
         found = re.search(r'<([^<>]+)>\s*;\s*rel="?next"?', response.headers.get("Link") or "")
         if not found:
             return None
-        following = urljoin(url, found[1])
-        return following if origin_of(following) == self._origin else None
+        # Some mirrors pass on the link with the original hub's host: stay with this one.
+        following = urlsplit(urljoin(url, found[1]))
+        return urljoin(url, f"{following.path}?{following.query}")
 
     def _authorize(self, request: urllib.request.Request) -> None:
         if self._token and origin_of(request.full_url) == self._origin:

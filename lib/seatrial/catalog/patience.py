@@ -26,12 +26,13 @@ class Patience:
         self.host = host
         self.progress = progress
         self.failures = 0
-        self.silent = True
+        self.best_bytes = 0
 
-    def reset(self) -> None:
-        """Bytes came: the next failure is the first again."""
-        self.failures = 0
-        self.silent = False
+    def reached(self, size_bytes: int) -> None:
+        """The file has grown to ``size_bytes``: if that is further than ever, the next failure is the first again."""
+        if size_bytes > self.best_bytes:
+            self.best_bytes = size_bytes
+            self.failures = 0
 
     def pause(self, why: str, retry_after_s: float | None = None) -> None:
         """Wait before the next attempt.
@@ -52,7 +53,7 @@ class Patience:
         self.progress.say("retry", text)
         time.sleep(pause_s)
 
-    def wait_or_raise(self, error: Exception) -> None:
+    def wait_or_raise(self, error: OSError | http.client.HTTPException) -> None:
         """Wait where trying again can help, otherwise say why it cannot.
 
         Raises:
@@ -65,9 +66,7 @@ class Patience:
             if error.code not in RETRIED:
                 raise refused(self.what, error.code) from error
             self.pause(f"the server answers {error.code}", retry_after_s(error))
-        elif not isinstance(error, (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException)):
-            raise error  # not the network: the disk
-        elif self.silent and _offline(error):
+        elif self.best_bytes == 0 and _offline(error):
             raise NetworkError(
                 f"{self.host} cannot be reached: {plain_reason(error)}.",
                 remedy="Check the network, set HF_ENDPOINT to a mirror, or use --source DIR with files you have.",

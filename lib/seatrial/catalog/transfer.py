@@ -62,12 +62,10 @@ def writing(path: Path) -> Iterator[None]:
                 f"The disk of {path.parent} is full.",
                 remedy="Free some space, or set SEATRIAL_CACHE to a folder on a larger disk; what has arrived is kept.",
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
-            raise UsageError(
-                f"{path} cannot be written: {error.strerror}.",
-                remedy="Set SEATRIAL_CACHE to a folder you can write to.",
-            ) from error
-        raise
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.",
+            remedy="Set SEATRIAL_CACHE to a folder you can write to.",
+        ) from error
 
 
 def matches(path: Path, file: RemoteFile) -> bool:
@@ -122,8 +120,9 @@ def download(file: RemoteFile, target: Path, opener: Opener, progress: Progress)
     with writing(part):
         target.parent.mkdir(parents=True, exist_ok=True)
         _drop_other_parts(target, part)
-        for last in (False, True):
-            _fill(part, file, opener, progress)
+    for last in (False, True):
+        _fill(part, file, opener, progress)
+        with writing(part):
             progress.say("check", f"checking {file.name}", part.stat().st_size)
             if matches(part, file):
                 part.replace(target)
@@ -162,27 +161,36 @@ def _receive(part: Path, have: int, file: RemoteFile, opener: Opener, patience: 
     headers = {"Range": f"bytes={have}-"} if have else {}
     with opener.open(file.url, headers) as response:
         goes_on = have > 0 and response.status == http.client.PARTIAL_CONTENT and _starts_at(response, have)
-        expected = response.length
-        with part.open("ab" if goes_on else "wb") as stream:
+        start = have if goes_on else 0
+        whole = None if response.length is None else start + response.length
+        if None not in {whole, file.size_bytes} and whole != file.size_bytes:
+            raise _other_size(file, f"{whole:,}")
+        with writing(part):
+            stream = part.open("ab" if goes_on else "wb")
+        with stream:
             size = _pour(response, stream, file, patience)
-    if file.size_bytes is None:
-        return expected is None or size == expected
-    return size == file.size_bytes
+    expected = whole if file.size_bytes is None else file.size_bytes
+    return expected is None or size == expected
 
 
 def _pour(response: http.client.HTTPResponse, stream: BinaryIO, file: RemoteFile, patience: Patience) -> int:
     while chunk := response.read1(CHUNK_BYTES):
-        stream.write(chunk)
-        patience.reset()
+        with writing(Path(stream.name)):
+            stream.write(chunk)
         size = stream.tell()
+        patience.reached(size)
         patience.progress.say("download", file.name, size)
         if file.size_bytes is not None and size > file.size_bytes:
             stream.truncate(0)
-            raise ModelFileError(
-                f"{file.name} should have {file.size_bytes:,} bytes, but the server sends more.",
-                remedy="A proxy or login page may answer in its place: open the address in a browser, or use --source DIR.",
-            )
+            raise _other_size(file, "more")
     return stream.tell()
+
+
+def _other_size(file: RemoteFile, sent: str) -> ModelFileError:
+    return ModelFileError(
+        f"{file.name} should have {file.size_bytes:,} bytes, but the server sends {sent}.",
+        remedy="A proxy or login page may answer in its place: open the address in a browser, or use --source DIR.",
+    )
 
 
 def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
