@@ -1,0 +1,40 @@
+"""Which class a tensor's bytes belong to, by its name in a GGUF or safetensors file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+RULES = (
+    ("draft", ("mtp.", "nextn", "dspark")),
+    ("scales", (".scale", "weight_scale", "scale_inv", "input_scale")),
+    ("hash_tables", ("tid2eid",)),
+    ("indexer", ("indexer",)),
+    ("compressor", ("compressor",)),
+    ("shared", ("shexp", "shared_expert")),
+    ("experts", ("_exps.", ".experts.")),
+    ("router", ("ffn_gate_inp", "exp_probs", ".gate.", "mlp.gate")),
+    ("hyper_connections", ("hc_", "hyper")),
+    ("norms", ("norm",)),
+    ("embeddings", ("token_embd", "embed.", "embed_tokens", "wte.")),
+    ("attention", ("attn", "attention")),
+    ("feed_forward", ("ffn", "mlp")),
+    ("output_head", ("output", "head.", "lm_head")),
+)
+"""Classes, with parts of the names of their tensors; the first that is found decides."""
+
+
+def class_of(name: str) -> str:
+    """Class of the tensor called ``name``; ``other`` where none is known."""
+    for label, parts in RULES:
+        if any(part in name for part in parts):
+            return label
+    return "other"
+
+
+def sum_by_class(tensors: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Bytes by class of ``(name, bytes)`` pairs."""
+    totals: dict[str, int] = {}
+    for name, size in tensors:
+        label = class_of(name)
+        totals[label] = totals.get(label, 0) + size
+    return totals

@@ -1,0 +1,200 @@
+"""A model that lies on this machine, with the exact bytes its own headers state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seatrial.catalog import gguf, safetensors
+from seatrial.catalog.classes import sum_by_class
+from seatrial.catalog.listing import all_models
+from seatrial.catalog.types import Checkpoint, CheckpointFile
+from seatrial.errors import ModelFileError, RefusedError, UsageError
+from seatrial.records import read_json
+
+PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+
+DEEPSEEK4 = {
+    "hidden_size": "embedding_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "head_dim": "attention.key_length",
+    "q_lora_rank": "attention.q_lora_rank",
+    "o_lora_rank": "attention.output_lora_rank",
+    "o_groups": "attention.output_group_count",
+    "n_routed_experts": "expert_count",
+    "n_shared_experts": "expert_shared_count",
+    "num_experts_per_tok": "expert_used_count",
+    "moe_intermediate_size": "expert_feed_forward_length",
+    "num_hash_layers": "hash_layer_count",
+    "hc_mult": "hyper_connection.count",
+    "index_n_heads": "attention.indexer.head_count",
+    "index_head_dim": "attention.indexer.key_length",
+    "sliding_window": "attention.sliding_window",
+    "qk_rope_head_dim": "rope.dimension_count",
+    "max_position_embeddings": "context_length",
+}
+"""Fields of config.json, and the GGUF key (after ``deepseek4.``) that holds each."""
+
+LLAMA = {
+    "hidden_size": "embedding_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "intermediate_size": "feed_forward_length",
+    "max_position_embeddings": "context_length",
+}
+MAX_FIELD = 1 << 32
+
+
+def local_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a ``.gguf`` file, or in a folder with ``config.json`` and safetensors.
+
+    Raises:
+        UsageError: There is nothing at ``path``, or nothing that is a model.
+        ModelFileError: The files are not what they say they are.
+        RefusedError: Another architecture, or weights that run code when loaded.
+
+    """
+    if path.suffix.casefold() in PICKLED:
+        raise RefusedError(
+            f"{path} is a pickled checkpoint; loading one runs code from the file.",
+            remedy="Use safetensors or GGUF files of the same model.",
+        )
+    if path.is_dir():
+        return _from_folder(path.resolve())
+    if path.is_file():
+        if path.suffix.casefold() == ".safetensors" or path.name in {"config.json", safetensors.INDEX}:
+            raise UsageError(f"{path} is one file of a model.", remedy=f"Give its folder: {path.parent}.")
+        return _from_gguf(path.resolve())
+    raise UsageError(
+        f"There is no file or folder {str(path)[:200]!r}.",
+        remedy="Check the path, or give a hub id; `seatrial models` lists those known.",
+    )
+
+
+def _from_gguf(path: Path) -> Checkpoint:
+    headers = gguf.read_parts(path)
+    config = _gguf_config(headers[0])
+    tensors = [(tensor.name, tensor.size_bytes) for header in headers for tensor in header.tensors]
+    kinds = [tensor.kind for header in headers for tensor in header.tensors if "_exps." in tensor.name]
+    return Checkpoint(
+        id=str(path),
+        model=_model_like(config),
+        format="gguf",
+        precision=_most_common(kinds) or _most_common([t.kind for h in headers for t in h.tensors]) or "unknown",
+        weights_bytes=sum(size for _, size in tensors),
+        origin="derived",
+        source="tensor sizes in the header of the file" if len(headers) == 1 else f"headers of its {len(headers)} parts",
+        engines=("llamacpp",),
+        config=config,
+        files=tuple(CheckpointFile(header.path.name, header.file_bytes) for header in headers),
+        weights_by_class=sum_by_class(tensors),
+    )
+
+
+def _from_folder(folder: Path) -> Checkpoint:
+    if not (folder / "config.json").is_file():
+        return _gguf_in(folder)
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise ModelFileError(f"{folder / 'config.json'} holds no object.", remedy="Fetch the file again.")
+    kind = str(config.get("model_type", ""))[:80]
+    if kind != "deepseek_v4":
+        raise RefusedError(
+            f"{folder} holds a model of type {kind!r}: another architecture than deepseek_v4.",
+            remedy="Give a checkpoint of the DeepSeek V4 family, or a GGUF file.",
+        )
+    tensors, claimed, paths = safetensors.read_folder(folder)
+    if not tensors and claimed is None:
+        raise UsageError(f"{folder} holds no safetensors files.", remedy="Fetch the model's safetensors files.")
+    draft = "dspark" if config.get("dspark_target_layer_ids") else None
+    if draft is None and any(name.startswith("mtp.") for name in tensors):
+        draft = "mtp"
+    experts = config.get("expert_dtype")
+    return Checkpoint(
+        id=str(folder),
+        model="local",
+        format="safetensors",
+        precision=str(experts)[:20] if isinstance(experts, str) else "unknown",
+        weights_bytes=sum(tensors.values()) if tensors else claimed,
+        origin="derived",
+        source="headers of its safetensors files" if tensors else f"total_size in {safetensors.INDEX}",
+        engines=("sglang", "vllm"),
+        draft=draft,
+        config=config,
+        files=tuple(CheckpointFile(path.name, path.stat().st_size) for path in paths),
+        weights_by_class=sum_by_class(tensors.items()),
+    )
+
+
+def _gguf_in(folder: Path) -> Checkpoint:
+    files = sorted(folder.glob("*.gguf"))
+    firsts = [path for path in files if (part := gguf.PART.fullmatch(path.name)) is None or int(part["number"]) == 1]
+    if len(firsts) == 1:
+        return _from_gguf(firsts[0])
+    if firsts:
+        names = ", ".join(path.name for path in firsts[:8])
+        raise UsageError(f"{folder} holds {len(firsts)} models; which one?", remedy=f"Give the path of one: {names}.")
+    pickled = any(path.suffix in PICKLED for path in folder.iterdir())
+    if pickled:
+        raise RefusedError(
+            f"{folder} holds pickled weights only; loading them runs code from the file.",
+            remedy="Use safetensors or GGUF files of the same model.",
+        )
+    raise UsageError(
+        f"{folder} holds neither config.json with safetensors nor a GGUF file.",
+        remedy="Check the path, or give a hub id; `seatrial models` lists those known.",
+    )
+
+
+def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:
+    """The fields of a config.json that the header holds, by their names there."""
+    kind = header.architecture
+    if kind not in {"deepseek4", "llama"}:
+        raise RefusedError(
+            f"{header.path} holds a model of architecture {kind[:80]!r}; this kit serves deepseek4 and, as stand-ins, llama.",
+            remedy="Give a GGUF of DeepSeek V4; `seatrial models` lists them.",
+        )
+    keys = DEEPSEEK4 if kind == "deepseek4" else LLAMA
+    config: dict[str, Any] = {
+        field: _whole(header, f"{kind}.{key}") for field, key in keys.items()
+    }
+    config["vocab_size"] = header.array_lengths.get("tokenizer.ggml.tokens") or _whole(header, f"{kind}.vocab_size")
+    names = {tensor.name for tensor in header.tensors}
+    config["tie_word_embeddings"] = "output.weight" not in names and "split.count" not in header.metadata
+    if kind == "llama":
+        heads = config["num_attention_heads"]
+        width = header.metadata.get("llama.attention.key_length", config["hidden_size"] // heads)
+        return {"model_type": "llama", "head_dim": _checked(header, "head_dim", width), **config}
+    ratios = header.metadata.get("deepseek4.attention.compress_ratios")
+    if not isinstance(ratios, tuple):
+        raise ModelFileError(f"{header.path} lists no compress_ratios.", remedy=gguf.REMEDY)
+    return {"model_type": "deepseek_v4", "compress_ratios": list(ratios), **config}
+
+
+def _whole(header: gguf.GgufHeader, key: str) -> int:
+    return _checked(header, key, header.metadata.get(key))
+
+
+def _checked(header: gguf.GgufHeader, key: str, value: Any) -> int:
+    low = 0 if key.endswith(("hash_layer_count", "expert_shared_count")) else 1
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= MAX_FIELD:
+        raise ModelFileError(
+            f"{header.path} says {key} = {str(value)[:40]}; expected a whole number from {low}.", remedy=gguf.REMEDY
+        )
+    return value
+
+
+def _model_like(config: Mapping[str, Any]) -> str:
+    """The model of the catalog with this shape, ``local`` where there is none."""
+    for model in all_models():
+        same = [model.config.get(field) == value for field, value in config.items() if field != "compress_ratios"]
+        if model.config and all(same):
+            return model.id
+    return "local"
+
+
+def _most_common(kinds: list[str]) -> str | None:
+    return max(sorted(set(kinds)), key=kinds.count) if kinds else None

@@ -1,0 +1,240 @@
+"""Writes tiny-v4: random weights in DeepSeek V4's real shape, so that the real code path runs anywhere.
+
+A few MiB, written in under a second. Its answers are noise. Keys and tensor names follow llama.cpp's
+``src/models/deepseek4.cpp`` and ``gguf-py/gguf/constants.py`` (b11434), which the gguf package does
+not know yet. Needs ``gguf`` and ``numpy``.
+
+What llama.cpp asks of so small a model: the head size differs from the indexer's (equal ones divide
+by zero), ``hc_mult`` is 4, ratios are 0, 4 or 128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from seatrial.catalog.find import find_model
+from seatrial.catalog.local import DEEPSEEK4
+from seatrial.errors import EngineMissingError, UsageError
+
+SPECIAL_TOKENS = (
+    "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<｜User｜>", "<｜Assistant｜>",
+    "<think>", "</think>", "｜DSML｜",
+)  # fmt: skip
+"""As in V4's chat format; the first five are control tokens, the rest user-defined."""
+
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
+BYTES = 256
+MXFP4_BLOCK = 32
+MXFP4_SCALE = 127 - 6
+"""Exponent byte of each block: 2**-6, so that products of random weights stay small."""
+
+
+def write_tiny(path: Path, *, seed: int = 0) -> Path:
+    """Write the tiny random DeepSeek V4 to ``path``, whole or not at all.
+
+    Args:
+        path: A ``.gguf`` file; an existing one is replaced.
+        seed: Of the random weights; the same seed gives the same file.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        EngineMissingError: The packages ``gguf`` and ``numpy`` are not installed.
+        UsageError: ``path`` cannot be written.
+
+    """
+    try:
+        import gguf  # noqa: PLC0415 -- an optional package, and slow to import
+        import numpy as np  # noqa: PLC0415
+    except ImportError as error:
+        raise EngineMissingError(
+            f"tiny-v4 is written here with the packages gguf and numpy, and {error.name} is not installed.",
+            remedy="Run: pip install gguf numpy",
+            cause="missing_package",
+        ) from error
+    config = find_model("tiny-v4").config
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = gguf.GGUFWriter(part, "deepseek4")
+        _add_metadata(writer, config)
+        _add_tokenizer(writer, config["vocab_size"])
+        fill = _Filler(gguf, np, np.random.default_rng(seed))
+        for name, shape, kind in _tensors(config):
+            data, stored_as = fill(shape, kind, config)
+            writer.add_tensor(name, data, raw_dtype=stored_as)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.", remedy="Free some space or choose another folder."
+        ) from error
+    return path
+
+
+def _add_metadata(writer: Any, config: dict[str, Any]) -> None:
+    layers = config["num_hidden_layers"]
+    writer.add_name("tiny-v4")
+    writer.add_description("Random weights in the shape of DeepSeek V4: answers are noise.")
+    writer.add_license("cc0-1.0")
+    for field, key in DEEPSEEK4.items():
+        writer.add_uint32(f"deepseek4.{key}", config[field])
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_head_count_kv(1)
+    writer.add_value_length(config["head_dim"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_freq_base(float(config["rope_theta"]))
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_weights_norm(config["norm_topk_prob"])
+    writer.add_uint32("deepseek4.expert_gating_func", 4)  # sqrtsoftplus
+    writer.add_array("deepseek4.swiglu_clamp_exp", [config["swiglu_limit"]] * layers)
+    writer.add_array("deepseek4.swiglu_clamp_shexp", [config["swiglu_limit"]] * layers)
+    writer.add_uint32("deepseek4.attention.indexer.top_k", config["index_topk"])
+    writer.add_array("deepseek4.attention.compress_ratios", config["compress_ratios"])
+    writer.add_float32("deepseek4.attention.compress_rope_freq_base", float(config["compress_rope_theta"]))
+    writer.add_uint32("deepseek4.hyper_connection.sinkhorn_iterations", config["hc_sinkhorn_iters"])
+    writer.add_float32("deepseek4.hyper_connection.epsilon", config["hc_eps"])
+    writer.add_uint32("deepseek4.embedding_length_out", config["hidden_size"] * config["hc_mult"])
+
+
+def _add_tokenizer(writer: Any, size: int) -> None:
+    """A byte-level vocabulary: every byte is a token, then V4's special tokens, then one merge and filling."""
+    letters = _byte_letters()
+    pair = letters[ord(" ")] * 2
+    tokens = [*letters, *SPECIAL_TOKENS, pair]
+    types = [NORMAL] * BYTES + [CONTROL] * 5 + [USER_DEFINED] * 3 + [NORMAL] + [UNUSED] * (size - len(tokens))
+    tokens += [f"<unused{number}>" for number in range(len(tokens), size)]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("deepseek-v3")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    writer.add_token_merges([" ".join(pair)])
+    writer.add_bos_token_id(BYTES)
+    writer.add_eos_token_id(BYTES + 1)
+    writer.add_pad_token_id(BYTES + 2)
+    writer.add_add_bos_token(False)
+
+
+def _byte_letters() -> list[str]:
+    """GPT-2's printable letter for each byte: itself where it prints, a letter above 255 elsewhere."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, BYTES)}
+    hidden = [byte for byte in range(BYTES) if byte not in printable]
+    return [chr(byte if byte in printable else BYTES + hidden.index(byte)) for byte in range(BYTES)]
+
+
+def _tensors(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Name, numpy shape and storage of every tensor."""
+    hidden, vocabulary, mult = config["hidden_size"], config["vocab_size"], config["hc_mult"]
+    yield "token_embd.weight", (vocabulary, hidden), "f16"
+    yield "output_norm.weight", (hidden,), "ones"
+    yield "output.weight", (vocabulary, hidden), "f16"
+    yield "output_hc_fn.weight", (mult, mult * hidden), "f32"
+    yield "output_hc_base.weight", (mult,), "f32"
+    yield "output_hc_scale.weight", (1,), "ones"
+    for layer, ratio in enumerate(config["compress_ratios"]):
+        for name, shape, kind in _layer(config, ratio, hashed=layer < config["num_hash_layers"]):
+            yield f"blk.{layer}.{name}", shape, kind
+
+
+def _layer(config: dict[str, Any], ratio: int, *, hashed: bool) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    hidden, head, rank = config["hidden_size"], config["head_dim"], config["q_lora_rank"]
+    width, out = config["num_attention_heads"] * head, config["o_groups"] * config["o_lora_rank"]
+    yield "attn_norm.weight", (hidden,), "ones"
+    yield "attn_sinks.weight", (config["num_attention_heads"],), "f32"
+    yield "attn_q_a.weight", (rank, hidden), "q8_0"
+    yield "attn_q_a_norm.weight", (rank,), "ones"
+    yield "attn_q_b.weight", (width, rank), "q8_0"
+    yield "attn_kv.weight", (head, hidden), "q8_0"
+    yield "attn_kv_a_norm.weight", (head,), "ones"
+    yield "attn_output_a.weight", (out, width // config["o_groups"]), "q8_0"
+    yield "attn_output_b.weight", (hidden, out), "q8_0"
+    mixes = (2 + config["hc_mult"]) * config["hc_mult"]
+    for place in ("attn", "ffn"):
+        yield f"hc_{place}_fn.weight", (mixes, config["hc_mult"] * hidden), "f32"
+        yield f"hc_{place}_base.weight", (mixes,), "f32"
+        yield f"hc_{place}_scale.weight", (3,), "ones"
+    if ratio:
+        yield from _compressor("attn_compressor", ratio, head, hidden)
+    if ratio == 4:  # noqa: PLR2004 -- compressed sparse attention
+        heads, size = config["index_n_heads"], config["index_head_dim"]
+        yield "indexer.proj.weight", (heads, hidden), "f16"
+        yield "indexer.attn_q_b.weight", (heads * size, rank), "q8_0"
+        yield from _compressor("indexer_compressor", ratio, size, hidden)
+    yield from _experts(config, hashed=hashed)
+
+
+def _compressor(name: str, ratio: int, head: int, hidden: int) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    width = 2 * head if ratio == 4 else head  # noqa: PLR2004 -- ratio 4 overlaps its windows
+    yield f"{name}_kv.weight", (width, hidden), "f16"
+    yield f"{name}_gate.weight", (width, hidden), "f16"
+    yield f"{name}_ape.weight", (ratio, width), "f32"
+    yield f"{name}_norm.weight", (head,), "ones"
+
+
+def _experts(config: dict[str, Any], *, hashed: bool) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    hidden, inner, experts = config["hidden_size"], config["moe_intermediate_size"], config["n_routed_experts"]
+    yield "ffn_norm.weight", (hidden,), "ones"
+    yield "ffn_gate_inp.weight", (experts, hidden), "f32"
+    if hashed:
+        yield "ffn_gate_tid2eid.weight", (config["vocab_size"], config["num_experts_per_tok"]), "table"
+    else:
+        yield "exp_probs_b.bias", (experts,), "f32"
+    yield "ffn_gate_exps.weight", (experts, inner, hidden), "mxfp4"
+    yield "ffn_up_exps.weight", (experts, inner, hidden), "mxfp4"
+    yield "ffn_down_exps.weight", (experts, hidden, inner), "mxfp4"
+    yield "ffn_gate_shexp.weight", (inner, hidden), "q8_0"
+    yield "ffn_up_shexp.weight", (inner, hidden), "q8_0"
+    yield "ffn_down_shexp.weight", (hidden, inner), "q8_0"
+
+
+class _Filler:
+    """Random data of a shape, stored as llama.cpp's converter stores that tensor."""
+
+    def __init__(self, gguf: Any, np: Any, random: Any) -> None:
+        self.gguf = gguf
+        self.np = np
+        self.random = random
+        self.makers: dict[str, Callable[..., tuple[Any, Any]]] = {
+            "ones": self._ones,
+            "table": self._table,
+            "mxfp4": self._mxfp4,
+            "q8_0": self._q8_0,
+        }
+
+    def __call__(self, shape: tuple[int, ...], kind: str, config: dict[str, Any]) -> tuple[Any, Any]:
+        if kind in self.makers:
+            return self.makers[kind](shape, config)
+        values = self._normal(shape)
+        return (values.astype(self.np.float16) if kind == "f16" else values), None
+
+    def _normal(self, shape: tuple[int, ...]) -> Any:
+        scale = shape[-1] ** -0.5
+        return (self.random.standard_normal(shape, dtype=self.np.float32) * scale).astype(self.np.float32)
+
+    def _ones(self, shape: tuple[int, ...], _: dict[str, Any]) -> tuple[Any, Any]:
+        return self.np.ones(shape, self.np.float32), None
+
+    def _table(self, shape: tuple[int, ...], config: dict[str, Any]) -> tuple[Any, Any]:
+        """Different experts for each token."""
+        rows = [self.random.permutation(config["n_routed_experts"])[: shape[1]] for _ in range(shape[0])]
+        return self.np.stack(rows).astype(self.np.int32), None
+
+    def _mxfp4(self, shape: tuple[int, ...], _: dict[str, Any]) -> tuple[Any, Any]:
+        """Random blocks (gguf cannot quantize to MXFP4): a scale byte and 16 bytes of two values each."""
+        width = MXFP4_BLOCK // 2 + 1
+        blocks = self.random.integers(0, BYTES, (*shape[:-1], shape[-1] // MXFP4_BLOCK, width), dtype=self.np.uint8)
+        blocks[..., 0] = MXFP4_SCALE
+        data = blocks.reshape(*shape[:-1], shape[-1] // MXFP4_BLOCK * width)
+        return data, self.gguf.GGMLQuantizationType.MXFP4
+
+    def _q8_0(self, shape: tuple[int, ...], _: dict[str, Any]) -> tuple[Any, Any]:
+        kind = self.gguf.GGMLQuantizationType.Q8_0
+        return self.gguf.quants.quantize(self._normal(shape), kind), kind
