@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    from rich.console import Group
 
 Row = tuple[str, ...]
 TITLE_WIDTH = 78
@@ -35,26 +35,21 @@ class Table:
     rows: tuple[Row, ...]
     note: str = ""
 
-    def to_rich(self) -> RichTable:
-        """For the terminal."""
+    def to_rich(self) -> Group:
+        """For the terminal: title and note keep the terminal's width, not the table's."""
         from rich import box  # noqa: PLC0415 -- only the terminal needs it
+        from rich.console import Group  # noqa: PLC0415
         from rich.table import Table as RichTable  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        table = RichTable(
-            title=Text(self.title, style="bold"),
-            caption=Text(self.note, style="dim") if self.note else None,
-            box=box.SIMPLE_HEAD,
-            title_justify="left",
-            caption_justify="left",
-            min_width=min(len(self.title), TITLE_WIDTH),
-        )
+        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in self.columns:
             right = heading.endswith(">")
-            table.add_column(Text(heading.rstrip(">")), justify="right" if right else "left", overflow="fold")
+            grid.add_column(Text(heading.rstrip(">")), justify="right" if right else "left", overflow="fold")
         for row in self.rows:
-            table.add_row(*(Text(cell) for cell in row))
-        return table
+            grid.add_row(*(Text(cell) for cell in row))
+        note = [Text(self.note, style="dim")] if self.note else []
+        return Group(Text(self.title, style="bold"), grid, *note)
 
     def to_html(self) -> str:
         """For a notebook or the report; every cell escaped."""
