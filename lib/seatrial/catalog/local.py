@@ -86,7 +86,9 @@ def _from_gguf(path: Path) -> Checkpoint:
         precision=_most_common(kinds) or _most_common([t.kind for h in headers for t in h.tensors]) or "unknown",
         weights_bytes=sum(size for _, size in tensors),
         origin="derived",
-        source="tensor sizes in the header of the file" if len(headers) == 1 else f"headers of its {len(headers)} parts",
+        source="tensor sizes in the header of the file"
+        if len(headers) == 1
+        else f"headers of its {len(headers)} parts",
         engines=("llamacpp",),
         config=config,
         files=tuple(CheckpointFile(header.path.name, header.file_bytes) for header in headers),
@@ -158,9 +160,7 @@ def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:
             remedy="Give a GGUF of DeepSeek V4; `seatrial models` lists them.",
         )
     keys = DEEPSEEK4 if kind == "deepseek4" else LLAMA
-    config: dict[str, Any] = {
-        field: _whole(header, f"{kind}.{key}") for field, key in keys.items()
-    }
+    config: dict[str, Any] = {field: _whole(header, f"{kind}.{key}") for field, key in keys.items()}
     config["vocab_size"] = header.array_lengths.get("tokenizer.ggml.tokens") or _whole(header, f"{kind}.vocab_size")
     names = {tensor.name for tensor in header.tensors}
     config["tie_word_embeddings"] = "output.weight" not in names and "split.count" not in header.metadata

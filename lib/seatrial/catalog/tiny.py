@@ -19,8 +19,8 @@ from seatrial.catalog.local import DEEPSEEK4
 from seatrial.errors import EngineMissingError, UsageError
 
 SPECIAL_TOKENS = (
-    "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<｜User｜>", "<｜Assistant｜>",
-    "<think>", "</think>", "｜DSML｜",
+    "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<｜User｜>", "<｜Assistant｜>",  # noqa: RUF001 -- as they are spelt
+    "<think>", "</think>", "｜DSML｜",  # noqa: RUF001
 )  # fmt: skip
 """As in V4's chat format; the first five are control tokens, the rest user-defined."""
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from math import ceil
 from typing import Any
 
@@ -16,16 +14,15 @@ from seatrial.memory import kv
 from seatrial.memory.offload import place_layers
 from seatrial.memory.options import ENGINES, Options, read_options
 from seatrial.memory.ranks import rank_weights, stage_share
+from seatrial.memory.reserve import assumptions, reserve_of
 from seatrial.memory.shape import Shape, read_shape
-from seatrial.memory.tensors import (
-    count_parameters_of,
-    layout_source,
-    weights_by_class,
-)
+from seatrial.memory.tensors import count_parameters_of, layout_source, weights_by_class
 from seatrial.memory.types import Footprint, Parallelism
-from seatrial.records import Origin
+from seatrial.records import Interval, Origin
 
 MAX_CONCURRENCY = 1 << 20
+DEFAULT_ENGINES = {"safetensors": "sglang", "gguf": "llamacpp", "mlx": "mlx"}
+"""Whose layout is shown where no engine loads the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that chang
 
     """
     subject = _subject_of(checkpoint)
-    chosen = engine or (checkpoint.engines[0] if checkpoint.engines else "sglang")
+    chosen = engine or (checkpoint.engines[0] if checkpoint.engines else DEFAULT_ENGINES[checkpoint.format])
     return _footprint(subject, chosen, context_tokens, concurrency, parallelism, options)
 
 
@@ -147,7 +144,7 @@ def _subject_of(checkpoint: Checkpoint) -> _Subject:
         weights = _Weights(by_class, checkpoint.origin, checkpoint.source, ())
         counted = (model.parameters_total, model.parameters_active)
         return _Subject(config, None, weights, model.context_tokens, counted)
-    shape = read_shape(config)
+    shape = read_shape(config, storage_known=bool(checkpoint.weights_by_class) or checkpoint.format != "safetensors")
     weights = _v4_weights(checkpoint, shape, checkpoint.weights_bytes)
     return _Subject(config, shape, weights, model.context_tokens, count_parameters_of(shape))
 
@@ -161,19 +158,17 @@ def _v4_weights(checkpoint: Checkpoint, shape: Shape, total: int) -> _Weights:
             return _Weights(by_class, checkpoint.origin, checkpoint.source, ())
         note = "The classes are not known: the published size differs from the sum over the config's tensors."
         return _Weights({"weights": total}, checkpoint.origin, checkpoint.source, (note,))
-    bits = _reserve()["gguf"]["dense_bits"]
+    bits = assumptions()["gguf"]["dense_bits"]
     dense = _dense_parameters(shape) * bits.get(checkpoint.precision, bits["default"]) / 8
     rest = min(total, round(dense))
-    note = f"The split into experts and rest is assumed ({_reserve()['gguf']['basis']})."
+    note = f"The split into experts and rest is assumed ({assumptions()['gguf']['basis']})."
     return _Weights({"experts": total - rest, "rest": rest}, checkpoint.origin, checkpoint.source, (note,))
 
 
 @cache
 def _dense_parameters(shape: Shape) -> int:
-    total, active = count_parameters_of(shape)
-    expert = 3 * shape.hidden_size * shape.moe_intermediate_size * shape.num_hidden_layers
-    del active
-    return total - expert * shape.n_routed_experts
+    expert = 3 * shape.hidden_size * shape.moe_intermediate_size
+    return count_parameters_of(shape)[0] - expert * shape.n_routed_experts * shape.num_hidden_layers
 
 
 def _footprint(  # noqa: PLR0913, PLR0917
@@ -199,15 +194,15 @@ def _footprint(  # noqa: PLR0913, PLR0917
     by_cache = {name: size * replicas for name, size in {**caches.kv, **caches.state}.items()}
     kv_bytes, state_bytes = sum(caches.kv.values()) * replicas, sum(caches.state.values()) * replicas
     gpus = parallelism.tensor * parallelism.pipeline
-    reserve = expected_reserve(subject.shape, subject.config, engine, load, chosen)
-    per_gpu, host = _placement(subject, engine, caches, reserve, parallelism, chosen)
+    reserve = reserve_of(subject.shape, subject.config["hidden_size"], engine, load, chosen.ubatch_tokens)
+    per_gpu, host = _placement(subject, engine, caches, reserve.expected, parallelism, chosen)
     total = subject.weights.total
     return Footprint(
         weights_bytes=total,
         kv_bytes=kv_bytes,
         state_bytes=state_bytes,
-        reserve_bytes=reserve * gpus,
-        total_bytes=total + kv_bytes + state_bytes + reserve * gpus,
+        reserve_bytes=reserve.expected * gpus,
+        total_bytes=total + kv_bytes + state_bytes + reserve.expected * gpus,
         per_gpu_bytes=per_gpu,
         host_bytes=host,
         by_class=dict(subject.weights.by_class),
@@ -219,13 +214,14 @@ def _footprint(  # noqa: PLR0913, PLR0917
         engine=engine,
         origin=subject.weights.origin,
         source=subject.weights.source,
-        notes=(*subject.weights.notes, f"The reserve is assumed ({_reserve()['engines'][engine]['basis']})."),
+        notes=(*subject.weights.notes, f"The reserve is assumed ({assumptions()['engines'][engine]['basis']})."),
+        reserve_interval=Interval(reserve.low * gpus, reserve.expected * gpus, reserve.high * gpus),
     )
 
 
 def _context(subject: _Subject, context_tokens: int | None) -> int:
     if context_tokens is None:
-        return min(int(_reserve()["default_context_tokens"]), subject.context_limit)
+        return min(int(assumptions()["default_context_tokens"]), subject.context_limit)
     if not 1 <= context_tokens <= subject.context_limit:
         raise UsageError(
             f"A context of {context_tokens:,} tokens is not possible: the model takes 1 to {subject.context_limit:,}.",
@@ -239,9 +235,7 @@ def _caches(subject: _Subject, engine: str, load: kv.Load, options: Options) -> 
     if shape is None:
         return kv.llama_caches(subject.config, load, engine=engine, cache_type=options.cache_type)
     if engine == "llamacpp":
-        return kv.llamacpp_caches(
-            shape, load, cache_type=options.cache_type, ubatch_tokens=options.ubatch_tokens
-        )
+        return kv.llamacpp_caches(shape, load, cache_type=options.cache_type, ubatch_tokens=options.ubatch_tokens)
     if engine == "sglang":
         return kv.sglang_caches(
             shape,
@@ -253,35 +247,6 @@ def _caches(subject: _Subject, engine: str, load: kv.Load, options: Options) -> 
     if engine == "vllm":
         return kv.vllm_caches(shape, load, fp4_indexer=options.indexer_type == "fp4")
     return kv.plain_caches(shape, load)
-
-
-def expected_reserve(
-    shape: Shape | None, config: Mapping[str, Any], engine: str, load: kv.Load, options: Options
-) -> int:
-    """Bytes one GPU (or the host) gives to context, graphs, activations and compute buffers; assumed."""
-    return reserve_interval(shape, config, engine, load, options)[1]
-
-
-def reserve_interval(
-    shape: Shape | None, config: Mapping[str, Any], engine: str, load: kv.Load, options: Options
-) -> tuple[int, int, int]:
-    """Low, expected and high bytes of the reserve of one GPU; the basis stands in ``data/reserve.json``."""
-    row = _reserve()["engines"][engine]
-    low, expected, high = (sum(part[i] for part in row["per_gpu"].values()) for i in range(3))
-    compute = row.get("compute")
-    if compute is None:
-        return low, expected, high
-    streams = shape.hc_mult if shape else 1
-    per_token = config["vocab_size"] * compute["logit_bytes"]
-    per_token += config["hidden_size"] * streams * compute["hidden_copies"]
-    if shape and shape.csa_layers:
-        per_token += ceil(load.context_tokens / 4) * shape.index_n_heads * compute["index_score_bytes"]
-    buffer = min(options.ubatch_tokens, load.context_tokens) * per_token
-    return (
-        low + round(buffer * compute["low_factor"]),
-        expected + buffer,
-        high + round(buffer * compute["high_factor"]),
-    )
 
 
 def _placement(  # noqa: PLR0913, PLR0917
@@ -301,16 +266,9 @@ def _placement(  # noqa: PLR0913, PLR0917
         per_gpu = ceil(placed.gpu_bytes / gpus) + reserve if placed.gpu_bytes else 0
         return per_gpu, placed.host_bytes + (0 if placed.gpu_bytes else reserve)
     share = stage_share(layers, parallelism.pipeline)
-    if subject.shape is None or subject.weights.by_class.keys() <= {"weights", "experts", "rest"}:
-        weights = ceil(subject.weights.total / gpus)
-    else:
-        weights = rank_weights(subject.shape, parallelism)
+    weights = ceil(subject.weights.total / gpus)
+    if subject.shape is not None:
+        # Files stored in another way than the config says are split in the same proportions.
+        whole = sum(weights_by_class(subject.shape).values())
+        weights = ceil(rank_weights(subject.shape, parallelism) * (subject.weights.total / whole))
     return weights + ceil(cache_bytes * share) + reserve, 0
-
-
-@cache
-def _reserve() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(
-        files("seatrial.memory").joinpath("data", "reserve.json").read_text(encoding="utf-8")
-    )
-    return table

@@ -108,7 +108,7 @@ def sglang_caches(shape: Shape, load: Load, *, swa_ratio: float, speculative: bo
 
 
 def vllm_caches(shape: Shape, load: Load, *, fp4_indexer: bool) -> Caches:
-    """vLLM's blocks: 256 tokens a block, and per request a few blocks of window and compressor state."""
+    """Blocks of 256 tokens, as vLLM keeps them, and per request a few blocks of window and compressor state."""
     layout, own = _table()["paged"], _table()["vllm"]
     page, state_value = int(layout["page_tokens"]), int(layout["state_bytes_per_value"])
     blocks = load.requests * ceil(load.context_tokens / page)
@@ -193,8 +193,8 @@ def _index_bytes(shape: Shape, *, fp4: bool) -> int:
 
 
 def _row_bytes(values: int, cache_type: str) -> int:
-    size, block = _table()["llamacpp"]["cache_types"][cache_type]
-    return ceil(values / block) * int(size)
+    size, block = map(int, _table()["llamacpp"]["cache_types"][cache_type])
+    return ceil(values / block) * size
 
 
 def _align(size: int) -> int:
@@ -207,7 +207,5 @@ def _pad(value: int, unit: int) -> int:
 
 @cache
 def _table() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(
-        files("seatrial.memory").joinpath("data", "kv.json").read_text(encoding="utf-8")
-    )
+    table: dict[str, Any] = json.loads(files("seatrial.memory").joinpath("data", "kv.json").read_text(encoding="utf-8"))
     return table

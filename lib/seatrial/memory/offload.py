@@ -8,9 +8,6 @@ from math import ceil
 
 from seatrial.memory.options import Options
 
-INPUT = ("embeddings",)
-"""The input embedding stays in host memory whatever is offloaded: only rows of it are read."""
-
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -23,6 +20,8 @@ class Placed:
 def place_layers(by_class: Mapping[str, int], cache_bytes: int, layers: int, options: Options) -> Placed:
     """Weights and caches by where llama.cpp puts them.
 
+    The input embedding stays in host memory whatever is offloaded: only rows of it are read.
+
     Args:
         by_class: Weight bytes by class; the routed experts under ``experts``.
         cache_bytes: KV cache and state of all slots; they follow their layers.
@@ -34,7 +33,9 @@ def place_layers(by_class: Mapping[str, int], cache_bytes: int, layers: int, opt
     if offloaded == 0:
         return Placed(0, sum(by_class.values()) + cache_bytes)
     experts = by_class.get("experts", 0)
-    embeddings = sum(by_class.get(name, 0) for name in INPUT)
+    # A model without an output head of its own uses the embedding as one, on the GPU.
+    tied = "embeddings" in by_class and "output_head" not in by_class and offloaded == layers
+    embeddings = 0 if tied else by_class.get("embeddings", 0)
     rest = sum(by_class.values()) - experts - embeddings
     # The last layers go first onto the GPU, and the output with them only when all layers do.
     expert_layers = max(0, offloaded - min(options.cpu_expert_layers, offloaded))

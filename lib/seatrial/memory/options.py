@@ -66,22 +66,22 @@ def read_options(given: Mapping[str, Any] | None, parallelism: Parallelism) -> t
         UsageError: Not a number, out of bounds, or ranks that cannot be divided that way.
 
     """
-    options = Options()
+    values: dict[str, Any] = {}
     for name, value in (given or {}).items():
         if name in AXES:
             parallelism = replace(parallelism, **{AXES[name]: _whole(name, value)})
         elif name in BOUNDS:
-            options = replace(options, **{name: _whole(name, value)})
+            values[name] = _whole(name, value)
         elif name in CHOICES:
             if str(value) not in CHOICES[name]:
                 raise UnknownNameError(f"value of {name}", str(value), CHOICES[name])
-            options = replace(options, **{name: str(value)})
+            values[name] = str(value)
         elif name == "swa_ratio":
-            options = replace(options, swa_ratio=_ratio(name, value))
+            values[name] = _ratio(name, value)
         else:
             raise UsageError(f"Unknown option {str(name)[:80]!r}.", remedy=f"Known: {', '.join(HELP)}.")
     _check_ranks(parallelism)
-    return options, parallelism
+    return Options(**values), parallelism
 
 
 def _check_ranks(parallelism: Parallelism) -> None:

@@ -93,8 +93,12 @@ class Shape:
         return self.compress_ratios.count(HCA)
 
 
-def read_shape(config: dict[str, Any]) -> Shape:
+def read_shape(config: dict[str, Any], *, storage_known: bool = False) -> Shape:
     """The shape in a ``deepseek_v4`` config.json.
+
+    Args:
+        config: The parsed config.json.
+        storage_known: The files' own bytes are known, so how the config stores weights does not matter.
 
     Raises:
         RefusedError: It is of another architecture, whose sizes follow other formulas.
@@ -116,7 +120,7 @@ def read_shape(config: dict[str, Any]) -> Shape:
         draft=draft,
         draft_stages=stages,
         dspark_markov_rank=rank,
-        layout=_layout(config),
+        layout="fp4" if storage_known else _layout(config),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from seatrial.records import Origin
+from seatrial.records import Interval, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Footprint:
         engine: Whose KV layout this is.
         origin: Origin of the weight bytes.
         source: Source of the weight bytes.
+        notes: What is assumed or left open, one sentence each.
+        reserve_interval: Between which bytes the reserve lies, over all GPUs.
 
     """
 
@@ -66,3 +68,4 @@ class Footprint:
     origin: Origin
     source: str
     notes: tuple[str, ...] = field(default=())
+    reserve_interval: Interval | None = None

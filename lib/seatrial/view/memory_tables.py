@@ -1,0 +1,66 @@
+"""A footprint as tables: what is needed in all, which weights weigh most, which caches there are."""
+
+from __future__ import annotations
+
+from seatrial.memory import Footprint
+from seatrial.units import format_bytes
+from seatrial.view.table import Table
+
+NAMES = {
+    "experts": "routed experts",
+    "shared": "shared experts",
+    "scales": "block scales",
+    "hash_tables": "hash routing tables",
+    "hyper_connections": "hyper-connections",
+    "output_head": "output head",
+    "draft": "draft head",
+}
+"""Classes by the words people use, where they differ."""
+
+
+def footprint_table(footprint: Footprint, name: str) -> Table:
+    """What ``name`` needs while it is served: weights, KV cache, state, reserve and their sum."""
+    interval = footprint.reserve_interval
+    span = f" ({format_bytes(interval.low)} to {format_bytes(interval.high)})" if interval else ""
+    parts = (
+        ("weights", footprint.weights_bytes, f"{footprint.origin}: {footprint.source}"),
+        ("KV cache", footprint.kv_bytes, "derived from the engine's layout"),
+        ("state", footprint.state_bytes, "derived from the engine's layout"),
+        ("reserve", footprint.reserve_bytes, f"assumed{span}"),
+        ("total", footprint.total_bytes, ""),
+        ("fullest GPU", footprint.per_gpu_bytes, ""),
+        ("host memory", footprint.host_bytes, ""),
+    )
+    rows = tuple((what, f"{size:,}", format_bytes(size), origin) for what, size, origin in parts)
+    context = f"{footprint.context_tokens:,} tokens x {footprint.concurrency:,} on {footprint.engine}"
+    title = f"{name} needs {format_bytes(footprint.total_bytes)} at {context}"
+    return Table(title, ("part", "bytes>", "size>", "origin"), rows, " ".join(footprint.notes))
+
+
+def weights_table(footprint: Footprint) -> Table:
+    """Weight bytes by tensor class, heaviest first."""
+    ordered = sorted(footprint.by_class.items(), key=lambda item: -item[1])
+    rows = tuple(
+        (NAMES.get(name, name), f"{size:,}", format_bytes(size), f"{size / footprint.weights_bytes:.1%}")
+        for name, size in ordered
+    )
+    heaviest = NAMES.get(ordered[0][0], ordered[0][0])
+    title = f"{ordered[0][1] / footprint.weights_bytes:.0%} of the weights are {heaviest}"
+    return Table(title, ("class", "bytes>", "size>", "share>"), rows, _parameters(footprint))
+
+
+def caches_table(footprint: Footprint) -> Table:
+    """Bytes of each cache, by the name the engine gives it."""
+    rows = tuple((name, f"{size:,}", format_bytes(size)) for name, size in footprint.kv_by_class.items())
+    share = (footprint.kv_bytes + footprint.state_bytes) / footprint.weights_bytes
+    title = f"Caches and state come to {share:.1%} of the weights"
+    return Table(title, ("cache", "bytes>", "size>"), rows)
+
+
+def _parameters(footprint: Footprint) -> str:
+    if footprint.parameters_total is None or footprint.parameters_active is None:
+        return ""
+    return (
+        f"{footprint.parameters_total:,} parameters without draft head, "
+        f"{footprint.parameters_active:,} of them used for one token."
+    )
