@@ -19,12 +19,14 @@ class Answer:
         document: Plain JSON values, printed with ``--json``.
         show: Prints the same for people.
         exit_code: By the contract: 0 done, 3 does not fit or refused, 5 not valid.
+        then: What goes on once it is printed (a server in the foreground); gives the exit code.
 
     """
 
     document: Any
     show: Callable[[], None]
     exit_code: int = 0
+    then: Callable[[], int] | None = None
 
 
 @cache

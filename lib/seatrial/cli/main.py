@@ -100,7 +100,7 @@ def _dispatch(words: list[str]) -> int:
     else:
         answer.show()
     sys.stdout.flush()
-    return answer.exit_code
+    return answer.exit_code if answer.then is None else answer.then()
 
 
 def _overview() -> str:

@@ -5,6 +5,7 @@
         process.json  who runs, how it ended (written by the supervisor)
         ready.json    when it answered (written by launch)
         key           API key, mode 0600, removed when the server ends
+        engine_key*   the same as the engine wants to read it, where that is not a plain line
         engine.log    output of the engine, engine.log.1 its earlier part past the cap
         stop          asks the supervisor to stop the engine
 
@@ -30,6 +31,8 @@ from seatrial.records import from_dict, read_json, write_json, write_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 KEY_BYTES = 32
+PLAIN_KEY = "{key}\n"
+ENGINE_KEY = "engine_key"
 STATE_FILES = (
     "record.json",
     "process.json",
@@ -196,11 +199,29 @@ class ServerFolder:
         """Record that it truly answers."""
         write_json(self.path / "ready.json", ready, mode=0o600)
 
-    def write_new_key(self) -> str:
-        """Write a fresh random key of 256 bits, readable by this user alone, and return it."""
+    def write_new_key(self, text: str = PLAIN_KEY, suffix: str = "") -> tuple[str, Path]:
+        """Write a fresh random key of 256 bits, readable by this user alone.
+
+        Args:
+            text: The file the engine reads, ``{key}`` being the key.
+            suffix: How that file's name must end.
+
+        Returns:
+            The key, and the file the engine reads.
+
+        """
         key = secrets.token_hex(KEY_BYTES)
         write_text(self.key_file, f"{key}\n", mode=0o600)
-        return key
+        if text == PLAIN_KEY and not suffix:
+            return key, self.key_file
+        engine_file = self.path / f"{ENGINE_KEY}{suffix}"
+        write_text(engine_file, text.replace("{key}", key), mode=0o600)
+        return key, engine_file
+
+    def remove_keys(self) -> None:
+        """Remove what holds the key: it has no use once the server has ended."""
+        for path in (self.key_file, *self.path.glob(f"{ENGINE_KEY}*")):
+            path.unlink(missing_ok=True)
 
     def request_stop(self) -> None:
         """Ask the supervisor to stop the engine; it looks several times a second."""
@@ -212,6 +233,7 @@ class ServerFolder:
         paths.private_dir(self.path)
         for name in STATE_FILES:
             (self.path / name).unlink(missing_ok=True)
+        self.remove_keys()
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         path = self.path / name

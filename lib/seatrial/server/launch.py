@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UsageError
 from seatrial.server import processes, supervisor
 from seatrial.server.folder import NAME, Record, ServerFolder, check_name, folder_of, launching
@@ -23,6 +22,7 @@ from seatrial.server.readiness import Event, PortStolenError, Startup
 from seatrial.server.running import Server, server_of
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
+    from seatrial.engines.types import Command
     from seatrial.plan.types import Plan
 
 PORTS_TRIED = 4
@@ -79,7 +79,7 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
         EngineError: It ended before it was ready, stalled, or served something else.
 
     """
-    command = plan if isinstance(plan, Command) else _command(plan, runner, model_path)
+    command = _command(plan, runner, model_path)
     command = replace(command, argv=resolve_program(command))
     _check_port(port)
     with _claimed(name, plan.model) as folder:
@@ -87,19 +87,21 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
         return _launch(command, folder, wish)
 
 
-def _command(plan: Plan, runner: str | None, model_path: Path | None) -> Command:
+def _command(plan: Plan | Command, runner: str | None, model_path: Path | None) -> Command:
+    from seatrial.engines import Command, build_command  # noqa: PLC0415 -- see the top
+
+    if isinstance(plan, Command):
+        return plan
     if not plan.runs:
         reasons = " ".join(reason.text for reason in plan.reasons)
         what = f"{plan.checkpoint} does not run on {plan.hardware.name} with {plan.engine}. {reasons}".strip()
         kind = RefusedError if plan.verdict == "refused" else DoesNotFitError
         raise kind(what, remedy=plan.smallest_change or "seatrial plan --all ranks what does run.")
-    from seatrial.engines import build_command  # noqa: PLC0415 -- planning is not needed to launch a command
-
     if plan.engine == "llamacpp":
         runner = resolve_runner(runner)
     if plan.engine not in SIMULATED:
         model_path = model_path or _local_path(plan.checkpoint)
-    return build_command(plan, model_path=model_path, runner=runner)
+    return build_command(plan, model_path=str(model_path.absolute()) if model_path else None, runner=runner)
 
 
 def _local_path(checkpoint: str) -> Path:
@@ -178,8 +180,8 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
     begun = time.monotonic()
     for attempt in range(1, PORTS_TRIED + 1):
         folder.clear()
-        key = folder.write_new_key()
-        record = _record(command, folder, wish.port or processes.free_port(), wish.keep_running)
+        key, engine_key_file = folder.write_new_key(command.key_file_text, command.key_file_suffix)
+        record = _record(command, folder, wish, engine_key_file)
         folder.write_record(record)
         try:
             _start_supervisor(folder, record)
@@ -202,8 +204,9 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
     return server
 
 
-def _record(command: Command, folder: ServerFolder, port: int, keep_running: bool) -> Record:
-    filled = {"{port}": str(port), "{key_file}": str(folder.key_file.absolute())}
+def _record(command: Command, folder: ServerFolder, wish: _Wish, engine_key_file: Path) -> Record:
+    port = wish.port or processes.free_port()
+    filled = {"{port}": str(port), "{key_file}": str(engine_key_file.absolute())}
     argv = tuple(_fill(word, filled) for word in command.argv)
     return Record(
         name=folder.path.name,
@@ -215,7 +218,7 @@ def _record(command: Command, folder: ServerFolder, port: int, keep_running: boo
         env={variable: _fill(value, filled) for variable, value in command.env.items()},
         key_env=command.key_env,
         owner=processes.myself(),
-        keep_running=keep_running,
+        keep_running=wish.keep_running,
         boot_id=processes.this_boot(),
         launched_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         health_path=command.health_path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections import deque
@@ -10,17 +11,20 @@ from pathlib import Path
 
 TAIL_BYTES = 1 << 20
 LONGEST_LINE = 2000
-# C0 and C1 controls (ANSI and OSC sequences begin with one), zero-width and direction marks, line separators.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_LINE_END = re.compile(r"\r\n|\n|\r")  # a progress bar rewrites its line with \r
 
 
 def printable(text: str) -> str:
     """``text`` with everything a terminal would obey, or an eye would miss, written as an escape.
 
-    Newlines and tabs stay. Logs and model answers come from outside: a line may hold colours,
-    links, cursor movements or text that runs backwards.
+    Newlines and tabs stay. Logs and model ids come from outside: a line may hold colours,
+    links, cursor movements, invisible characters or text that runs backwards.
     """
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode() for sign in text
+    )
 
 
 def size(log: Path) -> int:
@@ -35,9 +39,9 @@ def tail(log: Path, lines: int) -> list[str]:
     """The last ``lines`` lines, printable, long ones cut; the part moved past the cap included."""
     earlier = log.with_name(f"{log.name}.1")
     text = _end_of(log)
-    if text.count("\n") < lines:
+    if len(_LINE_END.findall(text)) < lines:
         text = _end_of(earlier) + text
-    last = deque(text.splitlines(), maxlen=lines)
+    last = deque(_LINE_END.split(text.removesuffix("\n")) if text else (), maxlen=lines)
     return [_shown(line) for line in last]
 
 
@@ -52,11 +56,12 @@ def follow(log: Path, *, ended: Callable[[], bool], poll_s: float = 0.2) -> Iter
         over = ended()
         if size(log) < position:
             position = 0
-        with log.open("rb") as file:
+        new = b""
+        with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
             file.seek(position)
             new = file.read(TAIL_BYTES)
         position += len(new)
-        *whole, rest = (rest + new.decode(errors="replace")).split("\n")
+        *whole, rest = _LINE_END.split(rest + new.decode(errors="replace"))
         yield from map(_shown, whole)
         if not new and over:
             if rest:

@@ -134,13 +134,13 @@ def listeners(port: int) -> list[tuple[str, int | None]]:
     """Address and pid of everything that listens on a port; empty where the system does not tell."""
     with contextlib.suppress(*GONE):
         found = [connection for connection in psutil.net_connections("tcp") if _listening(connection, port)]
-        return [(connection.laddr[0], connection.pid) for connection in found]
+        return [(str(connection.laddr.ip), connection.pid) for connection in found if connection.laddr]
     return []
 
 
 def _listening(connection: Any, port: int) -> bool:
     # (address, port); a socket that is not bound has neither.
-    return connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)
+    return bool(connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,))
 
 
 def port_owner(port: int) -> tuple[int | None, str]:

@@ -13,19 +13,23 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from seatrial.engines.types import Command
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
 from seatrial.records import from_dict
 
+if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
+    from seatrial.engines.types import Command
+
 RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
 """Ways to run llama.cpp, the embedded one first."""
-PROBE_S = 30.0
+PROBE_S = 60.0
+PYTHON = re.compile(r"python(3(\.\d+)?)?")
 # Says which of the modules named after the package are missing, then the package's version.
 _ASK_PYTHON = (
     "import importlib.metadata as m, importlib.util as u, sys;"
     "print(','.join(n for n in sys.argv[2:] if not u.find_spec(n)));"
-    "print(m.version(sys.argv[1]))"
+    "print(next((d.version for d in m.distributions(name=sys.argv[1])), ''))"
 )
 
 
@@ -35,6 +39,7 @@ class Program:
 
     Attributes:
         starts: Program, or module after ``python -m``.
+        engine: Engine id.
         remedy: How to get it.
         package: Name under which it is installed.
         source: Where this is known from.
@@ -42,7 +47,7 @@ class Program:
         imports: Module that must be importable, None for programs on PATH.
         also: Modules an optional part of the package needs.
         runner: Way to run llama.cpp, None for other engines.
-        minimum: Oldest release accepted.
+        minimum: Oldest release accepted, None where the engine's own minimum counts.
         setting: Environment variable with the path of a python (modules) or program installed elsewhere.
         version: Arguments that make a program print its version.
         version_pattern: Where in that output it stands.
@@ -50,6 +55,7 @@ class Program:
     """
 
     starts: str
+    engine: str
     remedy: str
     package: str
     source: str
@@ -106,15 +112,14 @@ def resolve_program(command: Command) -> tuple[str, ...]:
 
     """
     first, *rest = command.argv
-    if Path(first).name in {"python", "python3"} or first == sys.executable:
-        module = rest[1] if rest[:1] == ["-m"] else ""
-        row = known_programs().get(module)
-        python = (_elsewhere(row) if row else None) or sys.executable
+    if PYTHON.fullmatch(Path(first).name) or first == sys.executable:
+        row = known_programs().get(rest[1]) if rest[:1] == ["-m"] else None
+        python = _program_path(first) if Path(first).is_absolute() else (_elsewhere(row) or sys.executable)
         if row:
             _check_module(row, python)
         return (python, *rest)
     row = known_programs().get(Path(first).name)
-    path = (_elsewhere(row) if row else None) or shutil.which(first)
+    path = _program_path(first) if Path(first).is_absolute() else (_elsewhere(row) or shutil.which(first))
     if path is None:
         raise EngineMissingError(
             f"{command.engine} is not installed here: there is no program {first!r} on PATH.",
@@ -126,15 +131,23 @@ def resolve_program(command: Command) -> tuple[str, ...]:
     return (str(Path(path).absolute()), *rest)
 
 
-def _elsewhere(row: Program) -> str | None:
+def _program_path(path: str) -> str:
+    if not os.access(path, os.X_OK) or Path(path).is_dir():
+        raise EngineMissingError(
+            f"{path} is not a program that can be run.", remedy="Correct the path.", cause="engine missing"
+        )
+    return path
+
+
+def _elsewhere(row: Program | None) -> str | None:
     """The path a person set for it.
 
     Raises:
         EngineMissingError: Nothing that can be run stands there.
 
     """
-    path = os.environ.get(row.setting, "") if row.setting else ""
-    if not path:
+    path = os.environ.get(row.setting, "") if row and row.setting else ""
+    if row is None or not path:
         return None
     found = shutil.which(Path(path).expanduser())
     if found is None:
@@ -148,48 +161,61 @@ def _elsewhere(row: Program) -> str | None:
 
 def _check_module(row: Program, python: str) -> None:
     assert row.imports  # noqa: S101 -- rows started with `python -m` have it
-    missing = EngineMissingError(
-        f"{row.package} is not installed for {python}.", remedy=row.remedy, cause="engine missing"
-    )
     wanted = (row.imports, *row.also)
-    if python == sys.executable:
-        absent = [name for name in wanted if find_spec(name) is None]
-        version = None if row.imports in absent else metadata.version(row.package)
-    else:
-        argv = (python, "-c", _ASK_PYTHON, row.package, *wanted)
-        told = subprocess.run(argv, capture_output=True, text=True, timeout=PROBE_S, check=False)
-        if told.returncode != 0:
-            raise missing
-        names, version = told.stdout.splitlines()
-        absent = [name for name in names.split(",") if name]
+    here = python == sys.executable
+    absent, version = _installed_here(row, wanted) if here else _installed_there(row, wanted, python)
     if row.imports in absent:
-        raise missing
+        raise EngineMissingError(
+            f"{row.package} is not installed for {python}.", remedy=row.remedy, cause="engine missing"
+        )
     if absent:
         raise EngineMissingError(
-            f"{row.package} {version} is installed for {python} without its server: {', '.join(absent)} missing.",
+            f"{row.package} {version or ''} is installed for {python} without its server: {', '.join(absent)} missing.",
             remedy=row.remedy,
             cause="engine missing",
         )
     _check_version(row, version)
 
 
+def _installed_here(row: Program, wanted: tuple[str, ...]) -> tuple[list[str], str | None]:
+    absent = [name for name in wanted if find_spec(name) is None]
+    try:
+        return absent, metadata.version(row.package)
+    except metadata.PackageNotFoundError:
+        return absent, None
+
+
+def _installed_there(row: Program, wanted: tuple[str, ...], python: str) -> tuple[list[str], str | None]:
+    argv = (python, "-c", _ASK_PYTHON, row.package, *wanted)
+    told = _run(argv).splitlines()
+    if len(told) != 2:  # noqa: PLR2004 -- missing modules, version
+        return list(wanted), None
+    return [name for name in told[0].split(",") if name], told[1] or None
+
+
 def _program_version(row: Program, path: str) -> str | None:
-    told = subprocess.run((path, *row.version), capture_output=True, text=True, timeout=PROBE_S, check=False)
-    match = re.search(row.version_pattern, told.stdout + told.stderr)
+    match = re.search(row.version_pattern, _run((path, *row.version)))
     return match[1] if match else None
 
 
+def _run(argv: tuple[str, ...]) -> str:
+    try:
+        told = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=PROBE_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return told.stdout + told.stderr
+
+
 def _check_version(row: Program, version: str | None) -> None:
+    from seatrial.engines.versions import engine_versions, is_older  # noqa: PLC0415 -- see the top
+
+    minimum = row.minimum or engine_versions()[row.engine].safe
     # A build that does not know its own number (llama.cpp says 0 or 1) is taken as it is.
-    if version is None or row.minimum is None or version in {"0", "1"}:
+    if version is None or minimum is None or version in {"0", "1"}:
         return
-    if _numbers(version) < _numbers(row.minimum):
+    if is_older(version, minimum):
         raise RefusedError(
-            f"{row.package} {version} is installed, but {row.minimum} or newer is needed: "
+            f"{row.package} {version} is installed, but {minimum} or newer is needed: "
             "older ones have known holes or do not run DeepSeek V4.",
             remedy=row.remedy,
         )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -13,6 +13,7 @@ from typing import Self
 from seatrial.errors import EngineError, UnknownNameError, UsageError
 from seatrial.server import folder as folders
 from seatrial.server import log, loopback, processes
+from seatrial.server.diagnosis import LOG_LINES, Diagnosis, diagnose
 from seatrial.server.folder import Processes, Record, ServerFolder, folder_of
 
 STOP_S = 10.0
@@ -134,6 +135,13 @@ class Server:
         except (*loopback.NO_ANSWER, UsageError):
             return False
 
+    def why_ended(self) -> Diagnosis | None:
+        """Why it ended by itself; None while it runs, and where it was stopped on purpose."""
+        known = self._processes()
+        if known is None or known.exit is None or known.exit.reason in {"stopped", "lease ended"}:
+            return None
+        return diagnose(known.exit, self.read_log(LOG_LINES), self.engine)
+
     def read_log(self, lines: int = 100) -> list[str]:
         """The last lines of the engine's output, control characters escaped."""
         return log.tail(Path(self.log), lines)
@@ -206,7 +214,7 @@ class Server:
                 )
             time.sleep(POLL_S)
         if here and (known is None or not processes.lives(known.supervisor)):
-            self._folder.key_file.unlink(missing_ok=True)
+            self._folder.remove_keys()
         return Stopped(self.name, self.port, free, len(left), time.monotonic() - begun, was_running)
 
 

@@ -334,7 +334,8 @@ class Supervisor:
 
     def _finish(self) -> None:
         """Nothing is left: the key has no further use."""
-        Path("key").unlink(missing_ok=True)
+        for path in (Path("key"), *Path().glob("engine_key*")):
+            path.unlink(missing_ok=True)
         self.state["finished"] = True
         self._write_state()
 

@@ -1,0 +1,36 @@
+"""Servers that run on this machine, whoever launched them: name, state, model, address.
+
+A server that runs and does not answer is said to hang; a stale record is one whose processes are
+gone without a word (a reboot, a kill). --all also lists those that have ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.serve import document
+from seatrial.server import Server, list_servers
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``seatrial ps``."""
+    parser.add_argument("--all", action="store_true", help="also servers that have ended")
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """List the servers."""
+    servers = [(server, _state(server)) for server in list_servers(ended=arguments.all)]
+    rows = [{**document(server), "state": state, "launched_at": server.launched_at} for server, state in servers]
+
+    def show() -> None:
+        from seatrial.view.server_tables import table_servers  # noqa: PLC0415 -- only people need tables
+
+        stdout().print(table_servers(servers).to_rich() if servers else "No server runs. Launch one: seatrial serve")
+
+    return Answer(rows, show)
+
+
+def _state(server: Server) -> str:
+    state = server.state
+    return "hangs" if state == "ready" and not server.responds() else state

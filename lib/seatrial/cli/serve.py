@@ -1,0 +1,207 @@
+"""Launch an engine on this machine, wait until it truly answers, print its URL.
+
+seatrial serve --model smollm2                  the small stand-in model, with llama.cpp
+seatrial serve                                  DeepSeek V4 Flash, where it fits
+seatrial serve --plan plan.json                 what seatrial plan --json decided, checked against this machine
+seatrial serve --model smollm2 --keep-running   return, and let it run until seatrial stop
+
+It listens on 127.0.0.1 alone, with a random API key in a file only you can read. Ctrl-C stops
+it and proves that it is gone. With --json the document is printed once it is ready.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seatrial.cli.answer import Answer, stderr, stdout
+from seatrial.cli.options import add_plan_options, positive, whole
+from seatrial.errors import EngineError
+from seatrial.memory.types import Parallelism
+from seatrial.records import from_dict, read_json
+from seatrial.server import RUNNERS, Event, Server, launch
+from seatrial.units import format_seconds
+
+if TYPE_CHECKING:
+    from seatrial.plan.types import Plan
+
+LARGEST_PORT = 65535
+WATCH_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """The choices in a ``plan --json`` document; its argv is never run, and its figures are computed anew."""
+
+    model: str
+    checkpoint: str
+    engine: str
+    context_tokens: int
+    concurrency: int
+    nodes: int = 1
+    objective: str = "balanced"
+    parallelism: Parallelism = field(default_factory=Parallelism)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``seatrial serve``."""
+    add_plan_options(parser)
+    parser.add_argument("--plan", type=Path, metavar="FILE", default=None, help="document of seatrial plan --json")
+    parser.add_argument("--port", type=whole(0, LARGEST_PORT), default=0, help="0 chooses a free one (default)")
+    parser.add_argument("--keep-running", action="store_true", help="return once it answers; end it with seatrial stop")
+    parser.add_argument("--name", default=None, help="name in seatrial ps (default: the model's)")
+    parser.add_argument(
+        "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
+    )
+    parser.add_argument(
+        "--stall-limit-s", type=positive(86400), default=300.0, help="give up after so long without any progress (300)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """Plan, launch and, unless it keeps running, stay until it ends."""
+    _end_like_ctrl_c()
+    plan = _planned(arguments)
+    _fetch_stand_in(plan)
+    server = launch(
+        plan,
+        name=arguments.name,
+        port=arguments.port,
+        keep_running=arguments.keep_running,
+        runner=arguments.runner,
+        on_event=_tell,
+        stall_limit_s=arguments.stall_limit_s,
+    )
+    return Answer(
+        document(server), lambda: _show(server), then=None if arguments.keep_running else lambda: _hold(server)
+    )
+
+
+def document(server: Server) -> dict[str, Any]:
+    """What programs need to use a server."""
+    return {
+        "name": server.name,
+        "url": server.url,
+        "model": server.model,
+        "engine": server.engine,
+        "pid": server.pid,
+        "port": server.port,
+        "api_key_file": server.api_key_file,
+        "log": server.log,
+        "ready_after_s": server.ready_after_s,
+        "keep_running": server.keep_running,
+        "stand_in": server.stand_in,
+        "simulated": server.simulated,
+    }
+
+
+def _planned(arguments: argparse.Namespace) -> Plan:
+    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- --help needs none of it
+    from seatrial.plan import make_plan  # noqa: PLC0415
+
+    hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
+    if arguments.plan is not None:
+        chosen = from_dict(PlanFile, read_json(arguments.plan))
+        return make_plan(
+            chosen.model,
+            checkpoint=chosen.checkpoint,
+            hardware=hardware,
+            nodes=chosen.nodes,
+            engine=chosen.engine,
+            context_tokens=chosen.context_tokens,
+            concurrency=chosen.concurrency,
+            objective=chosen.objective,
+            tensor_parallel=chosen.parallelism.tensor if hardware.gpus else None,
+            recipes=not arguments.no_recipes,
+        )
+    return make_plan(
+        arguments.model,
+        checkpoint=arguments.checkpoint,
+        hardware=hardware,
+        nodes=arguments.nodes,
+        engine=arguments.engine,
+        context_tokens=arguments.context_tokens,
+        concurrency=arguments.concurrency,
+        objective=arguments.objective,
+        tensor_parallel=arguments.tensor_parallel,
+        recipes=not arguments.no_recipes,
+    )
+
+
+def _fetch_stand_in(plan: Plan) -> None:
+    """Get the small stand-in model where it is meant and missing; real checkpoints are fetched on request alone."""
+    from seatrial.catalog import find_checkpoint, find_model  # noqa: PLC0415
+    from seatrial.catalog.fetch import fetch_checkpoint, local_path  # noqa: PLC0415
+    from seatrial.cli.fetch import progress_bar  # noqa: PLC0415
+
+    if not plan.runs or find_model(plan.model).role != "stand-in":
+        return
+    checkpoint = find_checkpoint(plan.checkpoint)
+    if local_path(checkpoint) is None:
+        with progress_bar() as tell:
+            fetch_checkpoint(checkpoint, on_progress=tell)
+
+
+def _tell(event: Event) -> None:
+    stderr().print(f"{format_seconds(event.elapsed_s):>8}  {event.text}", soft_wrap=True)
+
+
+def _show(server: Server) -> None:
+    console = stdout()
+    what = (
+        " (a stand-in, not DeepSeek V4)"
+        if server.stand_in
+        else " (simulated: no model behind it)"
+        if server.simulated
+        else ""
+    )
+    console.print(f"{server.model} answers at {server.url}/v1{what}", soft_wrap=True)
+    console.print(f"  name      {server.name}", soft_wrap=True)
+    console.print(f"  API key   in {server.api_key_file}", soft_wrap=True)
+    console.print(f"  log       {server.log}", soft_wrap=True)
+    console.print(f"  measure   seatrial measure --server {server.name}", soft_wrap=True)
+    console.print(f"  stop      {f'seatrial stop {server.name}' if server.keep_running else 'Ctrl-C'}", soft_wrap=True)
+
+
+def _hold(server: Server) -> int:
+    """Stay until Ctrl-C, or until it ends by itself or is stopped from another terminal."""
+    try:
+        while server.alive():
+            time.sleep(WATCH_S)
+    except KeyboardInterrupt:
+        stopped = server.stop()
+        stderr().print(
+            f"{server.name} stopped in {format_seconds(stopped.took_s)}: no process left, port {stopped.port} "
+            f"{'free' if stopped.port_free else 'taken by another process'}.",
+            soft_wrap=True,
+        )
+        return 0
+    server.stop()
+    why = server.why_ended()
+    if why is None:
+        stderr().print(f"{server.name} was stopped.")
+        return 0
+    raise EngineError(
+        "\n".join(
+            [f"{server.engine} ended while it served: {why.what}.", *(f"  | {line[:300]}" for line in why.evidence)]
+        ),
+        remedy=f"{why.remedy} The whole log: seatrial logs {server.name}",
+        cause=why.cause,
+        evidence=why.evidence,
+    )
+
+
+def _end_like_ctrl_c() -> None:
+    """Treat TERM and a closed terminal as Ctrl-C, so that the server is stopped and proven gone too."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # SIGINT is ignored in background jobs
+            signal.signal(number, interrupt)

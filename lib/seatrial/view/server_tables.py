@@ -1,0 +1,43 @@
+"""Servers as a table: which run, how they are, where they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seatrial.server import Server, printable
+from seatrial.units import format_seconds
+from seatrial.view.table import Row, Table
+
+RUNNING = {"ready", "starting", "unsupervised", "hangs"}
+MEANINGS = {
+    "hangs": "hangs: runs but does not answer; seatrial stop ends it.",
+    "stale": "stale: gone without a word (a reboot or a kill); seatrial stop clears it.",
+    "unsupervised": "unsupervised: its supervisor was killed, so its lease no longer holds; seatrial stop ends it.",
+}
+
+
+def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
+    """One row a server, each given with its state."""
+    running = sum(state in RUNNING for _, state in servers)
+    states = {state for _, state in servers}
+    return Table(
+        title=f"{running} server{'' if running == 1 else 's'} running",
+        columns=("Name", "State", "Model", "Engine", "URL", "Pid>", "Ready after>", "Launched (UTC)", "Lease"),
+        rows=tuple(_row(server, state) for server, state in servers),
+        note=" ".join(meaning for state, meaning in MEANINGS.items() if state in states),
+    )
+
+
+def _row(server: Server, state: str) -> Row:
+    kind = " (stand-in)" if server.stand_in else " (simulated)" if server.simulated else ""
+    return (
+        server.name,
+        state,
+        printable(server.model) + kind,
+        server.engine,
+        server.url,
+        "unknown" if server.pid is None else str(server.pid),
+        format_seconds(server.ready_after_s),
+        server.launched_at.replace("T", " ").rstrip("Z"),
+        "keeps running" if server.keep_running else "ends with its launcher",
+    )
