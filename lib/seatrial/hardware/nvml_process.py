@@ -64,12 +64,12 @@ def _abandon(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=0.5)
 
 
-def library_absence(root: Path = Path("/")) -> tuple[Problem, ...] | None:
+def library_absence(root: Path = Path("/"), library: str = LIBRARY) -> tuple[Problem, ...] | None:
     """None where NVML is here; else what its absence means: nothing at all without a GPU."""
     if sys.platform != "linux":
         return ()
     try:
-        ctypes.CDLL(LIBRARY)
+        ctypes.CDLL(library)
     except OSError as error:
         if "No such file" not in str(error):
             return (Problem(f"The NVIDIA driver library cannot be loaded: {error}.", "Reinstall the NVIDIA driver."),)
@@ -78,7 +78,7 @@ def library_absence(root: Path = Path("/")) -> tuple[Problem, ...] | None:
     if (root / "proc/driver/nvidia").exists() or any((root / "dev").glob("nvidia*")):
         return (
             Problem(
-                f"The NVIDIA driver is loaded but its library {LIBRARY} is not found.",
+                f"The NVIDIA driver is loaded but its library {library} is not found.",
                 "In a container, start it with the NVIDIA Container Toolkit (docker run --gpus all); "
                 "elsewhere install the driver's library package (libnvidia-compute).",
             ),

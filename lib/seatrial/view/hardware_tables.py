@@ -44,7 +44,7 @@ def _accelerator_row(kind: Gpu, count: int, gpus: Sequence[Gpu]) -> Row:
         format_gib(free),
         "unknown" if bandwidth is None else f"{to_gb(bandwidth):,.0f} GB/s",
         kind.compute_capability or "unknown",
-        "MIG slice" if kind.mig else "unified memory" if kind.unified else "GPU",
+        "MIG slice" if kind.mig else "unified" if kind.unified else "GPU",
     )
 
 

@@ -1,0 +1,244 @@
+"""NVIDIA machines through the real binding: each reading may fail alone, and nothing hangs."""
+
+import psutil
+import pytest
+from tests.standin_nvml import standin_environment
+
+from seatrial.hardware.nvml_process import library_absence, run_probe
+from seatrial.units import MIB
+
+
+def test_eight_h100(detect_nvidia):
+    """The whole machine, with what the data file adds."""
+    hardware = detect_nvidia("8xH100")
+    assert ("h100x8", "580.95.05", "13.0", "measured", ()) == (
+        hardware.name,
+        hardware.driver,
+        hardware.cuda,
+        hardware.origin,
+        hardware.problems,
+    )
+    gpu = hardware.gpus[7]
+    assert ("NVIDIA H100 80GB HBM3", "h100", 81559 * MIB, 81555 * MIB) == (
+        gpu.name,
+        gpu.accelerator,
+        gpu.memory_bytes,
+        gpu.memory_free_bytes,
+    )
+    assert (3350e9, 989e12, 1978e12, "9.0", False, False) == (
+        gpu.bandwidth_bytes_per_s,
+        gpu.bf16_flops,
+        gpu.fp8_flops,
+        gpu.compute_capability,
+        gpu.mig,
+        gpu.unified,
+    )
+
+
+def test_two_rtx_4090(detect_nvidia):
+    """A card without MIG has it off, and that is no problem."""
+    hardware = detect_nvidia("2xRTX4090")
+    assert ("rtx4090x2", ()) == (hardware.name, hardware.problems)
+    assert [(False, "8.9")] * 2 == [(gpu.mig, gpu.compute_capability) for gpu in hardware.gpus]
+
+
+def test_mixed_machine(detect_nvidia):
+    """Both kinds stand in the name, in the driver's order."""
+    assert "a100-80gbx4+l40sx1" == detect_nvidia("4xA100,1xL40S").name
+
+
+def test_mig_shows_its_slices(detect_nvidia):
+    """Seven slices with their own memory and a share of bandwidth and rate; no recipe of the whole GPU holds."""
+    hardware = detect_nvidia("1xH100:mig=7")
+    assert "h100-80gb-hbm3-mig-1g.10gbx7" == hardware.name
+    assert 7 == len(hardware.gpus)
+    gpu = hardware.gpus[0]
+    assert (True, None, 81559 // 8 * MIB, "9.0") == (gpu.mig, gpu.accelerator, gpu.memory_bytes, gpu.compute_capability)
+    assert gpu.bandwidth_bytes_per_s == pytest.approx(3350e9 / 8, rel=0.01)
+    assert gpu.bf16_flops == pytest.approx(989e12 / 7)
+
+
+def test_mig_on_some_gpus(detect_nvidia):
+    """Whole GPUs and slices stand side by side."""
+    assert [False, True, True] == [gpu.mig for gpu in detect_nvidia("1xH100,1xH100:mig=2").gpus]
+
+
+def test_gb10_shares_the_host_memory(detect_nvidia):
+    """The driver reports no memory; it is the host's, and that is no problem."""
+    hardware = detect_nvidia("1xGB10")
+    assert ("gb10x1", ()) == (hardware.name, hardware.problems)
+    assert (True, psutil.virtual_memory().total) == (hardware.gpus[0].unified, hardware.gpus[0].memory_bytes)
+
+
+def test_an_unlisted_gpu_keeps_what_the_driver_tells(detect_nvidia):
+    """Bandwidth follows from clock and bus width; rates stay unknown."""
+    hardware = detect_nvidia("1xRTX4060TI8")
+    gpu = hardware.gpus[0]
+    assert ("geforce-rtx-4060-tix1", None, None) == (hardware.name, gpu.accelerator, gpu.bf16_flops)
+    assert gpu.bandwidth_bytes_per_s == pytest.approx(288e9, rel=0.01)
+
+
+def test_a_driver_without_gpus(detect_nvidia):
+    """No GPU is no problem."""
+    hardware = detect_nvidia("")
+    assert ("cpu", (), ()) == (hardware.name, hardware.gpus, hardware.problems)
+
+
+@pytest.mark.parametrize(
+    ("code", "what", "remedy"),
+    [
+        (9, "not loaded", "modprobe"),
+        (18, "different versions", "Reboot"),
+        (4, "may not open", "permissions"),
+        (999, "NVML said", "Reboot"),
+    ],
+)
+def test_a_driver_that_does_not_start_leaves_the_cpu(detect_nvidia, code, what, remedy):
+    """The machine is described without GPUs, with the reason."""
+    hardware = detect_nvidia("2xH100", f"nvmlInitWithFlags={code}")
+    assert "cpu" == hardware.name
+    assert [True] == [what in problem.what and remedy in problem.remedy for problem in hardware.problems]
+
+
+@pytest.mark.parametrize("function", ["nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetMemoryInfo"])
+def test_a_lost_gpu_leaves_the_others(detect_nvidia, function):
+    """Three of four remain, and the fourth is named."""
+    hardware = detect_nvidia("4xH100", f"{function}@2=15")
+    assert "h100x3" == hardware.name
+    assert ["GPU 2 is lost: it has fallen off the bus."] == [problem.what for problem in hardware.problems]
+
+
+@pytest.mark.parametrize(
+    ("function", "reading", "field"),
+    [
+        ("nvmlDeviceGetMemoryInfo", "memory", "memory_bytes"),
+        ("nvmlDeviceGetMigMode", "MIG mode", "mig"),
+        ("nvmlDeviceGetName", "name", "accelerator"),
+    ],
+)
+def test_one_failing_reading_is_unknown_and_named(detect_nvidia, function, reading, field):
+    """Nothing else is lost."""
+    hardware = detect_nvidia("2xH100", f"{function}@1=4")
+    assert [False, True] == [getattr(gpu, field) is None for gpu in hardware.gpus]
+    assert [f"GPU 1: {reading} could not be read (Insufficient Permissions)."] == [
+        problem.what for problem in hardware.problems
+    ]
+
+
+def test_a_failing_capability_comes_from_the_data_file(detect_nvidia):
+    """The accelerator is known, so its architecture is."""
+    hardware = detect_nvidia("1xH100", "nvmlDeviceGetCudaComputeCapability=3")
+    assert ("9.0", 1) == (hardware.gpus[0].compute_capability, len(hardware.problems))
+
+
+@pytest.mark.parametrize(
+    ("function", "field"), [("nvmlSystemGetDriverVersion", "driver"), ("nvmlSystemGetCudaDriverVersion", "cuda")]
+)
+def test_a_failing_version_is_unknown_and_named(detect_nvidia, function, field):
+    """The GPUs are all there."""
+    hardware = detect_nvidia("2xH100", f"{function}=999")
+    assert ("h100x2", None, 1) == (hardware.name, getattr(hardware, field), len(hardware.problems))
+
+
+def test_a_count_that_fails_is_a_problem(detect_nvidia):
+    """No GPU is listed, and it is said why."""
+    hardware = detect_nvidia("2xH100", "nvmlDeviceGetCount_v2=999")
+    assert ["The NVIDIA driver: number of GPUs could not be read (Unknown Error)."] == [
+        problem.what for problem in hardware.problems
+    ]
+
+
+def test_a_listed_gpu_without_memory_reading_is_not_taken_for_unified(detect_nvidia):
+    """An H100 has memory of its own, whatever the driver says."""
+    hardware = detect_nvidia("1xH100", "nvmlDeviceGetMemoryInfo=3")
+    assert (None, False, 1) == (hardware.gpus[0].memory_bytes, hardware.gpus[0].unified, len(hardware.problems))
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("0,2", "h100x1+l40sx1"),
+        ("2", "l40sx1"),
+        ("GPU-00000001", "h100x1"),
+        ("0,9,1", "h100x1"),
+        ("", "cpu"),
+        ("-1", "cpu"),
+    ],
+)
+def test_cuda_visible_devices_is_respected(detect_nvidia, setting, name):
+    """An engine will see only these; the source or a problem says so."""
+    hardware = detect_nvidia("2xH100,1xL40S", CUDA_VISIBLE_DEVICES=setting)
+    assert name == hardware.name
+    assert "CUDA_VISIBLE_DEVICES" in hardware.source
+    assert (name == "cpu") == bool(hardware.problems)
+
+
+def test_one_mig_slice_may_be_visible(detect_nvidia):
+    """By its UUID."""
+    hardware = detect_nvidia("1xH100:mig=7", CUDA_VISIBLE_DEVICES="MIG-00000000-0000-4000-8000-000000000003")
+    assert 1 == len(hardware.gpus)
+
+
+@pytest.fixture
+def standin(nvml_library, monkeypatch):
+    """Let processes that this one starts meet the stand-in."""
+
+    def play(machine, errors=""):
+        for name, value in standin_environment(nvml_library, machine, errors).items():
+            monkeypatch.setenv(name, value)
+
+    return play
+
+
+def test_a_driver_that_hangs_is_given_up(standin):
+    """What came before the hang is kept, the reason is said, and no process stays behind."""
+    standin("3xH100", "nvmlDeviceGetName@1=HANG")
+    lines, problems = run_probe(deadline_s=4)
+    assert ["system", "gpu"] == [line["kind"] for line in lines]
+    assert ["The NVIDIA driver did not answer within 4 s."] == [problem.what for problem in problems]
+    assert [] == [child for child in psutil.Process().children() if "nvml_probe" in " ".join(child.cmdline())]
+
+
+def test_a_driver_that_crashes_is_a_problem(standin):
+    """The crash stays in the child."""
+    standin("1xNOSUCHGPU")
+    lines, problems = run_probe(deadline_s=10)
+    assert [] == lines
+    assert ["code -6"] == [problem.what.partition("ended with ")[2].partition(":")[0] for problem in problems]
+
+
+def test_a_machine_without_nvidia_has_no_problem(tmp_path):
+    """No library, no device: nothing is wrong."""
+    assert () == library_absence(tmp_path, "libnot-there.so.1")
+
+
+@pytest.mark.parametrize("sign", ["proc/driver/nvidia/version", "dev/nvidia0"])
+def test_a_driver_without_its_library_is_a_problem(tree, sign):
+    """Typical of a container that was started without the toolkit."""
+    problems = library_absence(tree({sign: ""}), "libnot-there.so.1")
+    assert [True] == ["not found" in problem.what and "--gpus all" in problem.remedy for problem in problems]
+
+
+def test_a_gpu_without_driver_is_a_problem(tree):
+    """The card is on the bus, nothing drives it."""
+    device = "sys/bus/pci/devices/0000:01:00.0"
+    problems = library_absence(
+        tree({f"{device}/vendor": "0x10de\n", f"{device}/class": "0x030000\n"}), "libnot-there.so.1"
+    )
+    assert [True] == ["no NVIDIA driver" in problem.what for problem in problems]
+
+
+def test_an_nvidia_network_card_is_no_gpu(tree):
+    """Mellanox and audio functions share the vendor id."""
+    device = "sys/bus/pci/devices/0000:01:00.1"
+    assert () == library_absence(
+        tree({f"{device}/vendor": "0x10de\n", f"{device}/class": "0x040300\n"}), "libnot-there.so.1"
+    )
+
+
+def test_a_broken_library_is_a_problem(tmp_path):
+    """Neither silence nor a crash."""
+    library = tmp_path / "libbroken.so"
+    library.write_text("not a library")
+    problems = library_absence(tmp_path, str(library))
+    assert [True] == ["cannot be loaded" in problem.what for problem in problems]
