@@ -1,1 +1,50 @@
-"""Placeholder docstring, written by the layer."""
+"""A plan as a command: the program, arguments and environment that start one engine.
+
+Nothing is started here. ``{port}`` and ``{key_file}`` in the arguments are filled in at launch, on
+several machines also ``{node_rank}`` and ``{head_address}``.
+"""
+
+from __future__ import annotations
+
+from seatrial.engines import llamacpp, mlx, sglang, simulated, vllm
+from seatrial.engines.protocol import Build
+from seatrial.engines.types import Command
+from seatrial.errors import DoesNotFitError, RefusedError
+from seatrial.plan.types import Plan
+from seatrial.plan.versions import EngineVersion, engine_versions
+
+ENGINES: dict[str, Build] = {
+    "llamacpp": llamacpp.build,
+    "mlx": mlx.build,
+    "sglang": sglang.build,
+    "simulated": simulated.build,
+    "vllm": vllm.build,
+}
+"""Every engine, by id."""
+
+
+def build_command(
+    plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1"
+) -> Command:
+    """The command that starts one rank of ``plan``.
+
+    Args:
+        plan: A plan that runs.
+        model_path: Where the weights lie; the checkpoint id by default.
+        runner: llama.cpp: ``xllamacpp``, ``llama-server`` or ``llama_cpp.server``; SGLang: the python
+            that has it; vLLM and MLX: the program.
+        host: Address to listen on.
+
+    Raises:
+        DoesNotFitError: The plan's verdict is ``does_not_fit``.
+        RefusedError: The plan's verdict is ``refused``.
+
+    """
+    if not plan.runs:
+        why = plan.reasons[0].text if plan.reasons else f"{plan.checkpoint} does not run on {plan.hardware.name}."
+        error = RefusedError if plan.verdict == "refused" else DoesNotFitError
+        raise error(why, remedy=plan.smallest_change or "")
+    return ENGINES[plan.engine](plan, model_path=model_path, runner=runner, host=host)
+
+
+__all__ = ["ENGINES", "Command", "EngineVersion", "build_command", "engine_versions"]

@@ -15,6 +15,8 @@ class Command:
         env: Environment variables to add.
         model: The model id the server must list once it is up.
         key_env: Environment variable the engine reads its API key from, None where it takes a file.
+        key_file_text: What to write into the key file, ``{key}`` being the key; some engines want a config file.
+        key_file_suffix: How the key file's name must end, for engines that look at it.
         health_path: Answers 200 when the process is up.
         models_path: Lists the model ids served.
         tokenize_path: Counts tokens, None where the engine has none.
@@ -29,6 +31,8 @@ class Command:
     model: str
     env: dict[str, str] = field(default_factory=dict)
     key_env: str | None = None
+    key_file_text: str = "{key}\n"
+    key_file_suffix: str = ""
     health_path: str = "/health"
     models_path: str = "/v1/models"
     tokenize_path: str | None = None

@@ -1,0 +1,124 @@
+"""llama.cpp by one of three programs: the embedded server, a native ``llama-server``, llama-cpp-python's."""
+
+from __future__ import annotations
+
+import sys
+
+from seatrial.engines.served import is_stand_in, served_name
+from seatrial.engines.types import Command
+from seatrial.errors import UnknownNameError
+from seatrial.plan.types import Plan
+
+RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
+ALL_LAYERS = 999
+"""llama.cpp's customary way of saying all layers."""
+BATCH_TOKENS = 2048
+UBATCH_TOKENS = 512
+# Spinning worker threads starve each other on shared cores: 199 tok/s fell to 3.8 with two threads on two busy cores.
+ENV = {"OMP_WAIT_POLICY": "passive"}
+
+
+def build(plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1") -> Command:
+    """The command of the server.
+
+    Args:
+        plan: A plan for llama.cpp.
+        model_path: The ``.gguf`` file; the checkpoint id stands in its place by default.
+        runner: ``xllamacpp`` (default), ``llama-server`` or ``llama_cpp.server``.
+        host: Address to listen on.
+
+    Raises:
+        UnknownNameError: There is no such runner.
+
+    """
+    chosen = runner or RUNNERS[0]
+    if chosen not in RUNNERS:
+        raise UnknownNameError("llama.cpp runner", chosen, RUNNERS)
+    name = served_name(plan.checkpoint)
+    model = model_path or plan.checkpoint
+    if chosen == "llama_cpp.server":
+        return _python_server(plan, model, name, host)
+    flags = _native_flags(plan, model, name, host)
+    if chosen == "xllamacpp":
+        argv = [sys.executable, "-m", "seatrial.server.xllamacpp_child"]
+        argv += [flag if value is None else f"{flag}={value}" for flag, value in flags]
+    else:
+        # The native parser takes values apart only: --flag=value is an unknown argument to it.
+        argv = ["llama-server"]
+        argv += [word for flag, value in flags for word in ((flag,) if value is None else (flag, value))]
+        argv.append("--no-webui")
+    return Command(
+        engine="llamacpp",
+        argv=tuple(argv),
+        model=name,
+        env=dict(ENV),
+        health_path="/health",
+        tokenize_path="/tokenize",
+        metrics_path="/metrics",
+        program=chosen,
+        stand_in=is_stand_in(plan.model),
+    )
+
+
+def threads(plan: Plan) -> int:
+    """Physical cores less one, at least one: the last core belongs to everything else."""
+    return max(1, (plan.hardware.host.cores or 2) - 1)
+
+
+def gpu_layers(plan: Plan) -> int:
+    """Layers on GPUs as llama.cpp counts them: all of them includes the output layer."""
+    if plan.gpu_layers is None:
+        return 0
+    return plan.gpu_layers
+
+
+def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[str, str | None]]:
+    flags: list[tuple[str, str | None]] = [
+        ("--model", model),
+        ("--alias", name),
+        ("--host", host),
+        ("--port", "{port}"),
+        ("--api-key-file", "{key_file}"),
+        # One slot holds the whole context of a request, so the total is a multiple.
+        ("--ctx-size", str(plan.context_tokens * plan.concurrency)),
+        ("--parallel", str(plan.concurrency)),
+        ("--threads", str(threads(plan))),
+        ("--gpu-layers", str(gpu_layers(plan))),
+    ]
+    if plan.cpu_expert_layers:
+        flags.append(("--n-cpu-moe", str(plan.cpu_expert_layers)))
+    return [
+        *flags,
+        ("--batch-size", str(BATCH_TOKENS)),
+        ("--ubatch-size", str(UBATCH_TOKENS)),
+        ("--jinja", None),
+        ("--metrics", None),
+    ]
+
+
+def _python_server(plan: Plan, model: str, name: str, host: str) -> Command:
+    # It serialises streams; with interrupt_requests on it would silently abort all but one.
+    argv = [
+        "python",
+        "-m",
+        "llama_cpp.server",
+        f"--model={model}",
+        f"--model_alias={name}",
+        f"--host={host}",
+        "--port={port}",
+        f"--n_ctx={plan.context_tokens}",
+        f"--n_threads={threads(plan)}",
+        f"--n_gpu_layers={gpu_layers(plan)}",
+        f"--n_batch={UBATCH_TOKENS}",
+        "--interrupt_requests=False",
+    ]
+    return Command(
+        engine="llamacpp",
+        argv=tuple(argv),
+        model=name,
+        env=dict(ENV),
+        key_env="API_KEY",
+        health_path="/v1/models",
+        program="llama-cpp-python",
+        stand_in=is_stand_in(plan.model),
+    )

@@ -1,0 +1,87 @@
+"""vLLM: ``vllm serve`` with the flags its current version accepts."""
+
+from __future__ import annotations
+
+from seatrial.catalog import find_model
+from seatrial.engines.served import is_stand_in, served_name
+from seatrial.engines.snapshot import flag_values, translate
+from seatrial.engines.types import Command
+from seatrial.plan.types import Plan
+
+OWN = frozenset({
+    "--tensor-parallel-size", "--data-parallel-size", "--pipeline-parallel-size", "--enable-expert-parallel",
+    "--max-model-len", "--gpu-memory-utilization", "--tokenizer-mode", "--reasoning-parser", "--tool-call-parser",
+    "--enable-auto-tool-choice", "--nnodes", "--node-rank", "--master-addr",
+})  # fmt: skip
+"""Flags this module writes itself, whatever a recipe says."""
+V4_DEFAULTS = {"--kv-cache-dtype": "fp8", "--block-size": "256"}
+
+
+def build(plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1") -> Command:
+    """The command of one rank.
+
+    Args:
+        plan: A plan for vLLM.
+        model_path: Local folder of the weights; the hub id by default.
+        runner: The ``vllm`` program; the one on PATH by default.
+        host: Address to listen on; vLLM itself would take every interface.
+
+    """
+    name = served_name(plan.checkpoint)
+    recipe = plan.recipe.argv if plan.recipe else ()
+    translated, _ = translate("vllm", recipe)
+    kept = [word for word in translated if word.partition("=")[0] not in OWN]
+    v4 = plan.model == "local" or find_model(plan.model).architecture == "deepseek_v4"
+    given = flag_values(kept)
+    argv = [
+        runner or "vllm",
+        "serve",
+        model_path or plan.checkpoint,
+        f"--served-model-name={name}",
+        f"--host={host}",
+        "--port={port}",
+        *_parallelism(plan),
+        f"--max-model-len={plan.context_tokens}",
+        # A recipe that leaves the fraction to the engine was run that way.
+        *([f"--gpu-memory-utilization={plan.gpu_memory_fraction:g}"] if plan.gpu_memory_fraction else []),
+        *([f"{flag}={value}" for flag, value in V4_DEFAULTS.items() if flag not in given] if v4 else []),
+        *kept,
+        *(_chat() if v4 else []),
+    ]
+    return Command(
+        engine="vllm",
+        argv=tuple(argv),
+        model=name,
+        env=dict(plan.recipe.env) if plan.recipe else {},
+        key_env="VLLM_API_KEY",
+        health_path="/health",
+        tokenize_path="/tokenize",
+        metrics_path="/metrics",
+        program="vllm",
+        stand_in=is_stand_in(plan.model),
+    )
+
+
+def _parallelism(plan: Plan) -> list[str]:
+    ranks = plan.parallelism
+    # vLLM multiplies the two; here tensor counts all ranks.
+    words = [f"--tensor-parallel-size={ranks.tensor // ranks.data}"]
+    if ranks.data > 1:
+        words.append(f"--data-parallel-size={ranks.data}")
+    if ranks.expert > 1:
+        words.append("--enable-expert-parallel")
+    if ranks.pipeline > 1:
+        words.append(f"--pipeline-parallel-size={ranks.pipeline}")
+    if plan.nodes > 1:
+        words += [f"--nnodes={plan.nodes}", "--node-rank={node_rank}", "--master-addr={head_address}"]
+    return words
+
+
+def _chat() -> list[str]:
+    # vLLM accepts wrong parser names without a word and fails on the first request, so they stand here.
+    return [
+        "--tokenizer-mode=deepseek_v4",
+        "--reasoning-parser=deepseek_v4",
+        "--tool-call-parser=deepseek_v4",
+        "--enable-auto-tool-choice",
+    ]

@@ -1,0 +1,149 @@
+"""The smallest change that makes it run, tried out before it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from seatrial.catalog import checkpoints
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.hardware.types import Gpu, Hardware
+from seatrial.plan.capacity import usable_host_bytes
+from seatrial.plan.evaluate import evaluate
+from seatrial.plan.prefer import engines_of, preferred
+from seatrial.plan.request import MAX_NODES, Request
+from seatrial.plan.types import Plan
+from seatrial.units import GIB, format_gib
+
+CONTEXT_STEP = 1024
+NODES_TRIED = (2, 4, 8, 16)
+
+
+def smallest_change(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
+    """What would make ``plan`` run, as one sentence; None where it runs or nothing tried helps.
+
+    Args:
+        plan: A plan that does not run.
+        model: Its model.
+        checkpoint: Its checkpoint.
+        request: What was asked.
+
+    """
+    if plan.runs:
+        return None
+    if plan.verdict == "refused":
+        found = [_ranks(plan, model, checkpoint, request), _context(plan, model, checkpoint, request)]
+        ways = [way for way in found if way] or [way for way in (_elsewhere(plan, model, request),) if way]
+    else:
+        found = [
+            _streams(plan, model, checkpoint, request),
+            _context(plan, model, checkpoint, request),
+            _lighter(plan, model, checkpoint, request),
+            _host_memory(plan, model, checkpoint, request),
+            _more_gpus(plan, model, checkpoint, request),
+        ]
+        # The first two change least; a new machine is named beside another checkpoint.
+        ways = [way for way in found[:2] if way][:1] or [way for way in found[2:] if way][:2]
+        ways = ways or [way for way in (_elsewhere(plan, model, request),) if way]
+    return f"Smallest change that fits: {', or '.join(ways)}." if ways else None
+
+
+def _streams(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
+    def runs(count: int) -> bool:
+        return evaluate(model, checkpoint, plan.engine, replace(request, concurrency=count)).runs
+
+    count = _largest(request.concurrency - 1, runs)
+    return f"{count} request{'s' if count > 1 else ''} at once instead of {request.concurrency}" if count else None
+
+
+def _context(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
+    def runs(steps: int) -> bool:
+        smaller = replace(request, context_tokens=steps * CONTEXT_STEP)
+        return evaluate(model, checkpoint, plan.engine, smaller).runs
+
+    steps = _largest((plan.context_tokens - 1) // CONTEXT_STEP, runs)
+    return f"a context of {steps * CONTEXT_STEP:,} tokens instead of {plan.context_tokens:,}" if steps else None
+
+
+def _lighter(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
+    lighter = [
+        other
+        for other in preferred(model, plan.engine, checkpoints())
+        if other.weights_bytes and other.weights_bytes < (checkpoint.weights_bytes or 0)
+    ]
+    for other in sorted(lighter, key=lambda row: -(row.weights_bytes or 0)):
+        if evaluate(model, other, plan.engine, request).runs:
+            return f"the checkpoint {other.id} ({format_gib(other.weights_bytes)})"
+    return None
+
+
+def _host_memory(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
+    hardware = request.hardware
+    if plan.engine != "llamacpp" or usable_host_bytes(hardware) is None or any(gpu.unified for gpu in hardware.gpus):
+        return None
+    have = (hardware.host.usable_memory_bytes or 0) // GIB
+    # Machines are sold in steps of 8 GiB.
+    for more in range(8, 4096, 8):
+        size = (have // 8 * 8 + more) * GIB
+        host = replace(hardware.host, memory_bytes=size, memory_available_bytes=None, memory_limit_bytes=None)
+        if plan.shortfall_bytes > more * GIB:
+            continue
+        if evaluate(model, checkpoint, plan.engine, replace(request, hardware=replace(hardware, host=host))).runs:
+            return f"{size // GIB:,} GiB of host memory"
+    return None
+
+
+def _more_gpus(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
+    gpus = request.gpus
+    if not gpus or plan.engine not in {"sglang", "vllm"} or any(gpu.unified for gpu in gpus):
+        return None
+    free = replace(request, tensor_parallel=None)
+    for count in (2, 4, 8):
+        if count <= len(gpus) or request.nodes > 1:
+            continue
+        larger = _machine(request.hardware, gpus[0], count)
+        if evaluate(model, checkpoint, plan.engine, replace(free, hardware=larger)).runs:
+            return f"{count} x {gpus[0].name}"
+    for nodes in NODES_TRIED:
+        if request.nodes < nodes <= MAX_NODES:
+            machine = _machine(request.hardware, gpus[0], max(8, len(gpus)) if len(gpus) not in {1, 4} else len(gpus))
+            trial = evaluate(model, checkpoint, plan.engine, replace(free, hardware=machine, nodes=nodes))
+            if trial.runs:
+                return f"{nodes} machines with {len(machine.gpus)} x {gpus[0].name} each"
+    return None
+
+
+def _machine(hardware: Hardware, gpu: Gpu, count: int) -> Hardware:
+    return replace(hardware, gpus=(gpu,) * count)
+
+
+def _ranks(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
+    if request.tensor_parallel is None:
+        return None
+    free = evaluate(model, checkpoint, plan.engine, replace(request, tensor_parallel=None))
+    return f"tensor parallel {free.parallelism.tensor} instead of {request.tensor_parallel}" if free.runs else None
+
+
+def _elsewhere(plan: Plan, model: Model, request: Request) -> str | None:
+    free = replace(request, tensor_parallel=None)
+    for engine in engines_of(request.hardware):
+        for other in preferred(model, engine, checkpoints()):
+            if (engine, other.id) != (plan.engine, plan.checkpoint):
+                trial = evaluate(model, other, engine, free)
+                if trial.runs:
+                    return f"{engine} with {other.id} ({trial.verdict} here)"
+    return None
+
+
+def _largest(most: int, holds: Callable[[int], bool]) -> int:
+    """Largest number from 1 to ``most`` for which ``holds``, 0 where none."""
+    if most < 1 or not holds(1):
+        return 0
+    low, high = 1, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,220 @@
+"""The plan for a machine: every sensible pair of checkpoint and engine evaluated, the best one explained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.errors import UnknownNameError, UsageError
+from seatrial.hardware.types import Hardware
+from seatrial.plan.change import smallest_change
+from seatrial.plan.evaluate import evaluate
+from seatrial.plan.facts import chat_reasons, version_reason
+from seatrial.plan.prefer import engines_of, preferred
+from seatrial.plan.request import ENGINES, Request
+from seatrial.plan.types import Objective, Plan
+from seatrial.plan.versions import engine_versions
+from seatrial.records import Reason
+
+DEFAULT_MODEL = "flash"
+RANKS = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}
+
+
+def make_plan(  # noqa: PLR0913 -- one keyword for each wish
+    model: str | None = None,
+    *,
+    checkpoint: str | Checkpoint | None = None,
+    hardware: Hardware,
+    nodes: int = 1,
+    engine: str = "auto",
+    context_tokens: int | None = None,
+    concurrency: int = 1,
+    objective: Objective = "balanced",
+    tensor_parallel: int | None = None,
+    recipes: bool = True,
+    alternatives: bool = False,
+) -> Plan:
+    """What to run on a machine, and why.
+
+    Args:
+        model: Model id; ``flash`` where no checkpoint is named either.
+        checkpoint: What to serve; by default the checkpoint of the model that suits the machine: one a
+            vendor verified there, else the default release, else the first that fits.
+        hardware: One machine, from ``detect_hardware``.
+        nodes: Machines of that kind.
+        engine: ``auto``, ``sglang``, ``vllm``, ``llamacpp``, ``mlx`` or ``simulated``.
+        context_tokens: Context of each request; chosen by default, and the plan says how.
+        concurrency: Requests served at once.
+        objective: ``latency``, ``balanced`` or ``throughput``.
+        tensor_parallel: Ranks; chosen by default.
+        recipes: Look at vendor recipes; off, arithmetic alone decides and nothing is ``verified``.
+        alternatives: Also rank every other pair that runs by predicted speed.
+
+    Returns:
+        The plan. One that does not run says by how much, which rule refused it, and what would help.
+
+    Raises:
+        UnknownNameError: No such model, checkpoint, engine or objective.
+        UsageError: A number no machine has, a context beyond the model's, or a model and a checkpoint
+            that contradict each other.
+        RefusedError: The checkpoint is of an architecture the formulas do not describe.
+
+    """
+    if engine not in {"auto", *ENGINES}:
+        raise UnknownNameError("engine", engine, ("auto", *ENGINES))
+    request = Request(hardware, nodes, context_tokens, concurrency, objective, tensor_parallel, recipes)
+    request.check()
+    chosen_model, chosen = _subject(model, checkpoint)
+    if context_tokens is not None and context_tokens > chosen_model.context_tokens:
+        raise UsageError(
+            f"A context of {context_tokens:,} tokens is beyond what {chosen_model.name} takes: "
+            f"{chosen_model.context_tokens:,}.",
+            remedy=f"Choose at most --context-tokens {chosen_model.context_tokens}.",
+        )
+    plans = [
+        evaluate(chosen_model, row, name, request)
+        for name, row in _pairs(chosen_model, chosen, engine, hardware, request)
+    ]
+    best = min(plans, key=_order)
+    row = next(row for row in _rows(chosen_model, chosen) if row.id == best.checkpoint)
+    others = _alternatives(chosen_model, best, request) if alternatives else ()
+    return _finished(best, chosen_model, row, request, plans, named=chosen is not None, asked=engine, others=others)
+
+
+def _subject(model: str | None, checkpoint: str | Checkpoint | None) -> tuple[Model, Checkpoint | None]:
+    if checkpoint is None:
+        return find_model(model or DEFAULT_MODEL), None
+    row = find_checkpoint(checkpoint) if isinstance(checkpoint, str) else checkpoint
+    held = model_of(row)
+    if model is not None and row.model != "local" and find_model(model).id != held.id:
+        raise UsageError(
+            f"{row.id} holds {held.name} ({held.id}), not {model}.",
+            remedy="Name the checkpoint alone, or a checkpoint of that model.",
+        )
+    return held, row
+
+
+def _rows(model: Model, chosen: Checkpoint | None) -> list[Checkpoint]:
+    return [chosen] if chosen else [row for row in checkpoints() if row.model == model.id]
+
+
+def _pairs(
+    model: Model, chosen: Checkpoint | None, engine: str, hardware: Hardware, request: Request
+) -> list[tuple[str, Checkpoint]]:
+    """Engines and checkpoints to look at, in order of preference."""
+    if engine != "auto":
+        names: tuple[str, ...] = (engine,)
+    elif chosen:
+        names = tuple(name for name in engines_of(hardware) if name in chosen.engines) or chosen.engines or ("sglang",)
+    else:
+        names = engines_of(hardware)
+    pairs = []
+    for name in names:
+        if chosen:
+            pairs.append((name, chosen))
+        elif name == "simulated":
+            pairs.append((name, find_checkpoint(model.default_checkpoint)))
+        else:
+            pairs += [(name, row) for row in preferred(model, name, checkpoints())]
+    if not pairs:
+        # The model has nothing this engine loads: the default release carries the refusal.
+        pairs.append((names[0], find_checkpoint(model.default_checkpoint)))
+    return _enough(model, pairs, request) if not chosen else pairs
+
+
+def _enough(model: Model, pairs: list[tuple[str, Checkpoint]], request: Request) -> list[tuple[str, Checkpoint]]:
+    """For llama.cpp only the first checkpoint that runs, or the lightest: the order is one of preference."""
+    kept = [pair for pair in pairs if pair[0] != "llamacpp"]
+    local = [row for name, row in pairs if name == "llamacpp"]
+    for row in local:
+        if evaluate(model, row, "llamacpp", request).runs:
+            return [*kept, ("llamacpp", row)]
+    if local:
+        kept.append(("llamacpp", min(local, key=lambda row: row.weights_bytes or 0)))
+    return kept
+
+
+def _order(plan: Plan) -> tuple[int, int]:
+    # Of plans that run, the first in order of preference; of those that do not, the nearest.
+    return RANKS[plan.verdict], plan.shortfall_bytes
+
+
+def _alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]:
+    found = []
+    for name in engines_of(request.hardware):
+        for row in preferred(model, name, checkpoints()):
+            if (name, row.id) != (best.engine, best.checkpoint):
+                plan = evaluate(model, row, name, request)
+                if plan.runs:
+                    found.append(_with_facts(plan, model, row))
+    return tuple(sorted(found, key=lambda plan: _speed(plan, request.objective)))
+
+
+def _speed(plan: Plan, objective: Objective) -> tuple[bool, float]:
+    """Sort key, the faster first; unknown speeds last."""
+    prediction = plan.prediction
+    figure = None
+    if prediction:
+        figure = prediction.tpot_s if objective == "latency" else prediction.decode_tokens_per_s
+    if figure is None:
+        return True, 0.0
+    return False, figure.expected if objective == "latency" else -figure.expected
+
+
+def _with_facts(plan: Plan, model: Model, checkpoint: Checkpoint) -> Plan:
+    reasons = (*plan.reasons, version_reason(plan.engine, checkpoint), *chat_reasons(plan, model))
+    return replace(plan, engine_version_min=engine_versions()[plan.engine].safe, reasons=reasons)
+
+
+def _finished(  # noqa: PLR0913 -- what the last sentences are about
+    best: Plan,
+    model: Model,
+    checkpoint: Checkpoint,
+    request: Request,
+    plans: list[Plan],
+    *,
+    named: bool,
+    asked: str,
+    others: tuple[Plan, ...],
+) -> Plan:
+    reasons = list(best.reasons)
+    if not named:
+        reasons.append(_checkpoint_reason(best, model, checkpoint))
+    if asked == "auto":
+        reasons += _engine_reasons(best, plans)
+    complete = replace(
+        best,
+        reasons=tuple(reasons),
+        smallest_change=smallest_change(best, model, checkpoint, request),
+        alternatives=others,
+    )
+    return _with_facts(complete, model, checkpoint)
+
+
+def _checkpoint_reason(plan: Plan, model: Model, checkpoint: Checkpoint) -> Reason:
+    if plan.checkpoint == model.default_checkpoint:
+        return Reason(f"{plan.checkpoint} is the default release of {model.name}.", "verified", model.source)
+    why = {
+        "verified": f"a vendor verified it here, which nobody has reported for the default release {model.default_checkpoint} on {plan.engine}",
+        "fits": f"it is the first choice that runs here on {plan.engine}; the default release is {model.default_checkpoint}",
+    }.get(plan.verdict, f"it comes nearest to running here; the default release is {model.default_checkpoint}")
+    note = f" ({checkpoint.note})" if checkpoint.note else ""
+    return Reason(f"{plan.checkpoint}{note} was chosen because {why}.", "derived", checkpoint.source)
+
+
+def _engine_reasons(best: Plan, plans: list[Plan]) -> list[Reason]:
+    """What each other engine would have given, one sentence each."""
+    told = []
+    for engine in dict.fromkeys(plan.engine for plan in plans):
+        if engine == best.engine:
+            continue
+        other = min((plan for plan in plans if plan.engine == engine), key=_order)
+        first = other.reasons[0]
+        text = (
+            f"{engine} would run {other.checkpoint} here ({other.verdict}); {best.engine} comes first."
+            if other.runs
+            else f"Not {engine}: {first.text}"
+        )
+        told.append(Reason(text, first.origin, first.source))
+    return told

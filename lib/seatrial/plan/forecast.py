@@ -1,0 +1,87 @@
+"""The speed a plan is expected to have: its footprint and GPUs handed to the speed model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.hardware.types import Gpu, Hardware
+from seatrial.memory.types import Footprint, Parallelism
+from seatrial.plan.split import ALL_LAYERS, Split
+from seatrial.speed import HostSide, Load, Prediction, Ranks, Work, predict_speed
+
+PROMPT_TOKENS = 8192
+ANSWER_TOKENS = 1024
+"""The load of the published runs; shorter contexts are shared out in the same proportion."""
+STAND_IN_LOAD = (128, 64)
+"""Prompt and answer tokens of the kit's own first measurement."""
+RUNNING_DEFAULT = 256
+"""Requests SGLang lets run at once with V4 where nothing else is said (0.5.23)."""
+READ_ONCE = ("embeddings", "draft", "hash_tables")
+"""Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
+
+
+def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
+    """What the model reads and computes, from the bytes of its classes."""
+    config: dict[str, Any] = {**model.config, **checkpoint.config}
+    classes = footprint.by_class
+    experts = classes.get("experts", 0)
+    scales = classes.get("scales", 0)
+    dense = footprint.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in READ_ONCE)
+    if experts and scales:
+        # FP4 experts carry nearly all scales; FP8 ones have few.
+        experts, dense = (
+            experts + round(scales * experts / (experts + dense)),
+            dense + round(scales * dense / (experts + dense)),
+        )
+    count = int(config.get("n_routed_experts", 0)) if experts else 0
+    return Work(
+        dense_bytes=dense,
+        expert_bytes=experts,
+        experts=count,
+        experts_per_token=int(config.get("num_experts_per_tok", 0)),
+        layers=int(config["num_hidden_layers"]),
+        active_parameters=footprint.parameters_active
+        or round(dense + (experts * int(config.get("num_experts_per_tok", 0)) / count if count else 0)),
+    )
+
+
+def load_of(model: Model, context_tokens: int, concurrency: int, running_limit: int, draft_tokens: int) -> Load:
+    """The load a prediction is for: that of the published runs, cut down to the context."""
+    prompt, answer = STAND_IN_LOAD if model.role == "stand-in" else (PROMPT_TOKENS, ANSWER_TOKENS)
+    total = prompt + answer
+    if context_tokens < total:
+        prompt = max(1, context_tokens * prompt // total)
+        answer = max(1, context_tokens - prompt)
+    return Load(concurrency, max(1, running_limit), prompt, answer, draft_tokens)
+
+
+def gpu_forecast(work: Work, load: Load, gpu: Gpu, parallelism: Parallelism, *, engine: str, nodes: int) -> Prediction:
+    """Prediction for SGLang or vLLM."""
+    ranks = Ranks(
+        count=parallelism.tensor * parallelism.pipeline,
+        nodes=nodes,
+        data=parallelism.data,
+        accelerator=gpu.accelerator,
+        bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
+        flops=gpu.fp8_flops or gpu.bf16_flops,
+    )
+    return predict_speed(work, load, ranks=ranks, engine=engine)
+
+
+def llamacpp_forecast(work: Work, load: Load, hardware: Hardware, split: Split, gpus: int) -> Prediction:
+    """Prediction for llama.cpp with its layers split as planned."""
+    layers = work.layers
+    on_gpu = min(split.gpu_layers, layers)
+    dense_share = 0.0 if split.gpu_layers == ALL_LAYERS else 1 - on_gpu / layers
+    expert_share = 1 - max(0, on_gpu - split.cpu_expert_layers) / layers
+    cores = hardware.host.cores
+    host = HostSide(
+        dense_share=dense_share,
+        expert_share=expert_share,
+        threads=max(1, (cores or 8) - 1),
+        bandwidth_bytes_per_s=hardware.host.bandwidth_bytes_per_s,
+    )
+    gpu = hardware.gpus[0] if hardware.gpus and split.gpu_layers else None
+    ranks = Ranks(gpus, 1, 1, gpu.accelerator, gpu.bandwidth_bytes_per_s, gpu.bf16_flops) if gpu is not None else None
+    return predict_speed(work, load, ranks=ranks, host=host, engine="llamacpp")

@@ -1,0 +1,74 @@
+"""Ways to spread a checkpoint over the GPUs of a machine, the preferred first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from seatrial.catalog.types import Checkpoint
+from seatrial.hardware.types import Gpu
+from seatrial.memory.types import Parallelism
+from seatrial.plan.recipes import Cell, find_cells
+from seatrial.plan.request import Request
+
+SPREADABLE = frozenset({"9.0", "10.0", "10.3", "gfx950"})
+"""GPU generations on which SGLang's verified cells deal experts out to ranks (data-parallel attention)."""
+FP4_UNSPREAD = frozenset({"9.0"})
+"""Generations whose FP4 experts run through Marlin kernels, which know tensor parallelism only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """GPUs used and how the work is split among them; ``cell`` where a vendor ran exactly this."""
+
+    nodes: int
+    gpus_per_node: int
+    parallelism: Parallelism
+    cell: Cell | None = None
+
+
+def layouts(engine: str, checkpoint: Checkpoint, request: Request) -> Iterator[Layout]:
+    """Layouts for SGLang or vLLM: verified recipes first, then arithmetic's own."""
+    gpus = request.gpus
+    if not gpus:
+        yield Layout(1, 0, Parallelism())
+        return
+    if request.recipes:
+        yield from _cells(engine, checkpoint, request)
+    for per_node in _counts(request):
+        for parallelism in _forms(engine, checkpoint, gpus[0], per_node * request.nodes, request):
+            yield Layout(request.nodes, per_node, parallelism)
+
+
+def _cells(engine: str, checkpoint: Checkpoint, request: Request) -> Iterator[Layout]:
+    gpus = request.gpus
+    for cell in find_cells(engine, checkpoint, gpus[0].accelerator, request.objective):
+        fits = cell.gpus_per_node <= len(gpus) and cell.nodes <= request.nodes
+        if fits and request.tensor_parallel in {None, cell.parallelism.tensor}:
+            yield Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
+
+
+def _counts(request: Request) -> Iterator[int]:
+    """GPUs to use in each node: what was asked for, or powers of two from all of them down."""
+    if request.tensor_parallel is not None:
+        whole, rest = divmod(request.tensor_parallel, request.nodes)
+        yield whole + bool(rest)
+        return
+    count = 1 << (len(request.gpus).bit_length() - 1)
+    while count:
+        yield count
+        count //= 2
+
+
+def _forms(engine: str, checkpoint: Checkpoint, gpu: Gpu, ranks: int, request: Request) -> list[Parallelism]:
+    if request.tensor_parallel is not None:
+        ranks = request.tensor_parallel
+    plain = Parallelism(tensor=ranks)
+    forms = [plain]
+    if engine == "vllm" and ranks > 1:
+        forms.append(Parallelism(tensor=ranks, expert=ranks))
+    marlin = checkpoint.precision == "fp4" and gpu.compute_capability in FP4_UNSPREAD
+    if engine == "sglang" and ranks > 1 and gpu.compute_capability in SPREADABLE and not marlin:
+        spread = Parallelism(tensor=ranks, data=ranks, expert=ranks)
+        forms = [spread, plain] if request.objective == "throughput" else [plain, spread]
+    return forms

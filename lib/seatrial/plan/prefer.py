@@ -1,0 +1,42 @@
+"""Which engines and checkpoints are tried first, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.hardware.types import Hardware
+
+SERVING = ("sglang", "vllm", "llamacpp")
+"""Engines that serve DeepSeek V4, the preferred first: SGLang has the most verified cells."""
+
+
+def engines_of(hardware: Hardware) -> tuple[str, ...]:
+    """Engines worth trying on this machine, the preferred first."""
+    vendors = {gpu.vendor for gpu in hardware.gpus}
+    return SERVING if vendors & {"nvidia", "amd"} else ("llamacpp",)
+
+
+def preferred(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """Checkpoints of ``model`` that ``engine`` loads and whose size is known, the preferred first.
+
+    The default release comes first, then for GGUF the larger (nearer to the original), else the
+    order of the catalog. Pre-training checkpoints without chat come last, and what nothing runs
+    only where nothing else is left.
+    """
+    mine = [row for row in rows if row.model == model.id and row.weights_bytes is not None]
+    loadable = [row for row in mine if engine in row.engines]
+    if not loadable:
+        loadable = [row for row in mine if row.format == engine]
+    release = model.default_checkpoint.rpartition("-")[2]
+
+    def order(item: tuple[int, Checkpoint]) -> tuple[bool, bool, bool, int]:
+        position, row = item
+        return (
+            row.id.endswith("-Base"),
+            row.id != model.default_checkpoint,
+            release not in row.id,
+            -(row.weights_bytes or 0) if row.format == "gguf" else position,
+        )
+
+    return [row for _, row in sorted(enumerate(loadable), key=order)]

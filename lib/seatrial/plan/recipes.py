@@ -1,0 +1,211 @@
+"""Configurations a vendor ran: SGLang's verified cells and the vLLM recipes, found for a machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seatrial.catalog.types import Checkpoint
+from seatrial.memory.types import Parallelism
+from seatrial.plan.types import Objective, Recipe
+
+STRATEGIES: dict[Objective, tuple[str, ...]] = {
+    "latency": ("low-latency", "balanced", "high-throughput"),
+    "balanced": ("balanced", "low-latency", "high-throughput"),
+    "throughput": ("high-throughput", "balanced", "low-latency"),
+}
+EXPERT_BACKENDS = frozenset({"deepep", "megamoe"})
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of the recipe files.
+
+    Attributes:
+        engine: ``sglang`` or ``vllm``.
+        accelerator: Key of the GPU.
+        checkpoint: Checkpoint id.
+        model: Model id.
+        precision: As the recipe calls it.
+        strategy: ``low-latency``, ``balanced`` or ``high-throughput``.
+        nodes: Machines.
+        gpus_per_node: GPUs used in each.
+        argv: The vendor's flags.
+        env: The vendor's environment.
+        verified: Whether the vendor says it was run (guides merely report it).
+        image: Container the recipe needs, None for a release of the engine.
+        source: Where it stands.
+
+    """
+
+    engine: str
+    accelerator: str
+    checkpoint: str
+    model: str
+    precision: str
+    strategy: str
+    nodes: int
+    gpus_per_node: int
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    verified: bool = True
+    image: str | None = None
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the recipe is called."""
+        return f"{self.accelerator} {self.model} {self.precision} {self.strategy}"
+
+    @property
+    def ranks(self) -> int:
+        """GPUs over all nodes."""
+        return self.nodes * self.gpus_per_node
+
+    @property
+    def parallelism(self) -> Parallelism:
+        """What the flags ask for."""
+        values = self.flags
+        tensor = int(values.get("--tp") or values.get("--tensor-parallel-size") or 1)
+        data = int(values.get("--dp", "1"))
+        spread = values.get("--moe-a2a-backend") in EXPERT_BACKENDS or "--enable-expert-parallel" in values
+        return Parallelism(tensor=tensor, data=data, expert=tensor if spread else 1)
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Flags with their values, empty text for switches."""
+        values: dict[str, str] = {}
+        name = ""
+        for word in self.argv:
+            if word.startswith("--"):
+                name, _, value = word.partition("=")
+                values[name] = value
+            else:
+                values[name] = word
+        return values
+
+    @property
+    def memory_fraction(self) -> float | None:
+        """The share of GPU memory the recipe gives the engine, None where it leaves that to the engine."""
+        text = self.flags.get("--mem-fraction-static") or self.flags.get("--gpu-memory-utilization")
+        return float(text) if text else None
+
+    @property
+    def running_limit(self) -> int | None:
+        """Requests the recipe lets run at once, None where it does not say."""
+        text = self.flags.get("--max-running-requests") or self.flags.get("--max-num-seqs")
+        return int(text) if text else None
+
+    @property
+    def context_limit(self) -> int | None:
+        """Context the recipe was run with, None where it is the model's own."""
+        text = self.flags.get("--max-model-len")
+        return int(text) if text else None
+
+    @property
+    def draft_tokens(self) -> int:
+        """Tokens drafted at each step, 0 without speculative decoding."""
+        if steps := self.flags.get("--speculative-num-steps"):
+            return int(steps)
+        if config := self.flags.get("--speculative-config"):
+            return int(json.loads(config)["num_speculative_tokens"])
+        return 0
+
+    def to_recipe(self, differences: tuple[str, ...] = ()) -> Recipe:
+        """This cell as part of a plan; its flags travel along where the plan runs exactly this."""
+        exact = not differences
+        return Recipe(
+            source=self.source,
+            cell=self.name,
+            differences=differences,
+            argv=self.argv if exact else (),
+            env=dict(self.env) if exact else {},
+        )
+
+
+@cache
+def cells() -> tuple[Cell, ...]:
+    """Every recipe, SGLang's first."""
+    return (*_sglang(), *_vllm())
+
+
+def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, objective: Objective) -> list[Cell]:
+    """Recipes of this engine for this checkpoint and GPU, the one that suits the objective first."""
+    order = STRATEGIES[objective]
+    found = [c for c in cells() if (c.engine, c.checkpoint, c.accelerator) == (engine, checkpoint.id, accelerator)]
+    return sorted(found, key=lambda cell: (cell.nodes, order.index(cell.strategy)))
+
+
+def nearest_cell(engine: str, checkpoint: Checkpoint, accelerator: str | None, ranks: int) -> Cell | None:
+    """The recipe that differs least: same model, then GPU, checkpoint and number of ranks."""
+    candidates = [c for c in cells() if (c.engine, c.model) == (engine, checkpoint.model)]
+
+    def distance(cell: Cell) -> tuple[bool, bool, bool, int]:
+        return (
+            cell.accelerator != accelerator,
+            cell.checkpoint != checkpoint.id,
+            cell.precision != checkpoint.precision,
+            abs(cell.ranks - ranks),
+        )
+
+    return min(candidates, key=distance, default=None)
+
+
+def differences(
+    cell: Cell, checkpoint: Checkpoint, accelerator: str | None, nodes: int, ranks: Parallelism
+) -> tuple[str, ...]:
+    """How a plan differs from ``cell``, one sentence each."""
+    asked = cell.parallelism
+    pairs = (
+        ("GPU", cell.accelerator, accelerator or "one that is not listed"),
+        ("checkpoint", cell.checkpoint, checkpoint.id),
+        ("nodes", cell.nodes, nodes),
+        ("tensor parallel", asked.tensor, ranks.tensor),
+        ("data parallel attention", asked.data, ranks.data),
+        ("expert parallel", asked.expert, ranks.expert),
+    )
+    return tuple(f"{what}: {here} instead of {there}." for what, there, here in pairs if here != there)
+
+
+def _sglang() -> list[Cell]:
+    document = _read("sglang_recipes.json")
+    return [
+        Cell(engine="sglang", source=document["source"], **{**row, "argv": tuple(row["argv"])})
+        for row in document["cells"]
+    ]
+
+
+def _vllm() -> list[Cell]:
+    document = _read("vllm_recipes.json")
+    rows = []
+    for row in document["cells"]:
+        kept = {
+            name: row[name]
+            for name in ("accelerator", "checkpoint", "model", "precision", "nodes", "gpus_per_node", "env", "image")
+        }
+        rows.append(
+            Cell(
+                engine="vllm",
+                source=document["source"],
+                strategy=_strategy(row),
+                argv=tuple(row["argv"]),
+                verified=row["status"] == "verified",
+                **kept,
+            )
+        )
+    return rows
+
+
+def _strategy(row: dict[str, Any]) -> str:
+    # The recipe's own default serves both ends; the other form is the one with, or without, a draft.
+    if row["default"]:
+        return "balanced"
+    return "low-latency" if row["speculative"] else "high-throughput"
+
+
+def _read(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
+    return document

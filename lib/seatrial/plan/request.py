@@ -1,0 +1,79 @@
+"""What was asked of the planner, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seatrial.errors import UnknownNameError, UsageError
+from seatrial.hardware.types import Gpu, Hardware
+from seatrial.plan.types import Objective
+
+ENGINES = ("sglang", "vllm", "llamacpp", "mlx", "simulated")
+"""Engines a plan can be asked for, the preferred first."""
+OBJECTIVES: tuple[Objective, ...] = ("latency", "balanced", "throughput")
+MAX_NODES = 1024
+MAX_CONCURRENCY = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to the planner.
+
+    Attributes:
+        hardware: One machine.
+        nodes: How many of them.
+        context_tokens: Context of each request, None where the planner chooses.
+        concurrency: Requests at once.
+        objective: What to optimize for.
+        tensor_parallel: Ranks asked for, None where the planner chooses.
+        recipes: Whether vendor recipes are looked at.
+
+    """
+
+    hardware: Hardware
+    nodes: int = 1
+    context_tokens: int | None = None
+    concurrency: int = 1
+    objective: Objective = "balanced"
+    tensor_parallel: int | None = None
+    recipes: bool = True
+
+    def check(self) -> None:
+        """Refuse what no machine has.
+
+        Raises:
+            UsageError: A count below 1 or absurdly high, or more ranks than GPUs.
+            UnknownNameError: No such objective.
+
+        """
+        _check_count("nodes", self.nodes, MAX_NODES)
+        _check_count("concurrency", self.concurrency, MAX_CONCURRENCY)
+        if self.context_tokens is not None:
+            _check_count("context_tokens", self.context_tokens, 1 << 24)
+        if self.objective not in OBJECTIVES:
+            raise UnknownNameError("objective", self.objective, OBJECTIVES)
+        if self.tensor_parallel is not None:
+            total = max(1, len(self.hardware.gpus) * self.nodes)
+            _check_count("tensor_parallel", self.tensor_parallel, 1 << 12)
+            if self.tensor_parallel > total:
+                raise UsageError(
+                    f"tensor_parallel = {self.tensor_parallel} asks for more GPUs than the {total} of "
+                    f"{self.nodes} x {self.hardware.name}.",
+                    remedy=f"Give at most {total}, or a larger machine.",
+                )
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The largest group of equal GPUs: engines that split tensors need equals."""
+        groups: dict[tuple[str, int | None], list[Gpu]] = {}
+        for gpu in self.hardware.gpus:
+            groups.setdefault((gpu.name, gpu.memory_bytes), []).append(gpu)
+        largest = max(groups.values(), key=lambda group: len(group) * (group[0].memory_bytes or 0)) if groups else []
+        return tuple(largest)
+
+
+def _check_count(name: str, value: int, most: int) -> None:
+    if not 1 <= value <= most:
+        raise UsageError(
+            f"{name} = {value:,} is not a whole number from 1 to {most:,}.", remedy=f"Choose another {name}."
+        )

@@ -1,0 +1,117 @@
+"""What an engine refuses on a machine, each with where that stands (``rules.json``)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.hardware.types import Gpu
+from seatrial.memory.types import Parallelism
+from seatrial.records import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the rules look at."""
+
+    engine: str
+    model: Model
+    checkpoint: Checkpoint
+    gpu: Gpu | None
+    parallelism: Parallelism
+    context_tokens: int
+
+    def facts(self) -> dict[str, Any]:
+        """Names the rules use, and their values here."""
+        return {
+            "engine": self.engine,
+            "model": self.model.id,
+            "family": self.model.architecture,
+            "precision": self.checkpoint.precision,
+            "vendor": self.gpu.vendor if self.gpu else None,
+            "accelerator": self.gpu.accelerator if self.gpu else None,
+            "architecture": self.gpu.compute_capability if self.gpu else None,
+            "ranks": self.parallelism.tensor,
+            "context_tokens": self.context_tokens,
+        }
+
+
+def refusals(case: Case, *, late: bool = False) -> list[Reason]:
+    """Why the engine refuses ``case``; empty where it does not.
+
+    Args:
+        case: Engine, checkpoint, GPU and parallelism.
+        late: Look at the rules that matter only once the memory suffices.
+
+    """
+    facts = case.facts()
+    found = []
+    for rule in _document()["rules"]:
+        if bool(rule.get("late")) == late and all(_holds(name, value, facts) for name, value in rule["when"].items()):
+            shown = {name: value or "of unknown kind" for name, value in facts.items()}
+            found.append(Reason(rule["text"].format(**shown), "verified", f"{rule['source']} (rule {rule['id']})"))
+    return found if late else [*_cannot_load(case), *found, *_cannot_split(case)]
+
+
+def _holds(name: str, wanted: Any, facts: dict[str, Any]) -> bool:
+    if name.endswith("_not"):
+        return facts[name.removesuffix("_not")] not in wanted
+    if name.endswith("_above"):
+        return bool(facts[name.removesuffix("_above")] > wanted)
+    return facts[name] in wanted
+
+
+def _cannot_load(case: Case) -> list[Reason]:
+    checkpoint = case.checkpoint
+    if case.engine in checkpoint.engines or case.engine == "simulated":
+        return []
+    # MLX has a rule of its own, which says more.
+    if case.engine == "mlx" and checkpoint.format == "mlx":
+        return []
+    if not checkpoint.engines:
+        return [
+            Reason(f"No engine of this kit runs {checkpoint.id}: {checkpoint.note}.", "verified", checkpoint.source)
+        ]
+    loaders = " or ".join(checkpoint.engines)
+    text = f"{case.engine} does not load {checkpoint.id} ({checkpoint.format}, {checkpoint.precision}); {loaders} does."
+    return [Reason(text, "verified", checkpoint.source)]
+
+
+def _cannot_split(case: Case) -> list[Reason]:
+    if case.engine not in {"sglang", "vllm"}:
+        return []
+    config = {**case.model.config, **case.checkpoint.config}
+    ranks = case.parallelism
+    split = ranks.tensor // ranks.data
+    found = []
+    for name, what in (("num_attention_heads", "attention heads"), ("o_groups", "output groups of the attention")):
+        count = config.get(name)
+        if isinstance(count, int) and count % split:
+            text = f"The {count} {what} cannot be divided over {split} ranks; choose a divisor of {count}."
+            found.append(Reason(text, "derived", case.model.source))
+    experts, width = config.get("n_routed_experts"), config.get("moe_intermediate_size")
+    if not isinstance(experts, int) or not isinstance(width, int):
+        return found
+    if ranks.expert > 1:
+        if experts % ranks.expert:
+            text = f"The {experts} experts cannot be dealt out to {ranks.expert} ranks."
+            found.append(Reason(text, "derived", case.model.source))
+        return found
+    block = _document()["expert_blocks"].get(case.checkpoint.precision)
+    if block and (width % ranks.tensor or width // ranks.tensor % block):
+        text = (
+            f"Experts of {width} columns split over {ranks.tensor} ranks give {width / ranks.tensor:g}, no multiple of "
+            f"the {case.checkpoint.precision.upper()} block of {block}; it needs expert parallelism or fewer ranks."
+        )
+        found.append(Reason(text, "verified", _document()["expert_blocks_source"]))
+    return found
+
+
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(Path(__file__).with_name("rules.json").read_text(encoding="utf-8"))
+    return document

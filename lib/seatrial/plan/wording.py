@@ -1,0 +1,157 @@
+"""The sentences a plan explains itself with: what is needed, what there is, and where that stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.memory.types import Footprint
+from seatrial.plan.capacity import Pools
+from seatrial.plan.limits import limit_reason
+from seatrial.plan.recipes import Cell
+from seatrial.plan.request import Request
+from seatrial.plan.split import ALL_LAYERS, Split
+from seatrial.plan.types import Recipe
+from seatrial.records import Reason
+from seatrial.speed.types import Prediction
+from seatrial.units import format_gib, to_gib
+
+
+def machine_name(request: Request) -> str:
+    """The hardware, with the number of machines where there are several."""
+    return f"{request.nodes} x {request.hardware.name}" if request.nodes > 1 else request.hardware.name
+
+
+def short_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
+    checkpoint: Checkpoint,
+    footprint: Footprint,
+    request: Request,
+    ranks: int,
+    capacity: int,
+    need: int,
+    fraction: float,
+) -> Reason:
+    """By how much it does not fit, with every number."""
+    offered = sum(gpu.memory_bytes or 0 for gpu in request.gpus[:ranks]) * request.nodes
+    text = (
+        f"{_needs(checkpoint, footprint, need, ranks)} but {machine_name(request)} offers {format_gib(offered)}, "
+        f"of which {format_gib(capacity)} are usable at fraction {fraction:.2f}: "
+        f"{format_gib(need - capacity)} too little."
+    )
+    return Reason(text, "derived", footprint.source)
+
+
+def fits_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
+    checkpoint: Checkpoint,
+    footprint: Footprint,
+    request: Request,
+    ranks: int,
+    capacity: int,
+    need: int,
+    fraction: float,
+) -> Reason:
+    """What is needed and what stays free."""
+    text = (
+        f"{_needs(checkpoint, footprint, need, ranks)}; {machine_name(request)} has {format_gib(capacity)} usable on "
+        f"{_gpus(ranks)} at fraction {fraction:.2f}: {format_gib(capacity - need)} to spare."
+    )
+    return Reason(text, "derived", footprint.source)
+
+
+def cell_reason(cell: Cell, recipe: Recipe) -> Reason:
+    """Who ran it."""
+    team = {"sglang": "The SGLang team", "vllm": "The vLLM team"}[cell.engine]
+    if not cell.verified:
+        return Reason(
+            f"The vLLM recipe reports this one configuration for the GPU: {cell.name}.", "derived", recipe.source
+        )
+    image = f", in the container {cell.image}: a release of the engine may lack what it uses" if cell.image else ""
+    return Reason(f"{team} ran exactly this: {cell.name}{image}.", "verified", recipe.source)
+
+
+def context_reason(model: Model, request: Request, context: int) -> Reason:
+    """Where the context comes from."""
+    if request.context_tokens is not None:
+        return Reason(f"Context: {context:,} tokens a request, as asked.", "derived", "the request")
+    text = f"Context: {context:,} tokens a request by default; {model.name} takes up to {model.context_tokens:,}."
+    return limit_reason("context_tokens", text)
+
+
+def waiting_reason(prediction: Prediction | None) -> list[Reason]:
+    """That requests will queue, where they will."""
+    if prediction is None or "requests wait" not in prediction.basis:
+        return []
+    text = prediction.basis.rpartition(";")[2].partition(".")[2].strip()
+    return [Reason(f"More requests than run at once: {text}", "derived", "KV cache room and the engine's limit")]
+
+
+def llamacpp_reasons(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
+    engine: str, checkpoint: Checkpoint, request: Request, split: Split, pools: Pools, capacity: int
+) -> list[Reason]:
+    """What llama.cpp needs where, and what there is."""
+    footprint = split.footprint
+    if engine == "simulated":
+        return [Reason("Simulated: nothing is loaded and every answer is made up.", "assumed", "this kit")]
+    need = _needs(checkpoint, footprint, footprint.total_bytes, pools.gpus if split.gpu_layers else 0)
+    machine = request.hardware.name
+    pieces = [f"{format_gib(pools.gpu_bytes)} on {_gpus(pools.gpus)}"] if pools.gpus else []
+    if pools.host_bytes is not None and not _is_unified(request):
+        pieces.append(f"{format_gib(pools.host_bytes)} of host memory")
+    offers = " and ".join(pieces) or "host memory"
+    found: list[Reason] = []
+    if split.shortfall_bytes:
+        text = f"{need} but {machine} has {offers} usable: {format_gib(split.shortfall_bytes)} too little."
+        return [Reason(text, "derived", footprint.source)]
+    spare = "" if pools.host_bytes is None else f": {format_gib(capacity - footprint.total_bytes)} to spare"
+    found.append(Reason(f"{need}; {machine} has {offers} usable{spare}.", "derived", footprint.source))
+    if pools.host_bytes is None:
+        text = (
+            f"The host memory of {machine} is not known and taken as ample: "
+            f"at least {format_gib(footprint.host_bytes)} must be free. Give --host-memory-gib to check."
+        )
+        found.append(limit_reason("host_memory", text))
+    if pools.gpus and split.gpu_layers:
+        found.append(Reason(_split_text(split), "derived", "llama.cpp --gpu-layers and --n-cpu-moe"))
+    return found
+
+
+def _split_text(split: Split) -> str:
+    layers = "All layers" if split.gpu_layers == ALL_LAYERS else f"{split.gpu_layers} layers"
+    if not split.cpu_expert_layers:
+        return f"{layers} lie on the GPU."
+    return (
+        f"{layers} lie on the GPU, but the routed experts of {split.cpu_expert_layers} of them in host memory "
+        f"({format_gib(split.footprint.host_bytes)})."
+    )
+
+
+def _needs(checkpoint: Checkpoint, footprint: Footprint, need: int, ranks: int) -> str:
+    cache = footprint.kv_bytes + footprint.state_bytes
+    copies = need - footprint.weights_bytes - cache - footprint.reserve_bytes
+    parts = [
+        f"weights {_number(footprint.weights_bytes)}",
+        f"KV {_number(cache)}",
+        f"reserve {_number(footprint.reserve_bytes)}",
+    ]
+    if copies > 0:
+        # What lies on every rank is counted once in the footprint and as often as there are ranks here.
+        parts.append(f"copies on every rank {_number(copies)}")
+    where = f" on {_gpus(ranks)}" if ranks else ""
+    return f"{checkpoint.id} needs {format_gib(need)}{where} ({' + '.join(parts)})"
+
+
+def _number(size_bytes: int) -> str:
+    return f"{to_gib(size_bytes):,.1f}"
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'s' if count != 1 else ''}"
+
+
+def _is_unified(request: Request) -> bool:
+    return any(gpu.unified for gpu in request.hardware.gpus)
+
+
+def joined(names: Sequence[str]) -> str:
+    """``a, b or c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

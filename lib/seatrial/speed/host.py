@@ -1,0 +1,99 @@
+"""Time per token with llama.cpp: what lies in host memory is read at the host's pace.
+
+Nobody publishes a host's memory bandwidth with its name, so most constants here are assumed and
+the intervals are wide; the report sets them against what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+
+from seatrial.speed.roofline import CALIBRATION, Speed
+from seatrial.speed.work import Load, Ranks, Work
+
+
+@dataclass(frozen=True, slots=True)
+class HostSide:
+    """The part of a model that lies in host memory, and the CPU that reads it.
+
+    Attributes:
+        dense_share: Share of the dense weights in host memory.
+        expert_share: Share of the routed experts in host memory.
+        threads: Threads that compute.
+        bandwidth_bytes_per_s: Memory bandwidth, None where not known.
+
+    """
+
+    dense_share: float
+    expert_share: float
+    threads: int
+    bandwidth_bytes_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CpuConstants:
+    """Assumed figures of a CPU; ``calibration.json`` holds the values and where they come from."""
+
+    bandwidth_share: float
+    thread_bytes_per_s: float
+    thread_flops: float
+    memory_bytes_per_s: float
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GpuConstants:
+    """Assumed shares of a GPU's peaks that llama.cpp reaches with one stream."""
+
+    bandwidth_share: float
+    flops_share: float
+    layer_s: float
+
+
+@cache
+def _constants() -> tuple[CpuConstants, GpuConstants]:
+    document = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+    return CpuConstants(**document["cpu"]["values"]), GpuConstants(**document["llamacpp_gpu"]["values"])
+
+
+def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: Load) -> Speed | None:
+    """Point prediction for llama.cpp.
+
+    Args:
+        work: The model.
+        host: What lies in host memory.
+        ranks: The GPUs, None without.
+        load: The requests.
+
+    Returns:
+        None where a GPU takes part whose bandwidth is not known.
+
+    """
+    cpu, gpu = _constants()
+    running = max(1, min(load.concurrency, load.running_limit))
+    touched = work.expert_bytes * work.expert_share(running)
+    host_bytes = work.dense_bytes * host.dense_share + touched * host.expert_share
+    gpu_bytes = work.step_bytes(running) - host_bytes
+    host_share = host_bytes / (host_bytes + gpu_bytes)
+    memory = (host.bandwidth_bytes_per_s or cpu.memory_bytes_per_s) * cpu.bandwidth_share
+    cpu_flops = host.threads * cpu.thread_flops
+    step = cpu.step_s + host_bytes / min(memory, host.threads * cpu.thread_bytes_per_s)
+    step += 2 * work.active_parameters * host_share * (running - 1) / cpu_flops
+    prefill = 2 * work.active_parameters * host_share * load.prompt_tokens / cpu_flops
+    if host_share < 1 and ranks is not None:
+        if ranks.bandwidth_bytes_per_s is None:
+            return None
+        # Layers are split over the GPUs, so one works at a time.
+        step += gpu.layer_s * work.layers
+        step += (gpu_bytes + running * work.kv_bytes_per_request) / (ranks.bandwidth_bytes_per_s * gpu.bandwidth_share)
+        # Prefill takes about a tenth as long a token as decode where the peak is not known.
+        flops = ranks.flops or work.active_parameters * 20 / step
+        prefill += 2 * work.active_parameters * (1 - host_share) * load.prompt_tokens / (flops * gpu.flops_share)
+    # Requests that arrive together wait for one another's prompts.
+    first = prefill * (1 + (running - 1) / 2) + step
+    waiting = (running - 1) * prefill / (2 * max(load.answer_tokens, 1))
+    tpot = step + waiting
+    rate = running * load.answer_tokens / (first + load.answer_tokens * tpot)
+    return Speed(tpot_s=tpot, ttft_s=first, output_tokens_per_s=rate, running=running)
