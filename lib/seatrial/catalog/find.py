@@ -63,7 +63,11 @@ def find_checkpoint(text: str) -> Checkpoint:
     if _is_path(name):
         from seatrial.catalog.local import local_checkpoint  # noqa: PLC0415 -- readers only for local files
 
-        return local_checkpoint(Path(name).expanduser())
+        try:
+            return local_checkpoint(Path(name).expanduser())
+        except (OSError, RuntimeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(f"{_short(name)} cannot be opened: {why}.", remedy="Check the path.") from error
     if not HUB_ID.fullmatch(name):
         raise UsageError(
             f"{_short(name)} is neither a checkpoint name nor a path that exists.",

@@ -101,6 +101,7 @@ def read_header(path: Path) -> GgufHeader:
         UsageError: The file cannot be opened.
 
     """
+    _types()
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -191,7 +192,7 @@ class _Reader:
             raise ModelFileError(
                 f"{self.path} is a web page, not a model: the download was answered with a page.", remedy=REMEDY
             )
-        raise self._wrong(f"begins with {start[:4]!r} instead of {MAGIC!r}; it is no GGUF file")
+        raise self._wrong(f"does not begin with {MAGIC.decode()}: it is no GGUF file")
 
     def _pair(self, metadata: dict[str, Any], lengths: dict[str, int]) -> None:
         key = self._text(MAX_NAME_BYTES, "a metadata key") or ""

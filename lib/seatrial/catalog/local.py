@@ -99,9 +99,7 @@ def _from_gguf(path: Path) -> Checkpoint:
 def _from_folder(folder: Path) -> Checkpoint:
     if not (folder / "config.json").is_file():
         return _gguf_in(folder)
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict):
-        raise ModelFileError(f"{folder / 'config.json'} holds no object.", remedy="Fetch the file again.")
+    config = _read_config(folder / "config.json")
     kind = str(config.get("model_type", ""))[:80]
     if kind != "deepseek_v4":
         raise RefusedError(
@@ -129,6 +127,16 @@ def _from_folder(folder: Path) -> Checkpoint:
         files=tuple(CheckpointFile(path.name, path.stat().st_size) for path in paths),
         weights_by_class=sum_by_class(tensors.items()),
     )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = read_json(path)
+    except RecursionError as error:
+        raise ModelFileError(f"{path} is nested too deeply.", remedy="Fetch the file again.") from error
+    if not isinstance(config, dict):
+        raise ModelFileError(f"{path} holds no object.", remedy="Fetch the file again.")
+    return config
 
 
 def _gguf_in(folder: Path) -> Checkpoint:

@@ -18,6 +18,7 @@ from seatrial.records import read_json
 
 MAX_HEADER_BYTES = 32 << 20
 """Longest header read; those of the largest published parts have under 1 MB."""
+MAX_INDEX_BYTES = 128 << 20
 
 BITS = {
     "F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16,
@@ -166,7 +167,12 @@ def _bytes_of(entry: _Entry) -> int:
 
 
 def _read_index(index: Path) -> tuple[int | None, list[str]]:
-    document: Any = read_json(index)
+    if index.stat().st_size > MAX_INDEX_BYTES:
+        raise ModelFileError(f"{index} has {index.stat().st_size:,} bytes, too many for an index.", remedy=REMEDY)
+    try:
+        document: Any = read_json(index)
+    except RecursionError as error:
+        raise ModelFileError(f"{index} is nested too deeply.", remedy=REMEDY) from error
     weight_map = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelFileError(f"{index} has no weight_map.", remedy=REMEDY)

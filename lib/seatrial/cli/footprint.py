@@ -93,8 +93,10 @@ def _read_config(path: Path) -> dict[str, Any]:
                 f"{path} has {path.stat().st_size:,} bytes; that is no config.json.", remedy="Check the path."
             )
         config = read_json(path)
-    except (OSError, RecursionError) as error:
-        raise ModelFileError(f"{path} cannot be read as a config.json: {error}.", remedy="Check the path.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
+    except RecursionError as error:
+        raise ModelFileError(f"{path} is nested too deeply.", remedy="Check the path.") from error
     if not isinstance(config, dict):
         raise ModelFileError(f"{path} holds no object.", remedy="Give the config.json of a deepseek_v4 model.")
     return config

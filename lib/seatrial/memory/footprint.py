@@ -16,7 +16,7 @@ from seatrial.memory.options import ENGINES, Options, read_options
 from seatrial.memory.ranks import rank_weights, stage_share
 from seatrial.memory.reserve import assumptions, reserve_of
 from seatrial.memory.shape import Shape, read_shape
-from seatrial.memory.tensors import count_parameters_of, layout_source, weights_by_class
+from seatrial.memory.tensors import count_parameters_of, layout_source, stored_elements, weights_by_class
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.records import Interval, Origin
 
@@ -32,10 +32,12 @@ class _Weights:
     by_class: dict[str, int]
     origin: Origin
     source: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    elements: int | None = None
 
     @property
     def total(self) -> int:
+        """Bytes of all of them."""
         return sum(self.by_class.values())
 
 
@@ -106,7 +108,8 @@ def config_footprint(  # noqa: PLR0913
     """
     shape = read_shape(config)
     notes = (f"Storage: {layout_source(shape.layout)}.",)
-    weights = _Weights(weights_by_class(shape), "derived", f"sum over the tensors of {source}", notes)
+    how = f"sum over the tensors of {source}"
+    weights = _Weights(weights_by_class(shape), "derived", how, notes, stored_elements(shape))
     subject = _Subject(config, shape, weights, shape.max_position_embeddings, count_parameters_of(shape))
     return _footprint(subject, engine, context_tokens, concurrency, parallelism, options)
 
@@ -141,7 +144,7 @@ def _subject_of(checkpoint: Checkpoint) -> _Subject:
     config = {**model.config, **checkpoint.config}
     if model.architecture == "llama":
         by_class = checkpoint.weights_by_class or {"weights": checkpoint.weights_bytes}
-        weights = _Weights(by_class, checkpoint.origin, checkpoint.source, ())
+        weights = _Weights(by_class, checkpoint.origin, checkpoint.source)
         counted = (model.parameters_total, model.parameters_active)
         return _Subject(config, None, weights, model.context_tokens, counted)
     shape = read_shape(config, storage_known=bool(checkpoint.weights_by_class) or checkpoint.format != "safetensors")
@@ -151,11 +154,11 @@ def _subject_of(checkpoint: Checkpoint) -> _Subject:
 
 def _v4_weights(checkpoint: Checkpoint, shape: Shape, total: int) -> _Weights:
     if checkpoint.weights_by_class:
-        return _Weights(checkpoint.weights_by_class, checkpoint.origin, checkpoint.source, ())
+        return _Weights(checkpoint.weights_by_class, checkpoint.origin, checkpoint.source)
     if checkpoint.format == "safetensors":
         by_class = weights_by_class(shape)
         if sum(by_class.values()) == total:
-            return _Weights(by_class, checkpoint.origin, checkpoint.source, ())
+            return _Weights(by_class, checkpoint.origin, checkpoint.source, elements=stored_elements(shape))
         note = "The classes are not known: the published size differs from the sum over the config's tensors."
         return _Weights({"weights": total}, checkpoint.origin, checkpoint.source, (note,))
     bits = assumptions()["gguf"]["dense_bits"]
@@ -183,6 +186,7 @@ def _footprint(  # noqa: PLR0913, PLR0917
         raise UnknownNameError("engine", engine, ENGINES)
     chosen, parallelism = read_options(options, parallelism)
     context = _context(subject, context_tokens)
+    _check_draft(subject.shape, chosen.speculative)
     if not 1 <= concurrency <= MAX_CONCURRENCY:
         raise UsageError(
             f"concurrency = {concurrency} is not a whole number from 1 to {MAX_CONCURRENCY:,}.",
@@ -214,7 +218,12 @@ def _footprint(  # noqa: PLR0913, PLR0917
         engine=engine,
         origin=subject.weights.origin,
         source=subject.weights.source,
-        notes=(*subject.weights.notes, f"The reserve is assumed ({assumptions()['engines'][engine]['basis']})."),
+        stored_elements=subject.weights.elements,
+        notes=(
+            *subject.weights.notes,
+            f"Caches: {kv.kv_source(engine)}.",
+            f"The reserve is assumed ({assumptions()['engines'][engine]['basis']}).",
+        ),
         reserve_interval=Interval(reserve.low * gpus, reserve.expected * gpus, reserve.high * gpus),
     )
 
@@ -228,6 +237,15 @@ def _context(subject: _Subject, context_tokens: int | None) -> int:
             remedy="Choose a smaller context.",
         )
     return context_tokens
+
+
+def _check_draft(shape: Shape | None, speculative: str) -> None:
+    draft = shape.draft if shape else None
+    if speculative not in {"none", draft}:
+        raise UsageError(
+            f"speculative = {speculative}, but the checkpoint holds {f'a {draft} head' if draft else 'no draft head'}.",
+            remedy=f"Choose speculative={draft or 'none'}.",
+        )
 
 
 def _caches(subject: _Subject, engine: str, load: kv.Load, options: Options) -> kv.Caches:

@@ -40,6 +40,8 @@ BOUNDS = {
 }
 """Whole-number fields every config must have, with the values that make sense."""
 
+EXPERT_TYPES = ("fp4", "fp8", "nvfp4")
+
 OPTIONAL = {"num_nextn_predict_layers": (0, 64), "dspark_markov_rank": (1, 1 << 17)}
 
 
@@ -185,7 +187,7 @@ def _ratios(config: dict[str, Any], layers: int) -> tuple[int, ...]:
     # The list is longer than the model: the draft head's layers follow.
     used = tuple(ratios[:layers])
     for ratio in used:
-        if isinstance(ratio, bool) or ratio not in {0, CSA, HCA}:
+        if type(ratio) is not int or ratio not in {0, CSA, HCA}:
             raise ModelFileError(
                 f"compress_ratios holds {str(ratio)[:40]}; deepseek_v4 knows 0, {CSA} and {HCA}.",
                 remedy="Take the config.json of the original repository.",
@@ -212,6 +214,11 @@ def _layout(config: dict[str, Any]) -> Layout:
     """Storage, from ``quantization_config`` and ``expert_dtype``."""
     quantization = config.get("quantization_config")
     experts = config.get("expert_dtype")
+    if experts is not None and experts not in EXPERT_TYPES:
+        raise ModelFileError(
+            f"expert_dtype is {str(experts)[:40]!r}; known are {', '.join(EXPERT_TYPES)}.",
+            remedy="Point at the local files instead: their headers hold exact bytes.",
+        )
     if quantization is None:
         return "bf16"
     if not isinstance(quantization, dict):
@@ -222,11 +229,6 @@ def _layout(config: dict[str, Any]) -> Layout:
     if method != "fp8" or quantization.get("weight_block_size", [128, 128]) != [128, 128]:
         raise ModelFileError(
             f"quant_method {method[:40]!r} cannot be sized from config.json alone.",
-            remedy="Point at the local files instead: their headers hold exact bytes.",
-        )
-    if experts not in {None, "fp4", "fp8"}:
-        raise ModelFileError(
-            f"expert_dtype is {str(experts)[:40]!r}; known are fp4, fp8 and nvfp4.",
             remedy="Point at the local files instead: their headers hold exact bytes.",
         )
     if quantization.get("scale_fmt") != "ue8m0":

@@ -146,14 +146,6 @@ def weights_by_class(shape: Shape) -> dict[str, int]:
 
 
 @cache
-def expert_scale_bytes(shape: Shape) -> int:
-    """Bytes of the routed experts' scales, without the draft head."""
-    return sum(
-        stored(tensor, shape.layout)[1] for tensor in tensors(shape) if tensor.group == "experts" and not tensor.draft
-    )
-
-
-@cache
 def stored_elements(shape: Shape) -> int:
     """Elements as a hub counts them: a packed byte of two FP4 values is one, so is a scale."""
     return sum(stored(tensor, shape.layout)[2] for tensor in tensors(shape))

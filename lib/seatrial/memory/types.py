@@ -48,6 +48,8 @@ class Footprint:
         source: Source of the weight bytes.
         notes: What is assumed or left open, one sentence each.
         reserve_interval: Between which bytes the reserve lies, over all GPUs.
+        stored_elements: Elements as a hub counts them (a byte of two FP4 values is one, a scale is one);
+            None where that is not known.
 
     """
 
@@ -69,3 +71,4 @@ class Footprint:
     source: str
     notes: tuple[str, ...] = field(default=())
     reserve_interval: Interval | None = None
+    stored_elements: int | None = None

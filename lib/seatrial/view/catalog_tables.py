@@ -32,9 +32,11 @@ def models_table(models: Iterable[Model]) -> Table:
 def checkpoints_table(model: Model, checkpoints: Iterable[Checkpoint]) -> Table:
     """One row for each checkpoint of ``model``: bytes with their origin, and what loads it."""
     own = [checkpoint for checkpoint in checkpoints if checkpoint.model == model.id]
+    repositories = [checkpoint.id.partition(":")[0] for checkpoint in own]
     rows = tuple(
         (
-            checkpoint.id,
+            # Quantizations of one repository stand below its name.
+            repository if repository not in repositories[:place] else "",
             checkpoint.format,
             checkpoint.precision,
             _size(checkpoint.weights_bytes),
@@ -42,10 +44,10 @@ def checkpoints_table(model: Model, checkpoints: Iterable[Checkpoint]) -> Table:
             ", ".join(checkpoint.engines) or "none here",
             checkpoint.note,
         )
-        for checkpoint in own
+        for place, (repository, checkpoint) in enumerate(zip(repositories, own, strict=True))
     )
     columns = ("checkpoint", "format", "precision", "GB>", "origin", "runs with", "note")
-    note = "GB = 1e9 bytes of weights. verified: published; derived: added up from exact data."
+    note = "GB = 1e9 bytes of weights. GGUF is named repository:precision. verified: published; derived: added up."
     return Table(f"{model.name}: {len(own)} checkpoints", columns, rows, note)
 
 

@@ -41,11 +41,18 @@ def weights_table(footprint: Footprint) -> Table:
     """Weight bytes by tensor class, heaviest first."""
     ordered = sorted(footprint.by_class.items(), key=lambda item: -item[1])
     rows = tuple(
-        (NAMES.get(name, name), f"{size:,}", format_bytes(size), f"{size / footprint.weights_bytes:.1%}")
+        (
+            NAMES.get(name, name).replace("_", " "),
+            f"{size:,}",
+            format_bytes(size),
+            f"{size / footprint.weights_bytes:.1%}",
+        )
         for name, size in ordered
     )
-    heaviest = NAMES.get(ordered[0][0], ordered[0][0])
+    heaviest = NAMES.get(ordered[0][0], ordered[0][0]).replace("_", " ")
     title = f"{ordered[0][1] / footprint.weights_bytes:.0%} of the weights are {heaviest}"
+    if len(ordered) == 1:
+        title = "How the weights divide into classes is not known"
     return Table(title, ("class", "bytes>", "size>", "share>"), rows, _parameters(footprint))
 
 
