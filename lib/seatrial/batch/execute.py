@@ -22,6 +22,7 @@ from typing import Any
 import nbformat
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import DeadKernelError
 from papermill import execute_notebook
 from papermill.clientwrap import PapermillNotebookClient
@@ -103,6 +104,8 @@ class Execution:
             except RuntimeError as error:  # the kernel never answered
                 message = f"The notebook's kernel did not start: {error} {_tail(self.kernel_log())}".strip()
                 failure = Failure("KernelDied", message, self._cell_id(), UNEXPECTED)
+            finally:
+                ensure_event_loop().close()  # jupyter_core makes one for each thread and leaves it open
         if self.stopping:
             status, failure = "interrupted", Failure("Interrupted", "interrupted", self._cell_id(), INTERRUPTED)
         elif failure is not None:
@@ -137,10 +140,11 @@ class Execution:
         """A manager for a kernel of this very Python, not started yet."""
         connection = self._scratch / "kernel.json"
         short = len(str(connection)) < SOCKET_PATH_LIMIT
-        self._kernel = _Kernel(
+        kernel = _Kernel(
             connection_file=str(connection), transport="ipc" if short else "tcp", shutdown_wait_time=SHUTDOWN_S
         )
-        return self._kernel
+        self._kernel = kernel
+        return kernel
 
     def environment(self) -> dict[str, str]:
         """Environment of the kernel: headless, and with an IPython profile of its own."""
@@ -166,13 +170,13 @@ class Execution:
         """Show the kernel's death as the error of the cell it happened in, and return that cell."""
         lines = _tail(self.kernel_log())
         message = "The notebook's kernel died." + (f" Its last words: {lines}" if lines else "")
-        output = nbformat.v4.new_output("error", ename="KernelDied", evalue=message, traceback=[message])
+        output = nbformat.v4.new_output("error", ename="KernelDied", evalue=message, traceback=[message])  # type: ignore[no-untyped-call]
         self.cell.outputs.append(output)
         return self.cell
 
     def _save(self) -> None:
         if self.notebook is not None:
-            write_text(self.target, nbformat.writes(self.notebook) + "\n")
+            write_text(self.target, nbformat.writes(self.notebook) + "\n")  # type: ignore[no-untyped-call]
 
     def _mark_unfinished(self) -> None:
         """Undo papermill's claim that cells which never ran are completed."""
@@ -187,8 +191,8 @@ class Execution:
     def _failure(self, error: PapermillExecutionError) -> Failure:
         kind = getattr(errors, str(error.ename), None)
         known = isinstance(kind, type) and issubclass(kind, errors.SeatrialError)
-        message = _ANSI.sub("", str(error.evalue)).strip()
-        return Failure(str(error.ename), message, self._cell_id(), kind.exit_code if known else UNEXPECTED)
+        exit_code = kind.exit_code if known and kind is not None else UNEXPECTED
+        return Failure(str(error.ename), _ANSI.sub("", str(error.evalue)).strip(), self._cell_id(), exit_code)
 
 
 class _Kernel(AsyncKernelManager):
@@ -203,7 +207,7 @@ class _Kernel(AsyncKernelManager):
         """Shut down without an interrupt: no cell runs by then, and the two would race for seconds."""
 
 
-class _Papermill(Engine):
+class _Papermill(Engine):  # type: ignore[misc]
     """papermill's hook: an engine that knows which execution it belongs to."""
 
     @classmethod

@@ -48,4 +48,4 @@ def expand_grid(axes: Sequence[str], parameters: Mapping[str, Any]) -> dict[str,
 
 def _folder_name(names: Mapping[str, Any], chosen: Sequence[str]) -> str:
     pairs = zip(names, chosen, strict=True)
-    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", f"{name}-{value}") for name, value in pairs)[:120]
+    return "_".join(re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{name}-{value}") for name, value in pairs)[:120]

@@ -52,11 +52,11 @@ def read_parameters(notebook: Any) -> dict[str, Parameter]:
     found = {}
     for line in PythonTranslator.inspect(tagged[0]):
         try:
-            default = ast.literal_eval(line.default)
+            default: Any = ast.literal_eval(line.default)
         except (SyntaxError, ValueError):
             continue  # no plain value, so nothing that can be given from outside
         kind = type(default).__name__ if line.inferred_type_name == "None" else line.inferred_type_name
-        if kind in TYPES and type(default) is TYPES[kind]:
+        if kind in TYPES and _is(kind, default):
             found[line.name] = Parameter(line.name, kind, default, line.help)
     return found
 
@@ -142,18 +142,22 @@ def check_value(name: str, value: Any) -> None:
 
 
 def _typed(parameter: Parameter, value: Any) -> ParameterValue:
-    wanted = TYPES[parameter.kind]
-    if isinstance(value, str) and wanted is not str:
-        value = _read(parameter.kind, value)
-    if wanted is float and type(value) is int:
+    kind = parameter.kind
+    if isinstance(value, str) and kind != "str":
+        value = _read(kind, value)
+    if kind == "float" and _is("int", value):
         value = float(value)
-    if type(value) is not wanted or (wanted is float and not math.isfinite(value)):
+    if not _is(kind, value) or (kind == "float" and not math.isfinite(value)):
         raise UsageError(
-            f"The parameter {parameter.name} takes {_article(parameter.kind)}, not {_shown(value)}.",
+            f"The parameter {parameter.name} takes {_article(kind)}, not {_shown(value)}.",
             remedy=f"{parameter.name}: {parameter.help or parameter.kind} (default: {parameter.default!r}).",
         )
     result: ParameterValue = value
     return result
+
+
+def _is(kind: str, value: Any) -> bool:
+    return type(value) is TYPES[kind]  # exactly: True is no whole number here
 
 
 def _read(kind: str, text: str) -> Any:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial import __version__
 from seatrial.batch.folders import RECORD, check_targets, choose_folder, claimed, read_results
+from seatrial.batch.leases import wait_for_leases
 from seatrial.batch.parameters import Parameter, choose_parameters, read_parameters
 from seatrial.batch.types import NotebookResult, ParameterValue, Progress, Run
 from seatrial.errors import EngineMissingError, UnknownNameError, UsageError
@@ -119,10 +120,16 @@ def read_notebook(path: Path) -> Source:
     import nbformat  # noqa: PLC0415 -- heavy, and only runs need it
 
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
         nbformat.validate(notebook)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        reason = str(error).splitlines()[0]
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        nbformat.ValidationError,
+    ) as error:  # nbformat raises all of them
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(
             f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
         ) from error
@@ -158,6 +165,7 @@ class _Series:
         self.lock = threading.Lock()
         self.telling = threading.Lock()
         self.running: dict[int, Execution] = {}
+        self.stopping = False
         self.started_at = earlier.started_at if earlier else _now()
         self.results = [self._expected(source, given[source.path.name], earlier) for source in sources]
 
@@ -188,19 +196,23 @@ class _Series:
                         future.cancel()
                     with _ignoring_signals():
                         self._stop(futures)
-                        pool.shutdown()
                     raise
                 for future in done:
                     future.result()
+            wait_for_leases()
 
     def _stop(self, futures: Sequence[Any]) -> None:
         from seatrial.batch.execute import GRACE_S  # noqa: PLC0415 -- papermill
 
-        for execution in list(self.running.values()):
-            execution.interrupt()
+        with self.lock:
+            self.stopping = True
+            for execution in self.running.values():
+                execution.interrupt()
         wait(futures, timeout=GRACE_S)
         for execution in list(self.running.values()):
             execution.kill()
+        wait(futures)
+        wait_for_leases()
 
     def _execute(self, index: int) -> None:
         from seatrial.batch.execute import Execution  # noqa: PLC0415 -- papermill takes a second to import
@@ -216,6 +228,8 @@ class _Series:
             ),
         )
         with self.lock:
+            if self.stopping:
+                return
             self.running[index] = execution
         self._tell("started", index)
         try:
@@ -232,14 +246,11 @@ class _Series:
     def _expected(self, source: Source, given: dict[str, ParameterValue], earlier: Run | None) -> NotebookResult:
         """What is known of a notebook before it runs: the result already here, or nothing yet."""
         fresh = NotebookResult(source.path.name, source.title, "not_run", None, given, source.sha256)
-        for old in earlier.notebooks if earlier else ():
+        if earlier is None or earlier.seatrial_version != __version__:
+            return fresh
+        for old in earlier.notebooks:
             same = (old.notebook, old.source_sha256, old.parameters) == (fresh.notebook, source.sha256, given)
-            if (
-                same
-                and earlier.seatrial_version == __version__
-                and old.status == "completed"
-                and (self.folder / old.notebook).exists()
-            ):
+            if same and old.status == "completed" and (self.folder / old.notebook).exists():
                 return replace(old, kept=True)
         return fresh
 

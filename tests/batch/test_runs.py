@@ -1,0 +1,217 @@
+"""Whole runs: real kernels, real notebooks, one record."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from seatrial.batch import read_run, run_notebooks
+from seatrial.errors import EngineMissingError, UnknownNameError, UsageError
+
+pytestmark = pytest.mark.notebook
+
+
+def kernels():
+    """Notebook kernels among this process's descendants and those it lost."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any("seatrial-" in word and word.endswith("kernel.json") for word in process.info["cmdline"] or ())
+    ]
+
+
+def test_records_parameters_and_results(echo, tmp_path):
+    """What a notebook records is read back from the run's record, with the parameters it was given."""
+    run = run_notebooks([echo], parameters={"hardware": "h100x8", "rate": "2"}, output=tmp_path / "run")
+    assert run.results == {"echo": {"hardware": "h100x8", "context_tokens": 8192, "fast": False, "rate": 2.0}}
+    assert ("completed", {"hardware": "h100x8", "rate": 2.0}) == (run.notebooks[0].status, run.notebooks[0].parameters)
+    assert run == read_run(tmp_path / "run")
+    assert "papermill" in run.versions["packages"]
+    assert ["echo.ipynb", "record.json"] == sorted(path.name for path in (tmp_path / "run").iterdir())
+
+
+def test_text_parameters_arrive_unchanged(echo, tmp_path):
+    """Quotes, backslashes and braces in a value are text, not code."""
+    value = """a"b'c\\d{e}"+str(1)+" é 漢"""
+    run = run_notebooks([echo], parameters={"hardware": value}, output=tmp_path / "run")
+    assert value == run.results["echo"]["hardware"]
+
+
+def test_nothing_runs_when_a_parameter_is_wrong(echo, tmp_path):
+    """Names and types are checked before the folder is made."""
+    for wrong in ({"hardwear": "x"}, {"context_tokens": "x"}, {"hardware": "hf_abcdefghijkl"}):
+        with pytest.raises(UsageError):
+            run_notebooks([echo], parameters=wrong, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_completed_notebook_is_kept(echo, tmp_path):
+    """The same folder, cells and parameters: not run again. Other parameters: run again."""
+    folder = tmp_path / "run"
+    first = run_notebooks([echo], output=folder)
+    before = (folder / "echo.ipynb").read_bytes()
+    second = run_notebooks([echo], output=folder)
+    assert second.notebooks[0].kept
+    assert (first.results, before) == (second.results, (folder / "echo.ipynb").read_bytes())
+    third = run_notebooks([echo], parameters={"fast": "true"}, output=folder)
+    assert not third.notebooks[0].kept
+    assert third.results["echo"]["fast"]
+
+
+def test_a_failure_keeps_what_was_done(echo, write_notebook, tmp_path):
+    """The error's name, message, cell and exit code stand in the record; other notebooks still run."""
+    failing = write_notebook(
+        "failing",
+        "from seatrial.records import record\nrecord('before', 1)",
+        "from seatrial.errors import DoesNotFitError\nraise DoesNotFitError('149 GiB in 24 GiB', remedy='Buy more.')",
+        "record('after', 1)",
+    )
+    run = run_notebooks([failing, echo], output=tmp_path / "run", jobs=2)
+    error = run.notebooks[0].error
+    assert ("DoesNotFitError", "149 GiB in 24 GiB\nBuy more.", "cell-1", 3) == (
+        error.kind,
+        error.message,
+        error.cell,
+        error.exit_code,
+    )
+    assert ["failed", "completed"] == [one.status for one in run.notebooks]
+    assert {"before", "echo"} == set(run.results)
+    assert 3 == run.exit_code == read_run(tmp_path / "run").exit_code
+
+
+def test_a_dead_kernel_is_a_failure(write_notebook, tmp_path):
+    """A kernel that is killed in a cell fails there, and its later cells are not called completed."""
+    path = write_notebook("dying", "import os\nos.kill(os.getpid(), 9)", "1")
+    run = run_notebooks([path], output=tmp_path / "run")
+    assert ("failed", "KernelDied", "cell-0") == (
+        run.notebooks[0].status,
+        run.notebooks[0].error.kind,
+        run.notebooks[0].error.cell,
+    )
+    cells = json.loads((tmp_path / "run" / "dying.ipynb").read_text())["cells"]
+    state = {cell["id"]: cell["metadata"].get("papermill", {}).get("status") for cell in cells}
+    assert ("failed", "pending") == (state["cell-0"], state["cell-1"])
+
+
+def test_the_kernel_is_this_python_and_knows_it_is_headless(write_notebook, tmp_path):
+    """No other kernel that is registered as python3 is used, and no user's IPython profile."""
+    path = write_notebook(
+        "where",
+        "import os, sys\nfrom seatrial.records import record",
+        "record('where', [sys.executable, os.environ['SEATRIAL_HEADLESS'], get_ipython().ipython_dir])",
+    )
+    executable, headless, profile = run_notebooks([path], output=tmp_path / "run").results["where"]
+    assert (sys.executable, "1") == (executable, headless)
+    assert not Path(profile).exists()
+
+
+def test_progress_tells_which_cell_runs(echo, tmp_path):
+    """Started, each cell with its place, finished."""
+    steps = []
+    run_notebooks([echo], output=tmp_path / "run", on_progress=steps.append)
+    assert [
+        ("started", None, 0),
+        ("cell", "parameters", 1),
+        ("cell", "cell-0", 2),
+        ("finished", None, 0),
+    ] == [(step.event, step.cell, step.cell_index) for step in steps]
+    assert ("Echo", 1, 1, 2) == (steps[0].title, steps[0].index, steps[0].total, steps[0].cells)
+
+
+def test_a_notebook_that_wants_to_be_alone_is(write_notebook, tmp_path):
+    """Nothing else runs while a measurement does."""
+    stamp = "import time\nfrom seatrial.records import record\nbegin = time.time(); time.sleep(0.3)\n"
+    paths = [
+        write_notebook(name, f"{stamp}record({name!r}, [begin, time.time()])", alone=name == "c") for name in "abc"
+    ]
+    results = run_notebooks(paths, output=tmp_path / "run", jobs=2).results
+    assert results["c"][0] >= max(results["a"][1], results["b"][1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_runs_leave_no_kernel(write_notebook, tmp_path, number):
+    """Ctrl-C, TERM and KILL: the kernel is gone, and what the first two left says so."""
+    path = write_notebook(
+        "slow", "from seatrial.records import record\nrecord('early', 1)", "import time\ntime.sleep(120)"
+    )
+    script = (
+        "import sys; from seatrial.batch import run_notebooks\n"
+        "run_notebooks([sys.argv[1]], output=sys.argv[2], on_progress=lambda step: print(step.cell, flush=True))"
+    )
+    others = {process.pid for process in kernels()}
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, path, tmp_path / "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.strip() == "cell-1":
+            break
+    process.send_signal(number)
+    process.wait(30)
+    process.stdout.close()
+    deadline = time.monotonic() + 10
+    while left := [one for one in kernels() if one.pid not in others]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    run = read_run(tmp_path / "run")
+    if number == signal.SIGKILL:
+        assert (None, "not_run") == (run.finished_at, run.notebooks[0].status)
+    else:
+        assert ("interrupted", "cell-1", {"early": 1}) == (
+            run.notebooks[0].status,
+            run.notebooks[0].error.cell,
+            run.results,
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.ipynb", None, "Unknown notebook"),
+        ("text.txt", "x", "not a notebook"),
+        ("broken.ipynb", "{", "cannot be read as a notebook"),
+        ("empty.ipynb", "", "cannot be read as a notebook"),
+        ("list.ipynb", "[]", "cannot be read as a notebook"),
+    ],
+)
+def test_what_is_no_notebook_is_refused(tmp_path, name, content, message):
+    """A missing, broken or foreign file is named, and nothing runs."""
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UsageError, match=message):
+        run_notebooks([tmp_path / name], output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_notebook_for_another_language_is_refused(write_notebook, tmp_path):
+    """Only Python kernels are started."""
+    path = write_notebook("julia")
+    path.write_text(path.read_text().replace('"language": "python"', '"language": "julia"'))
+    with pytest.raises(UsageError, match="for julia"):
+        run_notebooks([path], output=tmp_path / "run")
+
+
+def test_near_names_are_suggested(echo, tmp_path):
+    """A typo in a notebook's name lists the notebooks beside it."""
+    with pytest.raises(UnknownNameError, match=r"echo\.ipynb"):
+        run_notebooks([echo.with_name("ecko.ipynb")], output=tmp_path / "run")
+
+
+def test_the_same_notebook_twice_is_refused(echo, tmp_path):
+    """Both would be saved under one name."""
+    with pytest.raises(UsageError, match="twice"):
+        run_notebooks([echo, echo], output=tmp_path / "run")
+
+
+def test_a_missing_kernel_is_said(echo, tmp_path, monkeypatch):
+    """Without ipykernel nothing starts, and the message names the extra to install."""
+    monkeypatch.setattr("seatrial.batch.runs.find_spec", lambda name: None if name == "ipykernel" else name)
+    with pytest.raises(EngineMissingError, match=r"seatrial\[notebooks\]"):
+        run_notebooks([echo], output=tmp_path / "run")
