@@ -14,15 +14,16 @@ class Workload:
     Attributes:
         concurrency: Closed loop: streams at once, one point each; empty for open loop.
         rate: Open loop: seeded Poisson arrivals, requests per second; None for closed loop.
-        requests: Requests a point; None: 4 for each stream, at least 8.
-        prompt_tokens: Exact prompt length, through the server's tokenizer where it has one.
+        requests: Requests a point; None: 4 for each stream, at least 8; open loop: 30 seconds of arrivals, at least 20.
+        prompt_tokens: Exact prompt length, chat template included, through the server's tokenizer where it has one.
         answer_tokens: Longest answer.
-        warmup_requests: Sent first and thrown away.
+        ignore_eos: Let every answer reach that length; only for engines known to take it.
+        warmup_requests: Sent before each point and thrown away.
         seed: Of prompts and arrivals.
         slo_ttft_s: Goodput counts requests with at most this TTFT.
         slo_tpot_s: Goodput counts requests with at most this TPOT.
         request_timeout_s: A request that takes longer is a failure.
-        token_timeout_s: A stream silent for longer is a failure.
+        token_timeout_s: A stream that has begun and brings no token for longer is a failure.
 
     """
 
@@ -31,6 +32,7 @@ class Workload:
     requests: int | None = None
     prompt_tokens: int = 128
     answer_tokens: int = 64
+    ignore_eos: bool = False
     warmup_requests: int = 1
     seed: int = 0
     slo_ttft_s: float | None = None
@@ -41,7 +43,28 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One request, as the client saw it. Times are seconds since the run's start; None where it never happened."""
+    """One request, as the client saw it. Times are seconds since the run's start; None where it never happened.
+
+    Attributes:
+        point: Index of the load level.
+        scheduled_s: When it should have been sent; closed loop: when its slot was free.
+        sent_s: When it was handed to its connection; the last attempt, where the server asked to come back later.
+        first_token_s: First chunk with content, reasoning or a tool call.
+        first_answer_s: First chunk that is not reasoning.
+        last_token_s: Last chunk with tokens.
+        chunks: Chunks that carried tokens.
+        tokens: Output tokens, counted as ``token_source`` says.
+        token_source: ``usage``, ``tokenize`` or ``chunks``.
+        first_chunk_tokens: Tokens in the first chunk, None where not known.
+        prompt_tokens: As the server counts them.
+        cached_tokens: Of these, answered by its prefix cache.
+        gaps_s: Between chunks that carried tokens.
+        error: ``kind: message``, None where it succeeded.
+        text: What was said, also where it broke off.
+        ended_s: When the request was over, its slot free again.
+        retries: Attempts the server turned away before (429 or 503).
+
+    """
 
     point: int
     scheduled_s: float
@@ -58,6 +81,8 @@ class Completion:
     gaps_s: tuple[float, ...]
     error: str | None
     text: str
+    ended_s: float
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +123,13 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """Requests of a point; ``errors`` counts each kind of failure."""
+    """Requests of a point; ``errors`` counts each kind of failure, ``retries`` attempts that were turned away."""
 
     sent: int
     succeeded: int
     failed: int
     errors: dict[str, int] = field(default_factory=dict)
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +174,7 @@ class Measurement:
     Attributes:
         stand_in: Whether the model is a stand-in rather than DeepSeek V4.
         simulated: Whether the server only pretends to be an engine.
+        notes: What a reader must know of how it was measured, one sentence each.
 
     """
 
@@ -161,3 +188,4 @@ class Measurement:
     started_at: str
     stand_in: bool = False
     simulated: bool = False
+    notes: tuple[str, ...] = ()

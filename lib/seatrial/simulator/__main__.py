@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def main() -> int:
         return 2
     settings = Settings(**{**chosen, "faults": tuple(arguments.faults)}, api_key=key)
     try:
-        asyncio.run(_serve(settings, arguments.host, arguments.port))
+        with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
+            runner.run(_serve(settings, arguments.host, arguments.port))
     except OSError as error:
         logger.error("cannot listen on %s:%s: %s", arguments.host, arguments.port, error.strerror)  # noqa: TRY400
         return 1
@@ -93,6 +95,15 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
         await stopped.wait()
     finally:
         await runner.cleanup()
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 -- optional
+    except ImportError:
+        return None
+    found: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return found
 
 
 def _is_loopback(host: str) -> bool:

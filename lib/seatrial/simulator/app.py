@@ -26,6 +26,7 @@ def build_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[engine.guard], client_max_size=64 << 20)
     app.router.add_get("/health", engine.health)
     app.router.add_get("/v1/models", engine.models)
+    app.router.add_get("/metrics", engine.metrics)
     app.router.add_post("/v1/completions", engine.complete)
     if settings.chat:
         app.router.add_post("/v1/chat/completions", engine.complete)
@@ -63,6 +64,15 @@ class Engine:
         """The one model."""
         listed = {"id": self.settings.model, "object": "model", "owned_by": "seatrial-simulator"}
         return web.json_response({"object": "list", "data": [listed]})
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Requests so far and running, as Prometheus text."""
+        return web.Response(
+            text="# TYPE simulated_requests_total counter\n"
+            f"simulated_requests_total {self.requests}\n"
+            "# TYPE simulated_requests_running gauge\n"
+            f"simulated_requests_running {self.running}\n"
+        )
 
     async def tokenize(self, request: web.Request) -> web.Response:
         """Token ids of ``content`` (llama.cpp) or ``prompt`` (SGLang, vLLM)."""

@@ -72,7 +72,8 @@ class Stream:
 
     def tokens_chunk(self, first: int, count: int) -> bytes:
         """Tokens ``first`` to ``first + count`` in one event."""
-        text = "".join(map(word, range(first, first + count)))
+        clock = "clock_text" in self.faults
+        text = f" {time.perf_counter_ns()}" if clock else "".join(map(word, range(first, first + count)))
         reasons = first < self.settings.reasoning_tokens
         if self.is_chat:
             choice: dict[str, Any] = {"delta": {self.settings.reasoning_field if reasons else "content": text}}

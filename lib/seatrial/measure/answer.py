@@ -1,0 +1,142 @@
+"""Follows one streamed answer: when its tokens came, what it said, how it ended.
+
+Sans-IO: fed with the bytes of each socket read and the clock of that read, taken before
+anything was parsed. The definitions stand in docs/measuring.md.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from seatrial.measure.chunks import DONE, Chunk, Usage, decode_chunk, error_message
+from seatrial.measure.sse import EventReader, OversizedEventError
+
+MAX_TEXT = 1 << 20
+"""Characters of an answer that are kept."""
+
+
+class StreamError(Exception):
+    """The stream broke; ``kind`` is the short name under which failures are counted."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+class Answer:
+    """One answer as it arrives.
+
+    Attributes:
+        stamps: Clock of each chunk that carried tokens, nanoseconds.
+        first_answer: Clock of the first token that is not reasoning, None while there is none.
+        first_chunk_tokens: Tokens in the first chunk, None unless the server said so.
+        first_text: Text of the first chunk.
+        usage: The server's last word on token counts, None where it said nothing.
+        cached_tokens: Prompt tokens the prefix cache had, None where not said.
+        finished: Whether a finish reason or ``[DONE]`` came.
+
+    """
+
+    __slots__ = ("_events", "_texts", "_texts_size", "cached_tokens", "finished", "first_answer",
+                 "first_chunk_tokens", "first_text", "stamps", "usage")  # fmt: skip
+
+    def __init__(self) -> None:
+        self._events = EventReader()
+        self._texts: list[str] = []
+        self._texts_size = 0
+        self.stamps: list[int] = []
+        self.first_answer: int | None = None
+        self.first_chunk_tokens: int | None = None
+        self.first_text = ""
+        self.usage: Usage | None = None
+        self.cached_tokens: int | None = None
+        self.finished = False
+
+    @property
+    def text(self) -> str:
+        """Everything said so far, reasoning included."""
+        return "".join(self._texts)
+
+    @property
+    def pending(self) -> bool:
+        """Whether an event has begun and is not complete."""
+        return self._events.pending
+
+    def feed(self, stamp: int, piece: bytes) -> int:
+        """Take one socket read made at ``stamp``; the number of chunks in it that carried tokens.
+
+        Raises:
+            StreamError: An event is an error, is not JSON, or has no end.
+
+        """
+        try:
+            events = self._events.feed(piece)
+        except OversizedEventError as error:
+            raise StreamError("oversized", str(error)) from error
+        before = len(self.stamps)
+        for event in events:
+            self._take(stamp, event)
+        return len(self.stamps) - before
+
+    def close(self, stamp: int) -> None:
+        """The server ended the stream.
+
+        Raises:
+            StreamError: It ended before the answer did, or brought no token.
+
+        """
+        for event in self._events.close():
+            self._take(stamp, event)
+        if not self.finished:
+            raise StreamError("incomplete", f"the stream ended after {len(self.stamps)} chunks without a finish reason")
+        if not self.stamps:
+            raise StreamError("empty", "the stream ended without one token")
+
+    def _take(self, stamp: int, event: bytes) -> None:
+        if event == DONE:
+            self.finished = True
+            return
+        try:
+            chunk = decode_chunk(event)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StreamError("malformed", f"an event is not a completion chunk ({error})") from error
+        message = error_message(chunk)
+        if message is not None:
+            raise StreamError("stream_error", message)
+        if chunk.usage is not None:
+            self._note_usage(chunk.usage)
+        if chunk.timings is not None and chunk.timings.cache_n is not None and self.cached_tokens is None:
+            self.cached_tokens = chunk.timings.cache_n
+        if chunk.choices:
+            self._note_choice(stamp, chunk)
+
+    def _note_usage(self, usage: Usage) -> None:
+        # Some servers end with an empty usage object: it must not wipe out what was said before.
+        if usage.completion_tokens is None and self.usage is not None:
+            return
+        self.usage = usage
+        if usage.prompt_tokens_details is not None and usage.prompt_tokens_details.cached_tokens is not None:
+            self.cached_tokens = usage.prompt_tokens_details.cached_tokens
+
+    def _note_choice(self, stamp: int, chunk: Chunk) -> None:
+        choice = chunk.choices[0]
+        if choice.finish_reason is not None:
+            self.finished = True
+        delta = choice.delta
+        if delta is None:
+            answer, thought, called = choice.text, None, None
+        else:
+            answer, thought, called = delta.content, delta.reasoning_content or delta.reasoning, delta.tool_calls
+        if not (answer or thought or called):
+            return
+        if not self.stamps:
+            self.first_text = f"{thought or ''}{answer or ''}"
+            if chunk.usage is not None and chunk.usage.completion_tokens:
+                self.first_chunk_tokens = chunk.usage.completion_tokens
+        self.stamps.append(stamp)
+        if self.first_answer is None and (answer or called):
+            self.first_answer = stamp
+        for said in (thought, answer):
+            if said and self._texts_size < MAX_TEXT:
+                self._texts.append(said)
+                self._texts_size += len(said)

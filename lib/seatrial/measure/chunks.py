@@ -1,0 +1,101 @@
+"""What one event of a completion stream says: text, reasoning, usage, an error, or the end.
+
+Engines differ: reasoning comes as ``reasoning_content`` (SGLang, llama.cpp) or ``reasoning``
+(vLLM, OpenRouter), plain completions as ``text``, cached tokens in ``usage`` or in llama.cpp's
+``timings``; errors have two shapes and may arrive in the middle of a 200 stream.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+DONE = b"[DONE]"
+MAX_MESSAGE = 300
+
+
+class PromptDetails(msgspec.Struct):
+    """Of the prompt's tokens, those the prefix cache had."""
+
+    cached_tokens: int | None = None
+
+
+class Usage(msgspec.Struct):
+    """Token counts as the server gives them."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: PromptDetails | None = None
+
+
+class Timings(msgspec.Struct):
+    """llama.cpp's own figures; only the cached tokens are read."""
+
+    cache_n: int | None = None
+
+
+class Delta(msgspec.Struct):
+    """What a chat chunk adds."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[Any] | None = None
+
+
+class Choice(msgspec.Struct):
+    """One of the answers; the kit asks for one."""
+
+    delta: Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class Chunk(msgspec.Struct):
+    """One event; every field may be missing."""
+
+    choices: list[Choice] = []
+    usage: Usage | None = None
+    timings: Timings | None = None
+    error: Any = None
+    object: str | None = None
+    message: str | None = None
+
+
+decode_chunk = msgspec.json.Decoder(Chunk).decode
+"""Bytes of an event as a Chunk; msgspec.DecodeError or UnicodeDecodeError where it is none."""
+
+
+def error_message(chunk: Chunk) -> str | None:
+    """What an error event says, in either shape; None where the event is no error."""
+    if chunk.error is not None:
+        return _message_of(chunk.error)
+    if chunk.object == "error":
+        return chunk.message or "no message"
+    return None
+
+
+def error_text(body: bytes) -> str:
+    """What the body of an HTTP error says: both JSON shapes, FastAPI's ``detail``, or plain text."""
+    try:
+        parsed = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return printable(body.decode("utf-8", "replace"))
+    if isinstance(parsed, dict):
+        for name in ("error", "message", "detail"):
+            if parsed.get(name):
+                return _message_of(parsed[name])
+    return printable(str(parsed))
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, without control characters, cut to a length a person reads."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 4 * MAX_MESSAGE]).split())
+    return line if len(line) <= MAX_MESSAGE else f"{line[: MAX_MESSAGE - 3]}..."
+
+
+def _message_of(error: Any) -> str:
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("type") or error
+    return printable(str(error)) or "no message"

@@ -1,0 +1,183 @@
+"""The measuring client: a process of its own, so that nothing else touches its clock.
+
+``python -m seatrial.measure.client`` reads one job from standard input and writes events to
+standard output (see ``messages``). It ends when the job is done or when standard input ends,
+which happens also when whoever started it is killed: it never outlives them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import sys
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from seatrial.errors import MeasurementError, SeatrialError, UnknownNameError, UsageError
+from seatrial.measure.levels import WARMUP_TOKENS, Emit, LevelRunner
+from seatrial.measure.messages import Event, Failed, Job, Ready, decode_job
+from seatrial.measure.prompts import PromptWriter
+from seatrial.measure.sender import Sender
+from seatrial.measure.session import PLAIN, RequestError, Session
+
+STDIN, STDOUT = 0, 1
+
+
+async def measure(job: Job, emit: Emit) -> None:
+    """Run the whole job.
+
+    Raises:
+        UsageError: The server wants another key or has no such model.
+        MeasurementError: The server does not answer.
+
+    """
+    async with Session(job.url, job.api_key) as session:
+        model = await _find_model(session, job)
+        sender = Sender(session, model, job.workload, job.start_ns)
+        sender.counts_tokens = await session.find_tokenizer(model)
+
+        async def count(text: str) -> int | None:
+            with contextlib.suppress(RequestError):
+                return await session.count_tokens(model, text)
+            return None
+
+        writer = PromptWriter(job.workload.prompt_tokens, job.workload.seed, count if sender.counts_tokens else None)
+        runner = LevelRunner(sender, session, writer, job.workload, emit)
+        watch = asyncio.create_task(runner.watch(job.start_ns))
+        try:
+            notes = await _get_acquainted(sender, writer, job)
+            emit(Ready(model, notes))
+            await runner.run(job.start_ns)
+        finally:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+
+
+async def _find_model(session: Session, job: Job) -> str:
+    try:
+        listed = await session.models()
+    except RequestError as error:
+        if error.status in {401, 403}:
+            raise UsageError(
+                f"{job.url} {'refuses this' if job.api_key else 'asks for an'} API key: {error}.",
+                remedy="Name the environment variable that holds the key with --api-key-env.",
+            ) from error
+        raise MeasurementError(
+            f"{job.url} cannot be measured: {error}.",
+            remedy="Check that the server runs and is ready, and that the address is right.",
+        ) from error
+    names = [str(model["id"]) for model in listed or () if model.get("id")]
+    if job.model is not None:
+        aliases = {str(model.get(name)) for model in listed or () for name in ("root", "name", "model")}
+        if names and job.model not in aliases.union(names):
+            raise UnknownNameError("model of that server", job.model, names)
+        return job.model
+    if len(names) != 1:
+        offered = f"lists {len(names)} models ({', '.join(names[:5])})" if names else "does not list its models"
+        raise UsageError(f"{job.url} {offered}.", remedy="Name one with --model.")
+    return names[0]
+
+
+async def _get_acquainted(sender: Sender, writer: PromptWriter, job: Job) -> tuple[str, ...]:
+    """One request that is thrown away: which endpoint, what the chat template adds, whether usage comes."""
+    notes = []
+    prompt = (await writer.write()).text
+    tokens = min(job.workload.answer_tokens, WARMUP_TOKENS)
+    first = await sender.send(-1, prompt, job.start_ns, answer_tokens=tokens)
+    if first.error is not None and _has_no_chat(first.error):
+        sender.path = PLAIN
+        notes.append(f"The server has no chat endpoint or template: {PLAIN} was measured.")
+        first = await sender.send(-1, prompt, job.start_ns, answer_tokens=tokens)
+    if first.error is not None and first.error.startswith(("http_401", "http_403")):
+        raise UsageError(
+            f"{job.url} refuses completions: {first.error}.",
+            remedy="Name the environment variable that holds the API key with --api-key-env.",
+        )
+    if not sender.counts_tokens:
+        notes.append("The server has no tokenizer: the length of prompts is approximate.")
+    if first.prompt_tokens is not None:
+        await writer.learn(prompt, first.prompt_tokens)
+    if first.error is None and first.token_source != "usage":  # noqa: S105 -- model tokens
+        notes.append(f"The server sends no usage: output tokens are counted by {first.token_source}.")
+    return tuple(notes)
+
+
+def _has_no_chat(error: str) -> bool:
+    return error.startswith(("http_404", "http_405", "http_501")) or "chat template" in error.casefold()
+
+
+class EventWriter:
+    """Writes events to standard output from a thread: a slow reader must not hold up the loop."""
+
+    def __init__(self) -> None:
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="event-writer", daemon=True)
+        self._thread.start()
+
+    def emit(self, event: Event) -> None:
+        """Hand over one event."""
+        self._events.put(event)
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        self._events.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        encode = msgspec.json.Encoder().encode
+        while (event := self._events.get()) is not None:
+            line = encode(event) + b"\n"
+            try:
+                while line:
+                    line = line[os.write(STDOUT, line) :]
+            except OSError:
+                os._exit(1)  # nobody reads any more
+
+
+def _leave_with_parent() -> None:
+    while os.read(STDIN, 4096):
+        pass
+    os._exit(0)
+
+
+def _raise_file_limit() -> None:
+    import resource  # noqa: PLC0415 -- POSIX only, as the whole measuring path
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard) if soft < hard else (soft, hard))
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop  # noqa: PLC0415 -- optional
+    except ImportError:
+        asyncio.run(main)
+        return
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+def main() -> int:
+    """Do the job that standard input holds; 0 once every event is written."""
+    job: Job = decode_job(sys.stdin.buffer.readline())
+    threading.Thread(target=_leave_with_parent, name="parent-watch", daemon=True).start()
+    _raise_file_limit()
+    writer = EventWriter()
+    try:
+        _run(measure(job, writer.emit))
+    except SeatrialError as error:
+        writer.emit(Failed(isinstance(error, UsageError), error.what, error.remedy))
+    writer.close()
+    return 0
+
+
+if __name__ == "__main__":
+    # Leave at once: the thread that waits for the end of standard input cannot be joined.
+    os._exit(main())

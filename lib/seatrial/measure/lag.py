@@ -1,0 +1,62 @@
+"""How late the client's event loop is: the delay any token's clock suffers.
+
+A thread writes the time into a pipe, the loop reads it as it reads a socket. A timer would not
+do: event loops round timers to a millisecond, which is more than the error that matters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+BEAT_S = 0.01
+STAMP_BYTES = 8
+
+
+class LagProbe:
+    """Measures, while entered, how long the loop takes to notice a byte. Needs a running loop."""
+
+    def __init__(self) -> None:
+        self.lags_ns: list[int] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lag-probe", daemon=True)
+        self._reading, self._writing = os.pipe()
+
+    def __enter__(self) -> Self:
+        os.set_blocking(self._reading, False)
+        os.set_blocking(self._writing, False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._reading, self._read)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._loop.remove_reader(self._reading)
+        os.close(self._reading)
+        os.close(self._writing)
+
+    def p99_s(self) -> float:
+        """99th percentile of the delays so far, seconds; 0.0 before the first."""
+        if not self.lags_ns:
+            return 0.0
+        ordered = sorted(self.lags_ns)
+        return ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)] / 1e9
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(BEAT_S):
+            try:
+                os.write(self._writing, time.perf_counter_ns().to_bytes(STAMP_BYTES, "little"))
+            except BlockingIOError:
+                continue  # the loop is stuck: the beats already in the pipe will tell for how long
+
+    def _read(self) -> None:
+        now = time.perf_counter_ns()
+        data = os.read(self._reading, 512 * STAMP_BYTES)
+        for at in range(0, len(data), STAMP_BYTES):
+            self.lags_ns.append(now - int.from_bytes(data[at : at + STAMP_BYTES], "little"))

@@ -1,0 +1,142 @@
+"""Runs the load levels one after the other: closed loop (streams at once) or open loop (arrivals)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import random
+import time
+from collections.abc import Callable
+from itertools import accumulate
+
+from seatrial.measure.lag import LagProbe
+from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Tick
+from seatrial.measure.prompts import Prompt, PromptWriter
+from seatrial.measure.sender import Sender
+from seatrial.measure.session import Session
+from seatrial.measure.types import Workload
+
+TICK_S = 0.25
+WRITERS = 8
+REQUESTS_A_STREAM = 4
+MIN_REQUESTS = 8
+OPEN_LOOP_S = 30
+MIN_ARRIVALS = 20
+WARMUP_TOKENS = 16
+
+Emit = Callable[[Event], None]
+
+
+def requests_of(workload: Workload, streams: int | None) -> int:
+    """Requests of a point: as asked, else enough for a steady stretch."""
+    if workload.requests is not None:
+        return workload.requests
+    if streams is not None:
+        return max(REQUESTS_A_STREAM * streams, MIN_REQUESTS)
+    return max(math.ceil(OPEN_LOOP_S * (workload.rate or 0.0)), MIN_ARRIVALS)
+
+
+class LevelRunner:
+    """Runs each load level of a workload against one server."""
+
+    def __init__(self, sender: Sender, session: Session, writer: PromptWriter, workload: Workload, emit: Emit) -> None:
+        self._sender = sender
+        self._session = session
+        self._writer = writer
+        self._workload = workload
+        self._emit = emit
+        self._point = -1
+
+    async def run(self, start_ns: int) -> None:
+        """Run all levels; a level at which nothing succeeds is the last."""
+        streams: tuple[int | None, ...] = (None,) if self._workload.rate is not None else self._workload.concurrency
+        for point, level in enumerate(streams):
+            if not await self._level(point, level, start_ns):
+                return
+
+    async def watch(self, start_ns: int) -> None:
+        """Four times a second: break off what is past its deadline, and say what flows. Runs until cancelled."""
+        before, chunks = time.perf_counter_ns(), 0
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._sender.expire()
+            now, received = time.perf_counter_ns(), self._sender.chunks
+            tokens = (received - chunks) * self._sender.tokens_per_chunk
+            if self._point >= 0:
+                rate = tokens / ((now - before) / 1e9)
+                self._emit(Tick(self._point, (now - start_ns) / 1e9, rate, self._sender.active_streams))
+            before, chunks = now, received
+
+    async def _level(self, point: int, streams: int | None, start_ns: int) -> bool:
+        prompts = await self._prompts(requests_of(self._workload, streams))
+        await self._warm_up(streams or 1)
+        succeeded = 0
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # a collection in the middle would delay tokens that are being timed
+        begin, cpu = time.perf_counter_ns(), time.process_time_ns()
+        self._point = point
+        self._emit(PointBegins(point, (begin - start_ns) / 1e9, len(prompts)))
+        with LagProbe() as probe:
+            send = self._closed(point, streams, prompts) if streams is not None else self._open(point, prompts)
+            succeeded = await send
+            end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
+        self._point = -1
+        gc.enable()
+        self._emit(
+            PointEnds(point, (end - start_ns) / 1e9, probe.p99_s(), cpu / max(end - begin, 1), self._notes(prompts))
+        )
+        return succeeded > 0
+
+    async def _closed(self, point: int, streams: int, prompts: list[Prompt]) -> int:
+        queue = iter(prompts)
+
+        async def slot() -> int:
+            succeeded = 0
+            for prompt in queue:
+                succeeded += await self._one(point, prompt, time.perf_counter_ns())
+            return succeeded
+
+        return sum(await asyncio.gather(*(slot() for _ in range(streams))))
+
+    async def _open(self, point: int, prompts: list[Prompt]) -> int:
+        arrivals = random.Random(f"arrivals {self._workload.seed}")  # noqa: S311 -- load, not secrets
+        rate = self._workload.rate or 1.0
+        begin = time.perf_counter_ns()
+        tasks: list[asyncio.Task[int]] = []
+        for prompt, at_s in zip(prompts, accumulate(arrivals.expovariate(rate) for _ in prompts), strict=True):
+            due = begin + round(at_s * 1e9)
+            await asyncio.sleep(max((due - time.perf_counter_ns()) / 1e9, 0.0))
+            tasks.append(asyncio.create_task(self._one(point, prompt, due)))
+        return sum(await asyncio.gather(*tasks))
+
+    async def _one(self, point: int, prompt: Prompt, scheduled_ns: int) -> int:
+        completion = await self._sender.send(point, prompt.text, scheduled_ns)
+        self._emit(Finished(completion))
+        return int(completion.error is None)
+
+    async def _prompts(self, number: int) -> list[Prompt]:
+        prompts: list[Prompt] = []
+        while len(prompts) < number:
+            batch = min(WRITERS, number - len(prompts))
+            prompts += await asyncio.gather(*(self._writer.write() for _ in range(batch)))
+        return prompts
+
+    async def _warm_up(self, streams: int) -> None:
+        await self._session.open_connections(streams)
+        number = self._workload.warmup_requests
+        prompts = await self._prompts(number)
+        tokens = min(self._workload.answer_tokens, WARMUP_TOKENS)
+        for first in range(0, number, streams):
+            batch = prompts[first : first + streams]
+            now = time.perf_counter_ns()
+            await asyncio.gather(*(self._sender.send(-1, one.text, now, answer_tokens=tokens) for one in batch))
+
+    def _notes(self, prompts: list[Prompt]) -> tuple[str, ...]:
+        inexact = sum(not prompt.exact for prompt in prompts)
+        if not inexact or not self._sender.counts_tokens:
+            return ()
+        return (
+            f"{inexact} of {len(prompts)} prompts could not be made exactly {self._workload.prompt_tokens} tokens.",
+        )

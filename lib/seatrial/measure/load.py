@@ -1,0 +1,315 @@
+"""Starts a load in a process of its own, follows it, and ends it for certain."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from seatrial.errors import MeasurementError, SeatrialError, UsageError
+from seatrial.measure.messages import Failed, Finished, Job, PointBegins, PointEnds, Ready, Tick, decode_event
+from seatrial.measure.recorder import Progress, Recorder
+from seatrial.measure.summary import summarize
+from seatrial.measure.target import ServerLike, Target, find_target
+from seatrial.measure.telemetry import Telemetry
+from seatrial.measure.types import Completion, Measurement, Sample, Workload
+
+logger = logging.getLogger("seatrial")
+
+STOP_S = 2.0
+MAX_STREAMS = 1 << 14
+MAX_TOKENS = 1 << 22
+OnEvent = Callable[[Progress], None]
+
+
+def measure_server(
+    target: ServerLike | str,
+    workload: Workload | None = None,
+    *,
+    api_key: str | None = None,
+    model: str | None = None,
+    on_event: OnEvent | None = None,
+) -> Measurement:
+    """Send a workload to a server, wait for its end, and sum it up.
+
+    Args:
+        target: A launched server, or the URL of an OpenAI-compatible one.
+        workload: The load; None: 1, 2, 4 and 8 streams of short answers.
+        api_key: Sent as bearer token; a launched server knows its own.
+        model: Model id; None: the one the server lists.
+        on_event: Called a few times a second, from another thread.
+
+    Raises:
+        UsageError: The URL, key, model or workload is not usable.
+        MeasurementError: The server does not answer, so there is nothing to sum up.
+
+    """
+    with start_load(target, workload, api_key=api_key, model=model, on_event=on_event) as load:
+        return load.result()
+
+
+def start_load(
+    target: ServerLike | str,
+    workload: Workload | None = None,
+    *,
+    api_key: str | None = None,
+    model: str | None = None,
+    on_event: OnEvent | None = None,
+) -> Load:
+    """Start sending a workload and return at once; arguments and errors as for ``measure_server``.
+
+    What goes wrong later is raised by ``Load.result``.
+    """
+    chosen = workload or Workload()
+    found = find_target(target, api_key=api_key, model=model)
+    check_workload(chosen, found.engine)
+    if find_spec("aiohttp") is None:
+        raise SeatrialError(
+            "The measuring client needs the package aiohttp, which is not installed.",
+            remedy="pip install 'seatrial[measure]'",
+        )
+    return Load(found, chosen, on_event)
+
+
+class Load:
+    """A load that runs. As a context manager it ends the load at the end.
+
+    Attributes:
+        recorder: What it has brought so far.
+
+    """
+
+    def __init__(self, target: Target, workload: Workload, on_event: OnEvent | None) -> None:
+        self.recorder = Recorder()
+        self._target = target
+        self._workload = workload
+        self._on_event = on_event
+        self._model = target.model or ""
+        self._notes: list[str] = []
+        self._error: SeatrialError | None = None
+        self._stopping = False
+        self._began: PointBegins | None = None
+        self._of_point: list[Completion] = []
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
+        self._process = self._spawn()
+        self._thread = threading.Thread(target=self._follow, name="load", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether requests are still sent or followed."""
+        return self._thread.is_alive()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end, at most ``timeout_s``; whether it has come."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def result(self) -> Measurement:
+        """Wait for the end and sum up; after ``stop``, what was collected until then.
+
+        Raises:
+            UsageError: The server wants another key or model.
+            MeasurementError: The server does not answer, so nothing was collected.
+
+        """
+        self._thread.join()
+        collected = self.recorder.points or self.recorder.completions
+        if self._error is not None and not collected:
+            raise self._error
+        notes = [*self._notes, *([self._error.what] if self._error else [])]
+        return Measurement(
+            url=self._target.url,
+            model=self._model,
+            engine=self._target.engine,
+            workload=self._workload,
+            points=self.recorder.points,
+            samples=self.recorder.samples,
+            completions=self.recorder.completions,
+            started_at=self._started_at,
+            stand_in=self._target.stand_in,
+            simulated=self._target.simulated,
+            notes=tuple(dict.fromkeys(notes)),
+        )
+
+    def stop(self) -> None:
+        """End the load now, process and threads; nothing happens where it has ended."""
+        self._stopping = self._stopping or self._process.poll() is None
+        with contextlib.suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()  # the client leaves when its standard input ends
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._thread.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._complaints.close()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        # A session of its own: Ctrl-C reaches this process alone, which then ends the client.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seatrial.measure.client"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            start_new_session=True,
+        )
+        target = self._target
+        job = Job(target.url, self._workload, time.perf_counter_ns(), target.model, target.api_key, target.engine)
+        assert process.stdin is not None  # noqa: S101 -- asked for above
+        with contextlib.suppress(BrokenPipeError):  # it died at once: the end of its output will tell
+            process.stdin.write(msgspec.json.encode(job) + b"\n")
+            process.stdin.flush()
+        return process
+
+    def _follow(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 -- asked for when it was started
+        with Telemetry(self._target.pid) as telemetry:
+            for line in self._process.stdout:
+                self._take(decode_event(line), telemetry)
+        code = self._process.wait()
+        if self._stopping:
+            self._notes.append("Stopped before its end.")
+        elif code and self._error is None:
+            self._complaints.seek(0)
+            lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
+            last = f" ({lines[-1]})" if lines else ""
+            self._error = MeasurementError(
+                f"The measuring client ended unexpectedly with code {code}{last}.", remedy="Measure again."
+            )
+
+    def _take(self, event: Any, telemetry: Telemetry) -> None:
+        progress = self.recorder.progress
+        match event:
+            case Ready():
+                self._model = event.model
+                self._notes += event.notes
+            case PointBegins():
+                self._began, self._of_point = event, []
+                self._report(Progress(event.point, self._levels, self._level(event.point), 0, event.requests, None, 0))
+            case Tick():
+                self._add_sample(event, telemetry)
+                self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
+            case Finished():
+                self._of_point.append(event.completion)
+                self.recorder.add_completion(event.completion)
+                self._report(replace(progress, done=progress.done + 1))
+            case PointEnds():
+                self._add_point(event)
+            case Failed():
+                kind = UsageError if event.usage else MeasurementError
+                self._error = kind(event.what, remedy=event.remedy)
+
+    def _report(self, progress: Progress) -> None:
+        self.recorder.set_progress(progress)
+        if self._on_event is not None:
+            try:
+                self._on_event(progress)
+            except Exception:  # whoever watches must not end the measurement
+                logger.exception("on_event failed and is not called again")
+                self._on_event = None
+
+    def _add_sample(self, tick: Tick, telemetry: Telemetry) -> None:
+        reading = telemetry.latest
+        self.recorder.add_sample(
+            Sample(
+                at_s=tick.at_s,
+                point=tick.point,
+                tokens_per_s=tick.tokens_per_s,
+                active_streams=tick.active_streams,
+                cpu_share=reading.cpu_share,
+                memory_bytes=reading.memory_bytes,
+                gpu_memory_bytes=reading.gpu_memory_bytes,
+                gpu_utilization=reading.gpu_utilization,
+                gpu_power_w=reading.gpu_power_w,
+            )
+        )
+
+    def _add_point(self, event: PointEnds) -> None:
+        self._notes += event.notes
+        point = summarize(
+            self._of_point,
+            self._workload,
+            None if self._workload.rate is not None else self._workload.concurrency[event.point],
+            loop_lag_p99_s=event.loop_lag_p99_s,
+            cpu_share=event.cpu_share,
+            begin_s=self._began.at_s if self._began else 0.0,
+            end_s=event.at_s,
+        )
+        self.recorder.add_point(point)
+
+    @property
+    def _levels(self) -> int:
+        return 1 if self._workload.rate is not None else len(self._workload.concurrency)
+
+    def _level(self, point: int) -> str:
+        if self._workload.rate is not None:
+            return f"{self._workload.rate:g} requests/s"
+        streams = self._workload.concurrency[point]
+        return f"{streams} stream{'' if streams == 1 else 's'}"
+
+
+def check_workload(workload: Workload, engine: str | None) -> None:
+    """Refuse a load that cannot be sent or would measure nothing.
+
+    Raises:
+        UsageError: Says which figure, and what it may be.
+
+    """
+    for name, value, high in (
+        ("prompt_tokens", workload.prompt_tokens, MAX_TOKENS),
+        ("answer_tokens", workload.answer_tokens, MAX_TOKENS),
+        ("requests", workload.requests if workload.requests is not None else 1, 1_000_000),
+        ("concurrency", min(workload.concurrency, default=0 if workload.rate is None else 1), MAX_STREAMS),
+        ("concurrency", max(workload.concurrency, default=1), MAX_STREAMS),
+    ):
+        if not 1 <= value <= high:
+            raise UsageError(f"{name} is {value:,}.", remedy=f"Choose a whole number from 1 to {high:,}.")
+    for name, seconds in (
+        ("rate", workload.rate),
+        ("slo_ttft_s", workload.slo_ttft_s),
+        ("slo_tpot_s", workload.slo_tpot_s),
+        ("request_timeout_s", workload.request_timeout_s),
+        ("token_timeout_s", workload.token_timeout_s),
+    ):
+        if seconds is not None and not 0 < seconds <= 1e6:  # noqa: PLR2004 -- also refuses not-a-number
+            raise UsageError(f"{name} is {seconds}.", remedy="Choose a number above 0, at most 1,000,000.")
+    most = 0 if workload.rate is not None else max(workload.concurrency)
+    if workload.requests is not None and workload.requests < most:
+        raise UsageError(
+            f"{workload.requests} requests cannot keep {most} streams busy.",
+            remedy=f"Ask for at least {most} requests; {4 * most} give a steady stretch.",
+        )
+    if workload.ignore_eos and engine not in _engines_with_ignore_eos():
+        raise UsageError(
+            f"ignore_eos is not known to work with {engine or 'an unknown engine'}.",
+            remedy="Leave it out: answers then end where the model ends them, and their tokens are counted.",
+        )
+
+
+def _engines_with_ignore_eos() -> dict[str, str]:
+    data = msgspec.json.decode(files("seatrial.measure").joinpath("engines.json").read_bytes())
+    return dict(data["ignore_eos"])

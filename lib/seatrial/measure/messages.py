@@ -1,0 +1,78 @@
+"""What the client process is told, and what it tells: one JSON document a line.
+
+The job goes in through standard input because it holds the API key: arguments are visible to
+everybody on the machine. Standard input then stays open; when it ends, so does the client.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from seatrial.measure.types import Completion, Workload
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to measure. ``start_ns`` is the zero of all times, on the clock both processes share."""
+
+    url: str
+    workload: Workload
+    start_ns: int
+    model: str | None = None
+    api_key: str | None = None
+    engine: str | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """The server answered: what will be measured, and how."""
+
+    model: str
+    notes: tuple[str, ...] = ()
+
+
+class PointBegins(msgspec.Struct, frozen=True, tag="point_begins"):
+    """A load level starts at ``at_s``; ``requests`` will be sent."""
+
+    point: int
+    at_s: float
+    requests: int
+
+
+class Tick(msgspec.Struct, frozen=True, tag="tick"):
+    """Four times a second: what flows. Tokens of requests without usage yet are estimated from chunks."""
+
+    point: int
+    at_s: float
+    tokens_per_s: float
+    active_streams: int
+
+
+class Finished(msgspec.Struct, frozen=True, tag="finished"):
+    """One request is over, well or not."""
+
+    completion: Completion
+
+
+class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
+    """A load level is over: what the client measured of itself meanwhile."""
+
+    point: int
+    at_s: float
+    loop_lag_p99_s: float
+    cpu_share: float
+    notes: tuple[str, ...] = ()
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The measurement cannot go on; ``usage`` where the person who asked can mend it."""
+
+    usage: bool
+    what: str
+    remedy: str
+
+
+Event = Ready | PointBegins | Tick | Finished | PointEnds | Failed
+
+decode_event: Any = msgspec.json.Decoder(Event).decode
+decode_job: Any = msgspec.json.Decoder(Job).decode

@@ -1,0 +1,149 @@
+"""Prompts to send as load: sensible questions, of an exact length, that no prefix cache has seen.
+
+Each begins with a number of its own (the nonce): a server that remembers the beginning of
+earlier prompts would otherwise skip the prefill and look faster than it is.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import chain
+
+import msgspec
+
+NONCE_DIGITS = 8
+TOKENS_PER_WORD = 1.33
+"""First guess for English text; the server's own counts replace it at once."""
+MAX_PADS = 4
+
+CountTokens = Callable[[str], Awaitable[int | None]]
+"""Tokens in a text as the server counts them; None where it does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt's text; ``exact`` where the server's tokenizer confirmed its length."""
+
+    text: str
+    exact: bool
+
+
+class PromptWriter:
+    """Writes prompts of a given length.
+
+    Args:
+        tokens: Length wanted, chat template included.
+        seed: The same seed gives the same prompts but for the nonce, which no earlier run has used.
+        count: Asks the server's tokenizer; None where it has none.
+
+    Attributes:
+        template_tokens: What the chat template adds; learned from the server's usage.
+        tokens_per_word: Learned likewise.
+
+    """
+
+    def __init__(self, tokens: int, seed: int, count: CountTokens | None) -> None:
+        self.tokens = tokens
+        self.template_tokens = 0
+        self.tokens_per_word = TOKENS_PER_WORD
+        self._count = count
+        self._seed = seed
+        self._written = 0
+
+    async def write(self) -> Prompt:
+        """The next prompt."""
+        source = random.Random(f"{self._seed} {self._written}")  # noqa: S311 -- load, not secrets
+        self._written += 1
+        nonce = 10 ** (NONCE_DIGITS - 1) + secrets.randbelow(9 * 10 ** (NONCE_DIGITS - 1))
+        question = source.choice(_questions())
+        words = _Words(source)
+        return await self._fit(lambda length: compose(nonce, question, words.first(length)))
+
+    async def learn(self, text: str, prompt_tokens: int) -> None:
+        """Take in how long the server said a prompt was, its chat template included."""
+        counted = await self._counted(text)
+        if counted is None:
+            self.tokens_per_word = prompt_tokens / max(len(text.split()), 1)
+        else:
+            self.template_tokens = max(prompt_tokens - counted, 0)
+
+    async def _counted(self, text: str) -> int | None:
+        counted = None if self._count is None else await self._count(text)
+        if counted is None:
+            self._count = None  # a tokenizer that fails once is not asked again
+        return counted
+
+    async def _fit(self, build: Callable[[int], str]) -> Prompt:
+        """Search for the number of words that makes the prompt exactly as long as wanted."""
+        target = max(self.tokens - self.template_tokens, 1)
+        length = max(round(target / self.tokens_per_word) - len(build(1).split()) + 1, 0)
+        low, high = 0, target  # a word has at least one token
+        best = build(0)
+        while low <= high:
+            length = min(max(length, low), high)
+            text = build(length)
+            counted = await self._counted(text)
+            if counted is None:
+                return Prompt(text, exact=False)
+            if counted == target:
+                self.tokens_per_word = counted / len(text.split())
+                return Prompt(text, exact=True)
+            if counted < target:
+                low, best = length + 1, text
+            else:
+                high = length - 1
+            length += round((target - counted) / self.tokens_per_word)
+        return await self._pad(best, target)
+
+    async def _pad(self, text: str, target: int) -> Prompt:
+        """Close the last gap, which whole words could not, with full stops: mostly one token each."""
+        for _ in range(MAX_PADS):
+            counted = await self._counted(text)
+            if counted is None or counted >= target:
+                return Prompt(text, exact=counted == target)
+            text += " ." * (target - counted)
+        return Prompt(text, exact=False)
+
+
+def compose(nonce: int, question: str, notes: str) -> str:
+    """The prompt's parts in order; the nonce is first, or a prefix cache would answer."""
+    if not notes:
+        return f"[{nonce}] {question}"
+    return f"[{nonce}] {question} Use these notes where they help: {notes}"
+
+
+class _Words:
+    """Varied sentences, as many words as are asked for; the beginning stays the same."""
+
+    def __init__(self, source: random.Random) -> None:
+        self._stream = _endless(source)
+        self._words: list[str] = []
+
+    def first(self, length: int) -> str:
+        while len(self._words) < length:
+            self._words.append(next(self._stream))
+        return " ".join(self._words[:length])
+
+
+def _endless(source: random.Random) -> Iterator[str]:
+    while True:
+        yield from chain.from_iterable(sentence.split() for sentence in source.sample(_sentences(), len(_sentences())))
+
+
+@cache
+def _data() -> dict[str, list[str]]:
+    text = files("seatrial.measure").joinpath("prompts.json").read_bytes()
+    return {name: value for name, value in msgspec.json.decode(text).items() if isinstance(value, list)}
+
+
+def _questions() -> list[str]:
+    return _data()["questions"]
+
+
+def _sentences() -> list[str]:
+    return _data()["sentences"]

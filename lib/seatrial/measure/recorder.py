@@ -1,0 +1,98 @@
+"""What a running load has brought so far, for whoever wants to watch: plots, progress, the result."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from seatrial.measure.types import Completion, Point, Sample
+
+MAX_SAMPLES = 100_000
+"""Seven hours at four a second."""
+MAX_COMPLETIONS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a running load stands.
+
+    Attributes:
+        point: Index of the load level, -1 before the first.
+        points: Load levels in all.
+        level: The level in words ("8 streams").
+        done: Requests of the level that are over.
+        requests: Requests of the level.
+        tokens_per_s: Output tokens over the last quarter second.
+        active_streams: Requests in flight.
+
+    """
+
+    point: int
+    points: int
+    level: str
+    done: int
+    requests: int
+    tokens_per_s: float | None
+    active_streams: int
+
+
+class Recorder:
+    """Thread-safe store of a load's samples, completions and points; the oldest go when it is full."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
+        self._completions: deque[Completion] = deque(maxlen=MAX_COMPLETIONS)
+        self._points: list[Point] = []
+        self._progress = Progress(-1, 0, "", 0, 0, None, 0)
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Telemetry so far."""
+        with self._lock:
+            return tuple(self._samples)
+
+    @property
+    def completions(self) -> tuple[Completion, ...]:
+        """Requests that are over."""
+        with self._lock:
+            return tuple(self._completions)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Load levels that are over."""
+        with self._lock:
+            return tuple(self._points)
+
+    @property
+    def progress(self) -> Progress:
+        """Where the load stands."""
+        with self._lock:
+            return self._progress
+
+    def series(self) -> tuple[list[float], list[float]]:
+        """Seconds since the run's start, and output tokens per second at each."""
+        with self._lock:
+            known = [(one.at_s, one.tokens_per_s) for one in self._samples if one.tokens_per_s is not None]
+        return [at for at, _ in known], [rate for _, rate in known]
+
+    def add_sample(self, sample: Sample) -> None:
+        """Keep one more sample."""
+        with self._lock:
+            self._samples.append(sample)
+
+    def add_completion(self, completion: Completion) -> None:
+        """Keep one more request that is over."""
+        with self._lock:
+            self._completions.append(completion)
+
+    def add_point(self, point: Point) -> None:
+        """Keep one more load level that is over."""
+        with self._lock:
+            self._points.append(point)
+
+    def set_progress(self, progress: Progress) -> None:
+        """Say where the load stands."""
+        with self._lock:
+            self._progress = progress

@@ -1,0 +1,170 @@
+"""Sends one request after the other and writes down what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from itertools import pairwise
+from typing import Any
+
+from seatrial.measure.answer import StreamError
+from seatrial.measure.session import CHAT, Flight, RequestError, Session
+from seatrial.measure.types import Completion, Workload
+
+MAX_RETRIES = 3
+MAX_WAIT_S = 5.0
+FIRST_WAIT_S = 0.5
+BUSY = frozenset({429, 503})
+
+
+class Sender:
+    """Everything that is in flight to one server.
+
+    Args:
+        session: Its connections.
+        model: Model id to ask for.
+        workload: Lengths and deadlines.
+        start_ns: Zero of all times.
+
+    Attributes:
+        path: ``/v1/chat/completions``, or ``/v1/completions`` where there is no chat.
+        counts_tokens: Whether the server has a tokenizer.
+        chunks: Chunks with tokens received so far, all streams.
+        tokens_per_chunk: Of the finished requests, 1.0 before the first.
+
+    """
+
+    def __init__(self, session: Session, model: str, workload: Workload, start_ns: int) -> None:
+        self.path = CHAT
+        self.counts_tokens = False
+        self.chunks = 0
+        self._session = session
+        self._model = model
+        self._workload = workload
+        self._start_ns = start_ns
+        self._active: dict[Flight, asyncio.Task[Any]] = {}
+        self._expired: dict[Flight, StreamError] = {}
+        self._settled = [0, 0]
+
+    @property
+    def active_streams(self) -> int:
+        """Requests in flight."""
+        return len(self._active)
+
+    @property
+    def tokens_per_chunk(self) -> float:
+        """Tokens in a chunk, as the finished requests had them."""
+        tokens, chunks = self._settled
+        return tokens / chunks if chunks else 1.0
+
+    async def send(self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None) -> Completion:
+        """Send one request and follow it to its end; never raises for what the server does."""
+        body = self._body(prompt, answer_tokens or self._workload.answer_tokens)
+        flight = await self._attempt(body)
+        retries = 0
+        while (wait := _wait_s(flight.error, retries)) is not None:
+            await asyncio.sleep(wait)
+            flight = await self._attempt(body)
+            retries += 1
+        answer, stamps = flight.answer, flight.answer.stamps
+        tokens, source = await self._tokens(flight)
+        return Completion(
+            point=point,
+            scheduled_s=self._seconds(scheduled_ns),
+            sent_s=self._seconds(flight.sent or flight.started),
+            first_token_s=self._seconds(stamps[0]) if stamps else None,
+            first_answer_s=None if answer.first_answer is None else self._seconds(answer.first_answer),
+            last_token_s=self._seconds(stamps[-1]) if stamps else None,
+            chunks=len(stamps),
+            tokens=tokens,
+            token_source=source,
+            first_chunk_tokens=await self._first_chunk_tokens(flight, tokens),
+            prompt_tokens=answer.usage.prompt_tokens if answer.usage else None,
+            cached_tokens=answer.cached_tokens,
+            gaps_s=tuple((after - before) / 1e9 for before, after in pairwise(stamps)),
+            error=str(flight.error) if flight.error is not None else None,
+            text=answer.text,
+            ended_s=self._seconds(flight.ended),
+            retries=retries,
+        )
+
+    def expire(self) -> None:
+        """Break off every request past a deadline; called a few times a second."""
+        now = time.perf_counter_ns()
+        for flight, task in list(self._active.items()):
+            if flight in self._expired:
+                continue
+            if now - flight.started > self._workload.request_timeout_s * 1e9:
+                limit = f"not complete within {self._workload.request_timeout_s:g} s"
+                self._expired[flight] = StreamError("timeout", limit)
+            elif flight.progress and now - flight.progress > self._workload.token_timeout_s * 1e9:
+                silence = f"no token for {self._workload.token_timeout_s:g} s after {len(flight.answer.stamps)} chunks"
+                self._expired[flight] = StreamError("token_timeout", silence)
+            else:
+                continue
+            task.cancel()
+
+    def _body(self, prompt: str, answer_tokens: int) -> dict[str, Any]:
+        asked = {"messages": [{"role": "user", "content": prompt}]} if self.path == CHAT else {"prompt": prompt}
+        body = {"model": self._model, **asked, "max_tokens": answer_tokens, "stream": True}
+        if self._workload.ignore_eos:
+            body["ignore_eos"] = True
+        return {**body, "stream_options": {"include_usage": True}}
+
+    async def _attempt(self, body: dict[str, Any]) -> Flight:
+        flight = Flight(self._count_chunks)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- a coroutine runs in a task
+        self._active[flight] = task
+        try:
+            await self._session.stream(self.path, body, flight)
+        except StreamError as error:
+            flight.error = error
+        except asyncio.CancelledError:
+            if flight not in self._expired:
+                raise
+            task.uncancel()
+            flight.error = self._expired[flight]
+        finally:
+            flight.ended = time.perf_counter_ns()
+            del self._active[flight]
+            self._expired.pop(flight, None)
+        return flight
+
+    async def _tokens(self, flight: Flight) -> tuple[int, str]:
+        answer = flight.answer
+        tokens, source = len(answer.stamps), "chunks"
+        if answer.usage is not None and answer.usage.completion_tokens is not None:
+            tokens, source = answer.usage.completion_tokens, "usage"
+        elif self.counts_tokens and answer.text and flight.error is None:
+            # Not after a failure: the server may hang, and is asked nothing more. A tokenizer
+            # that fails now leaves the chunks as the only count.
+            with contextlib.suppress(RequestError):
+                tokens, source = await self._session.count_tokens(self._model, answer.text), "tokenize"
+        if flight.error is None:
+            self._settled[0] += tokens
+            self._settled[1] += len(answer.stamps)
+        return tokens, source
+
+    async def _first_chunk_tokens(self, flight: Flight, tokens: int) -> int | None:
+        answer = flight.answer
+        known = answer.first_chunk_tokens
+        if known is None and flight.error is None and self.counts_tokens and tokens > len(answer.stamps):
+            with contextlib.suppress(RequestError):
+                known = await self._session.count_tokens(self._model, answer.first_text)
+        return known
+
+    def _count_chunks(self, chunks: int) -> None:
+        self.chunks += chunks
+
+    def _seconds(self, clock_ns: int) -> float:
+        return (clock_ns - self._start_ns) / 1e9
+
+
+def _wait_s(error: StreamError | None, retries: int) -> float | None:
+    """How long to wait before another attempt; None where there is none."""
+    if not isinstance(error, RequestError) or error.status not in BUSY or retries >= MAX_RETRIES:
+        return None
+    asked = FIRST_WAIT_S * 2**retries if error.retry_after_s is None else error.retry_after_s
+    return min(asked, MAX_WAIT_S)

@@ -1,0 +1,279 @@
+"""One connection pool to one server: what it serves, how it counts tokens, and each request timed.
+
+No redirects are followed and no cookies kept, so the API key goes where it was meant to go; the
+pool has no limit of its own, because a limit in the client would hide the server's overload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from seatrial.errors import UsageError
+from seatrial.measure.answer import Answer, StreamError
+from seatrial.measure.chunks import error_text
+from seatrial.measure.target import check_address
+
+# uvicorn closes a silent connection after 5 s: give it up before, or a request meets the closing.
+KEEPALIVE_S = 4.0
+CONNECT_TIMEOUT_S = 10.0
+SHORT_TIMEOUT_S = 30.0
+MAX_ERROR_BODY = 1 << 16
+MAX_MODELS_BODY = 1 << 22
+TOKENIZERS = (("/tokenize", ("prompt", "content")), ("/extras/tokenize", ("input",)))
+"""Paths of SGLang, vLLM and llama.cpp, then of llama-cpp-python; and the fields that carry the text."""
+
+CHAT = "/v1/chat/completions"
+PLAIN = "/v1/completions"
+
+
+class RequestError(StreamError):
+    """A request that brought no answer.
+
+    Attributes:
+        status: HTTP status, None where there was no answer at all.
+        retry_after_s: What the server asked to wait, None where it did not.
+
+    """
+
+    def __init__(self, kind: str, message: str, status: int | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(kind, message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class CheckedResolver(AbstractResolver):
+    """Resolves the host once and keeps the answer: a name must not turn into another address later."""
+
+    def __init__(self) -> None:
+        self._resolver = aiohttp.ThreadedResolver()
+        self._known: dict[tuple[str, int, int], list[ResolveResult]] = {}
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
+        """Addresses of ``host``, each checked."""
+        key = (host, port, int(family))
+        if key not in self._known:
+            found = await self._resolver.resolve(host, port, family)
+            for one in found:
+                check_address(one["host"], host)
+            self._known[key] = found
+        return self._known[key]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Session:
+    """Requests to one server. Use as an async context manager."""
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self.url = url
+        self._api_key = api_key
+        self._tokenizer: tuple[str, tuple[str, ...]] | None = None
+        self._http: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(_note_sent)
+        headers = {"Accept-Encoding": "identity", "User-Agent": "seatrial"}
+        if self._api_key is not None:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, resolver=CheckedResolver()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            headers=headers,
+            trace_configs=[tracing],
+            json_serialize=lambda value: msgspec.json.encode(value).decode(),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+
+    async def models(self) -> list[dict[str, Any]] | None:
+        """What ``/v1/models`` lists; None where the server has no such list.
+
+        Raises:
+            RequestError: No answer, or a refusal.
+
+        """
+        try:
+            body = await self._short("GET", "/v1/models", None)
+        except RequestError as error:
+            if error.status in {404, 405, 501}:
+                return None
+            raise
+        data = body.get("data") if isinstance(body, dict) else None
+        return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else None
+
+    async def find_tokenizer(self, model: str) -> bool:
+        """Whether the server counts tokens for us."""
+        for path, names in TOKENIZERS:
+            self._tokenizer = (path, names)
+            try:
+                await self.count_tokens(model, "ship")
+            except RequestError:
+                continue
+            return True
+        self._tokenizer = None
+        return False
+
+    async def count_tokens(self, model: str, text: str) -> int:
+        """Tokens in ``text``, without a chat template.
+
+        Raises:
+            RequestError: The server does not count them.
+
+        """
+        if self._tokenizer is None:
+            raise RequestError("no_tokenizer", "the server has no tokenizer")
+        path, names = self._tokenizer
+        body = {"model": model, "add_special_tokens": False, **dict.fromkeys(names, text)}
+        answer = await self._short("POST", path, body)
+        if isinstance(answer, dict):
+            for counted in (answer.get("count"), answer.get("tokens")):
+                if isinstance(counted, list):
+                    return len(counted)
+                if isinstance(counted, int):
+                    return counted
+        raise RequestError("no_tokenizer", "the tokenizer's answer has no tokens")
+
+    async def open_connections(self, number: int) -> None:
+        """Open ``number`` connections at once and keep them for the requests that follow."""
+        await asyncio.gather(*(self._short("GET", "/v1/models", None) for _ in range(number)), return_exceptions=True)
+
+    async def stream(self, path: str, body: dict[str, Any], flight: Flight) -> None:
+        """Send one completion request and follow its answer in ``flight``.
+
+        Raises:
+            StreamError: It failed; what arrived before stays in ``flight``.
+
+        """
+        try:
+            async with self._http.post(
+                self.url + path, json=body, allow_redirects=False, trace_request_ctx=flight
+            ) as response:
+                await self._check(response)
+                await _follow(response, flight)
+        except aiohttp.ClientError as error:
+            if not flight.answer.finished:
+                raise _network_error(error, flight) from error
+        except UsageError as error:
+            raise RequestError("refused_address", self._without_key(error.what)) from error
+
+    async def _short(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        try:
+            async with (
+                asyncio.timeout(SHORT_TIMEOUT_S),
+                self._http.request(method, self.url + path, json=body, allow_redirects=False) as response,
+            ):
+                await self._check(response)
+                return msgspec.json.decode(await _bounded(response, MAX_MODELS_BODY))
+        except TimeoutError as error:
+            raise RequestError("timeout", f"{path} did not answer within {SHORT_TIMEOUT_S:g} s") from error
+        except aiohttp.ClientError as error:
+            raise _network_error(error, None) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise RequestError("malformed", f"{path} did not answer with JSON") from error
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        status = response.status
+        if 300 <= status < 400:  # noqa: PLR2004 -- redirects
+            raise RequestError("redirect", f"HTTP {status}: the server redirects, which is not followed", status)
+        if status != 200:  # noqa: PLR2004 -- OK
+            text = self._without_key(error_text(await _bounded(response, MAX_ERROR_BODY)))
+            raise RequestError(f"http_{status}", f"HTTP {status}: {text}", status, _retry_after(response))
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._api_key, "[key]") if self._api_key else text
+
+
+class Flight:
+    """One attempt at a request. All clocks are nanoseconds, 0 while it has not happened.
+
+    Args:
+        count_chunks: Called with the number of token chunks of each read.
+
+    Attributes:
+        answer: What arrived.
+        started: Clock when the request was built.
+        sent: Clock when it was handed to its connection.
+        progress: Clock of the last token; before the first, of an event that began and is not complete.
+        ended: Clock when it was over.
+        error: Why it failed, None where it did not.
+
+    """
+
+    __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "sent", "started")
+
+    def __init__(self, count_chunks: Callable[[int], None]) -> None:
+        self.answer = Answer()
+        self.started = time.perf_counter_ns()
+        self.sent = 0
+        self.progress = 0
+        self.ended = 0
+        self.error: StreamError | None = None
+        self.count_chunks = count_chunks
+
+
+async def _note_sent(_: object, context: SimpleNamespace, __: object) -> None:
+    flight = context.trace_request_ctx
+    if flight is not None:
+        flight.sent = time.perf_counter_ns()
+
+
+async def _follow(response: aiohttp.ClientResponse, flight: Flight) -> None:
+    if response.content_type not in {"text/event-stream", "application/octet-stream"}:
+        text = error_text(await _bounded(response, MAX_ERROR_BODY))
+        raise RequestError("not_a_stream", f"the answer is {response.content_type}, not an event stream: {text}")
+    answer, read = flight.answer, response.content.readany
+    clock = time.perf_counter_ns
+    while piece := await read():
+        stamp = clock()
+        chunks = answer.feed(stamp, piece)
+        if chunks:
+            flight.progress = stamp
+            flight.count_chunks(chunks)
+        elif not answer.pending and not answer.stamps:
+            flight.progress = 0  # nothing but comments or an empty role chunk: still waiting in line
+        elif not flight.progress:
+            flight.progress = stamp
+    answer.close(clock())
+
+
+async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    body = bytearray()
+    while len(body) < limit and (piece := await response.content.readany()):
+        body += piece
+    return bytes(body[:limit])
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    try:
+        seconds = float(response.headers["Retry-After"])
+    except (KeyError, ValueError):
+        return None  # missing, or a date, which no engine sends
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _network_error(error: aiohttp.ClientError, flight: Flight | None) -> RequestError:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return RequestError("unknown_host", "the host name is not known")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return RequestError("tls", "the TLS connection was refused or its certificate is not trusted")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return RequestError("unreachable", f"no connection ({error.strerror or 'refused'})")
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return RequestError("unreachable", f"no connection within {CONNECT_TIMEOUT_S:g} s")
+    received = len(flight.answer.stamps) if flight is not None else 0
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | aiohttp.ClientPayloadError):
+        return RequestError("disconnected", f"the server closed the connection after {received} chunks")
+    return RequestError("not_http", f"the answer is not HTTP ({type(error).__name__})")

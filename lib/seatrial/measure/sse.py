@@ -1,0 +1,91 @@
+"""Reads a server-sent event stream, whatever way the network cuts it.
+
+Sans-IO: bytes in, events out; no clock and no socket, so that every cut can be tested. Follows
+https://html.spec.whatwg.org/multipage/server-sent-events.html, except that a last event without
+its blank line is kept and that ``error:`` lines, which some servers send, are events too.
+"""
+
+from __future__ import annotations
+
+MAX_EVENT_BYTES = 1 << 20
+"""Longest line or event held in memory. A chunk is a few hundred bytes; this leaves room for any."""
+
+
+class OversizedEventError(ValueError):
+    """A line or event grows beyond the bound."""
+
+
+class EventReader:
+    """Turns pieces of a stream into the data of its events.
+
+    Args:
+        max_event_bytes: A longer line or event ends the reading.
+
+    """
+
+    __slots__ = ("_data", "_limit", "_size", "_skip_newline", "_tail")
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._limit = max_event_bytes
+        self._tail = b""
+        self._data: list[bytes] = []
+        self._size = 0
+        self._skip_newline = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether an event has begun and is not complete."""
+        return bool(self._tail or self._data)
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The data of every event that ``piece`` completes, in order.
+
+        Raises:
+            OversizedEventError: A line or an event is longer than the bound.
+
+        """
+        # A CR ended the last piece: a LF that opens this one belongs to the same line end.
+        if self._skip_newline and piece:
+            self._skip_newline = False
+            piece = piece.removeprefix(b"\n")
+        if not piece:
+            return []
+        if len(self._tail) + len(piece) > self._limit and b"\n" not in piece and b"\r" not in piece:
+            raise OversizedEventError(f"a line of more than {self._limit:,} bytes")
+        whole = self._tail + piece if self._tail else piece
+        # Of bytes, splitlines() knows LF, CR and CRLF only: exactly the line ends of the standard.
+        lines = whole.splitlines()
+        self._skip_newline = whole.endswith(b"\r")
+        self._tail = b"" if whole.endswith((b"\n", b"\r")) else lines.pop()
+        events: list[bytes] = []
+        for line in lines:
+            self._take(line, events)
+        if len(self._tail) + self._size > self._limit:
+            raise OversizedEventError(f"an event of more than {self._limit:,} bytes")
+        return events
+
+    def close(self) -> list[bytes]:
+        """The event the stream ended in, where its blank line never came."""
+        events: list[bytes] = []
+        self._take(self._tail, events)
+        self._tail = b""
+        self._take(b"", events)
+        return events
+
+    def _take(self, line: bytes, events: list[bytes]) -> None:
+        if not line:
+            if self._data:
+                events.append(b"\n".join(self._data))
+                self._data.clear()
+                self._size = 0
+            return
+        if line.startswith(b"data:"):
+            value = line[5:].removeprefix(b" ")
+        elif line.startswith(b"error:"):
+            value = b'{"error":' + line[6:] + b"}"
+        else:
+            return  # comments, event names, ids and retry times carry nothing to measure
+        self._size += len(value)
+        if self._size > self._limit:
+            raise OversizedEventError(f"an event of more than {self._limit:,} bytes")
+        self._data.append(value)

@@ -1,0 +1,194 @@
+"""From requests to figures: quantiles, throughput, goodput, and whether to believe them.
+
+Pure arithmetic over completions; every definition is explained in docs/measuring.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import TypeVar
+
+from seatrial.measure.types import Completion, Measurement, Point, Quantiles, RequestCounts, SelfCheck, Workload
+
+T = TypeVar("T")
+
+P99_REQUESTS = 100
+"""Under this many requests a 99th percentile is the maximum by another name."""
+LAG_SHARE = 0.05
+"""Share of TPOT that the event loop may be late."""
+CPU_SHARE = 0.8
+"""Share of a core above which the client may be what limits."""
+DISPATCH_SHARE = 0.05
+"""Share of the median TTFT that a request may leave late ..."""
+DISPATCH_FLOOR_S = 0.005
+"""... but never less than this: event loops round timers to a millisecond."""
+TOKEN_SOURCES = ("chunks", "tokenize", "usage")
+"""From the weakest count to the best."""
+
+
+def quantiles(values: Iterable[float]) -> Quantiles | None:
+    """Mean and percentiles (nearest rank); None without values, no p99 under 100."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    return Quantiles(
+        mean=sum(ordered) / len(ordered),
+        p50=_rank(ordered, 0.50),
+        p90=_rank(ordered, 0.90),
+        p99=_rank(ordered, 0.99) if len(ordered) >= P99_REQUESTS else None,
+    )
+
+
+def ttft_s(completion: Completion) -> float | None:
+    """From handing the request to its connection to the first token."""
+    return None if completion.first_token_s is None else completion.first_token_s - completion.sent_s
+
+
+def tpot_s(completion: Completion) -> float | None:
+    """Time for each token after the first chunk; None for an answer of one chunk."""
+    if completion.first_token_s is None or completion.last_token_s is None or completion.chunks < 2:  # noqa: PLR2004
+        return None
+    later = completion.tokens - (completion.first_chunk_tokens or 1)
+    return (completion.last_token_s - completion.first_token_s) / later if later > 0 else None
+
+
+def steady_window(completions: Sequence[Completion], streams: int | None) -> tuple[float, float] | None:
+    """The stretch in which every slot was busy: from the last slot's first request to the first idle slot.
+
+    Open loop (``streams`` None): from the first request to the last arrival.
+    """
+    if not completions:
+        return None
+    sent = sorted(one.sent_s for one in completions)
+    if streams is None:
+        begin, end = sent[0], max(one.scheduled_s for one in completions)
+    elif len(sent) < streams:
+        return None
+    else:
+        begin = sent[streams - 1]
+        end = min(one.ended_s for one in completions if one.ended_s >= sent[-1])
+    return (begin, end) if end > begin else None
+
+
+def tokens_between(completion: Completion, begin: float, end: float) -> float:
+    """Output tokens that arrived in ``begin..end``; a chunk counts for its share of the answer's tokens."""
+    if completion.first_token_s is None or not completion.tokens:
+        return 0.0
+    times = list(accumulate(completion.gaps_s, initial=completion.first_token_s))
+    first = completion.first_chunk_tokens
+    if first is None or first > completion.tokens or len(times) == 1:
+        return sum(begin <= at <= end for at in times) * completion.tokens / len(times)
+    later = sum(begin <= at <= end for at in times[1:]) * (completion.tokens - first) / (len(times) - 1)
+    return later + (first if begin <= times[0] <= end else 0)
+
+
+def summarize(  # noqa: PLR0913 -- each is a fact of the point that only the client knows
+    completions: Sequence[Completion],
+    workload: Workload,
+    streams: int | None,
+    *,
+    loop_lag_p99_s: float,
+    cpu_share: float,
+    begin_s: float,
+    end_s: float,
+) -> Point:
+    """One load level in figures. Latencies are of the requests that succeeded, failures count as goodput misses."""
+    good = [one for one in completions if one.error is None]
+    ttft, tpot = quantiles(_known(map(ttft_s, good))), quantiles(_known(map(tpot_s, good)))
+    window = steady_window(completions, streams)
+    duration = max(end_s - begin_s, 1e-9)
+    chunks = sum(one.chunks for one in good)
+    sources = {one.token_source for one in good}
+    cached = list(_known(one.cached_tokens for one in good))
+    return Point(
+        concurrency=streams,
+        rate=workload.rate if streams is None else None,
+        requests=_count(completions),
+        ttft_s=ttft,
+        ttft_from_schedule_s=quantiles(
+            one.first_token_s - one.scheduled_s for one in good if one.first_token_s is not None
+        ),
+        ttfo_s=quantiles(one.first_answer_s - one.sent_s for one in good if one.first_answer_s is not None),
+        tpot_s=tpot,
+        chunk_gap_s=quantiles(gap for one in good for gap in one.gaps_s),
+        e2e_s=quantiles(one.last_token_s - one.sent_s for one in good if one.last_token_s is not None),
+        output_tokens_per_s=None
+        if window is None or not good
+        else sum(tokens_between(one, *window) for one in good) / (window[1] - window[0]),
+        output_tokens_per_s_whole_run=sum(one.tokens for one in good) / duration if good else None,
+        tokens_per_chunk=sum(one.tokens for one in good) / chunks if chunks else None,
+        goodput_per_s=sum(_meets(one, workload) for one in good) / duration,
+        token_source=min(sources, key=TOKEN_SOURCES.index, default=None),
+        cached_tokens=sum(cached) if cached else None,
+        duration_s=duration,
+        self_check=_check(completions, ttft, tpot, loop_lag_p99_s, cpu_share),
+    )
+
+
+def find_problems(measurement: Measurement) -> tuple[str, ...]:
+    """Why the measurement is not to be believed, one sentence a point; empty where it is."""
+    problems = [] if measurement.points else ["No load level was completed."]
+    for point in measurement.points:
+        where = f"{point.concurrency} streams" if point.concurrency is not None else f"{point.rate:g} requests/s"
+        if not point.requests.succeeded:
+            kinds = ", ".join(f"{kind} x{times}" for kind, times in point.requests.errors.items())
+            problems.append(f"{where}: none of {point.requests.sent} requests succeeded ({kinds or 'none was sent'}).")
+        elif not point.self_check.valid:
+            problems.append(f"{where}: {point.self_check.why}")
+    return tuple(problems)
+
+
+def _check(
+    completions: Sequence[Completion],
+    ttft: Quantiles | None,
+    tpot: Quantiles | None,
+    lag_s: float,
+    cpu_share: float,
+) -> SelfCheck:
+    # An attempt that was turned away and repeated left late because the server asked for it.
+    delays = sorted(max(one.sent_s - one.scheduled_s, 0.0) for one in completions if not one.retries)
+    delay = _rank(delays, 0.99) if delays else 0.0
+    allowed = max(DISPATCH_FLOOR_S, DISPATCH_SHARE * ttft.p50 if ttft else 0.0)
+    why = []
+    if tpot is not None and lag_s > LAG_SHARE * tpot.p50:
+        why.append(
+            f"the client's event loop was {lag_s * 1e3:.2f} ms late (p99), "
+            f"more than {LAG_SHARE:.0%} of the TPOT of {tpot.p50 * 1e3:.2f} ms"
+        )
+    if cpu_share > CPU_SHARE:
+        why.append(f"the client used {cpu_share:.0%} of a core, more than {CPU_SHARE:.0%}")
+    if delay > allowed:
+        why.append(f"requests left {delay * 1e3:.1f} ms late (p99), more than {allowed * 1e3:.1f} ms")
+    text = "; ".join(why)
+    return SelfCheck(lag_s, cpu_share, delay, not why, f"{text[:1].upper()}{text[1:]}." if why else "")
+
+
+def _count(completions: Sequence[Completion]) -> RequestCounts:
+    kinds = Counter(one.error.partition(":")[0] for one in completions if one.error is not None)
+    failed = kinds.total()
+    retries = sum(one.retries for one in completions)
+    return RequestCounts(len(completions), len(completions) - failed, failed, dict(sorted(kinds.items())), retries)
+
+
+def _meets(completion: Completion, workload: Workload) -> bool:
+    """Whether every objective is met; under open load the TTFT a person waits is counted from the schedule."""
+    if completion.error is not None:
+        return False
+    begin = completion.scheduled_s if workload.rate is not None else completion.sent_s
+    if workload.slo_ttft_s is not None and (
+        completion.first_token_s is None or completion.first_token_s - begin > workload.slo_ttft_s
+    ):
+        return False
+    tpot = tpot_s(completion)
+    return workload.slo_tpot_s is None or tpot is None or tpot <= workload.slo_tpot_s
+
+
+def _rank(ordered: Sequence[float], share: float) -> float:
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
+
+
+def _known(values: Iterable[T | None]) -> Iterable[T]:
+    return (value for value in values if value is not None)

@@ -1,0 +1,207 @@
+"""Which server is measured: its address checked before anything is sent to it.
+
+The API key goes to that address and nowhere else, so the address must be plain http(s), without
+a user name in it, and must not be one of the addresses at which clouds hand out credentials.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import unicodedata
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from seatrial.errors import UsageError
+
+MAX_URL = 2048
+
+# Cloud metadata services outside the link-local ranges: Alibaba, Oracle, Azure (WireServer), AWS over IPv6.
+METADATA = frozenset(
+    map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"))
+)
+METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class ServerLike(Protocol):
+    """What measuring reads of a launched server."""
+
+    @property
+    def url(self) -> str:
+        """Its base."""
+
+    @property
+    def model(self) -> str:
+        """Model id to ask for."""
+
+    @property
+    def engine(self) -> str:
+        """Engine id."""
+
+    @property
+    def pid(self) -> int | None:
+        """First process of the engine."""
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the model is a stand-in."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether nothing real answers."""
+
+    def api_key(self) -> str | None:
+        """The key its requests must carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server to measure.
+
+    Attributes:
+        url: Its base, without ``/v1`` and without a slash at the end.
+        model: Model id; None: the one the server lists.
+        api_key: Sent as bearer token; never shown.
+        engine: Engine id where it is known.
+        pid: Its process on this machine, None elsewhere.
+
+    """
+
+    url: str
+    model: str | None = None
+    api_key: str | None = None
+    engine: str | None = None
+    pid: int | None = None
+    stand_in: bool = False
+    simulated: bool = False
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Target(url={self.url!r}, model={self.model!r}, engine={self.engine!r}, pid={self.pid!r})"
+
+
+def find_target(server: ServerLike | str, *, api_key: str | None = None, model: str | None = None) -> Target:
+    """The target behind a URL or a launched server.
+
+    Raises:
+        UsageError: The URL is not one requests may go to, or the key cannot be sent.
+
+    """
+    if isinstance(server, str):
+        return Target(check_url(server), model, _checked_key(api_key))
+    return Target(
+        check_url(server.url),
+        model or server.model,
+        _checked_key(api_key or server.api_key()),
+        server.engine,
+        server.pid,
+        server.stand_in,
+        server.simulated,
+    )
+
+
+def check_url(text: str) -> str:
+    """The base of an OpenAI-compatible server: ``http://host:port``, a path before ``/v1`` allowed.
+
+    Raises:
+        UsageError: Not http(s), with user name, query or fragment, or a forbidden address.
+
+    """
+    shown = text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 -- one line
+    remedy = "Give the server's base, for example http://127.0.0.1:8000."
+    if len(text) > MAX_URL or any(ord(sign) <= ord(" ") or sign in '\\<>"' for sign in text):
+        raise UsageError(f"{shown!r} is not a URL: it is too long, or has spaces or control characters.", remedy=remedy)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{shown!r} is not a URL: {error}.", remedy=remedy) from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise UsageError(f"{shown!r} is not an http or https URL with a host.", remedy=remedy)
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(
+            "The URL has a user name or password in it, which would end up in logs.",
+            remedy="Leave it out; an API key goes through --api-key-env.",
+        )
+    if parts.query or parts.fragment:
+        raise UsageError(f"{shown!r} has a query or a fragment.", remedy=remedy)
+    host = check_host(parts.hostname)
+    name = f"[{host}]" if ":" in host else host
+    base = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
+    return f"{parts.scheme}://{name}{f':{port}' if port else ''}{base}"
+
+
+def check_host(host: str) -> str:
+    """``host`` in the form requests are sent to.
+
+    Raises:
+        UsageError: A cloud's metadata service, a link-local or multicast address, in whatever spelling.
+
+    """
+    plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
+    if not plain or plain in METADATA_NAMES or "%" in plain:
+        raise _forbidden(host)
+    address = _address_of(plain)
+    if address is None:
+        return plain
+    check_address(str(address), host)
+    return str(address)
+
+
+def check_address(address: str, host: str) -> None:
+    """Refuse an address that requests must never go to; ``host`` is the name a person gave.
+
+    Raises:
+        UsageError: A link-local, multicast, unspecified or metadata address, also inside an IPv6 one.
+
+    """
+    outer = ipaddress.ip_address(address.partition("%")[0])
+    for one in (outer, *_embedded(outer)):
+        if one.is_link_local or one.is_multicast or one.is_unspecified or one in METADATA:
+            raise _forbidden(host)
+
+
+def _address_of(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    # 2852039166, 0xA9FEA9FE, 0251.0376.0251.0376 and 169.254.43518 are addresses to the C library.
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def _embedded(address: Address) -> tuple[Address, ...]:
+    if isinstance(address, ipaddress.IPv4Address):
+        return ()
+    inside = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    low = int(address) & 0xFFFFFFFF
+    if address in NAT64 or int(address) >> 32 == 0:
+        inside.append(ipaddress.IPv4Address(low))
+    # ::1 is loopback, not the IPv4 address 0.0.0.1.
+    return tuple(one for one in inside if one is not None and not address.is_loopback)
+
+
+def _forbidden(host: str) -> UsageError:
+    shown = host if len(host) <= 80 else f"{host[:77]}..."  # noqa: PLR2004 -- one line
+    return UsageError(
+        f"{shown} is a link-local, multicast, unspecified or cloud metadata address; no request is sent there.",
+        remedy="Give the address on which the engine listens, for example http://127.0.0.1:8000.",
+    )
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key is None:
+        return None
+    if not key.strip() or not key.isascii() or not key.isprintable() or len(key) > MAX_URL:
+        raise UsageError(
+            "The API key is empty, too long or has characters that no HTTP header may carry.",
+            remedy="Set it again, without line breaks.",
+        )
+    return key.strip()

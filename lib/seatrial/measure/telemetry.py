@@ -1,0 +1,111 @@
+"""What the engine uses while it is measured: CPU, memory, GPUs, a few times a second.
+
+Read in a thread of its own, so that a driver that hangs holds up neither the load nor the clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from seatrial.hardware.telemetry import GpuTelemetry
+
+PERIOD_S = 0.25
+LEAVE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at an engine; units as in ``Sample``."""
+
+    cpu_share: float | None = None
+    memory_bytes: int | None = None
+    gpu_memory_bytes: tuple[int | None, ...] = ()
+    gpu_utilization: tuple[float | None, ...] = ()
+    gpu_power_w: tuple[float | None, ...] = ()
+
+
+class ProcessTree:
+    """CPU and memory of a process and all its descendants.
+
+    Args:
+        pid: Its first process.
+
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._cpu_s: dict[int, float] = {}
+        self._read_at: float | None = None
+
+    def read(self) -> tuple[float | None, int | None]:
+        """CPU since the last reading (1.0 is one core; None at the first) and resident bytes; None when it is gone."""
+        now, cpu_s, resident = time.monotonic(), {}, 0
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error), process.oneshot():
+                times = process.cpu_times()
+                cpu_s[process.pid] = times.user + times.system
+                resident += process.memory_info().rss
+        if not cpu_s:
+            return None, None
+        share = None
+        if self._read_at is not None and now > self._read_at:
+            # A process that began since counts from zero; one that ended takes its share with it.
+            used = sum(spent - self._cpu_s.get(pid, 0.0) for pid, spent in cpu_s.items())
+            share = max(used, 0.0) / (now - self._read_at)
+        self._cpu_s, self._read_at = cpu_s, now
+        return share, resident
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            first = psutil.Process(self._pid)
+            return [first, *first.children(recursive=True)]
+        except psutil.Error:
+            return []
+
+
+class Telemetry:
+    """Keeps the latest reading of an engine. Use as a context manager.
+
+    Args:
+        pid: The engine's first process; None for a server elsewhere, of which nothing is read.
+
+    """
+
+    def __init__(self, pid: int | None) -> None:
+        self._tree = None if pid is None else ProcessTree(pid)
+        self._latest = Reading()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+
+    @property
+    def latest(self) -> Reading:
+        """The last complete reading."""
+        return self._latest
+
+    def __enter__(self) -> Self:
+        if self._tree is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stopped.set()
+        if self._tree is not None:
+            self._thread.join(LEAVE_S)  # a hanging driver call cannot be ended; the thread is a daemon
+
+    def _run(self) -> None:
+        assert self._tree is not None  # noqa: S101 -- only started with one
+        with GpuTelemetry() as gpus:
+            while True:
+                share, resident = self._tree.read()
+                read = gpus.read()
+                used, busy, power = zip(*read, strict=True) if read else ((), (), ())
+                self._latest = Reading(share, resident, used, busy, power)
+                if self._stopped.wait(PERIOD_S):
+                    return
