@@ -56,7 +56,9 @@ def load_of(model: Model, context_tokens: int, concurrency: int, running_limit: 
     return Load(concurrency, max(1, running_limit), prompt, answer, draft_tokens)
 
 
-def gpu_forecast(work: Work, load: Load, gpu: Gpu, parallelism: Parallelism, *, engine: str, nodes: int) -> Prediction:
+def gpu_forecast(  # noqa: PLR0913 -- everything a speed depends on
+    work: Work, load: Load, gpu: Gpu, parallelism: Parallelism, *, engine: str, nodes: int
+) -> Prediction:
     """Prediction for SGLang or vLLM."""
     ranks = Ranks(
         count=parallelism.tensor * parallelism.pipeline,

@@ -1,0 +1,119 @@
+"""What runs on a machine, how, and why: checkpoint, engine, parallelism, command, expected speed.
+
+seatrial plan                                        DeepSeek V4 Flash on this machine
+seatrial plan --model pro --hardware h200x8          on a named one
+seatrial plan --hardware h100x8 --nodes 2 --model pro
+seatrial plan --checkpoint unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL --hardware rtx4090x1 --host-memory-gib 192
+seatrial plan --hardware h200x8 --all                every alternative, the fastest first
+
+The verdict is one of: verified (a vendor ran exactly this), fits (by arithmetic), does_not_fit,
+refused (the engine rejects this machine, checkpoint or setting). Exit code 3 for the last two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.options import add_plan_options
+from seatrial.engines import build_command
+from seatrial.errors import DoesNotFitError, RefusedError
+from seatrial.hardware import detect_hardware
+from seatrial.plan import Plan, make_plan
+from seatrial.records import to_dict
+
+if TYPE_CHECKING:
+    from seatrial.engines import Command
+
+DOES_NOT_RUN = DoesNotFitError.exit_code
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``seatrial plan``."""
+    add_plan_options(parser)
+    parser.add_argument("--all", action="store_true", help="rank every alternative by predicted speed")
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """Make the plan."""
+    hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
+    try:
+        plan = make_plan(
+            arguments.model,
+            checkpoint=arguments.checkpoint,
+            hardware=hardware,
+            nodes=arguments.nodes,
+            engine=arguments.engine,
+            context_tokens=arguments.context_tokens,
+            concurrency=arguments.concurrency,
+            objective=arguments.objective,
+            tensor_parallel=arguments.tensor_parallel,
+            recipes=not arguments.no_recipes,
+            alternatives=arguments.all,
+        )
+    except RefusedError as error:
+        return _refused(arguments, error)
+    command = build_command(plan) if plan.runs else None
+    return Answer(document(plan, command), lambda: _show(plan, command), 0 if plan.runs else DOES_NOT_RUN)
+
+
+def document(plan: Plan, command: Command | None) -> dict[str, Any]:
+    """The plan for programs: its fields, and the command of one rank."""
+    plain: dict[str, Any] = to_dict(plan)
+    if plain["recipe"]:
+        # The vendor's own flags are part of argv and env already, in today's spelling.
+        plain["recipe"] = {name: plain["recipe"][name] for name in ("source", "cell", "differences")}
+    return {**plain, "argv": list(command.argv) if command else [], "env": dict(command.env) if command else {}}
+
+
+def _refused(arguments: argparse.Namespace, error: RefusedError) -> Answer:
+    """The verdict on a checkpoint whose bytes no formula here describes: the reason, and no figures."""
+    reason = {"text": error.what, "origin": "verified", "source": "catalog"}
+    plain = {
+        "verdict": "refused",
+        "model": arguments.model,
+        "checkpoint": arguments.checkpoint,
+        "engine": arguments.engine,
+        "hardware": arguments.hardware,
+        "argv": [],
+        "env": {},
+        "footprint": None,
+        "prediction": None,
+        "recipe": None,
+        "smallest_change": error.remedy or None,
+        "reasons": [reason],
+        "alternatives": [],
+    }
+
+    def show() -> None:
+        stdout().print(f"{arguments.checkpoint}: refused\n{error}", soft_wrap=True)
+
+    return Answer(plain, show, DOES_NOT_RUN)
+
+
+def _show(plan: Plan, command: Command | None) -> None:
+    from seatrial.view import plan_tables as tables  # noqa: PLC0415 -- only people need tables
+
+    console = stdout()
+    console.print(tables.verdict_line(plan), style="bold", soft_wrap=True)
+    if command and command.stand_in:
+        console.print("A stand-in: a real small model, not DeepSeek V4.", soft_wrap=True)
+    if command and command.engine == "simulated":
+        console.print("Simulated: there is no model behind it.", soft_wrap=True)
+    console.print(tables.table_plan_memory(plan).to_rich())
+    if plan.smallest_change:
+        console.print(plan.smallest_change, style="bold", soft_wrap=True)
+    if command:
+        console.print(tables.table_plan_speed(plan).to_rich())
+        console.print("Command of one rank:" if plan.nodes > 1 else "Command:")
+        variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in command.env.items())
+        line = shlex.join(command.argv)
+        console.print(f"  {variables} {line}" if variables else f"  {line}", soft_wrap=True)
+        console.print("  {port} and {key_file} are filled in at launch: seatrial serve", style="dim")
+    if plan.recipe and plan.recipe.differences:
+        console.print(f"Nearest recipe: {plan.recipe.cell}. {' '.join(plan.recipe.differences)}", soft_wrap=True)
+    console.print(tables.table_plan_reasons(plan).to_rich())
+    if plan.alternatives:
+        console.print(tables.table_plan_alternatives(plan).to_rich())

@@ -1,0 +1,95 @@
+"""A plan as tables: what it needs against what there is, how fast it should be, why, and what else runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from seatrial.plan.types import Plan
+from seatrial.records import Interval
+from seatrial.units import format_bytes, format_gib, format_rate, format_seconds
+from seatrial.view.table import Row, Table
+
+VERDICTS = {
+    "verified": "runs: a vendor ran exactly this",
+    "fits": "fits, by arithmetic",
+    "does_not_fit": "does not fit",
+    "refused": "refused by the engine",
+}
+
+
+def verdict_line(plan: Plan) -> str:
+    """One line: the checkpoint, the engine, the machine and whether it runs."""
+    nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
+    return f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}: {VERDICTS[plan.verdict]}"
+
+
+def table_plan_memory(plan: Plan) -> Table:
+    """Bytes by class, once and on the fullest GPU, against the capacity."""
+    footprint = plan.footprint
+    ranks = plan.nodes * plan.gpus_per_node
+    rows: list[Row] = [
+        ("weights", format_bytes(footprint.weights_bytes)),
+        ("KV cache", format_bytes(footprint.kv_bytes)),
+        ("state", format_bytes(footprint.state_bytes)),
+        ("reserve (assumed)", format_bytes(footprint.reserve_bytes)),
+        ("total", format_bytes(footprint.total_bytes)),
+    ]
+    if ranks:
+        rows.append((f"on the fullest of {ranks} GPU{'s' if ranks > 1 else ''}", format_bytes(footprint.per_gpu_bytes)))
+    if footprint.host_bytes:
+        rows.append(("of it in host memory", format_bytes(footprint.host_bytes)))
+    rows.append(("capacity", format_bytes(plan.capacity_bytes)))
+    if plan.shortfall_bytes:
+        rows.append(("too little", format_bytes(plan.shortfall_bytes)))
+        title = f"{format_gib(plan.shortfall_bytes)} too little"
+    elif plan.runs:
+        title = f"{format_gib(footprint.total_bytes)} needed of {format_gib(plan.capacity_bytes)}"
+    else:
+        title = f"{format_gib(footprint.total_bytes)} needed, were it not refused"
+    note = f"{plan.context_tokens:,} tokens a request, {plan.concurrency} at once; weights: {footprint.origin}"
+    return Table(title, ("memory", "size>"), tuple(rows), note)
+
+
+def table_plan_speed(plan: Plan) -> Table:
+    """The predicted speed as intervals."""
+    prediction = plan.prediction
+    if prediction is None:
+        return Table("No speed: it does not run", ("prediction", "low>", "expected>", "high>"), ())
+    rows = (
+        _interval("output tokens, all requests", prediction.decode_tokens_per_s, format_rate),
+        _interval("time to first token (TTFT)", prediction.ttft_s, format_seconds),
+        _interval("time per output token (TPOT)", prediction.tpot_s, format_seconds),
+    )
+    return Table("Predicted, not measured", ("prediction", "low>", "expected>", "high>"), rows, prediction.basis)
+
+
+def table_plan_reasons(plan: Plan) -> Table:
+    """Why, each sentence with its origin and source."""
+    rows = tuple((reason.text, reason.origin, reason.source) for reason in plan.reasons)
+    return Table("Why", ("reason", "origin", "source"), rows)
+
+
+def table_plan_alternatives(plan: Plan) -> Table:
+    """Everything else that runs here, the fastest first."""
+    rows = tuple(
+        (
+            other.checkpoint,
+            other.engine,
+            other.verdict,
+            format_gib(other.footprint.total_bytes),
+            format_rate(other.prediction.decode_tokens_per_s.expected)
+            if other.prediction and other.prediction.decode_tokens_per_s
+            else "unknown",
+            format_seconds(other.prediction.tpot_s.expected if other.prediction and other.prediction.tpot_s else None),
+        )
+        for other in plan.alternatives
+    )
+    title = f"{len(rows)} alternative{'s' if len(rows) != 1 else ''} on {plan.hardware.name}, by {plan.objective}"
+    heads = ("checkpoint", "engine", "verdict", "memory>", "output>", "TPOT>")
+    return Table(title, heads, rows, "Speeds are predictions at this concurrency; intervals overlap.")
+
+
+def _interval(name: str, interval: Interval | None, form: Callable[[float | None], str]) -> Row:
+    if interval is None:
+        return (name, "unknown", "unknown", "unknown")
+    return (name, form(interval.low), form(interval.expected), form(interval.high))
