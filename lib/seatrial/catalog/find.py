@@ -103,7 +103,7 @@ def model_of(checkpoint: Checkpoint) -> Model:
 
 
 def _printable(text: str) -> str:
-    name = text.strip()
+    name = text.strip(" ")
     if not name:
         raise UsageError("The checkpoint name is empty.", remedy="Try: flash, pro, smollm2, or a hub id.")
     if len(name) > MAX_NAME:
@@ -111,7 +111,7 @@ def _printable(text: str) -> str:
             f"The checkpoint name has {len(name):,} characters; at most {MAX_NAME:,} are looked at.",
             remedy="Give a hub id or the path of a local model.",
         )
-    if not name.isprintable():
+    if not text.isprintable():
         raise UsageError(
             f"The checkpoint name {_short(name)} holds control characters.",
             remedy="Give a hub id or the path of a local model.",

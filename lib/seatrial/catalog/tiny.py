@@ -10,6 +10,7 @@ by zero), ``hc_mult`` is 4, ratios are 0, 4 or 128.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def write_tiny(path: Path, *, seed: int = 0) -> Path:
         writer.close()
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise UsageError(
             f"{path} cannot be written: {error.strerror}.", remedy="Free some space or choose another folder."
         ) from error

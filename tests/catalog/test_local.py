@@ -1,0 +1,129 @@
+"""Models on this machine: exact bytes from their own headers, whatever the catalog knows."""
+
+import json
+import struct
+
+import pytest
+from tests.gguf_bytes import STRING, gguf, pair, small, tensor
+
+from seatrial.catalog import find_checkpoint, find_model, model_of
+from seatrial.catalog.classes import class_of
+from seatrial.errors import ModelFileError, RefusedError, UsageError
+
+
+def safetensors(path, tensors):
+    """A safetensors file of BF16 vectors: ``{name: values}``."""
+    entries, end = {}, 0
+    for name, values in tensors.items():
+        entries[name] = {"dtype": "BF16", "shape": [values], "data_offsets": [end, end + 2 * values]}
+        end += 2 * values
+    raw = json.dumps(entries).encode()
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw + b"\0" * end)
+
+
+@pytest.fixture
+def v4_folder(tmp_path):
+    """A folder with V4's config and two small tensors."""
+    (tmp_path / "config.json").write_text(
+        json.dumps({**find_model("flash").config, "auto_map": {"AutoModel": "evil.py"}})
+    )
+    safetensors(tmp_path / "m.safetensors", {"layers.0.attn.wq_a.weight": 8, "mtp.0.norm.weight": 4})
+    return tmp_path
+
+
+def test_a_folder_of_safetensors_is_summed_up(v4_folder):
+    """Bytes by class come from the headers; code named in the config is never touched."""
+    checkpoint = find_checkpoint(str(v4_folder))
+    assert 24 == checkpoint.weights_bytes
+    assert {"attention": 16, "draft": 8} == checkpoint.weights_by_class
+    assert ("safetensors", "mtp", "local") == (checkpoint.format, checkpoint.draft, checkpoint.model)
+    assert ("sglang", "vllm") == checkpoint.engines
+    assert 1_048_576 == model_of(checkpoint).context_tokens
+
+
+def test_another_architecture_in_a_folder_is_refused(v4_folder):
+    """V4.1 is not sized by V4's formulas."""
+    (v4_folder / "config.json").write_text(json.dumps({"model_type": "deepseek_v41"}))
+    with pytest.raises(RefusedError, match="deepseek_v41"):
+        find_checkpoint(str(v4_folder))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '"x"'])
+def test_a_malformed_config_is_bad_input(v4_folder, text):
+    """Not JSON, not an object, or nested without end."""
+    (v4_folder / "config.json").write_text(text)
+    with pytest.raises(UsageError):
+        find_checkpoint(str(v4_folder))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pkl"])
+def test_pickled_weights_are_refused(tmp_path, name):
+    """Loading them would run code from the file."""
+    (tmp_path / name).write_bytes(b"\x80\x04.")
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(RefusedError, match="pickled"):
+            find_checkpoint(str(path))
+
+
+def test_an_empty_folder_is_bad_usage(tmp_path):
+    """The message says what was looked for."""
+    with pytest.raises(UsageError, match=r"neither config\.json"):
+        find_checkpoint(str(tmp_path))
+
+
+def test_a_gguf_of_another_architecture_is_refused(tmp_path):
+    """It names the architecture."""
+    path = tmp_path / "m.gguf"
+    path.write_bytes(gguf([pair("general.architecture", STRING, "deepseek41")]))
+    with pytest.raises(RefusedError, match="deepseek41"):
+        find_checkpoint(str(path))
+
+
+def test_a_gguf_without_its_sizes_is_malformed(tmp_path):
+    """Architecture alone is not enough."""
+    path = tmp_path / "m.gguf"
+    path.write_bytes(small())
+    with pytest.raises(ModelFileError, match=r"llama\.embedding_length"):
+        find_checkpoint(str(path))
+
+
+def test_a_folder_with_two_ggufs_asks_which(tmp_path):
+    """Nothing is chosen for a person."""
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).write_bytes(gguf([], [tensor("w", (4,), 0, 0)], b"\0" * 16))
+    with pytest.raises(UsageError, match="2 models"):
+        find_checkpoint(str(tmp_path))
+
+
+def test_one_file_of_a_model_points_to_its_folder(v4_folder):
+    """A part alone has no size to speak of."""
+    with pytest.raises(UsageError, match="one file of a model"):
+        find_checkpoint(str(v4_folder / "m.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("blk.3.ffn_gate_exps.weight", "experts"),
+        ("layers.3.ffn.experts.7.w1.weight", "experts"),
+        ("layers.3.ffn.experts.7.w1.scale", "scales"),
+        ("layers.3.ffn.shared_experts.w1.weight", "shared"),
+        ("blk.0.ffn_up_shexp.weight", "shared"),
+        ("layers.4.attn.indexer.wq_b.weight", "indexer"),
+        ("blk.2.indexer_compressor_kv.weight", "indexer"),
+        ("layers.4.attn.compressor.wkv.weight", "compressor"),
+        ("layers.4.attn.wo_a.weight", "attention"),
+        ("blk.2.attn_norm.weight", "norms"),
+        ("layers.0.hc_attn_fn", "hyper_connections"),
+        ("layers.0.ffn.gate.tid2eid", "hash_tables"),
+        ("layers.9.ffn.gate.weight", "router"),
+        ("embed.weight", "embeddings"),
+        ("head.weight", "output_head"),
+        ("output.weight", "output_head"),
+        ("mtp.0.ffn.experts.0.w1.weight", "draft"),
+        ("something.else", "other"),
+    ],
+)
+def test_tensor_names_have_their_class(name, expected):
+    """Names of both formats fall into the same classes."""
+    assert expected == class_of(name)

@@ -1,0 +1,144 @@
+"""Safetensors headers and indexes: exact bytes from right ones, one typed error from wrong ones."""
+
+import json
+import struct
+
+import pytest
+
+from seatrial.catalog.safetensors import INDEX, read_folder, read_header
+from seatrial.errors import ModelFileError, UsageError
+
+
+def content(entries, data_bytes, *, length=None):
+    """A safetensors file of ``entries``; the header's length can be made to lie."""
+    raw = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    return struct.pack("<Q", len(raw) if length is None else length) + raw + b"\0" * data_bytes
+
+
+def entry(kind, shape, first, last):
+    """One tensor."""
+    return {"dtype": kind, "shape": shape, "data_offsets": [first, last]}
+
+
+RIGHT = {"a": entry("BF16", [2, 3], 0, 12), "b": entry("F8_E4M3", [4], 12, 16), "__metadata__": {"format": "pt"}}
+
+
+def written(folder, raw, name="model.safetensors"):
+    """``raw`` as a file in ``folder``."""
+    path = folder / name
+    path.write_bytes(raw)
+    return path
+
+
+def test_a_right_file_is_read(tmp_path):
+    """Every tensor with its bytes and type."""
+    header = read_header(written(tmp_path, content(RIGHT, 16)))
+    assert {"a": 12, "b": 4} == header.tensors
+    assert {"a": "BF16", "b": "F8_E4M3"} == header.kinds
+
+
+WRONG = {
+    "empty": b"",
+    "five bytes": b"12345",
+    "web page": b"<html><body>404</body></html>",
+    "lfs pointer": b"version https://git-lfs.github.com/spec/v1\n",
+    "header beyond the file": content(RIGHT, 16, length=1 << 40),
+    "header of 2**64 - 1 bytes": content(RIGHT, 16, length=(1 << 64) - 1),
+    "no JSON": content(b"not json at all", 0),
+    "a list": content([1, 2], 0),
+    "nested without end": content(b"[" * 100_000, 0),
+    "no offsets": content({"a": {"dtype": "F32", "shape": [1]}}, 4),
+    "offsets as text": content({"a": {"dtype": "F32", "shape": [1], "data_offsets": ["0", "4"]}}, 4),
+    "unknown type": content({"a": entry("F3", [8], 0, 3)}, 3),
+    "overlap": content({"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 4, 12)}, 12),
+    "hole": content({"a": entry("F32", [1], 0, 4), "b": entry("F32", [1], 8, 12)}, 12),
+    "backwards": content({"a": entry("F32", [1], 4, 0)}, 4),
+    "negative": content({"a": entry("F32", [1], -4, 0)}, 4),
+    "negative shape": content({"a": entry("F32", [-1], 0, 4)}, 4),
+    "wrong size": content({"a": entry("F32", [3], 0, 4)}, 4),
+    "overflowing shape": content({"a": entry("F32", [1 << 62, 1 << 62], 0, 4)}, 4),
+    "cut data": content(RIGHT, 15),
+    "something behind": content(RIGHT, 17),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_file_is_one_typed_error(tmp_path, kind):
+    """Each kind of wrong file raises ModelFileError and says what to do."""
+    with pytest.raises(ModelFileError) as caught:
+        read_header(written(tmp_path, WRONG[kind]))
+    assert caught.value.remedy
+
+
+def test_a_header_of_100_mb_is_refused_unread(tmp_path):
+    """The header's length is looked at before the header is."""
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", 100_000_000))
+        file.truncate(100_000_100)
+    with pytest.raises(ModelFileError, match="100,000,000"):
+        read_header(path)
+
+
+def indexed(folder, names, total=32):
+    """An index over files called ``names``."""
+    weight_map = {f"t{number}": name for number, name in enumerate(names)}
+    document = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    (folder / INDEX).write_text(json.dumps(document))
+
+
+def test_an_indexed_model_is_the_sum_of_its_parts(tmp_path):
+    """Bytes come from the headers, not from what the index claims."""
+    for number in (1, 2):
+        written(tmp_path, content({f"t{number}": entry("F32", [4], 0, 16)}, 16), f"m{number}.safetensors")
+    indexed(tmp_path, ["m1.safetensors", "m2.safetensors"], total=999)
+    tensors, claimed, paths = read_folder(tmp_path)
+    assert {"t1": 16, "t2": 16} == tensors
+    assert 999 == claimed
+    assert ["m1.safetensors", "m2.safetensors"] == [path.name for path in paths]
+
+
+def test_an_index_alone_gives_its_total(tmp_path):
+    """Where only the index was fetched, its total is all there is."""
+    indexed(tmp_path, ["m1.safetensors"], total=159_609_485_896)
+    assert ({}, 159_609_485_896, ()) == read_folder(tmp_path)
+
+
+def test_a_missing_part_is_named(tmp_path):
+    """The message counts and names what is missing."""
+    written(tmp_path, content(RIGHT, 16), "m1.safetensors")
+    indexed(tmp_path, ["m1.safetensors", "m2.safetensors"])
+    with pytest.raises(ModelFileError, match=r"1 of 2 parts .* m2\.safetensors"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../m.safetensors", "/etc/passwd", "a/b.safetensors", "model.bin", ""])
+def test_an_index_cannot_point_outside_its_folder(tmp_path, name):
+    """Neither another folder nor another kind of file is opened."""
+    indexed(tmp_path, [name])
+    with pytest.raises(ModelFileError, match="no safetensors file in its folder"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": "m.safetensors"}, "metadata": {"total_size": -1}}']
+)
+def test_a_malformed_index_is_one_typed_error(tmp_path, text):
+    """An index without a map, or with an impossible total, is refused."""
+    (tmp_path / INDEX).write_text(text)
+    with pytest.raises(ModelFileError):
+        read_folder(tmp_path)
+
+
+def test_a_tensor_in_two_parts_is_refused(tmp_path):
+    """Counting it twice would be wrong."""
+    for number in (1, 2):
+        written(tmp_path, content(RIGHT, 16), f"m{number}.safetensors")
+    with pytest.raises(ModelFileError, match="another part has too"):
+        read_folder(tmp_path)
+
+
+def test_a_missing_file_is_bad_usage(tmp_path):
+    """No file, no traceback."""
+    with pytest.raises(UsageError):
+        read_header(tmp_path / "none.safetensors")
