@@ -17,7 +17,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import add_plan_options, positive, whole
@@ -44,7 +44,7 @@ class PlanFile:
     context_tokens: int
     concurrency: int
     nodes: int = 1
-    objective: str = "balanced"
+    objective: Literal["latency", "balanced", "throughput"] = "balanced"
     parallelism: Parallelism = field(default_factory=Parallelism)
 
 

@@ -1,7 +1,7 @@
 """Launches one engine process, watches it, finds it again, and stops it for good."""
 
 from seatrial.server.diagnosis import Diagnosis, diagnose
-from seatrial.server.launch import launch
+from seatrial.server.launcher import launch
 from seatrial.server.log import printable
 from seatrial.server.programs import RUNNERS, resolve_program, resolve_runner
 from seatrial.server.readiness import Event

@@ -20,6 +20,7 @@ import logging
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from seatrial.records import from_dict, read_json, write_json, write_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 KEY_BYTES = 32
+COMING_UP_S = 15.0
 PLAIN_KEY = "{key}\n"
 ENGINE_KEY = "engine_key"
 STATE_FILES = (
@@ -108,7 +110,8 @@ class Exit:
     """How an engine ended.
 
     Attributes:
-        reason: ``exited`` by itself, ``stopped`` on request, ``lease ended``, or ``not started``.
+        reason: ``exited`` by itself, ``stopped`` on request, ``lease ended``, ``not started``, or ``lost``
+            (gone without a word).
         code: Exit code, None where a signal ended it.
         signal: Signal number, None where it exited.
         error: Why it could not be started at all.
@@ -195,6 +198,10 @@ class ServerFolder:
         """Record what is about to be started."""
         write_json(self.path / "record.json", record, mode=0o600)
 
+    def write_processes(self, processes: Processes) -> None:
+        """Record the end of a server whose supervisor could not."""
+        write_json(self.path / "process.json", processes, mode=0o600)
+
     def write_ready(self, ready: Ready) -> None:
         """Record that it truly answers."""
         write_json(self.path / "ready.json", ready, mode=0o600)
@@ -222,6 +229,13 @@ class ServerFolder:
         """Remove what holds the key: it has no use once the server has ended."""
         for path in (self.key_file, *self.path.glob(f"{ENGINE_KEY}*")):
             path.unlink(missing_ok=True)
+
+    def is_fresh(self) -> bool:
+        """Whether the record was written so lately that the supervisor may not have come up yet."""
+        try:
+            return abs(time.time() - (self.path / "record.json").stat().st_mtime) < COMING_UP_S
+        except OSError:
+            return False
 
     def request_stop(self) -> None:
         """Ask the supervisor to stop the engine; it looks several times a second."""

@@ -207,7 +207,7 @@ def _run(argv: tuple[str, ...]) -> str:
 
 
 def _check_version(row: Program, version: str | None) -> None:
-    from seatrial.engines.versions import engine_versions, is_older  # noqa: PLC0415 -- see the top
+    from seatrial.plan.versions import engine_versions, is_older  # noqa: PLC0415 -- see the top
 
     minimum = row.minimum or engine_versions()[row.engine].safe
     # A build that does not know its own number (llama.cpp says 0 or 1) is taken as it is.

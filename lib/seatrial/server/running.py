@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ from seatrial.errors import EngineError, UnknownNameError, UsageError
 from seatrial.server import folder as folders
 from seatrial.server import log, loopback, processes
 from seatrial.server.diagnosis import LOG_LINES, Diagnosis, diagnose
-from seatrial.server.folder import Processes, Record, ServerFolder, folder_of
+from seatrial.server.folder import Exit, Identity, Processes, Record, ServerFolder, folder_of
 
 STOP_S = 10.0
 HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
@@ -98,16 +98,23 @@ class Server:
         record, known = self._record(), self._processes()
         if record is None:
             return "ended"
-        boot = record.boot_id
-        if known is not None and lives_any(known, boot):
-            if not processes.lives(known.supervisor, boot):
+        if self.running:
+            if known is None or not processes.lives(known.supervisor, record.boot_id):
                 return "unsupervised"
             return "ready" if self._folder.ready() else "starting"
         if known is not None and known.exit is not None:
             return "ended"
-        if known is None and boot == processes.this_boot() and processes.lives(record.owner):
-            return "starting"
-        return "stale"
+        return "starting" if known is None and self._folder.is_fresh() else "stale"
+
+    @property
+    def running(self) -> bool:
+        """Whether any process of it runs."""
+        record, known = self._record(), self._processes()
+        if record is None or record.boot_id != processes.this_boot():
+            return False
+        if known is None:
+            return bool(processes.members(None, self.launch_id))
+        return processes.lives(known.engine) or (not known.finished and processes.lives(known.supervisor))
 
     def api_key(self) -> str:
         """The API key of this launch.
@@ -138,7 +145,7 @@ class Server:
     def why_ended(self) -> Diagnosis | None:
         """Why it ended by itself; None while it runs, and where it was stopped on purpose."""
         known = self._processes()
-        if known is None or known.exit is None or known.exit.reason in {"stopped", "lease ended"}:
+        if known is None or known.exit is None or known.exit.reason in {"stopped", "lease ended", "lost"}:
             return None
         return diagnose(known.exit, self.read_log(LOG_LINES), self.engine)
 
@@ -161,7 +168,7 @@ class Server:
         """
         begun = time.monotonic()
         record, known = self._record(), self._processes()
-        was_running = self.state in {"starting", "ready", "unsupervised"}
+        was_running = self.running
         if record is not None:
             if known is not None and processes.lives(known.supervisor, record.boot_id):
                 self._folder.request_stop()
@@ -195,6 +202,17 @@ class Server:
         while time.monotonic() < deadline and processes.lives(known.supervisor):
             time.sleep(POLL_S)
 
+    def _close(self, record: Record, reason: str) -> None:
+        """Write what the supervisor would have written, had it lived."""
+        known = self._processes()
+        if known is not None and (known.finished or processes.lives(known.supervisor, record.boot_id)):
+            return
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        ended = Exit(reason=reason, code=None, signal=None, error="", oom_kills={}, at=at)
+        nobody = Processes(record.launch_id, record.boot_id, 0, Identity(0, ""), None, None, finished=True)
+        self._folder.remove_keys()
+        self._folder.write_processes(replace(known or nobody, exit=ended, finished=True))
+
     def _prove(self, record: Record | None, begun: float, timeout_s: float, *, was_running: bool) -> Stopped:
         known = self._processes()
         here = record is not None and record.boot_id == processes.this_boot()
@@ -213,14 +231,9 @@ class Server:
                     cause="cannot be stopped",
                 )
             time.sleep(POLL_S)
-        if here and (known is None or not processes.lives(known.supervisor)):
-            self._folder.remove_keys()
+        if record is not None and (known is None or not known.finished):
+            self._close(record, "stopped" if was_running else "lost")
         return Stopped(self.name, self.port, free, len(left), time.monotonic() - begun, was_running)
-
-
-def lives_any(known: Processes, boot: str) -> bool:
-    """Whether engine or supervisor of a launch still runs."""
-    return processes.lives(known.engine, boot) or (not known.finished and processes.lives(known.supervisor, boot))
 
 
 def list_servers(*, ended: bool = False) -> list[Server]:

@@ -21,7 +21,6 @@ import os
 import re
 import resource
 import select
-import shutil
 import signal
 import sys
 import time
@@ -308,14 +307,16 @@ class Supervisor:
         """
         log = Path("engine.log")
         cap = self.record["log_cap_bytes"]
-        size = log.stat().st_size if log.exists() else 0
+        size = log.stat().st_size
         if size <= cap:
             return
         aside = Path("engine.log.tmp")
         try:
             with log.open("rb") as source, _private(aside) as target:
-                source.seek(max(0, size - cap))
-                shutil.copyfileobj(source, target, COPY_BYTES)
+                source.seek(size - cap)
+                # No further than the size seen above: a flood may be faster than the copy.
+                for _ in range(0, cap, COPY_BYTES):
+                    target.write(source.read(COPY_BYTES))
             aside.replace("engine.log.1")
         except OSError:
             aside.unlink(missing_ok=True)  # a full disk: the cap matters more than the tail

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UsageError
 from seatrial.server import processes, supervisor
-from seatrial.server.folder import NAME, Record, ServerFolder, check_name, folder_of, launching
+from seatrial.server.folder import COMING_UP_S, NAME, Record, ServerFolder, check_name, folder_of, launching
 from seatrial.server.programs import resolve_program, resolve_runner
 from seatrial.server.readiness import Event, PortStolenError, Startup
 from seatrial.server.running import Server, server_of
@@ -29,7 +29,6 @@ PORTS_TRIED = 4
 STALL_LIMIT_S = 300.0
 GRACE_S = 3.0
 LOG_CAP_BYTES = 16 << 20
-SUPERVISOR_S = 15.0
 LARGEST_PORT = 65535
 SIMULATED = ("simulated", "replay")
 
@@ -164,12 +163,12 @@ def _slug(model: str) -> str:
 
 def _runs(name: str) -> bool:
     server = server_of(folder_of(name))
-    return server is not None and server.state not in {"ended", "stale"}
+    return server is not None and server.running
 
 
 def _check_not_running(name: str) -> None:
     server = server_of(folder_of(name))
-    if server is not None and _runs(name):
+    if server is not None and server.running:
         raise UsageError(
             f"A server named {name!r} runs already: {server.model} at {server.url} (pid {server.pid}).",
             remedy=f"Use it, stop it (seatrial stop {name}), or choose another --name.",
@@ -243,10 +242,11 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
     """Start the detached supervisor and wait until it has said who runs."""
     argv = (sys.executable, "-I", "-S", "-B", supervisor.__file__, str(folder.path.absolute()))
     said = folder.path / "supervisor.log"
+    said.touch(mode=0o600)
     with said.open("wb") as output:
         # It forks and ends at once, so there is no child to wait for later.
         subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", check=False)
-    deadline = time.monotonic() + SUPERVISOR_S
+    deadline = time.monotonic() + COMING_UP_S
     while time.monotonic() < deadline:
         known = folder.processes()
         if known is not None and known.launch_id == record.launch_id and (known.engine or known.exit):

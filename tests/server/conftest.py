@@ -1,0 +1,88 @@
+"""A scripted engine to launch, and the promise that no test leaves a process behind."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from seatrial.engines.types import Command
+from seatrial.server import launch, list_servers, stop_all
+
+FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+DEADLINE_S = 20.0
+
+
+def fake_command(*flags, key_env=None, **changes):
+    """The scripted engine as a command; it answers to ``fake-model``."""
+    key = f"--key-env={key_env}" if key_env else "--key-file={key_file}"
+    argv = ("python", str(FAKE_ENGINE), "--port={port}", key, *flags)
+    return Command(**{"engine": "fake", "argv": argv, "model": "fake-model", "key_env": key_env} | changes)
+
+
+@pytest.fixture
+def fake():
+    """Launch the scripted engine with flags of its own; keyword arguments go to ``launch``."""
+
+    def start(*flags, key_env=None, **wishes):
+        return launch(fake_command(*flags, key_env=key_env), **{"name": "fake", **wishes})
+
+    return start
+
+
+def until(true, what):
+    """Wait for something to become true, and give it back."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        result = true()
+        if result:
+            return result
+        time.sleep(0.02)
+    return pytest.fail(f"{what} did not happen within {DEADLINE_S} s")
+
+
+def launched_processes():
+    """Every process of every launch of this test: they carry its state folder in argv or environment."""
+    state = os.environ["SEATRIAL_STATE"]
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            ours = process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
+            if ours and "SEATRIAL_LAUNCH_ID" in process.environ() and process.environ().get("SEATRIAL_STATE") == state:
+                found.append(process)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """No engine process survives a test, whatever it did."""
+    yield
+    stop_all()
+    assert [] == [server.name for server in list_servers() if server.state != "stale"]
+    until(lambda: not launched_processes(), "the end of every engine process")
+
+
+@pytest.fixture
+def another_process():
+    """Run a few lines of Python in a process of its own; gives the process, its output a pipe."""
+    started = []
+
+    def run(code):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[2],
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,157 @@
+"""A scripted engine: answers like one, and fails in every way engines fail.
+
+Run by the supervisor as the real ones are: ``python fake_engine.py --port=... --key-file=... [--how ...]``.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+MODEL = "fake-model"
+
+
+def options():
+    """Every way to behave."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add = parser.add_argument
+    add("--port", type=int, required=True)
+    add("--host", default="127.0.0.1")
+    add("--key-file", type=Path)
+    add("--key-env", help="read the key from this variable")
+    add("--model", default=MODEL, help="id it lists, whatever was asked for")
+    add("--say", action="append", default=[], help="line to log before anything else")
+    add("--exit", type=int, help="exit with this code before it listens")
+    add("--signal", help="die by this signal before it listens")
+    add("--listen-after-s", type=float, default=0.0, help="say nothing until then")
+    add("--healthy-after-s", type=float, default=0.0, help="/health answers 503 until then, a log line each 0.1 s")
+    add("--never-listen", action="store_true", help="sleep for ever")
+    add("--spin", action="store_true", help="burn the processor for ever")
+    add("--no-tokens", action="store_true", help="completions come back empty")
+    add("--deaf", action="store_true", help="accept connections and never answer")
+    add("--ignore-term", action="store_true", help="ignore SIGTERM")
+    add("--children", type=int, default=0, help="start this many child processes")
+    add("--escaping-child", action="store_true", help="start a child that leaves group and session")
+    add("--flood", action="store_true", help="write to the log as fast as it can")
+    add("--die-after-s", type=float, help="die by SIGSEGV so long after the first completion")
+    return parser.parse_args()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """The few paths of the contract."""
+
+    def do_GET(self):
+        """Health and models."""
+        if self.server.chosen.deaf:
+            time.sleep(3600)
+        if self.path == "/health":
+            self.answer({}, 200 if time.monotonic() > self.server.healthy_at else 503)
+        elif self.path == "/v1/models":
+            self.answer({"data": [{"id": self.server.chosen.model}]}, None)
+        else:
+            self.answer({"error": "not found"}, 404)
+
+    def do_POST(self):
+        """Completions of one word."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path != "/v1/completions":
+            return self.answer({"error": "not found"}, 404)
+        count = 0 if self.server.chosen.no_tokens else 1
+        self.answer({"choices": [{"text": "word" * count}], "usage": {"completion_tokens": count}}, None)
+        if self.server.chosen.die_after_s is not None:
+            threading.Timer(self.server.chosen.die_after_s, os.kill, (os.getpid(), signal.SIGSEGV)).start()
+        return None
+
+    def answer(self, document, status):
+        """JSON; 200 or 401 by the key where no status is given."""
+        if status is None:
+            right = self.server.key is None or self.headers["Authorization"] == f"Bearer {self.server.key}"
+            status = 200 if right else 401
+        body = json.dumps(document if status != 401 else {"error": "key"}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Say nothing of requests."""
+
+
+class Engine(ThreadingHTTPServer):
+    """Listens on one port."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def log(line):
+    """Write one line where engines write."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def flood():
+    """Fill the log for ever."""
+    line = b"x" * 4095 + b"\n"
+    while True:
+        os.write(2, line * 16)
+
+
+def start_children(chosen):
+    """Processes that belong to this one."""
+    for _ in range(chosen.children):
+        subprocess.Popen(["sleep", "1000"])
+    if chosen.escaping_child:
+        subprocess.Popen(["sleep", "1000"], start_new_session=True)
+
+
+def fail_early(chosen):
+    """End, hang or spin before anything listens, where that was asked for."""
+    if chosen.signal:
+        os.kill(os.getpid(), signal.Signals[chosen.signal])
+    if chosen.exit is not None:
+        sys.exit(chosen.exit)
+    while chosen.never_listen:
+        time.sleep(1000)
+    while chosen.spin:
+        pass
+
+
+def serve(chosen):
+    """Listen and answer, for ever."""
+    engine = Engine((chosen.host, chosen.port), Handler)
+    engine.chosen = chosen
+    engine.healthy_at = time.monotonic() + chosen.healthy_after_s
+    engine.key = chosen.key_file.read_text().strip() if chosen.key_file else os.environ.get(chosen.key_env or "")
+    threading.Thread(target=engine.serve_forever, daemon=True).start()
+    if chosen.flood:
+        threading.Thread(target=flood, daemon=True).start()
+    step = 0
+    while True:
+        time.sleep(0.1)
+        if time.monotonic() < engine.healthy_at:
+            step += 1
+            log(f"loading part {step}")
+
+
+def main():
+    """Behave as asked."""
+    chosen = options()
+    for line in chosen.say:
+        log(line)
+    if chosen.ignore_term:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    start_children(chosen)
+    fail_early(chosen)
+    time.sleep(chosen.listen_after_s)
+    serve(chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""Launching: ready only when it truly answers, a named cause where it never does, nothing left behind."""
+
+import os
+import signal
+import socket
+import stat
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.server.conftest import fake_command, launched_processes
+
+from seatrial.engines.types import Command
+from seatrial.errors import EngineError, EngineMissingError, UsageError
+from seatrial.server import find_server, launch, list_servers
+
+
+def test_a_ready_server_answers_and_is_gone_after_its_block(fake):
+    """Inside the block it is ready and answers with its key; after it no process and no key are left."""
+    with fake() as server:
+        assert ("fake", "ready", True) == (server.name, server.state, server.responds())
+        assert 64 == len(server.api_key())
+        assert f"http://127.0.0.1:{server.port}" == server.url
+    assert "ended" == server.state
+    assert [] == launched_processes()
+    assert not Path(server.api_key_file).exists()
+
+
+def test_stop_gives_proof(fake):
+    """Stopping says that nothing is left and that the port is free; stopping again is fine."""
+    proof = (server := fake()).stop()
+    assert (True, True, 0) == (proof.was_running, proof.port_free, proof.processes_left)
+    assert not server.stop().was_running
+
+
+def test_events_tell_the_way_up(fake):
+    """Whoever waits hears of each phase once, in order."""
+    phases = []
+    fake("--healthy-after-s=0.3", on_event=lambda event: phases.append(event.phase)).stop()
+    assert ["starting", "loading", "first token", "ready"] == phases
+
+
+@pytest.mark.parametrize(
+    ("flags", "cause", "words"),
+    [
+        (["--exit=1", "--say=CUDA out of memory. Tried to allocate 2 GiB"], "gpu out of memory", "exit code 1"),
+        (["--exit=7", "--say=nothing anybody knows"], "unknown", "nothing anybody knows"),
+        (["--exit=0"], "unknown", "exit code 0"),
+        (["--signal=SIGSEGV"], "segmentation fault", "SIGSEGV"),
+        (["--signal=SIGILL"], "illegal instruction", "SIGILL"),
+        (["--signal=SIGABRT"], "aborted", "SIGABRT"),
+        (["--signal=SIGKILL"], "killed", "SIGKILL"),
+        (["--exit=139"], "segmentation fault", "exit code 139"),
+        (["--no-such-flag"], "unknown flag", "--no-such-flag"),
+    ],
+)
+def test_an_engine_that_ends_before_it_is_ready_is_diagnosed(fake, flags, cause, words):
+    """The error names the cause, how it ended and the lines it rests on."""
+    with pytest.raises(EngineError) as caught:
+        fake(*flags)
+    assert cause == caught.value.cause
+    assert words in caught.value.what
+    assert "seatrial logs fake" in caught.value.remedy
+    assert [] == list_servers()
+
+
+def test_the_log_of_a_failed_launch_can_be_read(fake):
+    """What the engine wrote stays readable under its name."""
+    with pytest.raises(EngineError):
+        fake("--exit=1", "--say=last words")
+    assert "last words" in find_server("fake").read_log()
+
+
+def test_another_model_is_not_ready(fake):
+    """A server that lists another model is refused, both named."""
+    with pytest.raises(EngineError, match="serves other-model and not fake-model") as caught:
+        fake("--model=other-model")
+    assert "wrong model" == caught.value.cause
+
+
+def test_a_server_open_to_other_machines_is_refused(fake):
+    """An engine that listens on every interface is ended."""
+    with pytest.raises(EngineError, match="open to other machines") as caught:
+        fake("--host=0.0.0.0")
+    assert "exposed" == caught.value.cause
+
+
+def test_a_rejected_key_is_said():
+    """An engine that does not take the key of this launch is ended."""
+    command = fake_command()
+    argv = (*command.argv[:3], "--key-env=HOME")
+    with pytest.raises(EngineError, match="rejects the API key"):
+        launch(Command(engine="fake", argv=argv, model="fake-model"), name="fake")
+
+
+def test_a_slow_start_that_makes_progress_is_waited_for(fake):
+    """Longer than the stall limit, but its log grows: it becomes ready."""
+    server = fake("--healthy-after-s=3", stall_limit_s=1.5)
+    assert 3 < server.ready_after_s
+
+
+@pytest.mark.parametrize("flag", ["--never-listen", "--deaf", "--no-tokens"])
+def test_a_start_that_stalls_is_given_up(fake, flag):
+    """Nothing moves for the stall limit: it is ended, and where it stood is said."""
+    with pytest.raises(EngineError, match="stalled while") as caught:
+        fake(flag, "--children=2", stall_limit_s=1.5)
+    assert "stalled" == caught.value.cause
+    assert [] == launched_processes()
+
+
+def test_a_busy_processor_alone_does_not_count_for_ever(fake):
+    """An engine that only spins gets ten times the stall limit."""
+    with pytest.raises(EngineError, match="stalled while starting"):
+        fake("--spin", stall_limit_s=0.3)
+
+
+def test_a_port_that_is_taken_is_refused_with_its_owner(fake):
+    """Bad usage: the process that has the port is named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=rf"Port {port} is taken by .*\(pid {os.getpid()}\)"):
+            fake(port=port)
+    assert [] == list_servers(ended=True)
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 10**9])
+def test_no_such_port(fake, port):
+    """A number that is no port is bad usage."""
+    with pytest.raises(UsageError, match="is no port"):
+        fake(port=port)
+
+
+class Thief:
+    """Listens on the port of the first server that starts, before its engine does."""
+
+    def __init__(self):
+        self.phases = []
+        self.socket = None
+
+    def __call__(self, event):
+        """Called with each event of the launch."""
+        self.phases.append(event.phase)
+        if self.socket is None:
+            self.socket = socket.create_server(("127.0.0.1", list_servers()[0].port))
+
+
+@pytest.fixture
+def thief():
+    """Somebody who steals one port, and gives it back in the end."""
+    thief = Thief()
+    yield thief
+    thief.socket.close()
+
+
+def test_a_stolen_port_is_noticed_and_another_is_tried(fake, thief):
+    """Between choice and bind somebody else listens: the engine fails, and gets a new port."""
+    server = fake("--listen-after-s=0.3", on_event=thief)
+    assert ["starting", "another port", "starting", "loading", "first token", "ready"] == thief.phases
+    assert thief.socket.getsockname()[1] != server.port
+
+
+@pytest.mark.parametrize("slowness", ["--listen-after-s=0.3", "--listen-after-s=30"])
+def test_a_chosen_port_that_is_stolen_is_an_error(fake, thief, slowness):
+    """No other port will do: said with the thief's pid, whether or not the engine has tried to listen yet."""
+    with pytest.raises(EngineError, match=r"was taken by|took its port") as caught:
+        fake(slowness, port=free_port(), on_event=thief)
+    assert "port in use" == caught.value.cause
+
+
+def free_port():
+    """A port nobody has right now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def test_stop_and_start_on_one_port_five_times(fake):
+    """A port that was used a moment ago is used again."""
+    port = free_port()
+    ports = []
+    for _ in range(5):
+        with fake(port=port) as server:
+            ports.append(server.port)
+    assert [port] * 5 == ports
+
+
+def test_a_missing_program_is_said_before_anything_is_launched():
+    """No folder, no process: the program and how to get it."""
+    with pytest.raises(EngineMissingError, match="no program 'no-such-engine'"):
+        launch(Command(engine="fake", argv=("no-such-engine",), model="m"))
+    assert [] == list_servers(ended=True)
+
+
+def test_a_program_that_cannot_be_executed_is_said(tmp_path):
+    """A file that is no program fails as such, not as a crash."""
+    program = tmp_path / "engine"
+    program.write_bytes(b"\x00\x01 no program")
+    program.chmod(0o755)
+    with pytest.raises(EngineError, match="could not be started") as caught:
+        launch(Command(engine="fake", argv=(str(program),), model="m"))
+    assert "not started" == caught.value.cause
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a" * 64, "a b", "a\n", "-x", "\x00"])
+def test_names_that_would_leave_the_folder_are_refused(fake, name):
+    """A name is a plain word; anything else is bad usage and writes nothing."""
+    with pytest.raises(UsageError, match="cannot name a server"):
+        fake(name=name)
+    assert [] == list_servers(ended=True)
+
+
+def test_a_running_name_is_refused_and_a_chosen_one_gets_a_number():
+    """Two servers never share a name; without a name the next free one is taken."""
+    with launch(fake_command()) as first, launch(fake_command()) as second:
+        assert ["fake-model", "fake-model-2"] == [first.name, second.name]
+        with pytest.raises(UsageError, match="runs already"):
+            launch(fake_command(), name="fake-model")
+
+
+def test_two_launches_of_one_name_at_once(another_process, fake):
+    """One wins; the other is told that a launch is under way."""
+    other = another_process(
+        """
+        from seatrial.server import launch
+        from tests.server.conftest import fake_command
+        launch(fake_command("--healthy-after-s=60"), name="fake", on_event=lambda e: print(e.phase, flush=True))
+        """
+    )
+    assert "starting\n" == other.stdout.readline()
+    with pytest.raises(UsageError, match="under way"):
+        fake()
+
+
+def test_a_killed_launcher_frees_the_name(another_process, fake):
+    """The lock of a launch is not inherited by supervisor or engine: it ends with the launcher."""
+    other = another_process(
+        """
+        from seatrial.server import launch
+        from tests.server.conftest import fake_command
+        launch(fake_command("--healthy-after-s=60"), name="fake", on_event=lambda e: print(e.phase, flush=True))
+        """
+    )
+    assert "starting\n" == other.stdout.readline()
+    other.kill()
+    other.wait()
+    deadline = time.monotonic() + 10
+    while any(server.state == "starting" for server in list_servers()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert fake().alive()
+
+
+def test_interrupting_a_launch_leaves_nothing(fake):
+    """Ctrl-C while it starts: the engine is gone when the exception arrives."""
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fake("--never-listen", on_event=interrupt)
+    assert [] == launched_processes()
+    assert [] == list_servers()
+
+
+def test_the_key_is_nowhere_but_in_its_file(fake):
+    """Not in any argv, record or log; the folder is 0700 and the files of the launch 0600."""
+    server = fake(keep_running=True)
+    key = server.api_key().encode()
+    folder = Path(server.api_key_file).parent
+    for process in psutil.process_iter():
+        try:
+            assert key.decode() not in " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+    holders = [path.name for path in folder.rglob("*") if path.is_file() and key in path.read_bytes()]
+    assert ["key"] == holders
+    assert [0o700, 0o700] == [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)]
+    private = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in folder.iterdir()}
+    assert dict.fromkeys(private, "0o600") == private
+
+
+def test_a_key_can_travel_in_the_environment(fake):
+    """Engines that take no file get the key in a variable, of the engine process alone."""
+    server = fake(key_env="FAKE_KEY")
+    assert server.api_key() == psutil.Process(server.pid).environ()["FAKE_KEY"]
+
+
+def test_a_key_can_travel_in_a_config_file():
+    """Engines that read a config file get one, private, gone with the server."""
+    command = fake_command(key_file_text="{key}", key_file_suffix=".yaml")
+    with launch(command, name="fake") as server:
+        config = Path(server.api_key_file).with_name("engine_key.yaml")
+        assert (server.api_key(), 0o600) == (config.read_text(), stat.S_IMODE(config.stat().st_mode))
+    assert not config.exists()
+
+
+def test_braces_in_arguments_stay_as_they_are():
+    """Only the two placeholders are filled in: an argument may be JSON."""
+    command = fake_command('--say={"a": {"b": "{c}"}}')
+    with launch(command, name="fake") as server:
+        assert '{"a": {"b": "{c}"}}' in server.read_log()
+
+
+def test_an_unwritable_state_folder_is_said(monkeypatch, tmp_path):
+    """A file stands where the folder should be: one clear line, nothing started."""
+    blocked = tmp_path / "state"
+    blocked.write_text("")
+    monkeypatch.setenv("SEATRIAL_STATE", str(blocked))
+    with pytest.raises(UsageError, match="cannot be written"):
+        launch(fake_command(), name="fake")
+
+
+def test_a_crash_while_serving_is_diagnosed(fake):
+    """After it was ready: alive says no, and why it ended is known."""
+    server = fake("--die-after-s=0.1")
+    deadline = time.monotonic() + 10
+    while server.why_ended() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not server.alive()
+    assert "segmentation fault" == server.why_ended().cause
+
+
+def test_a_hanging_server_is_alive_but_does_not_respond_and_can_be_stopped(fake):
+    """SIGSTOP: liveness tells the difference, and stop still ends it."""
+    server = fake()
+    os.kill(server.pid, signal.SIGSTOP)
+    assert (True, False) == (server.alive(), server.responds(timeout_s=0.3))
+    assert server.stop().port_free

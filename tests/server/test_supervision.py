@@ -1,0 +1,278 @@
+"""The lease: an engine ends with its owner, whatever happened to that, unless it was told to keep running."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.server.conftest import fake_command, launched_processes, until
+
+from seatrial.server import find_server, launch, list_servers, supervisor
+from seatrial.server.folder import Identity, folder_of
+from seatrial.server.processes import lives, this_boot
+
+LAUNCHER = """
+    import sys
+    from seatrial.server import launch
+    from tests.server.conftest import fake_command
+    server = launch(fake_command("--children=2"), name="fake", keep_running={keep_running})
+    print(server.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_engine_ends_with_its_owner(another_process, number):
+    """The launching process is ended, gently or not: engine and children are gone within the lease."""
+    owner = another_process(LAUNCHER.format(keep_running=False))
+    assert psutil.pid_exists(int(owner.stdout.readline()))
+    owner.send_signal(number)
+    owner.wait()
+    until(lambda: not launched_processes(), "the end of the engine")
+    assert "ended" == find_server("fake").state
+    assert "lease ended" == folder_of("fake").processes().exit.reason
+
+
+def test_an_owner_that_only_waits_to_be_reaped_is_gone(another_process):
+    """A dead process nobody has waited for still has its pid; the lease ends all the same."""
+    owner = another_process(LAUNCHER.format(keep_running=False))
+    owner.stdout.readline()
+    owner.kill()  # not waited for: it stays a zombie of this test
+    until(lambda: not launched_processes(), "the end of the engine")
+
+
+def test_keep_running_outlives_its_owner(another_process):
+    """The owner is killed: another process finds the server at once, talks to it, and stops it."""
+    owner = another_process(LAUNCHER.format(keep_running=True))
+    pid = int(owner.stdout.readline())
+    owner.kill()
+    owner.wait()
+    server = find_server("fake")
+    assert (pid, "ready", True) == (server.pid, server.state, server.responds())
+    assert server.stop().port_free
+    assert [] == launched_processes()
+
+
+def test_a_new_process_attaches_by_name(fake, another_process):
+    """What one process launched another finds, with key and address."""
+    server = fake()
+    other = another_process(
+        """
+        from seatrial.server import find_server
+        server = find_server("fake")
+        print(server.url, server.responds(), len(server.api_key()))
+        """
+    )
+    assert f"{server.url} True 64\n" == other.stdout.readline()
+
+
+def test_a_server_launched_in_a_thread_outlives_the_thread():
+    """Widgets launch from threads: the lease belongs to the process."""
+    launched = []
+    thread = threading.Thread(target=lambda: launched.append(launch(fake_command(), name="fake")))
+    thread.start()
+    thread.join()
+    assert launched[0].responds()
+    launched[0].stop()
+
+
+@pytest.mark.parametrize("flags", [["--children=3"], ["--escaping-child"], ["--ignore-term", "--children=1"]])
+def test_stop_takes_everything_the_engine_started(fake, flags):
+    """Children in its group, a child in a session of its own, an engine that ignores TERM: all gone."""
+    server = fake(*flags)
+    assert 1 < len(launched_processes())
+    assert 0 == server.stop().processes_left
+    assert [] == launched_processes()
+
+
+def test_children_go_when_the_engine_dies(fake):
+    """The engine is killed from outside: what it started goes with it."""
+    server = fake("--children=2", "--escaping-child")
+    os.kill(server.pid, signal.SIGKILL)
+    until(lambda: not launched_processes(), "the end of its children")
+    assert "killed" == server.why_ended().cause
+
+
+def supervisor_of(name):
+    """Pid of a server's supervisor."""
+    return folder_of(name).processes().supervisor.pid
+
+
+def test_a_killed_supervisor_is_said_and_stop_still_works(fake):
+    """Nobody watches any more: listed as unsupervised, ended by identity all the same."""
+    server = fake("--children=1", "--escaping-child")
+    os.kill(supervisor_of("fake"), signal.SIGKILL)
+    until(lambda: server.state == "unsupervised", "the loss of the supervisor")
+    proof = server.stop()
+    assert (True, 0, True) == (proof.was_running, proof.processes_left, proof.port_free)
+    assert [] == launched_processes()
+    assert not Path(server.api_key_file).exists()
+
+
+def test_a_stopped_supervisor_does_not_keep_the_engine(fake):
+    """The supervisor itself hangs (SIGSTOP): stop ends the engine without it."""
+    server = fake()
+    hanging = supervisor_of("fake")
+    os.kill(hanging, signal.SIGSTOP)
+    try:
+        assert 0 == server.stop().processes_left
+    finally:
+        os.kill(hanging, signal.SIGCONT)
+    until(lambda: not psutil.pid_exists(hanging), "the end of the supervisor")
+
+
+def test_a_supervisor_killed_during_the_start_is_said(fake):
+    """The launch does not wait for ever for somebody who is gone."""
+
+    def kill(event):
+        if event.phase == "starting":
+            os.kill(supervisor_of("fake"), signal.SIGKILL)
+            os.kill(find_server("fake").pid, signal.SIGKILL)
+
+    with pytest.raises(Exception, match="supervisor is gone"):
+        fake("--never-listen", on_event=kill)
+
+
+def test_a_record_of_another_boot_is_stale_and_touches_nothing(fake):
+    """After a reboot the pids belong to others: nothing is signalled, and stop clears the record."""
+    server = fake()
+    server.stop()
+    bystander = subprocess.Popen(["sleep", "1000"])
+    try:
+        rewrite("record.json", boot_id="another")
+        rewrite(
+            "process.json",
+            boot_id="another",
+            engine=identity(bystander.pid),
+            supervisor=identity(bystander.pid),
+            exit=None,
+            finished=False,
+        )
+        assert "stale" == server.state
+        assert ["fake"] == [listed.name for listed in list_servers()]
+        assert not server.stop().was_running
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_recycled_pid_is_never_signalled(fake):
+    """The pid in the record belongs to another process by now, told by its start: it is left alone."""
+    server = fake()
+    server.stop()
+    bystander = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    try:
+        recycled = {"pid": bystander.pid, "start": "1"}
+        rewrite("process.json", engine=recycled, supervisor=recycled, exit=None, finished=False)
+        assert "stale" == server.state
+        assert not server.stop().was_running
+        assert bystander.poll() is None
+        assert fake().alive()
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def identity(pid):
+    """What a record says of a process."""
+    return {"pid": pid, "start": supervisor.start_of(pid)}
+
+
+def rewrite(name, **changes):
+    """Change fields of a state file of the server ``fake``."""
+    path = folder_of("fake").path / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": 3}', "\x00\xff", "null"])
+@pytest.mark.parametrize("name", ["record.json", "process.json", "ready.json"])
+def test_a_state_file_that_makes_no_sense_is_set_aside(fake, name, text, caplog):
+    """Empty, cut or of another kind: it is put aside with a warning, and the next launch works."""
+    server = fake()
+    folder = folder_of("fake").path
+    server.stop()
+    (folder / name).write_text(text)
+    list_servers()
+    assert (folder / f"{name}.unreadable").exists()
+    assert "was set aside" in caplog.text
+    assert fake().alive()
+
+
+def test_a_running_server_whose_process_file_is_lost_can_be_stopped(fake):
+    """Its processes carry the launch's id, so they are found without the file."""
+    server = fake()
+    os.kill(supervisor_of("fake"), signal.SIGKILL)
+    (folder_of("fake").path / "process.json").write_text("{")
+    assert 0 == server.stop().processes_left
+    assert [] == launched_processes()
+
+
+def test_a_log_flood_is_capped_and_the_engine_not_blocked(fake, monkeypatch):
+    """The log stays near its cap however much is written, its tail is kept, and the server answers."""
+    monkeypatch.setattr("seatrial.server.launcher.LOG_CAP_BYTES", 1 << 20)
+    server = fake("--flood")
+    log = Path(server.log)
+    until(log.with_name("engine.log.1").exists, "the first cut of the log")
+    assert server.responds()
+    assert 3 == len(server.read_log(3))
+    assert log.with_name("engine.log.1").stat().st_size <= 1 << 20
+
+
+def test_a_process_is_known_by_its_start():
+    """Same pid, other start, or other boot: not the same process."""
+    me = Identity(os.getpid(), supervisor.start_of(os.getpid()))
+    assert lives(me, this_boot())
+    assert not lives(Identity(me.pid, "1"))
+    assert not lives(me, "another boot")
+    assert supervisor.start_of(2**22 + 1) is None
+
+
+def test_the_supervisor_needs_the_standard_library_alone():
+    """It starts isolated, without site packages, and imports nothing of the kit."""
+    code = "import sys; sys.argv[1:] = []; import runpy; runpy.run_path(sys.orig_argv[-1]); print('seatrial' in sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, supervisor.__file__], capture_output=True, text=True, check=True
+    )
+    assert "False\n" == told.stdout
+
+
+def test_the_supervisor_is_small(fake):
+    """At most 25 MB resident."""
+    fake()
+    assert psutil.Process(supervisor_of("fake")).memory_info().rss < 25e6
+
+
+@pytest.mark.parametrize(
+    ("membership", "path", "text"),
+    [
+        ("0::/box\n", "box/memory.events", "low 0\noom 3\noom_kill 2\n"),
+        ("5:cpu,memory:/box\n0::/\n", "memory/box/memory.oom_control", "under_oom 0\noom_kill 2\n"),
+    ],
+)
+def test_out_of_memory_kills_are_counted_in_both_kinds_of_control_groups(tmp_path, membership, path, text):
+    """Version 2 and version 1 keep the counter in different files."""
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(membership)
+    (tmp_path / "proc/vmstat").write_text("pgfault 1\noom_kill 7\n")
+    file = tmp_path / "cgroup" / path
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    assert {"machine": 7, "cgroup": 2} == supervisor.oom_kills(tmp_path / "cgroup", tmp_path / "proc")
+
+
+def test_no_supervisor_is_left_after_stop(fake):
+    """Stop returns when the supervisor has gone too."""
+    server = fake()
+    pid = supervisor_of("fake")
+    server.stop()
+    deadline = time.monotonic() + 5
+    while supervisor.start_of(pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert supervisor.start_of(pid) is None
