@@ -10,8 +10,6 @@ from seatrial.errors import UnknownNameError
 from seatrial.plan.types import Plan
 
 RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
-ALL_LAYERS = 999
-"""llama.cpp's customary way of saying all layers."""
 BATCH_TOKENS = 2048
 UBATCH_TOKENS = 512
 # Spinning worker threads starve each other on shared cores: 199 tok/s fell to 3.8 with two threads on two busy cores.
@@ -60,16 +58,10 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
     )
 
 
-def threads(plan: Plan) -> int:
-    """Physical cores less one, at least one: the last core belongs to everything else."""
-    return max(1, (plan.hardware.host.cores or 2) - 1)
-
-
-def gpu_layers(plan: Plan) -> int:
-    """Layers on GPUs as llama.cpp counts them: all of them includes the output layer."""
-    if plan.gpu_layers is None:
-        return 0
-    return plan.gpu_layers
+def threads(plan: Plan) -> int | None:
+    """Physical cores less one, at least one: the last core belongs to everything else. None where not known."""
+    cores = plan.hardware.host.cores
+    return max(1, cores - 1) if cores else None
 
 
 def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[str, str | None]]:
@@ -82,9 +74,10 @@ def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[st
         # One slot holds the whole context of a request, so the total is a multiple.
         ("--ctx-size", str(plan.context_tokens * plan.concurrency)),
         ("--parallel", str(plan.concurrency)),
-        ("--threads", str(threads(plan))),
-        ("--gpu-layers", str(gpu_layers(plan))),
+        ("--gpu-layers", str(plan.gpu_layers or 0)),
     ]
+    if count := threads(plan):
+        flags.append(("--threads", str(count)))
     if plan.cpu_expert_layers:
         flags.append(("--n-cpu-moe", str(plan.cpu_expert_layers)))
     return [
@@ -107,8 +100,8 @@ def _python_server(plan: Plan, model: str, name: str, host: str) -> Command:
         f"--host={host}",
         "--port={port}",
         f"--n_ctx={plan.context_tokens}",
-        f"--n_threads={threads(plan)}",
-        f"--n_gpu_layers={gpu_layers(plan)}",
+        *([f"--n_threads={threads(plan)}"] if threads(plan) else []),
+        f"--n_gpu_layers={plan.gpu_layers or 0}",
         f"--n_batch={UBATCH_TOKENS}",
         "--interrupt_requests=False",
     ]

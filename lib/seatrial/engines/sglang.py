@@ -30,6 +30,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
     """
     name = served_name(plan.checkpoint)
     recipe = plan.recipe.argv if plan.recipe else ()
+    exact = plan.recipe is not None and not plan.recipe.differences
     translated, _ = translate("sglang", recipe)
     kept = [word for word in translated if word.partition("=")[0] not in OWN]
     argv = [
@@ -46,7 +47,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         # A recipe that leaves the fraction to the engine was run that way.
         *([f"--mem-fraction-static={plan.gpu_memory_fraction:g}"] if plan.gpu_memory_fraction else []),
         *kept,
-        *([] if recipe else [f"--max-running-requests={running_limit(plan.concurrency)}"]),
+        *([] if exact else [f"--max-running-requests={running_limit(plan.concurrency)}"]),
         *_chat(plan),
         "--enable-metrics",
     ]

@@ -15,14 +15,16 @@ class Pools:
 
     Attributes:
         gpu_bytes: Over all GPUs.
-        host_bytes: In host memory; None where a named machine's host memory was not given.
+        host_bytes: In host memory.
         gpus: Number of GPUs.
+        host_known: Whether the host memory was measured or given; else it is taken as ample.
 
     """
 
     gpu_bytes: int
-    host_bytes: int | None
+    host_bytes: int
     gpus: int
+    host_known: bool = True
 
 
 def usable_gpu_bytes(gpu: Gpu, fraction: float) -> int:
@@ -39,7 +41,13 @@ def llamacpp_pools(hardware: Hardware, nodes_gpus: Sequence[Gpu]) -> Pools:
         return Pools(gpu_bytes=usable_gpu_bytes(gpu, fraction), host_bytes=0, gpus=1)
     known = [gpu for gpu in nodes_gpus if gpu.memory_bytes]
     gpu_bytes = sum(usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in known)
-    return Pools(gpu_bytes=gpu_bytes, host_bytes=usable_host_bytes(hardware), gpus=len(known))
+    host = usable_host_bytes(hardware)
+    if host is not None:
+        return Pools(gpu_bytes=gpu_bytes, host_bytes=host, gpus=len(known))
+    installed = sum(gpu.memory_bytes or 0 for gpu in known)
+    # A machine without GPUs whose memory nobody gave offers nothing one could count on.
+    ample = max(limits().ample_host_bytes, int(installed * limits().ample_gpu_multiple)) if known else 0
+    return Pools(gpu_bytes=gpu_bytes, host_bytes=ample, gpus=len(known), host_known=False)
 
 
 def usable_host_bytes(hardware: Hardware) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from seatrial.catalog import find_checkpoint
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Gpu
 from seatrial.memory import compute_footprint
@@ -12,7 +13,7 @@ from seatrial.plan.capacity import llamacpp_pools, usable_gpu_bytes
 from seatrial.plan.forecast import RUNNING_DEFAULT, gpu_forecast, llamacpp_forecast, load_of, work_of
 from seatrial.plan.layouts import Layout, layouts
 from seatrial.plan.limits import limits, running_limit
-from seatrial.plan.recipes import differences, nearest_cell
+from seatrial.plan.recipes import Cell, differences, nearest_cell
 from seatrial.plan.request import Request
 from seatrial.plan.rules import Case, refusals
 from seatrial.plan.split import Split, split_layers
@@ -191,7 +192,14 @@ def _recipe(engine: str, checkpoint: Checkpoint, request: Request, layout: Layou
     if near is None:
         return None
     told = differences(near, checkpoint, accelerator, layout.nodes, layout.parallelism)
-    return near.to_recipe(told or ("Its own settings are not used.",))
+    told = told or ("Its memory fraction and limits are not used.",)
+    alike = (near.accelerator, near.parallelism.data > 1) == (accelerator, layout.parallelism.data > 1)
+    return near.to_recipe(told, carried=alike and _format(near) == checkpoint.precision)
+
+
+def _format(cell: Cell) -> str:
+    """Precision of the checkpoint a recipe is for; vLLM's recipes call the native one by its release."""
+    return find_checkpoint(cell.checkpoint).precision
 
 
 def _forecast(  # noqa: PLR0913, PLR0917 -- everything a speed depends on
@@ -204,7 +212,7 @@ def _forecast(  # noqa: PLR0913, PLR0917 -- everything a speed depends on
     limit: int,
     usable: int,
 ) -> Prediction:
-    load = load_of(model, footprint.context_tokens, request.concurrency, limit, 0)
+    load = load_of(model, engine, footprint.context_tokens, request.concurrency, running_limit=limit)
     # How many requests of that length the KV cache holds, where each fills its part of the context.
     caches = footprint.kv_bytes / footprint.concurrency / footprint.context_tokens
     each = max(1.0, caches * (load.prompt_tokens + load.answer_tokens))
@@ -213,7 +221,14 @@ def _forecast(  # noqa: PLR0913, PLR0917 -- everything a speed depends on
     room = usable - footprint.per_gpu_bytes + taken
     held = max(1, int(room / each) * data)
     draft = layout.cell.draft_tokens if layout.cell else 0
-    load = load_of(model, footprint.context_tokens, request.concurrency, min(limit, held), draft)
+    load = load_of(
+        model,
+        engine,
+        footprint.context_tokens,
+        request.concurrency,
+        running_limit=min(limit, held),
+        draft_tokens=draft,
+    )
     work = work_of(model, checkpoint, footprint)
     return gpu_forecast(work, load, request.gpus[0], layout.parallelism, engine=engine, nodes=layout.nodes)
 
@@ -236,19 +251,18 @@ def _on_one_machine(model: Model, checkpoint: Checkpoint, engine: str, request: 
         footprint = compute_footprint(
             checkpoint, engine=engine, context_tokens=context, concurrency=request.concurrency
         )
-        room = pools.gpu_bytes + (pools.host_bytes or 0)
+        room = pools.gpu_bytes + pools.host_bytes
         missing = 0 if engine == "simulated" else max(0, footprint.total_bytes - room)
         split = Split(0, 0, footprint, missing)
     footprint = split.footprint
-    host = footprint.host_bytes if pools.host_bytes is None else pools.host_bytes
-    capacity = pools.gpu_bytes + host
+    capacity = pools.gpu_bytes + pools.host_bytes
     if engine == "simulated":
         capacity = max(capacity, footprint.total_bytes)
     shortfall = 0 if refused else split.shortfall_bytes
     verdict: Verdict = "refused" if refused else "does_not_fit" if shortfall else "fits"
     prediction = None
     if verdict == "fits" and engine != "mlx":
-        load = load_of(model, context, request.concurrency, request.concurrency, 0)
+        load = load_of(model, engine, context, request.concurrency, running_limit=request.concurrency)
         work = work_of(model, checkpoint, footprint)
         prediction = llamacpp_forecast(work, load, hardware, split, pools.gpus)
     reasons = refused or llamacpp_reasons(engine, checkpoint, request, split, pools, capacity)

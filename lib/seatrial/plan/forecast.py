@@ -13,6 +13,8 @@ from seatrial.speed import HostSide, Load, Prediction, Ranks, Work, predict_spee
 PROMPT_TOKENS = 8192
 ANSWER_TOKENS = 1024
 """The load of the published runs; shorter contexts are shared out in the same proportion."""
+LOCAL_LOAD = (512, 256)
+"""One person chatting: what llama.cpp on a workstation is for."""
 STAND_IN_LOAD = (128, 64)
 """Prompt and answer tokens of the kit's own first measurement."""
 RUNNING_DEFAULT = 256
@@ -46,9 +48,12 @@ def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
     )
 
 
-def load_of(model: Model, context_tokens: int, concurrency: int, running_limit: int, draft_tokens: int) -> Load:
+def load_of(  # noqa: PLR0913 -- everything a load depends on
+    model: Model, engine: str, context_tokens: int, concurrency: int, *, running_limit: int, draft_tokens: int = 0
+) -> Load:
     """The load a prediction is for: that of the published runs, cut down to the context."""
-    prompt, answer = STAND_IN_LOAD if model.role == "stand-in" else (PROMPT_TOKENS, ANSWER_TOKENS)
+    served = LOCAL_LOAD if engine == "llamacpp" else (PROMPT_TOKENS, ANSWER_TOKENS)
+    prompt, answer = STAND_IN_LOAD if model.role == "stand-in" else served
     total = prompt + answer
     if context_tokens < total:
         prompt = max(1, context_tokens * prompt // total)
@@ -81,7 +86,7 @@ def llamacpp_forecast(work: Work, load: Load, hardware: Hardware, split: Split, 
     host = HostSide(
         dense_share=dense_share,
         expert_share=expert_share,
-        threads=max(1, (cores or 8) - 1),
+        threads=max(1, cores - 1) if cores else None,
         bandwidth_bytes_per_s=hardware.host.bandwidth_bytes_per_s,
     )
     gpu = hardware.gpus[0] if hardware.gpus and split.gpu_layers else None

@@ -26,6 +26,8 @@ class Limits:
         unified_other: The same elsewhere.
         host_share: Share of host memory left to the operating system.
         host_share_most_bytes: At most that much.
+        ample_host_bytes: Host memory taken for granted where it was not given.
+        ample_gpu_multiple: The same as a multiple of all GPU memory; the larger of the two counts.
         context_tokens: Context where none was asked for.
         context_stand_in_tokens: The same for stand-ins.
 
@@ -38,6 +40,8 @@ class Limits:
     unified_other: float
     host_share: float
     host_share_most_bytes: int
+    ample_host_bytes: int
+    ample_gpu_multiple: float
     context_tokens: int
     context_stand_in_tokens: int
 
@@ -54,6 +58,8 @@ def limits() -> Limits:
         unified_other=rows["unified_fraction"]["other"],
         host_share=rows["host_share"]["share"],
         host_share_most_bytes=rows["host_share"]["most_bytes"],
+        ample_host_bytes=rows["host_memory"]["ample_bytes"],
+        ample_gpu_multiple=rows["host_memory"]["ample_gpu_multiple"],
         context_tokens=rows["context_tokens"]["default"],
         context_stand_in_tokens=rows["context_tokens"]["stand_in"],
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.catalog.types import Checkpoint
+from seatrial.hardware import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan.types import Objective, Recipe
 
@@ -17,6 +18,18 @@ STRATEGIES: dict[Objective, tuple[str, ...]] = {
     "balanced": ("balanced", "low-latency", "high-throughput"),
     "throughput": ("high-throughput", "balanced", "low-latency"),
 }
+CARRIED = {
+    "sglang": frozenset({
+        "--attention-backend", "--chunked-prefill-size", "--disable-flashinfer-autotune",
+        "--disable-shared-experts-fusion", "--kv-cache-dtype", "--moe-runner-backend", "--page-size",
+        "--swa-full-tokens-ratio",
+    }),
+    "vllm": frozenset({
+        "--attention_config.use_fp4_indexer_cache", "--block-size", "--distributed-executor-backend",
+        "--kv-cache-dtype", "--no-enable-flashinfer-autotune", "--reasoning-config",
+    }),
+}  # fmt: skip
+"""Flags that belong to a GPU and format rather than to a size: a plan near a recipe keeps them."""
 EXPERT_BACKENDS = frozenset({"deepep", "megamoe"})
 
 
@@ -114,15 +127,23 @@ class Cell:
             return int(json.loads(config)["num_speculative_tokens"])
         return 0
 
-    def to_recipe(self, differences: tuple[str, ...] = ()) -> Recipe:
-        """This cell as part of a plan; its flags travel along where the plan runs exactly this."""
-        exact = not differences
+    def to_recipe(self, differences: tuple[str, ...] = (), *, carried: bool = False) -> Recipe:
+        """This cell as part of a plan: all its flags where the plan runs exactly this, few or none where not.
+
+        Args:
+            differences: How the plan differs.
+            carried: The plan has this GPU and format, so that the flags which belong to these hold.
+
+        """
+        whole = not differences
+        kept = CARRIED[self.engine]
+        chosen = self.argv if whole else _joined(self.flags, kept) if carried else ()
         return Recipe(
             source=self.source,
             cell=self.name,
             differences=differences,
-            argv=self.argv if exact else (),
-            env=dict(self.env) if exact else {},
+            argv=chosen,
+            env=dict(self.env) if whole or carried else {},
         )
 
 
@@ -140,12 +161,16 @@ def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, obj
 
 
 def nearest_cell(engine: str, checkpoint: Checkpoint, accelerator: str | None, ranks: int) -> Cell | None:
-    """The recipe that differs least: same model, then GPU, checkpoint and number of ranks."""
+    """The recipe that differs least: same model, then GPU, its generation, checkpoint and number of ranks."""
     candidates = [c for c in cells() if (c.engine, c.model) == (engine, checkpoint.model)]
 
-    def distance(cell: Cell) -> tuple[bool, bool, bool, int]:
+    known = accelerators()
+    generation = known[accelerator].architecture if accelerator else None
+
+    def distance(cell: Cell) -> tuple[bool, bool, bool, bool, int]:
         return (
             cell.accelerator != accelerator,
+            known[cell.accelerator].architecture != generation,
             cell.checkpoint != checkpoint.id,
             cell.precision != checkpoint.precision,
             abs(cell.ranks - ranks),
@@ -168,6 +193,11 @@ def differences(
         ("expert parallel", asked.expert, ranks.expert),
     )
     return tuple(f"{what}: {here} instead of {there}." for what, there, here in pairs if here != there)
+
+
+def _joined(flags: dict[str, str], kept: frozenset[str]) -> tuple[str, ...]:
+    chosen = {name: value for name, value in flags.items() if name in kept}
+    return tuple(f"{name}={value}" if value else name for name, value in chosen.items())
 
 
 def _sglang() -> list[Cell]:

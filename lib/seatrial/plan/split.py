@@ -78,9 +78,7 @@ def split_layers(  # noqa: PLR0913 -- one for each thing that changes the split
 
 
 def _checked(footprint: Footprint, gpu_layers: int, cpu_expert_layers: int, pools: Pools) -> Split:
-    # Host memory that nobody gave is taken as ample; the plan says so.
-    room = footprint.host_bytes if pools.host_bytes is None else pools.host_bytes
-    return Split(gpu_layers, cpu_expert_layers, footprint, max(0, footprint.host_bytes - room))
+    return Split(gpu_layers, cpu_expert_layers, footprint, max(0, footprint.host_bytes - pools.host_bytes))
 
 
 def _least(most: int, holds: Callable[[int], bool]) -> int | None:

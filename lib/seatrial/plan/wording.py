@@ -95,18 +95,18 @@ def llamacpp_reasons(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
     need = _needs(checkpoint, footprint, footprint.total_bytes, pools.gpus if split.gpu_layers else 0)
     machine = request.hardware.name
     pieces = [f"{format_gib(pools.gpu_bytes)} on {_gpus(pools.gpus)}"] if pools.gpus else []
-    if pools.host_bytes is not None and not _is_unified(request):
+    if pools.host_known and not _is_unified(request):
         pieces.append(f"{format_gib(pools.host_bytes)} of host memory")
     offers = " and ".join(pieces) or "host memory"
     found: list[Reason] = []
     if split.shortfall_bytes:
         text = f"{need} but {machine} has {offers} usable: {format_gib(split.shortfall_bytes)} too little."
         return [Reason(text, "derived", footprint.source)]
-    spare = "" if pools.host_bytes is None else f": {format_gib(capacity - footprint.total_bytes)} to spare"
+    spare = "" if not pools.host_known else f": {format_gib(capacity - footprint.total_bytes)} to spare"
     found.append(Reason(f"{need}; {machine} has {offers} usable{spare}.", "derived", footprint.source))
-    if pools.host_bytes is None:
+    if not pools.host_known:
         text = (
-            f"The host memory of {machine} is not known and taken as ample: "
+            f"The host memory of {machine} is not known and taken as ample ({format_gib(pools.host_bytes)}): "
             f"at least {format_gib(footprint.host_bytes)} must be free. Give --host-memory-gib to check."
         )
         found.append(limit_reason("host_memory", text))

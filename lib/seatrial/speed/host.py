@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from math import ceil
 
 from seatrial.speed.roofline import CALIBRATION, Speed
 from seatrial.speed.work import Load, Ranks, Work
@@ -21,14 +22,14 @@ class HostSide:
     Attributes:
         dense_share: Share of the dense weights in host memory.
         expert_share: Share of the routed experts in host memory.
-        threads: Threads that compute.
+        threads: Threads that compute, None where not known.
         bandwidth_bytes_per_s: Memory bandwidth, None where not known.
 
     """
 
     dense_share: float
     expert_share: float
-    threads: int
+    threads: int | None
     bandwidth_bytes_per_s: float | None
 
 
@@ -41,15 +42,19 @@ class CpuConstants:
     thread_flops: float
     memory_bytes_per_s: float
     step_s: float
+    threads_unknown: int
 
 
 @dataclass(frozen=True, slots=True)
 class GpuConstants:
-    """Assumed shares of a GPU's peaks that llama.cpp reaches with one stream."""
+    """Assumed shares of a GPU's peaks that llama.cpp reaches, and how it brings host weights to a prompt."""
 
     bandwidth_share: float
     flops_share: float
     layer_s: float
+    prefill_over_decode: float
+    transfer_bytes_per_s: float
+    batch_tokens: int
 
 
 @cache
@@ -72,14 +77,15 @@ def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: Load) -> 
 
     """
     cpu, gpu = _constants()
+    threads = host.threads or cpu.threads_unknown
     running = max(1, min(load.concurrency, load.running_limit))
     touched = work.expert_bytes * work.expert_share(running)
     host_bytes = work.dense_bytes * host.dense_share + touched * host.expert_share
     gpu_bytes = work.step_bytes(running) - host_bytes
     host_share = host_bytes / (host_bytes + gpu_bytes)
     memory = (host.bandwidth_bytes_per_s or cpu.memory_bytes_per_s) * cpu.bandwidth_share
-    cpu_flops = host.threads * cpu.thread_flops
-    step = cpu.step_s + host_bytes / min(memory, host.threads * cpu.thread_bytes_per_s)
+    cpu_flops = threads * cpu.thread_flops
+    step = cpu.step_s + host_bytes / min(memory, threads * cpu.thread_bytes_per_s)
     step += 2 * work.active_parameters * host_share * (running - 1) / cpu_flops
     prefill = 2 * work.active_parameters * host_share * load.prompt_tokens / cpu_flops
     if host_share < 1 and ranks is not None:
@@ -88,9 +94,14 @@ def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: Load) -> 
         # Layers are split over the GPUs, so one works at a time.
         step += gpu.layer_s * work.layers
         step += (gpu_bytes + running * work.kv_bytes_per_request) / (ranks.bandwidth_bytes_per_s * gpu.bandwidth_share)
-        # Prefill takes about a tenth as long a token as decode where the peak is not known.
-        flops = ranks.flops or work.active_parameters * 20 / step
-        prefill += 2 * work.active_parameters * (1 - host_share) * load.prompt_tokens / (flops * gpu.flops_share)
+        # For prompts llama.cpp brings the host's weights to the GPU, a batch at a time.
+        lying = work.dense_bytes * host.dense_share + work.expert_bytes * host.expert_share
+        batches = ceil(load.prompt_tokens / gpu.batch_tokens)
+        prefill = min(prefill, batches * lying / gpu.transfer_bytes_per_s)
+        if ranks.flops:
+            prefill += 2 * work.active_parameters * load.prompt_tokens / (ranks.flops * gpu.flops_share)
+        else:
+            prefill += load.prompt_tokens * step / gpu.prefill_over_decode
     # Requests that arrive together wait for one another's prompts.
     first = prefill * (1 + (running - 1) / 2) + step
     waiting = (running - 1) * prefill / (2 * max(load.answer_tokens, 1))

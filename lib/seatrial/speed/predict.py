@@ -83,7 +83,7 @@ def _split(work: Work, load: Load, host: HostSide, ranks: Ranks | None) -> Predi
     )
     basis = (
         f"One token reads {to_gb(work.step_bytes(1)):,.2f} GB, of which {to_gb(on_host):,.2f} GB from host memory with "
-        f"{host.threads} thread{'s' if host.threads > 1 else ''}; {paces}; not calibrated on this machine; {_load(load)}."
+        f"{_threads(host.threads)}; {paces}; not calibrated on this machine; {_load(load)}."
     )
     spread = cpu["spread"] if assumed else cpu["spread_bandwidth_known"]
     return _prediction(speed, spread, spread * 1.2, basis)
@@ -107,6 +107,12 @@ def _load(load: Load) -> str:
         f"{load.prompt_tokens:,} prompt and {load.answer_tokens:,} answer tokens, "
         f"{load.concurrency} request{'s' if load.concurrency > 1 else ''} at once"
     )
+
+
+def _threads(count: int | None) -> str:
+    if count is None:
+        return f"{_calibration()['cpu']['values']['threads_unknown']} threads (assumed)"
+    return f"{count} thread{'s' if count > 1 else ''}"
 
 
 def _unknown(why: str) -> Prediction:

@@ -27,6 +27,8 @@ def table_plan_memory(plan: Plan) -> Table:
     """Bytes by class, once and on the fullest GPU, against the capacity."""
     footprint = plan.footprint
     ranks = plan.nodes * plan.gpus_per_node
+    # Tensor parallelism copies the KV cache and small tensors to every rank.
+    need = max(footprint.total_bytes, footprint.per_gpu_bytes * ranks + footprint.host_bytes)
     rows: list[Row] = [
         ("weights", format_bytes(footprint.weights_bytes)),
         ("KV cache", format_bytes(footprint.kv_bytes)),
@@ -34,6 +36,8 @@ def table_plan_memory(plan: Plan) -> Table:
         ("reserve (assumed)", format_bytes(footprint.reserve_bytes)),
         ("total", format_bytes(footprint.total_bytes)),
     ]
+    if need > footprint.total_bytes:
+        rows.append(("total with copies on every rank", format_bytes(need)))
     if ranks:
         rows.append((f"on the fullest of {ranks} GPU{'s' if ranks > 1 else ''}", format_bytes(footprint.per_gpu_bytes)))
     if footprint.host_bytes:
@@ -43,7 +47,7 @@ def table_plan_memory(plan: Plan) -> Table:
         rows.append(("too little", format_bytes(plan.shortfall_bytes)))
         title = f"{format_gib(plan.shortfall_bytes)} too little"
     elif plan.runs:
-        title = f"{format_gib(footprint.total_bytes)} needed of {format_gib(plan.capacity_bytes)}"
+        title = f"{format_gib(need)} needed of {format_gib(plan.capacity_bytes)}"
     else:
         title = f"{format_gib(footprint.total_bytes)} needed, were it not refused"
     note = f"{plan.context_tokens:,} tokens a request, {plan.concurrency} at once; weights: {footprint.origin}"
