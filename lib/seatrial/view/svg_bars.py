@@ -1,0 +1,95 @@
+"""Draws stacked horizontal bars, each against its own limit: memory needed against memory there is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from seatrial.view.axis import Axis, linear_axis, text_width
+from seatrial.view.chart import Chart
+from seatrial.view.svg_parts import FONT, LINE, block, color_class, hatched, stroke, words
+
+_BAR = 30
+_SLOT = 2 * LINE + _BAR + 16
+_TOTAL_ROOM = 76
+
+
+class _Place(Protocol):
+    """The stretch of the picture to draw in."""
+
+    @property
+    def left(self) -> float: ...
+    @property
+    def top(self) -> float: ...
+    @property
+    def right(self) -> float: ...
+    @property
+    def bottom(self) -> float: ...
+
+
+def bars_height(chart: Chart) -> float:
+    """Pixels that bars and axis take."""
+    return 14 + _SLOT * max(len(chart.bars), 1) + 2 * LINE + 6
+
+
+def draw_bars(chart: Chart, place: _Place, identity: str) -> list[str]:
+    """Everything below the legend of a bar chart."""
+    axis = _axis(chart)
+    left, right = place.left, place.right - _TOTAL_ROOM
+    bottom = place.bottom - 2 * LINE - 6
+    drawn = _scale(chart, axis, (left, right), (place.top + 10, bottom))
+    for bar, name in enumerate(chart.bars):
+        top = place.top + 14 + bar * _SLOT
+        drawn.append(words(left, top + FONT, name, "st-strong st-halo"))
+        drawn += _bar(chart, bar, axis, (left, right, top + LINE + 4), identity)
+        drawn += _limits(chart, bar, axis, (left, right, top + LINE + 4))
+    return drawn
+
+
+def _axis(chart: Chart) -> Axis:
+    totals = [sum(series.y[bar] or 0.0 for series in chart.series) for bar in range(len(chart.bars))]
+    return linear_axis([*totals, *(mark.value for mark in chart.references)])
+
+
+def _scale(chart: Chart, axis: Axis, sides: tuple[float, float], heights: tuple[float, float]) -> list[str]:
+    (left, right), (top, bottom) = sides, heights
+    drawn = []
+    for tick in axis.ticks:
+        x = left + axis.at(tick) * (right - left)
+        drawn.append(stroke(x, top, x, bottom, "st-grid"))
+        anchor = "start" if tick == axis.ticks[0] else "middle"
+        drawn.append(words(x, bottom + LINE, axis.tick_label(tick), "st-muted", anchor))
+    drawn.append(words((left + right) / 2, bottom + 2 * LINE + 2, chart.x_label, "st-muted", "middle"))
+    return drawn
+
+
+def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], identity: str) -> list[str]:
+    left, right, top = place
+    drawn = []
+    total = 0.0
+    for index, series in enumerate(chart.series):
+        size = series.y[bar] or 0.0
+        start = left + axis.at(total) * (right - left)
+        total += size
+        width = left + axis.at(total) * (right - left) - start
+        if width > 0:
+            gap = 1.0 if width > 3 else 0.0  # noqa: PLR2004 -- pixels
+            segment = block(start, top, width - gap, _BAR, "st-fill")
+            overlay = hatched(start, top, width - gap, _BAR, identity, chart.color_of(index))
+            drawn.append(f'<g class="{color_class(chart, index)}">{segment}{overlay}</g>')
+    end = left + axis.at(total) * (right - left)
+    drawn.append(words(end + 8, top + _BAR / 2 + 5, f"{total:,.4g}", "st-strong st-halo"))
+    return drawn
+
+
+def _limits(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float]) -> list[str]:
+    left, right, top = place
+    drawn = []
+    for mark in chart.references:
+        if mark.bar not in {None, bar}:
+            continue
+        x = left + axis.at(mark.value) * (right - left)
+        drawn.append(stroke(x, top - 6, x, top + _BAR + 6, "st-limit"))
+        half = text_width(mark.name, FONT) / 2
+        middle = min(max(x, left + half), right + _TOTAL_ROOM - half)
+        drawn.append(words(middle, top + _BAR + LINE + 2, mark.name, "st-halo", "middle"))
+    return drawn

@@ -1,0 +1,69 @@
+"""Text from outside (model output, engine logs, file names) shown as text and as nothing else.
+
+A model can write escape codes that move the terminal's cursor, direction marks that turn a
+line around, or markup. ``plain_text`` takes the invisible parts out; whoever shows the rest
+escapes it for its medium.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+
+LONGEST = 20_000
+
+_ESCAPES = re.compile(
+    r"\x1b\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC: window titles, hyperlinks
+    r"|[\x1b\x9b]\[?[0-?]*[ -/]*[@-~]"  # CSI and two-character escapes: colours, cursor
+)
+_KEPT = {"\n", "\t"}
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn"}
+"""Unicode categories of control, format (bidi, zero width, tags), surrogate, private and unassigned characters."""
+
+
+def plain_text(text: object, limit: int = LONGEST) -> str:
+    """``text`` without escape sequences and characters nobody can see, cut after ``limit`` characters.
+
+    Args:
+        text: Anything; what is not a string goes through ``str``.
+        limit: Characters kept; a cut is said at the end.
+
+    """
+    whole = text if isinstance(text, str) else str(text)
+    part = whole[: 2 * limit].replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
+    if not part.isascii() or not part.isprintable():
+        part = _ESCAPES.sub("", part)
+        part = "".join(sign for sign in part if sign in _KEPT or unicodedata.category(sign) not in _HIDDEN)
+    if len(part) > limit or len(whole) > 2 * limit:
+        return f"{part[:limit]} ... ({len(whole) - limit:,} more characters)"
+    return part
+
+
+@dataclass(frozen=True, slots=True)
+class PlainText:
+    """Untrusted text as the value of a notebook cell: shown as it is, never as HTML or Markdown.
+
+    Attributes:
+        text: What was received.
+        title: One line above it.
+
+    """
+
+    text: str
+    title: str = ""
+
+    def to_html(self) -> str:
+        """Escaped, in a block that wraps long lines."""
+        head = f"<p><strong>{html.escape(plain_text(self.title))}</strong></p>" if self.title else ""
+        body = html.escape(plain_text(self.text))
+        return f'{head}<pre class="seatrial-plain" style="white-space:pre-wrap;overflow-wrap:anywhere">{body}</pre>'
+
+    def to_text(self) -> str:
+        """The same for terminals and saved notebooks."""
+        body = plain_text(self.text)
+        return f"{plain_text(self.title)}\n{body}" if self.title else body
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self.to_html(), "text/plain": self.to_text()}
