@@ -247,7 +247,11 @@ def _guarded(look: Callable[[], Iterable[Check]]) -> list[Check]:
     try:
         checks += look()
     except SeatrialError as error:
-        checks.append(
-            Check("Check stopped", "problem", error.what, error.remedy or "Mend that, then run doctor again.")
-        )
+        checks.append(_stopped(error.what, error.remedy))
+    except Exception as error:  # noqa: BLE001 -- a doctor that falls over helps nobody
+        checks.append(_stopped(f"{type(error).__name__}: {error}", ""))
     return checks
+
+
+def _stopped(what: str, remedy: str) -> Check:
+    return Check("A check stopped", "problem", what, remedy or "Mend that, then run seatrial doctor again.")
