@@ -1,0 +1,94 @@
+"""``seatrial footprint``: bytes of a checkpoint or of any deepseek_v4 config.json."""
+
+import json
+
+import pytest
+
+from seatrial.catalog import find_model
+from seatrial.cli.main import main
+
+
+def asked(capsys, *words):
+    """The JSON document of one command line, which must succeed."""
+    assert 0 == main(["footprint", *words, "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_plain_native_checkpoint_has_its_exact_bytes(capsys):
+    """The figure other tools put between 4 GB and 561 GB."""
+    document = asked(capsys, "deepseek-ai/DeepSeek-V4-Flash")
+    assert 159_609_485_896 == document["weights_bytes"]
+    assert 159_609_485_896 == sum(document["by_class"].values())
+    assert (284_332_240_471, 13_270_101_591) == (document["parameters_total"], document["parameters_active"])
+    assert "derived" == document["origin"]
+
+
+def test_a_config_alone_is_enough(capsys, tmp_path):
+    """--config takes any deepseek_v4 config.json."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(find_model("pro").config))
+    document = asked(capsys, "--config", str(path), "--engine", "vllm", "--context-tokens", "100000")
+    assert 864_704_792_696 == document["weights_bytes"]
+    assert ("vllm", 100_000) == (document["engine"], document["context_tokens"])
+
+
+def test_llamacpp_reports_its_caches_by_name(capsys):
+    """Options reach the formulas."""
+    words = [
+        "--engine",
+        "llamacpp",
+        "--option",
+        "cache_type=q8_0",
+        "--option",
+        "ubatch_tokens=256",
+        "--concurrency",
+        "2",
+    ]
+    document = asked(capsys, "tiny-v4", *words)
+    assert {"SWA", "CSA", "HCA", "LID", "state"} == document["kv_by_class"].keys()
+    assert 2 * 512 * 6 * (128 // 32 * 34) == document["kv_by_class"]["SWA"]
+
+
+def test_people_see_tables(capsys):
+    """What is needed, which weights weigh most, which caches there are."""
+    assert 0 == main(["footprint", "flash"])
+    shown = capsys.readouterr().out
+    assert "166,878,536,440" in shown
+    assert "routed experts" in shown
+    assert "HCA" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 2, "either a checkpoint or --config"),
+        (["flash", "--config", "x.json"], 2, "either a checkpoint or --config"),
+        (["deepseek-ai/DeepSeek-V4-Flsh"], 2, "Nearest: deepseek-ai/DeepSeek-V4-Flash"),
+        (["unsloth/DeepSeek-V4-Flash-GGUF"], 2, "UD-Q4_K_XL"),
+        (["RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"], 2, "not guessed"),
+        (["deepseek-ai/DeepSeek-V4.1-Flash"], 3, "another architecture"),
+        (["flash", "--engine", "tgi"], 2, "Unknown engine"),
+        (["flash", "--option", "x=1"], 2, "Known: tensor_parallel"),
+        (["flash", "--option", "cache_type"], 2, "NAME=VALUE"),
+        (["flash", "--context-tokens", "2000000"], 2, "1,048,576"),
+        (["flash", "--context-tokens", "-5"], 2, "whole number"),
+        (["flash", "--concurrency", "0"], 2, "whole number"),
+        (["--config", "/nowhere/config.json"], 2, "cannot be read"),
+        (["--config", "/"], 2, "cannot be read"),
+    ],
+)
+def test_bad_input_is_one_clear_message(capsys, words, code, message):
+    """With the contract's exit code, no traceback, and nothing on stdout."""
+    assert code == main(["footprint", *words, "--json"])
+    answered = capsys.readouterr()
+    assert message in answered.err
+    assert "Traceback" not in answered.err
+    assert "" == answered.out
+
+
+def test_a_config_of_v41_is_refused(capsys, tmp_path):
+    """Another architecture is named instead of being sized by the wrong formulas."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "deepseek_v41", "hidden_size": 4096}))
+    assert 3 == main(["footprint", "--config", str(path), "--json"])
+    assert "deepseek_v41" in capsys.readouterr().err

@@ -1,0 +1,45 @@
+"""Footprints of models on this machine, which the catalog does not know."""
+
+import json
+import struct
+
+import pytest
+
+from seatrial.catalog import find_checkpoint, find_model
+from seatrial.memory import Parallelism, compute_footprint, config_footprint
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A V4 of a quantization that config.json alone cannot size, with one tensor of 4 GiB (a sparse file)."""
+    config = {**find_model("flash").config, "quantization_config": {"quant_method": "compressed-tensors"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    size = 4 << 30
+    header = {"layers.0.ffn.experts.0.w1.weight_packed": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
+    raw = json.dumps(header).encode()
+    with (tmp_path / "m.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(raw)) + raw)
+        file.truncate(8 + len(raw) + size)
+    return tmp_path
+
+
+def test_bytes_come_from_the_headers(folder):
+    """What the files hold counts, not what their config would suggest."""
+    footprint = compute_footprint(find_checkpoint(str(folder)), context_tokens=4096)
+    assert 4 << 30 == footprint.weights_bytes
+    assert {"experts": 4 << 30} == footprint.by_class
+    assert 284_332_240_471 == footprint.parameters_total
+
+
+def test_its_caches_are_those_of_its_shape(folder):
+    """The KV cache depends on the shape alone."""
+    expected = config_footprint(find_model("flash").config, context_tokens=4096).kv_by_class
+    assert expected == compute_footprint(find_checkpoint(str(folder)), context_tokens=4096).kv_by_class
+
+
+def test_its_weights_are_split_in_the_shape_s_proportions(folder):
+    """A rank of four holds a little more than a quarter."""
+    one = compute_footprint(find_checkpoint(str(folder)))
+    four = compute_footprint(find_checkpoint(str(folder)), parallelism=Parallelism(tensor=4))
+    held = four.per_gpu_bytes - (one.per_gpu_bytes - one.weights_bytes)
+    assert one.weights_bytes / 4 < held < one.weights_bytes / 3.5

@@ -1,0 +1,237 @@
+"""Weights from a config.json alone: exact for every published total, sensible for any other config."""
+
+import copy
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seatrial.catalog import checkpoints, find_model, model_of
+from seatrial.errors import ModelFileError, RefusedError
+from seatrial.memory import config_footprint, count_parameters
+from seatrial.memory.shape import read_shape
+from seatrial.memory.tensors import Tensor, stored, tensors
+
+DSPARK = {"dspark_target_layer_ids": [40, 41, 42], "dspark_markov_rank": 256, "dspark_block_size": 5}
+
+
+def flash(**changes):
+    """Flash's config, with fields changed (None takes a field out)."""
+    config = {**copy.deepcopy(find_model("flash").config), **changes}
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def pro(**changes):
+    """Pro's config, likewise."""
+    return {**copy.deepcopy(find_model("pro").config), **changes}
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (flash(), 159_609_485_896),
+        (flash(**DSPARK), 166_878_536_440),
+        (pro(), 864_704_792_696),
+        (pro(dspark_target_layer_ids=[58, 59, 60], dspark_markov_rank=512), 892_727_580_904),
+    ],
+    ids=["Flash", "Flash-0731", "Pro", "Pro-0813"],
+)
+def test_published_totals_are_exact(config, expected):
+    """To the byte, tensor by tensor; each total is published."""
+    footprint = config_footprint(config)
+    assert expected == footprint.weights_bytes
+    assert expected == sum(footprint.by_class.values())
+
+
+def test_pro_has_the_published_stored_elements():
+    """A packed byte of two FP4 values counts as one there, and so does a scale."""
+    assert 861_608_274_846 == config_footprint(pro()).stored_elements
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [(flash(), (284_332_240_471, 13_270_101_591)), (pro(), (1_572_997_201_763, 48_852_402_019))],
+    ids=["Flash", "Pro"],
+)
+def test_parameters_are_exact(config, expected):
+    """In all, and for one token without the input embedding; the draft head does not count."""
+    assert expected == count_parameters(config)
+    without = {name: value for name, value in config.items() if name != "num_nextn_predict_layers"}
+    assert expected == count_parameters(without)
+
+
+def test_the_mtp_head_has_the_published_parameters():
+    """Flash holds 290,942,289,362 parameters with its MTP head, Pro 1,598,837,347,742."""
+    for config, expected in ((flash(), 290_942_289_362), (pro(), 1_598_837_347_742)):
+        assert expected == sum(tensor.parameters for tensor in tensors(read_shape(config)))
+
+
+def test_every_safetensors_row_of_the_catalog_is_the_sum_of_its_tensors():
+    """What the catalog says and what its config gives are one number."""
+    rows = [row for row in checkpoints() if row.format == "safetensors" and row.weights_bytes is not None]
+    assert 12 == len(rows)
+    for row in rows:
+        assert row.weights_bytes == config_footprint({**model_of(row).config, **row.config}).weights_bytes, row.id
+
+
+@pytest.mark.parametrize(
+    ("name", "published_gb"),
+    [
+        ("sgl-project/DeepSeek-V4-Flash-FP8", 294),
+        ("nvidia/DeepSeek-V4-Flash-NVFP4", 168),
+        ("deepseek-ai/DeepSeek-V4-Flash-Base", 292.5),
+        ("deepseek-ai/DeepSeek-V4-Pro-0813", 893),
+    ],
+)
+def test_repacks_agree_with_their_rounded_published_sizes(name, published_gb):
+    """Within half of the last digit that was published."""
+    (row,) = (row for row in checkpoints() if row.id == name)
+    assert pytest.approx(published_gb, abs=0.5) == row.weights_bytes / 1e9
+
+
+def test_experts_are_most_of_the_weights():
+    """97 % of Flash's parameters are routed experts; that is why memory follows the total."""
+    shape = read_shape(flash())
+    experts = sum(each.parameters for each in tensors(shape) if each.group == "experts" and not each.draft)
+    assert pytest.approx(0.9743, abs=1e-4) == experts / count_parameters(flash())[0]
+
+
+def test_block_scales_round_up():
+    """A matrix of 130 x 130 has four FP8 blocks; a row of 40 FP4 values has two."""
+    assert (16_900, 4, 16_904) == stored(Tensor("x", "linear", 130, 130), "fp4")
+    assert (20, 2, 22) == stored(Tensor("x", "expert", 1, 40), "fp4")
+
+
+GROWING = [
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "q_lora_rank", "o_lora_rank", "n_routed_experts",
+    "n_shared_experts", "moe_intermediate_size", "vocab_size", "hc_mult", "index_n_heads", "index_head_dim",
+]  # fmt: skip
+
+configs = st.builds(
+    lambda layers, ratios, hashed, nextn, **sizes: flash(
+        **sizes,
+        num_hidden_layers=layers,
+        compress_ratios=[ratios[layer % len(ratios)] for layer in range(layers + nextn + 8)],
+        num_hash_layers=min(hashed, layers),
+        num_nextn_predict_layers=nextn,
+        o_groups=4,
+    ),
+    layers=st.integers(1, 80),
+    ratios=st.lists(st.sampled_from([0, 4, 128]), min_size=1, max_size=6),
+    hashed=st.integers(0, 5),
+    nextn=st.integers(0, 2),
+    hidden_size=st.integers(64, 4096),
+    num_attention_heads=st.integers(1, 32).map(lambda heads: 4 * heads),
+    head_dim=st.sampled_from([64, 128, 512]),
+    q_lora_rank=st.integers(32, 2048),
+    o_lora_rank=st.integers(32, 1024),
+    n_routed_experts=st.integers(6, 512),
+    n_shared_experts=st.integers(0, 2),
+    moe_intermediate_size=st.integers(64, 4096),
+    vocab_size=st.integers(256, 200_000),
+    hc_mult=st.integers(1, 4),
+    index_n_heads=st.integers(1, 64),
+    index_head_dim=st.sampled_from([64, 128]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(config=configs, field=st.sampled_from(GROWING))
+def test_more_of_anything_never_weighs_less(config, field):
+    """Made-up members of the family: growing one field grows bytes and parameters, or leaves them."""
+    step = 4 if field == "num_attention_heads" else 1
+    bigger = {**config, field: config[field] + step}
+    small, big = config_footprint(config), config_footprint(bigger)
+    assert big.weights_bytes >= small.weights_bytes > 0
+    assert big.parameters_total >= small.parameters_total >= small.parameters_active
+
+
+@settings(max_examples=100, deadline=None)
+@given(config=configs)
+def test_classes_always_add_up_to_the_weights(config):
+    """No byte is counted twice or lost, whatever the config."""
+    footprint = config_footprint(config)
+    assert footprint.weights_bytes == sum(footprint.by_class.values())
+    assert min(footprint.by_class.values()) >= 0
+
+
+def test_ratios_beyond_the_layers_belong_to_the_draft_head():
+    """compress_ratios is longer than the model: the rest changes nothing."""
+    config = flash()
+    longer = flash(compress_ratios=[*config["compress_ratios"], 128, 128, 4])
+    assert config_footprint(config).weights_bytes == config_footprint(longer).weights_bytes
+
+
+def test_code_in_a_config_is_ignored():
+    """auto_map names code; nothing reads it."""
+    assert config_footprint(flash()) == config_footprint(flash(auto_map={"AutoModel": "evil.Model"}))
+
+
+@pytest.mark.parametrize("kind", ["deepseek_v41", "deepseek_v3", "llama", "qwen3_moe", "x" * 500])
+def test_other_architectures_are_refused_by_name(kind):
+    """Their sizes follow other formulas."""
+    with pytest.raises(RefusedError, match=kind[:80]):
+        config_footprint(flash(model_type=kind))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_type": None},
+        {"model_type": 4},
+        {"hidden_size": None},
+        {"hidden_size": "4096"},
+        {"hidden_size": 4096.0},
+        {"hidden_size": True},
+        {"hidden_size": 0},
+        {"hidden_size": -4096},
+        {"hidden_size": 10**30},
+        {"num_hidden_layers": 10**9},
+        {"n_routed_experts": 10**9},
+        {"vocab_size": [129280]},
+        {"compress_ratios": None},
+        {"compress_ratios": "0,4,128"},
+        {"compress_ratios": [0, 4]},
+        {"compress_ratios": [2] * 43},
+        {"compress_ratios": [True] * 43},
+        {"compress_ratios": [4.0] * 43},
+        {"compress_ratios": [[]] * 43},
+        {"o_groups": 7},
+        {"num_experts_per_tok": 300},
+        {"num_hash_layers": 44},
+        {"qk_rope_head_dim": 1024},
+        {"dspark_target_layer_ids": []},
+        {"dspark_target_layer_ids": "40"},
+        {"dspark_target_layer_ids": [40]},
+        {"dspark_target_layer_ids": [40], "dspark_markov_rank": -1},
+        {"num_nextn_predict_layers": -1},
+        {"num_nextn_predict_layers": 10**6},
+        {"expert_dtype": "int3"},
+        {"expert_dtype": []},
+        {"quantization_config": "fp8"},
+        {"quantization_config": {"quant_method": "awq"}},
+        {"quantization_config": {"quant_method": "fp8", "weight_block_size": [64, 64]}},
+    ],
+)
+def test_absurd_configs_are_one_typed_error(changes):
+    """A field that is missing, of the wrong type or out of bounds is named; nothing is computed."""
+    with pytest.raises(ModelFileError) as caught:
+        config_footprint(flash(**changes))
+    assert caught.value.remedy
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("config", [[], "x", None, 4])
+def test_a_config_must_be_an_object(config):
+    """Anything else is refused."""
+    with pytest.raises(ModelFileError):
+        config_footprint(config)
+
+
+def test_storage_follows_the_config():
+    """FP8 experts weigh more than FP4, BF16 more than FP8."""
+    native = config_footprint(flash()).weights_bytes
+    base = config_footprint(flash(expert_dtype="fp8")).weights_bytes
+    plain = config_footprint(flash(quantization_config=None, expert_dtype=None)).weights_bytes
+    assert native < base < plain
+    assert pytest.approx(2, rel=0.01) == plain / base
