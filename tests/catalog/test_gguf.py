@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gguf_bytes import ARRAY, BOOL, FLOAT32, STRING, UINT16, UINT32, gguf, numbers, pair, small, tensor, text
 
-from seatrial.catalog.gguf import TensorInfo, read_header, read_parts
+from seatrial.catalog.gguf import TensorInfo, read_header
+from seatrial.catalog.parts import read_parts
 from seatrial.errors import ModelFileError, UsageError
 
 

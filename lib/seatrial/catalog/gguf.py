@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import re
 import struct
 from dataclasses import dataclass
 from functools import cache
@@ -35,7 +34,6 @@ STRING, ARRAY, BOOL = 8, 9, 7
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<B", 10: "<Q", 11: "<q", 12: "<d"}
 SMALLEST_PAIR = 8 + 4 + 1
 SMALLEST_TENSOR = 8 + 4 + 4 + 8
-PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 REMEDY = "Fetch the file again, and compare its size and SHA-256 with the publisher's."
 
 
@@ -111,41 +109,6 @@ def read_header(path: Path) -> GgufHeader:
                 return _Reader(path, view, size).header()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.", remedy="Check the path.") from error
-
-
-def read_parts(path: Path) -> tuple[GgufHeader, ...]:
-    """Headers of a model and, where it is split, of all its parts, in order.
-
-    Raises:
-        ModelFileError: A part is missing or malformed, or the parts do not belong together.
-
-    """
-    first = read_header(path)
-    count = first.metadata.get("split.count", 1)
-    if not isinstance(count, int) or count <= 1:
-        return (first,)
-    found = PART.fullmatch(path.name)
-    if found is None or int(found["count"]) != count:
-        raise ModelFileError(
-            f"{path} is one of {count} parts, but its name does not end in -00001-of-{count:05d}.gguf.",
-            remedy="Give every part its original name.",
-        )
-    paths = [path.with_name(f"{found['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)]
-    missing = [part.name for part in paths if not part.is_file()]
-    if missing:
-        shown = ", ".join(missing[:3])
-        raise ModelFileError(
-            f"{len(missing)} of {count} parts are missing beside {path}: {shown}{' ...' if len(missing) > 3 else ''}.",  # noqa: PLR2004
-            remedy="Fetch the missing parts into the same folder.",
-        )
-    headers = tuple(read_header(part) for part in paths)
-    for number, header in enumerate(headers):
-        if header.metadata.get("split.no") != number or header.metadata.get("split.count") != count:
-            raise ModelFileError(f"{header.path} is not part {number + 1} of {count} of this model.", remedy=REMEDY)
-    wanted, found_tensors = first.metadata.get("split.tensors.count"), sum(len(header.tensors) for header in headers)
-    if wanted is not None and wanted != found_tensors:
-        raise ModelFileError(f"The parts hold {found_tensors} tensors, {wanted} are expected.", remedy=REMEDY)
-    return headers
 
 
 class _Reader:

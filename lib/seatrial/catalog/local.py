@@ -9,6 +9,7 @@ from typing import Any
 from seatrial.catalog import gguf, safetensors
 from seatrial.catalog.classes import sum_by_class
 from seatrial.catalog.listing import all_models
+from seatrial.catalog.parts import PART, read_parts
 from seatrial.catalog.types import Checkpoint, CheckpointFile
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.records import read_json
@@ -75,7 +76,7 @@ def local_checkpoint(path: Path) -> Checkpoint:
 
 
 def _from_gguf(path: Path) -> Checkpoint:
-    headers = gguf.read_parts(path)
+    headers = read_parts(path)
     config = _gguf_config(headers[0])
     tensors = [(tensor.name, tensor.size_bytes) for header in headers for tensor in header.tensors]
     kinds = [tensor.kind for header in headers for tensor in header.tensors if "_exps." in tensor.name]
@@ -141,7 +142,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _gguf_in(folder: Path) -> Checkpoint:
     files = sorted(folder.glob("*.gguf"))
-    firsts = [path for path in files if (part := gguf.PART.fullmatch(path.name)) is None or int(part["number"]) == 1]
+    firsts = [path for path in files if (part := PART.fullmatch(path.name)) is None or int(part["number"]) == 1]
     if len(firsts) == 1:
         return _from_gguf(firsts[0])
     if firsts:
