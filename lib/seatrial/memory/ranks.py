@@ -6,11 +6,10 @@ from functools import cache
 from math import ceil
 
 from seatrial.memory.shape import Shape
-from seatrial.memory.tensors import stored, tensors
+from seatrial.memory.tensors import Split, stored, tensors
 from seatrial.memory.types import Parallelism
 
 
-@cache
 def rank_weights(shape: Shape, parallelism: Parallelism) -> int:
     """Bytes of weights on the fullest rank.
 
@@ -19,20 +18,24 @@ def rank_weights(shape: Shape, parallelism: Parallelism) -> int:
     are split among the ranks of one attention replica, so data-parallel attention keeps a copy on each.
     Norms, routers, compressors, indexers and hyper-connections lie on every rank.
     """
-    divisors = {
-        "experts": parallelism.tensor,
-        "heads": parallelism.tensor // parallelism.data,
-        "whole": 1,
-    }
-    layers = rest = 0
+    divisors = {"experts": parallelism.tensor, "heads": parallelism.tensor // parallelism.data, "whole": 1}
+    layers, outside = (
+        sum(ceil(size / divisors[split]) for split, size in sizes.items()) for sizes in _sizes_by_split(shape)
+    )
+    return ceil(layers * stage_share(shape.num_hidden_layers, parallelism.pipeline)) + outside
+
+
+@cache
+def _sizes_by_split(shape: Shape) -> tuple[dict[Split, int], dict[Split, int]]:
+    """Bytes by what tensor parallelism does with them: of all layers, and of what lies outside them."""
+    layers: dict[Split, int] = {}
+    outside: dict[Split, int] = {}
     for tensor in tensors(shape):
         payload, scales, _ = stored(tensor, shape.layout)
-        share = ceil((payload + scales) / divisors[tensor.split])
-        if tensor.group in {"embeddings", "output_head"} or tensor.draft:
-            rest += share
-        else:
-            layers += share
-    return ceil(layers * stage_share(shape.num_hidden_layers, parallelism.pipeline)) + rest
+        # Vocabulary and draft head lie on the first or last pipeline stage, whole.
+        sizes = outside if tensor.draft or tensor.group in {"embeddings", "output_head"} else layers
+        sizes[tensor.split] = sizes.get(tensor.split, 0) + payload + scales
+    return layers, outside
 
 
 def stage_share(layers: int, stages: int) -> float:

@@ -8,6 +8,7 @@ derives it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -54,10 +55,12 @@ class Tensor:
 
 
 def tensors(shape: Shape) -> Iterator[Tensor]:
-    """Every tensor of the checkpoint, draft head included."""
+    """Every tensor of the checkpoint, draft head included; those of equal layers counted together."""
     hidden, vocabulary = shape.hidden_size, shape.vocab_size
-    for layer, ratio in enumerate(shape.compress_ratios):
-        yield from _layer(shape, ratio, hashed=layer < shape.num_hash_layers)
+    alike = Counter((ratio, layer < shape.num_hash_layers) for layer, ratio in enumerate(shape.compress_ratios))
+    for (ratio, hashed), layers in alike.items():
+        for tensor in _layer(shape, ratio, hashed=hashed):
+            yield replace(tensor, count=tensor.count * layers)
     yield Tensor("embeddings", "bf16", vocabulary, hidden, split="heads")
     if not shape.tie_word_embeddings:
         yield Tensor("output_head", "bf16", vocabulary, hidden, split="heads")
