@@ -49,6 +49,11 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="auto", help="auto, sglang, vllm, llamacpp or mlx")
     parser.add_argument("--context-tokens", type=whole(1, 1 << 24), default=None, help="context of each request")
     parser.add_argument("--concurrency", type=whole(1, 1 << 16), default=1, help="requests at once (default: 1)")
-    parser.add_argument("--objective", choices=("latency", "balanced", "throughput"), default="balanced")
+    parser.add_argument(
+        "--objective",
+        choices=("latency", "balanced", "throughput"),
+        default="balanced",
+        help="what the plan should be best at (default: balanced)",
+    )
     parser.add_argument("--tensor-parallel", type=whole(1, 4096), default=None, help="ranks (default: chosen)")
     parser.add_argument("--no-recipes", action="store_true", help="arithmetic alone, without vendor recipes")

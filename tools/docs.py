@@ -1,0 +1,161 @@
+"""Writes the reference pages (docs/cli.md, api.md, notebooks.md) from the code, so that nothing goes undocumented.
+
+python tools/docs.py           write them
+python tools/docs.py --check   exit 1 and name the pages that are out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import json
+import re
+import sys
+import textwrap
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import seatrial
+from seatrial.cli.main import COMMANDS, build_parser
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = "0*.ipynb"
+PARAMETER = re.compile(r"(?P<name>\w+): (?P<type>\w+) = (?P<default>.+?)  # (?P<meaning>.+)")
+CLI_HEAD = """\
+# The command line
+
+Written by `python tools/docs.py` from the commands themselves: change their help texts, then run it.
+
+`seatrial COMMAND` (also `python -m seatrial COMMAND`) does everything the notebooks do. Results go to stdout, messages
+and progress to stderr. With `--json` stdout is one JSON document and nothing else: sizes in bytes, durations in seconds,
+rates per second; what is not known is `null`.
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| 1 | unexpected failure, or no network |
+| 2 | bad usage or bad input |
+| 3 | does not fit, or refused |
+| 4 | the engine failed |
+| 5 | the measurement is not valid |
+| 130 | interrupted |
+
+Environment: `SEATRIAL_CACHE` and `SEATRIAL_STATE` move the downloaded models and the server records, `HF_ENDPOINT` names
+a mirror of the model hub, `HF_TOKEN` is sent to that host only, `SEATRIAL_TRACEBACK=1` shows where something failed.
+"""
+
+
+API_HEAD = """\
+# The library
+
+Written by `python tools/docs.py` from the docstrings. `import seatrial` is light: parts are loaded when they are used.
+Sizes are int bytes, durations float seconds, rates per second; what is not known is `None`.
+"""
+NOTEBOOKS_HEAD = """\
+# Notebook parameters
+
+Written by `python tools/docs.py` from the notebooks' parameter cells. A name means the same and has the same default in
+every notebook. In JupyterLab change the cell; headless: `seatrial run notebooks/05_live_throughput.ipynb -p NAME VALUE`.
+
+| parameter | default | meaning | notebooks |
+|---|---|---|---|
+"""
+
+
+def main() -> int:
+    """Write or check."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 where the page is out of date")
+    arguments = parser.parse_args()
+    stale = []
+    for name, text in {"cli.md": cli_page(), "api.md": api_page(), "notebooks.md": notebooks_page()}.items():
+        path = ROOT / "docs" / name
+        if not arguments.check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    for name in stale:
+        print(f"docs/{name} is out of date: run python tools/docs.py", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def cli_page() -> str:
+    """The whole of docs/cli.md."""
+    overview = ["| command | does |", "|---|---|"]
+    overview += [f"| [`seatrial {name}`](#seatrial-{name}) | {what} |" for name, what in COMMANDS.items()]
+    return "\n".join([CLI_HEAD, *overview, "", *map(section, COMMANDS)])
+
+
+def section(command: str) -> str:
+    """One command: what it does, how it is called, every option."""
+    text = "\n\n".join(map(paragraph, (import_module(f"seatrial.cli.{command}").__doc__ or "").strip().split("\n\n")))
+    # A parser keeps its options in a private list; there is no other way to read them all.
+    actions = build_parser(command)._actions  # noqa: SLF001
+    rows = [row(action) for action in actions if action.dest != "help"]
+    lines = [f"## seatrial {command}", "", text, "", "| argument | default | meaning |", "|---|---|---|", *rows]
+    return "\n".join([*lines, ""])
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of a help text; one that holds nothing but command lines becomes a code block."""
+    lines = [line.strip() for line in text.splitlines()]
+    code = all(line.startswith("seatrial ") for line in lines)
+    return "\n".join(["```", *lines, "```"] if code else lines)
+
+
+def row(action: argparse.Action) -> str:
+    """One argument as a row of a table."""
+    value = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else None)
+    takes_value = action.nargs != 0
+    shown = value if isinstance(value, str) else action.dest.upper()
+    names = [f"{name} {shown}" if takes_value else name for name in action.option_strings] or [shown]
+    default = "" if action.default in {None, False} or not action.option_strings else str(action.default)
+    cells = [", ".join(f"`{name}`" for name in names), f"`{default}`" if default else "", action.help or ""]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def api_page() -> str:
+    """The whole of docs/api.md."""
+    return "\n".join([API_HEAD, *(api_entry(name, getattr(seatrial, name)) for name in seatrial.__all__)])
+
+
+def api_entry(name: str, value: Any) -> str:
+    """One public name: signature and docstring."""
+    text = inspect.getdoc(value) or ""
+    shown = f"seatrial.{name}{signature(value)}" if inspect.isfunction(value) else f"seatrial.{name}"
+    return "\n".join([f"### `{name}`", "", "```text", shown, "", textwrap.indent(text, "    "), "```", ""])
+
+
+def signature(function: Any) -> str:
+    """Arguments and return type as they are written, the same under every Python."""
+    definition = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
+    if not isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef):
+        raise TypeError(f"{function} is not written as a function")
+    returns = f" -> {ast.unparse(definition.returns)}" if definition.returns else ""
+    return f"({ast.unparse(definition.args)}){returns}"
+
+
+def notebooks_page() -> str:
+    """The whole of docs/notebooks.md."""
+    used: dict[tuple[str, str, str], list[str]] = {}
+    for path in sorted((ROOT / "notebooks").glob(NOTEBOOKS)):
+        for entry in notebook_parameters(path):
+            used.setdefault(entry, []).append(path.name[:2])
+    rows = [
+        f"| `{name}` | `{default}` | {meaning} | {', '.join(numbers)} |"
+        for (name, default, meaning), numbers in sorted(used.items())
+    ]
+    return NOTEBOOKS_HEAD + "\n".join([*rows, ""])
+
+
+def notebook_parameters(path: Path) -> list[tuple[str, str, str]]:
+    """Name, default and meaning of each parameter, as the notebook has them."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
+    return [(found["name"], found["default"], found["meaning"]) for found in PARAMETER.finditer(text)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
