@@ -218,3 +218,11 @@ def test_every_sized_checkpoint_has_a_footprint_with_its_origin():
         assert row.weights_bytes == result.weights_bytes
         assert row.origin == result.origin
         assert any("assumed" in note for note in result.notes)
+
+
+def test_an_engine_that_cannot_load_the_checkpoint_is_said_to():
+    """The arithmetic is shown, with the warning first."""
+    mlx = compute_footprint(find_checkpoint("mlx-community/DeepSeek-V4-Flash-4bit"))
+    assert mlx.notes[0].startswith("mlx does not load this checkpoint")
+    gguf = compute_footprint(find_checkpoint("smollm2"), engine="vllm")
+    assert "vllm does not load this checkpoint: llamacpp can." == gguf.notes[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 from typing import Any
@@ -85,7 +85,11 @@ def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that chang
     """
     subject = _subject_of(checkpoint)
     chosen = engine or (checkpoint.engines[0] if checkpoint.engines else DEFAULT_ENGINES[checkpoint.format])
-    return _footprint(subject, chosen, context_tokens, concurrency, parallelism, options)
+    footprint = _footprint(subject, chosen, context_tokens, concurrency, parallelism, options)
+    if chosen in {*checkpoint.engines, "simulated"}:
+        return footprint
+    loads = f"{' and '.join(checkpoint.engines)} can" if checkpoint.engines else checkpoint.note
+    return replace(footprint, notes=(f"{chosen} does not load this checkpoint: {loads}.", *footprint.notes))
 
 
 def config_footprint(  # noqa: PLR0913
