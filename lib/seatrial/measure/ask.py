@@ -1,0 +1,121 @@
+"""Asks a server one question, to see that it answers before anything is measured."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from seatrial.errors import MeasurementError
+from seatrial.measure.target import ServerLike, Target, check_address, find_target
+
+MAX_BYTES = 8 << 20
+OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back. The text is untrusted: show it as text and as nothing else.
+
+    Attributes:
+        question: What was asked.
+        text: The answer.
+        reasoning: What the model thought before, empty where it did not think aloud.
+        tokens: Tokens of both, None where the server does not count.
+        took_s: Seconds from sending to the last byte.
+        model: Model id that answered.
+        stand_in: Whether it is a stand-in rather than DeepSeek V4.
+        simulated: Whether nothing real answered.
+
+    """
+
+    question: str
+    text: str
+    reasoning: str
+    tokens: int | None
+    took_s: float
+    model: str
+    stand_in: bool
+    simulated: bool
+
+
+def ask(
+    server: ServerLike,
+    question: str,
+    *,
+    answer_tokens: int = 64,
+    temperature: float = 1.0,
+    timeout_s: float = 120.0,
+) -> Reply:
+    """Ask one question and wait for the whole answer.
+
+    Args:
+        server: A launched server.
+        question: The user's message.
+        answer_tokens: Longest answer, reasoning counted in.
+        temperature: DeepSeek recommends 1.0 for V4 (and top_p 1.0, sent with it).
+        timeout_s: Longest silence.
+
+    Raises:
+        MeasurementError: The server does not answer, or answers with an error or something else.
+
+    """
+    target = find_target(server)
+    body = {
+        "model": target.model,
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": answer_tokens,
+        "temperature": temperature,
+        "top_p": 1.0,
+    }
+    begun = time.perf_counter()
+    answer = _post(target, "/v1/chat/completions", body, timeout_s)
+    took_s = time.perf_counter() - begun
+    try:
+        message = answer["choices"][0]["message"]
+        reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
+        tokens = (answer.get("usage") or {}).get("completion_tokens")
+        return Reply(
+            question,
+            message.get("content") or "",
+            reasoning,
+            tokens,
+            took_s,
+            str(target.model),
+            target.stand_in,
+            target.simulated,
+        )
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise MeasurementError(
+            f"{target.url} answered with something else than a chat completion.", remedy="Look at the engine's log."
+        ) from error
+
+
+def _post(target: Target, path: str, body: dict[str, Any], timeout_s: float) -> Any:
+    """POST without following redirects, so that the key goes nowhere else."""
+    parts = urlsplit(target.url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
+    headers = {"Content-Type": "application/json"}
+    if target.api_key:
+        headers["Authorization"] = f"Bearer {target.api_key}"
+    try:
+        connection.connect()
+        check_address(connection.sock.getpeername()[0], parts.hostname or "")
+        connection.request("POST", parts.path + path, json.dumps(body), headers)
+        response = connection.getresponse()
+        content = response.read(MAX_BYTES)
+        if response.status != OK:
+            shown = content[:200].decode("utf-8", "replace")
+            raise MeasurementError(f"{target.url} answered {response.status}: {shown}", remedy="Look at its log.")
+        return json.loads(content)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise MeasurementError(
+            f"{target.url} does not answer: {error or type(error).__name__}.",
+            remedy="See whether it runs: seatrial ps, and seatrial logs.",
+        ) from error
+    finally:
+        connection.close()

@@ -1,0 +1,140 @@
+"""What this machine can really run now, and the launch of it; or why nothing is launched.
+
+V4 where it fits, its checkpoint lies here and its engine is installed; else the small stand-in,
+which is the one thing that is ever downloaded without being asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seatrial.errors import EngineMissingError, SeatrialError
+from seatrial.server.programs import resolve_program, resolve_runner
+from seatrial.server.running import Server
+
+if TYPE_CHECKING:
+    from seatrial.catalog import Checkpoint
+    from seatrial.plan import Plan
+
+STAND_IN = "smollm2"
+V4 = ("flash", "pro")
+
+
+@dataclass(frozen=True, slots=True)
+class NotLaunched:
+    """In place of a server where none was launched.
+
+    Attributes:
+        why: What is missing or too small.
+        remedy: What would change that.
+
+    """
+
+    why: str
+    remedy: str
+
+    def __repr__(self) -> str:
+        """As a sentence: this is what a notebook shows."""
+        return f"Nothing was launched: {self.why} {self.remedy}".strip()
+
+    def stop(self) -> NotLaunched:
+        """Nothing to stop."""
+        return self
+
+
+def plan_here(
+    model: str = "auto", *, engine: str = "auto", context_tokens: int | None = None, concurrency: int = 1
+) -> Plan:
+    """The plan that this machine can carry out now.
+
+    Args:
+        model: ``auto``: V4 where it fits and is here, else the stand-in. A model id: that one, whatever comes of it.
+        engine: ``auto``, or an engine id.
+        context_tokens: Context of each request.
+        concurrency: Requests served at once.
+
+    Raises:
+        UnknownNameError: No such model or engine.
+        UsageError: A number no machine has.
+
+    """
+    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- an engine's own process imports this package too
+    from seatrial.plan import make_plan  # noqa: PLC0415
+
+    hardware = detect_hardware()
+    wish: dict[str, Any] = {
+        "hardware": hardware,
+        "engine": engine,
+        "context_tokens": context_tokens,
+        "concurrency": concurrency,
+    }
+    if model != "auto":
+        return make_plan(model, **wish)
+    for checkpoint in _fetched():
+        plan = make_plan(checkpoint=checkpoint, **wish)
+        if plan.runs and _missing_program(plan) is None:
+            return plan
+    return make_plan(STAND_IN, **wish)
+
+
+def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None) -> None:
+    """Get the small stand-in where the plan means it and it is missing; nothing else is ever fetched here.
+
+    Raises:
+        NetworkError: It cannot be reached.
+        DoesNotFitError: The disk is too small.
+
+    """
+    from seatrial.catalog import find_checkpoint, find_model  # noqa: PLC0415
+    from seatrial.catalog.fetch import fetch_checkpoint, local_path  # noqa: PLC0415
+
+    if plan.runs and plan.engine != "simulated" and find_model(plan.model).role == "stand-in":
+        checkpoint = find_checkpoint(plan.checkpoint)
+        if local_path(checkpoint) is None:
+            fetch_checkpoint(checkpoint, on_progress=on_progress)
+
+
+def launch_if_possible(plan: Plan) -> Server | NotLaunched:
+    """Launch the plan where it is for this machine and everything it needs is here; else say what is missing.
+
+    Raises:
+        EngineError: The engine was started and failed.
+
+    """
+    from seatrial.catalog import find_checkpoint  # noqa: PLC0415
+    from seatrial.catalog.fetch import local_path  # noqa: PLC0415
+    from seatrial.server.launcher import launch  # noqa: PLC0415
+
+    if plan.hardware.origin != "measured":
+        return NotLaunched(f"{plan.hardware.name} is a machine you named, not this one.", "The command is exact.")
+    if not plan.runs:
+        return NotLaunched(f"{plan.checkpoint} does not run here with {plan.engine}.", plan.smallest_change or "")
+    missing = _missing_program(plan)
+    if missing is not None:
+        return NotLaunched(missing.what, missing.remedy)
+    if local_path(find_checkpoint(plan.checkpoint)) is None:
+        return NotLaunched(f"{plan.checkpoint} is not on this machine.", f"Run: seatrial fetch {plan.checkpoint}")
+    return launch(plan)
+
+
+def _fetched() -> Iterator[Checkpoint]:
+    """Checkpoints of V4 that lie on this machine."""
+    from seatrial.catalog import checkpoints  # noqa: PLC0415
+    from seatrial.catalog.fetch import local_path  # noqa: PLC0415
+
+    for checkpoint in checkpoints():
+        if checkpoint.model in V4 and local_path(checkpoint) is not None:
+            yield checkpoint
+
+
+def _missing_program(plan: Plan) -> SeatrialError | None:
+    from seatrial.engines import build_command  # noqa: PLC0415
+
+    try:
+        runner = resolve_runner(None) if plan.engine == "llamacpp" else None
+        resolve_program(build_command(plan, runner=runner))
+    except EngineMissingError as error:
+        return error
+    return None

@@ -1,0 +1,147 @@
+"""The tables that teach: what a token reads, what a context costs, what runs where, what each flag is for."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from seatrial.catalog import Checkpoint, find_checkpoint, model_of
+from seatrial.engines import Command
+from seatrial.hardware import Accelerator
+from seatrial.memory import compute_footprint
+from seatrial.plan import Plan
+from seatrial.plan.forecast import work_of
+from seatrial.units import format_bytes, format_gib, format_rate, to_gb
+from seatrial.view.plan_tables import VERDICTS
+from seatrial.view.table import Row, Table
+
+CROWDS = (1, 8, 64)
+"""Requests at once for which the experts they touch are shown."""
+CACHE_ENGINES = {"vllm": "vLLM, FP8", "sglang": "SGLang, FP8", "llamacpp": "llama.cpp, 16 bit"}
+
+
+def table_traffic(checkpoints: Iterable[Checkpoint]) -> Table:
+    """Bytes that lie in memory against bytes one token reads, and experts that several tokens touch."""
+    rows = []
+    for checkpoint in checkpoints:
+        footprint = compute_footprint(checkpoint)
+        work = work_of(model_of(checkpoint), checkpoint, footprint)
+        read = work.step_bytes(1)
+        touched = (f"{work.experts * work.expert_share(crowd):,.0f} of {work.experts}" for crowd in CROWDS)
+        rows.append(
+            (
+                checkpoint.id,
+                f"{to_gb(footprint.weights_bytes):,.1f} GB",
+                f"{to_gb(read):,.1f} GB",
+                f"1/{footprint.weights_bytes / read:,.0f}",
+                *touched,
+            )
+        )
+    heads = ("checkpoint", "lies in memory>", "one token reads>", "share>")
+    crowds = tuple(f"experts for {crowd}>" if crowd > 1 else "experts for 1 token>" for crowd in CROWDS)
+    note = (
+        "Experts touched in one layer by that many tokens at once, if the router spreads them evenly: E(1-(1-k/E)^B)."
+    )
+    return Table("A token reads a small part of what lies in memory", (*heads, *crowds), tuple(rows), note)
+
+
+def table_contexts(checkpoint: Checkpoint, contexts: Sequence[int]) -> Table:
+    """KV cache and state of one request, by context length and engine."""
+    weights = checkpoint.weights_bytes or 0
+    rows = []
+    for context in contexts:
+        sizes = []
+        for engine in CACHE_ENGINES:
+            footprint = compute_footprint(checkpoint, engine=engine, context_tokens=context)
+            sizes.append(footprint.kv_bytes + footprint.state_bytes)
+        rows.append((f"{context:,}", *map(format_bytes, sizes), f"{sizes[0] / weights:.1%}"))
+    heads = ("context tokens>", *(f"{name}>" for name in CACHE_ENGINES.values()), "vLLM, of the weights>")
+    note = f"KV cache and state of one request; the weights of {checkpoint.id} are {format_gib(weights)}."
+    return Table("A long context costs little memory", heads, tuple(rows), note)
+
+
+def table_plans(plans: Iterable[Plan]) -> Table:
+    """One plan a row: what runs, on what, whether, how fast, and what would help."""
+    found = tuple(plans)
+    machines = sorted({plan.hardware.name for plan in found})
+    running = sum(plan.runs for plan in found)
+    title = f"{running} of {len(found)} run on {', '.join(machines)}"
+    heads = ("model", "checkpoint", "engine", "verdict", "needs>", "there is>", "predicted output>", "smallest change")
+    note = "Speeds are predictions at this concurrency, all requests together: low to high."
+    return Table(title, heads, tuple(map(_plan_row, found)), note)
+
+
+def table_command(command: Command) -> Table:
+    """The command, one flag a row, with what it is for."""
+    first = next((place for place, word in enumerate(command.argv) if word.startswith("--")), len(command.argv))
+    rows: list[Row] = [("program", shlex.join(command.argv[:first]), "")]
+    rows += [(name, value, _meaning("environment")) for name, value in command.env.items()]
+    rows += [(flag, value, _meaning(flag)) for flag, value in _flags(command.argv[first:])]
+    note = "{port} and {key_file} are filled in at launch: a free port, and a file only you can read."
+    return Table(f"{command.model} with {command.engine}", ("flag", "value", "what for"), tuple(rows), note)
+
+
+def table_named(accelerators: Iterable[Accelerator]) -> Table:
+    """The machines that can be named: memory, bandwidth and number formats of one accelerator each."""
+    rows = tuple(
+        (
+            one.key,
+            one.name,
+            f"{one.memory_gb:,.0f} GB" if one.memory_gb else "unknown",
+            f"{one.bandwidth_gb_s:,.0f} GB/s" if one.bandwidth_gb_s else "unknown",
+            ", ".join(name.upper() for name in ("fp4", "fp8", "bf16") if getattr(one.dense_tflops, name)) or "unknown",
+            "one memory with the CPU" if one.unified_memory else "",
+        )
+        for one in accelerators
+    )
+    heads = ("name", "accelerator", "memory>", "bandwidth>", "computes in", "")
+    note = (
+        "From data sheets. A count makes it a machine, as in h100x8; where CPU and GPU share one memory, its size does."
+    )
+    return Table(f"{len(rows)} accelerators can be named", heads, rows, note)
+
+
+def default_checkpoints(models: Iterable[str]) -> list[Checkpoint]:
+    """The default checkpoint of each model."""
+    return [find_checkpoint(model) for model in models]
+
+
+def _plan_row(plan: Plan) -> Row:
+    speed = plan.prediction.decode_tokens_per_s if plan.prediction else None
+    return (
+        plan.model,
+        plan.checkpoint,
+        plan.engine,
+        VERDICTS[plan.verdict],
+        format_gib(plan.footprint.total_bytes),
+        format_gib(plan.capacity_bytes),
+        f"{format_rate(speed.low, '')} to {format_rate(speed.high)}".replace(" /s", "") if speed else "",
+        plan.smallest_change or "",
+    )
+
+
+def _flags(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Flags with their values, whether written ``--flag=value`` or ``--flag value``."""
+    found: list[tuple[str, str]] = []
+    for word in words:
+        if word.startswith("--"):
+            flag, _, value = word.partition("=")
+            found.append((flag, value))
+        elif found:
+            flag, value = found[-1]
+            found[-1] = (flag, f"{value} {word}".strip())
+    return found
+
+
+def _meaning(flag: str) -> str:
+    return str(_meanings().get(flag, ""))
+
+
+@cache
+def _meanings() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(files("seatrial.view").joinpath("flags.json").read_text(encoding="utf-8"))
+    return dict(document["flags"])
