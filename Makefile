@@ -34,6 +34,7 @@ lint: .venv/dev.stamp ## style, types, layers, notebook form, pins
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/notebooks.py --check
 	@$(BIN)/python tools/pins.py --check
+	@$(BIN)/python tools/docs.py --check
 
 clean: ## remove .venv and caches; runs/ and downloaded models stay
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -43,8 +43,9 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("path", ["lib/seatrial/__init__.py", "docs/cli.md", "tests/conftest.py", "binder/postBuild"])
-def test_nothing_we_need_is_ignored(path):
+def test_nothing_we_need_is_ignored(require, path):
     """The usual Python list ignores lib/: ours does not."""
+    require("git")
     done = subprocess.run(["git", "check-ignore", path], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (1, "") == (done.returncode, done.stdout)
 

@@ -1,0 +1,58 @@
+"""The habits: one list of checks for hooks, make lint and CI; a changelog that knows the version."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.conftest import PARTS
+
+import seatrial
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def hooks():
+    """Every pre-commit hook, by id."""
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert {"local"} == {repository["repo"] for repository in repositories}
+    return {hook["id"]: hook for repository in repositories for hook in repository["hooks"]}
+
+
+def test_hooks_need_no_network(hooks):
+    """Each runs a program of .venv."""
+    assert {"system"} == {hook["language"] for hook in hooks.values()}
+    assert {".venv/bin"} == {str(Path(hook["entry"].split()[0]).parent) for hook in hooks.values()}
+
+
+def test_make_lint_runs_what_the_hooks_run(hooks):
+    """Nothing is checked at a commit that CI does not check, and the other way round."""
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
+    linted = {line.strip().removeprefix("@$(BIN)/").removesuffix(" lib tests tools") for line in recipe.splitlines()}
+    assert {hook["entry"].removeprefix(".venv/bin/") for hook in hooks.values()} == linted
+
+
+def test_ci_does_the_whole_way():
+    """Executable, stops at the first failure, and runs lint, tests and one run."""
+    script = ROOT / ".ci" / "run"
+    text = script.read_text()
+    assert os.access(script, os.X_OK)
+    assert 0 == subprocess.run(["bash", "-n", script], check=False).returncode
+    assert "set -euo pipefail" in text
+    assert ["lint", "test", "run"] == re.findall(r"^make (\w+)$", text, re.MULTILINE)
+
+
+def test_ci_lets_no_missing_part_pass():
+    """Parts that tests may skip for are required there, but for those a machine cannot simply install."""
+    required = re.search(r'SEATRIAL_REQUIRE="(.+)"', (ROOT / ".ci" / "run").read_text())[1]
+    assert {"llama-server", "llama_cpp.server", "memory cgroup"} == set(PARTS) - set(required.split(","))
+    assert set(required.split(",")) <= set(PARTS)
+
+
+def test_the_changelog_knows_the_version():
+    """The version of the package has an entry."""
+    assert f"## [{seatrial.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
