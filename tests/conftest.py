@@ -14,11 +14,42 @@ ROOT = Path(__file__).resolve().parents[1]
 ANSWERS = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "pip"]
 """Succeeds where a package index answers: some tests ask it what there is."""
 
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def memory_cgroup():
+    """Folder in which control groups that limit memory can be made (version 1 or 2), None where there is none."""
+    if (CGROUPS / "memory/memory.limit_in_bytes").exists():
+        folder = CGROUPS / "memory"
+    elif (CGROUPS / "cgroup.subtree_control").exists():
+        enabled = (CGROUPS / "cgroup.subtree_control").read_text().split()
+        folder = CGROUPS if "memory" in enabled else None
+    else:
+        folder = None
+    return folder if folder and os.access(folder / "cgroup.procs", os.W_OK) else None
+
+
+def _stand_in():
+    from seatrial.catalog import find_checkpoint
+    from seatrial.catalog.fetch import fetch_checkpoint
+    from seatrial.errors import SeatrialError
+
+    try:
+        return fetch_checkpoint(find_checkpoint("smollm2"))
+    except SeatrialError:
+        return None
+
+
 PARTS = {
     "compiler": lambda: shutil.which("cc") or shutil.which("gcc"),
     "chromium": lambda: shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome"),
     "xllamacpp": lambda: find_spec("xllamacpp"),
+    "stand-in model": _stand_in,
+    "llama-server": lambda: os.environ.get("SEATRIAL_LLAMA_SERVER") or shutil.which("llama-server"),
+    "llama_cpp.server": lambda: os.environ.get("SEATRIAL_LLAMACPP_PYTHON") or find_spec("llama_cpp"),
+    "memory cgroup": memory_cgroup,
     "repo2docker": lambda: find_spec("repo2docker"),
+    "git": lambda: shutil.which("git") and (ROOT / ".git").exists(),
     "index": lambda: subprocess.run(ANSWERS, capture_output=True, check=False).returncode == 0,
 }
 """Parts some tests need, and how to find out whether they are here."""
