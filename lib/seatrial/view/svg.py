@@ -53,14 +53,16 @@ def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = T
         bottom = max(height - MARGIN, top + _LEAST_PLOT)
         body = draw_lines(chart, Box(MARGIN, top, width - MARGIN, bottom))
     full = round(bottom + MARGIN)
-    patterns = "".join(hatch(identity, color) for color in sorted({chart.color_of(i) for i in range(len(chart.series))}))
+    patterns = "".join(
+        hatch(identity, color) for color in sorted({chart.color_of(i) for i in range(len(chart.series))})
+    )
     definitions = f"<defs>{patterns}</defs>" if patterns and chart.kind == "bars" else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="st-chart" viewBox="0 0 {width} {full}" width="{width}"'
         f' height="{full}" role="img" aria-labelledby="{identity}-t {identity}-d">'
         f'<title id="{identity}-t">{escaped(chart.title)}</title><desc id="{identity}-d">{escaped(chart.to_text())}</desc>'
         f"{f'<style>{STYLE}</style>' if style else ''}{definitions}"
-        f'{block(0, 0, width, full, "st-surface")}'
+        f"{block((0, 0), (width, full), 'st-surface')}"
         f"{''.join(drawn)}{''.join(body)}</svg>"
     )
 

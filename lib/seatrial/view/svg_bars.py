@@ -40,6 +40,11 @@ def draw_bars(chart: Chart, place: _Place, identity: str) -> list[str]:
     for bar, name in enumerate(chart.bars):
         top = place.top + 14 + bar * _SLOT
         drawn.append(words(left, top + FONT, name, "st-strong st-halo"))
+        drawn += [
+            block((left, top + LINE + 4), (axis.at(mark.value) * (right - left), _BAR), "st-room")
+            for mark in chart.references
+            if mark.bar in {None, bar}
+        ]
         drawn += _bar(chart, bar, axis, (left, right, top + LINE + 4), identity)
         drawn += _limits(chart, bar, axis, (left, right, top + LINE + 4))
     return drawn
@@ -55,7 +60,7 @@ def _scale(chart: Chart, axis: Axis, sides: tuple[float, float], heights: tuple[
     drawn = []
     for tick in axis.ticks:
         x = left + axis.at(tick) * (right - left)
-        drawn.append(stroke(x, top, x, bottom, "st-grid"))
+        drawn.append(stroke((x, top), (x, bottom), "st-grid"))
         anchor = "start" if tick == axis.ticks[0] else "middle"
         drawn.append(words(x, bottom + LINE, axis.tick_label(tick), "st-muted", anchor))
     drawn.append(words((left + right) / 2, bottom + 2 * LINE + 2, chart.x_label, "st-muted", "middle"))
@@ -73,11 +78,16 @@ def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], 
         width = left + axis.at(total) * (right - left) - start
         if width > 0:
             gap = 1.0 if width > 3 else 0.0  # noqa: PLR2004 -- pixels
-            segment = block(start, top, width - gap, _BAR, "st-fill")
-            overlay = hatched(start, top, width - gap, _BAR, identity, chart.color_of(index))
+            segment = block((start, top), (width - gap, _BAR), "st-fill")
+            overlay = hatched((start, top), (width - gap, _BAR), identity, chart.color_of(index))
             drawn.append(f'<g class="{color_class(chart, index)}">{segment}{overlay}</g>')
+    text = f"{total:,.1f}" if total >= 1 else f"{total:,.3g}"
     end = left + axis.at(total) * (right - left)
-    drawn.append(words(end + 8, top + _BAR / 2 + 5, f"{total:,.4g}", "st-strong st-halo"))
+    for mark in chart.references:
+        limit = left + axis.at(mark.value) * (right - left)
+        if mark.bar in {None, bar} and end < limit + 6 and limit < end + text_width(text, FONT, bold=True) + 14:
+            end = limit
+    drawn.append(words(end + 8, top + _BAR / 2 + 5, text, "st-strong st-halo"))
     return drawn
 
 
@@ -88,7 +98,8 @@ def _limits(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float
         if mark.bar not in {None, bar}:
             continue
         x = left + axis.at(mark.value) * (right - left)
-        drawn.append(stroke(x, top - 6, x, top + _BAR + 6, "st-limit"))
+        drawn.append(stroke((x, top - 6), (x, top + _BAR + 6), "st-under"))
+        drawn.append(stroke((x, top - 6), (x, top + _BAR + 6), "st-limit"))
         half = text_width(mark.name, FONT) / 2
         middle = min(max(x, left + half), right + _TOTAL_ROOM - half)
         drawn.append(words(middle, top + _BAR + LINE + 2, mark.name, "st-halo", "middle"))

@@ -55,7 +55,7 @@ def draw_lines(chart: Chart, place: _Place) -> list[str]:
         x=_x_axis(chart),
         y=y_axis,
         left=place.left + gutter,
-        top=place.top + LINE + 10,
+        top=place.top + LINE + 14,
         right=place.right - 10,
         bottom=place.bottom - 2 * LINE - 4,
     )
@@ -67,7 +67,9 @@ def draw_lines(chart: Chart, place: _Place) -> list[str]:
     drawn += _limits(chart, frame)
     drawn += _figures(chart, frame)
     if chart.is_empty:
-        drawn.append(words((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2, "no data", "st-muted", "middle"))
+        drawn.append(
+            words((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2, "no data", "st-muted", "middle")
+        )
     return drawn
 
 
@@ -83,6 +85,8 @@ def _y_axis(chart: Chart) -> Axis:
     values = [value for row in rows for value in row if value is not None] + [mark.value for mark in chart.references]
     if chart.log_y and values:
         return decade_axis(min(values), max(values))
+    if chart.spans:  # their names stand above the line
+        values.append(1.12 * max(values, default=0.0))
     return linear_axis(values)
 
 
@@ -90,14 +94,14 @@ def _grid(chart: Chart, frame: _Frame, left: float) -> list[str]:
     drawn = [words(left, frame.top - 12, chart.y_label, "st-muted")]
     for tick in frame.y.ticks:
         y = frame.up(tick)
-        drawn.append(stroke(frame.left, y, frame.right, y, "st-grid"))
+        drawn.append(stroke((frame.left, y), (frame.right, y), "st-grid"))
         drawn.append(words(frame.left - 8, y + 4.5, frame.y.tick_label(tick), "st-muted", "end"))
-    drawn.append(stroke(frame.left, frame.bottom, frame.right, frame.bottom, "st-axis"))
+    drawn.append(stroke((frame.left, frame.bottom), (frame.right, frame.bottom), "st-axis"))
     free = -1e9
     for tick in frame.x.ticks:
         x, label = frame.across(tick), frame.x.tick_label(tick)
         half = text_width(label, FONT) / 2
-        drawn.append(stroke(x, frame.bottom, x, frame.bottom + 5, "st-axis"))
+        drawn.append(stroke((x, frame.bottom), (x, frame.bottom + 5), "st-axis"))
         if x - half >= free:
             drawn.append(words(x, frame.bottom + LINE + 2, label, "st-muted", "middle"))
             free = x + half + 6
@@ -109,7 +113,11 @@ def _grid(chart: Chart, frame: _Frame, left: float) -> list[str]:
 def _spans(chart: Chart, frame: _Frame) -> list[str]:
     height = frame.bottom - frame.top
     return [
-        block(frame.across(span.start), frame.top, frame.across(span.end) - frame.across(span.start), height, "st-span")
+        block(
+            (frame.across(span.start), frame.top),
+            (frame.across(span.end) - frame.across(span.start), height),
+            "st-span",
+        )
         for span in chart.spans[::2]
     ]
 
@@ -139,7 +147,7 @@ def _interval(series: Series, frame: _Frame) -> list[str]:
         )
         return [f'<polygon points="{upper} {lower}" class="st-band"/>', edges]
     return [
-        stroke(x, low, x, high, "st-line") + "".join(stroke(x - 5, y, x + 5, y, "st-line") for y in (low, high))
+        stroke((x, low), (x, high), "st-line") + "".join(stroke((x - 5, y), (x + 5, y), "st-line") for y in (low, high))
         for x, low, high in ends
     ]
 
@@ -162,8 +170,10 @@ def _limits(chart: Chart, frame: _Frame) -> list[str]:
     drawn = []
     for mark in chart.references:
         y = frame.up(mark.value)
-        drawn.append(stroke(frame.left, y, frame.right, y, "st-limit", "12 4"))
-        drawn.append(words(frame.right - 4, y - 6 if y > frame.top + LINE else y + LINE - 2, mark.name, "st-halo", "end"))
+        drawn.append(stroke((frame.left, y), (frame.right, y), "st-limit", "12 4"))
+        drawn.append(
+            words(frame.right - 4, y - 6 if y > frame.top + LINE else y + LINE - 2, mark.name, "st-halo", "end")
+        )
     return drawn
 
 

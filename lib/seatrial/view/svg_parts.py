@@ -8,13 +8,23 @@ from xml.sax.saxutils import escape
 from seatrial.view.chart import LOOKS, PALETTE, Chart, Series
 from seatrial.view.untrusted import plain_text
 
+Point = tuple[float, float]
+
 FONT = 13
 LINE = 18
 FONTS = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif'
 
 _DARK = ("#4DA3DD", "#F08A3C", "#2FC49A", "#E3A3C6", "#F2B632", "#8CCBF0", "#A8A8A8")
 _RADIUS = 5.0
-_HATCHES = ("", "M0 8L8 0M-2 2L2 -2M6 10L10 6", "M0 0L8 8M-2 6L2 10M6 -2L10 2", "M4 0V8", "M0 4H8", "M0 4H8M4 0V8", "M2 2h2v2h-2z")
+_HATCHES = (
+    "",
+    "M0 8L8 0M-2 2L2 -2M6 10L10 6",
+    "M0 0L8 8M-2 6L2 10M6 -2L10 2",
+    "M4 0V8",
+    "M0 4H8",
+    "M0 4H8M4 0V8",
+    "M2 2h2v2h-2z",
+)
 """One overlay a colour: bars can be told apart without seeing colour."""
 
 
@@ -35,6 +45,8 @@ STYLE = "".join(
         f".st-chart .st-axis{{fill:none;stroke-width:1.25;{_pair('axis', '#8c959f', 'stroke')}}}",
         f".st-chart .st-limit{{fill:none;stroke-width:2.25;{_pair('ink', '#1f2328', 'stroke')}}}",
         f".st-chart .st-span{{{_pair('span', '#f3f5f7', 'fill')}}}",
+        f".st-chart .st-under{{fill:none;stroke-width:6;{_pair('surface', '#ffffff', 'stroke')}}}",
+        f".st-chart .st-room{{stroke-width:1;{_pair('span', '#f3f5f7', 'fill')};{_pair('axis', '#8c959f', 'stroke')}}}",
         f".st-chart .st-hatch{{fill:none;stroke-width:1.4;opacity:.55;{_pair('surface', '#ffffff', 'stroke')}}}",
         ".st-chart .st-line{fill:none;stroke:currentColor;stroke-width:2.5;stroke-linejoin:round;stroke-linecap:butt}",
         ".st-chart .st-edge{fill:none;stroke:currentColor;stroke-width:1;opacity:.65}",
@@ -43,7 +55,10 @@ STYLE = "".join(
         f".st-chart .st-hollow{{stroke:currentColor;stroke-width:2;{_pair('surface', '#ffffff', 'fill')}}}",
         f".st-chart .st-solid{{fill:currentColor;stroke-width:1.5;{_pair('surface', '#ffffff', 'stroke')}}}",
         ".st-chart .st-cross{fill:none;stroke:currentColor;stroke-width:2.25}",
-        *(f".st-chart .st-c{index}{{{_pair(f'series-{index}', value, 'color')}}}" for index, value in enumerate(PALETTE)),
+        *(
+            f".st-chart .st-c{index}{{{_pair(f'series-{index}', value, 'color')}}}"
+            for index, value in enumerate(PALETTE)
+        ),
     )
 )
 """Stands in each picture, or once in the head of a page."""
@@ -59,15 +74,16 @@ def words(x: float, y: float, text: str, style: str = "", anchor: str = "start")
     return f'<text x="{x:.1f}" y="{y:.1f}"{kind}{place}>{escaped(text)}</text>'
 
 
-def stroke(x1: float, y1: float, x2: float, y2: float, style: str, dash: str = "") -> str:
+def stroke(start: Point, end: Point, style: str, dash: str = "") -> str:
     """One straight line."""
     gaps = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{style}"{gaps}/>'
+    ends = f'x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"'
+    return f'<line {ends} class="{style}"{gaps}/>'
 
 
-def block(x: float, y: float, width: float, height: float, style: str, more: str = "") -> str:
-    """One rectangle."""
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" class="{style}"{more}/>'
+def block(corner: Point, size: Point, style: str) -> str:
+    """One rectangle: upper left corner, width and height."""
+    return f'<rect {_extent(corner, size)} class="{style}"/>'
 
 
 def escaped(text: str) -> str:
@@ -110,21 +126,24 @@ def sample(chart: Chart, index: int, x: float, y: float, identity: str) -> str:
     """What the legend shows for a series, 34 pixels wide, centred on ``y``."""
     series = chart.series[index]
     if chart.kind == "bars":
-        drawn = block(x + 8, y - 8, 18, 16, "st-fill") + hatched(x + 8, y - 8, 18, 16, identity, chart.color_of(index))
+        corner, size = (x + 12, y - 8), (20.0, 16.0)
+        drawn = block(corner, size, "st-fill") + hatched(corner, size, identity, chart.color_of(index))
     else:
-        band = block(x, y - 7, 34, 14, "st-band") if series.has_interval else ""
-        drawn = band + stroke(x, y, x + 34, y, "st-line", dash_of(series))
+        band = block((x, y - 7), (34, 14), "st-band") if series.has_interval else ""
+        drawn = band + stroke((x, y), (x + 34, y), "st-line", dash_of(series))
         drawn += marker(series, chart.shape_of(index), x + 17, y)
     return f'<g class="{color_class(chart, index)}">{drawn}</g>'
 
 
-def hatched(x: float, y: float, width: float, height: float, identity: str, color: int) -> str:
+def hatched(corner: Point, size: Point, identity: str, color: int) -> str:
     """The overlay of one segment."""
     if not _HATCHES[color % len(_HATCHES)]:
         return ""
-    return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" height="{height:.1f}" fill="url(#{identity}-h{color})"/>'
-    )
+    return f'<rect {_extent(corner, size)} fill="url(#{identity}-h{color})"/>'
+
+
+def _extent(corner: Point, size: Point) -> str:
+    return f'x="{corner[0]:.1f}" y="{corner[1]:.1f}" width="{max(size[0], 0.0):.1f}" height="{max(size[1], 0.0):.1f}"'
 
 
 def _outline(shape: int, x: float, y: float, radius: float) -> str:

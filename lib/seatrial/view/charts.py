@@ -1,0 +1,229 @@
+"""The plots of the kit, each made from results: speed over load, waiting times, a run over time.
+
+Every title states the finding with its figure, so that a plot can be read without its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from seatrial.measure.types import Measurement, Point, Quantiles, Sample
+from seatrial.speed.types import Prediction
+from seatrial.units import GIB, MIB, format_bytes, format_rate, format_seconds
+from seatrial.view.chart import Chart, Series, SeriesOrigin, Span
+from seatrial.view.measure_tables import describe_load
+from seatrial.view.untrusted import plain_text
+
+STREAMS = "Concurrent streams"
+ARRIVALS = "Requests arriving per second"
+TIME = "Time since the run started (s)"
+_MOST_NAME = 48
+
+
+def throughput_chart(
+    measurements: Mapping[str, Measurement] | Measurement, predictions: Mapping[int, Prediction] | None = None
+) -> Chart:
+    """Output tokens per second over the load, against what was predicted.
+
+    Args:
+        measurements: One, or several by the name to show.
+        predictions: By concurrency; else those kept in the points.
+
+    """
+    named = _named(measurements)
+    lines = [_line(name, one, [point.output_tokens_per_s for point in one.points]) for name, one in named.items()]
+    expected = _predicted(named, predictions or {})
+    bests = {name: _best(one) for name, one in named.items()}
+    return Chart(
+        title=_throughput_finding(named, bests),
+        subtitle=conditions(list(named.values())),
+        x_label=_load_label(named.values()),
+        y_label="Output tokens per second, all streams (tok/s)",
+        series=(*lines, *expected),
+        log_x=_spreads(named.values()),
+    )
+
+
+def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
+    """Time to first token over the load: half of the requests, and nine in ten."""
+    named = _named(measurements)
+    waits = {name: [_ttft(point) for point in one.points] for name, one in named.items()}
+    known = [wait for row in waits.values() for wait in row if wait is not None]
+    unit, factor = ("s", 1.0) if max((wait.p90 for wait in known), default=0.0) >= 2 else ("ms", 1e3)  # noqa: PLR2004
+    lines = []
+    for name, one in named.items():
+        for label, values in (
+            ("p50", [wait.p50 * factor if wait else None for wait in waits[name]]),
+            ("p90", [wait.p90 * factor if wait else None for wait in waits[name]]),
+        ):
+            lines.append(_line(f"{name}: {label}" if len(named) > 1 else label, one, values))
+    return Chart(
+        title=_ttft_finding(named, waits),
+        subtitle=conditions(list(named.values())),
+        x_label=_load_label(named.values()),
+        y_label=f"Time to first token ({unit})",
+        series=tuple(lines),
+        log_x=_spreads(named.values()),
+    )
+
+
+def tokens_chart(measurement: Measurement) -> Chart:
+    """Output tokens per second over time, with the load levels marked."""
+    peak = max((one.tokens_per_s or 0.0 for one in measurement.samples), default=0.0)
+    return Chart(
+        title=f"Output over time, {format_rate(peak)} at its peak" if peak else "No output was seen",
+        subtitle=conditions([measurement]),
+        x_label=TIME,
+        y_label="Output tokens per second, all streams (tok/s)",
+        series=(_over_time("all streams", measurement, [one.tokens_per_s for one in measurement.samples]),),
+        spans=load_levels(measurement.samples, measurement.points),
+    )
+
+
+def memory_over_time_chart(measurement: Measurement) -> Chart:
+    """Memory of the engine's processes and of each GPU over time."""
+    samples = measurement.samples
+    gpus = max((len(one.gpu_memory_bytes) for one in samples), default=0)
+    rows: dict[str, list[int | None]] = {"engine, host memory": [one.memory_bytes for one in samples]}
+    for gpu in range(gpus):
+        rows[f"GPU {gpu}"] = [one.gpu_memory_bytes[gpu] if gpu < len(one.gpu_memory_bytes) else None for one in samples]
+    known = {name: [value for value in row if value is not None] for name, row in rows.items()}
+    peaks = {name: max(values) for name, values in known.items() if values}
+    unit, size = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
+    findings = ", ".join(f"{format_bytes(peak)} ({name})" for name, peak in list(peaks.items())[:2])
+    lines = [
+        _over_time(name, measurement, [None if value is None else value / size for value in rows[name]])
+        for name in peaks
+    ]
+    return Chart(
+        title=f"Memory peaks at {findings}" if peaks else "Memory could not be read on this machine",
+        subtitle=conditions([measurement]),
+        x_label=TIME,
+        y_label=f"Memory in use ({unit})",
+        series=tuple(lines) or (_over_time("engine, host memory", measurement, [None] * len(samples)),),
+        spans=load_levels(samples, measurement.points),
+    )
+
+
+def load_levels(samples: Sequence[Sample], points: Sequence[Point] = ()) -> tuple[Span, ...]:
+    """The stretches of time in which each load level was sent."""
+    groups = [(place, [one.at_s for one in group]) for place, group in groupby(samples, key=lambda one: one.point)]
+    names = [describe_load(point) for point in points]
+    return tuple(
+        Span(names[place] if place < len(names) else f"level {place + 1}", times[0], times[-1])
+        for place, times in groups
+        if place >= 0
+    )
+
+
+def conditions(measurements: Sequence[Measurement]) -> str:
+    """What was measured, and what it is not."""
+    models = sorted({plain_text(one.model, _MOST_NAME) for one in measurements})
+    engines = sorted({one.engine for one in measurements if one.engine})
+    labels = []
+    if any(one.simulated for one in measurements):
+        labels.append("SIMULATED: no model answered")
+    if any(one.stand_in for one in measurements):
+        labels.append("a stand-in, not DeepSeek V4")
+    what = f"{', '.join(models)}{' on ' + ', '.join(engines) if engines else ''}"
+    return "; ".join([what, *labels])
+
+
+def _named(measurements: Mapping[str, Measurement] | Measurement) -> dict[str, Measurement]:
+    if isinstance(measurements, Measurement):
+        return {plain_text(measurements.model, _MOST_NAME) or "server": measurements}
+    return {plain_text(name, _MOST_NAME) or "run": one for name, one in measurements.items()}
+
+
+def _origin(measurement: Measurement) -> SeriesOrigin:
+    return "simulated" if measurement.simulated else "measured"
+
+
+def _line(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
+    return Series(name, tuple(map(_load, measurement.points)), tuple(values), _origin(measurement))
+
+
+def _over_time(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
+    times = tuple(one.at_s for one in measurement.samples)
+    return Series(name, times, tuple(values), _origin(measurement))
+
+
+def _load(point: Point) -> float:
+    return float(point.concurrency if point.concurrency is not None else point.rate or 0.0)
+
+
+def _load_label(measurements: Iterable[Measurement]) -> str:
+    return ARRIVALS if all(one.workload.rate is not None for one in measurements) else STREAMS
+
+
+def _spreads(measurements: Iterable[Measurement]) -> bool:
+    loads = {_load(point) for one in measurements for point in one.points}
+    return len(loads) > 1 and min(loads) > 0 and max(loads) / min(loads) >= 4  # noqa: PLR2004 -- doublings
+
+
+def _predicted(named: Mapping[str, Measurement], predictions: Mapping[int, Prediction]) -> list[Series]:
+    lines = []
+    for name, one in named.items():
+        kept = {_load(point): point.predicted_tokens_per_s for point in one.points}
+        made = {float(streams): prediction.decode_tokens_per_s for streams, prediction in predictions.items()}
+        intervals = kept if any(kept.values()) else made
+        rows = sorted((x, interval) for x, interval in intervals.items() if interval is not None)
+        if rows:
+            lines.append(
+                Series(
+                    name,
+                    tuple(x for x, _ in rows),
+                    tuple(interval.expected for _, interval in rows),
+                    "predicted",
+                    low=tuple(interval.low for _, interval in rows),
+                    high=tuple(interval.high for _, interval in rows),
+                )
+            )
+    return lines
+
+
+def _best(measurement: Measurement) -> Point | None:
+    speeds = [point for point in measurement.points if point.output_tokens_per_s is not None]
+    return max(speeds, key=lambda point: point.output_tokens_per_s or 0.0, default=None)
+
+
+def _throughput_finding(named: Mapping[str, Measurement], bests: Mapping[str, Point | None]) -> str:
+    if len(named) > 1:
+        speeds = sorted(
+            ((best.output_tokens_per_s or 0.0, name) for name, best in bests.items() if best is not None), reverse=True
+        )
+        return (
+            f"{speeds[0][1]} is fastest with {format_rate(speeds[0][0])}"
+            if speeds
+            else "No request succeeded in any run"
+        )
+    (measurement,) = named.values()
+    (best,) = bests.values()
+    if best is None:
+        return "No request succeeded"
+    first = measurement.points[0]
+    gain = (best.output_tokens_per_s or 0.0) / first.output_tokens_per_s if first.output_tokens_per_s else 0.0
+    more = f", {gain:.1f} times {describe_load(first)}" if best is not first and gain else ""
+    return f"Throughput peaks at {format_rate(best.output_tokens_per_s)} with {describe_load(best)}{more}"
+
+
+def _ttft(point: Point) -> Quantiles | None:
+    """Under open load people wait from the moment they came, not from when they were let in."""
+    return point.ttft_s if point.concurrency is not None else point.ttft_from_schedule_s
+
+
+def _ttft_finding(named: Mapping[str, Measurement], waits: Mapping[str, list[Quantiles | None]]) -> str:
+    if len(named) > 1:
+        worst = {name: max((wait.p50 for wait in row if wait), default=None) for name, row in waits.items()}
+        known = sorted((wait, name) for name, wait in worst.items() if wait is not None)
+        return f"{known[0][1]} answers soonest under its highest load" if known else "No request succeeded in any run"
+    (measurement,) = named.values()
+    known_waits = [
+        (point, wait) for point, wait in zip(measurement.points, next(iter(waits.values())), strict=True) if wait
+    ]
+    if not known_waits:
+        return "No request succeeded"
+    (first, low), (last, high) = known_waits[0], known_waits[-1]
+    begin = f"Half of the requests begin to answer within {format_seconds(low.p50)} at {describe_load(first)}"
+    return begin if first is last else f"{begin}, {format_seconds(high.p50)} at {describe_load(last)}"

@@ -1,0 +1,85 @@
+"""Plans as stacked bars: what each needs, by class, against what the machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seatrial.catalog import find_model
+from seatrial.errors import UnknownNameError
+from seatrial.plan.types import Plan
+from seatrial.units import GIB, format_gib
+from seatrial.view.chart import Chart, Reference, Series
+from seatrial.view.untrusted import plain_text
+
+_GREY = 6
+_PARTS = ("Expert weights", "Other weights", "KV cache and state", "Reserve, assumed")
+
+
+def memory_chart(plans: Sequence[Plan] | Plan) -> Chart:
+    """Memory per GPU against its capacity; all memory together where host memory is used too."""
+    every = [plans] if isinstance(plans, Plan) else list(plans)
+    per_gpu = bool(every) and all(_ranks(plan) and not plan.footprint.host_bytes for plan in every)
+    parts = [_per_gpu(plan) if per_gpu else _together(plan) for plan in every]
+    rooms = [plan.capacity_bytes / (_ranks(plan) if per_gpu else 1) for plan in every]
+    segments = tuple(
+        Series(name, (), tuple(row[place] / GIB for row in parts), "predicted", color=_GREY if place == 3 else place)  # noqa: PLR2004
+        for place, name in enumerate(_PARTS)
+        if any(row[place] for row in parts)
+    )
+    label = "Memory on each GPU (GiB)" if per_gpu else "Memory, host and GPUs together (GiB)"
+    return Chart(
+        title="; ".join(_finding(plan) for plan in every) or "No plan was made",
+        subtitle="Derived from the sizes of all tensors; the reserve is assumed",
+        x_label=label,
+        y_label="",
+        kind="bars",
+        series=segments,
+        bars=tuple(_name(plan) for plan in every),
+        references=tuple(
+            Reference(f"usable {room / GIB:,.1f} GiB", room / GIB, bar) for bar, room in enumerate(rooms) if room
+        ),
+    )
+
+
+def model_name(plan: Plan) -> str:
+    """What a plan's model is called by its authors."""
+    try:
+        return find_model(plan.model).name
+    except UnknownNameError:  # a record of another version, or a file of one's own
+        return plain_text(plan.model, 40)
+
+
+def _ranks(plan: Plan) -> int:
+    return plan.nodes * plan.gpus_per_node
+
+
+def _together(plan: Plan) -> tuple[float, ...]:
+    footprint = plan.footprint
+    experts = footprint.by_class.get("experts", 0)
+    return (
+        experts,
+        max(footprint.weights_bytes - experts, 0),
+        footprint.kv_bytes + footprint.state_bytes,
+        footprint.reserve_bytes,
+    )
+
+
+def _per_gpu(plan: Plan) -> tuple[float, ...]:
+    """The fullest GPU: weights and reserve are split; caches are what remains, as ranks may hold copies."""
+    experts, other, _, reserve = (part / _ranks(plan) for part in _together(plan))
+    return experts, other, max(plan.footprint.per_gpu_bytes - experts - other - reserve, 0.0), reserve
+
+
+def _name(plan: Plan) -> str:
+    nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
+    machine = f"{nodes}{plain_text(plan.hardware.name, 40)}"
+    return f"{model_name(plan)}, {plain_text(plan.checkpoint, 60).rpartition('/')[2]}, {plan.engine} on {machine}"
+
+
+def _finding(plan: Plan) -> str:
+    name = model_name(plan)
+    if plan.verdict == "refused":
+        return f"{name} is refused on {plain_text(plan.hardware.name, 40)}"
+    if plan.verdict == "does_not_fit":
+        return f"{name} needs {format_gib(plan.shortfall_bytes)} more"
+    return f"{name} fits"
