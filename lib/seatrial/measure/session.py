@@ -82,6 +82,7 @@ class Session:
     async def __aenter__(self) -> Self:
         tracing = aiohttp.TraceConfig()
         tracing.on_request_headers_sent.append(_note_sent)
+        tracing.on_connection_reuseconn.append(_note_reused)
         headers = {"Accept-Encoding": "identity", "User-Agent": "seatrial"}
         if self._api_key is not None:
             headers["Authorization"] = f"Bearer {self._api_key}"
@@ -158,9 +159,7 @@ class Session:
 
         """
         try:
-            async with self._http.post(
-                self.url + path, json=body, allow_redirects=False, trace_request_ctx=flight
-            ) as response:
+            async with await self._send("POST", path, body, flight) as response:
                 await self._check(response)
                 await _follow(response, flight)
         except aiohttp.ClientError as error:
@@ -171,18 +170,35 @@ class Session:
 
     async def _short(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         try:
-            async with (
-                asyncio.timeout(SHORT_TIMEOUT_S),
-                self._http.request(method, self.url + path, json=body, allow_redirects=False) as response,
-            ):
-                await self._check(response)
-                return msgspec.json.decode(await _bounded(response, MAX_MODELS_BODY))
+            async with asyncio.timeout(SHORT_TIMEOUT_S):
+                async with await self._send(method, path, body, Flight()) as response:
+                    await self._check(response)
+                    return msgspec.json.decode(await _bounded(response, MAX_MODELS_BODY))
         except TimeoutError as error:
             raise RequestError("timeout", f"{path} did not answer within {SHORT_TIMEOUT_S:g} s") from error
         except aiohttp.ClientError as error:
             raise _network_error(error, None) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RequestError("malformed", f"{path} did not answer with JSON") from error
+
+    async def _send(
+        self, method: str, path: str, body: dict[str, Any] | None, flight: Flight
+    ) -> aiohttp.ClientResponse:
+        """Send a request, again where the connection had been closed before the request met it.
+
+        llama.cpp closes a connection after each stream although it promises to keep it, and
+        uvicorn after 5 s: a kept connection that ends without a byte of an answer says nothing
+        of the request (RFC 9112, section 9.3.1). Each such failure uses up one kept connection.
+        """
+        while True:
+            flight.reused = False
+            try:
+                return await self._http.request(
+                    method, self.url + path, json=body, allow_redirects=False, trace_request_ctx=flight
+                )
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if not flight.reused:
+                    raise
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         status = response.status
@@ -208,26 +224,30 @@ class Flight:
         sent: Clock when it was handed to its connection.
         progress: Clock of the last token; before the first, of an event that began and is not complete.
         ended: Clock when it was over.
+        reused: Whether it went over a connection that was kept open.
         error: Why it failed, None where it did not.
 
     """
 
-    __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "sent", "started")
+    __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "reused", "sent", "started")
 
-    def __init__(self, count_chunks: Callable[[int], None]) -> None:
+    def __init__(self, count_chunks: Callable[[int], None] = lambda _: None) -> None:
         self.answer = Answer()
         self.started = time.perf_counter_ns()
         self.sent = 0
         self.progress = 0
         self.ended = 0
+        self.reused = False
         self.error: StreamError | None = None
         self.count_chunks = count_chunks
 
 
 async def _note_sent(_: object, context: SimpleNamespace, __: object) -> None:
-    flight = context.trace_request_ctx
-    if flight is not None:
-        flight.sent = time.perf_counter_ns()
+    context.trace_request_ctx.sent = time.perf_counter_ns()
+
+
+async def _note_reused(_: object, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.reused = True
 
 
 async def _follow(response: aiohttp.ClientResponse, flight: Flight) -> None:

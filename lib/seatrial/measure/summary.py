@@ -130,7 +130,10 @@ def summarize(  # noqa: PLR0913 -- each is a fact of the point that only the cli
 
 def find_problems(measurement: Measurement) -> tuple[str, ...]:
     """Why the measurement is not to be believed, one sentence a point; empty where it is."""
-    problems = [] if measurement.points else ["No load level was completed."]
+    workload = measurement.workload
+    levels = 1 if workload.rate is not None else len(workload.concurrency)
+    complete = len(measurement.points)
+    problems = [f"{complete} of {levels} load levels were completed."] if complete < levels else []
     for point in measurement.points:
         where = f"{point.concurrency} streams" if point.concurrency is not None else f"{point.rate:g} requests/s"
         if not point.requests.succeeded:

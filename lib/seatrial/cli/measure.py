@@ -1,0 +1,153 @@
+"""Send load to a server and sum up what came back.
+
+seatrial measure --server NAME                        a server that seatrial serve started
+seatrial measure --url http://127.0.0.1:8000          any OpenAI-compatible server
+seatrial measure --server NAME --concurrency 1,8,64   throughput over streams at once
+seatrial measure --server NAME --rate 2 --requests 120 --slo-ttft-s 0.5
+                                                      latency under 2 requests a second
+
+TTFT is the time to the first token, TPOT the time for each later one; docs/measuring.md defines
+every figure. The exit code is 5 where no request succeeded or the client itself did not keep up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Self
+
+from seatrial.cli.answer import Answer, stderr, stdout
+from seatrial.cli.options import positive, whole
+from seatrial.errors import MeasurementError, UsageError
+from seatrial.measure import Measurement, Progress, Workload, find_problems, measure_server
+from seatrial.records import to_dict
+
+if TYPE_CHECKING:
+    from seatrial.measure.target import ServerLike
+
+MAX_LEVELS = 32
+MAX_STREAMS = 1 << 14
+MAX_TOKENS = 1 << 22
+MAX_REQUESTS = 1_000_000
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``seatrial measure``."""
+    defaults = Workload()
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--url", help="base of an OpenAI-compatible server, for example http://127.0.0.1:8000")
+    where.add_argument("--server", metavar="NAME", help="name of a server in seatrial ps")
+    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key of --url")
+    parser.add_argument("--model", help="model id (default: the one the server lists)")
+    load = parser.add_mutually_exclusive_group()
+    load.add_argument(
+        "--concurrency", type=_levels, default=None, metavar="1,4,16", help="streams at once, a point each"
+    )
+    load.add_argument("--rate", type=positive(1e5), help="open loop: requests a second, at random moments")
+    parser.add_argument(
+        "--requests", type=whole(1, MAX_REQUESTS), help="requests a point (default: 4 a stream, min. 8)"
+    )
+    parser.add_argument("--prompt-tokens", type=whole(1, MAX_TOKENS), default=defaults.prompt_tokens)
+    parser.add_argument("--answer-tokens", type=whole(1, MAX_TOKENS), default=defaults.answer_tokens, help="at most")
+    parser.add_argument("--slo-ttft-s", type=positive(86400), help="goodput counts requests with at most this TTFT")
+    parser.add_argument("--slo-tpot-s", type=positive(86400), help="goodput counts requests with at most this TPOT")
+    parser.add_argument("--seed", type=whole(0), default=defaults.seed, help="of prompts and arrivals (default: 0)")
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """Measure, and say whether the result is to be believed."""
+    workload = Workload(
+        concurrency=arguments.concurrency or Workload().concurrency,
+        rate=arguments.rate,
+        requests=arguments.requests,
+        prompt_tokens=arguments.prompt_tokens,
+        answer_tokens=arguments.answer_tokens,
+        seed=arguments.seed,
+        slo_ttft_s=arguments.slo_ttft_s,
+        slo_tpot_s=arguments.slo_tpot_s,
+    )
+    api_key = _api_key(arguments.api_key_env)
+    target = _target(arguments)
+    with _Display() if not arguments.json else nullcontext() as display:
+        show = display.update if display is not None else None
+        measurement = measure_server(target, workload, api_key=api_key, model=arguments.model, on_event=show)
+    problems = find_problems(measurement)
+    if arguments.json:
+        for line in (*measurement.notes, *problems):
+            stderr().print(line)
+    return Answer(
+        document=to_dict(measurement.points),
+        show=lambda: _show(measurement),
+        exit_code=MeasurementError.exit_code if problems else 0,
+    )
+
+
+class _Display:
+    """Progress on standard error: one bar a load level."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}", markup=False),
+            TimeElapsedColumn(),
+            console=stderr(),
+        )
+        self._tasks: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Move the bar of the level that runs."""
+        if progress.point not in self._tasks:
+            self._tasks[progress.point] = self._bars.add_task(progress.level, total=progress.requests, speed="")
+        speed = "" if progress.tokens_per_s is None else f"{progress.tokens_per_s:,.0f} tok/s"
+        self._bars.update(self._tasks[progress.point], completed=progress.done, speed=speed)
+
+
+def _target(arguments: argparse.Namespace) -> ServerLike | str:
+    if arguments.url is not None:
+        url: str = arguments.url
+        return url
+    if arguments.api_key_env is not None:
+        raise UsageError("--api-key-env goes with --url.", remedy="Leave it out: --server knows its own key.")
+    from seatrial.server import find_server  # noqa: PLC0415 -- only needed for servers of this machine
+
+    return find_server(arguments.server)
+
+
+def _api_key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    key = os.environ.get(variable)
+    if key is None:
+        # Not repeated: somebody may have typed the key itself.
+        raise UsageError(
+            "The environment variable named with --api-key-env is not set.",
+            remedy="Give the name of the variable, not the key: export KEY=... and --api-key-env KEY.",
+        )
+    return key
+
+
+def _show(measurement: Measurement) -> None:
+    from seatrial.view.measure_tables import table_measurement, table_self_check  # noqa: PLC0415 -- people only
+
+    stdout().print(table_measurement(measurement).to_rich())
+    if any(not point.self_check.valid for point in measurement.points):
+        stdout().print(table_self_check(measurement).to_rich())
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) > MAX_LEVELS:
+        raise argparse.ArgumentTypeError(f"more than {MAX_LEVELS} load levels")
+    return tuple(map(whole(1, MAX_STREAMS), parts))
