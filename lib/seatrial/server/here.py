@@ -6,7 +6,7 @@ which is the one thing that is ever downloaded without being asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from seatrial.server.running import Server
 if TYPE_CHECKING:
     from seatrial.catalog import Checkpoint
     from seatrial.plan import Plan
+    from seatrial.speed import Prediction
 
 STAND_IN = "smollm2"
 V4 = ("flash", "pro")
@@ -77,6 +78,54 @@ def plan_here(
         if plan.runs and _missing_program(plan) is None:
             return plan
     return make_plan(STAND_IN, **wish)
+
+
+def plan_for(
+    hardware: str, model: str = "auto", *, engine: str = "auto", context_tokens: int | None = None, concurrency: int = 1
+) -> Plan:
+    """The plan for a machine by its name; ``auto`` is this one.
+
+    Args:
+        hardware: ``auto``, or a named machine such as ``h200x4``.
+        model: A model id; ``auto`` is DeepSeek V4 Flash.
+        engine: ``auto``, or an engine id.
+        context_tokens: Context of each request.
+        concurrency: Requests served at once.
+
+    Raises:
+        UnknownNameError: No such machine, model or engine.
+        UsageError: A number no machine has.
+
+    """
+    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- see above
+    from seatrial.plan import make_plan  # noqa: PLC0415
+
+    return make_plan(
+        V4[0] if model == "auto" else model,
+        hardware=detect_hardware(hardware),
+        engine=engine,
+        context_tokens=context_tokens,
+        concurrency=concurrency,
+    )
+
+
+def predict_levels(plan: Plan, levels: Iterable[int]) -> dict[int, Prediction]:
+    """The expected speed of a plan at several numbers of requests at once, by that number."""
+    from seatrial.plan import make_plan  # noqa: PLC0415 -- see above
+
+    found = {}
+    for level in levels:
+        same = make_plan(
+            checkpoint=plan.checkpoint,
+            hardware=plan.hardware,
+            nodes=plan.nodes,
+            engine=plan.engine,
+            context_tokens=plan.context_tokens,
+            concurrency=level,
+        )
+        if same.prediction is not None:
+            found[level] = same.prediction
+    return found
 
 
 def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None) -> None:
