@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from seatrial.catalog import checkpoints
@@ -12,6 +11,7 @@ from seatrial.plan.capacity import usable_host_bytes
 from seatrial.plan.evaluate import evaluate
 from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.request import MAX_NODES, Request
+from seatrial.plan.search import largest
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
 
@@ -52,7 +52,7 @@ def _streams(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request)
     def runs(count: int) -> bool:
         return evaluate(model, checkpoint, plan.engine, replace(request, concurrency=count)).runs
 
-    count = _largest(request.concurrency - 1, runs)
+    count = largest(request.concurrency - 1, runs)
     return f"{count} request{'s' if count > 1 else ''} at once instead of {request.concurrency}" if count else None
 
 
@@ -61,7 +61,7 @@ def _context(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request)
         smaller = replace(request, context_tokens=steps * CONTEXT_STEP)
         return evaluate(model, checkpoint, plan.engine, smaller).runs
 
-    steps = _largest((plan.context_tokens - 1) // CONTEXT_STEP, runs)
+    steps = largest((plan.context_tokens - 1) // CONTEXT_STEP, runs)
     return f"a context of {steps * CONTEXT_STEP:,} tokens instead of {plan.context_tokens:,}" if steps else None
 
 
@@ -133,17 +133,3 @@ def _elsewhere(plan: Plan, model: Model, request: Request) -> str | None:
                 if trial.runs:
                     return f"{engine} with {other.id} ({trial.verdict} here)"
     return None
-
-
-def _largest(most: int, holds: Callable[[int], bool]) -> int:
-    """Largest number from 1 to ``most`` for which ``holds``, 0 where none."""
-    if most < 1 or not holds(1):
-        return 0
-    low, high = 1, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if holds(middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -17,8 +17,6 @@ LOCAL_LOAD = (512, 256)
 """One person chatting: what llama.cpp on a workstation is for."""
 STAND_IN_LOAD = (128, 64)
 """Prompt and answer tokens of the kit's own first measurement."""
-RUNNING_DEFAULT = 256
-"""Requests SGLang lets run at once with V4 where nothing else is said (0.5.23)."""
 READ_ONCE = ("embeddings", "draft", "hash_tables")
 """Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
 
@@ -31,11 +29,9 @@ def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
     scales = classes.get("scales", 0)
     dense = footprint.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in READ_ONCE)
     if experts and scales:
-        # FP4 experts carry nearly all scales; FP8 ones have few.
-        experts, dense = (
-            experts + round(scales * experts / (experts + dense)),
-            dense + round(scales * dense / (experts + dense)),
-        )
+        # FP4 experts have a scale for every 32 values, 16 bytes: nearly all scales are theirs. FP8 has few.
+        own = experts // 16 if checkpoint.precision == "fp4" else round(scales * experts / (experts + dense))
+        experts, dense = experts + min(own, scales), dense + scales - min(own, scales)
     count = int(config.get("n_routed_experts", 0)) if experts else 0
     return Work(
         dense_bytes=dense,

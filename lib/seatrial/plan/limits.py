@@ -28,6 +28,7 @@ class Limits:
         host_share_most_bytes: At most that much.
         ample_host_bytes: Host memory taken for granted where it was not given.
         ample_gpu_multiple: The same as a multiple of all GPU memory; the larger of the two counts.
+        running_requests: Requests an engine lets run at once where nothing else is said.
         context_tokens: Context where none was asked for.
         context_stand_in_tokens: The same for stand-ins.
 
@@ -42,6 +43,7 @@ class Limits:
     host_share_most_bytes: int
     ample_host_bytes: int
     ample_gpu_multiple: float
+    running_requests: int
     context_tokens: int
     context_stand_in_tokens: int
 
@@ -60,6 +62,7 @@ def limits() -> Limits:
         host_share_most_bytes=rows["host_share"]["most_bytes"],
         ample_host_bytes=rows["host_memory"]["ample_bytes"],
         ample_gpu_multiple=rows["host_memory"]["ample_gpu_multiple"],
+        running_requests=rows["running_requests"]["default"],
         context_tokens=rows["context_tokens"]["default"],
         context_stand_in_tokens=rows["context_tokens"]["stand_in"],
     )
@@ -67,7 +70,7 @@ def limits() -> Limits:
 
 def running_limit(concurrency: int) -> int:
     """Requests an SGLang plan without a recipe lets run at once."""
-    return max(MIN_RUNNING, concurrency)
+    return min(max(MIN_RUNNING, concurrency), limits().running_requests)
 
 
 def limit_reason(name: str, text: str) -> Reason:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seatrial.catalog.types import Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.types import Gpu, Hardware
+from seatrial.plan.limits import limits
 from seatrial.plan.types import Objective
 
 ENGINES = ("sglang", "vllm", "llamacpp", "mlx", "simulated")
@@ -77,3 +79,11 @@ def _check_count(name: str, value: int, most: int) -> None:
         raise UsageError(
             f"{name} = {value:,} is not a whole number from 1 to {most:,}.", remedy=f"Choose another {name}."
         )
+
+
+def chosen_context(model: Model, request: Request, most: int | None = None) -> int:
+    """Context the plan gives each request."""
+    if request.context_tokens is not None:
+        return request.context_tokens
+    wished = limits().context_stand_in_tokens if model.role == "stand-in" else limits().context_tokens
+    return min(wished, model.context_tokens, most or wished)

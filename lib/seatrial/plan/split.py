@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from seatrial.catalog.types import Checkpoint
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.capacity import Pools
+from seatrial.plan.search import least
 
 ALL_LAYERS = 999
 """llama.cpp's customary way of saying all layers, the output included."""
@@ -69,27 +69,13 @@ def split_layers(  # noqa: PLR0913 -- one for each thing that changes the split
         margin = footprint.weights_bytes // layers if pools.gpus > 1 else 0
         return footprint.per_gpu_bytes + margin <= share
 
-    moved = _least(layers, lambda count: fits(measure(ALL_LAYERS, count)))
+    moved = least(layers, lambda count: fits(measure(ALL_LAYERS, count)))
     if moved is not None:
         return _checked(measure(ALL_LAYERS, moved), ALL_LAYERS, moved, pools)
-    left = _least(layers, lambda count: fits(measure(layers - count, layers - count)))
+    left = least(layers, lambda count: fits(measure(layers - count, layers - count)))
     kept = layers - left if left is not None else 0
     return _checked(measure(kept, kept), kept, kept, pools)
 
 
 def _checked(footprint: Footprint, gpu_layers: int, cpu_expert_layers: int, pools: Pools) -> Split:
     return Split(gpu_layers, cpu_expert_layers, footprint, max(0, footprint.host_bytes - pools.host_bytes))
-
-
-def _least(most: int, holds: Callable[[int], bool]) -> int | None:
-    """Smallest number from 0 to ``most`` for which ``holds``, which stays true once it is; None where none."""
-    if not holds(most):
-        return None
-    low, high = 0, most
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low

@@ -13,7 +13,6 @@ from seatrial.plan.request import Request
 from seatrial.plan.split import ALL_LAYERS, Split
 from seatrial.plan.types import Recipe
 from seatrial.records import Reason
-from seatrial.speed.types import Prediction
 from seatrial.units import format_gib, to_gib
 
 
@@ -77,12 +76,24 @@ def context_reason(model: Model, request: Request, context: int) -> Reason:
     return limit_reason("context_tokens", text)
 
 
-def waiting_reason(prediction: Prediction | None) -> list[Reason]:
-    """That requests will queue, where they will."""
-    if prediction is None or "requests wait" not in prediction.basis:
+def overdrawn_reason(cell: Cell, per_gpu: int, given: int, fraction: float) -> list[Reason]:
+    """That arithmetic asks for more than the recipe's share, where it does."""
+    if per_gpu <= given:
         return []
-    text = prediction.basis.rpartition(";")[2].partition(".")[2].strip()
-    return [Reason(f"More requests than run at once: {text}", "derived", "KV cache room and the engine's limit")]
+    text = (
+        f"Arithmetic gives {format_gib(per_gpu)} a GPU, above the recipe's fraction {fraction:.2f} "
+        f"({format_gib(given)}); the vendor's run decides."
+    )
+    return [Reason(text, "derived", cell.source)]
+
+
+def waiting_reasons(request: Request, held: int, limit: int) -> list[Reason]:
+    """That requests will wait, where they will."""
+    if held >= request.concurrency:
+        return []
+    why = f"the engine runs {limit} at once" if held == limit else "the KV cache holds no more at their full context"
+    text = f"{held} of {request.concurrency} requests run at once, the others wait: {why}."
+    return [Reason(text, "derived", "KV cache room and the engine's limit")]
 
 
 def llamacpp_reasons(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence

@@ -36,6 +36,7 @@ class Constants:
         data_prefill: Factor on prefill time where attention is data parallel.
         interference: How much of the other requests' prefill delays decode.
         first_s: Fixed part of the time to first token.
+        first_slow_host: Factor on it where the host is a Grace CPU.
         first_wait: Share of another request's prefill a new request waits for.
         queue_share: Mean share of a full turn that a queued request waits.
         tail: Throughput of a whole run against its steady part (ramp-up and last answers).
@@ -56,6 +57,7 @@ class Constants:
     data_prefill: float
     interference: float
     first_s: float
+    first_slow_host: float
     first_wait: float
     queue_share: float
     tail: float
@@ -131,7 +133,8 @@ def gpu_speed(work: Work, ranks: Ranks, load: Load, fit: Constants | None = None
     step = step_seconds(work, ranks, running, load.draft_tokens, fit)
     waiting = (running - 1) * prefill * fit.interference / load.answer_tokens
     tpot = step / fit.accepted(load.draft_tokens) + waiting
-    first = fit.first_s + prefill * (1 + fit.first_wait * (running - 1))
+    first = fit.first_s * (fit.first_slow_host if ranks.accelerator in slow_hosts() else 1.0)
+    first += prefill * (1 + fit.first_wait * (running - 1))
     turn = first + load.answer_tokens * tpot
     rate = running * load.answer_tokens / turn * (1.0 if running == 1 else fit.tail)
     if load.concurrency > running:

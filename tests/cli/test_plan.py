@@ -1,0 +1,118 @@
+"""``seatrial plan``: the document programs read, the text people read, the exit codes."""
+
+import json
+
+import pytest
+
+from seatrial.cli.main import main
+from seatrial.plan import Plan
+from seatrial.records import from_dict
+
+KEYS = {
+    "verdict", "model", "checkpoint", "engine", "engine_version_min", "hardware", "nodes", "gpus_per_node",
+    "parallelism", "context_tokens", "concurrency", "argv", "env", "footprint", "capacity_bytes", "shortfall_bytes",
+    "prediction", "recipe", "smallest_change", "reasons", "alternatives",
+}  # fmt: skip
+FOOTPRINT = {
+    "weights_bytes", "kv_bytes", "state_bytes", "reserve_bytes", "total_bytes", "per_gpu_bytes", "host_bytes",
+}  # fmt: skip
+
+
+def answer(capsys, *words):
+    """Exit code and document of one command."""
+    code = main(["plan", "--json", *words])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_the_document_has_the_keys_of_the_contract(capsys):
+    """Every promised key, with the command of one rank."""
+    code, document = answer(capsys, "--hardware", "h200x4")
+    assert 0 == code
+    assert set(document) >= KEYS
+    assert set(document["footprint"]) >= FOOTPRINT
+    assert {"tensor", "data", "expert", "pipeline"} == set(document["parallelism"])
+    assert {"source", "cell", "differences"} == set(document["recipe"])
+    assert {"low", "expected", "high"} == set(document["prediction"]["tpot_s"])
+    assert {"text", "origin", "source"} == set(document["reasons"][0])
+    assert ["python", "-m", "sglang.launch_server"] == document["argv"][:3]
+
+
+def test_the_document_reads_back_as_a_plan(capsys):
+    """What was printed can be handed to whoever takes a plan."""
+    _, document = answer(capsys, "--hardware", "rtx4090x1", "--host-memory-gib", "192")
+    assert "llamacpp" == from_dict(Plan, document).engine
+
+
+def test_native_flash_weighs_what_it_weighs(capsys):
+    """The exact bytes reach the document."""
+    _, document = answer(capsys, "--checkpoint", "deepseek-ai/DeepSeek-V4-Flash", "--hardware", "h200x4")
+    assert 159_609_485_896 == document["footprint"]["weights_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        (("--checkpoint", "deepseek-ai/DeepSeek-V4-Pro", "--hardware", "h200x4", "--engine", "sglang"), "does_not_fit"),
+        (("--hardware", "a100-80gbx8", "--engine", "vllm"), "refused"),
+        (("--checkpoint", "deepseek-ai/DeepSeek-V4.1-Flash", "--hardware", "h200x8"), "refused"),
+    ],
+)
+def test_what_does_not_run_exits_with_three_and_still_prints(words, verdict, capsys):
+    """Verdict, reasons and no command; exit code 3."""
+    code, document = answer(capsys, *words)
+    assert 3 == code
+    assert verdict == document["verdict"]
+    assert [] == document["argv"]
+    assert document["reasons"][0]["text"]
+    assert document["smallest_change"]
+
+
+def test_all_ranks_alternatives(capsys):
+    """``--all`` fills the list, and only then."""
+    assert [] == answer(capsys, "--hardware", "h200x4")[1]["alternatives"]
+    assert 10 < len(answer(capsys, "--hardware", "h200x4", "--all")[1]["alternatives"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--model", "smollm2", "--hardware", "cpu"),
+        ("--hardware", "h200x8", "--all"),
+        ("--hardware", "h100x8", "--nodes", "2", "--model", "pro"),
+        ("--hardware", "rtx4090x2", "--host-memory-gib", "64", "--model", "pro"),
+        ("--checkpoint", "deepseek-ai/DeepSeek-V4.1-Flash"),
+        ("--model", "smollm2", "--engine", "simulated"),
+    ],
+)
+def test_people_get_the_verdict_first(words, capsys):
+    """The first line names checkpoint and verdict; the rest explains it."""
+    code = main(["plan", *words])
+    lines = capsys.readouterr().out.splitlines()
+    assert code in {0, 3}
+    assert any(word in lines[0] for word in ("runs", "fits", "does not fit", "refused"))
+    assert len(lines) > 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--hardware", "h100x0"),
+        ("--hardware", "toaster"),
+        ("--model", "gpt"),
+        ("--engine", "tgi"),
+        ("--nodes", "0"),
+        ("--concurrency", "-1"),
+        ("--context-tokens", "1048577", "--hardware", "h200x8"),
+        ("--tensor-parallel", "16", "--hardware", "h100x8"),
+        ("--host-memory-gib", "-5"),
+        ("--objective", "cheap"),
+        ("--checkpoint", "$(reboot)"),
+    ],
+)
+def test_bad_input_exits_with_two(words, capsys):
+    """One message on stderr with a remedy, nothing on stdout, no traceback."""
+    assert 2 == main(["plan", "--json", *words])
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert "Traceback" not in printed.err
+    assert printed.err

@@ -1,0 +1,228 @@
+"""Commands: flags the current engines accept, nothing secret in them, the same choices as the plan."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seatrial.engines import ENGINES, build_command, engine_versions
+from seatrial.engines.snapshot import flag_values, read_snapshot, rejected, translate
+from seatrial.errors import DoesNotFitError, RefusedError, UnknownNameError
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+from seatrial.plan.recipes import cells
+from seatrial.plan.versions import is_older
+
+HEADS = {"sglang": 3, "vllm": 3}
+"""Words of a command before its flags."""
+
+
+def plan_of(cell):
+    """The plan of a recipe on its own machine."""
+    return make_plan(
+        checkpoint=cell.checkpoint,
+        hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
+        nodes=cell.nodes,
+        engine=cell.engine,
+        objective={"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}[cell.strategy],
+    )
+
+
+@pytest.fixture
+def stand_in():
+    """The small stand-in on this machine's CPU, for four requests."""
+    return make_plan("smollm2", hardware=detect_hardware("cpu"), concurrency=4, context_tokens=2048)
+
+
+@pytest.mark.parametrize("cell", cells(), ids=[f"{c.engine} {c.name} {c.checkpoint}" for c in cells()])
+def test_every_recipe_renders_to_accepted_flags(cell):
+    """The vendor's cell, in today's spelling, passes the engine's own parser as it was dumped."""
+    plan = plan_of(cell)
+    assert plan.runs
+    command = build_command(plan)
+    assert () == rejected(cell.engine, command.argv[HEADS[cell.engine] :])
+    assert len(command.argv) == len(set(command.argv))
+
+
+@pytest.mark.parametrize("cell", [c for c in cells() if c.engine == "sglang"], ids=lambda c: f"{c.name} x{c.nodes}")
+def test_a_cell_keeps_every_setting_of_the_vendor(cell):
+    """Nothing the vendor set is lost or changed, apart from the spelling."""
+    rendered = flag_values(build_command(plan_of(cell)).argv)
+    wanted, _ = translate("sglang", cell.argv)
+    for name, value in flag_values(wanted).items():
+        if name == "--mem-fraction-static":
+            assert float(value) == float(rendered[name])
+        else:
+            assert value == rendered[name]
+
+
+def test_sglang_gets_its_key_from_a_file_and_listens_here_alone():
+    """No key in argv: a YAML file holds it; loopback by default; no remote code."""
+    command = build_command(make_plan(hardware=detect_hardware("h200x4")))
+    values = flag_values(command.argv)
+    assert "127.0.0.1" == values["--host"]
+    assert "{key_file}" == values["--config"]
+    assert 'api-key: "k1"\n' == command.key_file_text.format(key="k1")
+    assert ".yaml" == command.key_file_suffix
+    assert not {"--trust-remote-code", "--api-key"} & set(values)
+
+
+def test_several_nodes_leave_rank_and_head_open():
+    """One command serves every rank; the launch fills in which."""
+    command = build_command(make_plan("pro", hardware=detect_hardware("h100x8"), nodes=2))
+    values = flag_values(command.argv)
+    assert ("2", "{node_rank}", "{head_address}") == (
+        values["--nnodes"],
+        values["--node-rank"],
+        values["--dist-init-addr"],
+    )
+    assert "1" == command.env["SGLANG_SHARED_EXPERT_TP1"]
+
+
+def test_vllm_names_its_parsers_and_takes_the_key_from_the_environment():
+    """VLLM accepts wrong parser names silently, so the right ones are rendered."""
+    plan = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Flash", hardware=detect_hardware("h200x8"), engine="vllm")
+    command = build_command(plan)
+    values = flag_values(command.argv)
+    assert ("vllm", "serve", "deepseek-ai/DeepSeek-V4-Flash") == command.argv[:3]
+    assert {"deepseek_v4"} == {
+        values[f"--{name}"] for name in ("tokenizer-mode", "reasoning-parser", "tool-call-parser")
+    }
+    assert "VLLM_API_KEY" == command.key_env
+
+
+def test_old_vllm_spellings_are_translated_and_told():
+    """What 0.33 renamed is written anew, with the reason."""
+    words, told = translate(
+        "vllm", ["--attention_config.use_fp4_indexer_cache", "True", "--no-enable-flashinfer-autotune"]
+    )
+    assert ("--attention-config.indexer_kv_dtype=mxfp4", "--disable-flashinfer-autotune") == words
+    assert "replaced by indexer_kv_dtype" in told[0]
+
+
+def test_an_old_sglang_graph_flag_is_translated():
+    """The flag that became ambiguous is written as what it meant."""
+    words, told = translate("sglang", ["--tp", "8", "--cuda-graph-max-bs", "128", "--trust-remote-code"])
+    assert ("--tensor-parallel-size=8", "--cuda-graph-max-bs-decode=128") == words
+    assert any("ambiguous" in sentence for sentence in told)
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--max-model-len=1"], "no flag"),
+        (["--cuda-graph-max-bs=1"], "no flag"),
+        (["--tp=4"], "no flag"),
+        (["--reasoning-parser=deepseek_v4"], "takes one of"),
+        (["--enable-metrics=1"], "takes no value"),
+        (["--trust-remote-code"], "refused"),
+    ],
+)
+def test_the_snapshot_rejects_what_the_parser_rejects(words, what):
+    """Unknown flags, prefixes, wrong choices and refused flags are each named."""
+    assert what in rejected("sglang", words)[0]
+
+
+def test_the_embedded_llamacpp_parses_its_command(stand_in):
+    """The child's own parser takes every flag, and the total context is that of all slots."""
+    from seatrial.server.xllamacpp_child import parser
+
+    command = build_command(stand_in, model_path="/models/m.gguf")
+    flags = [word.format(port=1234, key_file="/keys/k") for word in command.argv[3:]]
+    options = parser().parse_args(flags)
+    assert (8192, 4, "/models/m.gguf", "/keys/k") == (
+        options.ctx_size,
+        options.parallel,
+        str(options.model),
+        str(options.api_key_file),
+    )
+    assert {"OMP_WAIT_POLICY": "passive"} == command.env
+    assert command.stand_in
+
+
+def test_native_and_embedded_llamacpp_get_the_same_flags(stand_in):
+    """The native parser wants values apart; otherwise the two agree, and the snapshot knows each flag."""
+    embedded = build_command(stand_in, runner="xllamacpp").argv[3:]
+    native = build_command(stand_in, runner="llama-server").argv[1:]
+    assert not [word for word in native if word.startswith("--") and "=" in word]
+    assert flag_values(native).items() - {("--no-webui", "")} == flag_values(embedded).items()
+    assert () == rejected("llamacpp", native)
+
+
+def test_the_python_server_serialises_instead_of_aborting(stand_in):
+    """llama-cpp-python would abort all but one stream; the flag that stops it is there, the key is not."""
+    command = build_command(stand_in, runner="llama_cpp.server")
+    assert "False" == flag_values(command.argv)["--interrupt_requests"]
+    assert ("API_KEY", "/v1/models", None) == (command.key_env, command.health_path, command.metrics_path)
+    assert () == rejected("llamacpp", command.argv[3:])
+
+
+def test_an_unknown_runner_names_the_known_ones(stand_in):
+    """A runner that does not exist is a typed error."""
+    with pytest.raises(UnknownNameError, match="runner"):
+        build_command(stand_in, runner="ollama")
+
+
+def test_the_simulator_parses_its_command():
+    """The scripted server takes its flags and keeps the pace of the prediction."""
+    from seatrial.simulator.__main__ import build_parser
+
+    plan = make_plan("smollm2", hardware=detect_hardware("cpu"), engine="simulated")
+    command = build_command(plan)
+    options = build_parser().parse_args([word.format(port=0, key_file="/keys/k") for word in command.argv[3:]])
+    assert options.tpot_s == pytest.approx(plan.prediction.tpot_s.expected, abs=1e-6)
+    assert command.stand_in
+
+
+def test_what_does_not_run_has_no_command():
+    """The errors carry the plan's reason and its smallest change."""
+    small = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Pro", hardware=detect_hardware("h200x4"), engine="sglang")
+    with pytest.raises(DoesNotFitError, match="too little") as raised:
+        build_command(small)
+    assert small.smallest_change == raised.value.remedy
+    refused = make_plan(
+        checkpoint="mlx-community/DeepSeek-V4-Flash-4bit", hardware=detect_hardware("m3-ultra-512gb"), engine="mlx"
+    )
+    with pytest.raises(RefusedError, match="deepseek_v4"):
+        build_command(refused)
+
+
+def test_gpu_layers_and_experts_are_rendered():
+    """What the plan splits off is what the command says."""
+    plan = make_plan(hardware=detect_hardware("rtx4090x1", host_memory_gib=192))
+    values = flag_values(build_command(plan).argv)
+    assert str(plan.gpu_layers) == values["--gpu-layers"]
+    assert str(plan.cpu_expert_layers) == values["--n-cpu-moe"]
+
+
+def test_no_command_holds_a_secret_or_another_host():
+    """Whatever the engine: loopback, and keys only by file or variable."""
+    for name in ENGINES:
+        plan = make_plan("smollm2", hardware=detect_hardware("cpu"), engine="simulated")
+        command = build_command(replace(plan, engine=name, gpu_memory_fraction=0.9))
+        line = " ".join(command.argv)
+        assert "127.0.0.1" in line
+        assert "0.0.0.0" not in line  # noqa: S104 -- looked for, not bound
+        assert "--api-key=" not in line
+
+
+def test_versions_are_the_safe_ones():
+    """The oldest safe versions and their holes stand in the data, each with a source."""
+    versions = engine_versions()
+    assert set(ENGINES) == set(versions)
+    assert ("0.5.23", "0.33.0", "b9840") == tuple(versions[name].safe for name in ("sglang", "vllm", "llamacpp"))
+    assert all(row.source and row.checked for row in versions.values())
+    assert is_older("0.5.9", "0.5.10")
+    assert not is_older("b9840", "b8146")
+
+
+def test_snapshots_name_version_and_source():
+    """Each dump says which parser it was read from."""
+    for name in ("sglang", "vllm", "llamacpp"):
+        snapshot = read_snapshot(name)
+        assert snapshot.version
+        assert snapshot.source
+        assert snapshot.checked
+    folder = Path(read_snapshot.__wrapped__.__code__.co_filename).with_name("flags")
+    assert all(json.loads(file.read_text())["source"] for file in folder.glob("*.json"))

@@ -1,0 +1,188 @@
+"""What is chosen for a machine when little is asked, and how it is explained."""
+
+import pytest
+
+from seatrial.errors import RefusedError, UnknownNameError, UsageError
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+from seatrial.plan.types import Plan
+from seatrial.records import from_dict, to_dict
+
+
+def texts(plan):
+    """All reasons in one text."""
+    return "\n".join(reason.text for reason in plan.reasons)
+
+
+def test_a_verified_checkpoint_comes_before_the_default_release(four_h200s):
+    """On 4x H200 a vendor verified the preview; the plan takes it and says why not the release."""
+    plan = make_plan(hardware=four_h200s)
+    assert ("verified", "deepseek-ai/DeepSeek-V4-Flash", "sglang") == (plan.verdict, plan.checkpoint, plan.engine)
+    assert "default release deepseek-ai/DeepSeek-V4-Flash-0731" in texts(plan)
+
+
+def test_the_default_release_where_nothing_is_verified():
+    """On 4x H100 nobody verified anything, so the official release is planned."""
+    plan = make_plan(hardware=detect_hardware("h100x4"))
+    assert ("fits", "deepseek-ai/DeepSeek-V4-Flash-0731") == (plan.verdict, plan.checkpoint)
+    assert any("instead of" in sentence for sentence in plan.recipe.differences)
+
+
+def test_consumer_gpus_get_llamacpp(one_4090):
+    """SGLang and vLLM refuse SM89; the plan says so and splits layers between GPU and host."""
+    plan = make_plan(hardware=one_4090)
+    assert ("fits", "llamacpp") == (plan.verdict, plan.engine)
+    assert plan.cpu_expert_layers > 0
+    assert "Not sglang" in texts(plan)
+    assert "Not vllm" in texts(plan)
+
+
+def test_a_mac_gets_llamacpp(m3_ultra):
+    """Unified memory is counted once, and MLX does not know V4."""
+    plan = make_plan(hardware=m3_ultra)
+    assert ("fits", "llamacpp", 999) == (plan.verdict, plan.engine, plan.gpu_layers)
+    assert plan.capacity_bytes < 512e9
+
+
+@pytest.mark.parametrize("model", ["smollm2", "tiny-v4"])
+@pytest.mark.parametrize("hardware", ["cpu", "auto", "h100x8", "m3-ultra-512gb", "rtx4090x1"])
+def test_stand_ins_run_anywhere(model, hardware):
+    """The small models are planned on llama.cpp on every machine, by name and here."""
+    plan = make_plan(model, hardware=detect_hardware(hardware))
+    assert ("fits", "llamacpp") == (plan.verdict, plan.engine)
+
+
+def test_a_machine_too_small_says_by_how_much_and_what_helps():
+    """The message holds both numbers, the shortfall and a change that was tried."""
+    plan = make_plan(
+        checkpoint="sgl-project/DeepSeek-V4-Flash-FP8", hardware=detect_hardware("h200x2"), engine="sglang"
+    )
+    assert "does_not_fit" == plan.verdict
+    assert plan.shortfall_bytes > 0
+    first = plan.reasons[0].text
+    assert "sgl-project/DeepSeek-V4-Flash-FP8 needs" in first
+    assert "on 2 GPUs (weights 273.8 + KV" in first
+    assert "usable at fraction 0.90" in first
+    assert "too little" in first
+    assert "DeepSeek-V4-Flash-0731" in plan.smallest_change
+    assert "4 x H200" in plan.smallest_change
+
+
+def test_fewer_streams_are_the_smallest_change_where_the_weights_fit(no_gpu):
+    """With too many long requests llama.cpp's plan names a number of requests that fits, and it does."""
+    wishes = {
+        "hardware": no_gpu,
+        "checkpoint": "unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL",
+        "context_tokens": 131_072,
+    }
+    plan = make_plan(concurrency=64, **wishes)
+    assert "does_not_fit" == plan.verdict
+    count = int(plan.smallest_change.split("fits: ")[1].split()[0])
+    assert make_plan(concurrency=count, **wishes).runs
+    assert not make_plan(concurrency=count + 1, **wishes).runs
+
+
+def test_requests_beyond_the_cache_wait_instead_of_failing():
+    """SGLang queues what its KV cache does not hold: it runs, the plan says how many wait, the speed shows it."""
+    plan = make_plan(
+        "pro", hardware=detect_hardware("h200x8"), engine="sglang", concurrency=512, objective="throughput"
+    )
+    assert "verified" == plan.verdict
+    assert "requests run at once, the others wait" in texts(plan)
+    assert "wait" in plan.prediction.basis
+    fewer = make_plan(
+        "pro", hardware=detect_hardware("h200x8"), engine="sglang", concurrency=64, objective="throughput"
+    )
+    assert fewer.prediction.ttft_s.expected < plan.prediction.ttft_s.expected
+
+
+def test_more_host_memory_is_named_and_fits():
+    """On a CPU the plan says how much memory would do, and it does."""
+    wishes = {"checkpoint": "unsloth/DeepSeek-V4-Flash-GGUF:UD-IQ1_S", "engine": "llamacpp"}
+    plan = make_plan(hardware=detect_hardware("cpu", host_memory_gib=24), **wishes)
+    size = int(plan.smallest_change.split(" GiB of host memory")[0].split()[-1])
+    assert make_plan(hardware=detect_hardware("cpu", host_memory_gib=size), **wishes).runs
+
+
+def test_unknown_host_memory_is_said_to_be_assumed():
+    """A named machine's host memory is taken as ample, and the plan says how much is needed."""
+    plan = make_plan(hardware=detect_hardware("rtx4090x1"))
+    reason = next(reason for reason in plan.reasons if "host memory" in reason.text and "not known" in reason.text)
+    assert "assumed" == reason.origin
+
+
+def test_every_reason_has_origin_and_source(four_h200s):
+    """No sentence without saying where it comes from."""
+    plan = make_plan(hardware=four_h200s, alternatives=True)
+    for one in (plan, *plan.alternatives):
+        assert one.reasons
+        assert all(reason.origin and reason.source for reason in one.reasons)
+
+
+def test_alternatives_run_and_are_ranked(four_h200s):
+    """Every alternative runs, the fastest first, and the chosen plan is none of them."""
+    plan = make_plan(hardware=four_h200s, alternatives=True)
+    rates = [other.prediction.decode_tokens_per_s.expected for other in plan.alternatives]
+    assert sorted(rates, reverse=True) == rates
+    assert all(other.runs for other in plan.alternatives)
+    assert (plan.engine, plan.checkpoint) not in {(other.engine, other.checkpoint) for other in plan.alternatives}
+
+
+def test_v41_is_refused_by_name(four_h200s):
+    """Another architecture is not sized with the wrong formulas."""
+    with pytest.raises(RefusedError, match="another architecture"):
+        make_plan(checkpoint="deepseek-ai/DeepSeek-V4.1-Flash", hardware=four_h200s)
+
+
+def test_tensor_parallel_three_is_refused_with_the_divisor(eight_h100s):
+    """64 heads cannot be divided by three; the plan says which numbers can."""
+    plan = make_plan(hardware=eight_h100s, engine="sglang", tensor_parallel=3)
+    assert "refused" == plan.verdict
+    assert "choose a divisor of 64" in plan.reasons[0].text
+
+
+def test_a_gpu_without_known_figures_has_no_prediction():
+    """Where the compute rate is not known the prediction says so instead of guessing."""
+    plan = make_plan(hardware=detect_hardware("mi350xx8"), engine="sglang")
+    assert plan.runs
+    assert plan.prediction.tpot_s is None
+    assert "not known" in plan.prediction.basis
+
+
+BAD = {
+    "no nodes": ({"nodes": 0}, UsageError),
+    "absurd nodes": ({"nodes": 10**9}, UsageError),
+    "no requests": ({"concurrency": 0}, UsageError),
+    "no context": ({"context_tokens": 0}, UsageError),
+    "context beyond the model": ({"context_tokens": 1_048_577}, UsageError),
+    "more ranks than GPUs": ({"tensor_parallel": 16}, UsageError),
+    "unknown engine": ({"engine": "tgi"}, UnknownNameError),
+    "unknown model": ({"model": "flsh"}, UnknownNameError),
+    "unknown objective": ({"objective": "cheap"}, UnknownNameError),
+    "unknown checkpoint": ({"checkpoint": "deepseek-ai/DeepSeek-V5"}, UnknownNameError),
+    "model and checkpoint disagree": ({"model": "pro", "checkpoint": "deepseek-ai/DeepSeek-V4-Flash"}, UsageError),
+    "a size nobody published": ({"checkpoint": "RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"}, UsageError),
+}
+
+
+@pytest.mark.parametrize(("wishes", "error"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_clear_error(wishes, error, eight_h100s):
+    """Numbers no machine has and names that do not exist raise a typed error with a remedy."""
+    with pytest.raises(error) as raised:
+        make_plan(hardware=eight_h100s, **wishes)
+    assert raised.value.remedy
+
+
+def test_an_engine_that_cannot_load_the_format_is_refused(no_gpu, eight_h100s):
+    """GGUF on vLLM, and safetensors on llama.cpp, name the engine that would load them."""
+    plan = make_plan(checkpoint="unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL", hardware=eight_h100s, engine="vllm")
+    assert "refused" == plan.verdict
+    assert "llamacpp does" in plan.reasons[0].text
+    plan = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Flash", hardware=no_gpu, engine="llamacpp")
+    assert "refused" == plan.verdict
+
+
+def test_a_plan_survives_its_dictionary(one_4090):
+    """What is written as JSON reads back as the same plan."""
+    plan = make_plan(hardware=one_4090)
+    assert plan == from_dict(Plan, to_dict(plan))
