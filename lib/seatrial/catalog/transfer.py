@@ -96,15 +96,18 @@ def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: Prog
 
     """
     part = target.with_name(f"{target.name}.part")
-    with writing(part):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            for chunk in chunks:
-                stream.write(chunk)
-                progress.say("download", file.name, stream.tell())
-    if not matches(part, file):
-        raise _wrong_bytes(part, file)
-    part.replace(target)
+    try:
+        with writing(part):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+                    progress.say("download", f"writing {file.name}", stream.tell())
+        if not matches(part, file):
+            raise _wrong_bytes(part, file)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)  # a copy is not resumed: what was interrupted goes
 
 
 def download(file: RemoteFile, target: Path, opener: Opener, progress: Progress) -> None:
