@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,7 +15,9 @@ from seatrial.hardware import Accelerator
 from seatrial.memory import compute_footprint
 from seatrial.plan import Plan
 from seatrial.plan.forecast import work_of
-from seatrial.units import format_bytes, format_gib, format_rate, to_gb
+from seatrial.records import Interval
+from seatrial.speed import Prediction
+from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
 from seatrial.view.plan_tables import VERDICTS
 from seatrial.view.table import Row, Table
 
@@ -75,6 +77,22 @@ def table_plans(plans: Iterable[Plan]) -> Table:
     return Table(title, heads, tuple(map(_plan_row, found)), note)
 
 
+def table_prediction(predictions: Mapping[int, Prediction]) -> Table:
+    """Expected speed at each number of requests at once, low to high."""
+    rows = tuple(
+        (
+            str(level),
+            _interval(prediction.decode_tokens_per_s, format_rate),
+            _interval(prediction.ttft_s, format_seconds),
+            _interval(prediction.tpot_s, format_seconds),
+        )
+        for level, prediction in predictions.items()
+    )
+    basis = next((prediction.basis for prediction in reversed(predictions.values())), "No prediction for this machine.")
+    heads = ("requests at once>", "output>", "TTFT>", "TPOT>")
+    return Table("Predicted, before anything is measured", heads, rows, f"At the highest level: {basis}")
+
+
 def table_command(command: Command) -> Table:
     """The command, one flag a row, with what it is for."""
     first = next((place for place, word in enumerate(command.argv) if word.startswith("--")), len(command.argv))
@@ -119,9 +137,13 @@ def _plan_row(plan: Plan) -> Row:
         VERDICTS[plan.verdict],
         format_gib(plan.footprint.total_bytes),
         format_gib(plan.capacity_bytes),
-        f"{format_rate(speed.low, '')} to {format_rate(speed.high)}".replace(" /s", "") if speed else "",
+        _interval(speed, format_rate) if speed else "",
         plan.smallest_change or "",
     )
+
+
+def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:
+    return "unknown" if interval is None else f"{form(interval.low)} to {form(interval.high)}"
 
 
 def _flags(words: Sequence[str]) -> list[tuple[str, str]]:
