@@ -12,6 +12,7 @@ from seatrial.plan.change import smallest_change
 from seatrial.plan.evaluate import evaluate
 from seatrial.plan.facts import chat_reasons, version_reason
 from seatrial.plan.prefer import engines_of, preferred
+from seatrial.plan.recipes import find_cells
 from seatrial.plan.request import ENGINES, Request
 from seatrial.plan.types import Objective, Plan
 from seatrial.plan.versions import engine_versions
@@ -73,8 +74,9 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
             remedy=f"Choose at most --context-tokens {chosen_model.context_tokens}.",
         )
     plans = [
-        evaluate(chosen_model, row, name, request)
-        for name, row in _pairs(chosen_model, chosen, engine, hardware, request)
+        plan
+        for name, rows in _candidates(chosen_model, chosen, engine, hardware)
+        for plan in _tried(chosen_model, name, rows, request)
     ]
     best = min(plans, key=_order)
     row = next(row for row in _rows(chosen_model, chosen) if row.id == best.checkpoint)
@@ -99,40 +101,45 @@ def _rows(model: Model, chosen: Checkpoint | None) -> list[Checkpoint]:
     return [chosen] if chosen else [row for row in checkpoints() if row.model == model.id]
 
 
-def _pairs(
-    model: Model, chosen: Checkpoint | None, engine: str, hardware: Hardware, request: Request
-) -> list[tuple[str, Checkpoint]]:
-    """Engines and checkpoints to look at, in order of preference."""
+def _candidates(
+    model: Model, chosen: Checkpoint | None, engine: str, hardware: Hardware
+) -> list[tuple[str, list[Checkpoint]]]:
+    """Engines and their checkpoints to look at, in order of preference."""
     if engine != "auto":
         names: tuple[str, ...] = (engine,)
     elif chosen:
         names = tuple(name for name in engines_of(hardware) if name in chosen.engines) or chosen.engines or ("sglang",)
     else:
         names = engines_of(hardware)
-    pairs = []
+    found = []
     for name in names:
         if chosen:
-            pairs.append((name, chosen))
+            rows = [chosen]
         elif name == "simulated":
-            pairs.append((name, find_checkpoint(model.default_checkpoint)))
+            rows = [find_checkpoint(model.default_checkpoint)]
         else:
-            pairs += [(name, row) for row in preferred(model, name, checkpoints())]
-    if not pairs:
-        # The model has nothing this engine loads: the default release carries the refusal.
-        pairs.append((names[0], find_checkpoint(model.default_checkpoint)))
-    return _enough(model, pairs, request) if not chosen else pairs
+            rows = preferred(model, name, checkpoints())
+        if rows:
+            found.append((name, rows))
+    # Where the model has nothing this engine loads, the default release carries the refusal.
+    return found or [(names[0], [find_checkpoint(model.default_checkpoint)])]
 
 
-def _enough(model: Model, pairs: list[tuple[str, Checkpoint]], request: Request) -> list[tuple[str, Checkpoint]]:
-    """For llama.cpp only the first checkpoint that runs, or the lightest: the order is one of preference."""
-    kept = [pair for pair in pairs if pair[0] != "llamacpp"]
-    local = [row for name, row in pairs if name == "llamacpp"]
-    for row in local:
-        if evaluate(model, row, "llamacpp", request).runs:
-            return [*kept, ("llamacpp", row)]
-    if local:
-        kept.append(("llamacpp", min(local, key=lambda row: row.weights_bytes or 0)))
-    return kept
+def _tried(model: Model, engine: str, rows: list[Checkpoint], request: Request) -> list[Plan]:
+    """One checkpoint a vendor verified here, else the first that runs, else all: none of them does."""
+    plans: dict[str, Plan] = {}
+    accelerator = request.gpus[0].accelerator if request.gpus else None
+    for row in rows:
+        if request.recipes and find_cells(engine, row, accelerator, request.objective):
+            plans[row.id] = evaluate(model, row, engine, request)
+            if plans[row.id].verdict == "verified":
+                return [plans[row.id]]
+    for row in rows:
+        if row.id not in plans:
+            plans[row.id] = evaluate(model, row, engine, request)
+        if plans[row.id].runs:
+            return [plans[row.id]]
+    return [plans[row.id] for row in rows]
 
 
 def _order(plan: Plan) -> tuple[int, int]:

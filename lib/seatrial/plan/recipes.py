@@ -153,10 +153,18 @@ def cells() -> tuple[Cell, ...]:
     return (*_sglang(), *_vllm())
 
 
+@cache
+def _cells_by_place() -> dict[tuple[str, str, str | None], list[Cell]]:
+    places: dict[tuple[str, str, str | None], list[Cell]] = {}
+    for cell in cells():
+        places.setdefault((cell.engine, cell.checkpoint, cell.accelerator), []).append(cell)
+    return places
+
+
 def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, objective: Objective) -> list[Cell]:
     """Recipes of this engine for this checkpoint and GPU, the one that suits the objective first."""
     order = STRATEGIES[objective]
-    found = [c for c in cells() if (c.engine, c.checkpoint, c.accelerator) == (engine, checkpoint.id, accelerator)]
+    found = _cells_by_place().get((engine, checkpoint.id, accelerator), [])
     return sorted(found, key=lambda cell: (cell.nodes, order.index(cell.strategy)))
 
 

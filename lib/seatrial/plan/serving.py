@@ -104,7 +104,8 @@ def _on_layout(model: Model, checkpoint: Checkpoint, engine: str, request: Reque
     case = Case(engine, model, checkpoint, gpu, layout.parallelism, context)
     refused = refusals(case)
     # Ranks that cannot be formed have no footprint of their own.
-    room = _room(checkpoint, engine, request, layout, context, Parallelism() if refused else layout.parallelism)
+    parallelism = None if refused else layout.parallelism
+    room = _room(checkpoint, engine, request, layout, context, parallelism)
     shortfall = 0 if refused else room.shortfall_bytes
     if not refused and not shortfall:
         refused = refusals(case, late=True)
@@ -140,7 +141,7 @@ def _on_layout(model: Model, checkpoint: Checkpoint, engine: str, request: Reque
 
 
 def _room(  # noqa: PLR0913, PLR0917 -- everything that changes the bytes
-    checkpoint: Checkpoint, engine: str, request: Request, layout: Layout, context: int, parallelism: Parallelism
+    checkpoint: Checkpoint, engine: str, request: Request, layout: Layout, context: int, parallelism: Parallelism | None
 ) -> Room:
     cell = layout.cell
     drafting = cell is not None and cell.draft_tokens > 0
@@ -155,7 +156,7 @@ def _room(  # noqa: PLR0913, PLR0917 -- everything that changes the bytes
             engine=engine,
             context_tokens=context,
             concurrency=count,
-            parallelism=parallelism,
+            parallelism=parallelism or Parallelism(),
             options=options,
         )
         fraction, usable = _fraction(layout, request, footprint)
@@ -163,7 +164,7 @@ def _room(  # noqa: PLR0913, PLR0917 -- everything that changes the bytes
 
     most = min(request.concurrency, _running(layout, request))
     whole = measure(most)
-    if not whole.shortfall_bytes:
+    if parallelism is None or not whole.shortfall_bytes:
         return whole
     held = largest(most - 1, lambda count: not measure(count).shortfall_bytes)
     one = measure(max(1, held))
