@@ -62,7 +62,9 @@ def linear_axis(values: Iterable[float], *, wanted: int = 5, zero: bool = True, 
     first = math.floor(low / step + 1e-9)
     last = math.floor(high / step + 1e-9) if snug else math.ceil(high / step - 1e-9)
     ticks = tuple(round(index * step, 12) for index in range(first, last + 1))
-    return Axis(low if snug else ticks[0], high if snug else ticks[-1], tuple(tick for tick in ticks if tick >= low or not snug))
+    return Axis(
+        low if snug else ticks[0], high if snug else ticks[-1], tuple(tick for tick in ticks if tick >= low or not snug)
+    )
 
 
 def log_axis(values: Iterable[float]) -> Axis:

@@ -1,7 +1,7 @@
 """One table, three ways to show it: in the terminal, in a notebook, in the report.
 
-Cells are plain text and stay plain text everywhere: model output, logs and file names are
-escaped for HTML and never read as markup.
+Cells are plain text and stay plain text everywhere: model output, logs and file names lose
+what cannot be seen (escape codes, direction marks), are escaped for HTML and never read as markup.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seatrial.view.untrusted import plain_text
+
 if TYPE_CHECKING:
     from rich.console import Group
 
 Row = tuple[str, ...]
-TITLE_WIDTH = 78
-"""A narrow table is widened up to this, so that its title stays on one line of a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,13 @@ class Table:
     columns: Row
     rows: tuple[Row, ...]
     note: str = ""
+
+    def __post_init__(self) -> None:
+        """Take out of every text what nobody can see."""
+        object.__setattr__(self, "title", plain_text(self.title))
+        object.__setattr__(self, "columns", tuple(map(plain_text, self.columns)))
+        object.__setattr__(self, "rows", tuple(tuple(map(plain_text, row)) for row in self.rows))
+        object.__setattr__(self, "note", plain_text(self.note))
 
     def to_rich(self) -> Group:
         """For the terminal: title and note keep the terminal's width, not the table's."""

@@ -1,0 +1,119 @@
+"""Pieces of the report's page. Every text is escaped here; nothing else writes markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from importlib.resources import files
+
+from seatrial.view.chart import Chart
+from seatrial.view.svg import to_svg
+from seatrial.view.svg_parts import DARK_VARIABLES, STYLE
+from seatrial.view.table import Table
+from seatrial.view.untrusted import plain_text
+
+_WIDE_CELL = 40
+
+
+def text(value: object, limit: int = 2000) -> str:
+    """``value`` as escaped text."""
+    return html.escape(plain_text(value, limit))
+
+
+def page(title: str, top: str, body: str, foot: str) -> str:
+    """The whole document: one file, no script, nothing loaded from anywhere."""
+    sheet = files("seatrial.view").joinpath("report.css").read_text(encoding="utf-8")
+    style = sheet.replace("/*DARK*/", DARK_VARIABLES) + STYLE
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n<meta name="robots" content="noindex">\n'
+        f"<title>{text(title, 120)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f'<header class="top"><div>\n{top}\n</div></header>\n<main>\n{body}\n</main>\n'
+        f"<footer><div>{foot}</div></footer>\n</body>\n</html>\n"
+    )
+
+
+def section(heading: str, *parts: str, anchor: str = "") -> str:
+    """A heading and what stands under it; says so where nothing does."""
+    body = "\n".join(part for part in parts if part)
+    identity = f' id="{anchor}"' if anchor else ""
+    return f"<section{identity}>\n<h2>{text(heading)}</h2>\n{body or missing('Nothing was recorded.')}\n</section>"
+
+
+def missing(what: str) -> str:
+    """Said in place of what a run did not record."""
+    return f'<p class="missing">{text(what)}</p>'
+
+
+def table(shown: Table) -> str:
+    """A table that scrolls sideways by itself where the page is narrow."""
+    right = [heading.endswith(">") for heading in shown.columns]
+
+    def cell(tag: str, value: str, *, number: bool) -> str:
+        kind = ' class="n"' if number else ' class="w"' if tag == "td" and len(value) > _WIDE_CELL else ""
+        scope = ' scope="col"' if tag == "th" else ""
+        return f"<{tag}{scope}{kind}>{text(value)}</{tag}>"
+
+    head = "".join(
+        cell("th", name.rstrip(">"), number=number) for name, number in zip(shown.columns, right, strict=True)
+    )
+    body = "".join(
+        f"<tr>{''.join(cell('td', value, number=number) for value, number in zip(row, right, strict=True))}</tr>\n"
+        for row in shown.rows
+    )
+    note = f'<p class="note">{text(shown.note)}</p>' if shown.note else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(shown.title, 200)}"><table>'
+        f"<caption>{text(shown.title)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>{note}"
+    )
+
+
+def plot(chart: Chart, *, wide: bool = False) -> str:
+    """A plot in the page's colours."""
+    kind = ' class="wide"' if wide else ""
+    width = 640 if wide else 500
+    return f'<figure{kind} tabindex="0">{to_svg(chart, width=width, height=360, style=False)}</figure>'
+
+
+def plots(charts: list[Chart]) -> str:
+    """Plots side by side where there is room."""
+    return f'<div class="plots">{"".join(map(plot, charts))}</div>' if charts else ""
+
+
+def banner(head: str, more: str, *, bad: bool = False) -> str:
+    """What a reader must know before reading on."""
+    return f'<p class="banner{" bad" if bad else ""}" role="note"><strong>{text(head)}</strong> {text(more)}</p>'
+
+
+def tiles(figures: list[tuple[str, str, str]]) -> str:
+    """The few figures that matter most: name, value, origin."""
+    return (
+        '<dl class="tiles">'
+        + "".join(
+            f'<div class="tile"><dt>{text(name)}</dt><dd class="figure">{text(value)}</dd>'
+            f'<dd class="origin">{text(origin)}</dd></div>'
+            for name, value, origin in figures
+        )
+        + "</dl>"
+    )
+
+
+def badge(word: str, kind: str) -> str:
+    """A verdict in a pill; the word carries it, not the colour."""
+    return f'<span class="badge {kind}">{text(word)}</span>'
+
+
+def code(lines: str) -> str:
+    """A command, to be copied."""
+    return f"<pre>{text(lines, 20_000)}</pre>"
+
+
+def links(targets: list[tuple[str, str]]) -> str:
+    """Links inside the page: anchor and text."""
+    rows = "".join(f'<li><a href="#{text(anchor)}">{text(name, 80)}</a></li>' for anchor, name in targets)
+    return f'<nav aria-label="On this page"><ul>{rows}</ul></nav>'

@@ -1,0 +1,149 @@
+"""A run's record, read so that a damaged or partial one still gives what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from seatrial.errors import UsageError
+from seatrial.hardware.types import Hardware
+from seatrial.measure.types import Measurement
+from seatrial.plan.types import Plan
+from seatrial.records import from_dict, read_json
+from seatrial.speed.types import Prediction
+
+RECORD = "record.json"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What ``record.json`` of a run holds, as far as it could be read.
+
+    Attributes:
+        id: Name of the run.
+        folder: Where it lies.
+        document: The whole document.
+        hardware: The machine.
+        plans: What each model would need here.
+        plan: What was launched.
+        command: Program, arguments and environment, without secrets.
+        server: How the server came up and went.
+        measurement: What was measured.
+        predictions: Expected speed by concurrency.
+        problems: Results that are there and could not be read, one sentence each.
+
+    """
+
+    id: str
+    folder: Path
+    document: dict[str, Any]
+    hardware: Hardware | None = None
+    plans: tuple[Plan, ...] = ()
+    plan: Plan | None = None
+    command: dict[str, Any] = field(default_factory=dict)
+    server: dict[str, Any] = field(default_factory=dict)
+    measurement: Measurement | None = None
+    predictions: dict[int, Prediction] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @property
+    def notebooks(self) -> list[dict[str, Any]]:
+        """One entry a notebook."""
+        rows = self.document.get("notebooks")
+        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """Notebooks that did not complete."""
+        return [row for row in self.notebooks if row.get("status") != "completed"]
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether what answered was a stand-in."""
+        return bool(self.server.get("stand_in")) or (self.measurement is not None and self.measurement.stand_in)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether nothing real answered."""
+        return bool(self.server.get("simulated")) or (self.measurement is not None and self.measurement.simulated)
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read a run's folder, or its ``record.json``.
+
+    Raises:
+        UsageError: There is no such run, or its record is not one.
+
+    """
+    file = path if path.name == RECORD and not path.is_dir() else path / RECORD
+    if not file.exists():
+        known = [str(found.parent) for found in sorted(path.parent.glob(f"*/{RECORD}"))[-3:]]
+        hint = f" Runs beside it: {', '.join(known)}." if known else ""
+        raise UsageError(f"There is no run in {path}: {file} does not exist.", remedy=f"Name a folder of runs/.{hint}")
+    document = read_json(file)
+    if not isinstance(document, dict) or not isinstance(document.get("results", {}), dict):
+        raise UsageError(f"{file} is not a run's record.", remedy="Run the notebooks again: seatrial run.")
+    reader = _Reader(document.get("results") or {})
+    command = reader.plain("command")
+    return RunRecord(
+        id=str(document.get("id") or file.parent.name),
+        folder=file.parent,
+        document=document,
+        hardware=reader.one("hardware", Hardware),
+        plans=tuple(reader.several("plans", Plan)),
+        plan=reader.one("plan", Plan),
+        command=command,
+        server=reader.plain("server"),
+        measurement=reader.one("measurement", Measurement),
+        predictions=reader.predictions(),
+        problems=tuple(reader.problems),
+    )
+
+
+class _Reader:
+    """Reads results one by one and keeps what was wrong with them."""
+
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.results = results
+        self.problems: list[str] = []
+
+    def one(self, name: str, kind: type[T]) -> T | None:
+        value = self.results.get(name)
+        return None if value is None else self._convert(name, kind, value)
+
+    def several(self, name: str, kind: type[T]) -> list[T]:
+        value = self.results.get(name)
+        rows: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return [made for row in rows if (made := self._convert(name, kind, row)) is not None]
+
+    def plain(self, name: str) -> dict[str, Any]:
+        value = self.results.get(name)
+        if value is None or isinstance(value, dict):
+            return value or {}
+        if isinstance(value, list):
+            return {"argv": value}
+        self.problems.append(f"The result {name!r} could not be read.")
+        return {}
+
+    def predictions(self) -> dict[int, Prediction]:
+        """A prediction for the plan's concurrency, or one for each concurrency."""
+        value = self.results.get("prediction")
+        if not isinstance(value, dict):
+            return {}
+        if "basis" in value:
+            made = self._convert("prediction", Prediction, value)
+            plan = self.results.get("plan")
+            streams = plan.get("concurrency") if isinstance(plan, dict) else None
+            return {} if made is None or not isinstance(streams, int) else {streams: made}
+        rows = {key: self._convert("prediction", Prediction, row) for key, row in value.items() if key.isdecimal()}
+        return {int(key): made for key, made in rows.items() if made is not None}
+
+    def _convert(self, name: str, kind: type[T], value: Any) -> T | None:
+        try:
+            return from_dict(kind, value)
+        except UsageError as error:
+            self.problems.append(f"The result {name!r} could not be read. {error.what}")
+            return None
