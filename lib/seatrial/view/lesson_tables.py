@@ -11,7 +11,7 @@ from typing import Any
 
 from seatrial.catalog import Checkpoint, find_checkpoint, model_of
 from seatrial.engines import Command
-from seatrial.hardware import Accelerator
+from seatrial.hardware import accelerators
 from seatrial.memory import compute_footprint
 from seatrial.plan import Plan
 from seatrial.plan.forecast import work_of
@@ -88,7 +88,7 @@ def table_prediction(predictions: Mapping[int, Prediction]) -> Table:
         )
         for level, prediction in predictions.items()
     )
-    basis = next((prediction.basis for prediction in reversed(predictions.values())), "No prediction for this machine.")
+    basis = next((one.basis for one in reversed(list(predictions.values()))), "No prediction for this machine.")
     heads = ("requests at once>", "output>", "TTFT>", "TPOT>")
     return Table("Predicted, before anything is measured", heads, rows, f"At the highest level: {basis}")
 
@@ -103,7 +103,7 @@ def table_command(command: Command) -> Table:
     return Table(f"{command.model} with {command.engine}", ("flag", "value", "what for"), tuple(rows), note)
 
 
-def table_named(accelerators: Iterable[Accelerator]) -> Table:
+def table_named() -> Table:
     """The machines that can be named: memory, bandwidth and number formats of one accelerator each."""
     rows = tuple(
         (
@@ -114,7 +114,7 @@ def table_named(accelerators: Iterable[Accelerator]) -> Table:
             ", ".join(name.upper() for name in ("fp4", "fp8", "bf16") if getattr(one.dense_tflops, name)) or "unknown",
             "one memory with the CPU" if one.unified_memory else "",
         )
-        for one in accelerators
+        for one in accelerators().values()
     )
     heads = ("name", "accelerator", "memory>", "bandwidth>", "computes in", "")
     note = (
