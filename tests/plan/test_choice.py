@@ -141,6 +141,15 @@ def test_tensor_parallel_three_is_refused_with_the_divisor(eight_h100s):
     assert "choose a divisor of 64" in plan.reasons[0].text
 
 
+def test_capacity_comes_before_speed():
+    """Pro on 8x H200 holds about 15 requests of 9k tokens; the sixteenth waits and the rate stays."""
+    wishes = {"checkpoint": "deepseek-ai/DeepSeek-V4-Pro", "hardware": detect_hardware("h200x8"), "engine": "sglang"}
+    plan = make_plan(concurrency=16, **wishes)
+    assert "of 16 requests wait" in plan.prediction.basis
+    more = make_plan(concurrency=64, **wishes)
+    assert plan.prediction.decode_tokens_per_s == more.prediction.decode_tokens_per_s
+
+
 def test_a_gpu_without_known_figures_has_no_prediction():
     """Where the compute rate is not known the prediction says so instead of guessing."""
     plan = make_plan(hardware=detect_hardware("mi350xx8"), engine="sglang")

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Checkpoint, Model
+from seatrial.hardware import detect_hardware
 from seatrial.hardware.types import Gpu, Hardware
 from seatrial.plan.capacity import usable_host_bytes
 from seatrial.plan.evaluate import evaluate
+from seatrial.plan.limits import limits
 from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.request import MAX_NODES, Request
 from seatrial.plan.search import largest
@@ -33,7 +35,8 @@ def smallest_change(plan: Plan, model: Model, checkpoint: Checkpoint, request: R
         return None
     if plan.verdict == "refused":
         found = [_ranks(plan, model, checkpoint, request), _context(plan, model, checkpoint, request)]
-        ways = [way for way in found if way] or [way for way in (_elsewhere(plan, model, request),) if way]
+        elsewhere = _elsewhere(plan, model, request) or _other_machine(model, request)
+        ways = [way for way in found if way] or ([elsewhere] if elsewhere else [])
     else:
         found = [
             _streams(plan, model, checkpoint, request),
@@ -44,7 +47,7 @@ def smallest_change(plan: Plan, model: Model, checkpoint: Checkpoint, request: R
         ]
         # The first two change least; a new machine is named beside another checkpoint.
         ways = [way for way in found[:2] if way][:1] or [way for way in found[2:] if way][:2]
-        ways = ways or [way for way in (_elsewhere(plan, model, request),) if way]
+        ways = ways or [way for way in (_elsewhere(plan, model, request) or _other_machine(model, request),) if way]
     return f"Smallest change that fits: {', or '.join(ways)}." if ways else None
 
 
@@ -122,6 +125,17 @@ def _ranks(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -
         return None
     free = evaluate(model, checkpoint, plan.engine, replace(request, tensor_parallel=None))
     return f"tensor parallel {free.parallelism.tensor} instead of {request.tensor_parallel}" if free.runs else None
+
+
+def _other_machine(model: Model, request: Request) -> str | None:
+    """A machine that runs the model, where this one cannot be made to."""
+    for name in limits().suggested_machines:
+        there = replace(request, hardware=detect_hardware(name), nodes=1, tensor_parallel=None)
+        for engine in engines_of(there.hardware):
+            for other in preferred(model, engine, checkpoints()):
+                if evaluate(model, other, engine, there).runs:
+                    return f"another machine, such as {name} ({engine} with {other.id})"
+    return None
 
 
 def _elsewhere(plan: Plan, model: Model, request: Request) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.catalog.types import Checkpoint
-from seatrial.hardware import accelerators
+from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan.types import Objective, Recipe
 

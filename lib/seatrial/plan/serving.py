@@ -245,7 +245,7 @@ def _forecast(  # noqa: PLR0913, PLR0917 -- everything a speed depends on
     each = footprint.kv_bytes / footprint.concurrency / footprint.context_tokens
     each = max(1.0, each * (load.prompt_tokens + load.answer_tokens))
     free = room.usable - footprint.per_gpu_bytes + footprint.kv_bytes // min(data, footprint.concurrency)
-    held = max(1, int(free / each)) * data
+    held = max(1, int(free / each * limits().kv_room_share)) * data
     load = load_of(
         model,
         engine,

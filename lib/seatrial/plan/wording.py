@@ -108,7 +108,7 @@ def llamacpp_reasons(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
     pieces = [f"{format_gib(pools.gpu_bytes)} on {_gpus(pools.gpus)}"] if pools.gpus else []
     if pools.host_known and not _is_unified(request):
         pieces.append(f"{format_gib(pools.host_bytes)} of host memory")
-    offers = " and ".join(pieces) or "host memory"
+    offers = " and ".join(pieces) or "no memory of known size"
     found: list[Reason] = []
     if split.shortfall_bytes:
         text = f"{need} but {machine} has {offers} usable: {format_gib(split.shortfall_bytes)} too little."

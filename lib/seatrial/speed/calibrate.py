@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
-from seatrial.hardware import accelerators
+from seatrial.hardware.accelerators import accelerators
 from seatrial.speed.roofline import CALIBRATION, Constants, Speed, gpu_speed
 from seatrial.speed.work import Load, Ranks, Work
 
