@@ -71,11 +71,12 @@ class UnknownNameError(UsageError):
         folded = {candidate.casefold(): candidate for candidate in names}
         close = difflib.get_close_matches(name[:200].casefold(), folded, n=3, cutoff=0.4)
         nearest = [folded[match] for match in close]
-        remedy = (
-            f"Nearest: {', '.join(nearest)}."
-            if nearest
-            else f"Known: {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}."  # noqa: PLR2004
-        )
+        if nearest:
+            remedy = f"Nearest: {', '.join(nearest)}."
+        elif names:
+            remedy = f"Known: {', '.join(names[:12])}{' ...' if len(names) > 12 else '.'}"  # noqa: PLR2004
+        else:
+            remedy = f"There is no {kind} at all."
         super().__init__(f"Unknown {kind} {shown!r}.", remedy=remedy)
         self.kind = kind
         self.name = name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+WIDTH_OF_FILES = 120
+"""Columns where the output goes to a file or another program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,24 @@ class Answer:
 @cache
 def stdout() -> Console:
     """Console for results. Markup is off: text from outside is never interpreted."""
-    from rich.console import Console  # noqa: PLC0415 -- only people need it
-
-    return Console(markup=False, highlight=False, emoji=False)
+    return _console(stderr=False)
 
 
 @cache
 def stderr() -> Console:
     """Console for progress and messages."""
-    from rich.console import Console  # noqa: PLC0415
+    return _console(stderr=True)
 
-    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console  # noqa: PLC0415 -- only people need it
+
+    class PlainConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """Let the command line end quietly when the reader (head, less) is gone."""
+            raise BrokenPipeError
+
+    console = PlainConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_OF_FILES
+    return console

@@ -12,10 +12,11 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from seatrial import __version__
 from seatrial.cli.answer import Answer
-from seatrial.errors import SeatrialError, UnknownNameError
+from seatrial.errors import SeatrialError, UnknownNameError, UsageError
 
 COMMANDS = {
     "detect": "this machine, or the named one",
@@ -33,6 +34,14 @@ COMMANDS = {
     "doctor": "what is missing or wrong here, one remedy each",
 }
 INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors read like all others: what, and what to do next."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the whole usage."""
+        raise UsageError(f"{message[:1].upper()}{message[1:]}.", remedy=f"{self.prog} --help lists what it takes.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +79,7 @@ def build_parser(command: str) -> argparse.ArgumentParser:
     if command not in COMMANDS:
         raise UnknownNameError("command", command, COMMANDS)
     module = import_module(f"seatrial.cli.{command}")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"seatrial {command}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
