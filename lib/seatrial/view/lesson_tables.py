@@ -11,15 +11,17 @@ from typing import Any
 
 from seatrial.catalog import Checkpoint, find_checkpoint, model_of
 from seatrial.engines import Command
-from seatrial.hardware import accelerators
+from seatrial.hardware import Hardware, accelerators
 from seatrial.memory import compute_footprint
 from seatrial.plan import Plan
 from seatrial.plan.forecast import work_of
 from seatrial.records import Interval
 from seatrial.speed import Prediction
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
+from seatrial.view.hardware_tables import table_accelerators, table_problems
 from seatrial.view.plan_tables import VERDICTS
 from seatrial.view.table import Row, Table
+from seatrial.view.untrusted import PlainText
 
 CROWDS = (1, 8, 64)
 """Requests at once for which the experts they touch are shown."""
@@ -66,6 +68,20 @@ def table_contexts(checkpoint: Checkpoint, contexts: Sequence[int]) -> Table:
     return Table("A long context costs little memory", heads, tuple(rows), note)
 
 
+def show_accelerators(hardware: Hardware) -> Table | PlainText:
+    """The accelerators of a machine, or that it has none."""
+    if hardware.gpus:
+        return table_accelerators(hardware)
+    return PlainText("Models run on the CPU here, in its own memory.", title=f"{hardware.name}: no accelerator")
+
+
+def show_problems(hardware: Hardware) -> Table | PlainText:
+    """What could not be read or is wrong on a machine, or that nothing is."""
+    if hardware.problems:
+        return table_problems(hardware.problems)
+    return PlainText("Every reading succeeded.", title="No problems")
+
+
 def table_plans(plans: Iterable[Plan]) -> Table:
     """One plan a row: what runs, on what, whether, how fast, and what would help."""
     found = tuple(plans)
@@ -97,7 +113,7 @@ def table_command(command: Command) -> Table:
     """The command, one flag a row, with what it is for."""
     first = next((place for place, word in enumerate(command.argv) if word.startswith("--")), len(command.argv))
     rows: list[Row] = [("program", shlex.join(command.argv[:first]), "")]
-    rows += [(name, value, _meaning("environment")) for name, value in command.env.items()]
+    rows += [(name, value, _meaning(name) or _meaning("environment")) for name, value in command.env.items()]
     rows += [(flag, value, _meaning(flag)) for flag, value in _flags(command.argv[first:])]
     note = "{port} and {key_file} are filled in at launch: a free port, and a file only you can read."
     return Table(f"{command.model} with {command.engine}", ("flag", "value", "what for"), tuple(rows), note)
@@ -138,7 +154,7 @@ def _plan_row(plan: Plan) -> Row:
         format_gib(plan.footprint.total_bytes),
         format_gib(plan.capacity_bytes),
         _interval(speed, format_rate) if speed else "",
-        plan.smallest_change or "",
+        (plan.smallest_change or "").removeprefix("Smallest change that fits: "),
     )
 
 
