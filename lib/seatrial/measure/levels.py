@@ -19,6 +19,8 @@ from seatrial.measure.types import Workload
 
 TICK_S = 0.25
 WRITERS = 8
+MAX_TEXTS = 512
+"""Different texts made for a point; further requests repeat them under new nonces."""
 REQUESTS_A_STREAM = 4
 MIN_REQUESTS = 8
 OPEN_LOOP_S = 30
@@ -118,10 +120,11 @@ class LevelRunner:
 
     async def _prompts(self, number: int) -> list[Prompt]:
         prompts: list[Prompt] = []
-        while len(prompts) < number:
-            batch = min(WRITERS, number - len(prompts))
+        texts = min(number, MAX_TEXTS)
+        while len(prompts) < texts:
+            batch = min(WRITERS, texts - len(prompts))
             prompts += await asyncio.gather(*(self._writer.write() for _ in range(batch)))
-        return prompts
+        return prompts + [prompts[index % texts].renewed() for index in range(texts, number)]
 
     async def _warm_up(self, streams: int) -> None:
         await self._session.open_connections(streams)

@@ -17,6 +17,8 @@ from itertools import chain
 import msgspec
 
 NONCE_DIGITS = 8
+NONCES = range(10**7, 10**8)
+"""All numbers of that many digits."""
 TOKENS_PER_WORD = 1.33
 """First guess for English text; the server's own counts replace it at once."""
 MAX_PADS = 4
@@ -31,6 +33,10 @@ class Prompt:
 
     text: str
     exact: bool
+
+    def renewed(self) -> Prompt:
+        """The same prompt under another nonce, which is as long in digits and so in tokens."""
+        return Prompt(f"[{_new_nonce()}{self.text[1 + NONCE_DIGITS :]}", self.exact)
 
 
 class PromptWriter:
@@ -59,7 +65,7 @@ class PromptWriter:
         """The next prompt."""
         source = random.Random(f"{self._seed} {self._written}")  # noqa: S311 -- load, not secrets
         self._written += 1
-        nonce = 10 ** (NONCE_DIGITS - 1) + secrets.randbelow(9 * 10 ** (NONCE_DIGITS - 1))
+        nonce = _new_nonce()
         question = source.choice(_questions())
         words = _Words(source)
         return await self._fit(lambda length: compose(nonce, question, words.first(length)))
@@ -115,6 +121,10 @@ def compose(nonce: int, question: str, notes: str) -> str:
     if not notes:
         return f"[{nonce}] {question}"
     return f"[{nonce}] {question} Use these notes where they help: {notes}"
+
+
+def _new_nonce() -> int:
+    return secrets.choice(NONCES)
 
 
 class _Words:

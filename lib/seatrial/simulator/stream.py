@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable
@@ -163,6 +164,6 @@ async def _write(stream: Stream, response: web.StreamResponse, data: bytes) -> N
 
 
 async def _until(due: float) -> None:
-    left = due - time.monotonic()
-    if left > 0:
-        await asyncio.sleep(left)
+    # Event loops count in milliseconds and may wake early by one: never send before the time.
+    while (left := due - time.monotonic()) > 0:  # noqa: ASYNC110 -- a clock cannot be awaited
+        await asyncio.sleep(math.ceil(left * 1000) / 1000)
