@@ -10,45 +10,48 @@ from seatrial.view.table import Table
 
 
 def models_table(models: Iterable[Model]) -> Table:
-    """One row a model: parameters, context, licence and what its name stands for."""
-    rows = tuple(
-        (
-            model.id,
-            model.name,
-            _billions(model.parameters_total),
-            _billions(model.parameters_active),
-            f"{model.context_tokens:,}",
-            model.license,
-            model.role,
-            model.default_checkpoint,
-        )
-        for model in models
+    """One row a model: parameters and context; below each its licence and what its name stands for."""
+    shown = tuple(models)
+    return Table(
+        "Memory follows all parameters, speed the active ones",
+        ("model", "parameters>", "active>", "context tokens>"),
+        tuple(
+            (
+                f"{model.id}: {model.name}",
+                _billions(model.parameters_total),
+                _billions(model.parameters_active),
+                f"{model.context_tokens:,}",
+            )
+            for model in shown
+        ),
+        "Parameters without the draft head; active: used for one token, input embedding not counted.",
+        tuple(f"{model.role}, {model.license}; by default {model.default_checkpoint}" for model in shown),
     )
-    columns = ("model", "name", "parameters>", "active>", "context tokens>", "license", "role", "default checkpoint")
-    note = "Parameters without the draft head; active: used for one token, input embedding not counted."
-    return Table("Memory follows all parameters, speed the active ones", columns, rows, note)
 
 
 def checkpoints_table(model: Model, checkpoints: Iterable[Checkpoint]) -> Table:
     """One row for each checkpoint of ``model``: bytes with their origin, and what loads it."""
     own = [checkpoint for checkpoint in checkpoints if checkpoint.model == model.id]
-    repositories = [checkpoint.id.partition(":")[0] for checkpoint in own]
-    rows = tuple(
-        (
-            # Quantizations of one repository stand below its name.
-            repository if repository not in repositories[:place] else "",
-            checkpoint.format,
-            checkpoint.precision,
-            _size(checkpoint.weights_bytes),
-            checkpoint.origin if checkpoint.weights_bytes is not None else "-",
-            ", ".join(checkpoint.engines) or "none here",
-            checkpoint.note,
-        )
-        for place, (repository, checkpoint) in enumerate(zip(repositories, own, strict=True))
+    return Table(
+        f"{model.name}: {len(own)} checkpoints",
+        ("checkpoint", "GB>", "origin", "runs with"),
+        tuple(
+            (
+                checkpoint.id,
+                _size(checkpoint.weights_bytes),
+                checkpoint.origin if checkpoint.weights_bytes is not None else "-",
+                ", ".join(checkpoint.engines) or "none here",
+            )
+            for checkpoint in own
+        ),
+        "GB = 1e9 bytes of weights. verified: published; derived: added up from the tensors.",
+        tuple(_remark(checkpoint) for checkpoint in own),
     )
-    columns = ("checkpoint", "format", "precision", "GB>", "origin", "runs with", "note")
-    note = "GB = 1e9 bytes of weights. GGUF is named repository:precision. verified: published; derived: added up."
-    return Table(f"{model.name}: {len(own)} checkpoints", columns, rows, note)
+
+
+def _remark(checkpoint: Checkpoint) -> str:
+    kind = "" if checkpoint.format == "gguf" else f"{checkpoint.precision} {checkpoint.format}"
+    return "; ".join(filter(None, (kind, checkpoint.note)))
 
 
 def _billions(parameters: int | None) -> str:

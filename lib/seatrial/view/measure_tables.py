@@ -43,9 +43,9 @@ def table_self_check(measurement: Measurement) -> Table:
     bad = sum(not point.self_check.valid for point in measurement.points)
     return Table(
         title=f"The client kept up at {len(measurement.points) - bad} of {len(measurement.points)} load levels",
-        columns=("Load", "Loop lag p99>", "Client CPU>", "Sent late p99>", "Tokens by", "Tokens a chunk>", "Cached>",
-                 "Why not valid"),
+        columns=("Load", "Loop lag p99>", "Client CPU>", "Sent late p99>", "Tokens by", "Tokens a chunk>", "Cached>"),
         rows=tuple(map(_check_row, measurement.points)),
+        details=tuple(point.self_check.why for point in measurement.points),
         note="Loop lag: how late the client notices a byte. Cached: prompt tokens the server's prefix cache answered.",
     )  # fmt: skip
 
@@ -94,7 +94,6 @@ def _check_row(point: Point) -> Row:
         point.token_source or NOTHING,
         NOTHING if point.tokens_per_chunk is None else f"{point.tokens_per_chunk:.2f}",
         NOTHING if point.cached_tokens is None else f"{point.cached_tokens:,}",
-        check.why,
     )
 
 

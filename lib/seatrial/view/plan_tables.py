@@ -69,8 +69,12 @@ def table_plan_speed(plan: Plan) -> Table:
 
 def table_plan_reasons(plan: Plan) -> Table:
     """Why, each sentence with its origin and source."""
-    rows = tuple((reason.text, reason.origin, reason.source) for reason in plan.reasons)
-    return Table("Why", ("reason", "origin", "source"), rows)
+    return Table(
+        "Why",
+        ("reason", "origin"),
+        tuple((reason.text, reason.origin) for reason in plan.reasons),
+        details=tuple(f"source: {reason.source}" for reason in plan.reasons),
+    )
 
 
 def table_plan_alternatives(plan: Plan) -> Table:

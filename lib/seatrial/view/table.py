@@ -7,6 +7,7 @@ what cannot be seen (escape codes, direction marks), are escaped for HTML and ne
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 Row = tuple[str, ...]
+
+UNBROKEN = 18
+"""A column of cells this short is never folded in the terminal; longer ones give way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Table:
         columns: Headings; a heading that ends in ``>`` is right-aligned (and shown without it).
         rows: As many cells each as there are columns.
         note: A line below: sources, units, what is assumed.
+        details: A line under each row's first cell (a source, a remark), as many as rows; or none at all.
 
     """
 
@@ -34,6 +39,7 @@ class Table:
     columns: Row
     rows: tuple[Row, ...]
     note: str = ""
+    details: Row = ()
 
     def __post_init__(self) -> None:
         """Take out of every text what nobody can see."""
@@ -41,6 +47,7 @@ class Table:
         object.__setattr__(self, "columns", tuple(map(plain_text, self.columns)))
         object.__setattr__(self, "rows", tuple(tuple(map(plain_text, row)) for row in self.rows))
         object.__setattr__(self, "note", plain_text(self.note))
+        object.__setattr__(self, "details", tuple(map(plain_text, self.details)))
 
     def to_rich(self) -> Group:
         """For the terminal: title and note keep the terminal's width, not the table's."""
@@ -49,12 +56,17 @@ class Table:
         from rich.table import Table as RichTable  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in self.columns:
-            right = heading.endswith(">")
-            grid.add_column(Text(heading.rstrip(">")), justify="right" if right else "left", overflow="fold")
-        for row in self.rows:
-            grid.add_row(*(Text(cell) for cell in row))
+        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for heading, *cells in zip(self.columns, *self.rows, strict=True):
+            grid.add_column(
+                Text(heading.rstrip(">")),
+                justify="right" if heading.endswith(">") else "left",
+                overflow="fold",
+                no_wrap=max(map(len, cells), default=0) <= UNBROKEN,
+            )
+        for (first, *others), detail in self._rows():
+            below = Text(f"\n  {detail}", style="dim") if detail else Text()
+            grid.add_row(Text.assemble(first, below), *map(Text, others))
         note = [Text(self.note, style="dim")] if self.note else []
         return Group(Text(self.title, style="bold"), grid, *note)
 
@@ -70,7 +82,10 @@ class Table:
             return f"<tr>{inner}</tr>"
 
         head = line("th", tuple(heading.rstrip(">") for heading in self.columns))
-        body = "".join(line("td", row) for row in self.rows)
+        body = "".join(
+            line("td", row).replace("</td>", f"<br><small>{html.escape(detail)}</small></td>", 1 if detail else 0)
+            for row, detail in self._rows()
+        )
         note = f"<p><small>{html.escape(self.note)}</small></p>" if self.note else ""
         return (
             f'<div class="seatrial-table"><p><strong>{html.escape(self.title)}</strong></p>'
@@ -90,8 +105,12 @@ class Table:
             return "  ".join(padded).rstrip()
 
         rule = "  ".join("-" * width for width in widths)
-        lines = [self.title, line(heads), rule, *map(line, self.rows)]
+        body = [text for row, detail in self._rows() for text in (line(row), f"    {detail}")[: 2 if detail else 1]]
+        lines = [self.title, line(heads), rule, *body]
         return "\n".join([*lines, self.note] if self.note else lines)
+
+    def _rows(self) -> Iterator[tuple[Row, str]]:
+        return zip(self.rows, self.details or ("",) * len(self.rows), strict=True)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/html": self.to_html(), "text/plain": self.to_text()}
