@@ -9,6 +9,7 @@ from typing import Any
 # Types and completion come from __init__.pyi.
 _PLACES = {
     "Chart": "chart",
+    "LivePlot": "live",
     "PlainText": "untrusted",
     "Series": "chart",
     "Table": "table",
@@ -16,9 +17,11 @@ _PLACES = {
     "checkpoints_table": "catalog_tables",
     "default_checkpoints": "lesson_tables",
     "footprint_table": "memory_tables",
+    "load_panel": "load_panel",
     "memory_chart": "memory_chart",
     "memory_over_time_chart": "charts",
     "models_table": "catalog_tables",
+    "plan_explorer": "plan_explorer",
     "show_accelerators": "lesson_tables",
     "show_chart": "plotly_chart",
     "show_log": "server_views",

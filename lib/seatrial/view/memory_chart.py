@@ -73,7 +73,10 @@ def _per_gpu(plan: Plan) -> tuple[float, ...]:
 def _name(plan: Plan) -> str:
     nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
     machine = f"{nodes}{plain_text(plan.hardware.name, 40)}"
-    return f"{model_name(plan)}, {plain_text(plan.checkpoint, 60).rpartition('/')[2]}, {plan.engine} on {machine}"
+    checkpoint = plain_text(plan.checkpoint, 60).rpartition("/")[2]
+    model = model_name(plan)
+    what = checkpoint if checkpoint.startswith(model) else f"{model}, {checkpoint}"
+    return f"{what}, {plan.engine} on {machine}"
 
 
 def _finding(plan: Plan) -> str:

@@ -1,0 +1,210 @@
+"""A plot that moves while a load runs: one figure, redrawn a few times a second by one thread.
+
+The figure is a plotly ``FigureWidget``: its updates travel on the widget's own channel, so the
+plot keeps moving while a cell waits for the result, and nothing is ever printed or cleared.
+Where no front end shows widgets, the panel draws plain figures at the end, from the same
+recorder.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from seatrial.measure.recorder import Progress, Recorder
+from seatrial.measure.types import Sample
+from seatrial.units import GIB, format_rate
+from seatrial.view.chart import PALETTE
+from seatrial.view.charts import TIME, load_levels
+from seatrial.view.plotly_chart import literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PERIOD_S = 0.33
+HEADLESS = "SEATRIAL_HEADLESS"
+MOST_POINTS = 2000
+_WAITING = "Press Start: the plot moves while the load runs"
+
+
+class Running(Protocol):
+    """A load that runs, as ``seatrial.start_load`` gives it."""
+
+    @property
+    def recorder(self) -> Recorder:
+        """What it has brought so far."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        ...
+
+
+def is_headless() -> bool:
+    """Whether nobody sees widgets: a batch run or test said so, or this is no notebook kernel."""
+    if os.environ.get(HEADLESS, "") not in {"", "0"}:
+        return True
+    try:
+        from IPython.core.getipython import get_ipython  # noqa: PLC0415 -- notebooks only
+    except ImportError:
+        return True
+    return not hasattr(get_ipython(), "kernel")
+
+
+class LivePlot:
+    """Output tokens per second and memory over time, while they are measured.
+
+    As a context manager it ends its thread at the end; by itself the thread ends with the load.
+
+    Args:
+        on_progress: Called by the drawing thread whenever it has drawn; for a line of text beside the plot.
+
+    Attributes:
+        figure: The widget; a cell that ends in it shows it.
+
+    """
+
+    def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+        self.figure = _figure()
+        self._on_progress = on_progress
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def start(self, load: Running) -> Self:
+        """Follow ``load`` until it ends; whatever was followed before is let go."""
+        with self._lock:
+            self._end()
+            self._stop = threading.Event()
+            self._thread = threading.Thread(target=self._follow, args=(load, self._stop), name="live plot", daemon=True)
+            self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End the drawing; the plot keeps what it shows."""
+        with self._lock:
+            self._end()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the load has ended and its last state is drawn; whether that has come."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
+        return thread is None or not thread.is_alive()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _end(self) -> None:
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _follow(self, load: Running, stop: threading.Event) -> None:
+        drawn = -1
+        while True:
+            running = load.running  # asked first: what ends while this draws is drawn once more
+            recorder = load.recorder
+            samples = recorder.samples
+            if len(samples) != drawn or not running:
+                drawn = len(samples)
+                self._draw(recorder, samples, running=running)
+            if not running or stop.wait(PERIOD_S):
+                return
+
+    def _draw(self, recorder: Recorder, samples: Sequence[Sample], *, running: bool) -> None:
+        progress = recorder.progress
+        every = max(1, -(-len(samples) // MOST_POINTS))
+        shown = samples[::every]
+        with self.figure.batch_update():
+            for trace, values in zip(self.figure.data, _rows(shown), strict=True):
+                trace.x = _floats([one.at_s for one in shown])
+                trace.y = _floats(values)
+            self.figure.layout.title.text = f"<b>{literal(_title(recorder, progress, running=running))}</b>"
+            if not running:
+                self.figure.layout.shapes, self.figure.layout.annotations = _levels(recorder)
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+
+def _figure() -> Any:
+    """The empty plot: tokens above, memory below, one time axis."""
+    from plotly.graph_objects import FigureWidget  # noqa: PLC0415 -- heavy, notebooks only
+
+    axis = {
+        "gridcolor": "#e3e7eb",
+        "zeroline": False,
+        "linecolor": "#8c959f",
+        "rangemode": "tozero",
+        "automargin": True,
+    }
+    lines = (("output, measured", "y", PALETTE[0], "solid"), ("engine's host memory, measured", "y2", PALETTE[1], "solid"),
+             ("memory of all GPUs, measured", "y2", PALETTE[2], "dash"))  # fmt: skip
+    return FigureWidget(
+        data=[
+            {"type": "scatter", "mode": "lines", "name": name, "yaxis": place, "x": _floats([]), "y": _floats([]),
+             "line": {"color": color, "width": 2.5, "dash": dash}}
+            for name, place, color, dash in lines
+        ],
+        layout={
+            "title": {"text": f"<b>{_WAITING}</b>", "font": {"size": 17}, "x": 0.02, "xanchor": "left"},
+            "font": {"size": 13, "color": "#1f2328"},
+            "paper_bgcolor": "#ffffff",
+            "plot_bgcolor": "#ffffff",
+            "height": 460,
+            "margin": {"l": 60, "r": 30, "t": 70, "b": 60},
+            "showlegend": True,
+            "legend": {"orientation": "h", "y": -0.16, "yanchor": "top", "x": 0},
+            "xaxis": axis | {"title": {"text": TIME}, "anchor": "y2"},
+            "yaxis": axis | {"title": {"text": "Output (tok/s)"}, "domain": [0.42, 1]},
+            "yaxis2": axis | {"title": {"text": "Memory (GiB)"}, "domain": [0, 0.32]},
+        },
+    )  # fmt: skip
+
+
+def _floats(values: Sequence[float | None]) -> Any:
+    """Half the bytes of what plotly would send by itself; an unknown value is a gap."""
+    import numpy as np  # noqa: PLC0415 -- heavy, notebooks only
+
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float32)
+
+
+def _rows(samples: Sequence[Sample]) -> tuple[list[float | None], list[float | None], list[float | None]]:
+    gpus = [[size for size in one.gpu_memory_bytes if size is not None] for one in samples]
+    return (
+        [one.tokens_per_s for one in samples],
+        [None if one.memory_bytes is None else one.memory_bytes / GIB for one in samples],
+        [sum(sizes) / GIB if sizes else None for sizes in gpus],
+    )
+
+
+def _title(recorder: Recorder, progress: Progress, *, running: bool) -> str:
+    if running:
+        if progress.point < 0:
+            return "The load begins ..."
+        rate = f": {format_rate(progress.tokens_per_s)}" if progress.tokens_per_s is not None else ""
+        return f"{progress.level}{rate}"
+    speeds = [point.output_tokens_per_s for point in recorder.points if point.output_tokens_per_s is not None]
+    return f"{format_rate(max(speeds))} at the best of {len(speeds)} load levels" if speeds else "No request succeeded"
+
+
+def _levels(recorder: Recorder) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Load levels as stripes with their names."""
+    spans = load_levels(recorder.samples, recorder.points)
+    stripes = [
+        {"type": "rect", "yref": "paper", "x0": span.start, "x1": span.end, "y0": 0, "y1": 1, "layer": "below",
+         "line": {"width": 0}, "fillcolor": "#f3f5f7"}
+        for span in spans[::2]
+    ]  # fmt: skip
+    names = [
+        {"yref": "paper", "x": (span.start + span.end) / 2, "y": 1, "text": literal(span.name), "showarrow": False,
+         "yanchor": "bottom", "font": {"color": "#57606a"}}
+        for span in spans
+    ]  # fmt: skip
+    return stripes, names
