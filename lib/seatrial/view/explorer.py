@@ -12,7 +12,7 @@ from seatrial.errors import SeatrialError
 from seatrial.hardware import accelerators, detect_hardware
 from seatrial.plan import Plan, make_plan
 from seatrial.view.live import is_headless
-from seatrial.view.memory_chart import memory_chart
+from seatrial.view.memory_bars import memory_chart
 from seatrial.view.plan_tables import table_plan_memory, verdict_line
 from seatrial.view.plotly_chart import show_chart
 from seatrial.view.svg import to_svg
