@@ -33,6 +33,7 @@ def options():
     add("--healthy-after-s", type=float, default=0.0, help="/health answers 503 until then, a log line each 0.1 s")
     add("--never-listen", action="store_true", help="sleep for ever")
     add("--spin", action="store_true", help="burn the processor for ever")
+    add("--eat", action="store_true", help="use up memory until somebody objects")
     add("--no-tokens", action="store_true", help="completions come back empty")
     add("--deaf", action="store_true", help="accept connections and never answer")
     add("--ignore-term", action="store_true", help="ignore SIGTERM")
@@ -121,6 +122,9 @@ def fail_early(chosen):
         time.sleep(1000)
     while chosen.spin:
         pass
+    eaten = []
+    while chosen.eat and len(eaten) < 64:  # a gibibyte: where nobody objects it ends by itself
+        eaten.append(os.urandom(1 << 20) * 16)
 
 
 def serve(chosen):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.server.conftest import fake_command, launched_processes
+from tests.conftest import memory_cgroup
+from tests.server.conftest import fake_command, launched_processes, until
 
 from seatrial.engines.types import Command
 from seatrial.errors import EngineError, EngineMissingError, UsageError
@@ -113,6 +114,39 @@ def test_a_busy_processor_alone_does_not_count_for_ever(fake):
     """An engine that only spins gets ten times the stall limit."""
     with pytest.raises(EngineError, match="stalled while starting"):
         fake("--spin", stall_limit_s=0.3)
+
+
+def test_an_out_of_memory_kill_is_told_from_a_plain_one(another_process, small_cgroup):
+    """The kernel kills the engine for want of memory: said so, though the signal is the same."""
+    told = another_process(
+        f"""
+        import os, pathlib
+        pathlib.Path({str(small_cgroup)!r}, "cgroup.procs").write_text(str(os.getpid()))
+        from seatrial.errors import EngineError
+        from seatrial.server import launch
+        from tests.server.conftest import fake_command
+        try:
+            launch(fake_command("--eat"), name="fake")
+        except EngineError as error:
+            print(error.cause, flush=True)
+        """
+    )
+    assert "host out of memory\n" == told.stdout.readline()
+
+
+@pytest.fixture
+def small_cgroup(require):
+    """A control group whose processes may use 256 MiB together."""
+    require("memory cgroup")
+    group = memory_cgroup() / f"seatrial-test-{os.getpid()}"
+    group.mkdir()
+    limits = {"memory.limit_in_bytes": 256 << 20, "memory.max": 256 << 20, "memory.swap.max": 0}
+    for name, limit in limits.items():
+        if (group / name).exists():
+            (group / name).write_text(str(limit))
+    yield group
+    until(lambda: not (group / "cgroup.procs").read_text(), "the end of every process of the group")
+    group.rmdir()
 
 
 def test_a_port_that_is_taken_is_refused_with_its_owner(fake):

@@ -6,11 +6,13 @@ Control characters are shown as escapes: a log is text from outside.
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterable
 
 from seatrial.cli.answer import Answer, stdout
 from seatrial.cli.options import whole
 from seatrial.errors import UsageError
-from seatrial.server import Server, find_server
+from seatrial.server import find_server
 
 MOST_LINES = 100_000
 
@@ -29,23 +31,19 @@ def run(arguments: argparse.Namespace) -> Answer:
     if arguments.follow and arguments.json:
         raise UsageError("--json prints one document, --follow never ends.", remedy="Use one of them.")
     server = find_server(arguments.name)
+    if arguments.follow:
+        return Answer(None, lambda: None, then=lambda: _follow(server.follow_log(arguments.lines)))
     lines = server.read_log(arguments.lines)
-    return Answer(
-        {"name": server.name, "log": server.log, "lines": lines},
-        lambda: _print(lines),
-        then=(lambda: _follow(server)) if arguments.follow else None,
-    )
+    document = {"name": server.name, "log": server.log, "lines": lines}
+    return Answer(document, lambda: _show(lines))
 
 
-def _print(lines: list[str]) -> None:
+def _show(lines: Iterable[str]) -> None:
     for line in lines:
         stdout().print(line, soft_wrap=True)
 
 
-def _follow(server: Server) -> int:
-    try:
-        for line in server.follow_log():
-            stdout().print(line, soft_wrap=True)
-    except KeyboardInterrupt:
-        pass
+def _follow(lines: Iterable[str]) -> int:
+    with contextlib.suppress(KeyboardInterrupt):  # how one leaves a log that goes on
+        _show(lines)
     return 0

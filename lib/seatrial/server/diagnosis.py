@@ -16,6 +16,7 @@ LOG_LINES = 400
 EVIDENCE_LINES = 3
 LAST_LINES = 8
 SHELL_SIGNAL_BASE = 128
+SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 # llama.cpp marks the level of each line: "0.00.003.630 E gguf_init: ...".
 _ERROR_LINE = re.compile(r"^[\d.]+ E |\b(ERROR|CRITICAL|FATAL)\b|^\w*(Error|Exception)\b")
 
@@ -51,31 +52,29 @@ def diagnose(ended: Exit, lines: list[str], engine: str) -> Diagnosis:
         return Diagnosis(
             "not started", f"the program could not be started ({ended.error})", "Install the engine again.", ()
         )
-    number = signal_of(ended)
-    if number == signal.SIGKILL and ended.oom_kills.get("cgroup", ended.oom_kills.get("machine", 0)) > 0:
+    name = signal_of(ended)
+    if name == "SIGKILL" and ended.oom_kills.get("cgroup", ended.oom_kills.get("machine", 0)) > 0:
         return Diagnosis(
             "host out of memory",
             "the kernel killed it because memory ran out",
             "Use a smaller context (--context-tokens) or checkpoint, or raise the container's memory limit.",
             _last(lines),
         )
-    return _from_log(lines, engine) or _from_signal(number, lines) or _unknown(ended, lines)
+    return _from_log(lines, engine) or _from_signal(name, lines) or _unknown(ended, lines)
 
 
-def signal_of(ended: Exit) -> int | None:
+def signal_of(ended: Exit) -> str | None:
     """The signal that ended it, also where a shell in between turned it into an exit code (128 + n)."""
-    if ended.signal is not None:
-        return ended.signal
-    if ended.code is not None and ended.code > SHELL_SIGNAL_BASE:
+    number = ended.signal
+    if number is None and ended.code is not None and ended.code > SHELL_SIGNAL_BASE:
         number = ended.code - SHELL_SIGNAL_BASE
-        return number if number in set(signal.Signals) else None
-    return None
+    return None if number is None else SIGNAL_NAMES.get(number)
 
 
 def how(ended: Exit) -> str:
     """``exit code 1`` or ``SIGSEGV``, as it happened."""
     if ended.signal is not None:
-        return signal.Signals(ended.signal).name if ended.signal in set(signal.Signals) else f"signal {ended.signal}"
+        return SIGNAL_NAMES.get(ended.signal, f"signal {ended.signal}")
     return "not started" if ended.code is None else f"exit code {ended.code}"
 
 
@@ -96,8 +95,7 @@ def _from_log(lines: list[str], engine: str) -> Diagnosis | None:
     return None
 
 
-def _from_signal(number: int | None, lines: list[str]) -> Diagnosis | None:
-    name = signal.Signals(number).name if number is not None else None
+def _from_signal(name: str | None, lines: list[str]) -> Diagnosis | None:
     for row in known_failures()["signal"]:
         if row["signal"] == name:
             return Diagnosis(row["cause"], row["what"], row["remedy"], _last(lines))

@@ -177,6 +177,7 @@ def _check_not_running(name: str) -> None:
 
 def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
     begun = time.monotonic()
+    _stop(folder)  # what an earlier launch of this name may have left, before its record is gone
     for attempt in range(1, PORTS_TRIED + 1):
         folder.clear()
         key, engine_key_file = folder.write_new_key(command.key_file_text, command.key_file_suffix)

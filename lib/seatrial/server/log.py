@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 TAIL_BYTES = 1 << 20
@@ -35,31 +35,44 @@ def size(log: Path) -> int:
         return 0
 
 
-def tail(log: Path, lines: int) -> list[str]:
-    """The last ``lines`` lines, printable, long ones cut; the part moved past the cap included."""
-    earlier = log.with_name(f"{log.name}.1")
-    text = _end_of(log)
+def tail(log: Path, lines: int, *, end: int | None = None) -> list[str]:
+    """The last ``lines`` lines, printable, long ones cut; the part moved past the cap included.
+
+    Args:
+        log: The log file.
+        lines: How many.
+        end: Byte up to which to read, None for all.
+
+    """
+    text = _end_of(log, end)
     if len(_LINE_END.findall(text)) < lines:
-        text = _end_of(earlier) + text
+        text = _end_of(log.with_name(f"{log.name}.1")) + text
     last = deque(_LINE_END.split(text.removesuffix("\n")) if text else (), maxlen=lines)
     return [_shown(line) for line in last]
 
 
-def follow(log: Path, *, ended: Callable[[], bool], poll_s: float = 0.2) -> Iterator[str]:
-    """New lines as they come, printable; returns once ``ended()`` and everything was given.
+def follow(log: Path, *, ended: Callable[[], bool], lines: int = 0, poll_s: float = 0.2) -> Iterator[str]:
+    """The last lines, then new ones as they come, printable; over once ``ended()`` and everything was given.
 
-    The log shrinks when it passes its cap; reading then goes on from its new beginning.
+    Args:
+        log: The log file.
+        ended: Whether nothing more will be written.
+        lines: How many of the lines already there to begin with.
+        poll_s: Seconds between looks.
+
     """
     position = size(log)
+    earlier = tail(log, lines, end=position) if lines else []
+    return chain(earlier, _new_lines(log, position, ended, poll_s))
+
+
+def _new_lines(log: Path, position: int, ended: Callable[[], bool], poll_s: float) -> Iterator[str]:
     rest = ""
     while True:
         over = ended()
         if size(log) < position:
-            position = 0
-        new = b""
-        with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
-            file.seek(position)
-            new = file.read(TAIL_BYTES)
+            position = 0  # it passed its cap and was emptied
+        new = _read(log, position)
         position += len(new)
         *whole, rest = _LINE_END.split(rest + new.decode(errors="replace"))
         yield from map(_shown, whole)
@@ -71,13 +84,19 @@ def follow(log: Path, *, ended: Callable[[], bool], poll_s: float = 0.2) -> Iter
             time.sleep(poll_s)
 
 
-def _end_of(log: Path) -> str:
+def _end_of(log: Path, end: int | None = None) -> str:
+    stop = size(log) if end is None else end
+    begin = max(0, stop - TAIL_BYTES)
+    return _read(log, begin)[: stop - begin].decode(errors="replace")
+
+
+def _read(log: Path, position: int) -> bytes:
     try:
         with log.open("rb") as file:
-            file.seek(max(0, size(log) - TAIL_BYTES))
-            return file.read(TAIL_BYTES).decode(errors="replace")
+            file.seek(position)
+            return file.read(TAIL_BYTES)
     except OSError:
-        return ""
+        return b""
 
 
 def _shown(line: str) -> str:

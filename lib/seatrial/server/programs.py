@@ -149,14 +149,14 @@ def _elsewhere(row: Program | None) -> str | None:
     path = os.environ.get(row.setting, "") if row and row.setting else ""
     if row is None or not path:
         return None
-    found = shutil.which(Path(path).expanduser())
+    found = shutil.which(str(Path(path).expanduser()))
     if found is None:
         raise EngineMissingError(
             f"{row.setting} is {path!r}, which is not a program that can be run.",
             remedy=f"Correct or unset {row.setting}. {row.remedy}",
             cause="engine missing",
         )
-    return found
+    return str(Path(found).absolute())  # not resolved: a virtual environment's python is a link
 
 
 def _check_module(row: Program, python: str) -> None:

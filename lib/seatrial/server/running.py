@@ -91,14 +91,17 @@ class Server:
 
     @property
     def state(self) -> str:
-        """``starting``, ``ready``, ``unsupervised`` (runs, supervisor lost), ``ended`` or ``stale``.
+        """``starting``, ``ready``, ``unsupervised`` (its supervisor is lost), ``ending``, ``ended`` or ``stale``.
 
         ``stale`` is a record whose processes are gone without a word: a reboot, or a kill of both.
         """
-        record, known = self._record(), self._processes()
+        record, running = self._record(), self.running
+        known = self._processes()  # read last: the supervisor writes the end and goes
         if record is None:
             return "ended"
-        if self.running:
+        if running and not (known is not None and known.finished):
+            if known is not None and known.exit is not None:
+                return "ending"
             if known is None or not processes.lives(known.supervisor, record.boot_id):
                 return "unsupervised"
             return "ready" if self._folder.ready() else "starting"
@@ -153,9 +156,9 @@ class Server:
         """The last lines of the engine's output, control characters escaped."""
         return log.tail(Path(self.log), lines)
 
-    def follow_log(self) -> Iterator[str]:
-        """New lines of the engine's output until it ends, control characters escaped."""
-        return log.follow(Path(self.log), ended=lambda: not self.alive())
+    def follow_log(self, lines: int = 0) -> Iterator[str]:
+        """The last lines of the engine's output, then new ones until it ends, control characters escaped."""
+        return log.follow(Path(self.log), ended=lambda: not self.alive(), lines=lines)
 
     def stop(self, timeout_s: float = STOP_S) -> Stopped:
         """Stop it, and prove that every process of it is gone and its port is free.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seatrial.server import Server, printable
-from seatrial.units import format_seconds
 from seatrial.view.table import Row, Table
 
-RUNNING = {"ready", "starting", "unsupervised", "hangs"}
+RUNNING = {"ready", "starting", "unsupervised", "hangs", "ending"}
+KEPT = "Kept: outlives the process that launched it."
 MEANINGS = {
     "hangs": "hangs: runs but does not answer; seatrial stop ends it.",
     "stale": "stale: gone without a word (a reboot or a kill); seatrial stop clears it.",
@@ -22,9 +22,9 @@ def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
     states = {state for _, state in servers}
     return Table(
         title=f"{running} server{'' if running == 1 else 's'} running",
-        columns=("Name", "State", "Model", "Engine", "URL", "Pid>", "Ready after>", "Launched (UTC)", "Lease"),
+        columns=("Name", "State", "Model", "URL", "Pid>", "Kept"),
         rows=tuple(_row(server, state) for server, state in servers),
-        note=" ".join(meaning for state, meaning in MEANINGS.items() if state in states),
+        note=" ".join([KEPT, *(meaning for state, meaning in MEANINGS.items() if state in states)]),
     )
 
 
@@ -34,10 +34,7 @@ def _row(server: Server, state: str) -> Row:
         server.name,
         state,
         printable(server.model) + kind,
-        server.engine,
         server.url,
         "unknown" if server.pid is None else str(server.pid),
-        format_seconds(server.ready_after_s),
-        server.launched_at.replace("T", " ").rstrip("Z"),
-        "keeps running" if server.keep_running else "ends with its launcher",
+        "yes" if server.keep_running else "no",
     )

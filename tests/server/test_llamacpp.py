@@ -1,0 +1,131 @@
+"""The real engine: each way to run llama.cpp, the stand-in and the real deepseek4 code path."""
+
+import json
+
+import pytest
+from tests.server.conftest import launched_processes, until
+
+from seatrial.catalog import find_checkpoint
+from seatrial.catalog.fetch import fetch_checkpoint
+from seatrial.errors import EngineError, UsageError
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+from seatrial.server import find_server, launch, loopback
+
+pytestmark = pytest.mark.engine
+
+LAUNCHER = """
+    import sys
+    from seatrial.hardware import detect_hardware
+    from seatrial.plan import make_plan
+    from seatrial.server import launch
+    server = launch(make_plan("smollm2", hardware=detect_hardware()), name="owned")
+    print(server.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def stand_in(require):
+    """The plan of the stand-in model on this machine, its file fetched."""
+    require("xllamacpp")
+    require("stand-in model")
+    return make_plan("smollm2", hardware=detect_hardware())
+
+
+def complete(server):
+    """A completion of eight tokens, as the server gives it."""
+    asked = {"model": server.model, "prompt": "The sea is", "max_tokens": 8}
+    reply = loopback.ask(server.port, "/v1/completions", key=server.api_key(), body=asked, timeout_s=60)
+    return reply.status, json.loads(reply.body)["usage"]["completion_tokens"]
+
+
+@pytest.mark.parametrize("runner", ["xllamacpp", "llama-server", "llama_cpp.server"])
+def test_every_way_to_run_it_serves_the_stand_in(require, stand_in, runner):
+    """Launched, it completes with its key, refuses without, and is gone afterwards."""
+    require(runner)
+    with launch(stand_in, runner=runner) as server:
+        assert (200, 8) == complete(server)
+        asked = {"model": server.model, "prompt": "The sea is", "max_tokens": 1}
+        assert 401 == loopback.ask(server.port, "/v1/completions", body=asked, timeout_s=60).status
+        assert server.stand_in
+        assert not server.simulated
+    assert [] == launched_processes()
+
+
+@pytest.mark.parametrize("experts_on_cpu", [None, 2])
+def test_the_deepseek4_code_path(require, experts_on_cpu):
+    """A tiny model of V4's architecture is loaded and generates, also with experts kept in host memory."""
+    require("xllamacpp")
+    plan = make_plan("tiny-v4", hardware=detect_hardware())
+    path = fetch_checkpoint(find_checkpoint(plan.checkpoint))
+    flags = (f"--n-cpu-moe={experts_on_cpu}",) if experts_on_cpu else ()
+    from dataclasses import replace
+
+    from seatrial.engines import build_command
+
+    command = build_command(plan, model_path=str(path), runner="xllamacpp")
+    with launch(replace(command, argv=(*command.argv, *flags))) as server:
+        status, tokens = complete(server)
+    assert 200 == status
+    assert 0 < tokens
+
+
+def test_the_engine_ends_with_its_owner(stand_in, another_process):
+    """The owner is killed; the real engine is gone within the lease."""
+    assert stand_in.runs
+    owner = another_process(LAUNCHER)
+    assert "owned\n" == owner.stdout.readline()
+    owner.kill()
+    until(lambda: not launched_processes(), "the end of the engine")
+    assert "ended" == find_server("owned").state
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (b"", "bad model file"),
+        (b"<!DOCTYPE html><html>not found</html>" * 100, "bad model file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "bad model file"),
+        (b"GGUF\x03\x00\x00\x00" + b"\xff" * 4000, "bad model file"),
+        (None, "missing file"),
+    ],
+)
+def test_a_file_that_is_no_model_is_named(stand_in, tmp_path, content, cause):
+    """The real engine's log is understood: the cause is the file."""
+    path = tmp_path / "model.gguf"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(EngineError) as caught:
+        launch(stand_in, model_path=path)
+    assert cause == caught.value.cause
+
+
+def test_a_truncated_model_is_named(stand_in, tmp_path):
+    """The header is fine and the tensors are cut: a bad model file too."""
+    whole = fetch_checkpoint(find_checkpoint(stand_in.checkpoint)).read_bytes()
+    path = tmp_path / "model.gguf"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(EngineError) as caught:
+        launch(stand_in, model_path=path)
+    assert "bad model file" == caught.value.cause
+
+
+def test_a_checkpoint_that_was_not_fetched_is_said(stand_in, monkeypatch, tmp_path):
+    """Nothing is launched, nothing downloaded: the remedy is the command to type."""
+    monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path))
+    with pytest.raises(UsageError, match="not on this machine yet") as caught:
+        launch(stand_in)
+    assert f"seatrial fetch {stand_in.checkpoint}" in caught.value.remedy
+
+
+def test_a_healthy_log_has_no_cause(stand_in):
+    """Nothing in the log of a server that works looks like a failure."""
+    from seatrial.server import diagnose
+    from seatrial.server.folder import Exit
+
+    with launch(stand_in) as server:
+        complete(server)
+        lines = server.read_log(400)
+    ended = Exit(reason="exited", code=1, signal=None, error="", oom_kills={}, at="")
+    assert "unknown" == diagnose(ended, lines, "llamacpp").cause
