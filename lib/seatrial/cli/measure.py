@@ -48,8 +48,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--requests", type=whole(1, MAX_REQUESTS), help="requests a point (default: 4 a stream, min. 8)"
     )
-    parser.add_argument("--prompt-tokens", type=whole(1, MAX_TOKENS), default=defaults.prompt_tokens)
-    parser.add_argument("--answer-tokens", type=whole(1, MAX_TOKENS), default=defaults.answer_tokens, help="at most")
+    parser.add_argument(
+        "--prompt-tokens",
+        type=whole(1, MAX_TOKENS),
+        default=defaults.prompt_tokens,
+        help="of each prompt (default: 128)",
+    )
+    parser.add_argument(
+        "--answer-tokens", type=whole(1, MAX_TOKENS), default=defaults.answer_tokens, help="at most (default: 64)"
+    )
     parser.add_argument("--slo-ttft-s", type=positive(86400), help="goodput counts requests with at most this TTFT")
     parser.add_argument("--slo-tpot-s", type=positive(86400), help="goodput counts requests with at most this TPOT")
     parser.add_argument("--seed", type=whole(0), default=defaults.seed, help="of prompts and arrivals (default: 0)")

@@ -1,0 +1,61 @@
+"""CPU and memory are of the engine and all its descendants."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from seatrial.measure.telemetry import ProcessTree, Reading, Telemetry
+
+BUSY_CHILD = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "data = bytearray(64 << 20); print(flush=True)\\nwhile True: pass"])
+sys.stdin.read()
+child.kill()
+child.wait()
+"""
+
+
+@pytest.fixture
+def busy_family():
+    """A process that waits, with a child that computes and holds 64 MiB."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY_CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    yield process.pid
+    process.communicate()
+
+
+def test_children_count(busy_family):
+    """The child's memory and CPU are part of the family's; the first reading knows no CPU yet."""
+    tree = ProcessTree(busy_family)
+    first, resident = tree.read()
+    share = None
+    while not share:  # a busy child has used some clock tick after a while
+        share, _ = tree.read()
+    assert first is None
+    assert resident > 64 << 20
+    assert share > 0
+
+
+def test_a_process_that_is_gone():
+    """Of a process that has ended nothing is known."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert ProcessTree(ended.pid).read() == (None, None)
+
+
+def test_a_server_elsewhere():
+    """Of a server on another machine nothing is read."""
+    with Telemetry(None) as telemetry:
+        assert telemetry.latest == Reading()
+
+
+def test_this_process():
+    """The reading of a process that runs arrives in the background."""
+    with Telemetry(os.getpid()) as telemetry:
+        while telemetry.latest.memory_bytes is None:
+            pass
+    assert telemetry.latest.memory_bytes > 1 << 20
