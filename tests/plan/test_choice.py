@@ -195,3 +195,15 @@ def test_a_plan_survives_its_dictionary(one_4090):
     """What is written as JSON reads back as the same plan."""
     plan = make_plan(hardware=one_4090)
     assert plan == from_dict(Plan, to_dict(plan))
+
+
+def test_tensor_parallelism_is_refused_where_layers_are_split():
+    """llama.cpp never takes a wish for ranks in silence."""
+    plan = make_plan("flash", hardware=detect_hardware("h200x4"), engine="llamacpp", tensor_parallel=2)
+    assert ("refused", True) == (plan.verdict, "tensor parallel 2" in plan.reasons[0].text)
+
+
+def test_a_model_of_another_architecture_is_refused_by_name():
+    """V4.1 is named and refused, not sized by the formulas of V4."""
+    with pytest.raises(RefusedError, match="another architecture"):
+        make_plan("v4.1-flash", hardware=detect_hardware("h200x8"))

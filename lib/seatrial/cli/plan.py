@@ -88,7 +88,7 @@ def _refused(arguments: argparse.Namespace, error: RefusedError) -> Answer:
     }
 
     def show() -> None:
-        stdout().print(f"{arguments.checkpoint}: refused\n{error}", soft_wrap=True)
+        stdout().print(f"{arguments.checkpoint or arguments.model}: refused\n{error}", soft_wrap=True)
 
     return Answer(plain, show, DOES_NOT_RUN)
 

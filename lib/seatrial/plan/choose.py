@@ -86,7 +86,9 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
 
 def _subject(model: str | None, checkpoint: str | Checkpoint | None) -> tuple[Model, Checkpoint | None]:
     if checkpoint is None:
-        return find_model(model or DEFAULT_MODEL), None
+        found = find_model(model or DEFAULT_MODEL)
+        # Another architecture has no sizes to choose by: its checkpoint carries the refusal.
+        return found, find_checkpoint(found.default_checkpoint) if found.role == "refused" else None
     row = find_checkpoint(checkpoint) if isinstance(checkpoint, str) else checkpoint
     held = model_of(row)
     if model is not None and row.model != "local" and find_model(model).id != held.id:

@@ -27,7 +27,7 @@ def plan_workstation(model: Model, checkpoint: Checkpoint, engine: str, request:
     hardware = request.hardware
     context = chosen_context(model, request)
     gpu = hardware.gpus[0] if hardware.gpus else None
-    refused = refusals(Case(engine, model, checkpoint, gpu, Parallelism(), context))
+    refused = refusals(Case(engine, model, checkpoint, gpu, Parallelism(tensor=request.tensor_parallel or 1), context))
     pools = llamacpp_pools(hardware, hardware.gpus)
     split = _split(model, checkpoint, engine, request, pools)
     footprint = split.footprint

@@ -18,9 +18,14 @@ VERDICTS = {
 
 
 def verdict_line(plan: Plan) -> str:
-    """One line: the checkpoint, the engine, the machine and whether it runs."""
+    """One line: the checkpoint, the engine, the machine and whether it runs, with what that hangs on."""
     nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
-    return f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}: {VERDICTS[plan.verdict]}"
+    verdict = VERDICTS[plan.verdict]
+    if plan.runs and plan.footprint.host_bytes and plan.hardware.host.usable_memory_bytes is None:
+        verdict += (
+            f", if {format_gib(plan.footprint.host_bytes)} of host memory are free (its host memory is not known)"
+        )
+    return f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}: {verdict}"
 
 
 def table_plan_memory(plan: Plan) -> Table:
