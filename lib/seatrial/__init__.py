@@ -32,6 +32,7 @@ _PLACES = {
     "read_concurrency": "measure.concurrency",
     "record": "records",
     "run_notebooks": "batch",
+    "server_document": "server.here",
     "start_load": "measure",
 }
 
@@ -58,6 +59,7 @@ __all__ = [
     "read_concurrency",
     "record",
     "run_notebooks",
+    "server_document",
     "start_load",
 ]
 

@@ -10,7 +10,14 @@ from seatrial.memory import compute_footprint
 from seatrial.plan import make_plan
 from seatrial.records import record
 from seatrial.server import launch, list_servers
-from seatrial.server.here import fetch_stand_in, launch_if_possible, plan_for, plan_here, predict_levels
+from seatrial.server.here import (
+    fetch_stand_in,
+    launch_if_possible,
+    plan_for,
+    plan_here,
+    predict_levels,
+    server_document,
+)
 
 __version__: str
 
@@ -37,5 +44,6 @@ __all__ = [
     "read_concurrency",
     "record",
     "run_notebooks",
+    "server_document",
     "start_load",
 ]

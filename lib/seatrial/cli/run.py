@@ -22,7 +22,6 @@ from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import whole
 from seatrial.measure.types import Measurement
 from seatrial.records import from_dict, to_dict
-from seatrial.units import format_rate, format_seconds
 from seatrial.view.table import Table
 
 if TYPE_CHECKING:
@@ -74,6 +73,11 @@ def run(arguments: argparse.Namespace) -> Answer:
         if top.exists():
             stderr().print(f"What was done is kept. Go on with: --output {top}")
         raise
+    for one in runs.values():
+        for result in one.notebooks:
+            if result.error is not None:
+                place = f"{result.notebook}, cell {result.error.cell}" if result.error.cell else result.notebook
+                stderr().print(f"seatrial: {place}: {result.error.message}", soft_wrap=True)
     report = top / REPORT
     write_report(list(runs), report)
     document = {
@@ -85,11 +89,13 @@ def run(arguments: argparse.Namespace) -> Answer:
 
 
 def _show(runs: dict[Path, Run], report: Path) -> None:
+    from seatrial.view.measure_tables import table_measurement  # noqa: PLC0415 -- people only
+
     console = stdout()
     for folder, one in runs.items():
         console.print(_table_of_notebooks(one, folder).to_rich())
         if "measurement" in one.results:
-            console.print(_table_of_points(one.results["measurement"]).to_rich())
+            console.print(table_measurement(from_dict(Measurement, one.results["measurement"])).to_rich())
     console.print(f"Report: {report}")
 
 
@@ -103,27 +109,8 @@ def _table_of_notebooks(one: Run, folder: Path) -> Table:
         )
         for result in one.notebooks
     ]
-    failed = one.failure
-    note = f"{failed.notebook}, cell {failed.error.cell}: {failed.error.message}" if failed and failed.error else ""
     title = f"{done} of {len(rows)} notebooks completed, in {folder}"
-    return Table(title, ("Notebook", "Status", "Seconds>"), tuple(rows), note)
-
-
-def _table_of_points(document: Any) -> Table:
-    measured = from_dict(Measurement, document)
-    rows = [
-        (
-            str(point.concurrency or f"{point.rate}/s"),
-            format_rate(point.output_tokens_per_s),
-            format_seconds(point.ttft_s.p50 if point.ttft_s else None),
-            format_seconds(point.tpot_s.p50 if point.tpot_s else None),
-            "yes" if point.self_check.valid else f"no: {point.self_check.why}",
-        )
-        for point in measured.points
-    ]
-    kind = "simulated" if measured.simulated else "stand-in" if measured.stand_in else "measured"
-    columns = ("Concurrency>", "Output>", "TTFT p50>", "TPOT p50>", "Valid")
-    return Table(f"{measured.model} on {measured.engine or measured.url} ({kind})", columns, tuple(rows))
+    return Table(title, ("Notebook", "Status", "Seconds>"), tuple(rows))
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from seatrial.errors import EngineMissingError, SeatrialError
+from seatrial.records import to_dict
 from seatrial.server.programs import resolve_program, resolve_runner
-from seatrial.server.running import Server
+from seatrial.server.running import Server, Stopped
 
 if TYPE_CHECKING:
     from seatrial.catalog import Checkpoint
@@ -166,6 +167,12 @@ def launch_if_possible(plan: Plan) -> Server | NotLaunched:
     if local_path(find_checkpoint(plan.checkpoint)) is None:
         return NotLaunched(f"{plan.checkpoint} is not on this machine.", f"Run: seatrial fetch {plan.checkpoint}")
     return launch(plan)
+
+
+def server_document(server: Server | NotLaunched, stopped: Stopped | NotLaunched) -> dict[str, Any]:
+    """What a record keeps of a server: where it answered, how it came up, and that it is gone."""
+    document: dict[str, Any] = to_dict(server)
+    return document | {"launched": isinstance(server, Server), "stopped": to_dict(stopped)}
 
 
 def _fetched() -> Iterator[Checkpoint]:
