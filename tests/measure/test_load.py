@@ -27,7 +27,7 @@ PARENT = """
     load = start_load(sys.argv[1], Workload(concurrency=(2,), requests=100_000, prompt_tokens=40, answer_tokens=16))
     while not load.recorder.completions:
         load.wait(0.02)
-    print(load._process.pid, flush=True)
+    print(load.pid, flush=True)
     load.wait()
 """
 
@@ -122,7 +122,7 @@ def test_stop_ends_the_process_and_keeps_what_was_collected(simulate):
     """Stopped in the middle: the client process is gone, what was collected is kept and called incomplete."""
     with start_load(simulate().url, ENDLESS) as load:
         until(lambda: len(load.recorder.completions) > 2)
-        pid = load._process.pid
+        pid = load.pid
         load.stop()
         assert gone(pid)
         measurement = load.result()
@@ -135,7 +135,7 @@ def test_stop_ends_a_client_that_hangs(simulate):
     """A client that does not even react to the end of its input is killed."""
     with start_load(simulate().url, ENDLESS) as load:
         until(lambda: load.recorder.completions)
-        pid = load._process.pid
+        pid = load.pid
         psutil.Process(pid).suspend()
     assert gone(pid)
 
@@ -172,7 +172,7 @@ def test_client_dies(simulate):
     """The client process is killed: what it had brought is kept, and the result says what happened."""
     with start_load(simulate().url, ENDLESS) as load:
         until(lambda: load.recorder.completions)
-        psutil.Process(load._process.pid).kill()
+        psutil.Process(load.pid).kill()
         measurement = load.result()
     assert measurement.completions
     assert any("ended unexpectedly with code -9" in note for note in measurement.notes)

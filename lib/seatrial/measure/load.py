@@ -116,6 +116,11 @@ class Load:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """The client's process."""
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether requests are still sent or followed."""
         return self._thread.is_alive()

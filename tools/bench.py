@@ -1,0 +1,193 @@
+"""Measure the kit itself: how fast it starts, what its client costs and adds, what a supervisor weighs.
+
+Prints a table and, with ``--output``, writes JSON. The truth is a simulated server on this
+machine with a known TTFT and TPOT, which writes its own clock into each token: so the delay the
+client adds is told apart from what the server was late itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import accumulate
+from pathlib import Path
+
+import psutil
+
+from seatrial import __version__
+from seatrial.hardware import detect_hardware
+from seatrial.measure import Measurement, Workload, start_load
+from seatrial.plan import make_plan
+from seatrial.records import write_json
+from seatrial.server import launch
+from seatrial.view.table import Table
+
+REPEATS = 5
+TTFT_S, TPOT_S = 0.05, 0.01
+STREAMS = (1, 64, 128)
+IMPORT = "import time; begin = time.perf_counter(); import seatrial; print(time.perf_counter() - begin)"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of the benchmark; ``bar`` is the most it may be, None where nothing is promised."""
+
+    name: str
+    value: float
+    unit: str
+    bar: float | None = None
+
+
+def main() -> int:
+    """Run everything, print the table, write the JSON; 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--streams", type=lambda text: tuple(map(int, text.split(","))), default=STREAMS)
+    arguments = parser.parse_args()
+    figures = [*starts(), *client(arguments.streams), *supervisor()]
+    print(table(figures).to_text())
+    if arguments.output:
+        write_json(arguments.output, {"machine": machine(), "figures": figures})
+        print(f"Written: {arguments.output}")
+    return int(any(figure.bar is not None and figure.value > figure.bar for figure in figures))
+
+
+def starts() -> Iterator[Figure]:
+    """What a person waits before anything happens."""
+    yield Figure("import seatrial", median_of(lambda: float(output("-c", IMPORT))), "s", 0.15)
+    plan = ("-m", "seatrial", "plan", "--model", "flash", "--hardware", "h200x4", "--json")
+    yield Figure("seatrial plan --json, new process", median_of(lambda: seconds(*plan)), "s", 0.5)
+
+
+def client(levels: tuple[int, ...]) -> Iterator[Figure]:
+    """What the measuring client costs a token, and what it adds to the truth."""
+    for streams in levels:
+        measurement, memory = measured(streams)
+        point = measurement.points[0]
+        rate = point.output_tokens_per_s_whole_run or float("nan")
+        delays = added_delays(measurement)
+        added = sorted(delay for one in delays for delay in one)
+        given = sorted(
+            one.first_token_s - one.sent_s - delay[0]
+            for one, delay in zip(measurement.completions, delays, strict=True)
+            if one.first_token_s is not None
+        )
+        assert point.ttft_s is not None  # noqa: S101 -- the simulated server answers
+        assert point.tpot_s is not None  # noqa: S101 -- same
+        yield Figure(f"client, {streams} streams: CPU per token", point.self_check.cpu_share / rate * 1e6, "us")
+        yield Figure(f"client, {streams} streams: tokens/s seen", rate, "1/s")
+        yield Figure(f"client, {streams} streams: TTFT p50 seen", point.ttft_s.p50 * 1e3, "ms")
+        yield Figure(f"client, {streams} streams: TTFT p50 by the server's clock", rank(given, 0.50) * 1e3, "ms")
+        yield Figure(f"client, {streams} streams: TTFT p99 seen", (point.ttft_s.p99 or float("nan")) * 1e3, "ms")
+        yield Figure(f"client, {streams} streams: TTFT p99 by the server's clock", rank(given, 0.99) * 1e3, "ms")
+        yield Figure(f"client, {streams} streams: TPOT p50 seen", point.tpot_s.p50 * 1e3, "ms")
+        yield Figure(f"client, {streams} streams: delay added to a token p50", rank(added, 0.50) * 1e3, "ms")
+        yield Figure(f"client, {streams} streams: delay added to a token p99", rank(added, 0.99) * 1e3, "ms")
+        yield Figure(f"client, {streams} streams: loop lag p99", point.self_check.loop_lag_p99_s * 1e3, "ms")
+        yield Figure(f"client, {streams} streams: memory", memory / 1e6, "MB")
+
+
+def supervisor() -> Iterator[Figure]:
+    """What watches an engine, beside the engine."""
+    with tempfile.TemporaryDirectory() as state:
+        os.environ["SEATRIAL_STATE"] = state
+        begin = time.perf_counter()
+        with launch(make_plan("smollm2", hardware=detect_hardware(), engine="simulated")) as server:
+            yield Figure("serve, simulated engine: ready after", time.perf_counter() - begin, "s")
+            watching = psutil.Process(server.pid).parent()
+            resident = watching.memory_info().rss if watching is not None else float("nan")
+            yield Figure("supervisor: memory", resident / 1e6, "MB")
+
+
+def measured(streams: int) -> tuple[Measurement, int]:
+    """A closed-loop measurement of the simulated server, and the client's largest resident size in bytes."""
+    command = [sys.executable, "-m", "seatrial.simulator", f"--ttft-s={TTFT_S}", f"--tpot-s={TPOT_S}"]
+    server = subprocess.Popen(
+        [*command, "--fault=clock_text"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert server.stdout is not None  # noqa: S101 -- asked for above
+    workload = Workload(concurrency=(streams,), requests=max(100, 3 * streams), prompt_tokens=64, answer_tokens=64)
+    largest = 0
+    try:
+        with start_load(server.stdout.readline().strip(), workload) as load:
+            process = psutil.Process(load.pid)
+            while not load.wait(0.2):
+                with process.oneshot():
+                    largest = max(largest, process.memory_info().rss)
+            return load.result(), largest
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def added_delays(measurement: Measurement) -> list[list[float]]:
+    """Of each request, seconds from the server's clock in each token to the client's, above the quickest of all."""
+    delays = []
+    for one in measurement.completions:
+        seen = accumulate(one.gaps_s, initial=one.first_token_s or 0.0)
+        delays.append([at - int(sent) / 1e9 for at, sent in zip(seen, one.text.split(), strict=True)])
+    quickest = min(map(min, delays))
+    return [[delay - quickest for delay in one] for one in delays]
+
+
+def table(figures: list[Figure]) -> Table:
+    """The figures for people."""
+    rows = []
+    for figure in figures:
+        bar = "" if figure.bar is None else f"{figure.bar:g} {figure.unit}"
+        held = "" if figure.bar is None else "yes" if figure.value <= figure.bar else "NO"
+        rows.append((figure.name, f"{figure.value:,.4g} {figure.unit}", bar, held))
+    facts = machine()
+    return Table(
+        f"seatrial {__version__} on {facts['cpus']} CPUs, Python {facts['python']}",
+        ("What", "Measured>", "At most>", "Held"),
+        tuple(rows),
+        f"Load average {facts['load']}. Truth: a simulated server, TTFT {TTFT_S * 1e3:g} ms, TPOT {TPOT_S * 1e3:g} ms.",
+    )
+
+
+def machine() -> dict[str, str]:
+    """What it was measured on."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "cpus": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[0]:.2f}",
+    }
+
+
+def median_of(run: Callable[[], float]) -> float:
+    """Median of a few runs."""
+    return statistics.median(run() for _ in range(REPEATS))
+
+
+def output(*words: str) -> str:
+    """What Python prints when started with ``words``."""
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True).stdout
+
+
+def seconds(*words: str) -> float:
+    """How long Python runs when started with ``words``."""
+    begin = time.perf_counter()
+    output(*words)
+    return time.perf_counter() - begin
+
+
+def rank(ordered: list[float], share: float) -> float:
+    """The value below which that share of the values lies."""
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
