@@ -55,7 +55,8 @@ def test_a_real_engine_is_launched_asked_and_gone(tmp_path, require):
         [NOTEBOOKS / "04_launch_llamacpp.ipynb"], parameters={"model": "smollm2"}, output=tmp_path / "run"
     )
     assert "completed" == run.notebooks[0].status, run.notebooks[0].error
-    server, stopped = run.results["server"], run.results["stopped"]
+    server = run.results["server"]
+    stopped = server["stopped"]
     assert (True, "llamacpp", 0, True) == (
         server["stand_in"],
         server["engine"],
