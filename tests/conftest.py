@@ -48,6 +48,7 @@ PARTS = {
     "llama-server": lambda: os.environ.get("SEATRIAL_LLAMA_SERVER") or shutil.which("llama-server"),
     "llama_cpp.server": lambda: os.environ.get("SEATRIAL_LLAMACPP_PYTHON") or find_spec("llama_cpp"),
     "memory cgroup": memory_cgroup,
+    "ps": lambda: shutil.which("ps"),
     "repo2docker": lambda: find_spec("repo2docker"),
     "git": lambda: shutil.which("git") and (ROOT / ".git").exists(),
     "index": lambda: subprocess.run(ANSWERS, capture_output=True, check=False).returncode == 0,

@@ -77,8 +77,8 @@ def test_the_engine_ends_with_its_owner(stand_in, another_process):
     owner = another_process(LAUNCHER)
     assert "owned\n" == owner.stdout.readline()
     owner.kill()
-    until(lambda: not launched_processes(), "the end of the engine")
-    assert "ended" == find_server("owned").state
+    until(lambda: find_server("owned").state == "ended", "the end of the lease")
+    assert [] == launched_processes()
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def test_the_engine_ends_with_its_owner(another_process, number):
     assert psutil.pid_exists(int(owner.stdout.readline()))
     owner.send_signal(number)
     owner.wait()
-    until(lambda: not launched_processes(), "the end of the engine")
-    assert "ended" == find_server("fake").state
+    until(lambda: find_server("fake").state == "ended", "the end of the lease")
+    assert [] == launched_processes()
     assert "lease ended" == folder_of("fake").processes().exit.reason
 
 
@@ -231,6 +231,17 @@ def test_a_process_is_known_by_its_start():
     assert lives(me, this_boot())
     assert not lives(Identity(me.pid, "1"))
     assert not lives(me, "another boot")
+    assert supervisor.start_of(2**22 + 1) is None
+
+
+def test_processes_are_told_apart_without_a_proc_filesystem(require, monkeypatch):
+    """MacOS has none: ps gives the same table."""
+    require("ps")
+    monkeypatch.setattr(supervisor, "HAS_PROC", False)
+    row = supervisor.process_row(os.getpid())
+    assert (os.getppid(), os.getpgrp(), os.getsid(0)) == (row.parent, row.group, row.session)
+    assert row.start
+    assert os.getpid() in [other.pid for other in supervisor.process_table()]
     assert supervisor.start_of(2**22 + 1) is None
 
 

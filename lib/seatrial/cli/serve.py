@@ -153,13 +153,8 @@ def _tell(event: Event) -> None:
 
 def _show(server: Server) -> None:
     console = stdout()
-    what = (
-        " (a stand-in, not DeepSeek V4)"
-        if server.stand_in
-        else " (simulated: no model behind it)"
-        if server.simulated
-        else ""
-    )
+    kinds = {"simulated: no model behind it": server.simulated, "a stand-in, not DeepSeek V4": server.stand_in}
+    what = next((f" ({kind})" for kind, applies in kinds.items() if applies), "")
     console.print(f"{server.model} answers at {server.url}/v1{what}", soft_wrap=True)
     console.print(f"  name      {server.name}", soft_wrap=True)
     console.print(f"  API key   in {server.api_key_file}", soft_wrap=True)

@@ -237,10 +237,18 @@ class ServerFolder:
         except OSError:
             return False
 
-    def request_stop(self) -> None:
-        """Ask the supervisor to stop the engine; it looks several times a second."""
-        with contextlib.suppress(FileNotFoundError):
+    def request_stop(self) -> bool:
+        """Ask the supervisor to stop the engine; it looks several times a second.
+
+        Returns:
+            Whether the request could be written (not on a full disk).
+
+        """
+        try:
             (self.path / "stop").touch(mode=0o600)
+        except OSError:
+            return False
+        return True
 
     def clear(self) -> None:
         """Create the folder with mode 0700, and remove what an earlier server of this name left."""
@@ -265,7 +273,7 @@ class ServerFolder:
 
 def servers_dir() -> Path:
     """Folder of all server folders; not created here."""
-    return paths.state_dir() / "servers"
+    return paths.state_dir().absolute() / "servers"
 
 
 def check_name(name: str) -> str:

@@ -92,8 +92,8 @@ def _command(plan: Plan | Command, runner: str | None, model_path: Path | None) 
     if isinstance(plan, Command):
         return plan
     if not plan.runs:
-        reasons = " ".join(reason.text for reason in plan.reasons)
-        what = f"{plan.checkpoint} does not run on {plan.hardware.name} with {plan.engine}. {reasons}".strip()
+        why = plan.reasons[0].text if plan.reasons else ""
+        what = f"{plan.checkpoint} does not run on {plan.hardware.name} with {plan.engine}. {why}".strip()
         kind = RefusedError if plan.verdict == "refused" else DoesNotFitError
         raise kind(what, remedy=plan.smallest_change or "seatrial plan --all ranks what does run.")
     if plan.engine == "llamacpp":

@@ -86,6 +86,7 @@ def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> bool:
                 asked.add(process.pid)
                 with contextlib.suppress(*GONE):
                     process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
+                    process.send_signal(signal.SIGCONT)  # one that was stopped hears nothing else
         time.sleep(0.02)
     return True
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -100,7 +102,7 @@ class Server:
         if record is None:
             return "ended"
         if running and not (known is not None and known.finished):
-            if known is not None and known.exit is not None:
+            if known is not None and (known.exit or (known.engine and not processes.lives(known.engine))):
                 return "ending"
             if known is None or not processes.lives(known.supervisor, record.boot_id):
                 return "unsupervised"
@@ -174,7 +176,8 @@ class Server:
         was_running = self.running
         if record is not None:
             if known is not None and processes.lives(known.supervisor, record.boot_id):
-                self._folder.request_stop()
+                if not self._folder.request_stop():
+                    os.kill(known.supervisor.pid, signal.SIGTERM)
                 self._wait_for_supervisor(known, begun + max(0.5, timeout_s - HELP_S))
             if record.boot_id == processes.this_boot():
                 processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
@@ -214,7 +217,8 @@ class Server:
         ended = Exit(reason=reason, code=None, signal=None, error="", oom_kills={}, at=at)
         nobody = Processes(record.launch_id, record.boot_id, 0, Identity(0, ""), None, None, finished=True)
         self._folder.remove_keys()
-        self._folder.write_processes(replace(known or nobody, exit=ended, finished=True))
+        with contextlib.suppress(UsageError):  # a full disk: it is gone all the same, and found stale
+            self._folder.write_processes(replace(known or nobody, exit=ended, finished=True))
 
     def _prove(self, record: Record | None, begun: float, timeout_s: float, *, was_running: bool) -> Stopped:
         known = self._processes()

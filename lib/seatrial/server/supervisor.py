@@ -277,6 +277,7 @@ class Supervisor:
                     asked.add(row.pid)
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(row.pid, signal.SIGKILL if late else signal.SIGTERM)
+                        os.kill(row.pid, signal.SIGCONT)  # one that was stopped hears nothing else
             self._wait(POLL_S / 4)
             self._reap(engine)
         self._reap(engine)
@@ -338,7 +339,8 @@ class Supervisor:
         for path in (Path("key"), *Path().glob("engine_key*")):
             path.unlink(missing_ok=True)
         self.state["finished"] = True
-        self._write_state()
+        with contextlib.suppress(OSError):  # a full disk: that nobody is left can be seen without the record
+            self._write_state()
 
     def _write_state(self) -> None:
         temporary = Path(".process.json.tmp")

@@ -1,0 +1,255 @@
+"""serve, ps, logs and stop as a person or a program runs them, on the real engine."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+from tests.server.conftest import fake_command, launched_processes, until
+
+from seatrial.cli.main import main
+from seatrial.server import launch, list_servers, stop_all
+
+SERVE = ("serve", "--model=smollm2")
+DOCUMENT = {"name", "url", "model", "pid", "port", "api_key_file", "log", "ready_after_s"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    """No engine process survives a test."""
+    yield
+    stop_all()
+    until(lambda: not launched_processes(), "the end of every engine process")
+
+
+@pytest.fixture
+def seatrial():
+    """Start the command line in a process of its own."""
+    started = []
+
+    def run(*words):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seatrial", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def stand_in(require):
+    """The stand-in model and its engine are here."""
+    require("xllamacpp")
+    require("stand-in model")
+
+
+def read_document(process):
+    """The JSON document a process prints while it goes on."""
+    text = ""
+    for line in process.stdout:
+        text += line
+        if line == "}\n":
+            return json.loads(text)
+    return pytest.fail(f"no document: {text}{process.stderr.read()}")
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_server_in_the_foreground_ends_with_ctrl_c(seatrial, number):
+    """The document comes when it is ready; Ctrl-C, TERM or a closed terminal stops it, proves it, and is no error."""
+    process = seatrial(*SERVE, "--json")
+    document = read_document(process)
+    assert set(document) >= DOCUMENT
+    assert document["stand_in"]
+    assert psutil.pid_exists(document["pid"])
+    process.send_signal(number)
+    rest, messages = process.communicate(timeout=30)
+    assert (0, "") == (process.returncode, rest)
+    assert "no process left" in messages
+    assert [] == launched_processes()
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("stand_in")
+def test_a_kept_server_is_listed_read_and_stopped_from_elsewhere(seatrial, capsys):
+    """--keep-running returns; ps, logs and stop work from other processes."""
+    process = seatrial(*SERVE, "--json", "--keep-running", "--name=kept")
+    out, _ = process.communicate(timeout=60)
+    document = json.loads(out)
+    assert (0, "kept") == (process.returncode, document["name"])
+    assert 0 == main(["ps", "--json"])
+    assert [("kept", "ready", document["pid"])] == [
+        (row["name"], row["state"], row["pid"]) for row in json.loads(capsys.readouterr().out)
+    ]
+    assert 0 == main(["logs", "kept", "--json", "--lines=400"])
+    assert any("model loaded" in line for line in json.loads(capsys.readouterr().out)["lines"])
+    assert 0 == main(["stop", "kept", "--json"])
+    (proof,) = json.loads(capsys.readouterr().out)["stopped"]
+    assert (True, 0, True) == (proof["port_free"], proof["processes_left"], proof["was_running"])
+    assert 0 == main(["ps", "--json"])
+    assert [] == json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("stand_in")
+def test_a_killed_foreground_leaves_no_engine(seatrial):
+    """SIGKILL gives no chance to clean up: the lease does."""
+    process = seatrial(*SERVE, "--json")
+    read_document(process)
+    process.kill()
+    until(lambda: not launched_processes(), "the end of the engine")
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("stand_in")
+def test_a_server_that_crashes_in_the_foreground_is_an_engine_failure(seatrial):
+    """Exit code 4, with the cause."""
+    process = seatrial(*SERVE, "--json")
+    os.kill(read_document(process)["pid"], signal.SIGSEGV)
+    _, messages = process.communicate(timeout=30)
+    assert 4 == process.returncode
+    assert "SIGSEGV" in messages
+    assert "Traceback" not in messages
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("stand_in")
+def test_a_server_stopped_from_another_terminal_ends_the_foreground(seatrial):
+    """Stopped on purpose is no failure."""
+    process = seatrial(*SERVE, "--json")
+    assert 0 == main(["stop", read_document(process)["name"]])
+    _, messages = process.communicate(timeout=30)
+    assert 0 == process.returncode
+    assert "was stopped" in messages
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("stand_in")
+def test_a_plan_file_is_served(tmp_path, capsys):
+    """What plan --json printed can be launched; its argv is not taken over."""
+    assert 0 == main(["plan", "--model=smollm2", "--context-tokens=1024", "--concurrency=2", "--json"])
+    document = json.loads(capsys.readouterr().out) | {"argv": ["/bin/false"], "env": {"LD_PRELOAD": "x"}}
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(document))
+    assert 0 == main(["serve", f"--plan={file}", "--keep-running", "--json"])
+    (server,) = list_servers()
+    words = psutil.Process(server.pid).cmdline()
+    assert "--ctx-size=2048" in words
+    assert "/bin/false" not in words
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_busy_port_is_bad_usage(capsys):
+    """Exit code 2, with the owner, before anything starts."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert 2 == main([*SERVE, f"--port={taken.getsockname()[1]}"])
+    assert f"pid {os.getpid()}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--model=smolm2"], 2, "smollm2"),
+        (["--port=70000"], 2, "65,535"),
+        (["--port=x"], 2, "whole number"),
+        (["--name=../x"], 2, "cannot name a server"),
+        (["--runner=ollama"], 2, "runner"),
+        (["--plan=/no/such/plan.json"], 2, "cannot be read"),
+        (["--model=pro", "--hardware=rtx4090x1", "--host-memory-gib=32"], 3, ""),
+        (["--stall-limit-s=0"], 2, "above 0"),
+        (["--no-such-option"], 2, "no-such-option"),
+    ],
+)
+def test_bad_usage_starts_nothing(capsys, words, code, message):
+    """One clear message with the contract's exit code, no traceback, no record."""
+    given = words if any(word.startswith("--model") for word in words) else ["--model=smollm2", *words]
+    assert code == main(["serve", *given])
+    told = capsys.readouterr()
+    assert message in told.err
+    assert "" == told.out
+    assert "Traceback" not in told.err
+    assert [] == list_servers(ended=True)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": 3}', "not json"])
+def test_a_plan_file_that_is_none_is_bad_usage(tmp_path, capsys, content):
+    """Said with the field or position that is wrong."""
+    file = tmp_path / "plan.json"
+    file.write_text(content)
+    assert 2 == main(["serve", f"--plan={file}"])
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["stop"], ["stop", "a", "--all"], ["logs", "a", "-f", "--json"], ["logs"]])
+def test_unclear_words_are_bad_usage(words):
+    """Nothing is guessed."""
+    assert 2 == main(words)
+
+
+@pytest.mark.parametrize("command", ["stop", "logs"])
+def test_an_unknown_server_names_the_nearest(command, capsys):
+    """A typing mistake lists what there is."""
+    with launch(fake_command(), name="harbour"):
+        assert 2 == main([command, "harbor"])
+    assert "harbour" in capsys.readouterr().err
+
+
+def test_no_server_is_no_error(capsys):
+    """Ps and stop --all on an empty machine."""
+    assert 0 == main(["ps"])
+    assert 0 == main(["stop", "--all"])
+    assert "No server runs" in capsys.readouterr().out
+
+
+def test_ps_tells_a_server_that_hangs(capsys):
+    """It runs but does not answer: said in words, with what to do."""
+    with launch(fake_command(), name="stuck") as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        assert 0 == main(["ps"])
+        assert "hangs: runs but does not answer" in " ".join(capsys.readouterr().out.split())
+
+
+def test_stop_all_stops_everything(capsys):
+    """Two servers, one word."""
+    launch(fake_command(), keep_running=True)
+    launch(fake_command(), keep_running=True)
+    assert 0 == main(["stop", "--all", "--json"])
+    assert 2 == len(json.loads(capsys.readouterr().out)["stopped"])
+    assert [] == launched_processes()
+
+
+def test_logs_escape_what_a_terminal_would_obey(capsys):
+    """An engine's log cannot move the cursor of who reads it."""
+    with launch(fake_command("--say=\x1b[2Jgone \u202etxt"), name="loud"):
+        assert 0 == main(["logs", "loud"])
+    assert "\\x1b[2Jgone \\u202etxt\n" == capsys.readouterr().out
+
+
+def test_following_a_log_ends_with_the_server(seatrial):
+    """Logs -f gives what is there and what comes, and returns when the server has ended."""
+    with launch(fake_command("--say=first words", "--healthy-after-s=0.5"), name="followed"):
+        process = seatrial("logs", "followed", "-f")
+        assert "first words\n" == process.stdout.readline()
+    rest, _ = process.communicate(timeout=30)
+    assert 0 == process.returncode
+    assert "loading part" in rest
+
+
+def test_ctrl_c_leaves_a_followed_log(seatrial):
+    """It stops the following, not the server."""
+    with launch(fake_command("--say=first words"), name="followed") as server:
+        process = seatrial("logs", "followed", "-f")
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert (0, True) == (process.returncode, server.alive())

