@@ -191,7 +191,9 @@ def _title(recorder: Recorder, progress: Progress, *, running: bool) -> str:
         rate = f": {format_rate(progress.tokens_per_s)}" if progress.tokens_per_s is not None else ""
         return f"{progress.level}{rate}"
     speeds = [point.output_tokens_per_s for point in recorder.points if point.output_tokens_per_s is not None]
-    return f"{format_rate(max(speeds))} at the best of {len(speeds)} load levels" if speeds else "No request succeeded"
+    if not speeds:
+        return "Ended before a load level was over" if not recorder.points else "No request succeeded"
+    return f"{format_rate(max(speeds))} at the best of {len(speeds)} load level{'' if len(speeds) == 1 else 's'}"
 
 
 def _levels(recorder: Recorder) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

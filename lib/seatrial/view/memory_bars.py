@@ -9,6 +9,7 @@ from seatrial.errors import UnknownNameError
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
 from seatrial.view.chart import Chart, Reference, Series
+from seatrial.view.plan_tables import needs_unknown_host
 from seatrial.view.untrusted import plain_text
 
 _GREY = 6
@@ -36,7 +37,13 @@ def memory_chart(plans: Sequence[Plan] | Plan) -> Chart:
         series=segments,
         bars=tuple(_name(plan) for plan in every),
         references=tuple(
-            Reference(f"usable {room / GIB:,.1f} GiB", room / GIB, bar) for bar, room in enumerate(rooms) if room
+            Reference(
+                f"{'host memory assumed: ' if needs_unknown_host(plan) else ''}usable {room / GIB:,.1f} GiB",
+                room / GIB,
+                bar,
+            )
+            for bar, (plan, room) in enumerate(zip(every, rooms, strict=True))
+            if room
         ),
     )
 
@@ -85,4 +92,6 @@ def _finding(plan: Plan) -> str:
         return f"{name} is refused on {plain_text(plan.hardware.name, 40)}"
     if plan.verdict == "does_not_fit":
         return f"{name} needs {format_gib(plan.shortfall_bytes)} more"
+    if needs_unknown_host(plan):
+        return f"{name} fits, if {format_gib(plan.footprint.host_bytes)} of host memory are free"
     return f"{name} fits"

@@ -21,11 +21,16 @@ def verdict_line(plan: Plan) -> str:
     """One line: the checkpoint, the engine, the machine and whether it runs, with what that hangs on."""
     nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
     verdict = VERDICTS[plan.verdict]
-    if plan.runs and plan.footprint.host_bytes and plan.hardware.host.usable_memory_bytes is None:
+    if needs_unknown_host(plan):
         verdict += (
             f", if {format_gib(plan.footprint.host_bytes)} of host memory are free (its host memory is not known)"
         )
     return f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}: {verdict}"
+
+
+def needs_unknown_host(plan: Plan) -> bool:
+    """Whether it runs only if the machine has host memory that nobody has named."""
+    return plan.runs and plan.footprint.host_bytes > 0 and plan.hardware.host.usable_memory_bytes is None
 
 
 def table_plan_memory(plan: Plan) -> Table:

@@ -11,9 +11,10 @@ from seatrial.units import format_bytes, format_rate, format_seconds
 from seatrial.view import charts
 from seatrial.view.figures_table import figures_table
 from seatrial.view.hardware_tables import tables_hardware
+from seatrial.view.lesson_tables import table_plans
 from seatrial.view.measure_tables import describe_load, table_measurement, table_self_check
 from seatrial.view.memory_bars import memory_chart, model_name
-from seatrial.view.plan_tables import table_plan_reasons
+from seatrial.view.plan_tables import needs_unknown_host, table_plan_reasons
 from seatrial.view.report_parts import badge, banner, code, missing, plot, plots, section, table, text, tiles
 from seatrial.view.run_record import RunRecord
 from seatrial.view.table import Row, Table
@@ -59,7 +60,7 @@ def banners(run: RunRecord) -> str:
 def key_figures(run: RunRecord) -> str:
     """The figures a reader looks for first."""
     figures = [
-        (f"{model_name(plan)} on {plan.hardware.name}", VERDICTS[plan.verdict][0], _memory_words(plan))
+        (f"{model_name(plan)} on {plan.hardware.name}", _verdict(plan)[0], _memory_words(plan))
         for plan in run.plans[:2]
     ]
     best = best_point(run)
@@ -93,7 +94,8 @@ def verdicts(run: RunRecord, anchor: str) -> str:
         )
     cards = "".join(_card(plan) for plan in run.plans)
     chart = plot(memory_chart(run.plans), wide=True)
-    return section("Does DeepSeek V4 run here?", f'<div class="cards">{cards}</div>', chart, anchor=anchor)
+    example = table(table_plans(run.examples)) if run.examples else ""
+    return section("Does DeepSeek V4 run here?", f'<div class="cards">{cards}</div>', chart, example, anchor=anchor)
 
 
 def launched(run: RunRecord, anchor: str) -> str:
@@ -202,7 +204,7 @@ def command_line(command: dict[str, Any]) -> str:
 
 
 def _card(plan: Plan) -> str:
-    word, kind = VERDICTS[plan.verdict]
+    word, kind = _verdict(plan)
     reasons = "".join(
         f"<li>{text(reason.text)} <small>({text(reason.origin)}: {text(reason.source)})</small></li>"
         for reason in plan.reasons[:_REASONS]
@@ -214,6 +216,12 @@ def _card(plan: Plan) -> str:
         f'<p class="muted">{text(plan.checkpoint)} with {text(plan.engine)} on {text(plan.hardware.name)}</p>'
         f"<ul>{reasons}</ul>{change}</div>"
     )
+
+
+def _verdict(plan: Plan) -> tuple[str, str]:
+    if needs_unknown_host(plan):
+        return f"Runs, given {format_bytes(plan.footprint.host_bytes)} of host memory", "maybe"
+    return VERDICTS[plan.verdict]
 
 
 def _memory_words(plan: Plan) -> str:

@@ -28,6 +28,7 @@ class RunRecord:
         document: The whole document.
         hardware: The machine.
         plans: What each model would need here.
+        examples: The same for a machine that was named as an example.
         plan: What was launched.
         command: Program, arguments and environment, without secrets.
         server: How the server came up and went.
@@ -42,6 +43,7 @@ class RunRecord:
     document: dict[str, Any]
     hardware: Hardware | None = None
     plans: tuple[Plan, ...] = ()
+    examples: tuple[Plan, ...] = ()
     plan: Plan | None = None
     command: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
@@ -87,16 +89,19 @@ def read_record(path: Path) -> RunRecord:
     if not isinstance(document, dict) or not isinstance(document.get("results", {}), dict):
         raise UsageError(f"{file} is not a run's record.", remedy="Run the notebooks again: seatrial run.")
     reader = _Reader(document.get("results") or {})
-    command = reader.plain("command")
+    command, server, stopped = (reader.plain(name) for name in ("command", "server", "stopped"))
+    if stopped:
+        server = {**server, "stopped": stopped}
     return RunRecord(
         id=str(document.get("id") or file.parent.name),
         folder=file.parent,
         document=document,
         hardware=reader.one("hardware", Hardware),
         plans=tuple(reader.several("plans", Plan)),
+        examples=tuple(reader.several("example_plans", Plan)),
         plan=reader.one("plan", Plan),
         command=command,
-        server=reader.plain("server"),
+        server=server,
         measurement=reader.one("measurement", Measurement),
         predictions=reader.predictions(),
         problems=tuple(reader.problems),

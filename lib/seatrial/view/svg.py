@@ -15,7 +15,7 @@ from seatrial.view.axis import shorten, text_width, wrap
 from seatrial.view.chart import Chart
 from seatrial.view.svg_bars import bars_height, draw_bars
 from seatrial.view.svg_lines import draw_lines
-from seatrial.view.svg_parts import FONT, LINE, STYLE, block, escaped, hatch, sample, words
+from seatrial.view.svg_parts import FONT, LINE, STYLE, block, escaped, figure, hatch, sample, words
 
 MARGIN = 16
 _TITLE = 17
@@ -102,5 +102,5 @@ def _legend_text(chart: Chart, index: int) -> str:
     series = chart.series[index]
     if chart.kind == "bars":
         only = series.y[0] if len(chart.bars) == 1 else None
-        return series.name if only is None else f"{series.name} {only:,.4g}"
+        return series.name if only is None else f"{series.name} {figure(only)}"
     return f"{series.label} (low to high)" if series.has_interval else series.label

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from seatrial.view.axis import Axis, linear_axis, text_width
 from seatrial.view.chart import Chart
-from seatrial.view.svg_parts import FONT, LINE, block, color_class, hatched, stroke, words
+from seatrial.view.svg_parts import FONT, LINE, block, color_class, figure, hatched, stroke, words
 
 _BAR = 30
 _SLOT = 2 * LINE + _BAR + 16
@@ -81,7 +81,7 @@ def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], 
             segment = block((start, top), (width - gap, _BAR), "st-fill")
             overlay = hatched((start, top), (width - gap, _BAR), identity, chart.color_of(index))
             drawn.append(f'<g class="{color_class(chart, index)}">{segment}{overlay}</g>')
-    text = f"{total:,.1f}" if total >= 1 else f"{total:,.3g}"
+    text = figure(total)
     end = left + axis.at(total) * (right - left)
     for mark in chart.references:
         limit = left + axis.at(mark.value) * (right - left)

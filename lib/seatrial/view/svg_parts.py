@@ -67,6 +67,11 @@ DARK_VARIABLES = "".join(f"--series-{index}:{value};" for index, value in enumer
 """The same colours, lighter, for a page with a dark background."""
 
 
+def figure(value: float) -> str:
+    """A size on a bar or in its legend."""
+    return f"{value:,.1f}" if abs(value) >= 1 else f"{value:,.2g}"
+
+
 def words(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> str:
     """One line of escaped text with its baseline at ``y``."""
     kind = f' class="{style}"' if style else ""
