@@ -54,14 +54,14 @@ def linear_axis(values: Iterable[float], *, wanted: int = 5, zero: bool = True, 
     low, high = min(seen, default=0.0), max(seen, default=1.0)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    if high - low <= 1e-12 * max(abs(low), abs(high), 1e-12):
-        high = low + (abs(low) or 1.0)
+    if high - low <= 1e-12 * max(abs(low), abs(high), 1.0):
+        high = low + max(abs(low), 1.0)
     raw = (high - low) / wanted
     power = 10 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * (1 - 1e-9))
     first = math.floor(low / step + 1e-9)
     last = math.floor(high / step + 1e-9) if snug else math.ceil(high / step - 1e-9)
-    ticks = tuple(round(index * step, 12) for index in range(first, last + 1))
+    ticks = tuple(float(f"{index * step:.12g}") for index in range(first, last + 1))
     return Axis(
         low if snug else ticks[0], high if snug else ticks[-1], tuple(tick for tick in ticks if tick >= low or not snug)
     )

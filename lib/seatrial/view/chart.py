@@ -34,6 +34,8 @@ LOOKS: dict[SeriesOrigin, Look] = {
     "verified": Look((10, 4, 2, 4), "ringed"),
 }
 
+LARGEST = 1e18
+
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 """Okabe and Ito's colours (Color Universal Design, 2008), those that carry on white first."""
 
@@ -130,14 +132,16 @@ class Chart:
     bars: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Make values that cannot be drawn (infinite, or not above 0 on a log axis) gaps.
+        """Make values that cannot be drawn (infinite, absurd, or not above 0 on a log axis) gaps.
 
         Raises:
             ValueError: Lists that belong together differ in length.
 
         """
         object.__setattr__(self, "series", tuple(self._drawable(series) for series in self.series))
-        object.__setattr__(self, "references", tuple(mark for mark in self.references if math.isfinite(mark.value)))
+        object.__setattr__(self, "references", tuple(mark for mark in self.references if _is_plain(mark.value)))
+        spans = (span for span in self.spans if _is_plain(span.start) and _is_plain(span.end))
+        object.__setattr__(self, "spans", tuple(spans))
 
     @property
     def is_empty(self) -> bool:
@@ -189,15 +193,18 @@ class Chart:
             raise ValueError(f"series {series.name!r} has {len(series.y)} values for {expected} places")
         if len(series.low) != len(series.high):
             raise ValueError(f"series {series.name!r} has an interval with one end")
+        placed = [_is_plain(x) and (x > 0 or not self.log_x) for x in series.x] or [True] * expected
+        known = tuple(y if here else None for y, here in zip(series.y, placed, strict=True))
         return replace(
             series,
-            y=tuple(map(self._number, series.y)),
+            x=tuple(x if here else 1.0 for x, here in zip(series.x, placed, strict=False)),
+            y=tuple(map(self._number, known)),
             low=tuple(map(self._number, series.low)),
             high=tuple(map(self._number, series.high)),
         )
 
     def _number(self, value: float | None) -> float | None:
-        if value is None or not math.isfinite(value) or (self.log_y and value <= 0):
+        if value is None or not _is_plain(value) or (self.log_y and value <= 0):
             return None
         return float(value)
 
@@ -212,6 +219,11 @@ def runs_of(series: Series) -> list[list[int]]:
     known = [place for place, value in enumerate(series.y) if value is not None]
     cuts = [0, *(at + 1 for at, (one, two) in enumerate(pairwise(known)) if two != one + 1), len(known)]
     return [known[start:end] for start, end in pairwise(cuts) if start < end]
+
+
+def _is_plain(value: float) -> bool:
+    """Whether a value can be drawn: anything larger than this is a fault, not a finding."""
+    return math.isfinite(value) and abs(value) <= LARGEST
 
 
 def _heading(series: Series) -> str:

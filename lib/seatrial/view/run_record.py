@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,10 @@ def read_record(path: Path) -> RunRecord:
         known = [str(found.parent) for found in sorted(path.parent.glob(f"*/{RECORD}"))[-3:]]
         hint = f" Runs beside it: {', '.join(known)}." if known else ""
         raise UsageError(f"There is no run in {path}: {file} does not exist.", remedy=f"Name a folder of runs/.{hint}")
-    document = read_json(file)
+    try:
+        document = _finite(read_json(file))
+    except RecursionError as error:
+        raise UsageError(f"{file} is nested too deeply.", remedy="Run the notebooks again: seatrial run.") from error
     if not isinstance(document, dict) or not isinstance(document.get("results", {}), dict):
         raise UsageError(f"{file} is not a run's record.", remedy="Run the notebooks again: seatrial run.")
     reader = _Reader(document.get("results") or {})
@@ -106,6 +110,15 @@ def read_record(path: Path) -> RunRecord:
         predictions=reader.predictions(),
         problems=tuple(reader.problems),
     )
+
+
+def _finite(value: Any) -> Any:
+    """JSON as it should be: Python's also knows NaN and Infinity, which no figure may be."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Reader:
