@@ -16,7 +16,7 @@ from tests.measure.conftest import SMALL, TPOT_S, TTFT_S
 
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure import Workload, find_problems, measure_server, start_load
-from seatrial.measure.load import check_workload
+from seatrial.measure.workload import check_workload
 
 DEADLINE_S = 20.0
 ENDLESS = Workload(concurrency=(2,), requests=100_000, prompt_tokens=40, answer_tokens=16)

@@ -21,15 +21,13 @@ from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import positive, whole
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure import Measurement, Progress, Workload, find_problems, measure_server
+from seatrial.measure.workload import MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
     from seatrial.measure.target import ServerLike
 
 MAX_LEVELS = 32
-MAX_STREAMS = 1 << 14
-MAX_TOKENS = 1 << 22
-MAX_REQUESTS = 1_000_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

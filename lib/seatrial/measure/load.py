@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.resources import files
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
@@ -26,12 +25,11 @@ from seatrial.measure.summary import summarize
 from seatrial.measure.target import ServerLike, Target, find_target
 from seatrial.measure.telemetry import Telemetry
 from seatrial.measure.types import Completion, Measurement, Sample, Workload
+from seatrial.measure.workload import check_workload
 
 logger = logging.getLogger("seatrial")
 
 STOP_S = 2.0
-MAX_STREAMS = 1 << 14
-MAX_TOKENS = 1 << 22
 OnEvent = Callable[[Progress], None]
 
 
@@ -275,46 +273,3 @@ class Load:
             return f"{self._workload.rate:g} requests/s"
         streams = self._workload.concurrency[point]
         return f"{streams} stream{'' if streams == 1 else 's'}"
-
-
-def check_workload(workload: Workload, engine: str | None) -> None:
-    """Refuse a load that cannot be sent or would measure nothing.
-
-    Raises:
-        UsageError: Says which figure, and what it may be.
-
-    """
-    for name, value, high in (
-        ("prompt_tokens", workload.prompt_tokens, MAX_TOKENS),
-        ("answer_tokens", workload.answer_tokens, MAX_TOKENS),
-        ("requests", workload.requests if workload.requests is not None else 1, 1_000_000),
-        ("concurrency", min(workload.concurrency, default=0 if workload.rate is None else 1), MAX_STREAMS),
-        ("concurrency", max(workload.concurrency, default=1), MAX_STREAMS),
-    ):
-        if not 1 <= value <= high:
-            raise UsageError(f"{name} is {value:,}.", remedy=f"Choose a whole number from 1 to {high:,}.")
-    for name, seconds in (
-        ("rate", workload.rate),
-        ("slo_ttft_s", workload.slo_ttft_s),
-        ("slo_tpot_s", workload.slo_tpot_s),
-        ("request_timeout_s", workload.request_timeout_s),
-        ("token_timeout_s", workload.token_timeout_s),
-    ):
-        if seconds is not None and not 0 < seconds <= 1e6:  # noqa: PLR2004 -- also refuses not-a-number
-            raise UsageError(f"{name} is {seconds}.", remedy="Choose a number above 0, at most 1,000,000.")
-    most = 0 if workload.rate is not None else max(workload.concurrency)
-    if workload.requests is not None and workload.requests < most:
-        raise UsageError(
-            f"{workload.requests} requests cannot keep {most} streams busy.",
-            remedy=f"Ask for at least {most} requests; {4 * most} give a steady stretch.",
-        )
-    if workload.ignore_eos and engine not in _engines_with_ignore_eos():
-        raise UsageError(
-            f"ignore_eos is not known to work with {engine or 'an unknown engine'}.",
-            remedy="Leave it out: answers then end where the model ends them, and their tokens are counted.",
-        )
-
-
-def _engines_with_ignore_eos() -> dict[str, str]:
-    data = msgspec.json.decode(files("seatrial.measure").joinpath("engines.json").read_bytes())
-    return dict(data["ignore_eos"])
