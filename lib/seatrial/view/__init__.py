@@ -38,6 +38,7 @@ _PLACES = {
     "table_plan_reasons": "plan_tables",
     "table_plan_speed": "plan_tables",
     "table_plans": "lesson_tables",
+    "table_precisions": "lesson_tables",
     "table_prediction": "lesson_tables",
     "table_self_check": "measure_tables",
     "table_servers": "server_tables",

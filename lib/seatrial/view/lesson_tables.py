@@ -23,6 +23,18 @@ from seatrial.view.plan_tables import VERDICTS
 from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import PlainText
 
+PRECISIONS = (
+    "deepseek-ai/DeepSeek-V4-Flash-0731",
+    "sgl-project/DeepSeek-V4-Flash-FP8",
+    "nvidia/DeepSeek-V4-Flash-NVFP4",
+    "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL",
+    "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL",
+    "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q3_K_XL",
+    "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q2_K_XL",
+    "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-IQ1_S",
+    "mlx-community/DeepSeek-V4-Flash-4bit",
+)
+"""One checkpoint of each kind, for a table that fits on a screen."""
 CROWDS = (1, 8, 64)
 """Requests at once for which the experts they touch are shown."""
 CACHE_ENGINES = {"vllm": "vLLM, FP8", "sglang": "SGLang, FP8", "llamacpp": "llama.cpp, 16 bit"}
@@ -87,10 +99,29 @@ def table_plans(plans: Iterable[Plan]) -> Table:
     found = tuple(plans)
     machines = sorted({plan.hardware.name for plan in found})
     running = sum(plan.runs for plan in found)
-    title = f"{running} of {len(found)} run on {', '.join(machines)}"
-    heads = ("model", "checkpoint", "engine", "verdict", "needs>", "there is>", "predicted output>", "smallest change")
-    note = "Speeds are predictions at this concurrency, all requests together: low to high."
-    return Table(title, heads, tuple(map(_plan_row, found)), note)
+    return Table(
+        title=f"{running} of {len(found)} run{'s' if running == 1 else ''} on {', '.join(machines)}",
+        columns=("plan", "verdict", "needs>", "there is>", "predicted output>"),
+        rows=tuple(map(_plan_row, found)),
+        note="The prediction is for all requests together, low to high.",
+        details=tuple(map(_plan_detail, found)),
+    )
+
+
+def table_precisions() -> Table:
+    """Flash in each precision it is published in: bytes, bits a parameter, and what loads it."""
+    rows, details = [], []
+    for checkpoint in map(find_checkpoint, PRECISIONS):
+        size, parameters = checkpoint.weights_bytes, model_of(checkpoint).parameters_total
+        bits = f"{8 * size / parameters:.1f}" if size and parameters else "unknown"
+        engines = ", ".join(checkpoint.engines) or "nothing here"
+        rows.append(
+            (checkpoint.id, checkpoint.format, "unknown" if size is None else f"{to_gb(size):,.1f}", bits, engines)
+        )
+        details.append(checkpoint.note)
+    heads = ("checkpoint", "format", "GB>", "bits a parameter>", "runs with")
+    note = "GB = 1e9 bytes. The draft head is counted in the bytes, not in the parameters. `seatrial models` lists all."
+    return Table("From 8 bits to 2: the same model", heads, tuple(rows), note, tuple(details))
 
 
 def table_prediction(predictions: Mapping[int, Prediction]) -> Table:
@@ -146,16 +177,24 @@ def default_checkpoints(models: Iterable[str]) -> list[Checkpoint]:
 
 def _plan_row(plan: Plan) -> Row:
     speed = plan.prediction.decode_tokens_per_s if plan.prediction else None
+    ranks = plan.nodes * plan.gpus_per_node
     return (
-        plan.model,
-        plan.checkpoint,
-        plan.engine,
+        f"{plan.model}: {plan.checkpoint}",
         VERDICTS[plan.verdict],
-        format_gib(plan.footprint.total_bytes),
+        format_gib(max(plan.footprint.total_bytes, plan.footprint.per_gpu_bytes * ranks)),
         format_gib(plan.capacity_bytes),
         _interval(speed, format_rate) if speed else "",
-        (plan.smallest_change or "").removeprefix("Smallest change that fits: "),
     )
+
+
+def _plan_detail(plan: Plan) -> str:
+    nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
+    place = f"with {plan.engine} on {nodes}{plan.hardware.name}"
+    split = plan.parallelism
+    axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
+    spread = "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
+    change = (plan.smallest_change or "").removeprefix("Smallest change that fits: ")
+    return f"{place}{spread}{f'; would fit: {change}' if change else ''}"
 
 
 def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:

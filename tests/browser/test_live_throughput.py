@@ -1,0 +1,88 @@
+"""Notebook 05 in JupyterLab as a person uses it: run, press Start, watch the plot move."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from seatrial.server import list_servers
+
+READY = """() => {
+  const panel = window.jupyterapp?.shell.currentWidget;
+  const session = panel?.context?.sessionContext;
+  return Boolean(session?.isReady && session.session?.kernel?.connectionStatus === 'connected'
+    && session.session.kernel.status === 'idle');
+}"""
+IDLE = """() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.status === 'idle'"""
+RUN_UP_TO = """(id) => {
+  const notebook = window.jupyterapp.shell.currentWidget.content;
+  notebook.activeCellIndex = notebook.widgets.findIndex((cell) => cell.model.id === id);
+  window.jupyterapp.commands.execute('notebook:run-all-above').then(
+    () => window.jupyterapp.commands.execute('notebook:run-cell'));
+}"""
+RUN_BELOW = """() => { window.jupyterapp.commands.execute('notebook:run-all-below'); }"""
+SCROLL = """(id) => {
+  const notebook = window.jupyterapp.shell.currentWidget.content;
+  const index = notebook.widgets.findIndex((cell) => cell.model.id === id);
+  notebook.activeCellIndex = index;
+  return notebook.scrollToItem(index, 'start');
+}"""
+DRAWN = """() => {
+  const plot = document.querySelector('.js-plotly-plot');
+  return plot ? plot._fullData?.[0]?.x?.length ?? 0 : -1;
+}"""
+ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(
+  (cell) => (cell.model.type === 'code' ? cell.model.outputs.toJSON() : [])
+    .filter((output) => output.output_type === 'error')
+    .map((output) => `${cell.model.id}: ${output.evalue}`))"""
+SHOTS = os.environ.get("SEATRIAL_SCREENSHOTS")
+"""A folder for screenshots, for whoever wants to look."""
+
+
+@pytest.mark.browser
+@pytest.mark.engine
+def test_start_makes_the_plot_move(lab, page, require):
+    """Press Start, see data arrive and the picture change, run the rest, and find nothing running at the end."""
+    require("xllamacpp")
+    require("stand-in model")
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{lab}/lab/tree/05_live_throughput.ipynb")
+    page.wait_for_function(READY)
+    page.evaluate(RUN_UP_TO, "panel")
+    start = page.locator(".seatrial-start")
+    start.wait_for()
+    page.wait_for_function(IDLE)
+    page.evaluate(SCROLL, "panel")
+    plot = page.locator(".js-plotly-plot").first
+    plot.wait_for()
+    before = plot.screenshot()
+    start.click()
+    first = seen(page, above=2)
+    during = plot.screenshot()
+    shoot(page, "running")
+    assert seen(page, above=first) > first
+    assert before != during != plot.screenshot()
+    page.evaluate(SCROLL, "result")
+    page.evaluate(RUN_BELOW)
+    page.wait_for_function("() => document.body.innerText.includes('processes left')")
+    page.wait_for_function(IDLE)
+    assert [] == page.evaluate(ERRORS)
+    for cell in ("launch", "panel", "result", "throughput-chart", "ttft-chart", "self-check"):
+        page.evaluate(SCROLL, cell)
+        shoot(page, cell)
+    assert [] == problems
+    assert [] == [one for one in list_servers() if one.running()]
+
+
+def seen(page, above):
+    """How many points the live plot shows, once there are more than ``above``."""
+    page.wait_for_function(f"(above) => ({DRAWN})() > above", arg=above)
+    return page.evaluate(DRAWN)
+
+
+def shoot(page, name):
+    """Keep a screenshot where somebody asked for it."""
+    if SHOTS:
+        page.wait_for_timeout(300)  # a scroll is no event to wait for; nothing depends on it
+        page.screenshot(path=Path(SHOTS) / f"05-{name}.png")
