@@ -111,7 +111,7 @@ def row(action: argparse.Action) -> str:
     takes_value = action.nargs != 0
     shown = value if isinstance(value, str) else action.dest.upper()
     names = [f"{name} {shown}" if takes_value else name for name in action.option_strings] or [shown]
-    default = "" if action.default in {None, False} or not action.option_strings else str(action.default)
+    default = "" if action.default in (None, False) or not action.option_strings else str(action.default)
     cells = [", ".join(f"`{name}`" for name in names), f"`{default}`" if default else "", action.help or ""]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
