@@ -21,13 +21,12 @@ from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import positive, whole
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure import Measurement, Progress, Workload, find_problems, measure_server
+from seatrial.measure.concurrency import MAX_LEVELS
 from seatrial.measure.workload import MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
     from seatrial.measure.target import ServerLike
-
-MAX_LEVELS = 32
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from seatrial.errors import UsageError
+from seatrial.measure.workload import MAX_STREAMS
 
 MAX_LEVELS = 32
-MAX_STREAMS = 1 << 14
 
 
 def read_concurrency(text: str) -> tuple[int, ...]:
