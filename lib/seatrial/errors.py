@@ -38,6 +38,10 @@ class SeatrialError(Exception):
         self.what = what
         self.remedy = remedy
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows (IPython asks for it): the message, without a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle with the keyword, so that an error survives a process boundary."""
         return _rebuild, (type(self), self.what, self.remedy), self.__dict__

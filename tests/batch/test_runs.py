@@ -84,6 +84,15 @@ def test_a_failure_keeps_what_was_done(echo, write_notebook, tmp_path):
     assert 3 == run.exit_code == read_run(tmp_path / "run").exit_code
 
 
+def test_an_error_of_the_kit_is_shown_without_a_traceback(write_notebook, tmp_path):
+    """In the notebook stands the message with its remedy, and nothing of our own stack."""
+    path = write_notebook("typo", "from seatrial import detect_hardware", "detect_hardware('h200y4')")
+    run_notebooks([path], output=tmp_path / "run")
+    cells = json.loads((tmp_path / "run" / "typo.ipynb").read_text())["cells"]
+    (shown,) = [output for cell in cells for output in cell.get("outputs", ()) if output["output_type"] == "error"]
+    assert ["UnknownNameError: Unknown hardware 'h200y4'.\nNearest: h200, h100, b200."] == shown["traceback"]
+
+
 def test_a_dead_kernel_is_a_failure(write_notebook, tmp_path):
     """A kernel that is killed in a cell fails there, and its later cells are not called completed."""
     path = write_notebook("dying", "import os\nos.kill(os.getpid(), 9)", "1")
