@@ -182,8 +182,9 @@ class Execution:
     def _mark_unfinished(self) -> None:
         """Undo papermill's claim that cells which never ran are completed."""
         for cell in self.notebook.cells if self.notebook is not None else ():
-            if cell.cell_type == "code" and cell.execution_count is None and "papermill" in cell.metadata:
-                cell.metadata.papermill["status"] = "pending"
+            state = cell.metadata.get("papermill", {})
+            if cell.cell_type == "code" and cell.execution_count is None and state.get("status") == "completed":
+                state["status"] = "pending"
                 self.notebook.metadata.papermill["exception"] = True
 
     def _cell_id(self) -> str | None:
