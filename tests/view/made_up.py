@@ -11,7 +11,9 @@ from seatrial.records import Interval, to_dict
 
 LEVELS = (1, 2, 4, 8)
 SPEEDS = (68.0, 110.0, 170.0, 210.0)
-HOSTILE = '<script>alert(1)</script>\x1b[31m\u202egnp.exe\u202c\x1b]8;;http://evil/\x07" onload="x" $\\href{javascript:1}{x}$'
+HOSTILE = (
+    '<script>alert(1)</script>\x1b[31m\u202egnp.exe\u202c\x1b]8;;http://evil/\x07" onload="x" $\\href{javascript:1}{x}$'
+)
 
 
 def quantiles(p50):

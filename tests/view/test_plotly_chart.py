@@ -12,7 +12,7 @@ from seatrial.view.plotly_chart import PLOTLY_MIME, bundle, literal, to_plotly
 
 
 def test_every_series_is_there_with_its_values():
-    """x and y are those of the chart."""
+    """X and y are those of the chart."""
     chart = throughput_chart(measurement())
     traces = {trace.name: trace for trace in to_plotly(chart).data}
     for series in chart.series:
@@ -49,7 +49,9 @@ def test_plotly_reads_no_markup_and_no_tex(text, shown):
 
 def test_hostile_text_stays_text():
     """Nothing in the figure is a tag, except the breaks and the bold that stand here."""
-    text = json.dumps(to_plotly(HOSTILE_CHART).to_plotly_json()).replace("<b>", "").replace("</b>", "").replace("<br>", "")
+    text = (
+        json.dumps(to_plotly(HOSTILE_CHART).to_plotly_json()).replace("<b>", "").replace("</b>", "").replace("<br>", "")
+    )
     text = text.replace("<extra>", "").replace("</extra>", "")
     assert "<" not in text
     assert "$" not in text

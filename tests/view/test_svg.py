@@ -14,7 +14,21 @@ from seatrial.view.svg import to_svg
 from seatrial.view.svg_parts import FONT, STYLE
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
-ALLOWED = {"svg", "title", "desc", "style", "defs", "pattern", "path", "g", "rect", "line", "polyline", "polygon", "text"}
+ALLOWED = {
+    "svg",
+    "title",
+    "desc",
+    "style",
+    "defs",
+    "pattern",
+    "path",
+    "g",
+    "rect",
+    "line",
+    "polyline",
+    "polygon",
+    "text",
+}
 
 ORIGINS = Chart(
     "Four origins",
@@ -80,7 +94,9 @@ def test_every_origin_has_its_own_dash_and_marker():
     root = ET.fromstring(to_svg(ORIGINS))  # noqa: S314
     lines = [line.get("stroke-dasharray", "solid") for line in root.iter(f"{NAMESPACE}polyline")]
     assert len(LOOKS) == len(set(lines))
-    markers = {tuple(path.get("class") for path in group.iter(f"{NAMESPACE}path")) for group in root.iter(f"{NAMESPACE}g")}
+    markers = {
+        tuple(path.get("class") for path in group.iter(f"{NAMESPACE}path")) for group in root.iter(f"{NAMESPACE}g")
+    }
     kinds = {tuple(sorted(set(names))) for names in markers if names}
     assert len(LOOKS) == len(kinds)
 

@@ -65,6 +65,8 @@ class LoadPanel:
         with self._lock:
             if self.running:
                 return
+            if self._load is not None:
+                self._load.stop()
             self._load = start_load(self._server, self.workload)
             if self._plot is not None:
                 self._set_running(running=True)
@@ -93,10 +95,9 @@ class LoadPanel:
         try:
             while not load.wait(0.2):  # in steps, so that an interrupt is noticed
                 pass
-        except BaseException:
-            load.stop()
-            raise
-        measurement = load.result()
+            measurement = load.result()
+        finally:
+            load.stop()  # also closes what an ended load still holds
         if self._plot is not None:
             self._plot.wait()
         else:
@@ -153,6 +154,8 @@ class LoadPanel:
             notes = load.result().notes
         except SeatrialError as error:
             return f"{error.what} {error.remedy}"
+        finally:
+            load.stop()
         return " ".join(["Done.", *notes])
 
     def _set_running(self, *, running: bool) -> None:

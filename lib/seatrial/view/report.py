@@ -103,7 +103,7 @@ def names_of(runs: Sequence[RunRecord]) -> list[str]:
 def compare(runs: Sequence[RunRecord]) -> str:
     """The comparison: one row a run, and the measured ones in the same plots."""
     measured = {name: run.measurement for name, run in zip(names_of(runs), runs, strict=True) if run.measurement}
-    shown = plots([charts.throughput_chart(measured), charts.ttft_chart(measured)]) if measured else ""
+    shown = plots([charts.throughput_chart(measured), charts.ttft_chart(measured)], "compare") if measured else ""
     lacking = [name for name, run in zip(names_of(runs), runs, strict=True) if run.measurement is None]
     gap = missing(f"Nothing was measured in: {', '.join(lacking)}.") if lacking else ""
     return section("Comparison", table(comparison_table(runs)), shown, gap, anchor="compare")

@@ -73,16 +73,17 @@ def table(shown: Table) -> str:
     )
 
 
-def plot(chart: Chart, *, wide: bool = False) -> str:
-    """A plot in the page's colours."""
+def plot(chart: Chart, name: str, *, wide: bool = False) -> str:
+    """A plot in the page's colours; ``name`` is its own on the page."""
     kind = ' class="wide"' if wide else ""
     width = 640 if wide else 500
-    return f'<figure{kind} tabindex="0">{to_svg(chart, width=width, height=360, style=False)}</figure>'
+    return f'<figure{kind} tabindex="0">{to_svg(chart, width=width, height=360, style=False, name=name)}</figure>'
 
 
-def plots(charts: list[Chart]) -> str:
+def plots(charts: list[Chart], name: str) -> str:
     """Plots side by side where there is room."""
-    return f'<div class="plots">{"".join(map(plot, charts))}</div>' if charts else ""
+    shown = "".join(plot(chart, f"{name}-plot-{place}") for place, chart in enumerate(charts, 1))
+    return f'<div class="plots">{shown}</div>' if charts else ""
 
 
 def banner(head: str, more: str, *, bad: bool = False) -> str:

@@ -93,7 +93,7 @@ def verdicts(run: RunRecord, anchor: str) -> str:
             "Does DeepSeek V4 run here?", missing("No plan was recorded, so this is not known."), anchor=anchor
         )
     cards = "".join(_card(plan) for plan in run.plans)
-    chart = plot(memory_chart(run.plans), wide=True)
+    chart = plot(memory_chart(run.plans), f"{anchor}-memory", wide=True)
     example = table(table_plans(run.examples)) if run.examples else ""
     return section("Does DeepSeek V4 run here?", f'<div class="cards">{cards}</div>', chart, example, anchor=anchor)
 
@@ -132,7 +132,7 @@ def measured(run: RunRecord, anchor: str) -> str:
     if result.samples:
         shown += [charts.tokens_chart(result), charts.memory_over_time_chart(result)]
     gap = "" if result.samples else missing("No samples over time were recorded.")
-    parts = [table(table_measurement(result)), plots(shown), gap, table(table_self_check(result))]
+    parts = [table(table_measurement(result)), plots(shown, anchor), gap, table(table_self_check(result))]
     return section("What was measured", *parts, anchor=anchor)
 
 

@@ -34,7 +34,7 @@ class Box:
     bottom: float
 
 
-def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = True) -> str:
+def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = True, name: str = "") -> str:
     """The picture of ``chart``.
 
     Args:
@@ -42,9 +42,10 @@ def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = T
         width: Pixels; the picture scales with the page.
         height: Pixels, at least; a long title or legend makes it higher.
         style: Whether the picture carries its own style; False where the page has ``STYLE``.
+        name: What its ids begin with, where several pictures stand on a page; else made from what it shows.
 
     """
-    identity = f"st{hashlib.sha256(repr(chart).encode('utf-8', 'replace')).hexdigest()[:10]}"
+    identity = name or f"st{hashlib.sha256(repr(chart).encode('utf-8', 'replace')).hexdigest()[:10]}"
     drawn, top = _header(chart, width, identity)
     if chart.kind == "bars":
         bottom = top + bars_height(chart)
