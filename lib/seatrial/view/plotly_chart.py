@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
-CONFIG = {"displaylogo": False, "responsive": True}
+CONFIG = {"displaylogo": False}
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
 _CROSSES = ("x-thin", "cross-thin", "asterisk")
 _PATTERNS = ("", "/", "\\", "|", "-", "+", ".")
@@ -155,15 +155,15 @@ def _layout(chart: Chart) -> dict[str, Any]:
         "font": {"size": 13, "color": "#1f2328"},
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
-        "legend": {"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "traceorder": "normal"},
+        "legend": {"orientation": "h", "y": -0.32, "yanchor": "top", "x": 0, "traceorder": "normal"},
         "showlegend": True,
         "margin": {
             "l": 60,
             "r": 30,
             "t": 50 + 22 * (title.count("<br>") + bool(chart.subtitle)) + 18 * bool(chart.spans),
-            "b": 60,
+            "b": 100,
         },
-        "height": 420,
+        "height": 440,
         "barmode": "stack",
         "hovermode": "closest",
         "xaxis": axis | {"title": {"text": literal(chart.x_label)}, "showgrid": bars} | _scale(chart, bars=bars),
