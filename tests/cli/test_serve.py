@@ -240,8 +240,8 @@ def test_following_a_log_ends_with_the_server(seatrial):
     with launch(fake_command("--say=first words", "--healthy-after-s=0.5"), name="followed"):
         process = seatrial("logs", "followed", "-f")
         assert "first words\n" == process.stdout.readline()
-    rest, _ = process.communicate(timeout=30)
-    assert 0 == process.returncode
+    rest = process.stdout.read()
+    assert 0 == process.wait(timeout=30)
     assert "loading part" in rest
 
 

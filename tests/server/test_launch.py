@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import stat
-import time
 from pathlib import Path
 
 import psutil
@@ -277,9 +276,7 @@ def test_a_killed_launcher_frees_the_name(another_process, fake):
     assert "starting\n" == other.stdout.readline()
     other.kill()
     other.wait()
-    deadline = time.monotonic() + 10
-    while any(server.state == "starting" for server in list_servers()) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: not find_server("fake").running, "the end of the first launch")
     assert fake().alive()
 
 
@@ -346,9 +343,7 @@ def test_an_unwritable_state_folder_is_said(monkeypatch, tmp_path):
 def test_a_crash_while_serving_is_diagnosed(fake):
     """After it was ready: alive says no, and why it ended is known."""
     server = fake("--die-after-s=0.1")
-    deadline = time.monotonic() + 10
-    while server.why_ended() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(server.why_ended, "the crash")
     assert not server.alive()
     assert "segmentation fault" == server.why_ended().cause
 

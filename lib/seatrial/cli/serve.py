@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Plan, launch and, unless it keeps running, stay until it ends."""
-    _end_like_ctrl_c()
+    leaving = _Leaving()
     plan = _planned(arguments)
     _fetch_stand_in(plan)
     server = launch(
@@ -77,9 +77,26 @@ def run(arguments: argparse.Namespace) -> Answer:
         on_event=_tell,
         stall_limit_s=arguments.stall_limit_s,
     )
-    return Answer(
-        document(server), lambda: _show(server), then=None if arguments.keep_running else lambda: _hold(server)
-    )
+    if arguments.keep_running:
+        return Answer(document(server), lambda: _show(server))
+    leaving.waits = True
+    return Answer(document(server), lambda: _show(server), then=lambda: _hold(server, leaving))
+
+
+class _Leaving:
+    """Ctrl-C, TERM or a closed terminal: ends a launch at once; later it is noted, so that none is missed."""
+
+    def __init__(self) -> None:
+        self.waits = False
+        self.wanted = False
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, self)
+
+    def __call__(self, *_: object) -> None:
+        if not self.waits or self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
 
 
 def document(server: Server) -> dict[str, Any]:
@@ -163,12 +180,11 @@ def _show(server: Server) -> None:
     console.print(f"  stop      {f'seatrial stop {server.name}' if server.keep_running else 'Ctrl-C'}", soft_wrap=True)
 
 
-def _hold(server: Server) -> int:
+def _hold(server: Server, leaving: _Leaving) -> int:
     """Stay until Ctrl-C, or until it ends by itself or is stopped from another terminal."""
-    try:
-        while server.alive():
-            time.sleep(WATCH_S)
-    except KeyboardInterrupt:
+    while server.alive() and not leaving.wanted:
+        time.sleep(WATCH_S)
+    if leaving.wanted:
         stopped = server.stop()
         stderr().print(
             f"{server.name} stopped in {format_seconds(stopped.took_s)}: no process left, port {stopped.port} "
@@ -189,14 +205,3 @@ def _hold(server: Server) -> int:
         cause=why.cause,
         evidence=why.evidence,
     )
-
-
-def _end_like_ctrl_c() -> None:
-    """Treat TERM and a closed terminal as Ctrl-C, so that the server is stopped and proven gone too."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # SIGINT is ignored in background jobs
-            signal.signal(number, interrupt)

@@ -168,7 +168,9 @@ def _runs(name: str) -> bool:
 
 def _check_not_running(name: str) -> None:
     server = server_of(folder_of(name))
-    if server is not None and server.running:
+    if server is not None and server.state == "ending":
+        server.stop()  # waits until it has ended
+    elif server is not None and server.running:
         raise UsageError(
             f"A server named {name!r} runs already: {server.model} at {server.url} (pid {server.pid}).",
             remedy=f"Use it, stop it (seatrial stop {name}), or choose another --name.",

@@ -8,13 +8,13 @@ taking a server apart that has only just started can wait for itself for ever.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 PROGRAM = "seatrial.server.xllamacpp_child"
+EXIT_S = 2
 # What --n-cpu-moe means in llama.cpp (common/arg.cpp): the experts of the first layers stay on the CPU.
 EXPERTS_OF_LAYER = r"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"
 
@@ -91,9 +91,11 @@ def main() -> NoReturn:
     try:
         server = xllamacpp.Server(chosen)
     except RuntimeError as error:
-        # The cause stands in the log lines above; the exception only says that there was one.
+        # The cause stands in the log lines above; the exception only says that there was one. They are
+        # written by a thread that an ordinary exit waits for; should that wait never end, the alarm does.
         print(f"{PROGRAM}: error: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(1)
+        signal.alarm(EXIT_S)
+        sys.exit(1)
     print(f"{PROGRAM}: serving at {server.listening_address}", file=sys.stderr, flush=True)  # noqa: T201
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while True:
