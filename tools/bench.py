@@ -31,6 +31,7 @@ from seatrial.records import write_json
 from seatrial.server import launch
 from seatrial.view.table import Table
 
+ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 5
 TTFT_S, TPOT_S = 0.05, 0.01
 STREAMS = (1, 64, 128)
@@ -53,7 +54,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--streams", type=lambda text: tuple(map(int, text.split(","))), default=STREAMS)
     arguments = parser.parse_args()
-    figures = [*starts(), *client(arguments.streams), *supervisor()]
+    figures = [*starts(), *client(arguments.streams), *supervisor(), *runs()]
     print(table(figures).to_text())
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "figures": figures})
@@ -106,6 +107,19 @@ def supervisor() -> Iterator[Figure]:
             watching = psutil.Process(server.pid).parent()
             resident = watching.memory_info().rss if watching is not None else float("nan")
             yield Figure("supervisor: memory", resident / 1e6, "MB")
+
+
+def runs() -> Iterator[Figure]:
+    """``make run`` as a newcomer types it: a fresh clone with an empty home, and the same again."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder, "seatrial")
+        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SEATRIAL_", "XDG_"))}
+        environment = kept | {"HOME": folder}
+        for name, bar in (("make run, fresh clone and empty home", 150.0), ("make run, again", 30.0)):
+            begin = time.perf_counter()
+            subprocess.run(["make", "run"], cwd=clone, env=environment, check=True, capture_output=True)
+            yield Figure(name, time.perf_counter() - begin, "s", bar)
 
 
 def measured(streams: int) -> tuple[Measurement, int]:
