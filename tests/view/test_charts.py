@@ -69,6 +69,12 @@ def test_a_run_over_time_marks_its_load_levels():
     assert (10.0, 19.75) == (chart.spans[1].start, chart.spans[1].end)
 
 
+def test_a_line_breaks_between_load_levels():
+    """Nobody looked while the next level was warmed up, so nothing is drawn there."""
+    series = tokens_chart(measurement()).series[0]
+    assert [10.0, 20.0, 30.0] == [x for x, y in zip(series.x, series.y, strict=True) if y is None]
+
+
 def test_memory_of_each_gpu_is_a_line():
     """Host memory and every GPU; an unread value is a gap."""
     samples = tuple(replace(one, gpu_memory_bytes=(1 << 30, None)) for one in measurement().samples)

@@ -36,7 +36,7 @@ def until(true):
 
 
 def test_it_ends_with_the_load_and_shows_all_of_it(url):
-    """Every sample is drawn as float32, the levels are marked, the title says the best, the thread is gone."""
+    """Every sample is drawn as float32 with a break between levels, which are marked, the title says the best, the thread is gone."""
     seen = []
     plot = LivePlot(on_progress=seen.append)
     with start_load(url, SHORT) as load:
@@ -45,7 +45,8 @@ def test_it_ends_with_the_load_and_shows_all_of_it(url):
         measurement = load.result()
     output = plot.figure.data[0]
     assert np.float32 == output.x.dtype == output.y.dtype
-    assert len(measurement.samples) == len(output.x)
+    assert len(measurement.samples) + 1 == len(output.x)
+    assert 1 == np.isnan(output.y).sum()
     assert ["1 stream", "2 streams"] == [note.text for note in plot.figure.layout.annotations]
     assert "at the best of 2 load levels" in plot.figure.layout.title.text
     assert seen[-1] == load.recorder.progress

@@ -4,12 +4,14 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from tests.view.made_up import HOSTILE, measurement, plans, results, write_run
 
 from seatrial.errors import UsageError
+from seatrial.measure import SelfCheck
 from seatrial.records import to_dict
 from seatrial.view.report import write_report
 
@@ -78,6 +80,17 @@ def test_a_simulated_run_says_that_nothing_is_real(build):
     assert "No model answered" in html
     assert "made-up-model, simulated" in html
     assert "made-up-model, measured" not in html
+
+
+def test_a_measurement_that_is_not_valid_says_so_first(build):
+    """In a banner with the reason, in the tile, and under every plot of it."""
+    check = SelfCheck(0.01, 0.9, 0.1, valid=False, why="The client was too slow.")
+    doubtful = measurement(points=tuple(replace(one, self_check=check) for one in measurement().points))
+    html = build(results() | {"measurement": doubtful})
+    assert html.index("Not valid at 4 of 4 load levels.") < html.index("<main>")
+    assert "The client was too slow." in html
+    assert "measured, stand-in, not valid, 8 streams" in html
+    assert "NOT VALID at 4 of 4" in html
 
 
 def test_each_figure_has_its_origin(build):

@@ -5,7 +5,8 @@ Every title states the finding with its figure, so that a plot can be read witho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 from seatrial.measure.types import Measurement, Point, Quantiles, Sample
@@ -18,6 +19,7 @@ from seatrial.view.untrusted import plain_text
 STREAMS = "Concurrent streams"
 ARRIVALS = "Requests arriving per second"
 TIME = "Time since the run started (s)"
+HOST = "engine, host memory"
 _MOST_NAME = 48
 
 
@@ -76,7 +78,7 @@ def tokens_chart(measurement: Measurement) -> Chart:
         subtitle=conditions([measurement]),
         x_label=TIME,
         y_label="Output tokens per second, all streams (tok/s)",
-        series=(_over_time("all streams", measurement, [one.tokens_per_s for one in measurement.samples]),),
+        series=(_over_time("all streams", measurement, lambda one: one.tokens_per_s),),
         spans=load_levels(measurement.samples, measurement.points),
     )
 
@@ -85,25 +87,31 @@ def memory_over_time_chart(measurement: Measurement) -> Chart:
     """Memory of the engine's processes and of each GPU over time."""
     samples = measurement.samples
     gpus = max((len(one.gpu_memory_bytes) for one in samples), default=0)
-    rows: dict[str, list[int | None]] = {"engine, host memory": [one.memory_bytes for one in samples]}
-    for gpu in range(gpus):
-        rows[f"GPU {gpu}"] = [one.gpu_memory_bytes[gpu] if gpu < len(one.gpu_memory_bytes) else None for one in samples]
-    known = {name: [value for value in row if value is not None] for name, row in rows.items()}
-    peaks = {name: max(values) for name, values in known.items() if values}
+    reads: dict[str, Callable[[Sample], int | None]] = {HOST: lambda one: one.memory_bytes}
+    reads |= {f"GPU {gpu}": partial(_gpu_memory, gpu) for gpu in range(gpus)}
+    known = {name: [size for one in samples if (size := read(one)) is not None] for name, read in reads.items()}
+    peaks = {name: max(sizes) for name, sizes in known.items() if sizes}
     unit, size = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
     findings = ", ".join(f"{format_bytes(peak)} ({name})" for name, peak in list(peaks.items())[:2])
-    lines = [
-        _over_time(name, measurement, [None if value is None else value / size for value in rows[name]])
-        for name in peaks
-    ]
+    lines = [_over_time(name, measurement, partial(_scaled, reads[name], size)) for name in peaks or (HOST,)]
     return Chart(
         title=f"Memory peaks at {findings}" if peaks else "Memory could not be read on this machine",
         subtitle=conditions([measurement]),
         x_label=TIME,
         y_label=f"Memory in use ({unit})",
-        series=tuple(lines) or (_over_time("engine, host memory", measurement, [None] * len(samples)),),
+        series=tuple(lines),
         spans=load_levels(samples, measurement.points),
     )
+
+
+def with_breaks(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with an empty one between load levels: nobody looked while the next was warmed up."""
+    broken: list[Sample] = []
+    for sample in samples:
+        if broken and broken[-1].point != sample.point:
+            broken.append(Sample(sample.at_s, sample.point))
+        broken.append(sample)
+    return broken
 
 
 def load_levels(samples: Sequence[Sample], points: Sequence[Point] = ()) -> tuple[Span, ...]:
@@ -126,8 +134,21 @@ def conditions(measurements: Sequence[Measurement]) -> str:
         labels.append("SIMULATED: no model answered")
     if any(one.stand_in for one in measurements):
         labels.append("a stand-in, not DeepSeek V4")
+    points = [point for one in measurements for point in one.points]
+    doubtful = sum(not point.self_check.valid for point in points)
+    if doubtful:
+        labels.append(f"NOT VALID at {doubtful} of {len(points)} load levels: the client did not keep up")
     what = f"{', '.join(models)}{' on ' + ', '.join(engines) if engines else ''}"
     return "; ".join([what, *labels])
+
+
+def _gpu_memory(gpu: int, sample: Sample) -> int | None:
+    return sample.gpu_memory_bytes[gpu] if gpu < len(sample.gpu_memory_bytes) else None
+
+
+def _scaled(read: Callable[[Sample], int | None], size: int, sample: Sample) -> float | None:
+    value = read(sample)
+    return None if value is None else value / size
 
 
 def _named(measurements: Mapping[str, Measurement] | Measurement) -> dict[str, Measurement]:
@@ -144,9 +165,9 @@ def _line(name: str, measurement: Measurement, values: Sequence[float | None]) -
     return Series(name, tuple(map(_load, measurement.points)), tuple(values), _origin(measurement))
 
 
-def _over_time(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
-    times = tuple(one.at_s for one in measurement.samples)
-    return Series(name, times, tuple(values), _origin(measurement))
+def _over_time(name: str, measurement: Measurement, read: Callable[[Sample], float | None]) -> Series:
+    samples = with_breaks(measurement.samples)
+    return Series(name, tuple(one.at_s for one in samples), tuple(map(read, samples)), _origin(measurement))
 
 
 def _load(point: Point) -> float:

@@ -17,7 +17,7 @@ from seatrial.measure.recorder import Progress, Recorder
 from seatrial.measure.types import Sample
 from seatrial.units import GIB, format_rate
 from seatrial.view.chart import PALETTE
-from seatrial.view.charts import TIME, load_levels
+from seatrial.view.charts import TIME, load_levels, with_breaks
 from seatrial.view.plotly_chart import literal
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class LivePlot:
     def _draw(self, recorder: Recorder, samples: Sequence[Sample], *, running: bool) -> None:
         progress = recorder.progress
         every = max(1, -(-len(samples) // MOST_POINTS))
-        shown = samples[::every]
+        shown = with_breaks(samples[::every])
         with self.figure.batch_update():
             for trace, values in zip(self.figure.data, _rows(shown), strict=True):
                 trace.x = _floats([one.at_s for one in shown])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from seatrial import __version__
@@ -163,6 +164,17 @@ def _head(kicker: str, title: str, lead: str, level: int = 1) -> str:
 
 
 def _when(run: RunRecord) -> str:
-    started = str(run.document.get("started_at") or "an unrecorded time").replace("T", " ")
-    finished = str(run.document.get("finished_at") or "").replace("T", " ")
-    return f"Run {run.id}, started {started}{', finished ' + finished if finished else ', not finished'}."
+    started = _moment(run.document.get("started_at")) or "at an unrecorded time"
+    finished = _moment(run.document.get("finished_at"))
+    return f"Run {run.id}, started {started}, {f'finished {finished}' if finished else 'not finished'}."
+
+
+def _moment(value: object) -> str:
+    """``2026-11-23 12:57:49 UTC``; what is no time stays as it is."""
+    if not value:
+        return ""
+    try:
+        moment = datetime.fromisoformat(str(value))
+        return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError):
+        return str(value)

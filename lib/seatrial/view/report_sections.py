@@ -28,7 +28,7 @@ VERDICTS = {
 _WORDS = {
     "verified": "A vendor ran exactly this.",
     "fits": "By arithmetic; nobody has run exactly this.",
-    "does_not_fit": "It needs more memory than there is.",
+    "does_not_fit": "More memory is needed than there is.",
     "refused": "The engine rejects this machine, checkpoint or setting.",
 }
 _REASONS = 3
@@ -50,11 +50,22 @@ def banners(run: RunRecord) -> str:
                 " Its speed says nothing about the speed of DeepSeek V4.",
             )
         )
+    shown += _doubts(run)
     shown += [
         banner(f"{row.get('notebook', 'A notebook')} did not complete.", _failure(row), bad=True) for row in run.failed
     ]
     shown += [banner("Damaged record.", problem, bad=True) for problem in run.problems]
     return "\n".join(shown)
+
+
+def _doubts(run: RunRecord) -> list[str]:
+    points = run.measurement.points if run.measurement else ()
+    doubtful = [point for point in points if not point.self_check.valid]
+    if not doubtful:
+        return []
+    head = f"Not valid at {len(doubtful)} of {len(points)} load levels."
+    reasons = [f"{describe_load(point)}: {point.self_check.why or 'no reason was recorded.'}" for point in doubtful]
+    return [banner(head, f"The measuring client itself did not keep up. {' '.join(reasons)}", bad=True)]
 
 
 def key_figures(run: RunRecord) -> str:
@@ -65,15 +76,14 @@ def key_figures(run: RunRecord) -> str:
     ]
     best = best_point(run)
     first = run.measurement.points[0] if run.measurement and run.measurement.points else None
-    origin = ", ".join(["simulated" if run.simulated else "measured", *(["stand-in"] if run.stand_in else [])])
     if best is not None:
-        figures.append(("Throughput", format_rate(best.output_tokens_per_s), f"{origin}, {describe_load(best)}"))
+        figures.append(("Throughput", format_rate(best.output_tokens_per_s), _origin(run, best)))
     if first is not None and first.ttft_s is not None:
         figures.append(
             (
                 "Time to first token, half of requests",
                 format_seconds(first.ttft_s.p50),
-                f"{origin}, {describe_load(first)}",
+                _origin(run, first),
             )
         )
     return tiles(figures) if figures else ""
@@ -154,7 +164,7 @@ def machine(run: RunRecord, anchor: str) -> str:
 
 def notebooks(run: RunRecord, anchor: str) -> str:
     """How each notebook ended, and how to run them again."""
-    rows = tuple(
+    rows: tuple[Row, ...] = tuple(
         (
             str(row.get("notebook", "")),
             str(row.get("status", "unknown")).replace("_", " "),
@@ -165,11 +175,10 @@ def notebooks(run: RunRecord, anchor: str) -> str:
         for row in run.notebooks
     )
     done = len(rows) - len(run.failed)
-    shown = Table(
-        f"{done} of {len(rows)} notebooks completed",
-        ("Notebook", "Status", "Seconds>", "Parameters", "Error"),
-        rows,
-    )
+    columns: Row = ("Notebook", "Status", "Seconds>", "Parameters", "Error")
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], tuple(row[:-1] for row in rows)
+    shown = Table(f"{done} of {len(rows)} notebooks completed", columns, rows)
     body = table(shown) if rows else missing("No notebook was recorded.")
     return section("Notebooks", body, "<h3>Run it again</h3>", code(again(run)), anchor=anchor)
 
@@ -218,6 +227,13 @@ def _card(plan: Plan) -> str:
     )
 
 
+def _origin(run: RunRecord, point: Point) -> str:
+    words = ["simulated" if run.simulated else "measured"]
+    words += ["stand-in"] if run.stand_in else []
+    words += [] if point.self_check.valid else ["not valid"]
+    return ", ".join([*words, describe_load(point)])
+
+
 def _verdict(plan: Plan) -> tuple[str, str]:
     if needs_unknown_host(plan):
         return f"Runs, given {format_bytes(plan.footprint.host_bytes)} of host memory", "maybe"
@@ -227,8 +243,9 @@ def _verdict(plan: Plan) -> tuple[str, str]:
 def _memory_words(plan: Plan) -> str:
     needed = format_bytes(plan.footprint.total_bytes)
     if plan.shortfall_bytes:
-        return f"needs {needed}, {format_bytes(plan.shortfall_bytes)} too little of {format_bytes(plan.capacity_bytes)}"
-    return f"needs {needed} of {format_bytes(plan.capacity_bytes)}"
+        room, lack = format_bytes(plan.capacity_bytes), format_bytes(plan.shortfall_bytes)
+        return f"needs {needed}; {room} are usable, {lack} too little"
+    return f"needs {needed} of {format_bytes(plan.capacity_bytes)} usable"
 
 
 def _proof(stopped: Any) -> list[Row]:
