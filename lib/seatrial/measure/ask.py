@@ -42,10 +42,12 @@ class Reply:
     simulated: bool
 
 
-def ask(
-    server: ServerLike,
+def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
+    server: ServerLike | str,
     question: str,
     *,
+    model: str | None = None,
+    api_key: str | None = None,
     answer_tokens: int = 64,
     temperature: float = 1.0,
     timeout_s: float = 120.0,
@@ -53,17 +55,20 @@ def ask(
     """Ask one question and wait for the whole answer.
 
     Args:
-        server: A launched server.
+        server: A launched server, or the URL of an OpenAI-compatible one.
         question: The user's message.
+        model: Model id; needed with a URL.
+        api_key: Sent as bearer token; a launched server knows its own.
         answer_tokens: Longest answer, reasoning counted in.
         temperature: DeepSeek recommends 1.0 for V4 (and top_p 1.0, sent with it).
         timeout_s: Longest silence.
 
     Raises:
+        UsageError: The URL is not one requests may go to.
         MeasurementError: The server does not answer, or answers with an error or something else.
 
     """
-    target = find_target(server)
+    target = find_target(server, api_key=api_key, model=model)
     body = {
         "model": target.model,
         "messages": [{"role": "user", "content": question}],

@@ -1,0 +1,98 @@
+"""One question to a server: the answer, or one clear error."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from seatrial.errors import MeasurementError, UsageError
+from seatrial.measure.ask import ask
+
+MODEL = ("--model=made-up",)
+
+
+@pytest.fixture
+def answering():
+    """Start a server that answers every question with the given document; gives its address."""
+    started = []
+
+    def start(document):
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                content = json.dumps(document).encode()
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_):
+                """Stay quiet."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        started.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server, thread in started:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_brings_back_the_answer(simulate):
+    """Text, tokens, time and who answered."""
+    reply = ask(simulate(*MODEL).url, "Why do ships float?", model="made-up", answer_tokens=8)
+    assert ("Why do ships float?", "made-up", 8) == (reply.question, reply.model, reply.tokens)
+    assert reply.text
+    assert reply.took_s > 0
+
+
+def test_reasoning_is_kept_apart(answering):
+    """V4 thinks in reasoning_content, vLLM calls it reasoning; the answer is the rest."""
+    for name in ("reasoning_content", "reasoning"):
+        message = {"role": "assistant", "content": "Because.", name: "Let me see."}
+        reply = ask(answering({"choices": [{"message": message}]}), "Why?", model="made-up")
+        assert ("Because.", "Let me see.", None) == (reply.text, reply.reasoning, reply.tokens)
+
+
+@pytest.mark.parametrize(
+    "document", [{}, [], None, 7, {"choices": []}, {"choices": [{}]}, {"choices": [{"message": 3}]}]
+)
+def test_something_else_than_a_completion_is_an_error(answering, document):
+    """JSON of any other shape is not taken for an answer."""
+    with pytest.raises(MeasurementError, match="something else"):
+        ask(answering(document), "Why?", model="made-up")
+
+
+def test_the_key_is_sent(simulate, tmp_path):
+    """With the key there is an answer, without it an error that does not show the key."""
+    (tmp_path / "key").write_text("a-made-up-key-0123456789")
+    url = simulate(*MODEL, f"--api-key-file={tmp_path / 'key'}").url
+    assert ask(url, "Why?", model="made-up", api_key="a-made-up-key-0123456789").text
+    with pytest.raises(MeasurementError, match="answered 401") as caught:
+        ask(url, "Why?", model="made-up", api_key="another-made-up-key")
+    assert "another-made-up-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", ["http_400", "http_500", "redirect", "not_a_stream"])
+def test_a_wrong_answer_is_one_error(simulate, fault):
+    """Whatever comes instead of a completion: a measurement error that names the server, and no redirect is followed."""
+    url = simulate(*MODEL, f"--fault={fault}").url
+    with pytest.raises(MeasurementError, match=r"127\.0\.0\.1"):
+        ask(url, "Why?", model="made-up", timeout_s=5)
+
+
+def test_nobody_there_is_an_error():
+    """A closed port is said, with what to do."""
+    with pytest.raises(MeasurementError, match="does not answer"):
+        ask("http://127.0.0.1:9", "Why?", model="made-up", timeout_s=2)
+
+
+def test_metadata_addresses_are_refused():
+    """No question and no key goes to a cloud's metadata service."""
+    with pytest.raises(UsageError):
+        ask("http://169.254.169.254", "Why?", model="made-up")
