@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,9 @@ from tests.conftest import memory_cgroup
 from tests.server.conftest import fake_command, launched_processes, until
 
 from seatrial.engines.types import Command
-from seatrial.errors import EngineError, EngineMissingError, UsageError
+from seatrial.errors import EngineError, EngineMissingError, RefusedError, UsageError
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
 from seatrial.server import find_server, launch, list_servers
 
 
@@ -222,6 +225,20 @@ def test_a_missing_program_is_said_before_anything_is_launched():
     with pytest.raises(EngineMissingError, match="no program 'no-such-engine'"):
         launch(Command(engine="fake", argv=("no-such-engine",), model="m"))
     assert [] == list_servers(ended=True)
+
+
+def test_a_missing_engine_is_said_before_a_missing_checkpoint(monkeypatch):
+    """Nobody fetches 160 GB to learn that the engine is not there."""
+    monkeypatch.setenv("SEATRIAL_SGLANG_PYTHON", "/nowhere/python")
+    plan = make_plan("flash", hardware=replace(detect_hardware("h200x4"), origin="measured"), engine="sglang")
+    with pytest.raises(EngineMissingError, match="SEATRIAL_SGLANG_PYTHON"):
+        launch(plan)
+
+
+def test_a_plan_for_a_machine_that_was_only_named_is_not_launched_here():
+    """Flags for four H200 mean nothing on another machine."""
+    with pytest.raises(RefusedError, match="only named"):
+        launch(make_plan("flash", hardware=detect_hardware("h200x4")))
 
 
 def test_a_program_that_cannot_be_executed_is_said(tmp_path):

@@ -49,6 +49,17 @@ def test_the_embedded_runner_comes_first(require):
     assert "xllamacpp" == resolve_runner()
 
 
+def test_for_gpus_the_embedded_runner_comes_last(monkeypatch, tmp_path, require):
+    """Its wheel computes on CPUs, so a llama-server that is here goes first when layers lie on GPUs."""
+    require("xllamacpp")
+    program = tmp_path / "llama-server"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", str(program))
+    monkeypatch.setattr("sys.platform", "linux")
+    assert ("xllamacpp", "llama-server") == (resolve_runner(), resolve_runner(on_gpus=True))
+
+
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_an_asked_for_runner_is_honoured(runner):
     """Whoever names a runner gets it; whether it is here is said when it is launched."""

@@ -79,7 +79,6 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
 
     """
     command = _command(plan, runner, model_path)
-    command = replace(command, argv=resolve_program(command))
     _check_port(port)
     with _claimed(name, plan.model) as folder:
         wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s)
@@ -90,29 +89,41 @@ def _command(plan: Plan | Command, runner: str | None, model_path: Path | None) 
     from seatrial.engines import Command, build_command  # noqa: PLC0415 -- see the top
 
     if isinstance(plan, Command):
-        return plan
+        return replace(plan, argv=resolve_program(plan))
+    _check_plan(plan)
+    if plan.engine == "llamacpp":
+        runner = resolve_runner(runner, on_gpus=bool(plan.gpu_layers))
+    simulated = plan.engine in SIMULATED
+    local = None if simulated else model_path or _local_path(plan.checkpoint)
+    command = build_command(plan, model_path=str(local.absolute()) if local else None, runner=runner)
+    # The engine first: nobody should fetch 160 GB to learn that it is missing.
+    command = replace(command, argv=resolve_program(command))
+    if local is None and not simulated:
+        raise UsageError(
+            f"The checkpoint {plan.checkpoint} is not on this machine yet.",
+            remedy=f"Run: seatrial fetch {plan.checkpoint}",
+        )
+    return command
+
+
+def _check_plan(plan: Plan) -> None:
     if not plan.runs:
         why = plan.reasons[0].text if plan.reasons else ""
         what = f"{plan.checkpoint} does not run on {plan.hardware.name} with {plan.engine}. {why}".strip()
         kind = RefusedError if plan.verdict == "refused" else DoesNotFitError
         raise kind(what, remedy=plan.smallest_change or "seatrial plan --all ranks what does run.")
-    if plan.engine == "llamacpp":
-        runner = resolve_runner(runner)
-    if plan.engine not in SIMULATED:
-        model_path = model_path or _local_path(plan.checkpoint)
-    return build_command(plan, model_path=str(model_path.absolute()) if model_path else None, runner=runner)
+    if plan.hardware.gpus and plan.hardware.origin == "assumed" and plan.engine not in SIMULATED:
+        raise RefusedError(
+            f"The plan is for {plan.hardware.name}, a machine that was only named; an engine is launched on this one.",
+            remedy="Leave --hardware out to plan for this machine, or take the command that seatrial plan shows.",
+        )
 
 
-def _local_path(checkpoint: str) -> Path:
+def _local_path(checkpoint: str) -> Path | None:
     from seatrial.catalog import find_checkpoint  # noqa: PLC0415
     from seatrial.catalog.fetch import local_path  # noqa: PLC0415
 
-    found = local_path(find_checkpoint(checkpoint))
-    if found is None:
-        raise UsageError(
-            f"The checkpoint {checkpoint} is not on this machine yet.", remedy=f"Run: seatrial fetch {checkpoint}"
-        )
-    return found
+    return local_path(find_checkpoint(checkpoint))
 
 
 def _check_port(port: int) -> None:

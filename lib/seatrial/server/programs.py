@@ -76,11 +76,13 @@ def known_programs() -> dict[str, Program]:
     return {row["starts"]: from_dict(Program, row) for row in tomllib.loads(text)["program"]}
 
 
-def resolve_runner(runner: str | None = None) -> str:
+def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
     """The way llama.cpp is run here.
 
     Args:
         runner: One of ``RUNNERS``; None picks the first that is installed.
+        on_gpus: Whether layers are to lie on GPUs; the embedded wheel computes on CPUs (on a Mac on its GPU
+            too), so it is then the last choice instead of the first.
 
     Raises:
         UnknownNameError: There is no such runner.
@@ -92,7 +94,7 @@ def resolve_runner(runner: str | None = None) -> str:
             raise UnknownNameError("llama.cpp runner", runner, RUNNERS)
         return runner
     candidates = {row.runner: row for row in known_programs().values() if row.runner}
-    for name in RUNNERS:
+    for name in sorted(RUNNERS, key=lambda name: on_gpus and sys.platform != "darwin" and name == "xllamacpp"):
         row = candidates[name]
         if _elsewhere(row) or (find_spec(row.imports) if row.imports else shutil.which(row.starts)):
             return name
