@@ -35,6 +35,8 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
     tensor_parallel: int | None = None,
     recipes: bool = True,
     alternatives: bool = False,
+    prompt_tokens: int | None = None,
+    answer_tokens: int | None = None,
 ) -> Plan:
     """What to run on a machine, and why.
 
@@ -51,6 +53,8 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
         tensor_parallel: Ranks; chosen by default.
         recipes: Look at vendor recipes; off, arithmetic alone decides and nothing is ``verified``.
         alternatives: Also rank every other pair that runs by predicted speed.
+        prompt_tokens: Prompt length the prediction is for; a usual one by default, and its basis says which.
+        answer_tokens: Answer length, likewise.
 
     Returns:
         The plan. One that does not run says by how much, which rule refused it, and what would help.
@@ -64,7 +68,17 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
     """
     if engine not in {"auto", *ENGINES}:
         raise UnknownNameError("engine", engine, ("auto", *ENGINES))
-    request = Request(hardware, nodes, context_tokens, concurrency, objective, tensor_parallel, recipes)
+    request = Request(
+        hardware,
+        nodes,
+        context_tokens,
+        concurrency,
+        objective,
+        tensor_parallel,
+        recipes,
+        prompt_tokens,
+        answer_tokens,
+    )
     request.check()
     chosen_model, chosen = _subject(model, checkpoint)
     if context_tokens is not None and context_tokens > chosen_model.context_tokens:

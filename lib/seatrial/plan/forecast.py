@@ -7,6 +7,7 @@ from typing import Any
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Gpu, Hardware
 from seatrial.memory.types import Footprint, Parallelism
+from seatrial.plan.request import Request
 from seatrial.plan.split import ALL_LAYERS, Split
 from seatrial.speed import HostSide, Load, Prediction, Ranks, Work, predict_speed
 
@@ -45,16 +46,17 @@ def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
 
 
 def load_of(  # noqa: PLR0913 -- everything a load depends on
-    model: Model, engine: str, context_tokens: int, concurrency: int, *, running_limit: int, draft_tokens: int = 0
+    model: Model, engine: str, context_tokens: int, request: Request, *, running_limit: int, draft_tokens: int = 0
 ) -> Load:
-    """The load a prediction is for: that of the published runs, cut down to the context."""
+    """The load a prediction is for: the lengths asked for, else those of the published runs, cut down to the context."""
     served = LOCAL_LOAD if engine == "llamacpp" else (PROMPT_TOKENS, ANSWER_TOKENS)
-    prompt, answer = STAND_IN_LOAD if model.role == "stand-in" else served
+    usual = STAND_IN_LOAD if model.role == "stand-in" else served
+    prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
     total = prompt + answer
     if context_tokens < total:
         prompt = max(1, context_tokens * prompt // total)
         answer = max(1, context_tokens - prompt)
-    return Load(concurrency, max(1, running_limit), prompt, answer, draft_tokens)
+    return Load(request.concurrency, max(1, running_limit), prompt, answer, draft_tokens)
 
 
 def gpu_forecast(  # noqa: PLR0913 -- everything a speed depends on

@@ -29,6 +29,8 @@ class Request:
         objective: What to optimize for.
         tensor_parallel: Ranks asked for, None where the planner chooses.
         recipes: Whether vendor recipes are looked at.
+        prompt_tokens: Prompt length a prediction is for, None for a usual one.
+        answer_tokens: Answer length, likewise.
 
     """
 
@@ -39,6 +41,8 @@ class Request:
     objective: Objective = "balanced"
     tensor_parallel: int | None = None
     recipes: bool = True
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
 
     def check(self) -> None:
         """Refuse what no machine has.
@@ -52,6 +56,8 @@ class Request:
         _check_count("concurrency", self.concurrency, MAX_CONCURRENCY)
         if self.context_tokens is not None:
             _check_count("context_tokens", self.context_tokens, 1 << 24)
+        for name in ("prompt_tokens", "answer_tokens"):
+            _check_count(name, getattr(self, name) or 1, 1 << 24)
         if self.objective not in OBJECTIVES:
             raise UnknownNameError("objective", self.objective, OBJECTIVES)
         if self.tensor_parallel is not None:

@@ -240,7 +240,7 @@ def _forecast(  # noqa: PLR0913, PLR0917 -- everything a speed depends on
 ) -> Prediction:
     footprint, data = room.footprint, layout.parallelism.data
     limit = _running(layout, request)
-    load = load_of(model, engine, footprint.context_tokens, request.concurrency, running_limit=limit)
+    load = load_of(model, engine, footprint.context_tokens, request, running_limit=limit)
     # How many requests of that length the KV cache holds, where each fills its part of the context.
     each = footprint.kv_bytes / footprint.concurrency / footprint.context_tokens
     each = max(1.0, each * (load.prompt_tokens + load.answer_tokens))
@@ -250,7 +250,7 @@ def _forecast(  # noqa: PLR0913, PLR0917 -- everything a speed depends on
         model,
         engine,
         footprint.context_tokens,
-        request.concurrency,
+        request,
         running_limit=min(limit, held),
         draft_tokens=layout.cell.draft_tokens if layout.cell else 0,
     )

@@ -38,7 +38,7 @@ def plan_workstation(model: Model, checkpoint: Checkpoint, engine: str, request:
     verdict: Verdict = "refused" if refused else "does_not_fit" if shortfall else "fits"
     prediction = None
     if verdict == "fits" and engine != "mlx":
-        load = load_of(model, engine, context, request.concurrency, running_limit=request.concurrency)
+        load = load_of(model, engine, context, request, running_limit=request.concurrency)
         prediction = llamacpp_forecast(work_of(model, checkpoint, footprint), load, hardware, split, pools.gpus)
     on_gpus = pools.gpus if split.gpu_layers else 0
     reasons = refused or llamacpp_reasons(engine, checkpoint, request, split, pools, capacity)

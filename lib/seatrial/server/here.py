@@ -110,8 +110,18 @@ def plan_for(
     )
 
 
-def predict_levels(plan: Plan, levels: Iterable[int]) -> dict[int, Prediction]:
-    """The expected speed of a plan at several numbers of requests at once, by that number."""
+def predict_levels(
+    plan: Plan, levels: Iterable[int], *, prompt_tokens: int | None = None, answer_tokens: int | None = None
+) -> dict[int, Prediction]:
+    """The expected speed of a plan at several numbers of requests at once, by that number.
+
+    Args:
+        plan: What is served.
+        levels: Numbers of requests at once.
+        prompt_tokens: Length of their prompts; a usual one by default.
+        answer_tokens: Length of their answers, likewise.
+
+    """
     from seatrial.plan import make_plan  # noqa: PLC0415 -- see above
 
     found = {}
@@ -123,6 +133,8 @@ def predict_levels(plan: Plan, levels: Iterable[int]) -> dict[int, Prediction]:
             engine=plan.engine,
             context_tokens=plan.context_tokens,
             concurrency=level,
+            prompt_tokens=prompt_tokens,
+            answer_tokens=answer_tokens,
         )
         if same.prediction is not None:
             found[level] = same.prediction
