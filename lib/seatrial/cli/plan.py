@@ -13,7 +13,6 @@ refused (the engine rejects this machine, checkpoint or setting). Exit code 3 fo
 from __future__ import annotations
 
 import argparse
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import Answer, stdout
@@ -95,6 +94,7 @@ def _refused(arguments: argparse.Namespace, error: RefusedError) -> Answer:
 
 def _show(plan: Plan, command: Command | None) -> None:
     from seatrial.view import plan_tables as tables  # noqa: PLC0415 -- only people need tables
+    from seatrial.view.command_text import PLACEHOLDERS, command_text  # noqa: PLC0415 -- same
 
     console = stdout()
     console.print(tables.verdict_line(plan), style="bold", soft_wrap=True)
@@ -108,10 +108,8 @@ def _show(plan: Plan, command: Command | None) -> None:
     if command:
         console.print(tables.table_plan_speed(plan).to_rich())
         console.print("Command of one rank:" if plan.nodes > 1 else "Command:")
-        variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in command.env.items())
-        line = shlex.join(command.argv)
-        console.print(f"  {variables} {line}" if variables else f"  {line}", soft_wrap=True)
-        console.print("  {port} and {key_file} are filled in at launch: seatrial serve", style="dim")
+        console.print(command_text(command.argv, command.env), soft_wrap=True)
+        console.print(f"{PLACEHOLDERS} seatrial serve does it.", style="dim", soft_wrap=True)
     if plan.recipe and plan.recipe.differences:
         console.print(f"Nearest recipe: {plan.recipe.cell}. {' '.join(plan.recipe.differences)}", soft_wrap=True)
     console.print(tables.table_plan_reasons(plan).to_rich())

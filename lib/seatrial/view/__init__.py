@@ -24,6 +24,7 @@ _PLACES = {
     "plan_explorer": "explorer",
     "show_accelerators": "lesson_tables",
     "show_chart": "plotly_chart",
+    "show_command": "command_text",
     "show_log": "server_views",
     "show_problems": "lesson_tables",
     "show_reply": "server_views",

@@ -1,6 +1,7 @@
 from seatrial.view.catalog_tables import checkpoints_table, models_table
 from seatrial.view.chart import Chart, Series
 from seatrial.view.charts import memory_over_time_chart, throughput_chart, tokens_chart, ttft_chart
+from seatrial.view.command_text import show_command
 from seatrial.view.explorer import plan_explorer
 from seatrial.view.hardware_tables import table_host
 from seatrial.view.lesson_tables import (
@@ -46,6 +47,7 @@ __all__ = [
     "plan_explorer",
     "show_accelerators",
     "show_chart",
+    "show_command",
     "show_log",
     "show_problems",
     "show_reply",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import shlex
 from typing import Any
 
 from seatrial.catalog import models
@@ -11,6 +10,7 @@ from seatrial.engines import build_command
 from seatrial.errors import SeatrialError
 from seatrial.hardware import accelerators, detect_hardware
 from seatrial.plan import Plan, make_plan
+from seatrial.view.command_text import command_text
 from seatrial.view.live import is_headless
 from seatrial.view.memory_bars import memory_chart
 from seatrial.view.plan_tables import table_plan_memory, verdict_line
@@ -130,8 +130,7 @@ def command_of(plan: Plan) -> str:
     if not plan.runs:
         return ""
     command = build_command(plan)
-    variables = [f"{name}={shlex.quote(value)}" for name, value in command.env.items()]
-    return " ".join([*variables, shlex.join(command.argv)])
+    return command_text(command.argv, command.env)
 
 
 def _plan(hardware: str, model: str, context_tokens: int, concurrency: int) -> Plan:

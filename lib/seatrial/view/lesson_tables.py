@@ -18,6 +18,7 @@ from seatrial.plan.forecast import work_of
 from seatrial.records import Interval
 from seatrial.speed import Prediction
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
+from seatrial.view.command_text import PLACEHOLDERS
 from seatrial.view.hardware_tables import table_accelerators, table_problems
 from seatrial.view.plan_tables import VERDICTS
 from seatrial.view.table import Row, Table
@@ -146,8 +147,7 @@ def table_command(command: Command) -> Table:
     rows: list[Row] = [("program", shlex.join(command.argv[:first]), "")]
     rows += [(name, value, _meaning(name) or _meaning("environment")) for name, value in command.env.items()]
     rows += [(flag, value, _meaning(flag)) for flag, value in _flags(command.argv[first:])]
-    note = "{port} and {key_file} are filled in at launch: a free port, and a file only you can read."
-    return Table(f"{command.model} with {command.engine}", ("flag", "value", "what for"), tuple(rows), note)
+    return Table(f"{command.model} with {command.engine}", ("flag", "value", "what for"), tuple(rows), PLACEHOLDERS)
 
 
 def table_named() -> Table:

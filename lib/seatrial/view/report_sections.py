@@ -9,6 +9,7 @@ from seatrial.measure.types import Point
 from seatrial.plan.types import Plan
 from seatrial.units import format_bytes, format_rate, format_seconds
 from seatrial.view import charts
+from seatrial.view.command_text import command_text
 from seatrial.view.figures_table import figures_table
 from seatrial.view.hardware_tables import tables_hardware
 from seatrial.view.lesson_tables import table_plans
@@ -204,12 +205,7 @@ def again(run: RunRecord) -> str:
 def command_line(command: dict[str, Any]) -> str:
     """The engine's command as a shell would take it."""
     argv, environment = command.get("argv"), command.get("env")
-    if not isinstance(argv, list) or not argv:
-        return ""
-    variables = environment.items() if isinstance(environment, dict) else ()
-    lines = [f"{name}={shlex.quote(str(value))}" for name, value in variables]
-    words = [shlex.quote(str(word)) for word in argv]
-    return " \\\n".join([*lines, " ".join(words)]) if lines else " ".join(words)
+    return command_text(argv if isinstance(argv, list) else (), environment if isinstance(environment, dict) else {})
 
 
 def _card(plan: Plan) -> str:
