@@ -34,6 +34,7 @@ from seatrial.view.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 5
 TTFT_S, TPOT_S = 0.05, 0.01
+WATCHED_S = 10.0
 STREAMS = (1, 64, 128)
 IMPORT = "import time; begin = time.perf_counter(); import seatrial; print(time.perf_counter() - begin)"
 
@@ -105,8 +106,13 @@ def supervisor() -> Iterator[Figure]:
         with launch(make_plan("smollm2", hardware=detect_hardware(), engine="simulated")) as server:
             yield Figure("serve, simulated engine: ready after", time.perf_counter() - begin, "s")
             watching = psutil.Process(server.pid).parent()
-            resident = watching.memory_info().rss if watching is not None else float("nan")
-            yield Figure("supervisor: memory", resident / 1e6, "MB")
+            assert watching is not None  # noqa: S101 -- it outlives the engine
+            yield Figure("supervisor: memory", watching.memory_info().rss / 1e6, "MB", 25.0)
+            before = watching.cpu_times()
+            time.sleep(WATCHED_S)
+            after = watching.cpu_times()
+            used = after.user + after.system - before.user - before.system
+            yield Figure("supervisor: share of a core", used / WATCHED_S * 100, "%", 0.5)
 
 
 def runs() -> Iterator[Figure]:
