@@ -1,6 +1,7 @@
 """Tests of how results are kept: round trips, whole files, origins."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -57,14 +58,23 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
         write_text(tmp_path / "file" / "record.json", "x")
 
 
-@pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("{", "is not JSON")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "cannot be read"), ("{", "is not JSON"), ("[" * 100_000, "nested too deeply")],
+)
 def test_reading_names_what_is_wrong(tmp_path, text, message):
-    """A missing and a damaged file are told apart."""
+    """A missing, a damaged and an endlessly nested file are told apart."""
     path = tmp_path / "record.json"
     if text is not None:
         path.write_text(text)
     with pytest.raises(UsageError, match=message):
         read_json(path)
+
+
+def test_a_file_without_end_is_read_no_further():
+    """A device that never ends does not fill the memory."""
+    with pytest.raises(UsageError, match="more than 1,000 bytes"):
+        read_json(Path("/dev/zero"), 1000)
 
 
 def test_recording_outside_a_notebook_does_nothing(capsys):

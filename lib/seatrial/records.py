@@ -23,6 +23,9 @@ Origin = Literal["measured", "verified", "derived", "assumed"]
 
 RECORD_MIME = "application/vnd.seatrial.record+json"
 
+MAX_JSON_BYTES = 256 << 20
+"""More than any record or notebook has: a device or a stream without end is read no further."""
+
 T = TypeVar("T")
 
 
@@ -96,21 +99,26 @@ def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
     write_text(path, json.dumps(to_dict(value), indent=2, ensure_ascii=False) + "\n", mode)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> Any:
     """The JSON document in ``path``.
 
     Raises:
-        UsageError: The file is missing, unreadable or not JSON.
+        UsageError: The file is missing, unreadable, larger than ``most_bytes``, nested too deeply or not JSON.
 
     """
+    again = "Write it again with the command that made it."
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+        if len(content) > most_bytes:
+            raise UsageError(f"{path} holds more than {most_bytes:,} bytes, too many for it.", remedy="Check the path.")
+        return json.loads(content.decode("utf-8"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
+    except RecursionError as error:
+        raise UsageError(f"{path} is nested too deeply.", remedy=again) from error
     except ValueError as error:
-        raise UsageError(
-            f"{path} is not JSON: {error}.", remedy="Write it again with the command that made it."
-        ) from error
+        raise UsageError(f"{path} is not JSON: {error}.", remedy=again) from error
 
 
 def record(name: str, value: Any) -> None:

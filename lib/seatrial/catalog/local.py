@@ -131,10 +131,7 @@ def _from_folder(folder: Path) -> Checkpoint:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = read_json(path)
-    except RecursionError as error:
-        raise ModelFileError(f"{path} is nested too deeply.", remedy="Fetch the file again.") from error
+    config = read_json(path)
     if not isinstance(config, dict):
         raise ModelFileError(f"{path} holds no object.", remedy="Fetch the file again.")
     return config

@@ -167,12 +167,7 @@ def _bytes_of(entry: _Entry) -> int:
 
 
 def _read_index(index: Path) -> tuple[int | None, list[str]]:
-    if index.stat().st_size > MAX_INDEX_BYTES:
-        raise ModelFileError(f"{index} has {index.stat().st_size:,} bytes, too many for an index.", remedy=REMEDY)
-    try:
-        document: Any = read_json(index)
-    except RecursionError as error:
-        raise ModelFileError(f"{index} is nested too deeply.", remedy=REMEDY) from error
+    document: Any = read_json(index, MAX_INDEX_BYTES)
     weight_map = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelFileError(f"{index} has no weight_map.", remedy=REMEDY)

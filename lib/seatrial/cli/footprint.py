@@ -87,16 +87,7 @@ def _options(words: list[str]) -> dict[str, str]:
 def _read_config(path: Path) -> dict[str, Any]:
     from seatrial.records import read_json  # noqa: PLC0415
 
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ModelFileError(
-                f"{path} has {path.stat().st_size:,} bytes; that is no config.json.", remedy="Check the path."
-            )
-        config = read_json(path)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
-    except RecursionError as error:
-        raise ModelFileError(f"{path} is nested too deeply.", remedy="Check the path.") from error
+    config = read_json(path, MAX_CONFIG_BYTES)
     if not isinstance(config, dict):
         raise ModelFileError(f"{path} holds no object.", remedy="Give the config.json of a deepseek_v4 model.")
     return config

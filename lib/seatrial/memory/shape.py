@@ -147,7 +147,7 @@ def _whole(config: dict[str, Any], name: str, low: int, high: int) -> int:
         )
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ModelFileError(
-            f"config.json says {name} = {str(value)[:40]}; expected a whole number from {low} to {high:,}.",
+            f"config.json says {name} = {repr(value)[:40]}; expected a whole number from {low} to {high:,}.",
             remedy="Take the config.json of the original repository.",
         )
     return value

@@ -86,8 +86,9 @@ def read_record(path: Path) -> RunRecord:
         known = [str(found.parent) for found in sorted(path.parent.glob(f"*/{RECORD}"))[-3:]]
         hint = f" Runs beside it: {', '.join(known)}." if known else ""
         raise UsageError(f"There is no run in {path}: {file} does not exist.", remedy=f"Name a folder of runs/.{hint}")
+    document = read_json(file)
     try:
-        document = _finite(read_json(file))
+        document = _finite(document)
     except RecursionError as error:
         raise UsageError(f"{file} is nested too deeply.", remedy="Run the notebooks again: seatrial run.") from error
     if not isinstance(document, dict) or not isinstance(document.get("results", {}), dict):
