@@ -158,9 +158,11 @@ def test_llamacpp_divides_between_gpu_and_host():
     assert 12e9 > placed[43].per_gpu_bytes
 
 
-def test_llamacpp_without_a_gpu_needs_host_memory_alone():
-    """No layer on a GPU: everything, the reserve too, is in host memory."""
-    result = compute_footprint(find_checkpoint("smollm2"), options={"gpu_layers": 0})
+@pytest.mark.parametrize("gpus", [1, 16])
+def test_llamacpp_without_a_layer_on_a_gpu_needs_host_memory_alone(gpus):
+    """Everything, the reserve too, is in host memory once, however many GPUs stand by."""
+    options = {"gpu_layers": 0, "pipeline_parallel": gpus}
+    result = compute_footprint(find_checkpoint("smollm2"), options=options)
     assert 0 == result.per_gpu_bytes
     assert result.total_bytes == result.host_bytes
 

@@ -1,5 +1,7 @@
 """What is chosen for a machine when little is asked, and how it is explained."""
 
+import re
+
 import pytest
 
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
@@ -94,6 +96,23 @@ def test_requests_beyond_the_cache_wait_instead_of_failing():
         "pro", hardware=detect_hardware("h200x8"), engine="sglang", concurrency=64, objective="throughput"
     )
     assert fewer.prediction.ttft_s.expected < plan.prediction.ttft_s.expected
+
+
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+def test_no_machine_is_suggested_that_does_not_exist(engine):
+    """A DGX Station holds one GB300, so a larger model asks for more machines, not for more in one."""
+    wishes = {"model": "pro", "engine": engine}
+    plan = make_plan(hardware=detect_hardware("dgx-station-gb300x1"), **wishes)
+    count, each = re.search(r"(\d+) machines with (\d+) x DGX Station", plan.smallest_change).groups()
+    there = detect_hardware(f"dgx-station-gb300x{each}")
+    assert make_plan(hardware=there, nodes=int(count), **wishes).runs
+
+
+def test_llamacpp_on_the_host_alone_needs_no_buffers_on_idle_gpus():
+    """Where no layer fits on sixteen small GPUs, what is needed is no more than what is there."""
+    plan = make_plan("pro", hardware=detect_hardware("rtx4060ti-16gbx16"), context_tokens=1_048_576)
+    assert ("fits", 0) == (plan.verdict, plan.gpu_layers)
+    assert plan.footprint.total_bytes <= plan.capacity_bytes
 
 
 def test_more_host_memory_is_named_and_fits():

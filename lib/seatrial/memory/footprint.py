@@ -204,6 +204,7 @@ def _footprint(  # noqa: PLR0913, PLR0917
     gpus = parallelism.tensor * parallelism.pipeline
     reserve = reserve_of(subject.shape, subject.config["hidden_size"], engine, load, chosen.ubatch_tokens)
     per_gpu, host = _placement(subject, engine, caches, reserve.expected, parallelism, chosen)
+    gpus = gpus if per_gpu else 1  # without a layer on a GPU one compute buffer lies in host memory
     total = subject.weights.total
     return Footprint(
         weights_bytes=total,

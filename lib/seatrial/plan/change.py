@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.hardware import detect_hardware
+from seatrial.hardware import accelerators, detect_hardware
 from seatrial.hardware.types import Gpu, Hardware
 from seatrial.plan.capacity import usable_host_bytes
 from seatrial.plan.evaluate import evaluate
@@ -19,6 +19,8 @@ from seatrial.units import GIB, format_gib
 
 CONTEXT_STEP = 1024
 NODES_TRIED = (2, 4, 8, 16)
+MOST_GPUS = 8
+"""In one machine, where the accelerator is not listed."""
 
 
 def smallest_change(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
@@ -101,19 +103,26 @@ def _more_gpus(plan: Plan, model: Model, checkpoint: Checkpoint, request: Reques
     if not gpus or plan.engine not in {"sglang", "vllm"} or any(gpu.unified for gpu in gpus):
         return None
     free = replace(request, tensor_parallel=None)
+    most = _most_in_one(gpus[0])
     for count in (2, 4, 8):
-        if count <= len(gpus) or request.nodes > 1:
+        if not len(gpus) < count <= most or request.nodes > 1:
             continue
         larger = _machine(request.hardware, gpus[0], count)
         if evaluate(model, checkpoint, plan.engine, replace(free, hardware=larger)).runs:
             return f"{count} x {gpus[0].name}"
     for nodes in NODES_TRIED:
         if request.nodes < nodes <= MAX_NODES:
-            machine = _machine(request.hardware, gpus[0], max(8, len(gpus)) if len(gpus) not in {1, 4} else len(gpus))
+            each = len(gpus) if len(gpus) in {1, 4} else max(min(8, most), len(gpus))
+            machine = _machine(request.hardware, gpus[0], each)
             trial = evaluate(model, checkpoint, plan.engine, replace(free, hardware=machine, nodes=nodes))
             if trial.runs:
                 return f"{nodes} machines with {len(machine.gpus)} x {gpus[0].name} each"
     return None
+
+
+def _most_in_one(gpu: Gpu) -> int:
+    """GPUs of that kind one machine holds at most."""
+    return accelerators()[gpu.accelerator].gpus_per_node_max if gpu.accelerator else MOST_GPUS
 
 
 def _machine(hardware: Hardware, gpu: Gpu, count: int) -> Hardware:
