@@ -22,7 +22,7 @@ test: .venv/test.stamp ## set up and run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lab: .venv/lab.stamp ## open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: .venv/run.stamp ## print the benchmark table and write benchmark.json
 	@$(BIN)/python tools/bench.py --output benchmark.json
