@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
 
@@ -46,6 +46,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
+    _open_closed_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     json_wanted = "--json" in words
     try:
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("seatrial: interrupted.", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
     except Exception as error:  # the last line of defence; nobody should read a traceback
         if os.environ.get("SEATRIAL_TRACEBACK"):
@@ -92,11 +93,9 @@ def build_parser(command: str) -> argparse.ArgumentParser:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in {"-h", "--help"}:
-        print(_overview())  # noqa: T201
-        return 0
+        return _write(lambda: print(_overview()))  # noqa: T201
     if words[0] == "--version":
-        print(f"seatrial {__version__}")  # noqa: T201
-        return 0
+        return _write(lambda: print(f"seatrial {__version__}"))  # noqa: T201
     parser = build_parser(words[0])
     try:
         arguments = parser.parse_args(words[1:])
@@ -104,12 +103,43 @@ def _dispatch(words: list[str]) -> int:
         return int(leaving.code or 0)
     answer: Answer = import_module(f"seatrial.cli.{words[0]}").run(arguments)
     if arguments.json:
-        json.dump(answer.document, sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
+        text = json.dumps(answer.document, indent=2, ensure_ascii=False)
+        _write(lambda: print(text))  # noqa: T201
     else:
-        answer.show()
-    sys.stdout.flush()
+        _write(answer.show)
     return answer.exit_code if answer.then is None else answer.then()
+
+
+def _write(show: Callable[[], None]) -> int:
+    """Show a result, all of it or with an error that says why not."""
+    try:
+        show()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard_output()
+        raise SeatrialError(
+            f"The result could not be written to standard output: {error.strerror}.",
+            remedy="Free some space, or send the output elsewhere.",
+        ) from error
+    return 0
+
+
+def _discard_output() -> None:
+    """Send what is still held for standard output nowhere, so that the interpreter's own flush does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_closed_streams() -> None:
+    """Point standard streams that whoever started us has closed nowhere: the next file opened would take their place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 -- for the whole run
 
 
 def _overview() -> str:
