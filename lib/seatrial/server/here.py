@@ -6,17 +6,15 @@ which is the one thing that is ever downloaded without being asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from seatrial.errors import EngineMissingError, SeatrialError
 from seatrial.records import to_dict
-from seatrial.server.programs import resolve_program, resolve_runner
+from seatrial.server.choose import choose_plan, find_obstacle
 from seatrial.server.running import Server, Stopped
 
 if TYPE_CHECKING:
-    from seatrial.catalog import Checkpoint
     from seatrial.plan import Plan
     from seatrial.speed import Prediction
 
@@ -52,7 +50,8 @@ def plan_here(
     """The plan that this machine can carry out now.
 
     Args:
-        model: ``auto``: V4 where it fits and is here, else the stand-in. A model id: that one, whatever comes of it.
+        model: ``auto``: V4 where it fits and is here, else the stand-in. A model id: that one, with what can be
+            launched here (see ``choose_plan``), whatever comes of it.
         engine: ``auto``, or an engine id.
         context_tokens: Context of each request.
         concurrency: Requests served at once.
@@ -63,22 +62,20 @@ def plan_here(
 
     """
     from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- an engine's own process imports this package too
-    from seatrial.plan import make_plan  # noqa: PLC0415
 
-    hardware = detect_hardware()
     wish: dict[str, Any] = {
-        "hardware": hardware,
+        "hardware": detect_hardware(),
         "engine": engine,
         "context_tokens": context_tokens,
         "concurrency": concurrency,
     }
     if model != "auto":
-        return make_plan(model, **wish)
-    for checkpoint in _fetched():
-        plan = make_plan(checkpoint=checkpoint, **wish)
-        if plan.runs and _missing_program(plan) is None:
-            return plan
-    return make_plan(STAND_IN, **wish)
+        return choose_plan(model, **wish).plan
+    for name in V4:
+        choice = choose_plan(name, **wish)
+        if choice.fetched:
+            return choice.plan
+    return choose_plan(STAND_IN, **wish).plan
 
 
 def plan_for(
@@ -173,9 +170,9 @@ def launch_if_possible(plan: Plan) -> Server | NotLaunched:
         return NotLaunched(f"{plan.hardware.name} is a machine you named, not this one.", "The command is exact.")
     if not plan.runs:
         return NotLaunched(f"{plan.checkpoint} does not run here with {plan.engine}.", plan.smallest_change or "")
-    missing = _missing_program(plan)
-    if missing is not None:
-        return NotLaunched(missing.what, missing.remedy)
+    obstacle = find_obstacle(plan)
+    if obstacle is not None:
+        return NotLaunched(obstacle.what, obstacle.remedy)
     if local_path(find_checkpoint(plan.checkpoint)) is None:
         return NotLaunched(f"{plan.checkpoint} is not on this machine.", f"Run: seatrial fetch {plan.checkpoint}")
     return launch(plan)
@@ -185,24 +182,3 @@ def server_document(server: Server | NotLaunched, stopped: Stopped | NotLaunched
     """What a record keeps of a server: where it answered, how it came up, and that it is gone."""
     document: dict[str, Any] = to_dict(server)
     return document | {"launched": isinstance(server, Server), "stopped": to_dict(stopped)}
-
-
-def _fetched() -> Iterator[Checkpoint]:
-    """Checkpoints of V4 that lie on this machine."""
-    from seatrial.catalog import checkpoints  # noqa: PLC0415
-    from seatrial.catalog.fetch import local_path  # noqa: PLC0415
-
-    for checkpoint in checkpoints():
-        if checkpoint.model in V4 and local_path(checkpoint) is not None:
-            yield checkpoint
-
-
-def _missing_program(plan: Plan) -> SeatrialError | None:
-    from seatrial.engines import build_command  # noqa: PLC0415
-
-    try:
-        runner = resolve_runner(None) if plan.engine == "llamacpp" else None
-        resolve_program(build_command(plan, runner=runner))
-    except EngineMissingError as error:
-        return error
-    return None
