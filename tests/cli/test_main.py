@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from seatrial.catalog import find_model
+
 SEATRIAL = (sys.executable, "-m", "seatrial")
 CLOSED = 'exec "$@" >&-'
 
@@ -49,6 +51,19 @@ def test_a_reader_that_leaves_ends_it_quietly():
     os.close(here)
     code, _, said = run(*SEATRIAL, "models", "--json", stdout=there, stderr=subprocess.PIPE)
     os.close(there)
+    assert (0, b"") == (code, said)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_name_the_encoding_lacks_is_written_all_the_same(tmp_path, encoding):
+    """The JSON document holds the exact name in every encoding, the table a readable form of it."""
+    config = tmp_path / "\N{WAVE DASH}\udcff.json"
+    config.write_text(json.dumps(dict(find_model("flash").config)))
+    settings = {"capture_output": True, "env": {**os.environ, "PYTHONIOENCODING": encoding}}
+    code, out, said = run(*SEATRIAL, "footprint", "--config", config, "--json", **settings)
+    assert (0, b"") == (code, said)
+    assert str(config) == json.loads(out)["checkpoint"]
+    code, out, said = run(*SEATRIAL, "footprint", "--config", config, **settings)
     assert (0, b"") == (code, said)
 
 

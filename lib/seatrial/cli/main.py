@@ -7,6 +7,7 @@ without the parts that ``seatrial measure`` needs.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -46,7 +47,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    _open_closed_streams()
+    _prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     json_wanted = "--json" in words
     try:
@@ -103,7 +104,7 @@ def _dispatch(words: list[str]) -> int:
         return int(leaving.code or 0)
     answer: Answer = import_module(f"seatrial.cli.{words[0]}").run(arguments)
     if arguments.json:
-        text = json.dumps(answer.document, indent=2, ensure_ascii=False)
+        text = json.dumps(answer.document, indent=2)  # in ASCII: it passes through every encoding
         _write(lambda: print(text))  # noqa: T201
     else:
         _write(answer.show)
@@ -131,8 +132,11 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _open_closed_streams() -> None:
-    """Point standard streams that whoever started us has closed nowhere: the next file opened would take their place."""
+def _prepare_streams() -> None:
+    """Make the standard streams safe to write to.
+
+    One that whoever started us has closed leads nowhere: the next file opened would take its place.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -140,6 +144,10 @@ def _open_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 -- for the whole run
+    for stream in (sys.stdout, sys.stderr):
+        # A file name may hold what the terminal's encoding has no character for.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _overview() -> str:
