@@ -58,9 +58,10 @@ def test_native_flash_weighs_what_it_weighs(capsys):
     ],
 )
 def test_what_does_not_run_exits_with_three_and_still_prints(words, verdict, capsys):
-    """Verdict, reasons and no command; exit code 3."""
+    """Verdict, reasons and no command, under the same keys; exit code 3."""
     code, document = answer(capsys, *words)
     assert 3 == code
+    assert set(document) >= KEYS
     assert verdict == document["verdict"]
     assert [] == document["argv"]
     assert document["reasons"][0]["text"]

@@ -13,6 +13,7 @@ refused (the engine rejects this machine, checkpoint or setting). Exit code 3 fo
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import Answer, stdout
@@ -25,6 +26,7 @@ from seatrial.records import to_dict
 
 if TYPE_CHECKING:
     from seatrial.engines import Command
+    from seatrial.hardware import Hardware
 
 DOES_NOT_RUN = DoesNotFitError.exit_code
 
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> Answer:
             alternatives=arguments.all,
         )
     except RefusedError as error:
-        return _refused(arguments, error)
+        return _refused(arguments, hardware, error)
     command = build_command(plan) if plan.runs else None
     return Answer(document(plan, command), lambda: _show(plan, command), 0 if plan.runs else DOES_NOT_RUN)
 
@@ -67,20 +69,22 @@ def document(plan: Plan, command: Command | None) -> dict[str, Any]:
     return {**plain, "argv": list(command.argv) if command else [], "env": dict(command.env) if command else {}}
 
 
-def _refused(arguments: argparse.Namespace, error: RefusedError) -> Answer:
-    """The verdict on a checkpoint whose bytes no formula here describes: the reason, and no figures."""
+def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedError) -> Answer:
+    """The verdict on a checkpoint whose bytes no formula here describes: every key, the reason, and no figures."""
     reason = {"text": error.what, "origin": "verified", "source": "catalog"}
     plain = {
+        **{field.name: None for field in fields(Plan)},
         "verdict": "refused",
         "model": arguments.model,
         "checkpoint": arguments.checkpoint,
         "engine": arguments.engine,
-        "hardware": arguments.hardware,
+        "hardware": to_dict(hardware),
+        "nodes": arguments.nodes,
+        "context_tokens": arguments.context_tokens,
+        "concurrency": arguments.concurrency,
+        "objective": arguments.objective,
         "argv": [],
         "env": {},
-        "footprint": None,
-        "prediction": None,
-        "recipe": None,
         "smallest_change": error.remedy or None,
         "reasons": [reason],
         "alternatives": [],
