@@ -110,8 +110,8 @@ class Exit:
     """How an engine ended.
 
     Attributes:
-        reason: ``exited`` by itself, ``stopped`` on request, ``lease ended``, ``not started``, or ``lost``
-            (gone without a word).
+        reason: ``exited`` by itself, ``stopped`` on request, ``lease ended``, ``record deleted``,
+            ``not started``, or ``lost`` (gone without a word).
         code: Exit code, None where a signal ended it.
         signal: Signal number, None where it exited.
         error: Why it could not be started at all.
@@ -259,11 +259,13 @@ class ServerFolder:
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         path = self.path / name
-        if not path.exists():
-            return None
         try:
             return from_dict(kind, read_json(path))
         except UsageError as error:
+            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                return None
+            if isinstance(error.__cause__, OSError):
+                raise  # no permission, no file handles left: what it holds may make perfect sense
             aside = path.with_name(f"{name}.unreadable")
             with contextlib.suppress(OSError):
                 path.replace(aside)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -258,8 +259,10 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
     said = folder.path / "supervisor.log"
     said.touch(mode=0o600)
     with said.open("wb") as output:
-        # It forks and ends at once, so there is no child to wait for later.
-        subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", check=False)
+        # It forks and ends at once, so there is no child to wait for later. By the id it is found, and ended,
+        # where the launch is given up before it has said a word.
+        env = {**os.environ, "SEATRIAL_LAUNCH_ID": record.launch_id}
+        subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", env=env, check=False)
     deadline = time.monotonic() + COMING_UP_S
     while time.monotonic() < deadline:
         known = folder.processes()

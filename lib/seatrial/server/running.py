@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import time
@@ -150,7 +151,11 @@ class Server:
     def why_ended(self) -> Diagnosis | None:
         """Why it ended by itself; None while it runs, and where it was stopped on purpose."""
         known = self._processes()
-        if known is None or known.exit is None or known.exit.reason in {"stopped", "lease ended", "lost"}:
+        if (
+            known is None
+            or known.exit is None
+            or known.exit.reason in {"stopped", "lease ended", "record deleted", "lost"}
+        ):
             return None
         return diagnose(known.exit, self.read_log(LOG_LINES), self.engine)
 
@@ -175,9 +180,13 @@ class Server:
         record, known = self._record(), self._processes()
         was_running = self.running
         if record is not None:
-            if known is not None and processes.lives(known.supervisor, record.boot_id):
+            if known is None:
+                # Its supervisor has not said a word yet: it looks for the request before it starts anything.
+                self._folder.request_stop()
+            elif processes.lives(known.supervisor, record.boot_id):
                 if not self._folder.request_stop():
-                    os.kill(known.supervisor.pid, signal.SIGTERM)
+                    with contextlib.suppress(ProcessLookupError):  # it ends just now
+                        os.kill(known.supervisor.pid, signal.SIGTERM)
                 self._wait_for_supervisor(known, begun + max(0.5, timeout_s - HELP_S))
             if record.boot_id == processes.this_boot():
                 processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
@@ -250,8 +259,15 @@ def list_servers(*, ended: bool = False) -> list[Server]:
         ended: Also those that have ended; their logs can still be read.
 
     """
-    servers = [server for found in folders.folders() if (server := server_of(found)) is not None]
-    return [server for server in servers if ended or server.state != "ended"]
+    servers = []
+    for found in folders.folders():
+        try:
+            server = server_of(found)
+            if server is not None and (ended or server.state != "ended"):
+                servers.append(server)
+        except UsageError as error:
+            logging.getLogger("seatrial").warning("The server %r is left out: %s", found.path.name, error.what)
+    return servers
 
 
 def find_server(name: str) -> Server:

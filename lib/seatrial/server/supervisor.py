@@ -4,7 +4,8 @@ Runs as a detached process of its own, ``python -I -S supervisor.py SERVER_FOLDE
 standard library alone, so that it stays small and outlives the notebook kernel that asked for it.
 The folder is its only interface:
 
-    record.json    read once: what to start, whose lease it is (written by ``launch``)
+    record.json    read once: what to start, whose lease it is (written by ``launch``); without it nobody
+                   finds the server any more, and the engine is stopped
     process.json   written here: who runs, and how it ended
     stop           appears when somebody wants the engine stopped
     engine.log     the engine's output; past its cap the tail moves to engine.log.1
@@ -164,12 +165,19 @@ class Supervisor:
         self.asked = False
         for asking in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(asking, self._ask)
+        self.log = -1
         self.ended: int | None = None
         self.owner_checked = 0.0
 
     def run(self) -> None:
         """Start the engine and return when nothing of it is left."""
+        if os.environ.get("SEATRIAL_LAUNCH_ID") != self.record["launch_id"]:
+            return  # came up so late that another launch has the folder by now
         oom_before = oom_kills()
+        if self.asked or Path("stop").exists():
+            self._note_exit("stopped")
+            self._finish()
+            return
         self._write_state()
         try:
             engine = self._start_engine()
@@ -180,11 +188,11 @@ class Supervisor:
         self.state["engine"] = _identity(engine)
         try:
             self._write_state()
-        except OSError:
+            reason = self._watch(engine)
+        except BaseException:
             # Never leave an engine running that nobody could find again.
             self._stop(engine)
             raise
-        reason = self._watch(engine)
         if reason == "exited":
             # Said at once: whoever waits for it learns why without waiting for the rest to go.
             killed = {where: count - oom_before.get(where, count) for where, count in oom_kills().items()}
@@ -205,23 +213,21 @@ class Supervisor:
         env = {**os.environ, **self.record["env"], "SEATRIAL_LAUNCH_ID": self.record["launch_id"]}
         if self.record["key_env"]:
             env[self.record["key_env"]] = (self.folder / "key").read_text().strip()
-        log = os.open("engine.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            return os.posix_spawn(
-                argv[0],
-                argv,
-                env,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, log, 1),
-                    (os.POSIX_SPAWN_DUP2, log, 2),
-                ],
-                setpgroup=0,
-                setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
-            )
-        finally:
-            os.close(log)
+        # Kept open: it is capped even where somebody deletes its name.
+        self.log = os.open("engine.log", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.posix_spawn(
+            argv[0],
+            argv,
+            env,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, self.log, 1),
+                (os.POSIX_SPAWN_DUP2, self.log, 2),
+            ],
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+        )
 
     def _watch(self, engine: int) -> str:
         """Wait for a reason to end, and return it."""
@@ -231,6 +237,8 @@ class Supervisor:
                 return "exited"
             if self.asked or Path("stop").exists():
                 return "stopped"
+            if not Path("record.json").exists():
+                return "record deleted"
             if not self.record["keep_running"] and not self._owner_lives():
                 return "lease ended"
             self._cap_log()
@@ -306,22 +314,20 @@ class Supervisor:
 
         The engine appends, so it goes on at the new end. What it writes between copy and cut is lost.
         """
-        log = Path("engine.log")
         cap = self.record["log_cap_bytes"]
-        size = log.stat().st_size
+        size = os.fstat(self.log).st_size
         if size <= cap:
             return
         aside = Path("engine.log.tmp")
         try:
-            with log.open("rb") as source, _private(aside) as target:
-                source.seek(size - cap)
+            with _private(aside) as target:
                 # No further than the size seen above: a flood may be faster than the copy.
-                for _ in range(0, cap, COPY_BYTES):
-                    target.write(source.read(COPY_BYTES))
+                for offset in range(size - cap, size, COPY_BYTES):
+                    target.write(os.pread(self.log, COPY_BYTES, offset))
             aside.replace("engine.log.1")
         except OSError:
             aside.unlink(missing_ok=True)  # a full disk: the cap matters more than the tail
-        os.truncate(log, 0)
+        os.ftruncate(self.log, 0)
 
     def _note_exit(self, reason: str, *, error: str = "", oom_kills: dict[str, int] | None = None) -> None:
         status = self.ended
@@ -336,10 +342,11 @@ class Supervisor:
 
     def _finish(self) -> None:
         """Nothing is left: the key has no further use."""
-        for path in (Path("key"), *Path().glob("engine_key*")):
-            path.unlink(missing_ok=True)
         self.state["finished"] = True
-        with contextlib.suppress(OSError):  # a full disk: that nobody is left can be seen without the record
+        with contextlib.suppress(OSError):  # a deleted folder, a full disk: that nobody is left can be seen without it
+            for path in (Path("key"), *Path().glob("engine_key*")):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
             self._write_state()
 
     def _write_state(self) -> None:

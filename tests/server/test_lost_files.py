@@ -1,0 +1,82 @@
+"""Somebody deletes or blocks the files of a running server: no engine is left that nobody finds."""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from tests.server.conftest import launched_processes, until
+
+from seatrial.errors import UsageError
+from seatrial.server import list_servers, supervisor
+from seatrial.server.folder import folder_of
+
+
+def test_a_server_whose_log_was_deleted_goes_on(fake, monkeypatch):
+    """Its supervisor keeps the lease, stop still works, and what it goes on writing is capped though it has no name."""
+    monkeypatch.setattr("seatrial.server.launcher.LOG_CAP_BYTES", 1 << 20)
+    server = fake("--flood", keep_running=True)
+    earlier = Path(server.log).with_name("engine.log.1")
+    Path(server.log).unlink()
+    until(earlier.exists, "a cut of the log")
+    earlier.unlink()
+    until(earlier.exists, "another cut of the log")
+    assert ("ready", True) == (server.state, server.responds())
+    assert 0 == server.stop().processes_left
+    assert "stopped" == folder_of("fake").processes().exit.reason
+
+
+def test_a_server_whose_folder_was_deleted_ends(fake):
+    """No other process could find or stop it any more, so its supervisor does."""
+    server = fake("--children=1", "--escaping-child", keep_running=True)
+    shutil.rmtree(Path(server.log).parent)
+    until(lambda: not launched_processes(), "the end of the engine")
+
+
+def test_a_state_file_that_cannot_be_read_now_stays(fake):
+    """No file handles left, say: the file is whole, so it is said and not set aside."""
+    server = fake()
+    with no_more_files(), pytest.raises(UsageError, match="Too many open files"):
+        folder_of("fake").record()
+    assert "ready" == server.state
+    assert [] == list(Path(server.log).parent.glob("*.unreadable"))
+
+
+@contextlib.contextmanager
+def no_more_files():
+    """This process can open no file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_one_server_that_cannot_be_read_does_not_hide_the_others(fake, caplog):
+    """A folder stands where its record should be: it is left out with a warning."""
+    server = fake()
+    odd = Path(server.log).parent.with_name("odd") / "record.json"
+    odd.mkdir(parents=True)
+    assert ["fake"] == [listed.name for listed in list_servers()]
+    assert "'odd' is left out" in caplog.text
+
+
+def test_a_supervisor_that_ends_as_it_is_told_to_stop(fake, monkeypatch):
+    """The stop file cannot be written, as on a full disk, and the supervisor is killed just then: stop goes on."""
+    server = fake("--children=1")
+    (Path(server.log).parent / "stop").symlink_to("/nowhere/at/all")
+    signalled = os.kill
+
+    def late(pid, number):
+        signalled(pid, signal.SIGKILL)
+        until(lambda: supervisor.process_row(pid) is None, "its end")
+        signalled(pid, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", late)
+        assert 0 == server.stop().processes_left
+    assert [] == launched_processes()
