@@ -1,5 +1,8 @@
 """Where a run may write, and where it must not."""
 
+import subprocess
+import sys
+
 import pytest
 
 from seatrial.batch.folders import check_targets, choose_folder, claimed
@@ -13,6 +16,19 @@ def test_a_new_folder_is_named_by_the_time(monkeypatch, tmp_path):
     first.mkdir(parents=True)
     assert "runs" == first.parent.name
     assert first != choose_folder(None)
+
+
+def test_two_processes_never_choose_the_same_folder(tmp_path):
+    """Not even in the same second, when neither has made its folder yet; and choosing makes nothing."""
+    script = "from seatrial.batch.folders import choose_folder; print(choose_folder(None))"
+    started = [
+        subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    first, second = (process.communicate()[0] for process in started)
+    assert first != second
+    assert [f"{process.pid}" for process in started] == [name.strip().split("-")[2] for name in (first, second)]
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -178,6 +179,32 @@ def test_interrupted_runs_leave_no_kernel(write_notebook, tmp_path, number):
             run.notebooks[0].error.cell,
             run.results,
         )
+
+
+def test_ctrl_c_while_notebooks_are_being_started_stops_them(write_notebook, tmp_path):
+    """The signal comes after the first one was handed over: the run ends at once instead of waiting for them."""
+    paths = [write_notebook(name, "import time\ntime.sleep(120)") for name in "ab"]
+    script = textwrap.dedent("""
+        import os, signal, sys
+        from concurrent.futures import ThreadPoolExecutor
+        from seatrial.batch import run_notebooks
+        submit = ThreadPoolExecutor.submit
+        def submit_under_a_signal(*args):
+            future = submit(*args)
+            os.kill(os.getpid(), signal.SIGINT)
+            return future
+        ThreadPoolExecutor.submit = submit_under_a_signal
+        run_notebooks(sys.argv[2:], output=sys.argv[1])
+    """)
+    process = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "run", *paths],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "KeyboardInterrupt" in process.stderr
+    assert "completed" not in {one.status for one in read_run(tmp_path / "run").notebooks}
 
 
 @pytest.mark.parametrize(

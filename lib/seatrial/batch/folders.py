@@ -122,7 +122,8 @@ def read_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _new_folder() -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    """A name no other run has: not even one that starts in the same second, before either has made its folder."""
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     folder, count = RUNS / stamp, 1
     while folder.exists():
         count += 1

@@ -1,7 +1,8 @@
-"""Waits until the engines of notebooks that have ended are gone too."""
+"""A finished run leaves no engine behind: waits for those of notebooks that have ended, and stops what stays."""
 
 from __future__ import annotations
 
+import logging
 import time
 
 from seatrial.server import Server, list_servers
@@ -10,24 +11,34 @@ from seatrial.server.processes import lives
 
 POLL_S = 0.05
 LEASE_S = 15.0
+GONE = {"ended", "stale"}
+
+log = logging.getLogger("seatrial")
 
 
-def wait_for_leases(timeout_s: float = LEASE_S) -> list[Server]:
-    """Wait until no server runs whose owner has ended, and return those that still do.
+def end_leases(timeout_s: float = LEASE_S) -> list[Server]:
+    """Wait until no server runs whose owner has ended; stop those that still do then, and return them.
 
-    A supervisor stops its engine when the notebook kernel that launched it ends; this waits for
-    it, so that a finished run has left nothing behind. Servers asked to keep running stay.
+    A supervisor stops its engine when the notebook kernel that launched it ends. One that was killed
+    cannot, so its engine is stopped here, and a warning says so. Servers asked to keep running stay.
     """
     deadline = time.monotonic() + timeout_s
-    while left := [server for server in list_servers() if _is_orphan(server)]:
+    while (left := _orphans()) and any(server.state != "unsupervised" for server in left):
         if time.monotonic() > deadline:
             break
         time.sleep(POLL_S)
+    for server in left:
+        log.warning("%s still ran after the notebook that launched it had ended; it is stopped.", server.name)
+        server.stop()
     return left
 
 
+def _orphans() -> list[Server]:
+    return [server for server in list_servers() if _is_orphan(server)]
+
+
 def _is_orphan(server: Server) -> bool:
-    if server.keep_running or server.state not in {"starting", "ready"}:
+    if server.keep_running or server.state in GONE:
         return False
     record = folder_of(server.name).record()
     return record is not None and not lives(record.owner, record.boot_id)

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial import __version__
 from seatrial.batch.folders import RECORD, check_targets, choose_folder, claimed, read_results
-from seatrial.batch.leases import wait_for_leases
+from seatrial.batch.leases import end_leases
 from seatrial.batch.parameters import Parameter, choose_parameters, read_parameters
 from seatrial.batch.types import NotebookResult, ParameterValue, Progress, Run
 from seatrial.errors import EngineMissingError, UnknownNameError, UsageError
@@ -187,9 +187,11 @@ class _Series:
 
     def _work(self, todo: Sequence[int], jobs: int) -> None:
         for group in _groups(todo, self.sources):
+            futures: list[Future[None]] = []
             with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="notebook") as pool:
-                futures = [pool.submit(self._execute, index) for index in group]
                 try:
+                    # Within the try: leaving the pool waits for what was submitted, so a Ctrl-C here must stop it too.
+                    futures.extend(pool.submit(self._execute, index) for index in group)
                     done, _ = wait(futures, return_when=FIRST_EXCEPTION)
                 except BaseException:
                     for future in futures:
@@ -199,9 +201,9 @@ class _Series:
                     raise
                 for future in done:
                     future.result()
-            wait_for_leases()
+            end_leases()
 
-    def _stop(self, futures: Sequence[Any]) -> None:
+    def _stop(self, futures: Sequence[Future[None]]) -> None:
         from seatrial.batch.execute import GRACE_S  # noqa: PLC0415 -- papermill
 
         with self.lock:
@@ -212,7 +214,7 @@ class _Series:
         for execution in list(self.running.values()):
             execution.kill()
         wait(futures)
-        wait_for_leases()
+        end_leases()
 
     def _execute(self, index: int) -> None:
         from seatrial.batch.execute import Execution  # noqa: PLC0415 -- papermill takes a second to import

@@ -1,0 +1,79 @@
+"""After a run nothing runs that a notebook launched, whatever became of the notebook and of the supervisor."""
+
+import os
+import signal
+
+import pytest
+from tests.server.conftest import another_process, nothing_left, until
+
+from seatrial.batch.leases import end_leases
+from seatrial.server import find_server, list_servers
+from seatrial.server.folder import folder_of
+
+__all__ = ["another_process", "nothing_left"]
+
+LAUNCHER = """
+    import sys
+    from seatrial.server import launch
+    from tests.server.conftest import fake_command
+    server = launch(fake_command({flags}), name="fake", keep_running={keep_running})
+    print(server.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def orphan(another_process):
+    """Launch the scripted engine from a process that is then killed, and return the server."""
+
+    def launch(*flags, keep_running=False):
+        owner = another_process(LAUNCHER.format(flags=", ".join(map(repr, flags)), keep_running=keep_running))
+        owner.stdout.readline()
+        server = find_server("fake")
+        supervisor = folder_of("fake").processes().supervisor
+        return owner, server, supervisor
+
+    return launch
+
+
+def end(owner):
+    """Kill a process and wait until it is gone."""
+    owner.kill()
+    owner.wait()
+
+
+def test_an_engine_whose_notebook_ended_is_waited_for(orphan):
+    """Its supervisor ends it; nothing has to be stopped."""
+    owner, server, _ = orphan()
+    end(owner)
+    assert [] == end_leases()
+    assert not server.running
+
+
+def test_an_engine_that_is_ending_is_waited_for(orphan):
+    """It takes its time over TERM: the run is not over before it is."""
+    owner, server, _ = orphan("--ignore-term")
+    end(owner)
+    until(lambda: server.state != "ready", "the end of the lease")
+    assert [] == end_leases()
+    assert not server.running
+
+
+def test_an_engine_without_a_supervisor_is_stopped(orphan, caplog):
+    """Nobody else would: its supervisor was killed too. It is stopped, and that is said."""
+    owner, server, supervisor = orphan()
+    os.kill(supervisor.pid, signal.SIGKILL)
+    until(lambda: server.state == "unsupervised", "the end of the supervisor")
+    end(owner)
+    assert ["fake"] == [one.name for one in end_leases()]
+    assert not server.running
+    assert "fake still ran" in caplog.text
+
+
+def test_what_outlives_its_notebook_on_purpose_stays(orphan):
+    """Asked to keep running, it does."""
+    owner, server, _ = orphan(keep_running=True)
+    end(owner)
+    assert [] == end_leases()
+    assert ["fake"] == [one.name for one in list_servers()]
+    assert "ready" == server.state
