@@ -524,3 +524,15 @@ def test_a_full_disk_says_so():
     ):
         stream.write(b"x")
     assert errno.ENOSPC == caught.value.__cause__.errno
+
+
+def test_a_disk_that_fills_up_during_a_download_is_not_asked_again(gguf, hub, cache):
+    """The last bytes before the disk was full came in one small piece: still one clear error, no second request."""
+    hub.files[NAME] = gguf[:1000]
+    folder = cache / "models" / "someone--model-GGUF--Q4_K_M"
+    folder.mkdir(parents=True)
+    mark = hashlib.sha256(gguf[:1000]).hexdigest()[:12]
+    (folder / f"{NAME}.{mark}.part").symlink_to("/dev/full")
+    with pytest.raises(DoesNotFitError, match="full"):
+        fetch_checkpoint(checkpoint())
+    assert 1 == len(hub.asked("/resolve/"))

@@ -12,6 +12,7 @@ import hashlib
 import http.client
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
@@ -169,17 +170,20 @@ def _receive(part: Path, have: int, file: RemoteFile, opener: Opener, patience: 
         if None not in {whole, file.size_bytes} and whole != file.size_bytes:
             raise _other_size(file, f"{whole:,}")
         with writing(part):
-            stream = part.open("ab" if goes_on else "wb")
+            # Unbuffered: closing it writes nothing, so a full disk is met where it is known as one.
+            stream = part.open("ab" if goes_on else "wb", buffering=0)
         with stream:
             size = _pour(response, stream, file, patience)
     expected = whole if file.size_bytes is None else file.size_bytes
     return expected is None or size == expected
 
 
-def _pour(response: http.client.HTTPResponse, stream: BinaryIO, file: RemoteFile, patience: Patience) -> int:
+def _pour(response: http.client.HTTPResponse, stream: FileIO, file: RemoteFile, patience: Patience) -> int:
     while chunk := response.read1(CHUNK_BYTES):
         with writing(Path(stream.name)):
-            stream.write(chunk)
+            left = memoryview(chunk)
+            while left:
+                left = left[stream.write(left) :]
         size = stream.tell()
         patience.reached(size)
         patience.progress.say("download", file.name, size)
