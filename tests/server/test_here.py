@@ -1,8 +1,12 @@
 """What this machine can really run, and what is said where it cannot."""
 
+from dataclasses import replace
+
 import pytest
 
 from seatrial.errors import UnknownNameError
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
 from seatrial.server.here import (
     NotLaunched,
     fetch_stand_in,
@@ -108,3 +112,25 @@ def test_what_a_record_keeps_of_a_server(require):
     document = server_document(server, server.stop())
     assert (True, True, 0) == (document["launched"], document["stand_in"], document["stopped"]["processes_left"])
     assert key not in str(document)
+
+
+@pytest.mark.parametrize(
+    ("machine", "engine", "setting", "says", "why"),
+    [
+        ("rtx4090x1", "llamacpp", "SEATRIAL_LLAMA_SERVER", "version: 8145 (abc)", "b9840 or newer"),
+        ("h200x4", "sglang", "SEATRIAL_SGLANG_PYTHON", "\n0.4.0", "sglang 0.4.0 is installed"),
+    ],
+)
+def test_an_engine_that_is_too_old_is_not_launched(monkeypatch, tmp_path, machine, engine, setting, says, why):  # noqa: PLR0913, PLR0917 -- one case
+    """As with one that is missing: said, with the remedy; on GPUs the build that can use them is asked."""
+    program = tmp_path / "engine"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setenv(setting, str(program))
+    monkeypatch.setattr("sys.platform", "linux")
+    named = detect_hardware(machine, host_memory_gib=192)
+    plan = make_plan("flash", hardware=replace(named, origin="measured"), engine=engine)
+    assert plan.runs
+    outcome = launch_if_possible(plan)
+    assert isinstance(outcome, NotLaunched)
+    assert why in outcome.why

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from seatrial.engines.types import Command
+from seatrial.engines import RUNNERS, Command
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
-from seatrial.server import RUNNERS, resolve_program, resolve_runner
+from seatrial.server import resolve_program, resolve_runner
 from seatrial.server.programs import known_programs
 
 

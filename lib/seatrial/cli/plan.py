@@ -104,7 +104,7 @@ def _show(plan: Plan, command: Command | None) -> None:
     console.print(tables.verdict_line(plan), style="bold", soft_wrap=True)
     if command and command.stand_in:
         console.print("A stand-in: a real small model, not DeepSeek V4.", soft_wrap=True)
-    if command and command.engine == "simulated":
+    if command and command.simulated:
         console.print("Simulated: there is no model behind it.", soft_wrap=True)
     console.print(tables.table_plan_memory(plan).to_rich())
     if plan.smallest_change:

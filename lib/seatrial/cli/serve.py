@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import add_plan_options, positive, whole
+from seatrial.engines import RUNNERS
 from seatrial.errors import EngineError
 from seatrial.memory.types import Parallelism
 from seatrial.records import from_dict, read_json
-from seatrial.server import RUNNERS, Event, Server, launch
+from seatrial.server import Event, Server, launch
+from seatrial.server.launcher import LARGEST_PORT, STALL_LIMIT_S
 from seatrial.units import format_seconds
 
 if TYPE_CHECKING:
     from seatrial.plan.types import Plan
 
-LARGEST_PORT = 65535
 WATCH_S = 0.2
 
 
@@ -59,7 +60,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
     )
     parser.add_argument(
-        "--stall-limit-s", type=positive(86400), default=300.0, help="give up after so long without any progress (300)"
+        "--stall-limit-s",
+        type=positive(86400),
+        default=STALL_LIMIT_S,
+        help=f"give up after so long without any progress ({STALL_LIMIT_S:g})",
     )
 
 

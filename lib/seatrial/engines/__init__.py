@@ -7,6 +7,7 @@ several machines also ``{node_rank}`` and ``{head_address}``.
 from __future__ import annotations
 
 from seatrial.engines import llamacpp, mlx, sglang, simulated, vllm
+from seatrial.engines.llamacpp import RUNNERS
 from seatrial.engines.protocol import Build
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError
@@ -47,4 +48,4 @@ def build_command(
     return ENGINES[plan.engine](plan, model_path=model_path, runner=runner, host=host)
 
 
-__all__ = ["ENGINES", "Command", "EngineVersion", "build_command", "engine_versions"]
+__all__ = ["ENGINES", "RUNNERS", "Command", "EngineVersion", "build_command", "engine_versions"]

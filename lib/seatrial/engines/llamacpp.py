@@ -10,6 +10,7 @@ from seatrial.errors import UnknownNameError
 from seatrial.plan.types import Plan
 
 RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
+"""Ways to run llama.cpp, the embedded one first."""
 BATCH_TOKENS = 2048
 UBATCH_TOKENS = 512
 # Spinning worker threads starve each other on shared cores: 199 tok/s fell to 3.8 with two threads on two busy cores.

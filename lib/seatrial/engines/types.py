@@ -39,3 +39,8 @@ class Command:
     metrics_path: str | None = None
     program: str = ""
     stand_in: bool = False
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no model is behind it."""
+        return self.engine == "simulated"

@@ -105,3 +105,8 @@ class Hardware:
     origin: Origin
     source: str
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def only_named(self) -> bool:
+        """Whether its accelerators are another machine's, so that nothing is launched for it on this one."""
+        return bool(self.gpus) and self.origin != "measured"

@@ -93,3 +93,8 @@ class Plan:
     def runs(self) -> bool:
         """Whether the verdict says it runs."""
         return self.verdict in {"verified", "fits"}
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no model is behind it."""
+        return self.engine == "simulated"

@@ -3,18 +3,18 @@
 from seatrial.server.diagnosis import Diagnosis, diagnose
 from seatrial.server.launcher import launch
 from seatrial.server.log import printable
-from seatrial.server.programs import RUNNERS, resolve_program, resolve_runner
+from seatrial.server.programs import installed_command, resolve_program, resolve_runner
 from seatrial.server.readiness import Event
 from seatrial.server.running import Server, Stopped, find_server, list_servers, stop_all, stop_server
 
 __all__ = [
-    "RUNNERS",
     "Diagnosis",
     "Event",
     "Server",
     "Stopped",
     "diagnose",
     "find_server",
+    "installed_command",
     "launch",
     "list_servers",
     "printable",

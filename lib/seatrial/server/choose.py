@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
-from seatrial.server.programs import known_programs, resolve_program, resolve_runner
+from seatrial.server.programs import installed_command, known_programs
 
 if TYPE_CHECKING:
     from seatrial.catalog import Checkpoint
@@ -104,15 +104,11 @@ def choose_plan(
 
 def find_obstacle(plan: Plan, runner: str | None = None) -> SeatrialError | None:
     """Why the engine of a plan that runs cannot be started here: missing, too old, or without its GPUs; None if ready."""
-    from seatrial.engines import build_command  # noqa: PLC0415 -- see above
-
     try:
-        if plan.engine == "llamacpp":
-            runner = resolve_runner(runner, on_gpus=bool(plan.gpu_layers))
-        resolve_program(build_command(plan, runner=runner))
+        command = installed_command(plan, runner=runner)
     except (EngineMissingError, RefusedError) as error:
         return error
-    if runner == "xllamacpp" and plan.gpu_layers and not _embedded_uses_gpus():
+    if command.program == "xllamacpp" and plan.gpu_layers and not _embedded_uses_gpus():
         row = known_programs()["llama-server"]
         return EngineMissingError(
             f"the llama.cpp installed here (xllamacpp) computes on the CPU alone, and this plan uses "

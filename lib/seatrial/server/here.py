@@ -149,7 +149,7 @@ def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None)
     from seatrial.catalog import find_checkpoint, find_model  # noqa: PLC0415
     from seatrial.catalog.fetch import fetch_checkpoint, local_path  # noqa: PLC0415
 
-    if plan.runs and plan.engine != "simulated" and find_model(plan.model).role == "stand-in":
+    if plan.runs and not plan.simulated and find_model(plan.model).role == "stand-in":
         checkpoint = find_checkpoint(plan.checkpoint)
         if local_path(checkpoint) is None:
             fetch_checkpoint(checkpoint, on_progress=on_progress)
@@ -166,7 +166,7 @@ def launch_if_possible(plan: Plan) -> Server | NotLaunched:
     from seatrial.catalog.fetch import local_path  # noqa: PLC0415
     from seatrial.server.launcher import launch  # noqa: PLC0415
 
-    if plan.hardware.origin != "measured":
+    if plan.hardware.only_named:
         return NotLaunched(f"{plan.hardware.name} is a machine you named, not this one.", "The command is exact.")
     if not plan.runs:
         return NotLaunched(f"{plan.checkpoint} does not run here with {plan.engine}.", plan.smallest_change or "")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UsageError
 from seatrial.server import processes, supervisor
 from seatrial.server.folder import COMING_UP_S, NAME, Record, ServerFolder, check_name, folder_of, launching
-from seatrial.server.programs import resolve_program, resolve_runner
+from seatrial.server.programs import installed_command, resolve_program
 from seatrial.server.readiness import Event, PortStolenError, Startup
 from seatrial.server.running import Server, server_of
 
@@ -31,7 +31,6 @@ STALL_LIMIT_S = 300.0
 GRACE_S = 3.0
 LOG_CAP_BYTES = 16 << 20
 LARGEST_PORT = 65535
-SIMULATED = ("simulated", "replay")
 
 log = logging.getLogger("seatrial")
 
@@ -87,19 +86,15 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
 
 
 def _command(plan: Plan | Command, runner: str | None, model_path: Path | None) -> Command:
-    from seatrial.engines import Command, build_command  # noqa: PLC0415 -- see the top
+    from seatrial.engines import Command  # noqa: PLC0415 -- see the top
 
     if isinstance(plan, Command):
         return replace(plan, argv=resolve_program(plan))
     _check_plan(plan)
-    if plan.engine == "llamacpp":
-        runner = resolve_runner(runner, on_gpus=bool(plan.gpu_layers))
-    simulated = plan.engine in SIMULATED
-    local = None if simulated else model_path or _local_path(plan.checkpoint)
-    command = build_command(plan, model_path=str(local.absolute()) if local else None, runner=runner)
+    local = None if plan.simulated else model_path or _local_path(plan.checkpoint)
     # The engine first: nobody should fetch 160 GB to learn that it is missing.
-    command = replace(command, argv=resolve_program(command))
-    if local is None and not simulated:
+    command = installed_command(plan, model_path=str(local.absolute()) if local else None, runner=runner)
+    if local is None and not plan.simulated:
         raise UsageError(
             f"The checkpoint {plan.checkpoint} is not on this machine yet.",
             remedy=f"Run: seatrial fetch {plan.checkpoint}",
@@ -113,7 +108,7 @@ def _check_plan(plan: Plan) -> None:
         what = f"{plan.checkpoint} does not run on {plan.hardware.name} with {plan.engine}. {why}".strip()
         kind = RefusedError if plan.verdict == "refused" else DoesNotFitError
         raise kind(what, remedy=plan.smallest_change or "seatrial plan --all ranks what does run.")
-    if plan.hardware.gpus and plan.hardware.origin == "assumed" and plan.engine not in SIMULATED:
+    if plan.hardware.only_named and not plan.simulated:
         raise RefusedError(
             f"The plan is for {plan.hardware.name}, a machine that was only named; an engine is launched on this one.",
             remedy="Leave --hardware out to plan for this machine, or take the command that seatrial plan shows.",
@@ -240,7 +235,7 @@ def _record(command: Command, folder: ServerFolder, wish: _Wish, engine_key_file
         tokenize_path=command.tokenize_path,
         metrics_path=command.metrics_path,
         stand_in=command.stand_in,
-        simulated=command.engine in SIMULATED,
+        simulated=command.simulated,
         grace_s=GRACE_S,
         log_cap_bytes=LOG_CAP_BYTES,
     )

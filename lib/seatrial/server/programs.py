@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -20,9 +20,8 @@ from seatrial.records import from_dict
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command
+    from seatrial.plan.types import Plan
 
-RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
-"""Ways to run llama.cpp, the embedded one first."""
 PROBE_S = 60.0
 PYTHON = re.compile(r"python(3(\.\d+)?)?")
 # Says which of the modules named after the package are missing, then the package's version.
@@ -80,7 +79,7 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
     """The way llama.cpp is run here.
 
     Args:
-        runner: One of ``RUNNERS``; None picks the first that is installed.
+        runner: One of ``seatrial.engines.RUNNERS``; None picks the first that is installed.
         on_gpus: Whether layers are to lie on GPUs; the embedded wheel computes on CPUs (on a Mac on its GPU
             too), so it is then the last choice instead of the first.
 
@@ -89,6 +88,8 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
         EngineMissingError: None is installed.
 
     """
+    from seatrial.engines import RUNNERS  # noqa: PLC0415 -- see the top
+
     if runner is not None:
         if runner not in RUNNERS:
             raise UnknownNameError("llama.cpp runner", runner, RUNNERS)
@@ -103,6 +104,28 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
         remedy=candidates["xllamacpp"].remedy,
         cause="engine missing",
     )
+
+
+def installed_command(plan: Plan, *, runner: str | None = None, model_path: str | None = None) -> Command:
+    """The command of a plan with the program that is installed here.
+
+    Args:
+        plan: A plan that runs.
+        runner: For llama.cpp one of ``seatrial.engines.RUNNERS``, None for what is here; see ``build_command``.
+        model_path: Where the weights lie; the checkpoint id by default.
+
+    Raises:
+        UnknownNameError: There is no such runner.
+        EngineMissingError: The program or module is not here.
+        RefusedError: It is older than what is safe or runs DeepSeek V4.
+
+    """
+    from seatrial.engines import build_command  # noqa: PLC0415 -- see the top
+
+    if plan.engine == "llamacpp":
+        runner = resolve_runner(runner, on_gpus=bool(plan.gpu_layers))
+    command = build_command(plan, model_path=model_path, runner=runner)
+    return replace(command, argv=resolve_program(command))
 
 
 def resolve_program(command: Command) -> tuple[str, ...]:

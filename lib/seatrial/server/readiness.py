@@ -25,7 +25,6 @@ ACTIVITY_S = 1.0
 EXIT_RECORD_S = 1.0
 HTTP_OK = 200
 HTTP_UNAUTHORIZED = (401, 403)
-HTTP_NOT_FOUND = 404
 # Growth below this is noise of an idle process, not progress.
 NOTABLE_BYTES = MIB
 NOTABLE_CPU_SHARE = 0.2
