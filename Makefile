@@ -14,7 +14,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run.stamp ## bare machine to a served and measured model, report included (MODEL=flash or pro: V4 itself)
-	@$(BIN)/seatrial fetch $(or $(MODEL),smollm2) $(if $(MODEL),--for-hardware auto)
+	@$(BIN)/seatrial fetch $(or $(MODEL),smollm2)
 	@$(BIN)/seatrial run $(NOTEBOOKS) -p hardware auto $(if $(MODEL),-p model $(MODEL))
 
 test: .venv/test.stamp ## set up and run every test

@@ -76,8 +76,7 @@ def test_what_nothing_loads_is_exit_code_three(seatrial):
         ["nonsense"],
         [],
         ["tiny-v4", "--source", "/nowhere"],
-        ["flash", "--for-hardware", "h100xx8"],
-        ["deepseek", "--for-hardware", "cpu"],
+        ["deepseek"],
         ["unsloth/DeepSeek-V4-Flash-GGUF"],
         ["file:///etc/passwd"],
     ],
@@ -90,16 +89,50 @@ def test_bad_input_is_exit_code_two(seatrial, tmp_path, words):
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_model_that_does_not_run_on_a_machine_is_not_downloaded(seatrial, tmp_path):
-    """``--for-hardware`` asks the plan first: V4-Pro on a laptop."""
-    done = seatrial("fetch", "pro", "--for-hardware", "m5-max-128gb")
+def test_a_model_that_does_not_run_here_is_not_downloaded(seatrial, tmp_path, machine):
+    """The plan is asked first: Pro on one small GPU. Said with numbers, the smallest change, and the way for others."""
+    done = seatrial("fetch", "pro", **machine("1xRTX4060TI8"))
     assert (3, "") == (done.returncode, done.stdout)
     assert "nothing is downloaded" in done.stderr
+    assert "usable" in done.stderr
+    assert "Smallest change" in done.stderr
+    assert "--hardware NAME" in done.stderr
     assert not (tmp_path / "cache").exists()
 
 
-def test_for_a_machine_it_fits_the_planned_checkpoint_is_fetched(seatrial):
-    """On eight H200 the plan's checkpoint is looked for on the hub, which is offline here."""
-    done = seatrial("fetch", "flash", "--for-hardware", "h200x8", SEATRIAL_CACHE="/proc/seatrial")
+def test_without_an_engine_nothing_is_downloaded(seatrial, tmp_path, machine):
+    """Eight H100 want SGLang, which is not here; too little host memory for the llama.cpp that is: exit code 4."""
+    done = seatrial("fetch", "flash", **machine("8xH100"))
+    if "with llamacpp" in done.stderr.partition("\n")[0]:
+        pytest.skip("llama.cpp runs Flash on this machine's CPU")
+    assert (4, "") == (done.returncode, done.stdout)
+    assert "SEATRIAL_SGLANG_PYTHON" in done.stderr
+    assert "seatrial fetch deepseek-ai/DeepSeek-V4-Flash" in done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_with_the_engine_the_planned_checkpoint_is_fetched(seatrial, machine, sglang):
+    """Eight H100 with SGLang: one line says what was chosen and why, and its room on the disk is checked."""
+    done = seatrial("fetch", "flash", SEATRIAL_CACHE="/proc/seatrial", **machine("8xH100", **sglang))
+    chosen, refused = done.stderr.splitlines()[:2]
     assert 3 == done.returncode
-    assert "deepseek-ai--DeepSeek-V4-Flash" in done.stderr
+    assert "deepseek-ai/DeepSeek-V4-Flash with sglang: the plan for h100x8 (a vendor ran exactly this)." == chosen
+    assert "under /proc/seatrial/models/deepseek-ai--DeepSeek-V4-Flash, " in refused
+
+
+def test_without_the_best_engine_an_installed_one_is_taken(seatrial, machine, llama_server):
+    """Eight H100 with a native llama.cpp: its GGUF, and which engine would be better and how to get it."""
+    done = seatrial("fetch", "flash", SEATRIAL_CACHE="/proc/seatrial", **machine("8xH100", **llama_server))
+    chosen, refused = done.stderr.splitlines()[:2]
+    assert 3 == done.returncode
+    assert chosen.startswith("unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL with llamacpp")
+    assert "prefers deepseek-ai/DeepSeek-V4-Flash with sglang, but sglang is not installed" in chosen
+    assert "SEATRIAL_SGLANG_PYTHON" in chosen
+    assert "unsloth--DeepSeek-V4-Flash-0731-GGUF" in refused
+
+
+def test_a_checkpoint_is_fetched_whatever_runs_here(seatrial):
+    """Its id is no model's name: no plan is asked, and exactly it is looked for."""
+    done = seatrial("fetch", "deepseek-ai/DeepSeek-V4-Flash-0731", SEATRIAL_CACHE="/proc/seatrial")
+    assert 3 == done.returncode
+    assert "deepseek-ai--DeepSeek-V4-Flash-0731" in done.stderr

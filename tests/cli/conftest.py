@@ -1,0 +1,41 @@
+"""Machines and engines that are not here: a driver's look-alike, and programs that say their version."""
+
+import pytest
+from tests.standin_nvml import build_standin, standin_environment
+
+from seatrial.plan.versions import engine_versions
+
+OURS = ("LD_LIBRARY_PATH", "STANDIN_NVML", "STANDIN_NVML_ERRORS")
+
+
+@pytest.fixture
+def machine(require, tmp_path_factory):
+    """Environment of a process that meets GPUs such as "8xH100", and of engines only those given."""
+    require("compiler")
+    folder = tmp_path_factory.getbasetemp() / "standin-nvml"
+    folder.mkdir(exist_ok=True)
+    build_standin(folder)
+
+    def describe(gpus, **environment):
+        described = standin_environment(folder, gpus)
+        return {name: described[name] for name in OURS} | environment
+
+    return describe
+
+
+@pytest.fixture
+def sglang(tmp_path):
+    """Setting that points to a python which says that it has a safe SGLang; it serves nothing."""
+    return {"SEATRIAL_SGLANG_PYTHON": _program(tmp_path / "python", f"\n{engine_versions()['sglang'].safe}")}
+
+
+@pytest.fixture
+def llama_server(tmp_path):
+    """Setting that points to a native llama.cpp that says a new version; it serves nothing."""
+    return {"SEATRIAL_LLAMA_SERVER": _program(tmp_path / "llama-server", "version: 99999 (made up)")}
+
+
+def _program(path, says):
+    path.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\n")
+    path.chmod(0o755)
+    return str(path)
