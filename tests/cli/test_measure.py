@@ -95,7 +95,7 @@ def test_nobody_answers(measure):
         url = server.url
     done = measure("--url", url)
     assert (5, "") == (done.returncode, done.stdout)
-    assert f"{url} cannot be measured: unreachable" in done.stderr
+    assert done.stderr.startswith(f"seatrial: {url} cannot be measured: unreachable")
     assert "Traceback" not in done.stderr
 
 

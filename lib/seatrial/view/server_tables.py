@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seatrial.server import Server, printable
+from seatrial.server import Server, Stopped, printable
+from seatrial.units import format_seconds
 from seatrial.view.table import Row, Table
 
 RUNNING = {"ready", "starting", "unsupervised", "hangs", "ending"}
@@ -28,8 +29,16 @@ def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
     )
 
 
+def stopped_line(stopped: Stopped) -> str:
+    """The proof that a server is gone, as one line."""
+    if not stopped.was_running:
+        return f"{stopped.name} was not running: no process left."
+    port = "free" if stopped.port_free else "taken by another process"
+    return f"{stopped.name} stopped in {format_seconds(stopped.took_s)}: no process left, port {stopped.port} {port}."
+
+
 def _row(server: Server, state: str) -> Row:
-    kind = " (stand-in)" if server.stand_in else " (simulated)" if server.simulated else ""
+    kind = " (simulated)" if server.simulated else " (stand-in)" if server.stand_in else ""
     return (
         server.name,
         state,
