@@ -74,9 +74,9 @@ def choose_plan(
 
     Args:
         model: Model id; Flash by default.
-        hardware: This machine.
+        hardware: This machine; for one that was only named the best plan is returned as it is.
         engine: ``auto``, or an engine id.
-        runner: For llama.cpp: the way to run it, None for what is here.
+        runner: The way to run llama.cpp, which it then is; None for what is here.
         wish: What else :func:`seatrial.plan.make_plan` takes.
 
     Raises:
@@ -86,8 +86,10 @@ def choose_plan(
     """
     from seatrial.plan import make_plan  # noqa: PLC0415 -- an engine's own process imports this package too
 
+    if runner is not None and engine == "auto":
+        engine = "llamacpp"
     best = make_plan(model, hardware=hardware, engine=engine, **wish)
-    if not best.runs:
+    if not best.runs or hardware.only_named:
         return Choice(best, best)
     obstacle = find_obstacle(best, runner)
     ways = sorted(_ways(best, hardware, engine, wish), key=lambda plan: plan.verdict != "verified")
@@ -105,7 +107,7 @@ def choose_plan(
 def find_obstacle(plan: Plan, runner: str | None = None) -> SeatrialError | None:
     """Why the engine of a plan that runs cannot be started here: missing, too old, or without its GPUs; None if ready."""
     try:
-        command = installed_command(plan, runner=runner)
+        command = installed_command(plan, runner=runner if plan.engine == "llamacpp" else None)
     except (EngineMissingError, RefusedError) as error:
         return error
     if command.program == "xllamacpp" and plan.gpu_layers and not _embedded_uses_gpus():
