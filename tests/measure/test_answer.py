@@ -5,7 +5,7 @@ import json
 import pytest
 
 from seatrial.measure.answer import Answer, StreamError
-from seatrial.measure.chunks import MAX_MESSAGE, error_text, printable
+from seatrial.measure.chunks import MAX_MESSAGE, error_text, one_line
 
 
 def chunk(delta=None, *, finish=None, **more):
@@ -137,6 +137,6 @@ def test_http_error_bodies(body, text):
 
 def test_messages_are_one_short_line():
     """What a server says in an error cannot flood or steer a terminal."""
-    text = printable("a\x1b[31m\u202eb\n" + "x" * 100_000)
+    text = one_line("a\x1b[31m\u202eb\n" + "x" * 100_000)
     assert text.isprintable()
     assert len(text) == MAX_MESSAGE

@@ -17,12 +17,12 @@ def answering():
     """Start a server that answers every question with the given document; gives its address."""
     started = []
 
-    def start(document):
+    def start(document, status=200):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                content = json.dumps(document).encode()
+                content = document if isinstance(document, bytes) else json.dumps(document).encode()
                 self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -96,3 +96,11 @@ def test_metadata_addresses_are_refused():
     """No question and no key goes to a cloud's metadata service."""
     with pytest.raises(UsageError):
         ask("http://169.254.169.254", "Why?", model="made-up")
+
+
+@pytest.mark.parametrize("body", [b"no \x1b[31mroom\r\n\x07", {"error": {"message": "no \x1b[31mroom"}}])
+def test_an_error_s_text_moves_no_cursor(answering, body):
+    """What a server says of its error is shown on one line, without control characters."""
+    with pytest.raises(MeasurementError, match="answered 500: no") as caught:
+        ask(answering(body, 500), "Why?", model="made-up")
+    assert caught.value.what.endswith("answered 500: no [31mroom")

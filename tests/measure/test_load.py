@@ -1,10 +1,13 @@
 """A load runs beside whoever started it, can be watched, and always ends."""
 
+import array
 import contextlib
+import fcntl
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from dataclasses import replace
@@ -45,6 +48,13 @@ def gone(pid):
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     return True
+
+
+def held_bytes(load):
+    """How much lies in the client's pipe, not yet read."""
+    held = array.array("i", [0])
+    fcntl.ioctl(load._process.stdout, termios.FIONREAD, held)
+    return held[0]
 
 
 def test_times_of_a_request_are_in_order(measured):
@@ -247,3 +257,27 @@ def test_the_engine_s_processes_are_sampled(simulate):
     samples = measure_server(server, replace(SMALL, requests=40)).samples
     assert all(sample.memory_bytes > 1 << 20 for sample in samples)
     assert any(sample.cpu_share is not None for sample in samples)
+
+
+def test_client_dies_in_the_middle_of_a_line(simulate):
+    """Half an event is the end of the client's output: the result says that the client died."""
+    waiting, read = threading.Event(), threading.Event()
+
+    def hold(_progress):
+        waiting.set()
+        read.wait()
+
+    url = simulate("--tpot-s=0.00001", "--tokens-per-chunk=2000").url
+    workload = replace(ENDLESS, concurrency=(4,), answer_tokens=40_000)
+    with start_load(url, workload, on_event=hold) as load:
+        try:
+            assert waiting.wait(DEADLINE_S)
+            # Nobody reads, and an answer is longer than the pipe: the client is left hanging within a line.
+            room = fcntl.fcntl(load._process.stdout, fcntl.F_GETPIPE_SZ)
+            until(lambda: held_bytes(load) > room // 2)
+            client = psutil.Process(load.pid)
+            client.kill()
+        finally:
+            read.set()
+        with pytest.raises(MeasurementError, match="ended unexpectedly with code -9"):
+            load.result()

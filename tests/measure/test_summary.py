@@ -1,12 +1,25 @@
 """Figures are what docs/measuring.md says they are."""
 
+from dataclasses import replace
+
 import pytest
 
 from seatrial.measure import Completion, Quantiles, Workload, find_problems, steady_window, tokens_between, tpot_s
-from seatrial.measure.summary import quantiles, summarize
+from seatrial.measure.summary import best_point, quantiles, summarize
 from seatrial.measure.types import Measurement
+from seatrial.records import from_dict, to_dict
 
 WORKLOAD = Workload(concurrency=(2,))
+MEASUREMENT = Measurement(
+    url="http://127.0.0.1:1",
+    model="m",
+    engine=None,
+    workload=Workload(concurrency=(2, 4)),
+    points=(),
+    samples=(),
+    completions=(),
+    started_at="2026-01-01T00:00:00+00:00",
+)
 
 
 def completion(sent=0.0, first=0.5, gaps=(0.1, 0.1, 0.1), **changes):
@@ -169,17 +182,33 @@ def test_waiting_as_the_server_asked_is_not_late():
 def test_problems_name_the_level():
     """A level at which nothing succeeded, and levels that never ran, are problems."""
     failed = summary([completion(error="http_500: x")])
-    measurement = Measurement(
-        url="http://127.0.0.1:1",
-        model="m",
-        engine=None,
-        workload=Workload(concurrency=(2, 4)),
-        points=(failed,),
-        samples=(),
-        completions=(),
-        started_at="2026-01-01T00:00:00+00:00",
-    )
+    measurement = replace(MEASUREMENT, points=(failed,))
     assert find_problems(measurement) == (
         "1 of 2 load levels were completed.",
         "2 streams: none of 1 requests succeeded (http_500 x1).",
     )
+
+
+def test_one_stream_is_no_streams():
+    """A level of one stream is called so, also where it is a problem."""
+    failed = summary([completion(error="http_500: x")], Workload(concurrency=(1,)), 1)
+    assert ("1 stream: none of 1 requests succeeded (http_500 x1).",) == find_problems(
+        replace(MEASUREMENT, workload=Workload(concurrency=(1,)), points=(failed,))
+    )
+
+
+def test_the_best_level_is_a_valid_one():
+    """A level the client did not keep up with is the best only where there is no other."""
+    fast = replace(summary([completion()] * 2), output_tokens_per_s=90.0)
+    doubtful = replace(fast, output_tokens_per_s=200.0, self_check=replace(fast.self_check, valid=False))
+    assert fast == best_point([fast, doubtful])
+    assert doubtful == best_point([doubtful])
+    assert best_point([replace(fast, output_tokens_per_s=None)]) is None
+
+
+def test_a_record_says_where_its_figures_come_from():
+    """Origin and source are written with a measurement; a record from before they were is read the same."""
+    written = to_dict(MEASUREMENT)
+    assert ("measured", True) == (written["origin"], "docs/measuring.md" in written["source"])
+    older = {name: value for name, value in written.items() if name not in {"origin", "source"}}
+    assert MEASUREMENT == from_dict(Measurement, older)

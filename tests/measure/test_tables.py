@@ -55,6 +55,14 @@ def test_not_valid_says_why():
     assert table_self_check(slow).title == "The client kept up at 0 of 1 load levels"
 
 
+def test_the_title_prefers_a_valid_level():
+    """The best throughput is that of a valid level; where there is none the title says so."""
+    good = replace(summary(GOOD), output_tokens_per_s=90.0)
+    doubtful = replace(good, output_tokens_per_s=200.0, self_check=replace(good.self_check, valid=False, why="Slow."))
+    assert table_measurement(measurement(points=(good, doubtful))).title.startswith("90.0 tok/s at most: ")
+    assert table_measurement(measurement(points=(doubtful,))).title.startswith("200 tok/s (not valid) at most: ")
+
+
 def test_nothing_succeeded():
     """Failures are counted by kind; figures that do not exist are a dash."""
     failed = [replace(one, error="http_500: x") for one in GOOD]

@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from seatrial.errors import MeasurementError
+from seatrial.measure.chunks import error_text
 from seatrial.measure.target import ServerLike, Target, check_address, find_target
+from seatrial.server.here import NotLaunched
 
 MAX_BYTES = 8 << 20
 OK = 200
@@ -43,7 +45,7 @@ class Reply:
 
 
 def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
-    server: ServerLike | str,
+    server: ServerLike | str | NotLaunched,
     question: str,
     *,
     model: str | None = None,
@@ -51,11 +53,11 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
     answer_tokens: int = 64,
     temperature: float = 1.0,
     timeout_s: float = 120.0,
-) -> Reply:
+) -> Reply | NotLaunched:
     """Ask one question and wait for the whole answer.
 
     Args:
-        server: A launched server, or the URL of an OpenAI-compatible one.
+        server: A launched server, or the URL of an OpenAI-compatible one; where nothing was launched, that comes back.
         question: The user's message.
         model: Model id; needed with a URL.
         api_key: Sent as bearer token; a launched server knows its own.
@@ -68,6 +70,8 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
         MeasurementError: The server does not answer, or answers with an error or something else.
 
     """
+    if isinstance(server, NotLaunched):
+        return server
     target = find_target(server, api_key=api_key, model=model)
     body = {
         "model": target.model,
@@ -114,8 +118,9 @@ def _post(target: Target, path: str, body: dict[str, Any], timeout_s: float) -> 
         response = connection.getresponse()
         content = response.read(MAX_BYTES)
         if response.status != OK:
-            shown = content[:200].decode("utf-8", "replace")
-            raise MeasurementError(f"{target.url} answered {response.status}: {shown}", remedy="Look at its log.")
+            raise MeasurementError(
+                f"{target.url} answered {response.status}: {error_text(content)}", remedy="Look at its log."
+            )
         return json.loads(content)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise MeasurementError(

@@ -81,15 +81,15 @@ def error_text(body: bytes) -> str:
     try:
         parsed = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return printable(body.decode("utf-8", "replace"))
+        return one_line(body.decode("utf-8", "replace"))
     if isinstance(parsed, dict):
         for name in ("error", "message", "detail"):
             if parsed.get(name):
                 return _message_of(parsed[name])
-    return printable(str(parsed))
+    return one_line(str(parsed))
 
 
-def printable(text: str) -> str:
+def one_line(text: str) -> str:
     """``text`` on one line, without control characters, cut to a length a person reads."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 4 * MAX_MESSAGE]).split())
     return line if len(line) <= MAX_MESSAGE else f"{line[: MAX_MESSAGE - 3]}..."
@@ -98,4 +98,4 @@ def printable(text: str) -> str:
 def _message_of(error: Any) -> str:
     if isinstance(error, dict):
         error = error.get("message") or error.get("type") or error
-    return printable(str(error)) or "no message"
+    return one_line(str(error)) or "no message"

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from seatrial.errors import MeasurementError, SeatrialError, UnknownNameError, UsageError
-from seatrial.measure.chunks import printable
+from seatrial.measure.chunks import one_line
 from seatrial.measure.levels import WARMUP_TOKENS, Emit, LevelRunner
 from seatrial.measure.messages import Event, Failed, Job, Ready, decode_job
 from seatrial.measure.prompts import PromptWriter
@@ -73,7 +73,7 @@ async def _find_model(session: Session, job: Job) -> str:
             f"{job.url} cannot be measured: {error}.",
             remedy="Check that the server runs and is ready, and that the address is right.",
         ) from error
-    names = [printable(str(model["id"])) for model in listed or () if model.get("id")]
+    names = [one_line(str(model["id"])) for model in listed or () if model.get("id")]
     if job.model is not None:
         aliases = {str(model.get(name)) for model in listed or () for name in ("root", "name", "model")}
         if names and job.model not in aliases.union(names):

@@ -13,6 +13,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from seatrial.measure.summary import rank
+
 BEAT_S = 0.01
 STAMP_BYTES = 8
 
@@ -45,8 +47,7 @@ class LagProbe:
         """99th percentile of the delays so far, seconds; 0.0 before the first."""
         if not self.lags_ns:
             return 0.0
-        ordered = sorted(self.lags_ns)
-        return ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)] / 1e9
+        return rank(sorted(self.lags_ns), 0.99) / 1e9
 
     def _beat(self) -> None:
         while not self._stopped.wait(BEAT_S):

@@ -25,7 +25,7 @@ from seatrial.measure.summary import summarize
 from seatrial.measure.target import ServerLike, Target, find_target
 from seatrial.measure.telemetry import Telemetry
 from seatrial.measure.types import Completion, Measurement, Sample, Workload
-from seatrial.measure.workload import check_workload
+from seatrial.measure.workload import check_workload, describe_level
 
 logger = logging.getLogger("seatrial")
 
@@ -114,6 +114,16 @@ class Load:
         self.stop()
 
     @property
+    def stand_in(self) -> bool:
+        """Whether the model is a stand-in rather than DeepSeek V4."""
+        return self._target.stand_in
+
+    @property
+    def simulated(self) -> bool:
+        """Whether nothing real answers."""
+        return self._target.simulated
+
+    @property
     def pid(self) -> int:
         """The client's process."""
         return self._process.pid
@@ -191,8 +201,11 @@ class Load:
     def _follow(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 -- asked for when it was started
         with Telemetry(self._target.pid) as telemetry:
-            for line in self._process.stdout:
-                self._take(decode_event(line), telemetry)
+            try:
+                for line in self._process.stdout:
+                    self._take(decode_event(line), telemetry)
+            except msgspec.DecodeError:  # half a line: the client was killed while it wrote it
+                self._process.kill()
         code = self._process.wait()
         if self._stopping:
             self._notes.append("Stopped before its end.")
@@ -256,7 +269,7 @@ class Load:
         point = summarize(
             self._of_point,
             self._workload,
-            None if self._workload.rate is not None else self._workload.concurrency[event.point],
+            self._streams(event.point),
             loop_lag_p99_s=event.loop_lag_p99_s,
             cpu_share=event.cpu_share,
             begin_s=self._began.at_s if self._began else 0.0,
@@ -269,7 +282,7 @@ class Load:
         return 1 if self._workload.rate is not None else len(self._workload.concurrency)
 
     def _level(self, point: int) -> str:
-        if self._workload.rate is not None:
-            return f"{self._workload.rate:g} requests/s"
-        streams = self._workload.concurrency[point]
-        return f"{streams} stream{'' if streams == 1 else 's'}"
+        return describe_level(self._streams(point), self._workload.rate)
+
+    def _streams(self, point: int) -> int | None:
+        return None if self._workload.rate is not None else self._workload.concurrency[point]

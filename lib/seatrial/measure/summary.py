@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import TypeVar
 
 from seatrial.measure.types import Completion, Measurement, Point, Quantiles, RequestCounts, SelfCheck, Workload
+from seatrial.measure.workload import describe_level
 
 T = TypeVar("T")
 
@@ -36,10 +37,15 @@ def quantiles(values: Iterable[float]) -> Quantiles | None:
         return None
     return Quantiles(
         mean=sum(ordered) / len(ordered),
-        p50=_rank(ordered, 0.50),
-        p90=_rank(ordered, 0.90),
-        p99=_rank(ordered, 0.99) if len(ordered) >= P99_REQUESTS else None,
+        p50=rank(ordered, 0.50),
+        p90=rank(ordered, 0.90),
+        p99=rank(ordered, 0.99) if len(ordered) >= P99_REQUESTS else None,
     )
+
+
+def rank(ordered: Sequence[float], share: float) -> float:
+    """The value below which ``share`` of the sorted values lie (nearest rank)."""
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
 
 
 def ttft_s(completion: Completion) -> float | None:
@@ -128,6 +134,12 @@ def summarize(  # noqa: PLR0913 -- each is a fact of the point that only the cli
     )
 
 
+def best_point(points: Sequence[Point]) -> Point | None:
+    """The load level with the highest throughput: of the valid ones, and only where there is none of the others."""
+    known = [point for point in points if point.output_tokens_per_s is not None]
+    return max(known, key=lambda point: (point.self_check.valid, point.output_tokens_per_s or 0.0), default=None)
+
+
 def find_problems(measurement: Measurement) -> tuple[str, ...]:
     """Why the measurement is not to be believed, one sentence a point; empty where it is."""
     workload = measurement.workload
@@ -135,7 +147,7 @@ def find_problems(measurement: Measurement) -> tuple[str, ...]:
     complete = len(measurement.points)
     problems = [f"{complete} of {levels} load levels were completed."] if complete < levels else []
     for point in measurement.points:
-        where = f"{point.concurrency} streams" if point.concurrency is not None else f"{point.rate:g} requests/s"
+        where = describe_level(point.concurrency, point.rate)
         if not point.requests.succeeded:
             kinds = ", ".join(f"{kind} x{times}" for kind, times in point.requests.errors.items())
             problems.append(f"{where}: none of {point.requests.sent} requests succeeded ({kinds or 'none was sent'}).")
@@ -153,7 +165,7 @@ def _check(
 ) -> SelfCheck:
     # An attempt that was turned away and repeated left late because the server asked for it.
     delays = sorted(max(one.sent_s - one.scheduled_s, 0.0) for one in completions if not one.retries)
-    delay = _rank(delays, 0.99) if delays else 0.0
+    delay = rank(delays, 0.99) if delays else 0.0
     allowed = max(DISPATCH_FLOOR_S, DISPATCH_SHARE * ttft.p50 if ttft else 0.0)
     why = []
     if tpot is not None and lag_s > LAG_SHARE * tpot.p50:
@@ -187,10 +199,6 @@ def _meets(completion: Completion, workload: Workload) -> bool:
         return False
     tpot = tpot_s(completion)
     return workload.slo_tpot_s is None or tpot is None or tpot <= workload.slo_tpot_s
-
-
-def _rank(ordered: Sequence[float], share: float) -> float:
-    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
 
 
 def _known(values: Iterable[T | None]) -> Iterable[T]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from seatrial.records import Interval
+from seatrial.records import Interval, Origin
+
+CLIENT = "this kit's client; each figure is defined in docs/measuring.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,8 @@ class Measurement:
         stand_in: Whether the model is a stand-in rather than DeepSeek V4.
         simulated: Whether the server only pretends to be an engine.
         notes: What a reader must know of how it was measured, one sentence each.
+        origin: Where its figures come from; those of a simulated server are measured too, of something made up.
+        source: Who measured, and where that is defined.
 
     """
 
@@ -189,3 +193,5 @@ class Measurement:
     stand_in: bool = False
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    origin: Origin = "measured"
+    source: str = CLIENT

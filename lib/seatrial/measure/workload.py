@@ -1,4 +1,4 @@
-"""A load that cannot be sent, or would measure nothing, is refused before anything starts."""
+"""The load in words, and its refusal before anything starts where it cannot be sent or would measure nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from seatrial.measure.types import Workload
 MAX_STREAMS = 1 << 14
 MAX_TOKENS = 1 << 22
 MAX_REQUESTS = 1_000_000
+
+
+def describe_level(streams: int | None, rate: float | None = None) -> str:
+    """A load level in words: ``1 stream``, ``8 streams`` or ``2.5 requests/s``."""
+    if streams is None:
+        return f"{rate:g} requests/s"
+    return f"{streams} stream{'' if streams == 1 else 's'}"
 
 
 def check_workload(workload: Workload, engine: str | None) -> None:
