@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from seatrial.engines import ENGINES, build_command, engine_versions
+from seatrial.engines.simulated import LONGEST_TPOT_S, LONGEST_TTFT_S
 from seatrial.engines.snapshot import flag_values, read_snapshot, rejected, translate
 from seatrial.errors import DoesNotFitError, RefusedError, UnknownNameError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.plan.recipes import cells
 from seatrial.plan.versions import is_older
+from seatrial.records import Interval
 
 HEADS = {"sglang": 3, "vllm": 3}
 """Words of a command before its flags."""
@@ -226,3 +228,14 @@ def test_snapshots_name_version_and_source():
         assert snapshot.checked
     folder = Path(read_snapshot.__wrapped__.__code__.co_filename).with_name("flags")
     assert all(json.loads(file.read_text())["source"] for file in folder.glob("*.json"))
+
+
+def test_the_simulator_never_waits_for_hours():
+    """A machine for which hours to the first token are predicted gets a simulator that can be seen to answer."""
+    from seatrial.simulator.__main__ import build_parser
+
+    plan = make_plan("flash", hardware=detect_hardware("cpu"), engine="simulated")
+    hours = replace(plan.prediction, ttft_s=Interval(3000.0, 9000.0, 20_000.0), tpot_s=Interval(1.0, 4000.0, 9000.0))
+    command = build_command(replace(plan, prediction=hours))
+    options = build_parser().parse_args([word.format(port=0, key_file="/keys/k") for word in command.argv[3:]])
+    assert (LONGEST_TTFT_S, LONGEST_TPOT_S) == (options.ttft_s, options.tpot_s)

@@ -8,9 +8,12 @@ from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
 from seatrial.plan.types import Plan
 
+LONGEST_TTFT_S, LONGEST_TPOT_S = 30.0, 2.0
+"""A slow machine is predicted to need hours for a long prompt; who asks a simulator shall see it answer."""
+
 
 def build(plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1") -> Command:
-    """The command of the simulator, at the pace the plan predicts.
+    """The command of the simulator, at the pace the plan predicts, or the slowest that can be waited for.
 
     Args:
         plan: Any plan; its prediction sets the pace where it has one.
@@ -33,8 +36,8 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
     ]
     if plan.prediction and plan.prediction.ttft_s and plan.prediction.tpot_s:
         argv += [
-            f"--ttft-s={plan.prediction.ttft_s.expected:.6f}",
-            f"--tpot-s={plan.prediction.tpot_s.expected:.6f}",
+            f"--ttft-s={min(plan.prediction.ttft_s.expected, LONGEST_TTFT_S):.6f}",
+            f"--tpot-s={min(plan.prediction.tpot_s.expected, LONGEST_TPOT_S):.6f}",
         ]
     return Command(
         engine="simulated",
