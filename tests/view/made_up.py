@@ -86,8 +86,8 @@ def results(machine="h100x4"):
         "plan": plan,
         "command": {"argv": ["llama-server", "--port={port}"], "env": {"OMP_WAIT_POLICY": "passive"}},
         "server": {"name": "made-up", "url": "http://127.0.0.1:41234", "model": "made-up-model", "engine": "llamacpp",
-                   "ready_after_s": 1.5, "stand_in": True, "simulated": False},
-        "stopped": {"name": "made-up", "port": 41234, "port_free": True, "processes_left": 0, "took_s": 0.2},
+                   "ready_after_s": 1.5, "stand_in": True, "simulated": False,
+                   "stopped": {"name": "made-up", "port": 41234, "port_free": True, "processes_left": 0, "took_s": 0.2}},
         "prediction": {"1": plan.prediction, "8": plan.prediction},
         "measurement": measurement(),
     }  # fmt: skip

@@ -8,6 +8,7 @@ from tests.view.made_up import LEVELS, measurement, plans, point
 from seatrial.hardware import detect_hardware
 from seatrial.measure import Workload
 from seatrial.plan import make_plan
+from seatrial.view.axis import text_width
 from seatrial.view.charts import load_levels, memory_over_time_chart, throughput_chart, tokens_chart, ttft_chart
 from seatrial.view.memory_bars import memory_chart
 
@@ -44,6 +45,23 @@ def test_several_runs_are_named_and_the_fastest_is_the_finding():
     chart = throughput_chart({"slow": measurement(), "fast": measurement(1.5)})
     assert "fast is fastest with 315 tok/s" == chart.title
     assert {"slow", "fast"} == {series.name for series in chart.series}
+
+
+def test_the_finding_is_of_a_valid_level():
+    """A level the client did not keep up with is not the peak while there is another, and is marked where there is none."""
+    points = measurement().points
+    bad = [replace(one, self_check=replace(one.self_check, valid=False, why="Slow.")) for one in points]
+    title = throughput_chart(measurement(points=(*points[:3], bad[3]))).title
+    assert title.startswith("Throughput peaks at 170 tok/s with 4 streams (of the valid load levels)")
+    assert "peaks at 210 tok/s (not valid) with 8" in throughput_chart(measurement(points=tuple(bad))).title
+    both = {"doubtful": measurement(2.0, points=tuple(bad)), "sound": measurement()}
+    assert "sound is fastest with 210 tok/s" == throughput_chart(both).title
+
+
+@pytest.mark.parametrize("make", [throughput_chart, ttft_chart, tokens_chart, memory_over_time_chart])
+def test_axis_titles_are_shorter_than_a_plot_is_high(make):
+    """A long title of the upright axis would run into the subtitle: 220 pixels at 13 are what is sure."""
+    assert text_width(make(measurement()).y_label, 13) < 220
 
 
 def test_waiting_times_take_the_unit_people_read():

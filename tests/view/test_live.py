@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,6 +52,26 @@ def test_it_ends_with_the_load_and_shows_all_of_it(url):
     assert "at the best of 2 load levels" in plot.figure.layout.title.text
     assert seen[-1] == load.recorder.progress
     assert [] == drawing()
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ((), ""),
+        (("stand_in",), "a stand-in, not DeepSeek V4"),
+        (("simulated",), "SIMULATED: no model answered"),
+        (("stand_in", "simulated"), "SIMULATED: no model answered; a stand-in, not DeepSeek V4"),
+    ],
+)
+def test_a_stand_in_and_a_simulation_say_so(url, labels, said):
+    """Every line is named and dashed by its origin, and what answered stands under the title."""
+    flags = {"stand_in": False, "simulated": False} | dict.fromkeys(labels, True)
+    server = SimpleNamespace(url=url, model="simulated", engine="simulated", pid=None, api_key=lambda: None, **flags)
+    origin, dash = ("simulated", "2px,4px") if "simulated" in labels else ("measured", "solid")
+    with start_load(server, ENDLESS) as load, LivePlot().start(load) as plot:
+        assert {dash} == {trace.line.dash for trace in plot.figure.data}
+        assert all(trace.name.endswith(f", {origin}") for trace in plot.figure.data)
+        assert said == plot.figure.layout.title.subtitle.text
 
 
 def test_it_moves_while_the_load_runs(url):

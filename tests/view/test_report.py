@@ -93,11 +93,34 @@ def test_a_measurement_that_is_not_valid_says_so_first(build):
     assert "NOT VALID at 4 of 4" in html
 
 
+def test_the_headline_figure_is_of_a_valid_level(build):
+    """Where one level is doubtful the best valid one is named; where all are, the figure itself says so."""
+    points = measurement().points
+    bad = [replace(one, self_check=replace(one.self_check, valid=False, why="Slow.")) for one in points]
+    html = build(results() | {"measurement": measurement(points=(*points[:3], bad[3]))})
+    assert '<dd class="figure">170 tok/s</dd>' in html
+    assert "on h100x4: 170 tok/s</h1>" in html
+    html = build(results() | {"measurement": measurement(points=tuple(bad))})
+    assert '<dd class="figure">210 tok/s (not valid)</dd>' in html
+    assert '<dd class="figure">60 ms (not valid)</dd>' in html
+    assert "on h100x4: 210 tok/s (not valid)</h1>" in html
+
+
+def test_the_verdict_of_notebook_00_alone_is_a_plan(build):
+    """It says what each model needs, so the report does; notebook 02's plans come first where both ran."""
+    html = build({"verdict": dict(zip(("flash", "pro"), plans("h200x8"), strict=True))})
+    assert "No plan was recorded" not in html
+    assert "DeepSeek-V4-Flash on h200x8" in html
+    html = build({"verdict": plans("h200x8"), "plans": plans("h100x4")})
+    assert "on h100x4" in html
+    assert "on h200x8" not in html
+
+
 def test_each_figure_has_its_origin(build):
     """Derived, assumed, predicted, measured: all four occur in the table of figures."""
     table = build().partition("Every figure, and where it comes from</h2>")[2].partition("</table>")[0]
     for origin in ("derived", "assumed", "predicted", "measured"):
-        assert f"<td>{origin}</td>" in table
+        assert f'<td data-name="Origin">{origin}</td>' in table
 
 
 def test_the_server_is_proved_gone(build):
@@ -125,9 +148,7 @@ def test_the_page_loads_nothing_and_runs_nothing(build):
     assert not re.search(r"@import|url\((?!#)", style)
 
 
-@pytest.mark.parametrize(
-    "gone", ["hardware", "plans", "plan", "measurement", "server", "command", "prediction", "stopped"]
-)
+@pytest.mark.parametrize("gone", ["hardware", "plans", "plan", "measurement", "server", "command", "prediction"])
 def test_what_was_not_recorded_is_said_not_hidden(build, gone):
     """Each section stays, and a missing part is named."""
     html = build({name: value for name, value in results().items() if name != gone})
@@ -160,6 +181,7 @@ def test_a_notebook_that_failed_is_named_at_the_top(build):
         {"hardware": []},
         {"prediction": {"1": {"basis": 5}}},
         {"server": "gone"},
+        {"command": ["llama-server"]},
         {"measurement": to_dict(measurement()) | {"started_at": float("nan")}},
     ],
 )
@@ -252,3 +274,16 @@ def test_it_fits_the_window_and_asks_for_nothing(build, open_page, width, scheme
         return name.endsWith('text') ? style.fill : style.color; })""")
     light = [sum(map(int, re.findall(r"\d+", color)[:3])) > 384 for color in colors]
     assert [scheme == "dark"] * 3 == light
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 1000, 800, 400])
+def test_no_table_hides_its_last_column(tmp_path, open_page, width):
+    """In a real browser no table is wider than its place, of one run or of several."""
+    long = results() | {"example_plans": (*plans("h200x4"), *plans("cpu"))}
+    one = write_run(tmp_path / "a-run-with-quite-a-long-name", long)
+    two = write_run(tmp_path / "b", results() | {"measurement": measurement(1.5)})
+    page = open_page(write_report([one, two], tmp_path / "report.html").read_text(), width)
+    wider = """() => [...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth)
+        .map(one => one.querySelector('caption').innerText)"""
+    assert [] == page.evaluate(wider)

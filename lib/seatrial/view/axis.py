@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _FEW = 8
@@ -129,11 +129,6 @@ def shorten(text: str, width: float, size: float, *, bold: bool = False) -> str:
             break
         kept += 1
     return f"{text[:kept].rstrip()}…"
-
-
-def extent(series: Sequence[Sequence[float | None]]) -> list[float]:
-    """Every known value of several rows."""
-    return [value for row in series for value in row if value is not None]
 
 
 def _sign_width(sign: str) -> float:

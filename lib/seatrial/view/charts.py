@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 
+from seatrial.measure.summary import best_point
 from seatrial.measure.types import Measurement, Point, Quantiles, Sample
 from seatrial.speed.types import Prediction
 from seatrial.units import GIB, MIB, format_bytes, format_rate, format_seconds
 from seatrial.view.chart import Chart, Series, SeriesOrigin, Span
-from seatrial.view.measure_tables import describe_load
+from seatrial.view.measure_tables import describe_load, describe_rate
 from seatrial.view.untrusted import plain_text
 
 STREAMS = "Concurrent streams"
 ARRIVALS = "Requests arriving per second"
+OUTPUT = "Output (tok/s)"
 TIME = "Time since the run started (s)"
 HOST = "engine, host memory"
 _MOST_NAME = 48
@@ -36,12 +38,12 @@ def throughput_chart(
     named = _named(measurements)
     lines = [_line(name, one, [point.output_tokens_per_s for point in one.points]) for name, one in named.items()]
     expected = _predicted(named, predictions or {})
-    bests = {name: _best(one) for name, one in named.items()}
+    bests = {name: best_point(one.points) for name, one in named.items()}
     return Chart(
         title=_throughput_finding(named, bests),
         subtitle=conditions(list(named.values())),
         x_label=_load_label(named.values()),
-        y_label="Output tokens per second, all streams (tok/s)",
+        y_label=OUTPUT,
         series=(*lines, *expected),
         log_x=_spreads(named.values()),
     )
@@ -77,7 +79,7 @@ def tokens_chart(measurement: Measurement) -> Chart:
         title=f"Output over time, {format_rate(peak)} at its peak" if peak else "No output was seen",
         subtitle=conditions([measurement]),
         x_label=TIME,
-        y_label="Output tokens per second, all streams (tok/s)",
+        y_label=OUTPUT,
         series=(_over_time("all streams", measurement, lambda one: one.tokens_per_s),),
         spans=load_levels(measurement.samples, measurement.points),
     )
@@ -129,17 +131,21 @@ def conditions(measurements: Sequence[Measurement]) -> str:
     """What was measured, and what it is not."""
     models = sorted({plain_text(one.model, _MOST_NAME) for one in measurements})
     engines = sorted({one.engine for one in measurements if one.engine})
-    labels = []
-    if any(one.simulated for one in measurements):
-        labels.append("SIMULATED: no model answered")
-    if any(one.stand_in for one in measurements):
-        labels.append("a stand-in, not DeepSeek V4")
+    labels = not_real(
+        stand_in=any(one.stand_in for one in measurements), simulated=any(one.simulated for one in measurements)
+    )
     points = [point for one in measurements for point in one.points]
     doubtful = sum(not point.self_check.valid for point in points)
     if doubtful:
         labels.append(f"NOT VALID at {doubtful} of {len(points)} load levels: the client did not keep up")
     what = f"{', '.join(models)}{' on ' + ', '.join(engines) if engines else ''}"
     return "; ".join([what, *labels])
+
+
+def not_real(*, stand_in: bool, simulated: bool) -> list[str]:
+    """What must be said of what answered: that nothing did, that it is not DeepSeek V4."""
+    labels = {"SIMULATED: no model answered": simulated, "a stand-in, not DeepSeek V4": stand_in}
+    return [label for label, holds in labels.items() if holds]
 
 
 def _gpu_memory(gpu: int, sample: Sample) -> int | None:
@@ -204,21 +210,12 @@ def _predicted(named: Mapping[str, Measurement], predictions: Mapping[int, Predi
     return lines
 
 
-def _best(measurement: Measurement) -> Point | None:
-    speeds = [point for point in measurement.points if point.output_tokens_per_s is not None]
-    return max(speeds, key=lambda point: point.output_tokens_per_s or 0.0, default=None)
-
-
 def _throughput_finding(named: Mapping[str, Measurement], bests: Mapping[str, Point | None]) -> str:
     if len(named) > 1:
-        speeds = sorted(
-            ((best.output_tokens_per_s or 0.0, name) for name, best in bests.items() if best is not None), reverse=True
-        )
-        return (
-            f"{speeds[0][1]} is fastest with {format_rate(speeds[0][0])}"
-            if speeds
-            else "No request succeeded in any run"
-        )
+        fastest = fastest_of(bests)
+        if fastest is None:
+            return "No request succeeded in any run"
+        return f"{fastest[0]} is fastest with {describe_rate(fastest[1])}"
     (measurement,) = named.values()
     (best,) = bests.values()
     if best is None:
@@ -226,7 +223,15 @@ def _throughput_finding(named: Mapping[str, Measurement], bests: Mapping[str, Po
     first = measurement.points[0]
     gain = (best.output_tokens_per_s or 0.0) / first.output_tokens_per_s if first.output_tokens_per_s else 0.0
     more = f", {gain:.1f} times {describe_load(first)}" if best is not first and gain else ""
-    return f"Throughput peaks at {format_rate(best.output_tokens_per_s)} with {describe_load(best)}{more}"
+    higher = any((point.output_tokens_per_s or 0.0) > (best.output_tokens_per_s or 0.0) for point in measurement.points)
+    limits = " (of the valid load levels)" if higher else ""
+    return f"Throughput peaks at {describe_rate(best)} with {describe_load(best)}{limits}{more}"
+
+
+def fastest_of(bests: Mapping[str, Point | None]) -> tuple[str, Point] | None:
+    """Name and best load level of the fastest run, a valid one where there is one; None where nothing succeeded."""
+    known = [(name, best) for name, best in bests.items() if best is not None]
+    return max(known, key=lambda one: (one[1].self_check.valid, one[1].output_tokens_per_s or 0.0), default=None)
 
 
 def _ttft(point: Point) -> Quantiles | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from seatrial.measure.types import Measurement, Point
+from seatrial.measure.workload import describe_level
 from seatrial.plan.types import Plan
 from seatrial.records import Interval
 from seatrial.units import format_bytes, format_rate, format_seconds
@@ -22,7 +23,7 @@ def figures_table(run: RunRecord) -> Table:
     if run.plan is not None:
         rows += _of_plan(run.plan, "Launched: ")
     for streams, prediction in sorted(run.predictions.items()):
-        name = f"Predicted throughput, {streams} stream{'' if streams == 1 else 's'}"
+        name = f"Predicted throughput, {describe_level(streams)}"
         basis = "as for the launched plan" if run.plan and run.plan.prediction else prediction.basis
         rows += _interval(name, prediction.decode_tokens_per_s, format_rate, basis)
     ready = run.server.get("ready_after_s")

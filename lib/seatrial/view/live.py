@@ -14,15 +14,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from seatrial.measure.recorder import Progress, Recorder
+from seatrial.measure.summary import best_point
 from seatrial.measure.types import Sample
 from seatrial.units import GIB, format_rate
-from seatrial.view.chart import PALETTE
-from seatrial.view.charts import TIME, load_levels, with_breaks
-from seatrial.view.plotly_chart import literal
+from seatrial.view.chart import PALETTE, SeriesOrigin
+from seatrial.view.charts import OUTPUT, TIME, load_levels, not_real, with_breaks
+from seatrial.view.measure_tables import describe_rate
+from seatrial.view.plotly_chart import literal, plotly_dash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+NAMES = ("output", "engine's host memory", "memory of all GPUs")
 PERIOD_S = 0.33
 HEADLESS = "SEATRIAL_HEADLESS"
 MOST_POINTS = 2000
@@ -40,6 +43,16 @@ class Running(Protocol):
     @property
     def running(self) -> bool:
         """Whether it still runs."""
+        ...
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the model is a stand-in rather than DeepSeek V4."""
+        ...
+
+    @property
+    def simulated(self) -> bool:
+        """Whether nothing real answers."""
         ...
 
 
@@ -78,6 +91,7 @@ class LivePlot:
         """Follow ``load`` until it ends; whatever was followed before is let go."""
         with self._lock:
             self._end()
+            self._say_what_answers(load)
             self._stop = threading.Event()
             self._thread = threading.Thread(target=self._follow, args=(load, self._stop), name="live plot", daemon=True)
             self._thread.start()
@@ -105,6 +119,16 @@ class LivePlot:
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
+
+    def _say_what_answers(self, load: Running) -> None:
+        """Names, dashes and a line under the title: a stand-in and a simulation say so."""
+        origin: SeriesOrigin = "simulated" if load.simulated else "measured"
+        with self.figure.batch_update():
+            for trace, name in zip(self.figure.data, NAMES, strict=True):
+                trace.name = f"{name}, {origin}"
+                trace.line.dash = plotly_dash(origin)
+            labels = not_real(stand_in=load.stand_in, simulated=load.simulated)
+            self.figure.layout.title.subtitle.text = literal("; ".join(labels))
 
     def _follow(self, load: Running, stop: threading.Event) -> None:
         drawn = -1
@@ -144,25 +168,24 @@ def _figure() -> Any:
         "rangemode": "tozero",
         "automargin": True,
     }
-    lines = (("output, measured", "y", PALETTE[0], "solid"), ("engine's host memory, measured", "y2", PALETTE[1], "solid"),
-             ("memory of all GPUs, measured", "y2", PALETTE[2], "dash"))  # fmt: skip
     return FigureWidget(
         data=[
             {"type": "scatter", "mode": "lines", "name": name, "yaxis": place, "x": _floats([]), "y": _floats([]),
-             "line": {"color": color, "width": 2.5, "dash": dash}}
-            for name, place, color, dash in lines
+             "line": {"color": color, "width": 2.5}}
+            for name, place, color in zip(NAMES, ("y", "y2", "y2"), PALETTE, strict=False)
         ],
         layout={
-            "title": {"text": f"<b>{_WAITING}</b>", "font": {"size": 17}, "x": 0.02, "xanchor": "left"},
+            "title": {"text": f"<b>{_WAITING}</b>", "font": {"size": 17}, "x": 0.02, "xanchor": "left",
+                      "y": 1, "yanchor": "top", "pad": {"t": 18}, "subtitle": {"text": "", "font": {"size": 13}}},
             "font": {"size": 13, "color": "#1f2328"},
             "paper_bgcolor": "#ffffff",
             "plot_bgcolor": "#ffffff",
             "height": 460,
-            "margin": {"l": 60, "r": 30, "t": 70, "b": 60},
+            "margin": {"l": 60, "r": 30, "t": 90, "b": 60},
             "showlegend": True,
             "legend": {"orientation": "h", "y": -0.16, "yanchor": "top", "x": 0},
             "xaxis": axis | {"title": {"text": TIME}, "anchor": "y2"},
-            "yaxis": axis | {"title": {"text": "Output (tok/s)"}, "domain": [0.42, 1]},
+            "yaxis": axis | {"title": {"text": OUTPUT}, "domain": [0.42, 1]},
             "yaxis2": axis | {"title": {"text": "Memory (GiB)"}, "domain": [0, 0.32]},
         },
     )  # fmt: skip
@@ -190,10 +213,11 @@ def _title(recorder: Recorder, progress: Progress, *, running: bool) -> str:
             return "The load begins ..."
         rate = f": {format_rate(progress.tokens_per_s)}" if progress.tokens_per_s is not None else ""
         return f"{progress.level}{rate}"
-    speeds = [point.output_tokens_per_s for point in recorder.points if point.output_tokens_per_s is not None]
-    if not speeds:
-        return "Ended before a load level was over" if not recorder.points else "No request succeeded"
-    return f"{format_rate(max(speeds))} at the best of {len(speeds)} load level{'' if len(speeds) == 1 else 's'}"
+    points = recorder.points
+    best = best_point(points)
+    if best is None:
+        return "No request succeeded" if points else "Ended before a load level was over"
+    return f"{describe_rate(best)} at the best of {len(points)} load level{'' if len(points) == 1 else 's'}"
 
 
 def _levels(recorder: Recorder) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from seatrial.measure.summary import find_problems
+from seatrial.measure.summary import best_point, find_problems
 from seatrial.measure.types import Measurement, Point, Quantiles
+from seatrial.measure.workload import describe_level
 from seatrial.units import format_rate, format_seconds
 from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import plain_text
@@ -21,8 +22,8 @@ def table_measurement(measurement: Measurement) -> Table:
 
     The columns of p99 and goodput are there only where there is something in them.
     """
-    best = max((point.output_tokens_per_s or 0.0 for point in measurement.points), default=0.0)
-    finding = f"{format_rate(best)} at most" if best else "Nothing succeeded"
+    best = best_point(measurement.points)
+    finding = f"{describe_rate(best)} at most" if best else "Nothing succeeded"
     workload = measurement.workload
     shown = {
         "TTFT p99>": any(point.ttft_s is not None and point.ttft_s.p99 is not None for point in measurement.points),
@@ -61,9 +62,12 @@ def describe_target(measurement: Measurement) -> str:
 
 def describe_load(point: Point) -> str:
     """``8 streams`` or ``2.5 requests/s``."""
-    if point.concurrency is None:
-        return f"{point.rate:g} requests/s"
-    return f"{point.concurrency} stream{'' if point.concurrency == 1 else 's'}"
+    return describe_level(point.concurrency, point.rate)
+
+
+def describe_rate(point: Point) -> str:
+    """Throughput of a load level; one whose self-check failed says so with the figure."""
+    return f"{format_rate(point.output_tokens_per_s)}{'' if point.self_check.valid else ' (not valid)'}"
 
 
 def _speed_row(point: Point) -> dict[str, str]:

@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING, Any
 
 from seatrial.view.axis import wrap
-from seatrial.view.chart import LOOKS, PALETTE, Chart, Reference, Series
+from seatrial.view.chart import LOOKS, PALETTE, Chart, Reference, Series, SeriesOrigin
 from seatrial.view.svg import to_svg
 from seatrial.view.untrusted import plain_text
 
@@ -63,6 +63,11 @@ def literal(text: str) -> str:
     return html.escape(plain_text(text, 500), quote=False).replace("$", "&#36;").replace("\n", "<br>")
 
 
+def plotly_dash(origin: SeriesOrigin) -> str:
+    """The dash pattern of lines of one origin."""
+    return ",".join(f"{part}px" for part in LOOKS[origin].dash) or "solid"
+
+
 def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
     series, color = chart.series[index], PALETTE[chart.color_of(index)]
     look, shape = LOOKS[series.origin], chart.shape_of(index)
@@ -73,7 +78,7 @@ def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
         "x": list(series.x),
         "y": list(series.y),
         "mode": "lines+markers" if len(series.x) <= 40 else "lines",  # noqa: PLR2004 -- as in the SVG
-        "line": {"color": color, "width": 2.5, "dash": ",".join(f"{part}px" for part in look.dash) or "solid"},
+        "line": {"color": color, "width": 2.5, "dash": plotly_dash(series.origin)},
         "marker": {
             "symbol": f"{symbol}-open" if look.marker in {"hollow", "cross"} else symbol,
             "size": 10,

@@ -10,9 +10,10 @@ from seatrial import __version__
 from seatrial.errors import UsageError
 from seatrial.plan.types import Plan
 from seatrial.records import write_text
-from seatrial.units import format_rate, format_seconds
+from seatrial.units import format_seconds
 from seatrial.view import charts
 from seatrial.view import report_sections as sections
+from seatrial.view.measure_tables import describe_rate
 from seatrial.view.report_parts import links, missing, page, plots, section, table, text
 from seatrial.view.run_record import RunRecord, read_record
 from seatrial.view.table import Table
@@ -85,12 +86,12 @@ def build_page(runs: Sequence[RunRecord]) -> str:
 def headline(run: RunRecord) -> str:
     """What the run found, in one line."""
     where = run.hardware.name if run.hardware else "an unrecorded machine"
-    best = sections.best_point(run)
+    best = sections.best_of(run)
     if run.measurement is None or best is None:
         return f"What DeepSeek V4 needs, on {where}"
     kind = "simulated" if run.simulated else "stand-in" if run.stand_in else ""
     model = f"{run.measurement.model} ({kind})" if kind else run.measurement.model
-    return f"{model} on {where}: {format_rate(best.output_tokens_per_s)}"
+    return f"{model} on {where}: {describe_rate(best)}"
 
 
 def names_of(runs: Sequence[RunRecord]) -> list[str]:
@@ -114,14 +115,14 @@ def comparison_table(runs: Sequence[RunRecord], *, brief: bool = False) -> Table
     """One row a run: machine, model, best throughput, waiting time, completeness, and unless brief, verdicts."""
     rows: list[dict[str, str]] = []
     for name, run in zip(names_of(runs), runs, strict=True):
-        result, best = run.measurement, sections.best_point(run)
+        result, best = run.measurement, sections.best_of(run)
         first = result.points[0].ttft_s if result and result.points else None
         kind = "simulated" if run.simulated else "stand-in" if run.stand_in else ""
         row = {
             "Run": name,
             "Machine": run.hardware.name if run.hardware else "not recorded",
             "Measured": " ".join([result.model, *([f"({kind})"] if kind else [])]) if result else "nothing",
-            "Best>": format_rate(best.output_tokens_per_s) if best else "-",
+            "Best>": describe_rate(best) if best else "-",
             "TTFT p50>": format_seconds(first.p50) if first else "-",
             "Notebooks>": f"{len(run.notebooks) - len(run.failed)} of {len(run.notebooks)}",
         }
@@ -143,15 +144,12 @@ def _verdict(plan: Plan) -> str:
 
 
 def _finding(runs: Sequence[RunRecord]) -> str:
-    speeds = [
-        (best.output_tokens_per_s or 0.0, name)
-        for name, run in zip(names_of(runs), runs, strict=True)
-        if (best := sections.best_point(run)) is not None
-    ]
-    if not speeds:
+    bests = {name: sections.best_of(run) for name, run in zip(names_of(runs), runs, strict=True)}
+    fastest = charts.fastest_of(bests)
+    if fastest is None:
         return "Nothing was measured in these runs"
-    fastest, name = max(speeds)
-    return f"{name} is fastest: {format_rate(fastest)}"
+    name, best = fastest
+    return f"{name} is fastest: {describe_rate(best)}"
 
 
 def _body(run: RunRecord, suffix: str) -> str:

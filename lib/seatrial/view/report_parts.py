@@ -51,19 +51,21 @@ def missing(what: str) -> str:
 
 
 def table(shown: Table) -> str:
-    """A table that scrolls sideways by itself where the page is narrow."""
+    """A table; where the page is narrow each row is a list, and every value has its heading beside it."""
     right = [heading.endswith(">") for heading in shown.columns]
 
-    def cell(tag: str, value: str, *, number: bool) -> str:
-        kind = ' class="n"' if number else ' class="w"' if tag == "td" and len(value) > _WIDE_CELL else ""
-        scope = ' scope="col"' if tag == "th" else ""
-        return f"<{tag}{scope}{kind}>{text(value)}</{tag}>"
+    names, numeric = [heading.rstrip(">") for heading in shown.columns], ' class="n"'
+
+    def cell(value: str, heading: str, *, number: bool) -> str:
+        kind = numeric if number else ' class="w"' if len(value) > _WIDE_CELL else ""
+        return f'<td{kind} data-name="{text(heading)}">{text(value)}</td>'
 
     head = "".join(
-        cell("th", name.rstrip(">"), number=number) for name, number in zip(shown.columns, right, strict=True)
+        f'<th scope="col"{numeric if number else ""}>{text(name)}</th>'
+        for name, number in zip(names, right, strict=True)
     )
     body = "".join(
-        f"<tr>{''.join(cell('td', value, number=number) for value, number in zip(row, right, strict=True))}</tr>\n"
+        f"<tr>{''.join(cell(value, name, number=number) for value, name, number in zip(row, names, right, strict=True))}</tr>\n"
         for row in shown.rows
     )
     note = f'<p class="note">{text(shown.note)}</p>' if shown.note else ""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from seatrial.measure.summary import best_point
 from seatrial.measure.types import Point
 from seatrial.plan.types import Plan
-from seatrial.units import format_bytes, format_rate, format_seconds
+from seatrial.units import format_bytes, format_seconds
 from seatrial.view import charts
 from seatrial.view.command_text import command_text
 from seatrial.view.figures_table import figures_table
 from seatrial.view.hardware_tables import tables_hardware
 from seatrial.view.lesson_tables import table_plans
-from seatrial.view.measure_tables import describe_load, table_measurement, table_self_check
+from seatrial.view.measure_tables import describe_load, describe_rate, table_measurement, table_self_check
 from seatrial.view.memory_bars import memory_chart, model_name
 from seatrial.view.plan_tables import needs_unknown_host, table_plan_reasons
 from seatrial.view.report_parts import badge, banner, code, missing, plot, plots, section, table, text, tiles
@@ -75,26 +76,24 @@ def key_figures(run: RunRecord) -> str:
         (f"{model_name(plan)} on {plan.hardware.name}", _verdict(plan)[0], _memory_words(plan))
         for plan in run.plans[:2]
     ]
-    best = best_point(run)
+    best = best_of(run)
     first = run.measurement.points[0] if run.measurement and run.measurement.points else None
     if best is not None:
-        figures.append(("Throughput", format_rate(best.output_tokens_per_s), _origin(run, best)))
+        figures.append(("Throughput", describe_rate(best), _origin(run, best)))
     if first is not None and first.ttft_s is not None:
         figures.append(
             (
                 "Time to first token, half of requests",
-                format_seconds(first.ttft_s.p50),
+                f"{format_seconds(first.ttft_s.p50)}{'' if first.self_check.valid else ' (not valid)'}",
                 _origin(run, first),
             )
         )
     return tiles(figures) if figures else ""
 
 
-def best_point(run: RunRecord) -> Point | None:
-    """The load level with the highest throughput."""
-    points = run.measurement.points if run.measurement else ()
-    known = [point for point in points if point.output_tokens_per_s is not None]
-    return max(known, key=lambda point: point.output_tokens_per_s or 0.0, default=None)
+def best_of(run: RunRecord) -> Point | None:
+    """The load level a run is known by: the fastest that is valid, else the fastest."""
+    return best_point(run.measurement.points) if run.measurement else None
 
 
 def verdicts(run: RunRecord, anchor: str) -> str:

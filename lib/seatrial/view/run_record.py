@@ -94,19 +94,17 @@ def read_record(path: Path) -> RunRecord:
     if not isinstance(document, dict) or not isinstance(document.get("results", {}), dict):
         raise UsageError(f"{file} is not a run's record.", remedy="Run the notebooks again: seatrial run.")
     reader = _Reader(document.get("results") or {})
-    command, server, stopped = (reader.plain(name) for name in ("command", "server", "stopped"))
-    if stopped:
-        server = {**server, "stopped": stopped}
     return RunRecord(
         id=str(document.get("id") or file.parent.name),
         folder=file.parent,
         document=document,
         hardware=reader.one("hardware", Hardware),
-        plans=tuple(reader.several("plans", Plan)),
+        # A run of notebook 00 alone knows what each model needs as well.
+        plans=tuple(reader.several("plans", Plan) or reader.several("verdict", Plan)),
         examples=tuple(reader.several("example_plans", Plan)),
         plan=reader.one("plan", Plan),
-        command=command,
-        server=server,
+        command=reader.plain("command"),
+        server=reader.plain("server"),
         measurement=reader.one("measurement", Measurement),
         predictions=reader.predictions(),
         problems=tuple(reader.problems),
@@ -142,21 +140,12 @@ class _Reader:
         value = self.results.get(name)
         if value is None or isinstance(value, dict):
             return value or {}
-        if isinstance(value, list):
-            return {"argv": value}
         self.problems.append(f"The result {name!r} could not be read.")
         return {}
 
     def predictions(self) -> dict[int, Prediction]:
-        """A prediction for the plan's concurrency, or one for each concurrency."""
-        value = self.results.get("prediction")
-        if not isinstance(value, dict):
-            return {}
-        if "basis" in value:
-            made = self._convert("prediction", Prediction, value)
-            plan = self.results.get("plan")
-            streams = plan.get("concurrency") if isinstance(plan, dict) else None
-            return {} if made is None or not isinstance(streams, int) else {streams: made}
+        """One prediction for each concurrency."""
+        value = self.plain("prediction")
         rows = {key: self._convert("prediction", Prediction, row) for key, row in value.items() if key.isdecimal()}
         return {int(key): made for key, made in rows.items() if made is not None}
 
