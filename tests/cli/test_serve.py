@@ -181,6 +181,30 @@ def test_bad_usage_starts_nothing(capsys, words, code, message):
     assert [] == list_servers(ended=True)
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["--name=../x"], 2), (["--name=taken"], 2), (["--runner=ollama"], 2), (["--runner=llama-server"], 4)],
+)
+def test_nothing_is_downloaded_for_a_launch_that_cannot_be(monkeypatch, tmp_path, require, words, code):
+    """Bad usage and a missing program are said first; the stand-in is not fetched for them."""
+    require("xllamacpp")
+    monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path))
+    monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", "/nowhere/llama-server")
+    with launch(fake_command(), name="taken"):
+        assert code == main(["serve", "--model=smollm2", "--hardware=cpu", "--engine=llamacpp", *words])
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_nothing_is_downloaded_for_a_port_that_is_taken(monkeypatch, tmp_path, require):
+    """The owner of the port is said first."""
+    require("xllamacpp")
+    monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert 2 == main(["serve", "--model=smollm2", "--hardware=cpu", "--engine=llamacpp", f"--port={port}"])
+    assert [] == list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": 3}', "not json"])
 def test_a_plan_file_that_is_none_is_bad_usage(tmp_path, capsys, content):
     """Said with the field or position that is wrong."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seatrial.hardware import Hardware
 
 MAX_COUNT = 1 << 31
 
@@ -57,3 +61,19 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tensor-parallel", type=whole(1, 4096), default=None, help="ranks (default: chosen)")
     parser.add_argument("--no-recipes", action="store_true", help="arithmetic alone, without vendor recipes")
+
+
+def plan_wish(arguments: argparse.Namespace, hardware: Hardware) -> dict[str, Any]:
+    """What the options of ``add_plan_options`` ask of :func:`seatrial.plan.make_plan`."""
+    return {
+        "model": arguments.model,
+        "checkpoint": arguments.checkpoint,
+        "hardware": hardware,
+        "nodes": arguments.nodes,
+        "engine": arguments.engine,
+        "context_tokens": arguments.context_tokens,
+        "concurrency": arguments.concurrency,
+        "objective": arguments.objective,
+        "tensor_parallel": arguments.tensor_parallel,
+        "recipes": not arguments.no_recipes,
+    }

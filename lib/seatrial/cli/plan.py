@@ -17,7 +17,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import Answer, stdout
-from seatrial.cli.options import add_plan_options
+from seatrial.cli.options import add_plan_options, plan_wish
 from seatrial.engines import build_command
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.hardware import detect_hardware
@@ -41,19 +41,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     """Make the plan."""
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
     try:
-        plan = make_plan(
-            arguments.model,
-            checkpoint=arguments.checkpoint,
-            hardware=hardware,
-            nodes=arguments.nodes,
-            engine=arguments.engine,
-            context_tokens=arguments.context_tokens,
-            concurrency=arguments.concurrency,
-            objective=arguments.objective,
-            tensor_parallel=arguments.tensor_parallel,
-            recipes=not arguments.no_recipes,
-            alternatives=arguments.all,
-        )
+        plan = make_plan(**plan_wish(arguments, hardware), alternatives=arguments.all)
     except RefusedError as error:
         return _refused(arguments, hardware, error)
     command = build_command(plan) if plan.runs else None

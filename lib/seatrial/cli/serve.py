@@ -15,19 +15,22 @@ import argparse
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seatrial.cli.answer import Answer, stderr, stdout
-from seatrial.cli.options import add_plan_options, positive, whole
+from seatrial.cli.fetch import progress_bar
+from seatrial.cli.options import add_plan_options, plan_wish, positive, whole
 from seatrial.engines import RUNNERS
 from seatrial.errors import EngineError
 from seatrial.memory.types import Parallelism
 from seatrial.records import from_dict, read_json
 from seatrial.server import Event, Server, launch
-from seatrial.server.launcher import LARGEST_PORT, STALL_LIMIT_S
+from seatrial.server.here import fetch_stand_in
+from seatrial.server.launcher import LARGEST_PORT, STALL_LIMIT_S, check_launch
 from seatrial.units import format_seconds
+from seatrial.view.server_tables import stopped_line
 
 if TYPE_CHECKING:
     from seatrial.plan.types import Plan
@@ -71,7 +74,9 @@ def run(arguments: argparse.Namespace) -> Answer:
     """Plan, launch and, unless it keeps running, stay until it ends."""
     leaving = _Leaving()
     plan = _planned(arguments)
-    _fetch_stand_in(plan)
+    check_launch(plan, name=arguments.name, port=arguments.port, runner=arguments.runner)
+    with progress_bar() as tell:
+        fetch_stand_in(plan, tell)
     server = launch(
         plan,
         name=arguments.name,
@@ -126,46 +131,12 @@ def _planned(arguments: argparse.Namespace) -> Plan:
     from seatrial.plan import make_plan  # noqa: PLC0415
 
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
+    wish = plan_wish(arguments, hardware)
     if arguments.plan is not None:
         chosen = from_dict(PlanFile, read_json(arguments.plan))
-        return make_plan(
-            chosen.model,
-            checkpoint=chosen.checkpoint,
-            hardware=hardware,
-            nodes=chosen.nodes,
-            engine=chosen.engine,
-            context_tokens=chosen.context_tokens,
-            concurrency=chosen.concurrency,
-            objective=chosen.objective,
-            tensor_parallel=chosen.parallelism.tensor if hardware.gpus else None,
-            recipes=not arguments.no_recipes,
-        )
-    return make_plan(
-        arguments.model,
-        checkpoint=arguments.checkpoint,
-        hardware=hardware,
-        nodes=arguments.nodes,
-        engine=arguments.engine,
-        context_tokens=arguments.context_tokens,
-        concurrency=arguments.concurrency,
-        objective=arguments.objective,
-        tensor_parallel=arguments.tensor_parallel,
-        recipes=not arguments.no_recipes,
-    )
-
-
-def _fetch_stand_in(plan: Plan) -> None:
-    """Get the small stand-in model where it is meant and missing; real checkpoints are fetched on request alone."""
-    from seatrial.catalog import find_checkpoint, find_model  # noqa: PLC0415
-    from seatrial.catalog.fetch import fetch_checkpoint, local_path  # noqa: PLC0415
-    from seatrial.cli.fetch import progress_bar  # noqa: PLC0415
-
-    if not plan.runs or find_model(plan.model).role != "stand-in":
-        return
-    checkpoint = find_checkpoint(plan.checkpoint)
-    if local_path(checkpoint) is None:
-        with progress_bar() as tell:
-            fetch_checkpoint(checkpoint, on_progress=tell)
+        wish |= {part.name: getattr(chosen, part.name) for part in fields(chosen) if part.name != "parallelism"}
+        wish["tensor_parallel"] = chosen.parallelism.tensor if hardware.gpus else None
+    return make_plan(**wish)
 
 
 def _tell(event: Event) -> None:
@@ -189,12 +160,7 @@ def _hold(server: Server, leaving: _Leaving) -> int:
     while server.alive() and not leaving.wanted:
         time.sleep(WATCH_S)
     if leaving.wanted:
-        stopped = server.stop()
-        stderr().print(
-            f"{server.name} stopped in {format_seconds(stopped.took_s)}: no process left, port {stopped.port} "
-            f"{'free' if stopped.port_free else 'taken by another process'}.",
-            soft_wrap=True,
-        )
+        stderr().print(stopped_line(server.stop()), soft_wrap=True)
         return 0
     server.stop()
     why = server.why_ended()

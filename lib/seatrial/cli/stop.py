@@ -8,7 +8,7 @@ from seatrial.cli.answer import Answer, stdout
 from seatrial.errors import UsageError
 from seatrial.records import to_dict
 from seatrial.server import Stopped, stop_all, stop_server
-from seatrial.units import format_seconds
+from seatrial.view.server_tables import stopped_line
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +29,4 @@ def _show(stopped: list[Stopped]) -> None:
     if not stopped:
         stdout().print("No server runs.")
     for proof in stopped:
-        port = "free" if proof.port_free else "taken by another process"
-        text = (
-            f"{proof.name} stopped in {format_seconds(proof.took_s)}: no process left, port {proof.port} {port}."
-            if proof.was_running
-            else f"{proof.name} was not running: no process left."
-        )
-        stdout().print(text, soft_wrap=True)
+        stdout().print(stopped_line(proof), soft_wrap=True)

@@ -85,6 +85,23 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
         return _launch(command, folder, wish)
 
 
+def check_launch(plan: Plan, *, name: str | None = None, port: int = 0, runner: str | None = None) -> None:
+    """Raise what ``launch`` would for anything but a missing checkpoint, before somebody fetches that.
+
+    Args:
+        plan: What is to run.
+        name: Name asked for.
+        port: Port asked for.
+        runner: See ``launch``.
+
+    """
+    _check_plan(plan)
+    installed_command(plan, runner=runner)
+    _check_port(port)
+    if name is not None:
+        _check_not_running(check_name(name))
+
+
 def _command(plan: Plan | Command, runner: str | None, model_path: Path | None) -> Command:
     from seatrial.engines import Command  # noqa: PLC0415 -- see the top
 
