@@ -81,9 +81,10 @@ def test_a_checkpoint_that_was_not_fetched_is_not_launched(monkeypatch, tmp_path
 
 
 def test_only_stand_ins_are_fetched(monkeypatch, tmp_path):
-    """A plan for V4 downloads nothing."""
+    """A plan for V4, or for a file of one's own, downloads nothing."""
     monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path))
     fetch_stand_in(plan_for("h200x4", engine="sglang"))
+    fetch_stand_in(replace(plan_for("cpu", "smollm2"), model="local", checkpoint="./of-my-own.gguf"))
     assert [] == list(tmp_path.iterdir())
 
 

@@ -146,10 +146,11 @@ def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None)
         DoesNotFitError: The disk is too small.
 
     """
-    from seatrial.catalog import find_checkpoint, find_model  # noqa: PLC0415
+    from seatrial.catalog import find_checkpoint  # noqa: PLC0415
     from seatrial.catalog.fetch import fetch_checkpoint, local_path  # noqa: PLC0415
+    from seatrial.engines.served import is_stand_in  # noqa: PLC0415
 
-    if plan.runs and not plan.simulated and find_model(plan.model).role == "stand-in":
+    if plan.runs and not plan.simulated and is_stand_in(plan.model):
         checkpoint = find_checkpoint(plan.checkpoint)
         if local_path(checkpoint) is None:
             fetch_checkpoint(checkpoint, on_progress=on_progress)
