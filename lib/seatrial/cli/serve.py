@@ -128,7 +128,7 @@ def document(server: Server) -> dict[str, Any]:
 
 def _planned(arguments: argparse.Namespace) -> Plan:
     from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- --help needs none of it
-    from seatrial.plan import make_plan  # noqa: PLC0415
+    from seatrial.server.choose import choose_plan  # noqa: PLC0415
 
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
     wish = plan_wish(arguments, hardware)
@@ -136,7 +136,12 @@ def _planned(arguments: argparse.Namespace) -> Plan:
         chosen = from_dict(PlanFile, read_json(arguments.plan))
         wish |= {part.name: getattr(chosen, part.name) for part in fields(chosen) if part.name != "parallelism"}
         wish["tensor_parallel"] = chosen.parallelism.tensor if hardware.gpus else None
-    return make_plan(**wish)
+    choice = choose_plan(runner=arguments.runner, **wish)
+    if choice.missing is not None:
+        raise choice.missing
+    if choice.plan != choice.best:
+        stderr().print(choice.why, soft_wrap=True)
+    return choice.plan
 
 
 def _tell(event: Event) -> None:

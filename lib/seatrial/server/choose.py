@@ -65,6 +65,7 @@ class Choice:
 def choose_plan(
     model: str | None = None,
     *,
+    checkpoint: str | None = None,
     hardware: Hardware,
     engine: str = "auto",
     runner: str | None = None,
@@ -74,6 +75,7 @@ def choose_plan(
 
     Args:
         model: Model id; Flash by default.
+        checkpoint: Exactly this one: there is nothing to choose.
         hardware: This machine; for one that was only named the best plan is returned as it is.
         engine: ``auto``, or an engine id.
         runner: The way to run llama.cpp, which it then is; None for what is here.
@@ -88,14 +90,14 @@ def choose_plan(
 
     if runner is not None and engine == "auto":
         engine = "llamacpp"
-    best = make_plan(model, hardware=hardware, engine=engine, **wish)
-    if not best.runs or hardware.only_named:
+    best = make_plan(model, checkpoint=checkpoint, hardware=hardware, engine=engine, **wish)
+    if not best.runs or checkpoint is not None or hardware.only_named:
         return Choice(best, best)
     obstacle = find_obstacle(best, runner)
     ways = sorted(_ways(best, hardware, engine, wish), key=lambda plan: plan.verdict != "verified")
     for way in ways:
-        for checkpoint in _fetched(way):
-            plan = make_plan(checkpoint=checkpoint, hardware=way.hardware, engine=way.engine, **wish)
+        for row in _fetched(way):
+            plan = make_plan(checkpoint=row, hardware=way.hardware, engine=way.engine, **wish)
             if plan.runs and find_obstacle(plan, runner) is None:
                 return Choice(plan, best, None, obstacle, fetched=True)
     for plan in ways if obstacle else [best]:

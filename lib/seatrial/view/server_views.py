@@ -28,8 +28,10 @@ def show_server(server: Server | NotLaunched) -> Table | PlainText:
     return Table(title, ("server", ""), tuple(rows))
 
 
-def show_reply(reply: Reply) -> PlainText:
+def show_reply(reply: Reply | NotLaunched) -> PlainText:
     """A model's answer, as text and as nothing else."""
+    if isinstance(reply, NotLaunched):
+        return PlainText("", title="No answer: nothing was launched.")
     label = _label(stand_in=reply.stand_in, simulated=reply.simulated)
     count = "" if reply.tokens is None else f", {reply.tokens} tokens"
     thought = f"[thinking] {reply.reasoning}\n\n" if reply.reasoning else ""
