@@ -8,7 +8,7 @@ from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
 from seatrial.plan.types import Plan
 
-LONGEST_TTFT_S, LONGEST_TPOT_S = 30.0, 2.0
+LONGEST_TTFT_S, LONGEST_TPOT_S = 5.0, 1.0
 """A slow machine is predicted to need hours for a long prompt; who asks a simulator shall see it answer."""
 
 
