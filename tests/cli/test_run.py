@@ -7,9 +7,12 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import psutil
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 from tests.conftest import ROOT
+from tests.simulator import running_simulator
 
 from seatrial.server import list_servers
 
@@ -111,6 +114,24 @@ def test_a_failing_notebook_gives_its_exit_code(seatrial, tmp_path):
     assert "cell detect: Unknown hardware 'h200y4'" in done.stderr
     assert (tmp_path / "out" / "record.json").exists()
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_measurement_without_one_answer_is_no_success(seatrial, tmp_path):
+    """Every request failed: the page is written, the exit code is 5, the reason is said."""
+    cell = (
+        "from seatrial.measure import Workload, measure_server\n"
+        "from seatrial.records import record\n"
+        'record("measurement", measure_server(url, Workload(concurrency=(1,), requests=2, warmup_requests=0)))'
+    )
+    parameters = new_code_cell('url: str = ""  # server', metadata={"tags": ["parameters"]})
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = new_notebook(cells=[parameters, new_code_cell(cell)], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, tmp_path / "failing.ipynb")
+    with running_simulator("--fault=http_500") as server:
+        done = seatrial("failing.ipynb", "-p", "url", server.url, "--output", "out")
+    assert 5 == done.returncode, done.stderr
+    assert "seatrial: 1 stream: none of 2 requests succeeded (http_500 x2)." in done.stderr
+    assert "Report: out/report.html" in done.stdout
 
 
 @pytest.mark.engine

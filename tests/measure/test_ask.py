@@ -51,6 +51,22 @@ def test_brings_back_the_answer(simulate):
     assert reply.took_s > 0
 
 
+@pytest.mark.parametrize(
+    ("question", "settings", "message"),
+    [
+        (" ", {}, "question is empty"),
+        ("Why?", {"answer_tokens": 0}, "answer_tokens is 0"),
+        ("Why?", {"answer_tokens": 10_000_000}, "answer_tokens is 10,000,000"),
+        ("Why?", {"temperature": -5.0}, "temperature is -5"),
+        ("Why?", {"temperature": float("nan")}, "temperature is nan"),
+    ],
+)
+def test_what_no_server_takes_is_not_sent(question, settings, message):
+    """The figure is named, before any request."""
+    with pytest.raises(UsageError, match=message):
+        ask("http://127.0.0.1:9", question, model="made-up", **settings)
+
+
 def test_reasoning_is_kept_apart(answering):
     """V4 thinks in reasoning_content, vLLM calls it reasoning; the answer is the rest."""
     for name in ("reasoning_content", "reasoning"):

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import whole
+from seatrial.errors import MeasurementError
 from seatrial.measure.types import Measurement
 from seatrial.records import from_dict, to_dict
 from seatrial.view.table import Table
@@ -78,14 +79,31 @@ def run(arguments: argparse.Namespace) -> Answer:
             if result.error is not None:
                 place = f"{result.notebook}, cell {result.error.cell}" if result.error.cell else result.notebook
                 stderr().print(f"seatrial: {place}: {result.error.message}", soft_wrap=True)
+    unanswered = _unanswered(runs.values())
+    for line in unanswered:
+        stderr().print(f"seatrial: {line}", soft_wrap=True)
     report = top / REPORT
     write_report(list(runs), report)
     document = {
         "runs": [to_dict(one) | {"folder": str(folder)} for folder, one in runs.items()],
         "report": str(report),
     }
-    exit_code = next((one.exit_code for one in runs.values() if one.exit_code), 0)
+    failed = next((one.exit_code for one in runs.values() if one.exit_code), 0)
+    exit_code = failed or (MeasurementError.exit_code if unanswered else 0)
     return Answer(document, lambda: _show(runs, report), exit_code)
+
+
+def _unanswered(runs: Iterable[Run]) -> list[str]:
+    """What went wrong in measurements of which not one request succeeded."""
+    from seatrial.measure import find_problems  # noqa: PLC0415 -- nothing else here needs it
+
+    measured = [found for one in runs if (found := _measurement(one)) is not None]
+    empty = [found for found in measured if not any(point.requests.succeeded for point in found.points)]
+    return [problem for found in empty for problem in find_problems(found)]
+
+
+def _measurement(one: Run) -> Measurement | None:
+    return from_dict(Measurement, one.results["measurement"]) if "measurement" in one.results else None
 
 
 def _show(runs: dict[Path, Run], report: Path) -> None:
@@ -94,8 +112,9 @@ def _show(runs: dict[Path, Run], report: Path) -> None:
     console = stdout()
     for folder, one in runs.items():
         console.print(_table_of_notebooks(one, folder).to_rich())
-        if "measurement" in one.results:
-            console.print(table_measurement(from_dict(Measurement, one.results["measurement"])).to_rich())
+        measurement = _measurement(one)
+        if measurement is not None:
+            console.print(table_measurement(measurement).to_rich())
     console.print(f"Report: {report}")
 
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from seatrial.errors import MeasurementError
+from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure.chunks import error_text
 from seatrial.measure.target import ServerLike, Target, check_address, find_target
+from seatrial.measure.workload import MAX_TOKENS
 from seatrial.server.here import NotLaunched
 
 MAX_BYTES = 8 << 20
+MAX_TEMPERATURE = 2.0
+"""The OpenAI API takes no more."""
 OK = 200
 
 
@@ -66,12 +69,13 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
         timeout_s: Longest silence.
 
     Raises:
-        UsageError: The URL is not one requests may go to.
+        UsageError: The URL is not one requests may go to, the question is empty, or a number no server takes.
         MeasurementError: The server does not answer, or answers with an error or something else.
 
     """
     if isinstance(server, NotLaunched):
         return server
+    _check(question, answer_tokens, temperature)
     target = find_target(server, api_key=api_key, model=model)
     body = {
         "model": target.model,
@@ -101,6 +105,17 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
         raise MeasurementError(
             f"{target.url} answered with something else than a chat completion.", remedy="Look at the engine's log."
         ) from error
+
+
+def _check(question: str, answer_tokens: int, temperature: float) -> None:
+    if not question.strip():
+        raise UsageError("The question is empty.", remedy="Ask something in words.")
+    if not 1 <= answer_tokens <= MAX_TOKENS:
+        raise UsageError(
+            f"answer_tokens is {answer_tokens:,}.", remedy=f"Choose a whole number from 1 to {MAX_TOKENS:,}."
+        )
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise UsageError(f"temperature is {temperature:g}.", remedy=f"Choose a number from 0 to {MAX_TEMPERATURE:g}.")
 
 
 def _post(target: Target, path: str, body: dict[str, Any], timeout_s: float) -> Any:
