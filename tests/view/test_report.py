@@ -14,6 +14,8 @@ from seatrial.errors import UsageError
 from seatrial.measure import SelfCheck
 from seatrial.records import to_dict
 from seatrial.view.report import write_report
+from seatrial.view.report_parts import table
+from seatrial.view.table import Table
 
 SECTIONS = ("Does DeepSeek V4 run here?", "What was measured", "What was launched", "Every figure, and where it comes from",
             "The machine", "Notebooks", "Versions")  # fmt: skip
@@ -287,3 +289,9 @@ def test_no_table_hides_its_last_column(tmp_path, open_page, width):
     wider = """() => [...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth)
         .map(one => one.querySelector('caption').innerText)"""
     assert [] == page.evaluate(wider)
+
+
+def test_the_detail_of_a_row_is_on_the_page_and_escaped():
+    """A source or a reason under a row is not lost between the notebook and the page."""
+    shown = table(Table("t", ("a", "b"), (("1", "2"),), details=("<b>why</b>",)))
+    assert "<small>&lt;b&gt;why&lt;/b&gt;</small>" in shown

@@ -20,7 +20,7 @@ from seatrial.speed import Prediction
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
 from seatrial.view.command_text import PLACEHOLDERS
 from seatrial.view.hardware_tables import table_accelerators, table_problems
-from seatrial.view.plan_tables import VERDICTS
+from seatrial.view.plan_tables import VERDICTS, condition
 from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import PlainText
 
@@ -194,7 +194,7 @@ def _plan_detail(plan: Plan) -> str:
     axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
     spread = "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
     change = (plan.smallest_change or "").removeprefix("Smallest change that fits: ")
-    return f"{place}{spread}{f'; would fit: {change}' if change else ''}"
+    return f"{place}{spread}{condition(plan)}{f'; would fit: {change}' if change else ''}"
 
 
 def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:

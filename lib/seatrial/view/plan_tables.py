@@ -21,11 +21,14 @@ def verdict_line(plan: Plan) -> str:
     """One line: the checkpoint, the engine, the machine and whether it runs, with what that hangs on."""
     nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
     verdict = VERDICTS[plan.verdict]
-    if needs_unknown_host(plan):
-        verdict += (
-            f", if {format_gib(plan.footprint.host_bytes)} of host memory are free (its host memory is not known)"
-        )
-    return f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}: {verdict}"
+    return f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}: {verdict}{condition(plan)}"
+
+
+def condition(plan: Plan) -> str:
+    """What the verdict hangs on, as the end of a sentence; empty where it hangs on nothing."""
+    if not needs_unknown_host(plan):
+        return ""
+    return f", if {format_gib(plan.footprint.host_bytes)} of host memory are free (its host memory is not known)"
 
 
 def needs_unknown_host(plan: Plan) -> bool:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from seatrial.view.chart import Chart
 from seatrial.view.svg import to_svg
 from seatrial.view.svg_parts import DARK_VARIABLES, STYLE
-from seatrial.view.table import Table
+from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import plain_text
 
 _WIDE_CELL = 40
@@ -64,10 +64,13 @@ def table(shown: Table) -> str:
         f'<th scope="col"{numeric if number else ""}>{text(name)}</th>'
         for name, number in zip(names, right, strict=True)
     )
-    body = "".join(
-        f"<tr>{''.join(cell(value, name, number=number) for value, name, number in zip(row, names, right, strict=True))}</tr>\n"
-        for row in shown.rows
-    )
+
+    def line(row: Row, detail: str) -> str:
+        cells = "".join(cell(value, name, number=number) for value, name, number in zip(row, names, right, strict=True))
+        below = f"<br><small>{text(detail)}</small></td>" if detail else "</td>"
+        return f"<tr>{cells.replace('</td>', below, 1)}</tr>\n"
+
+    body = "".join(line(row, detail) for row, detail in shown.detailed_rows())
     note = f'<p class="note">{text(shown.note)}</p>' if shown.note else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(shown.title, 200)}"><table>'

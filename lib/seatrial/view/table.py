@@ -64,7 +64,7 @@ class Table:
                 overflow="fold",
                 no_wrap=max(map(len, cells), default=0) <= UNBROKEN,
             )
-        for (first, *others), detail in self._rows():
+        for (first, *others), detail in self.detailed_rows():
             below = Text(f"\n  {detail}", style="dim") if detail else Text()
             grid.add_row(Text.assemble(first, below), *map(Text, others))
         note = [Text(self.note, style="dim")] if self.note else []
@@ -84,7 +84,7 @@ class Table:
         head = line("th", tuple(heading.rstrip(">") for heading in self.columns))
         body = "".join(
             line("td", row).replace("</td>", f"<br><small>{html.escape(detail)}</small></td>", 1 if detail else 0)
-            for row, detail in self._rows()
+            for row, detail in self.detailed_rows()
         )
         note = f"<p><small>{html.escape(self.note)}</small></p>" if self.note else ""
         return (
@@ -105,11 +105,14 @@ class Table:
             return "  ".join(padded).rstrip()
 
         rule = "  ".join("-" * width for width in widths)
-        body = [text for row, detail in self._rows() for text in (line(row), f"    {detail}")[: 2 if detail else 1]]
+        body = [
+            text for row, detail in self.detailed_rows() for text in (line(row), f"    {detail}")[: 2 if detail else 1]
+        ]
         lines = [self.title, line(heads), rule, *body]
         return "\n".join([*lines, self.note] if self.note else lines)
 
-    def _rows(self) -> Iterator[tuple[Row, str]]:
+    def detailed_rows(self) -> Iterator[tuple[Row, str]]:
+        """Each row with its detail, empty where there is none."""
         return zip(self.rows, self.details or ("",) * len(self.rows), strict=True)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
