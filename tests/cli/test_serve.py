@@ -165,6 +165,7 @@ def test_a_busy_port_is_bad_usage(capsys):
         (["--name=../x"], 2, "cannot name a server"),
         (["--runner=ollama"], 2, "runner"),
         (["--plan=/no/such/plan.json"], 2, "cannot be read"),
+        (["--plan=p", "--model=pro", "--tensor-parallel=2"], 2, "--plan decides what --model, --tensor-parallel would"),
         (["--model=pro", "--hardware=rtx4090x1", "--host-memory-gib=32"], 3, ""),
         (["--stall-limit-s=0"], 2, "above 0"),
         (["--no-such-option"], 2, "no-such-option"),
@@ -172,7 +173,7 @@ def test_a_busy_port_is_bad_usage(capsys):
 )
 def test_bad_usage_starts_nothing(capsys, words, code, message):
     """One clear message with the contract's exit code, no traceback, no record."""
-    given = words if any(word.startswith("--model") for word in words) else ["--model=smollm2", *words]
+    given = words if any(word.startswith(("--model", "--plan")) for word in words) else ["--model=smollm2", *words]
     assert code == main(["serve", *given])
     told = capsys.readouterr()
     assert message in told.err

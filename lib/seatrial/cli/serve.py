@@ -23,7 +23,7 @@ from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.fetch import progress_bar
 from seatrial.cli.options import add_plan_options, plan_wish, positive, whole
 from seatrial.engines import RUNNERS
-from seatrial.errors import EngineError
+from seatrial.errors import EngineError, UsageError
 from seatrial.memory.types import Parallelism
 from seatrial.records import from_dict, read_json
 from seatrial.server import Event, Server, launch
@@ -133,6 +133,7 @@ def _planned(arguments: argparse.Namespace) -> Plan:
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
     wish = plan_wish(arguments, hardware)
     if arguments.plan is not None:
+        _check_alone(arguments)
         chosen = from_dict(PlanFile, read_json(arguments.plan))
         wish |= {part.name: getattr(chosen, part.name) for part in fields(chosen) if part.name != "parallelism"}
         wish["tensor_parallel"] = chosen.parallelism.tensor if hardware.gpus else None
@@ -142,6 +143,20 @@ def _planned(arguments: argparse.Namespace) -> Plan:
     if choice.plan != choice.best:
         stderr().print(choice.why, soft_wrap=True)
     return choice.plan
+
+
+def _check_alone(arguments: argparse.Namespace) -> None:
+    """Refuse options that ask for something else than the plan file decided."""
+    options = argparse.ArgumentParser()
+    add_plan_options(options)
+    defaults = vars(options.parse_args([]))
+    decided = {*(part.name for part in fields(PlanFile)), "tensor_parallel"}
+    beside = [name for name in defaults if name in decided and getattr(arguments, name) != defaults[name]]
+    if beside:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
+        raise UsageError(
+            f"--plan decides what {named} would.", remedy="Leave it out, or make another plan: seatrial plan --json."
+        )
 
 
 def _tell(event: Event) -> None:
