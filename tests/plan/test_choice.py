@@ -115,6 +115,14 @@ def test_llamacpp_on_the_host_alone_needs_no_buffers_on_idle_gpus():
     assert plan.footprint.total_bytes <= plan.capacity_bytes
 
 
+@pytest.mark.parametrize(("nodes", "told"), [(1, False), (4, True)])
+def test_machines_that_llamacpp_leaves_idle_are_said(nodes, told):
+    """It runs on one machine, however many were asked for."""
+    plan = make_plan(hardware=detect_hardware("rtx4090x1", host_memory_gib=192), engine="llamacpp", nodes=nodes)
+    assert 1 == plan.nodes
+    assert told == ("3 of the 4 asked for would stay idle" in texts(plan))
+
+
 def test_more_host_memory_is_named_and_fits():
     """On a CPU the plan says how much memory would do, and it does."""
     wishes = {"checkpoint": "unsloth/DeepSeek-V4-Flash-GGUF:UD-IQ1_S", "engine": "llamacpp"}

@@ -96,6 +96,14 @@ def waiting_reasons(request: Request, held: int, limit: int) -> list[Reason]:
     return [Reason(text, "derived", "KV cache room and the engine's limit")]
 
 
+def idle_reasons(engine: str, request: Request) -> list[Reason]:
+    """That machines stay idle, where an engine that runs on one is given several."""
+    if request.nodes == 1:
+        return []
+    text = f"{engine} runs on one machine: {request.nodes - 1} of the {request.nodes} asked for would stay idle."
+    return [Reason(text, "derived", "this kit starts it as one process on one machine")]
+
+
 def llamacpp_reasons(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
     engine: str, checkpoint: Checkpoint, request: Request, split: Split, pools: Pools, capacity: int
 ) -> list[Reason]:

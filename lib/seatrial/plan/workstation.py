@@ -11,7 +11,7 @@ from seatrial.plan.request import Request, chosen_context
 from seatrial.plan.rules import Case, refusals
 from seatrial.plan.split import Split, split_layers
 from seatrial.plan.types import Plan, Verdict
-from seatrial.plan.wording import context_reason, llamacpp_reasons
+from seatrial.plan.wording import context_reason, idle_reasons, llamacpp_reasons
 
 
 def plan_workstation(model: Model, checkpoint: Checkpoint, engine: str, request: Request) -> Plan:
@@ -42,6 +42,7 @@ def plan_workstation(model: Model, checkpoint: Checkpoint, engine: str, request:
         prediction = llamacpp_forecast(work_of(model, checkpoint, footprint), load, hardware, split, pools.gpus)
     on_gpus = pools.gpus if split.gpu_layers else 0
     reasons = refused or llamacpp_reasons(engine, checkpoint, request, split, pools, capacity)
+    reasons += idle_reasons(engine, request)
     return Plan(
         verdict=verdict,
         model=model.id,
