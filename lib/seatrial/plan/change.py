@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.hardware import accelerators, detect_hardware
+from seatrial.hardware.accelerators import accelerators
+from seatrial.hardware.named import named_machine
 from seatrial.hardware.types import Gpu, Hardware
 from seatrial.plan.capacity import usable_host_bytes
 from seatrial.plan.evaluate import evaluate
@@ -139,7 +140,7 @@ def _ranks(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -
 def _other_machine(model: Model, request: Request) -> str | None:
     """A machine that runs the model, where this one cannot be made to."""
     for name in limits().suggested_machines:
-        there = replace(request, hardware=detect_hardware(name), nodes=1, tensor_parallel=None)
+        there = replace(request, hardware=named_machine(name), nodes=1, tensor_parallel=None)
         for engine in engines_of(there.hardware):
             for other in preferred(model, engine, checkpoints()):
                 if evaluate(model, other, engine, there).runs:
