@@ -49,6 +49,14 @@ def test_leaves_notebooks_a_record_and_a_report(seatrial, tmp_path):
     assert "h200x4" == record["results"]["hardware"]["name"]
 
 
+def test_a_report_that_no_run_made_is_kept(seatrial, tmp_path):
+    """Somebody's own report.html is refused before anything runs."""
+    (tmp_path / "report.html").write_text("mine")
+    done = seatrial(HARDWARE, "--output", ".")
+    assert (2, "mine") == (done.returncode, (tmp_path / "report.html").read_text())
+    assert "no run made it" in done.stderr
+
+
 def test_json_is_one_document_on_stdout(seatrial):
     """--json prints the record with its folder and the report's path, and nothing else."""
     done = seatrial(HARDWARE, "--output", "out", "--json")

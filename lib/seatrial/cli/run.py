@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import whole
-from seatrial.errors import MeasurementError
+from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure.types import Measurement
 from seatrial.records import from_dict, to_dict
 from seatrial.view.table import Table
@@ -53,11 +53,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Answer:
     """Run every combination, write the report, and sum up."""
     from seatrial.batch import expand_grid, parse_assignments, run_notebooks  # noqa: PLC0415
-    from seatrial.batch.folders import choose_folder  # noqa: PLC0415
+    from seatrial.batch.folders import RECORD, choose_folder  # noqa: PLC0415
     from seatrial.view.report import write_report  # noqa: PLC0415
 
     variants = expand_grid(arguments.grid, parse_assignments(arguments.parameters))
     top = choose_folder(arguments.output)
+    _check_report(top / REPORT, [top / name / RECORD for name in variants])
     runs: dict[Path, Run] = {}
     try:
         for name, parameters in variants.items():
@@ -91,6 +92,12 @@ def run(arguments: argparse.Namespace) -> Answer:
     failed = next((one.exit_code for one in runs.values() if one.exit_code), 0)
     exit_code = failed or (MeasurementError.exit_code if unanswered else 0)
     return Answer(document, lambda: _show(runs, report), exit_code)
+
+
+def _check_report(report: Path, records: list[Path]) -> None:
+    """Refuse to write a report over a link, or over a file that no run made."""
+    if report.is_symlink() or (report.exists() and not any(record.exists() for record in records)):
+        raise UsageError(f"{report} is there already, and no run made it.", remedy="Name another folder with --output.")
 
 
 def _unanswered(runs: Iterable[Run]) -> list[str]:
