@@ -21,9 +21,8 @@ from seatrial.plan.types import Plan, Recipe, Verdict
 from seatrial.plan.wording import (
     cell_reason,
     context_reason,
-    fits_reason,
+    memory_reason,
     overdrawn_reason,
-    short_reason,
     waiting_reasons,
 )
 from seatrial.records import Reason
@@ -202,12 +201,13 @@ def _fraction(layout: Layout, request: Request, footprint: Footprint) -> tuple[f
 def _reasons(
     checkpoint: Checkpoint, request: Request, layout: Layout, room: Room, recipe: Recipe | None
 ) -> list[Reason]:
-    numbers = (room.ranks, room.capacity_bytes, room.need_bytes)
     memory = request.gpus[0].memory_bytes if request.gpus else None
     shown = room.usable / memory if memory else room.fraction
+    found = [
+        memory_reason(checkpoint, room.footprint, request, room.ranks, room.capacity_bytes, room.need_bytes, shown)
+    ]
     if room.shortfall_bytes:
-        return [short_reason(checkpoint, room.footprint, request, *numbers, shown)]
-    found = [fits_reason(checkpoint, room.footprint, request, *numbers, shown)]
+        return found
     if layout.cell and recipe:
         found.insert(0, cell_reason(layout.cell, recipe))
         given = usable_gpu_bytes(request.gpus[0], room.fraction)

@@ -21,7 +21,7 @@ def machine_name(request: Request) -> str:
     return f"{request.nodes} x {request.hardware.name}" if request.nodes > 1 else request.hardware.name
 
 
-def short_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
+def memory_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
     checkpoint: Checkpoint,
     footprint: Footprint,
     request: Request,
@@ -30,30 +30,19 @@ def short_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
     need: int,
     fraction: float,
 ) -> Reason:
-    """By how much it does not fit, with every number."""
-    offered = sum(gpu.memory_bytes or 0 for gpu in request.gpus[:ranks]) * request.nodes
-    text = (
-        f"{_needs(checkpoint, footprint, need, ranks)} but {machine_name(request)} offers {format_gib(offered)}, "
-        f"of which {format_gib(capacity)} are usable at fraction {fraction:.2f}: "
-        f"{format_gib(need - capacity)} too little."
-    )
-    return Reason(text, "derived", footprint.source)
-
-
-def fits_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
-    checkpoint: Checkpoint,
-    footprint: Footprint,
-    request: Request,
-    ranks: int,
-    capacity: int,
-    need: int,
-    fraction: float,
-) -> Reason:
-    """What is needed and what stays free."""
-    text = (
-        f"{_needs(checkpoint, footprint, need, ranks)}; {machine_name(request)} has {format_gib(capacity)} usable on "
-        f"{_gpus(ranks)} at fraction {fraction:.2f}: {format_gib(capacity - need)} to spare."
-    )
+    """What is needed against what there is: how much stays free, or by how much it does not fit."""
+    needs, machine = _needs(checkpoint, footprint, need, ranks), machine_name(request)
+    if need > capacity:
+        offered = sum(gpu.memory_bytes or 0 for gpu in request.gpus[:ranks]) * request.nodes
+        text = (
+            f"{needs} but {machine} offers {format_gib(offered)}, of which {format_gib(capacity)} are usable "
+            f"at fraction {fraction:.2f}: {format_gib(need - capacity)} too little."
+        )
+    else:
+        text = (
+            f"{needs}; {machine} has {format_gib(capacity)} usable on {_gpus(ranks)} at fraction {fraction:.2f}: "
+            f"{format_gib(capacity - need)} to spare."
+        )
     return Reason(text, "derived", footprint.source)
 
 
