@@ -83,8 +83,8 @@ def decade_axis(low: float, high: float) -> Axis:
     """A logarithmic axis with ticks at 1, 2 and 5 of each power of ten, thinned where they crowd."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-    start = max((tick for tick in fine if tick <= low * 1.001), default=low)
-    end = min((tick for tick in fine if tick >= high * 0.999), default=high)
+    start = max((tick for tick in fine if tick <= low * (1 + 1e-9)), default=low)
+    end = min((tick for tick in fine if tick >= high * (1 - 1e-9)), default=high)
     if end <= start:
         end = start * 10
     ticks = [tick for tick in fine if start <= tick <= end]

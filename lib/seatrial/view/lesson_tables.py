@@ -162,6 +162,7 @@ def table_named() -> Table:
             "one memory with the CPU" if one.unified_memory else "",
         )
         for one in accelerators().values()
+        if one.memory_gb is not None  # a chip that was never released cannot be planned with
     )
     heads = ("name", "accelerator", "memory>", "bandwidth>", "computes in", "")
     note = (

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from seatrial.view.axis import Axis, linear_axis, text_width
 from seatrial.view.chart import Chart
-from seatrial.view.svg_parts import FONT, LINE, block, color_class, figure, hatched, stroke, words
+from seatrial.view.svg_parts import FONT, LINE, Place, block, color_class, figure, hatched, stroke, words
 
 _BAR = 30
 _SLOT = 2 * LINE + _BAR + 16
 _TOTAL_ROOM = 76
-
-
-class _Place(Protocol):
-    """The stretch of the picture to draw in."""
-
-    @property
-    def left(self) -> float: ...
-    @property
-    def top(self) -> float: ...
-    @property
-    def right(self) -> float: ...
-    @property
-    def bottom(self) -> float: ...
 
 
 def bars_height(chart: Chart) -> float:
@@ -31,7 +16,7 @@ def bars_height(chart: Chart) -> float:
     return 14 + _SLOT * max(len(chart.bars), 1) + 2 * LINE + 6
 
 
-def draw_bars(chart: Chart, place: _Place, identity: str) -> list[str]:
+def draw_bars(chart: Chart, place: Place, identity: str) -> list[str]:
     """Everything below the legend of a bar chart."""
     axis = _axis(chart)
     left, right = place.left, place.right - _TOTAL_ROOM

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from seatrial.view.axis import Axis, decade_axis, linear_axis, log_axis, text_width
 from seatrial.view.chart import Chart, Series, runs_of
-from seatrial.view.svg_parts import FONT, LINE, block, color_class, dash_of, marker, stroke, words
+from seatrial.view.svg_parts import FONT, LINE, Place, block, color_class, dash_of, marker, stroke, words
 
 MANY = 40
 """Points from which on a line is drawn without markers."""
 _MOST = 600
 _LABELLED = 8
 _CROWDED = 40.0
-
-
-class _Place(Protocol):
-    """The stretch of the picture to draw in."""
-
-    @property
-    def left(self) -> float: ...
-    @property
-    def top(self) -> float: ...
-    @property
-    def right(self) -> float: ...
-    @property
-    def bottom(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +33,7 @@ class _Frame:
         return self.bottom - self.y.at(value) * (self.bottom - self.top)
 
 
-def draw_lines(chart: Chart, place: _Place) -> list[str]:
+def draw_lines(chart: Chart, place: Place) -> list[str]:
     """Everything below the legend of a line plot."""
     y_axis = _y_axis(chart)
     gutter = max(text_width(y_axis.tick_label(tick), FONT) for tick in y_axis.ticks) + 10

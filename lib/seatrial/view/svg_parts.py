@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 from xml.sax.saxutils import escape
 
 from seatrial.view.chart import LOOKS, PALETTE, Chart, Series
@@ -26,6 +27,26 @@ _HATCHES = (
     "M2 2h2v2h-2z",
 )
 """One overlay a colour: bars can be told apart without seeing colour."""
+
+
+class Place(Protocol):
+    """The stretch of the picture to draw in."""
+
+    @property
+    def left(self) -> float:
+        """Its left edge, pixels."""
+
+    @property
+    def top(self) -> float:
+        """Its upper edge."""
+
+    @property
+    def right(self) -> float:
+        """Its right edge."""
+
+    @property
+    def bottom(self) -> float:
+        """Its lower edge."""
 
 
 def _pair(name: str, value: str, property_name: str) -> str:
