@@ -7,19 +7,13 @@ a measurement.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import platform
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -28,32 +22,18 @@ from typing import TYPE_CHECKING, Any
 from seatrial import __version__
 from seatrial.batch.folders import RECORD, check_targets, choose_folder, claimed, read_results
 from seatrial.batch.leases import end_leases
-from seatrial.batch.parameters import Parameter, choose_parameters, read_parameters
+from seatrial.batch.parameters import choose_parameters
+from seatrial.batch.signals import ignoring_signals, stop_signals
+from seatrial.batch.sources import Source, groups_of, read_sources
 from seatrial.batch.types import NotebookResult, ParameterValue, Progress, Run
-from seatrial.errors import EngineMissingError, UnknownNameError, UsageError
+from seatrial.batch.versions import versions
+from seatrial.errors import EngineMissingError
 from seatrial.records import write_json
 
 if TYPE_CHECKING:
     from seatrial.batch.execute import Execution
 
 OnProgress = Callable[[Progress], None]
-
-PACKAGES = (
-    "anywidget", "aiohttp", "ipykernel", "ipywidgets", "llama-cpp-python", "mlx-lm", "nbclient", "nvidia-ml-py",
-    "papermill", "plotly", "sglang", "uvloop", "vllm", "xllamacpp",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A notebook as it was read before anything ran."""
-
-    path: Path
-    title: str
-    parameters: dict[str, Parameter]
-    code_cells: int
-    sha256: str
-    alone: bool
 
 
 def run_notebooks(
@@ -92,8 +72,7 @@ def run_notebooks(
             f"Notebooks need papermill and ipykernel, which are not installed in {sys.prefix}.",
             remedy='Install them: pip install "seatrial[notebooks]".',
         )
-    sources = [read_notebook(Path(path)) for path in paths]
-    _check_names(sources)
+    sources = read_sources(paths)
     given = choose_parameters({source.path.name: source.parameters for source in sources}, parameters or {})
     folder = choose_folder(output)
     names = [source.path.name for source in sources]
@@ -102,50 +81,6 @@ def run_notebooks(
         earlier = check_targets(folder, names)  # again, now that nobody else writes here
         series = _Series(folder, sources, given, earlier, on_progress or (lambda _: None))
         return series.run(jobs or min(2, os.cpu_count() or 1))
-
-
-def read_notebook(path: Path) -> Source:
-    """Open a notebook and read what a run needs to know of it.
-
-    Raises:
-        UsageError: It is missing, not a Python notebook, or its parameters cell is malformed.
-
-    """
-    if path.suffix != ".ipynb":
-        raise UsageError(
-            f"{path} is not a notebook (.ipynb).", remedy="Name notebook files, such as notebooks/*.ipynb."
-        )
-    if not path.exists():
-        raise UnknownNameError("notebook", str(path), sorted(map(str, path.parent.glob("*.ipynb"))))
-    import nbformat  # noqa: PLC0415 -- heavy, and only runs need it
-
-    try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
-        nbformat.validate(notebook)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        nbformat.ValidationError,
-    ) as error:  # nbformat raises all of them
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(
-            f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
-        ) from error
-    language = notebook.metadata.get("kernelspec", {}).get("language", "python")
-    if language != "python":
-        raise UsageError(f"{path} is a notebook for {language}.", remedy="Only Python notebooks can be run.")
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    cells = json.dumps([[cell.cell_type, cell.source] for cell in notebook.cells])
-    return Source(
-        path=path,
-        title=_title(notebook) or path.stem,
-        parameters=read_parameters(notebook),
-        code_cells=len(code),
-        sha256=hashlib.sha256(cells.encode()).hexdigest(),
-        alone=bool(notebook.metadata.get("seatrial", {}).get("alone", False)),
-    )
 
 
 class _Series:
@@ -176,17 +111,17 @@ class _Series:
             if result.kept:
                 self._tell("kept", index, status="completed")
         try:
-            with _stop_signals():
+            with stop_signals():
                 self._write(finished=False)
                 self._work(todo, jobs)
         except BaseException:
-            with _ignoring_signals():
+            with ignoring_signals():
                 self._write(finished=True)
             raise
         return self._write(finished=True)
 
     def _work(self, todo: Sequence[int], jobs: int) -> None:
-        for group in _groups(todo, self.sources):
+        for group in groups_of(todo, self.sources):
             futures: list[Future[None]] = []
             with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="notebook") as pool:
                 try:
@@ -196,7 +131,7 @@ class _Series:
                 except BaseException:
                     for future in futures:
                         future.cancel()
-                    with _ignoring_signals():
+                    with ignoring_signals():
                         self._stop(futures)
                     raise
                 for future in done:
@@ -285,79 +220,5 @@ class _Series:
         return run
 
 
-def versions() -> dict[str, Any]:
-    """Versions of Python, the system and the packages that matter; those not installed are left out."""
-    packages = {}
-    for name in PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {"python": platform.python_version(), "system": platform.platform(terse=True), "packages": packages}
-
-
-def _groups(todo: Sequence[int], sources: Sequence[Source]) -> Iterator[list[int]]:
-    """Notebooks that may run at the same time, in order; one that wants to be alone is a group of its own."""
-    group: list[int] = []
-    for index in todo:
-        if sources[index].alone:
-            if group:
-                yield group
-            yield [index]
-            group = []
-        else:
-            group.append(index)
-    if group:
-        yield group
-
-
-def _check_names(sources: Sequence[Source]) -> None:
-    names = [source.path.name for source in sources]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not names or twice:
-        what = f"The notebook {twice[0]} is named twice." if twice else "No notebook was named."
-        raise UsageError(what, remedy="Name each notebook once; use --grid to run it with several values.")
-
-
-def _title(notebook: Any) -> str:
-    for cell in notebook.cells:
-        for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
-            if line.startswith("# "):
-                return str(line[2:].strip())
-    return ""
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-@contextmanager
-def _stop_signals() -> Iterator[None]:
-    """SIGTERM stops a run as Ctrl-C does (in the main thread; elsewhere Python allows no handlers)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _ignoring_signals() -> Iterator[None]:
-    """Let the cleaning up finish (it is bounded) when Ctrl-C is pressed again."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -87,19 +87,21 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
     begun = time.perf_counter()
     answer = _post(target, "/v1/chat/completions", body, timeout_s)
     took_s = time.perf_counter() - begun
+    return _read_reply(answer, question, target, took_s)
+
+
+def _read_reply(answer: Any, question: str, target: Target, took_s: float) -> Reply:
     try:
         message = answer["choices"][0]["message"]
-        reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-        tokens = (answer.get("usage") or {}).get("completion_tokens")
         return Reply(
-            question,
-            message.get("content") or "",
-            reasoning,
-            tokens,
-            took_s,
-            str(target.model),
-            target.stand_in,
-            target.simulated,
+            question=question,
+            text=message.get("content") or "",
+            reasoning=message.get("reasoning_content") or message.get("reasoning") or "",
+            tokens=(answer.get("usage") or {}).get("completion_tokens"),
+            took_s=took_s,
+            model=str(target.model),
+            stand_in=target.stand_in,
+            simulated=target.simulated,
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise MeasurementError(

@@ -1,0 +1,108 @@
+"""Reads the notebooks of a run, so that what is wrong with one is said before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seatrial.batch.parameters import Parameter, read_parameters
+from seatrial.errors import UnknownNameError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A notebook as it was read before anything ran."""
+
+    path: Path
+    title: str
+    parameters: dict[str, Parameter]
+    code_cells: int
+    sha256: str
+    alone: bool
+
+
+def read_sources(paths: Sequence[Path | str]) -> list[Source]:
+    """Read every notebook of a run.
+
+    Raises:
+        UsageError: There is none, two have one file name, or one is missing or no Python notebook.
+
+    """
+    sources = [read_notebook(Path(path)) for path in paths]
+    names = [source.path.name for source in sources]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        what = f"The notebook {twice[0]} is named twice." if twice else "No notebook was named."
+        raise UsageError(what, remedy="Name each notebook once; use --grid to run it with several values.")
+    return sources
+
+
+def read_notebook(path: Path) -> Source:
+    """Open a notebook and read what a run needs to know of it.
+
+    Raises:
+        UsageError: It is missing, not a Python notebook, or its parameters cell is malformed.
+
+    """
+    if path.suffix != ".ipynb":
+        raise UsageError(
+            f"{path} is not a notebook (.ipynb).", remedy="Name notebook files, such as notebooks/*.ipynb."
+        )
+    if not path.exists():
+        raise UnknownNameError("notebook", str(path), sorted(map(str, path.parent.glob("*.ipynb"))))
+    import nbformat  # noqa: PLC0415 -- heavy, and only runs need it
+
+    try:
+        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
+        nbformat.validate(notebook)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        nbformat.ValidationError,
+    ) as error:  # nbformat raises all of them
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(
+            f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
+        ) from error
+    language = notebook.metadata.get("kernelspec", {}).get("language", "python")
+    if language != "python":
+        raise UsageError(f"{path} is a notebook for {language}.", remedy="Only Python notebooks can be run.")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    cells = json.dumps([[cell.cell_type, cell.source] for cell in notebook.cells])
+    return Source(
+        path=path,
+        title=_title(notebook) or path.stem,
+        parameters=read_parameters(notebook),
+        code_cells=len(code),
+        sha256=hashlib.sha256(cells.encode()).hexdigest(),
+        alone=bool(notebook.metadata.get("seatrial", {}).get("alone", False)),
+    )
+
+
+def groups_of(todo: Sequence[int], sources: Sequence[Source]) -> Iterator[list[int]]:
+    """Notebooks that may run at the same time, in order; one that wants to be alone is a group of its own."""
+    group: list[int] = []
+    for index in todo:
+        if sources[index].alone:
+            if group:
+                yield group
+            yield [index]
+            group = []
+        else:
+            group.append(index)
+    if group:
+        yield group
+
+
+def _title(notebook: Any) -> str:
+    for cell in notebook.cells:
+        for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
+            if line.startswith("# "):
+                return str(line[2:].strip())
+    return ""
