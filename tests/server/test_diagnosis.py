@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from seatrial.server.diagnosis import diagnose, how, known_failures, signal_of
-from seatrial.server.folder import Exit
+from seatrial.server.state import Exit
 
 
 def ended(code=1, number=None, oom_kills=None, error=""):

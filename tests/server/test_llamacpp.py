@@ -122,7 +122,7 @@ def test_a_checkpoint_that_was_not_fetched_is_said(stand_in, monkeypatch, tmp_pa
 def test_a_healthy_log_has_no_cause(stand_in):
     """Nothing in the log of a server that works looks like a failure."""
     from seatrial.server import diagnose
-    from seatrial.server.folder import Exit
+    from seatrial.server.state import Exit
 
     with launch(stand_in) as server:
         complete(server)

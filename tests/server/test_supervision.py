@@ -14,8 +14,9 @@ import pytest
 from tests.server.conftest import fake_command, launched_processes, until
 
 from seatrial.server import find_server, launch, list_servers, supervisor
-from seatrial.server.folder import Identity, folder_of
+from seatrial.server.folder import folder_of
 from seatrial.server.processes import lives, this_boot
+from seatrial.server.state import Identity
 
 LAUNCHER = """
     import sys

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from seatrial.server.folder import Exit
+from seatrial.server.state import Exit
 
 LOG_LINES = 400
 EVIDENCE_LINES = 3

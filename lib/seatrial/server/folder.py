@@ -22,13 +22,14 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from seatrial import paths
 from seatrial.errors import UsageError
 from seatrial.records import from_dict, read_json, write_json, write_text
+from seatrial.server.state import Processes, Ready, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 KEY_BYTES = 32
@@ -48,122 +49,6 @@ STATE_FILES = (
 
 log = logging.getLogger("seatrial")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A process: its pid means it only as long as the start time agrees, and within one boot."""
-
-    pid: int
-    start: str
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What was started, by whom. Holds no secret.
-
-    Attributes:
-        name: Name of the server.
-        launch_id: Random; also in the environment of every process of this launch (SEATRIAL_LAUNCH_ID).
-        engine: Engine id.
-        model: Model id it must list.
-        port: Port on 127.0.0.1.
-        argv: Program and arguments as started.
-        env: Environment variables added.
-        key_env: Variable the engine reads its key from, None where it takes a file.
-        owner: The process whose end ends the lease.
-        keep_running: Whether the engine outlives its owner.
-        boot_id: Boot of the machine in which it was started.
-        launched_at: UTC, ISO 8601.
-        health_path: See ``Command``; likewise the other paths.
-        grace_s: Seconds between TERM and KILL.
-        log_cap_bytes: Size past which the log's tail moves aside.
-        stand_in: Whether it serves a stand-in rather than DeepSeek V4.
-        simulated: Whether nothing real answers.
-
-    """
-
-    name: str
-    launch_id: str
-    engine: str
-    model: str
-    port: int
-    argv: tuple[str, ...]
-    env: dict[str, str]
-    key_env: str | None
-    owner: Identity
-    keep_running: bool
-    boot_id: str
-    launched_at: str
-    health_path: str
-    models_path: str
-    tokenize_path: str | None
-    metrics_path: str | None
-    stand_in: bool
-    simulated: bool
-    grace_s: float
-    log_cap_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How an engine ended.
-
-    Attributes:
-        reason: ``exited`` by itself, ``stopped`` on request, ``lease ended``, ``record deleted``,
-            ``not started``, or ``lost`` (gone without a word).
-        code: Exit code, None where a signal ended it.
-        signal: Signal number, None where it exited.
-        error: Why it could not be started at all.
-        oom_kills: Out-of-memory kills while it ran: in its ``cgroup``, on the ``machine``.
-        at: UTC, ISO 8601.
-
-    """
-
-    reason: str
-    code: int | None
-    signal: int | None
-    error: str
-    oom_kills: dict[str, int]
-    at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Processes:
-    """Who runs; what the supervisor knows.
-
-    Attributes:
-        launch_id: The launch this belongs to.
-        boot_id: Boot of the machine these pids belong to.
-        session: Session of supervisor and engine.
-        supervisor: The supervisor.
-        engine: The engine's first process and process group, None before it is started.
-        exit: How the engine's first process ended, None while it runs.
-        finished: Whether nothing of it is left.
-
-    """
-
-    launch_id: str
-    boot_id: str
-    session: int
-    supervisor: Identity
-    engine: Identity | None
-    exit: Exit | None
-    finished: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """That it truly answered once.
-
-    Attributes:
-        ready_after_s: Seconds from the start of the launch to the first token generated.
-        notes: What a person should know of the way there.
-
-    """
-
-    ready_after_s: float
-    notes: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

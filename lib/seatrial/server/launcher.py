@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 
 from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UsageError
 from seatrial.server import processes, supervisor
-from seatrial.server.folder import COMING_UP_S, NAME, Record, ServerFolder, check_name, folder_of, launching
+from seatrial.server.folder import COMING_UP_S, NAME, ServerFolder, check_name, folder_of, launching
 from seatrial.server.programs import installed_command, resolve_program
 from seatrial.server.readiness import Event, PortStolenError, Startup
-from seatrial.server.running import Server, server_of
+from seatrial.server.registry import server_of
+from seatrial.server.running import Server
+from seatrial.server.state import Record
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command

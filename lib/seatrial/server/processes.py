@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from seatrial.server import supervisor
-from seatrial.server.folder import Identity, Processes
+from seatrial.server.state import Identity, Processes
 
 LOOPBACK = "127.0.0.1"
 GONE = (psutil.Error, OSError)

@@ -17,7 +17,8 @@ from psutil import Process
 from seatrial.errors import EngineError
 from seatrial.server import log, loopback, processes
 from seatrial.server.diagnosis import LOG_LINES, diagnose, how
-from seatrial.server.folder import Processes, Ready, Record, ServerFolder
+from seatrial.server.folder import ServerFolder
+from seatrial.server.state import Processes, Ready, Record
 from seatrial.units import MIB, format_bytes, format_seconds
 
 POLL_S = 0.05

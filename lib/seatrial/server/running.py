@@ -1,9 +1,8 @@
-"""Servers that run: find them from any process, ask how they are, read their log, stop them for good."""
+"""One server: ask how it is, read its log, stop it for good."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import time
@@ -13,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from seatrial.errors import EngineError, UnknownNameError, UsageError
-from seatrial.server import folder as folders
+from seatrial.errors import EngineError, UsageError
 from seatrial.server import log, loopback, processes
 from seatrial.server.diagnosis import LOG_LINES, Diagnosis, diagnose
-from seatrial.server.folder import Exit, Identity, Processes, Record, ServerFolder, folder_of
+from seatrial.server.folder import ServerFolder, folder_of
+from seatrial.server.state import Exit, Identity, Processes, Record
 
 STOP_S = 10.0
 HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
@@ -250,78 +249,3 @@ class Server:
         if record is not None and (known is None or not known.finished):
             self._close(record, "stopped" if was_running else "lost")
         return Stopped(self.name, self.port, free, len(left), time.monotonic() - begun, was_running)
-
-
-def list_servers(*, ended: bool = False) -> list[Server]:
-    """Every server that runs or starts, and every stale record, by name.
-
-    Args:
-        ended: Also those that have ended; their logs can still be read.
-
-    """
-    servers = []
-    for found in folders.folders():
-        try:
-            server = server_of(found)
-            if server is not None and (ended or server.state != "ended"):
-                servers.append(server)
-        except UsageError as error:
-            logging.getLogger("seatrial").warning("The server %r is left out: %s", found.path.name, error.what)
-    return servers
-
-
-def find_server(name: str) -> Server:
-    """The server of this name, whether it runs or has ended.
-
-    Raises:
-        UnknownNameError: There is none; the nearest names are given.
-
-    """
-    servers = {server.name: server for server in list_servers(ended=True)}
-    if name not in servers:
-        raise UnknownNameError("server", name, servers)
-    return servers[name]
-
-
-def stop_server(name: str) -> Stopped:
-    """Stop the server of this name and prove that it is gone; one that has ended is fine too.
-
-    Raises:
-        UnknownNameError: There is none.
-        EngineError: Something of it is still there.
-
-    """
-    return find_server(name).stop()
-
-
-def stop_all() -> list[Stopped]:
-    """Stop every server that runs."""
-    return [server.stop() for server in list_servers()]
-
-
-def server_of(folder: ServerFolder) -> Server | None:
-    """The server kept in a folder, None where nothing readable was recorded."""
-    record = folder.record()
-    if record is None or record.name != folder.path.name:
-        return None
-    known, ready = folder.processes(), folder.ready()
-    mine = known if known is not None and known.launch_id == record.launch_id else None
-    return Server(
-        name=record.name,
-        url=f"http://{processes.LOOPBACK}:{record.port}",
-        model=record.model,
-        engine=record.engine,
-        pid=mine.engine.pid if mine and mine.engine else None,
-        port=record.port,
-        api_key_file=str(folder.key_file),
-        log=str(folder.log_file),
-        ready_after_s=ready.ready_after_s if ready else None,
-        stand_in=record.stand_in,
-        simulated=record.simulated,
-        keep_running=record.keep_running,
-        launched_at=record.launched_at,
-        launch_id=record.launch_id,
-        health_path=record.health_path,
-        tokenize_path=record.tokenize_path,
-        metrics_path=record.metrics_path,
-    )
