@@ -110,6 +110,14 @@ def test_an_old_sglang_graph_flag_is_translated():
     assert any("ambiguous" in sentence for sentence in told)
 
 
+def test_data_parallel_attention_has_a_flag_of_its_own_now():
+    """SGLang 0.5.23 takes --attn-dp-size for what was --dp with --enable-dp-attention, and plain --dp still counts replicas."""
+    words, told = translate("sglang", ["--tp", "8", "--dp", "8", "--enable-dp-attention"])
+    assert ("--tensor-parallel-size=8", "--attn-dp-size=8") == words
+    assert any("--dp=8 -> --attn-dp-size=8 (since sglang 0.5.23" in sentence for sentence in told)
+    assert ("--data-parallel-size=2",) == translate("sglang", ["--dp", "2"])[0]
+
+
 @pytest.mark.parametrize(
     ("words", "what"),
     [

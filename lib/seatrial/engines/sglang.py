@@ -12,7 +12,7 @@ from seatrial.plan.types import Plan
 # SGLang reads its key from argv or from a YAML file; argv is visible to every user of the machine.
 KEY_FILE = 'api-key: "{key}"\n'
 OWN = frozenset({
-    "--tensor-parallel-size", "--data-parallel-size", "--expert-parallel-size", "--pipeline-parallel-size",
+    "--tensor-parallel-size", "--attn-dp-size", "--expert-parallel-size", "--pipeline-parallel-size",
     "--context-length", "--mem-fraction-static", "--reasoning-parser", "--tool-call-parser",
 })  # fmt: skip
 """Flags this module writes itself, whatever a recipe says."""
@@ -70,9 +70,7 @@ def _parallelism(plan: Plan, recipe: dict[str, str]) -> list[str]:
     ranks = plan.parallelism
     words = [f"--tensor-parallel-size={ranks.tensor}"]
     if ranks.data > 1:
-        words.append(f"--data-parallel-size={ranks.data}")
-        if "--enable-dp-attention" not in recipe:
-            words.append("--enable-dp-attention")
+        words.append(f"--attn-dp-size={ranks.data}")
     if ranks.expert > 1 and "--moe-a2a-backend" not in recipe:
         words.append("--moe-a2a-backend=deepep")
     if ranks.pipeline > 1:

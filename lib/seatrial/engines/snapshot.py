@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from seatrial.plan.spellings import LEFT_OUT, join_flags, respell
+
 FLAGS = Path(__file__).with_name("flags")
-REFUSED = frozenset({"--trust-remote-code", "--enable-custom-logit-processor", "--api-key"})
-"""Never rendered: they run code from a model or request, or show the key to every process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,6 @@ class Snapshot:
         accepted: Every long flag.
         switches: Flags without a value, as far as the kit uses them.
         choices: Values allowed, for flags that name them.
-        renamed: Old spelling to new one.
-        renamed_values: Old ``flag=value`` to new one.
-        renamed_why: Why, for those worth telling.
         python_accepted: The same for a second program of this engine.
 
     """
@@ -37,9 +34,6 @@ class Snapshot:
     accepted: frozenset[str]
     switches: frozenset[str]
     choices: Mapping[str, Sequence[str]]
-    renamed: Mapping[str, str]
-    renamed_values: Mapping[str, str] = field(default_factory=dict)
-    renamed_why: Mapping[str, str] = field(default_factory=dict)
     python_accepted: frozenset[str] = frozenset()
 
 
@@ -52,17 +46,6 @@ def read_snapshot(engine: str) -> Snapshot:
     return Snapshot(**row)
 
 
-def join_flags(argv: Iterable[str]) -> tuple[str, ...]:
-    """``--flag value`` pairs as ``--flag=value``; a flag without a value stays alone."""
-    joined: list[str] = []
-    for word in argv:
-        if word.startswith("--") or not joined or "=" in joined[-1]:
-            joined.append(word)
-        else:
-            joined[-1] += f"={word}"
-    return tuple(joined)
-
-
 def translate(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Flags as the current version spells them.
 
@@ -71,21 +54,11 @@ def translate(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[
         argv: Flags as a recipe wrote them, values apart or joined.
 
     Returns:
-        ``--flag=value`` words, and one sentence for each change worth telling.
+        ``--flag=value`` words, and one sentence for each change.
 
     """
-    snapshot = read_snapshot(engine)
-    words, told = [], []
-    for word in join_flags(argv):
-        name, equals, value = word.partition("=")
-        new = snapshot.renamed_values.get(word) or snapshot.renamed.get(name, name) + equals + value
-        if name.partition("=")[0] in REFUSED:
-            continue
-        why = snapshot.renamed_why.get(word) or snapshot.renamed_why.get(name)
-        if new != word and why:
-            told.append(f"{word} is written {new}: {why}.")
-        words.append(new)
-    return tuple(words), tuple(told)
+    words, changes = respell(engine, argv)
+    return words, tuple(f"{change.told()}." for change in changes)
 
 
 def rejected(engine: str, argv: Iterable[str]) -> tuple[str, ...]:
@@ -110,7 +83,7 @@ def rejected(engine: str, argv: Iterable[str]) -> tuple[str, ...]:
             problems.append(f"{name} takes no value.")
         elif name in snapshot.choices and value not in snapshot.choices[name]:
             problems.append(f"{name} takes one of {', '.join(snapshot.choices[name])}, not {value!r}.")
-        elif name in REFUSED:
+        elif name in LEFT_OUT:
             problems.append(f"{name} is refused by this kit.")
     return tuple(problems)
 
