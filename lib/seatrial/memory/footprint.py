@@ -4,52 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
-from seatrial.catalog import Checkpoint, model_of
-from seatrial.errors import RefusedError, UnknownNameError, UsageError
+from seatrial.catalog import Checkpoint
+from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import kv
 from seatrial.memory.offload import place_layers
 from seatrial.memory.options import ENGINES, Options, read_options
-from seatrial.memory.ranks import rank_weights, stage_share
+from seatrial.memory.ranks import RankWeights, context_note, rank_weights, stage_share
 from seatrial.memory.reserve import assumptions, reserve_of
 from seatrial.memory.shape import Shape, read_shape
-from seatrial.memory.tensors import count_parameters_of, layout_source, stored_elements, weights_by_class
+from seatrial.memory.subject import Subject, config_subject, subject_of
+from seatrial.memory.tensors import count_parameters_of
 from seatrial.memory.types import Footprint, Parallelism
-from seatrial.records import Interval, Origin
+from seatrial.records import Interval
 
 MAX_CONCURRENCY = 1 << 20
+REMEMBERED = 8192
+"""Footprints that are kept."""
 DEFAULT_ENGINES = {"safetensors": "sglang", "gguf": "llamacpp", "mlx": "mlx"}
 """Whose layout is shown where no engine loads the checkpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Weights:
-    """Weights of a checkpoint, wherever they were read."""
-
-    by_class: dict[str, int]
-    origin: Origin
-    source: str
-    notes: tuple[str, ...] = ()
-    elements: int | None = None
-
-    @property
-    def total(self) -> int:
-        """Bytes of all of them."""
-        return sum(self.by_class.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """A model and how it is to be served."""
-
-    config: Mapping[str, Any]
-    shape: Shape | None
-    weights: _Weights
-    context_limit: int
-    parameters: tuple[int | None, int | None]
 
 
 def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that changes bytes
@@ -83,7 +59,7 @@ def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that chang
         ModelFileError: The checkpoint's own config is malformed.
 
     """
-    subject = _subject_of(checkpoint)
+    subject = subject_of(checkpoint)
     chosen = engine or (checkpoint.engines[0] if checkpoint.engines else DEFAULT_ENGINES[checkpoint.format])
     footprint = _footprint(subject, chosen, context_tokens, concurrency, parallelism, options)
     if chosen in {*checkpoint.engines, "simulated"}:
@@ -110,12 +86,7 @@ def config_footprint(  # noqa: PLR0913
         UsageError: An unknown engine or option, or an absurd number.
 
     """
-    shape = read_shape(config)
-    notes = (f"Storage: {layout_source(shape.layout)}.",)
-    how = f"sum over the tensors of {source}"
-    weights = _Weights(weights_by_class(shape), "derived", how, notes, stored_elements(shape))
-    subject = _Subject(config, shape, weights, shape.max_position_embeddings, count_parameters_of(shape))
-    return _footprint(subject, engine, context_tokens, concurrency, parallelism, options)
+    return _footprint(config_subject(config, source), engine, context_tokens, concurrency, parallelism, options)
 
 
 def count_parameters(config: dict[str, Any]) -> tuple[int, int]:
@@ -133,53 +104,8 @@ def count_parameters(config: dict[str, Any]) -> tuple[int, int]:
     return count_parameters_of(read_shape(config))
 
 
-def _subject_of(checkpoint: Checkpoint) -> _Subject:
-    model = model_of(checkpoint)
-    if model.architecture not in {"deepseek_v4", "llama"}:
-        raise RefusedError(
-            f"{checkpoint.id} is {model.name}, {checkpoint.note or model.architecture}.",
-            remedy="Choose a checkpoint of DeepSeek V4; `seatrial models` lists them.",
-        )
-    if checkpoint.weights_bytes is None:
-        raise UsageError(
-            f"Nobody has published the size of {checkpoint.id}, and it is not guessed here.",
-            remedy="Give the path of a local copy: its headers hold the exact bytes. Or choose another checkpoint.",
-        )
-    config = {**model.config, **checkpoint.config}
-    if model.architecture == "llama":
-        by_class = checkpoint.weights_by_class or {"weights": checkpoint.weights_bytes}
-        weights = _Weights(by_class, checkpoint.origin, checkpoint.source)
-        counted = (model.parameters_total, model.parameters_active)
-        return _Subject(config, None, weights, model.context_tokens, counted)
-    shape = read_shape(config, storage_known=bool(checkpoint.weights_by_class) or checkpoint.format != "safetensors")
-    weights = _v4_weights(checkpoint, shape, checkpoint.weights_bytes)
-    return _Subject(config, shape, weights, model.context_tokens, count_parameters_of(shape))
-
-
-def _v4_weights(checkpoint: Checkpoint, shape: Shape, total: int) -> _Weights:
-    if checkpoint.weights_by_class:
-        return _Weights(checkpoint.weights_by_class, checkpoint.origin, checkpoint.source)
-    if checkpoint.format == "safetensors":
-        by_class = weights_by_class(shape)
-        if sum(by_class.values()) == total:
-            return _Weights(by_class, checkpoint.origin, checkpoint.source, elements=stored_elements(shape))
-        note = "The classes are not known: the published size differs from the sum over the config's tensors."
-        return _Weights({"weights": total}, checkpoint.origin, checkpoint.source, (note,))
-    bits = assumptions()["gguf"]["dense_bits"]
-    dense = _dense_parameters(shape) * bits.get(checkpoint.precision, bits["default"]) / 8
-    rest = min(total, round(dense))
-    note = f"The split into experts and rest is assumed ({assumptions()['gguf']['basis']})."
-    return _Weights({"experts": total - rest, "rest": rest}, checkpoint.origin, checkpoint.source, (note,))
-
-
-@cache
-def _dense_parameters(shape: Shape) -> int:
-    expert = 3 * shape.hidden_size * shape.moe_intermediate_size
-    return count_parameters_of(shape)[0] - expert * shape.n_routed_experts * shape.num_hidden_layers
-
-
 def _footprint(  # noqa: PLR0913, PLR0917
-    subject: _Subject,
+    subject: Subject,
     engine: str,
     context_tokens: int | None,
     concurrency: int,
@@ -196,26 +122,32 @@ def _footprint(  # noqa: PLR0913, PLR0917
             f"concurrency = {concurrency} is not a whole number from 1 to {MAX_CONCURRENCY:,}.",
             remedy="Give the number of requests held at once.",
         )
+    return _computed(subject, engine, context, concurrency, parallelism, chosen)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _computed(  # noqa: PLR0913, PLR0917
+    subject: Subject, engine: str, context: int, concurrency: int, parallelism: Parallelism, options: Options
+) -> Footprint:
+    """The sums; many machines, and many ways to look at one, ask for the same."""
     replicas = min(parallelism.data, concurrency)
     load = kv.Load(context, ceil(concurrency / parallelism.data))
-    caches = _caches(subject, engine, load, chosen)
-    by_cache = {name: size * replicas for name, size in {**caches.kv, **caches.state}.items()}
+    caches = _caches(subject, engine, load, options)
     kv_bytes, state_bytes = sum(caches.kv.values()) * replicas, sum(caches.state.values()) * replicas
-    gpus = parallelism.tensor * parallelism.pipeline
-    reserve = reserve_of(subject.shape, subject.config["hidden_size"], engine, load, chosen.ubatch_tokens)
-    per_gpu, host = _placement(subject, engine, caches, reserve.expected, parallelism, chosen)
-    gpus = gpus if per_gpu else 1  # without a layer on a GPU one compute buffer lies in host memory
-    total = subject.weights.total
+    reserve = reserve_of(subject.shape, subject.config["hidden_size"], engine, load, options.ubatch_tokens)
+    placed = _placed(subject, engine, caches, reserve.expected, parallelism, options)
+    # Without a layer on a GPU one compute buffer lies in host memory.
+    gpus = parallelism.tensor * parallelism.pipeline if placed.per_gpu else 1
     return Footprint(
-        weights_bytes=total,
+        weights_bytes=subject.weights_bytes,
         kv_bytes=kv_bytes,
         state_bytes=state_bytes,
         reserve_bytes=reserve.expected * gpus,
-        total_bytes=total + kv_bytes + state_bytes + reserve.expected * gpus,
-        per_gpu_bytes=per_gpu,
-        host_bytes=host,
+        total_bytes=subject.weights_bytes + kv_bytes + state_bytes + reserve.expected * gpus,
+        per_gpu_bytes=sum(placed.per_gpu.values()),
+        host_bytes=placed.host_bytes,
         by_class=dict(subject.weights.by_class),
-        kv_by_class=by_cache,
+        kv_by_class={name: size * replicas for name, size in {**caches.kv, **caches.state}.items()},
         parameters_total=subject.parameters[0],
         parameters_active=subject.parameters[1],
         context_tokens=context,
@@ -224,16 +156,14 @@ def _footprint(  # noqa: PLR0913, PLR0917
         origin=subject.weights.origin,
         source=subject.weights.source,
         stored_elements=subject.weights.elements,
-        notes=(
-            *subject.weights.notes,
-            f"Caches: {kv.kv_source(engine)}.",
-            f"The reserve is assumed ({assumptions()['engines'][engine]['basis']}).",
-        ),
-        reserve_interval=Interval(reserve.low * gpus, reserve.expected * gpus, reserve.high * gpus),
+        notes=_notes(subject, engine, options),
+        reserve_interval=_times(reserve.interval, gpus),
+        reserve_by_part={name: _times(part, gpus) for name, part in reserve.parts.items()},
+        per_gpu_by_part=placed.per_gpu,
     )
 
 
-def _context(subject: _Subject, context_tokens: int | None) -> int:
+def _context(subject: Subject, context_tokens: int | None) -> int:
     if context_tokens is None:
         return min(int(assumptions()["default_context_tokens"]), subject.context_limit)
     if not 1 <= context_tokens <= subject.context_limit:
@@ -253,7 +183,7 @@ def _check_draft(shape: Shape | None, speculative: str) -> None:
         )
 
 
-def _caches(subject: _Subject, engine: str, load: kv.Load, options: Options) -> kv.Caches:
+def _caches(subject: Subject, engine: str, load: kv.Load, options: Options) -> kv.Caches:
     shape = subject.shape
     if shape is None:
         return kv.llama_caches(subject.config, load, engine=engine, cache_type=options.cache_type)
@@ -272,26 +202,57 @@ def _caches(subject: _Subject, engine: str, load: kv.Load, options: Options) -> 
     return kv.plain_caches(shape, load)
 
 
-def _placement(  # noqa: PLR0913, PLR0917
-    subject: _Subject,
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Bytes of the fullest GPU by what they are (empty without one), and bytes in host memory."""
+
+    per_gpu: dict[str, int]
+    host_bytes: int
+
+
+def _placed(  # noqa: PLR0913, PLR0917
+    subject: Subject,
     engine: str,
     caches: kv.Caches,
     reserve: int,
     parallelism: Parallelism,
     options: Options,
-) -> tuple[int, int]:
-    """Bytes on the fullest GPU, and in host memory."""
-    cache_bytes = sum(caches.kv.values()) + sum(caches.state.values())
+) -> _Placed:
+    kv_bytes, state_bytes = sum(caches.kv.values()), sum(caches.state.values())
     layers = int(subject.config["num_hidden_layers"])
     gpus = parallelism.tensor * parallelism.pipeline
     if engine == "llamacpp":
-        placed = place_layers(subject.weights.by_class, cache_bytes, layers, options)
-        per_gpu = ceil(placed.gpu_bytes / gpus) + reserve if placed.gpu_bytes else 0
-        return per_gpu, placed.host_bytes + (0 if placed.gpu_bytes else reserve)
+        split = place_layers(subject.weights.by_class, kv_bytes + state_bytes, layers, options)
+        if not split.gpu_bytes:
+            return _Placed({}, split.host_bytes + reserve)
+        # Layers go to the GPUs whole, their caches with them.
+        return _Placed({"layers": ceil(split.gpu_bytes / gpus), "reserve": reserve}, split.host_bytes)
     share = stage_share(layers, parallelism.pipeline)
-    weights = ceil(subject.weights.total / gpus)
-    if subject.shape is not None:
-        # Files stored in another way than the config says are split in the same proportions.
-        whole = sum(weights_by_class(subject.shape).values())
-        weights = ceil(rank_weights(subject.shape, parallelism) * (subject.weights.total / whole))
-    return weights + ceil(cache_bytes * share) + reserve, 0
+    kept = rank_weights(subject.shape, parallelism) if subject.shape else RankWeights(1 / gpus, 0.0)
+    sharded = ceil(subject.weights_bytes * kept.sharded)
+    return _Placed(
+        {
+            "weights_sharded": sharded,
+            "weights_replicated": ceil(subject.weights_bytes * (kept.sharded + kept.replicated)) - sharded,
+            # One KV head: only replicas, stages and context parallelism share the cache out.
+            "kv": ceil(kv_bytes * share / options.context_parallel),
+            "state": ceil(state_bytes * share),
+            "reserve": reserve,
+        },
+        0,
+    )
+
+
+def _notes(subject: Subject, engine: str, options: Options) -> tuple[str, ...]:
+    found = [
+        *subject.weights.notes,
+        f"Caches: {kv.kv_source(engine)}.",
+        f"The reserve is assumed ({assumptions()['engines'][engine]['basis']}).",
+    ]
+    if options.context_parallel > 1:
+        found.append(context_note(engine))
+    return tuple(found)
+
+
+def _times(interval: Interval, count: int) -> Interval:
+    return Interval(interval.low * count, interval.expected * count, interval.high * count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from seatrial.errors import UnknownNameError, UsageError
@@ -18,6 +19,7 @@ HELP = {
     "data_parallel": "attention replicas among those ranks; the KV cache is split among them",
     "expert_parallel": "ranks the routed experts are spread over",
     "pipeline_parallel": "stages that split the layers",
+    "context_parallel": "ranks among those of tensor_parallel that share out the tokens of one request's cache",
     "cache_type": f"llamacpp: type of the caches ({', '.join(kv.cache_types())})",
     "ubatch_tokens": "llamacpp: tokens of one micro-batch",
     "gpu_layers": "llamacpp: layers on GPUs",
@@ -45,6 +47,7 @@ class Options:
     max_running_requests: int | None = None
     speculative: str = "none"
     indexer_type: str = "fp8"
+    context_parallel: int = 1
 
 
 AXES = {f"{field.name}_parallel": field.name for field in fields(Parallelism)}
@@ -53,6 +56,7 @@ BOUNDS = {
     "gpu_layers": (0, ALL_LAYERS),
     "cpu_expert_layers": (0, ALL_LAYERS),
     "max_running_requests": (1, 1 << 20),
+    "context_parallel": (1, 1 << 16),
     **dict.fromkeys(AXES, (1, 1 << 16)),
 }
 CHOICES = {"cache_type": kv.cache_types(), "speculative": SPECULATIVE, "indexer_type": ("fp8", "fp4")}
@@ -80,17 +84,20 @@ def read_options(given: Mapping[str, Any] | None, parallelism: Parallelism) -> t
             values[name] = _ratio(name, value)
         else:
             raise UsageError(f"Unknown option {str(name)[:80]!r}.", remedy=f"Known: {', '.join(HELP)}.")
-    _check_ranks(parallelism)
-    return Options(**values), parallelism
+    chosen = Options(**values)
+    _check_ranks(parallelism, chosen.context_parallel)
+    return chosen, parallelism
 
 
-def _check_ranks(parallelism: Parallelism) -> None:
+@lru_cache(maxsize=1024)
+def _check_ranks(parallelism: Parallelism, context: int) -> None:
     for axis in fields(Parallelism):
         _whole(f"{axis.name}_parallel", getattr(parallelism, axis.name))
-    if parallelism.tensor % parallelism.data:
+    if parallelism.tensor % (parallelism.data * context):
+        shared = f" of {context} ranks that share one cache" if context > 1 else ""
         raise UsageError(
-            f"{parallelism.tensor} ranks cannot be divided into {parallelism.data} attention replicas.",
-            remedy="Choose data_parallel as a divisor of tensor_parallel.",
+            f"{parallelism.tensor} ranks cannot be divided into {parallelism.data} attention replicas{shared}.",
+            remedy="Choose data_parallel x context_parallel as a divisor of tensor_parallel.",
         )
 
 

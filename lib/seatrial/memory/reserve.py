@@ -11,15 +11,21 @@ from typing import Any
 
 from seatrial.memory.kv import Load
 from seatrial.memory.shape import CSA, Shape
+from seatrial.records import Interval
 
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Bytes on one GPU: context, graphs, activations and compute buffers."""
+    """Bytes on one GPU beside weights and caches, by what they are for."""
 
-    low: int
+    parts: dict[str, Interval]
     expected: int
-    high: int
+
+    @property
+    def interval(self) -> Interval:
+        """All of them together."""
+        each = self.parts.values()
+        return Interval(sum(p.low for p in each), sum(p.expected for p in each), sum(p.high for p in each))
 
 
 def reserve_of(shape: Shape | None, hidden_size: int, engine: str, load: Load, ubatch_tokens: int) -> Reserve:
@@ -33,17 +39,23 @@ def reserve_of(shape: Shape | None, hidden_size: int, engine: str, load: Load, u
         ubatch_tokens: llama.cpp's micro-batch.
 
     """
-    row = assumptions()["engines"][engine]
-    low, expected, high = (sum(part[i] for part in row["per_gpu"].values()) for i in range(3))
-    compute = row.get("compute")
+    compute = assumptions()["engines"][engine].get("compute")
     if compute is None:
-        return Reserve(low, expected, high)
+        return _fixed(engine)
     per_token = hidden_size * (shape.hc_mult if shape else 1) * compute["hidden_bytes"]
     if shape and shape.csa_layers:
         per_token += ceil(load.context_tokens / CSA) * shape.index_n_heads * compute["index_score_bytes"]
     buffer = min(ubatch_tokens, load.context_tokens) * per_token
-    factors = (compute["low_factor"], 1, compute["high_factor"])
-    return Reserve(*(base + ceil(buffer * factor) for base, factor in zip((low, expected, high), factors, strict=True)))
+    low, high = ceil(buffer * compute["low_factor"]), ceil(buffer * compute["high_factor"])
+    fixed = _fixed(engine)
+    return Reserve({**fixed.parts, "compute_buffer": Interval(low, buffer, high)}, fixed.expected + buffer)
+
+
+@cache
+def _fixed(engine: str) -> Reserve:
+    """What does not hang on the load."""
+    rows = assumptions()["engines"][engine]["per_gpu"]
+    return Reserve({name: Interval(*row) for name, row in rows.items()}, sum(row[1] for row in rows.values()))
 
 
 @cache

@@ -50,6 +50,9 @@ class Footprint:
         reserve_interval: Between which bytes the reserve lies, over all GPUs.
         stored_elements: Elements as a hub counts them (a byte of two FP4 values is one, a scale is one);
             None where that is not known.
+        reserve_by_part: The same interval by what it is for (CUDA context, graphs, activations ...).
+        per_gpu_by_part: ``per_gpu_bytes`` by what it is: weights this GPU alone holds, weights others hold as
+            well, KV cache, state and reserve; for llama.cpp layers (with their caches) and reserve.
 
     """
 
@@ -72,3 +75,5 @@ class Footprint:
     notes: tuple[str, ...] = field(default=())
     reserve_interval: Interval | None = None
     stored_elements: int | None = None
+    reserve_by_part: dict[str, Interval] = field(default_factory=dict)
+    per_gpu_by_part: dict[str, int] = field(default_factory=dict)
