@@ -1,6 +1,9 @@
 """Weights from a config.json alone: exact for every published total, sensible for any other config."""
 
 import copy
+import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +13,7 @@ from seatrial.catalog import checkpoints, find_model, model_of
 from seatrial.errors import ModelFileError, RefusedError
 from seatrial.memory import config_footprint, count_parameters
 from seatrial.memory.shape import read_shape
-from seatrial.memory.tensors import Tensor, stored, tensors
+from seatrial.memory.tensors import Tensor, format_name, stored, tensors
 
 DSPARK = {"dspark_target_layer_ids": [40, 41, 42], "dspark_markov_rank": 256, "dspark_block_size": 5}
 
@@ -100,6 +103,79 @@ def test_block_scales_round_up():
     """A matrix of 130 x 130 has four FP8 blocks; a row of 40 FP4 values has two."""
     assert (16_900, 4, 16_904) == stored(Tensor("x", "linear", 130, 130), "fp4")
     assert (20, 2, 22) == stored(Tensor("x", "expert", 1, 40), "fp4")
+
+
+REFERENCE = json.loads((Path(__file__).parent / "reference_weights.json").read_text(encoding="utf-8"))["rows"]
+KINDS = {
+    "bf16": "bfloat16", "f32": "float32", "i64": "int64", "fp8": "float8_e4m3fn", "mxfp4": "float4_e2m1fn_x2",
+}  # fmt: skip
+
+
+def made_up(row):
+    """The config of a row of the reference."""
+    storage = {} if row["storage"] != "bf16" else {"quantization_config": None}
+    expert_dtype = None if row["storage"] == "bf16" else row["storage"]
+    return flash(**row["config"], **storage, expert_dtype=expert_dtype)
+
+
+@pytest.mark.parametrize("row", REFERENCE)
+def test_made_up_configs_have_the_official_code_s_bytes(row):
+    """Bytes of each stored type, scales apart, of the official model code built with the same config."""
+    shape = read_shape(made_up(row))
+    by_kind = Counter()
+    for tensor in tensors(shape):
+        payload, scales, _ = stored(tensor, shape.layout)
+        by_kind[KINDS[format_name(tensor, shape.layout)]] += payload
+        by_kind["float8_e8m0fnu"] += scales
+    assert row["bytes"] == {kind: size for kind, size in by_kind.items() if size}
+    assert sum(row["bytes"].values()) == config_footprint(made_up(row)).weights_bytes
+
+
+@pytest.mark.parametrize("row", REFERENCE)
+def test_made_up_configs_have_the_official_code_s_parameters(row):
+    """Draft head, scales and integer tables left out."""
+    assert row["parameters"] == count_parameters(made_up(row))[0]
+
+
+def test_several_shared_experts_are_one_wider_one():
+    """Engines build one of n times the width, whose blocks round up once: 300 columns are 3 blocks, not 3 x 1."""
+    config = flash(n_shared_experts=3, moe_intermediate_size=100, num_nextn_predict_layers=0)
+    shapes = {(each.rows, each.columns) for each in tensors(read_shape(config)) if each.group == "shared"}
+    assert {(300, 4096), (4096, 300)} == shapes
+
+
+def test_without_shared_experts_there_is_no_such_class():
+    """None of their matrices is left."""
+    assert "shared" not in config_footprint(flash(n_shared_experts=0)).by_class
+
+
+def test_packed_rows_are_whole_bytes():
+    """Two rows of 33 FP4 values take 17 bytes each."""
+    assert 34 == stored(Tensor("x", "expert", 2, 33), "fp4")[0]
+
+
+def test_a_draft_layer_may_be_compressed():
+    """A list as long as layers and draft head gives the draft its ratio; a cut config's list does not."""
+    ratios = flash()["compress_ratios"][:43]
+    plain, compressed = (config_footprint(flash(compress_ratios=[*ratios, last])) for last in (0, 4))
+    assert plain.by_class["draft"] < compressed.by_class["draft"]
+    assert plain.by_class["compressor"] == compressed.by_class["compressor"]
+    assert plain.by_class["draft"] == config_footprint(flash(num_hidden_layers=4)).by_class["draft"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"torch_dtype": "float16", "quantization_config": None}, "bf16"),
+        ({"expert_dtype": None, "quantization_config": {**flash()["quantization_config"], "expert_dtype": "fp8"}}, "fp8"),
+        ({"expert_dtype": "nvfp4"}, "nvfp4"),
+        ({"expert_dtype": None, "quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "nvfp4"),
+        ({"expert_dtype": "fp8", "quantization_config": {"quant_method": "fp8"}}, "fp8_f32_scales"),
+    ],
+)  # fmt: skip
+def test_storage_is_read_where_repacks_write_it(changes, expected):
+    """Transformers 5 moves expert_dtype; NVIDIA's tool names its own algorithm."""
+    assert expected == read_shape(flash(**changes)).layout
 
 
 GROWING = [
@@ -202,6 +278,18 @@ def test_other_architectures_are_refused_by_name(kind):
         {"qk_rope_head_dim": 1024},
         {"dspark_target_layer_ids": []},
         {"dspark_target_layer_ids": "40"},
+        {"dspark_target_layer_ids": ["40"], "dspark_markov_rank": 256},
+        {"dspark_target_layer_ids": [True], "dspark_markov_rank": 256},
+        {"dspark_target_layer_ids": [-1], "dspark_markov_rank": 256},
+        {"tie_word_embeddings": "true"},
+        {"tie_word_embeddings": 1},
+        {"compress_ratios": [*([0] * 43), 2]},
+        {"quantization_config": None, "torch_dtype": "float32"},
+        {"quantization_config": None, "torch_dtype": []},
+        {"quantization_config": {"quant_method": "fp8"}},
+        {"expert_dtype": None, "quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}},
+        {"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}},
+        {"quantization_config": {"quant_method": ["fp8"]}},
         {"dspark_target_layer_ids": [40]},
         {"dspark_target_layer_ids": [40], "dspark_markov_rank": -1},
         {"num_nextn_predict_layers": -1},

@@ -52,7 +52,7 @@ class Shape:
     Attributes:
         compress_ratios: One for each of the ``num_hidden_layers`` layers: 0 (window alone), 4 or 128.
         draft: ``mtp``, ``dspark`` or None.
-        draft_stages: Layers of the draft head.
+        draft_ratios: Ratio of each layer of the draft head.
         dspark_markov_rank: Rank of DSpark's Markov head; 0 without DSpark.
         layout: How the weights are stored.
 
@@ -80,9 +80,14 @@ class Shape:
     compress_ratios: tuple[int, ...]
     tie_word_embeddings: bool
     draft: str | None
-    draft_stages: int
+    draft_ratios: tuple[int, ...]
     dspark_markov_rank: int
     layout: Layout
+
+    @property
+    def draft_stages(self) -> int:
+        """Layers of the draft head."""
+        return len(self.draft_ratios)
 
     @property
     def csa_layers(self) -> int:
@@ -115,12 +120,13 @@ def read_shape(config: dict[str, Any], *, storage_known: bool = False) -> Shape:
     numbers = {name: _whole(config, name, *bounds) for name, bounds in BOUNDS.items()}
     _check_relations(numbers)
     draft, stages, rank = _draft(config)
+    ratios, draft_ratios = _ratios(config, numbers["num_hidden_layers"], stages)
     return Shape(
         **numbers,
-        compress_ratios=_ratios(config, numbers["num_hidden_layers"]),
-        tie_word_embeddings=config.get("tie_word_embeddings") is True,
+        compress_ratios=ratios,
+        tie_word_embeddings=_flag(config, "tie_word_embeddings"),
         draft=draft,
-        draft_stages=stages,
+        draft_ratios=draft_ratios,
         dspark_markov_rank=rank,
         layout="fp4" if storage_known else _layout(config),
     )
@@ -172,7 +178,18 @@ def _check_relations(numbers: dict[str, int]) -> None:
             raise ModelFileError(f"config.json contradicts itself: {what}.", remedy="Take the original config.json.")
 
 
-def _ratios(config: dict[str, Any], layers: int) -> tuple[int, ...]:
+def _flag(config: dict[str, Any], name: str) -> bool:
+    value = config.get(name)
+    if value is None or isinstance(value, bool):
+        return value is True
+    raise ModelFileError(
+        f"config.json says {name} = {repr(value)[:40]}; expected true or false.",
+        remedy="Take the config.json of the original repository.",
+    )
+
+
+def _ratios(config: dict[str, Any], layers: int, stages: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ratios of the layers, and of the draft head's."""
     ratios = config.get("compress_ratios")
     if ratios is None:
         raise ModelFileError(
@@ -184,24 +201,28 @@ def _ratios(config: dict[str, Any], layers: int) -> tuple[int, ...]:
             f"compress_ratios must list one ratio for each of the {layers} layers.",
             remedy="Take the config.json of the original repository.",
         )
-    # The list is longer than the model: the draft head's layers follow.
-    used = tuple(ratios[:layers])
+    # As published, the draft head's layers follow the model's. A list of another length, as in a config
+    # cut to fewer layers, says nothing about them; all published ones, and all engines, have 0 there.
+    named = len(ratios) == layers + stages
+    used = ratios if named else ratios[:layers]
     for ratio in used:
         if type(ratio) is not int or ratio not in {0, CSA, HCA}:
             raise ModelFileError(
                 f"compress_ratios holds {str(ratio)[:40]}; deepseek_v4 knows 0, {CSA} and {HCA}.",
                 remedy="Take the config.json of the original repository.",
             )
-    return used
+    return tuple(used[:layers]), tuple(used[layers:]) if named else (0,) * stages
 
 
 def _draft(config: dict[str, Any]) -> tuple[str | None, int, int]:
     """Kind, layers and Markov rank of the draft head; DSpark takes the place of the MTP layer."""
     targets = config.get("dspark_target_layer_ids")
     if targets is not None:
-        if not isinstance(targets, list) or not 1 <= len(targets) <= OPTIONAL["num_nextn_predict_layers"][1]:
+        listed = isinstance(targets, list) and 1 <= len(targets) <= OPTIONAL["num_nextn_predict_layers"][1]
+        if not listed or any(type(layer) is not int or layer < 0 for layer in targets):
             raise ModelFileError(
-                "dspark_target_layer_ids must be a list of layers.", remedy="Take the original config.json."
+                f"dspark_target_layer_ids = {str(targets)[:40]} must be a list of layers.",
+                remedy="Take the original config.json.",
             )
         return "dspark", len(targets), _whole(config, "dspark_markov_rank", *OPTIONAL["dspark_markov_rank"])
     if config.get("num_nextn_predict_layers") is None:
@@ -213,25 +234,47 @@ def _draft(config: dict[str, Any]) -> tuple[str | None, int, int]:
 def _layout(config: dict[str, Any]) -> Layout:
     """Storage, from ``quantization_config`` and ``expert_dtype``."""
     quantization = config.get("quantization_config")
-    experts = config.get("expert_dtype")
-    if experts is not None and experts not in EXPERT_TYPES:
-        raise ModelFileError(
-            f"expert_dtype is {str(experts)[:40]!r}; known are {', '.join(EXPERT_TYPES)}.",
-            remedy="Point at the local files instead: their headers hold exact bytes.",
-        )
     if quantization is None:
-        return "bf16"
+        return _unquantized(config)
     if not isinstance(quantization, dict):
         raise ModelFileError("quantization_config is not an object.", remedy="Take the original config.json.")
+    # Saved again by transformers 5, expert_dtype stands inside quantization_config too.
+    experts = _expert_type(config.get("expert_dtype", quantization.get("expert_dtype")))
     method = str(quantization.get("quant_method", ""))
-    if experts == "nvfp4" or method.startswith("modelopt"):
+    if method.startswith("modelopt") or (experts == "nvfp4" and method == "fp8"):
+        algorithm = str(quantization.get("quant_algo") or "NVFP4").upper()
+        if algorithm not in {"NVFP4", "MIXED_PRECISION"} or experts in {"fp4", "fp8"}:
+            raise _unsized(f"quant_algo {algorithm[:40]!r} with experts in {experts or 'no type it names'}")
         return "nvfp4"
     if method != "fp8" or quantization.get("weight_block_size", [128, 128]) != [128, 128]:
-        raise ModelFileError(
-            f"quant_method {method[:40]!r} cannot be sized from config.json alone.",
-            remedy="Point at the local files instead: their headers hold exact bytes.",
-        )
-    if quantization.get("scale_fmt") != "ue8m0":
-        return "fp8_f32_scales"
-    # Early revisions of Pro carry no expert_dtype; their experts are packed FP4.
-    return cast("Layout", experts or "fp4")
+        raise _unsized(f"quant_method {method[:40]!r} with blocks of {str(quantization.get('weight_block_size'))[:40]}")
+    if quantization.get("scale_fmt") == "ue8m0":
+        # Early revisions of Pro carry no expert_dtype; their experts are packed FP4.
+        return cast("Layout", experts or "fp4")
+    if experts == "fp4":
+        raise _unsized("FP4 experts without scale_fmt = 'ue8m0'")
+    return "fp8_f32_scales"
+
+
+def _unquantized(config: dict[str, Any]) -> Layout:
+    _expert_type(config.get("expert_dtype"))
+    kind = config.get("torch_dtype", config.get("dtype"))
+    if kind not in (None, "auto", "bfloat16", "float16"):
+        raise _unsized(f"unquantized weights of type {str(kind)[:40]!r}")
+    return "bf16"
+
+
+def _expert_type(value: Any) -> str | None:
+    if value in (None, *EXPERT_TYPES):
+        return cast("str | None", value)
+    raise ModelFileError(
+        f"expert_dtype is {str(value)[:40]!r}; known are {', '.join(EXPERT_TYPES)}.",
+        remedy="Point at the local files instead: their headers hold exact bytes.",
+    )
+
+
+def _unsized(what: str) -> ModelFileError:
+    return ModelFileError(
+        f"{what[0].upper()}{what[1:]} cannot be sized from config.json alone.",
+        remedy="Point at the local files instead: their headers hold exact bytes.",
+    )

@@ -94,6 +94,7 @@ def _layer(shape: Shape, ratio: int, *, hashed: bool) -> Iterator[Tensor]:
 
 def _experts(shape: Shape, *, hashed: bool) -> Iterator[Tensor]:
     hidden, inner = shape.hidden_size, shape.moe_intermediate_size
+    shared = inner * shape.n_shared_experts  # several are stored as one wider one
     yield Tensor("router", "bf16", shape.n_routed_experts, hidden)
     if hashed:
         yield Tensor("hash_tables", "i64", shape.vocab_size, shape.num_experts_per_tok)
@@ -101,8 +102,9 @@ def _experts(shape: Shape, *, hashed: bool) -> Iterator[Tensor]:
         yield Tensor("router", "f32", 1, shape.n_routed_experts)
     yield Tensor("experts", "expert", inner, hidden, count=2 * shape.n_routed_experts, split="experts")
     yield Tensor("experts", "expert", hidden, inner, count=shape.n_routed_experts, split="experts")
-    yield Tensor("shared", "linear", inner, hidden, count=2 * shape.n_shared_experts, split="heads")
-    yield Tensor("shared", "linear", hidden, inner, count=shape.n_shared_experts, split="heads")
+    if shared:
+        yield Tensor("shared", "linear", shared, hidden, count=2, split="heads")
+        yield Tensor("shared", "linear", hidden, shared, split="heads")
 
 
 def _compressor(group: str, ratio: int, head: int, hidden: int) -> Iterator[Tensor]:
@@ -120,8 +122,8 @@ def _output_mix(shape: Shape) -> Iterator[Tensor]:
 
 def _draft_head(shape: Shape) -> Iterator[Tensor]:
     hidden = shape.hidden_size
-    for _ in range(shape.draft_stages):
-        yield from _layer(shape, 0, hashed=False)
+    for ratio in shape.draft_ratios:
+        yield from _layer(shape, ratio, hashed=False)
         if shape.draft == "mtp":
             yield Tensor("projection", "linear", hidden, hidden, count=2)
             yield Tensor("norms", "bf16", 3, hidden)
@@ -171,18 +173,19 @@ def count_parameters_of(shape: Shape) -> tuple[int, int]:
 
 def stored(tensor: Tensor, layout: Layout) -> tuple[int, int, int]:
     """Payload bytes, scale bytes and stored elements of a tensor."""
-    storage = _formats()[_format_name(tensor, layout)]
+    storage = _formats()[format_name(tensor, layout)]
     rows, columns = storage["block"]
     blocks = ceil(tensor.rows / rows) * ceil(tensor.columns / columns) if storage["scale_bytes"] else 0
     numbers = tensor.rows * tensor.columns
-    payload = ceil(numbers * storage["bits"] / 8)
+    payload = tensor.rows * ceil(tensor.columns * storage["bits"] / 8)  # a byte never spans two rows
     scales = blocks * storage["scale_bytes"] + storage["tensor_bytes"]
     whole = payload if storage["bits"] < 8 else numbers  # noqa: PLR2004 -- packed below a byte
     extra = 2 if storage["tensor_bytes"] else 0
     return payload * tensor.count, scales * tensor.count, (whole + blocks + extra) * tensor.count
 
 
-def _format_name(tensor: Tensor, layout: Layout) -> str:
+def format_name(tensor: Tensor, layout: Layout) -> str:
+    """Name of the format of ``layouts.json`` a tensor is stored in."""
     kinds: dict[str, str] = _table()["layouts"][layout]["formats"]
     kind = "draft_expert" if tensor.kind == "expert" and tensor.draft else tensor.kind
     return kinds.get(kind, kind)
