@@ -8,11 +8,12 @@ import pytest
 
 from seatrial.engines import ENGINES, build_command, engine_versions
 from seatrial.engines.simulated import LONGEST_TPOT_S, LONGEST_TTFT_S
-from seatrial.engines.snapshot import flag_values, read_snapshot, rejected, translate
+from seatrial.engines.snapshot import read_snapshot, rejected, translate
 from seatrial.errors import DoesNotFitError, RefusedError, UnknownNameError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.plan.recipes import cells
+from seatrial.plan.spellings import flag_values
 from seatrial.plan.versions import is_older
 from seatrial.records import Interval
 
@@ -114,7 +115,7 @@ def test_data_parallel_attention_has_a_flag_of_its_own_now():
     """SGLang 0.5.23 takes --attn-dp-size for what was --dp with --enable-dp-attention, and plain --dp still counts replicas."""
     words, told = translate("sglang", ["--tp", "8", "--dp", "8", "--enable-dp-attention"])
     assert ("--tensor-parallel-size=8", "--attn-dp-size=8") == words
-    assert any("--dp=8 -> --attn-dp-size=8 (since sglang 0.5.23" in sentence for sentence in told)
+    assert any("--dp 8 -> --attn-dp-size=8 (since sglang 0.5.23" in sentence for sentence in told)
     assert ("--data-parallel-size=2",) == translate("sglang", ["--dp", "2"])[0]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from seatrial.catalog import find_model
 from seatrial.engines.served import is_stand_in, served_name
-from seatrial.engines.snapshot import flag_values, translate
+from seatrial.engines.snapshot import translate
 from seatrial.engines.types import Command
 from seatrial.plan.limits import running_limit
+from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Plan
 
 # SGLang reads its key from argv or from a YAML file; argv is visible to every user of the machine.
@@ -48,7 +48,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         *([f"--mem-fraction-static={plan.gpu_memory_fraction:g}"] if plan.gpu_memory_fraction else []),
         *kept,
         *([] if exact else [f"--max-running-requests={running_limit(plan.concurrency)}"]),
-        *_chat(plan),
+        *(plan.chat.flags if plan.chat else ()),
         "--enable-metrics",
     ]
     return Command(
@@ -84,9 +84,3 @@ def _parallelism(plan: Plan, recipe: dict[str, str]) -> list[str]:
             "--dist-timeout=3600",
         ]
     return words
-
-
-def _chat(plan: Plan) -> list[str]:
-    if plan.model != "local" and find_model(plan.model).architecture != "deepseek_v4":
-        return []
-    return ["--reasoning-parser=deepseek-v4", "--tool-call-parser=deepseekv4"]

@@ -86,8 +86,3 @@ def rejected(engine: str, argv: Iterable[str]) -> tuple[str, ...]:
         elif name in LEFT_OUT:
             problems.append(f"{name} is refused by this kit.")
     return tuple(problems)
-
-
-def flag_values(argv: Iterable[str]) -> dict[str, str]:
-    """Flags of ``argv`` with their values, empty text for switches."""
-    return {name: value for name, _, value in (word.partition("=") for word in join_flags(argv))}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from seatrial.catalog import find_model
 from seatrial.engines.served import is_stand_in, served_name
-from seatrial.engines.snapshot import flag_values, translate
+from seatrial.engines.snapshot import translate
 from seatrial.engines.types import Command
+from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Plan
 
 OWN = frozenset({
@@ -46,7 +47,8 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         *([f"--gpu-memory-utilization={plan.gpu_memory_fraction:g}"] if plan.gpu_memory_fraction else []),
         *([f"{flag}={value}" for flag, value in V4_DEFAULTS.items() if flag not in given] if v4 else []),
         *kept,
-        *(_chat() if v4 else []),
+        # vLLM accepts wrong parser names without a word and fails on the first request, so they stand here.
+        *(plan.chat.flags if plan.chat else ()),
     ]
     return Command(
         engine="vllm",
@@ -75,13 +77,3 @@ def _parallelism(plan: Plan) -> list[str]:
     if plan.nodes > 1:
         words += [f"--nnodes={plan.nodes}", "--node-rank={node_rank}", "--master-addr={head_address}"]
     return words
-
-
-def _chat() -> list[str]:
-    # vLLM accepts wrong parser names without a word and fails on the first request, so they stand here.
-    return [
-        "--tokenizer-mode=deepseek_v4",
-        "--reasoning-parser=deepseek_v4",
-        "--tool-call-parser=deepseek_v4",
-        "--enable-auto-tool-choice",
-    ]

@@ -9,8 +9,9 @@ from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.types import Hardware
 from seatrial.plan.change import smallest_change
+from seatrial.plan.chat import chat_of
 from seatrial.plan.evaluate import evaluate
-from seatrial.plan.facts import chat_reasons, version_reason
+from seatrial.plan.facts import fact_reasons
 from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.recipes import find_cells
 from seatrial.plan.request import ENGINES, Request
@@ -186,8 +187,12 @@ def _speed(plan: Plan, objective: Objective) -> tuple[bool, float]:
 
 
 def _with_facts(plan: Plan, model: Model, checkpoint: Checkpoint) -> Plan:
-    reasons = (*plan.reasons, version_reason(plan.engine, checkpoint), *chat_reasons(plan, model))
-    return replace(plan, engine_version_min=engine_versions()[plan.engine].safe, reasons=reasons)
+    return replace(
+        plan,
+        engine_version_min=engine_versions()[plan.engine].safe,
+        reasons=(*plan.reasons, *fact_reasons(plan, model, checkpoint)),
+        chat=chat_of(plan.engine, model, checkpoint, plan.context_tokens),
+    )
 
 
 def _finished(  # noqa: PLR0913 -- what the last sentences are about

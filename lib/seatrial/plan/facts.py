@@ -1,16 +1,30 @@
-"""What a person must know to use the plan: engine versions, parsers, thinking modes, sampling."""
+"""What a person must know to use the plan: engine versions, rewritten flags, drafts, how to chat."""
 
 from __future__ import annotations
 
 import json
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
 from seatrial.catalog.types import Checkpoint, Model
+from seatrial.plan.chat import chat_of, chat_reasons
+from seatrial.plan.spellings import flag_values, respell
 from seatrial.plan.types import Plan
 from seatrial.plan.versions import engine_versions
 from seatrial.records import Reason
+from seatrial.units import format_bytes, format_gib
+
+DRAFTS = {"mtp": "MTP head", "dspark": "DSpark stages"}
+
+
+def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint) -> tuple[Reason, ...]:
+    """Sentences for the end of a plan: how it is run, and how to talk to it."""
+    found = [version_reason(plan.engine, checkpoint)]
+    if plan.runs:
+        chat = chat_of(plan.engine, model, checkpoint, plan.context_tokens)
+        found += spelling_reasons(plan)
+        found += draft_reasons(plan, checkpoint)
+        found += chat_reasons(chat, plan.context_tokens) if chat else ()
+    return tuple(found)
 
 
 def version_reason(engine: str, checkpoint: Checkpoint) -> Reason:
@@ -24,24 +38,52 @@ def version_reason(engine: str, checkpoint: Checkpoint) -> Reason:
     return Reason(text, "verified", row.source)
 
 
-def chat_reasons(plan: Plan, model: Model) -> tuple[Reason, ...]:
-    """How to talk to the model: parsers, thinking modes, sampling."""
-    if not plan.runs or model.role != "official":
-        return ()
-    chat = _document()
-    parsers = chat["parsers"].get(plan.engine)
-    found = [Reason(parsers["text"], "verified", parsers["source"])] if parsers else []
-    most = chat["think_max"]
-    if plan.context_tokens < most["context_tokens"]:
-        text = most["text"].format(needed=most["context_tokens"], planned=plan.context_tokens)
-        found.append(Reason(text, "verified", most["source"]))
-    release = "0731" in plan.checkpoint or "0813" in plan.checkpoint
-    sampling = chat["sampling"]["release" if release else "preview"]
-    found.append(Reason(sampling["text"], "verified", sampling["source"]))
-    return tuple(found)
+def spelling_reasons(plan: Plan) -> list[Reason]:
+    """Which of the recipe's flags are written differently in the plan's command, and since when."""
+    if plan.recipe is None:
+        return []
+    _, changes = respell(plan.engine, plan.recipe.argv)
+    if not changes:
+        return []
+    version = engine_versions()[plan.engine].safe
+    told = "; ".join(_unique(change.told() for change in changes))
+    text = f"Flags of the recipe as {plan.engine} {version} takes them: {told}."
+    return [Reason(text, "verified", "; ".join(_unique(change.spelling.source for change in changes)))]
 
 
-@cache
-def _document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(__file__).with_name("chat.json").read_text(encoding="utf-8"))
-    return document
+def draft_reasons(plan: Plan, checkpoint: Checkpoint) -> list[Reason]:
+    """Whether tokens are drafted, by what, and what that costs."""
+    if plan.engine not in {"sglang", "vllm"} or checkpoint.draft is None:
+        return []
+    head = f"{DRAFTS[checkpoint.draft]}, {format_gib(plan.footprint.by_class.get('draft', 0))} of the weights"
+    recipe = plan.recipe
+    drafting = _drafting(recipe.argv) if recipe and not recipe.differences else None
+    if drafting is None:
+        why = (
+            "the recipe runs without" if recipe and not recipe.differences else "no recipe with a draft matches exactly"
+        )
+        text = f"No speculative decoding: {why}; the checkpoint's draft ({head}) is counted and stays idle."
+        return [Reason(text, "derived", plan.footprint.source)]
+    cache = plan.footprint.kv_by_class.get("draft")
+    text = f"Speculative decoding: {drafting} with the checkpoint's draft ({head})"
+    text += f"; its KV cache of {format_bytes(cache)} is counted." if cache else "."
+    return [Reason(text, "verified", recipe.source if recipe else plan.footprint.source)]
+
+
+def _drafting(argv: Iterable[str]) -> str | None:
+    """What a recipe drafts, in words; None where it does not."""
+    values = flag_values(argv)
+    if steps := values.get("--speculative-num-steps"):
+        return f"{values['--speculative-algorithm']} drafts {_tokens(int(steps))} a step"
+    if config := values.get("--speculative-config"):
+        row = json.loads(config)
+        return f"{row['method']} drafts {_tokens(row['num_speculative_tokens'])} a step"
+    return None
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token{'s' if count != 1 else ''}"
+
+
+def _unique(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))

@@ -50,7 +50,8 @@ class Change:
         """The change as part of a sentence."""
         row = self.spelling
         since = f"since {row.engine} {row.since}: " if row.since else ""
-        return f"{self.before} -> {self.after or 'left out'} ({since}{row.why})"
+        before = self.before.replace("=", " ", 1)
+        return f"{before} -> {self.after or 'left out'} ({since}{row.why})"
 
 
 def join_flags(argv: Iterable[str]) -> tuple[str, ...]:
@@ -62,6 +63,11 @@ def join_flags(argv: Iterable[str]) -> tuple[str, ...]:
         else:
             joined[-1] += f"={word}"
     return tuple(joined)
+
+
+def flag_values(argv: Iterable[str]) -> dict[str, str]:
+    """Flags of ``argv`` with their values, empty text for switches."""
+    return {name: value for name, _, value in (word.partition("=") for word in join_flags(argv))}
 
 
 def respell(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[Change, ...]]:
@@ -78,7 +84,7 @@ def respell(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[Ch
     words: list[str] = []
     changes: list[Change] = []
     given = join_flags(argv)
-    there = {word.partition("=")[0] for word in given}
+    there = set(flag_values(given))
     rows = [row for row in spellings() if row.engine == engine]
     for word in given:
         name, equals, value = word.partition("=")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from seatrial.hardware.types import Hardware
 from seatrial.memory.types import Footprint, Parallelism
+from seatrial.plan.chat import Chat
 from seatrial.records import Reason
 from seatrial.speed.types import Prediction
 
@@ -62,6 +63,7 @@ class Plan:
         smallest_change: What would make it fit, None where it does.
         reasons: Why, each with origin and source.
         alternatives: Other plans, best first; filled only when asked.
+        chat: Parsers, thinking modes and sampling; None for other models and for checkpoints without chat.
 
     """
 
@@ -88,6 +90,7 @@ class Plan:
     smallest_change: str | None
     reasons: tuple[Reason, ...]
     alternatives: tuple[Plan, ...] = ()
+    chat: Chat | None = None
 
     @property
     def runs(self) -> bool:

@@ -1,0 +1,168 @@
+"""How to talk to a served V4: parsers, thinking modes and the context they need, recommended sampling."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.records import Origin, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingMode:
+    """One way to answer.
+
+    Attributes:
+        name: What its authors call it.
+        default: Whether the engine answers so where a request says nothing.
+        chat_template_kwargs: What a request sends to have it; empty where nothing need be sent.
+        context_tokens_min: Context it needs, None where any will do.
+        fits_context: Whether the plan's context is enough.
+        origin: Origin of these facts.
+        source: Where they stand.
+
+    """
+
+    name: str
+    default: bool
+    chat_template_kwargs: dict[str, bool | str]
+    context_tokens_min: int | None
+    fits_context: bool
+    origin: Origin
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Recommended sampling for one purpose, with its origin and source."""
+
+    purpose: str
+    temperature: float
+    top_p: float
+    origin: Origin
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What a client of a plan must know.
+
+    Attributes:
+        reasoning_parser: By the engine's spelling, None where it needs none named.
+        tool_call_parser: Likewise.
+        tokenizer_mode: Likewise.
+        flags: The flags that set these; part of the plan's command.
+        template: Where the conversation's form comes from.
+        thinking_modes: Ways to answer, the least thinking first.
+        sampling: Recommendations, the general one first.
+        answer_tokens_max: Longest answer in the thinking modes.
+        origin: Origin of parsers and flags.
+        source: Where they stand.
+
+    """
+
+    reasoning_parser: str | None
+    tool_call_parser: str | None
+    tokenizer_mode: str | None
+    flags: tuple[str, ...]
+    template: str
+    thinking_modes: tuple[ThinkingMode, ...]
+    sampling: tuple[Sampling, ...]
+    answer_tokens_max: int
+    origin: Origin
+    source: str
+
+    @property
+    def default_mode(self) -> ThinkingMode:
+        """How it answers where a request says nothing."""
+        return next(mode for mode in self.thinking_modes if mode.default)
+
+
+def chat_of(engine: str, model: Model, checkpoint: Checkpoint, context_tokens: int) -> Chat | None:
+    """Chat facts for a checkpoint on an engine; None where there are none (other models, no chat, no such engine)."""
+    if (
+        model.architecture != "deepseek_v4"
+        or model.role not in {"official", "local"}
+        or checkpoint.id.endswith("-Base")
+    ):
+        return None
+    release = any(name in checkpoint.id for name in _document()["releases"])
+    return _chat(engine, context_tokens, release=release)
+
+
+def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
+    """The same in sentences."""
+    names = [("reasoning", chat.reasoning_parser), ("tool-call", chat.tool_call_parser)]
+    parsers = ", ".join(f"{what} parser {name}" for what, name in names if name)
+    think = next(mode for mode in chat.thinking_modes if mode.chat_template_kwargs.get("reasoning_effort") == "high")
+    text = f"Chat: {f'{parsers}; ' if parsers else ''}chat template {chat.template}."
+    modes = (
+        f"It answers in {chat.default_mode.name} where a request says nothing; "
+        f"chat_template_kwargs {json.dumps(think.chat_template_kwargs)} asks for {think.name}."
+    )
+    found = [Reason(text, chat.origin, chat.source), Reason(modes, think.origin, think.source)]
+    found += [
+        Reason(
+            f"{mode.name} needs a context of at least {mode.context_tokens_min:,} tokens; this plan gives "
+            f"{context_tokens:,}.",
+            mode.origin,
+            mode.source,
+        )
+        for mode in chat.thinking_modes
+        if not mode.fits_context
+    ]
+    for row in chat.sampling:
+        what = f"Recommended sampling ({row.purpose}): temperature {row.temperature:.1f}, top_p {row.top_p}."
+        found.append(Reason(what, row.origin, row.source))
+    return tuple(found)
+
+
+@cache
+def _chat(engine: str, context_tokens: int, *, release: bool) -> Chat | None:
+    document = _document()
+    row = document["engines"].get(engine)
+    if row is None:
+        return None
+
+    def mine(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [each for each in rows if release or each.get("of") != "release"]
+
+    modes = tuple(
+        ThinkingMode(
+            name=mode["name"],
+            default=mode["name"] == row["default_mode"],
+            chat_template_kwargs=_kwargs(row["switch"], mode),
+            context_tokens_min=mode["context_tokens_min"],
+            fits_context=context_tokens >= (mode["context_tokens_min"] or 0),
+            origin=mode["origin"],
+            source=mode["source"],
+        )
+        for mode in mine(document["thinking_modes"])
+    )
+    return Chat(
+        **{name: row[name] for name in ("reasoning_parser", "tool_call_parser", "tokenizer_mode", "template")},
+        flags=tuple(row["flags"]),
+        thinking_modes=modes,
+        sampling=tuple(
+            Sampling(**{name: value for name, value in each.items() if name != "of"})
+            for each in mine(document["sampling"])
+        ),
+        answer_tokens_max=document["answer_tokens_max"],
+        origin=row["origin"],
+        source=row["source"],
+    )
+
+
+def _kwargs(switch: str, mode: dict[str, Any]) -> dict[str, bool | str]:
+    effort = {"reasoning_effort": mode["reasoning_effort"]} if mode["reasoning_effort"] else {}
+    return {switch: mode["thinking"], **effort}
+
+
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(Path(__file__).with_name("chat.json").read_text(encoding="utf-8"))
+    return document
