@@ -8,6 +8,7 @@ from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.types import Hardware
+from seatrial.plan.candidate import Candidate
 from seatrial.plan.change import smallest_change
 from seatrial.plan.chat import chat_of
 from seatrial.plan.evaluate import evaluate
@@ -148,12 +149,12 @@ def _tried(model: Model, engine: str, rows: list[Checkpoint], request: Request) 
     accelerator = request.gpus[0].accelerator if request.gpus else None
     for row in rows:
         if request.recipes and find_cells(engine, row, accelerator, request.objective):
-            plans[row.id] = evaluate(model, row, engine, request)
+            plans[row.id] = evaluate(Candidate(model, row, engine, request))
             if plans[row.id].verdict == "verified":
                 return [plans[row.id]]
     for row in rows:
         if row.id not in plans:
-            plans[row.id] = evaluate(model, row, engine, request)
+            plans[row.id] = evaluate(Candidate(model, row, engine, request))
         if plans[row.id].runs:
             return [plans[row.id]]
     return [plans[row.id] for row in rows]
@@ -169,7 +170,7 @@ def _alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...
     for name in engines_of(request.hardware):
         for row in preferred(model, name, checkpoints()):
             if (name, row.id) != (best.engine, best.checkpoint):
-                plan = evaluate(model, row, name, request)
+                plan = evaluate(Candidate(model, row, name, request))
                 if plan.runs:
                     found.append(_with_facts(plan, model, row))
     return tuple(sorted(found, key=lambda plan: _speed(plan, request.objective)))

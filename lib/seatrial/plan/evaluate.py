@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from seatrial.catalog.types import Checkpoint, Model
-from seatrial.plan.request import Request
-from seatrial.plan.serving import plan_serving
+from seatrial.plan.candidate import Candidate
+from seatrial.plan.serving import plan_serving, serving_runs
 from seatrial.plan.types import Plan
-from seatrial.plan.workstation import plan_workstation
+from seatrial.plan.workstation import plan_workstation, workstation_runs
+
+SERVING = frozenset({"sglang", "vllm"})
+"""Engines that split a model over equal GPUs."""
 
 
-def evaluate(model: Model, checkpoint: Checkpoint, engine: str, request: Request) -> Plan:
-    """The best plan for this pair: the first layout that fits, else the one that comes nearest.
-
-    Args:
-        model: Model of the checkpoint.
-        checkpoint: What to serve.
-        engine: Engine id.
-        request: Machine and wishes.
+def evaluate(candidate: Candidate) -> Plan:
+    """The best plan for this candidate: the first layout that fits, else the one that comes nearest.
 
     Raises:
         UsageError: The context is beyond the model's, or nobody has published the checkpoint's size.
         RefusedError: The checkpoint is of another architecture.
 
     """
-    plan = plan_serving if engine in {"sglang", "vllm"} else plan_workstation
-    return plan(model, checkpoint, engine, request)
+    return plan_serving(candidate) if candidate.engine in SERVING else plan_workstation(candidate)
+
+
+def runs(candidate: Candidate) -> bool:
+    """Whether ``evaluate`` finds a plan that runs; cheaper, since nothing is explained or predicted."""
+    return serving_runs(candidate) if candidate.engine in SERVING else workstation_runs(candidate)

@@ -1,210 +1,152 @@
-"""A plan for SGLang or vLLM: the first layout over equal GPUs that fits, and what it leaves for requests."""
+"""A plan for SGLang or vLLM: layouts over equal GPUs weighed, and what the chosen one leaves for requests."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 
 from seatrial.catalog import find_checkpoint
-from seatrial.catalog.types import Checkpoint, Model
-from seatrial.memory import compute_footprint
-from seatrial.memory.types import Footprint, Parallelism
+from seatrial.plan.candidate import Candidate, Outcome, planned
 from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.forecast import gpu_forecast, load_of, work_of
 from seatrial.plan.layouts import Layout, layouts
-from seatrial.plan.limits import limits, running_limit
+from seatrial.plan.limits import limits
 from seatrial.plan.recipes import Cell, differences, nearest_cell
-from seatrial.plan.request import Request, chosen_context
+from seatrial.plan.room import Room, requests_at_once, room_of
 from seatrial.plan.rules import Case, refusals
-from seatrial.plan.search import largest
 from seatrial.plan.types import Plan, Recipe, Verdict
-from seatrial.plan.wording import (
-    cell_reason,
-    context_reason,
-    memory_reason,
-    overdrawn_reason,
-    waiting_reasons,
-)
+from seatrial.plan.wording import cell_reason, memory_reason, overdrawn_reason, waiting_reasons
 from seatrial.records import Reason
 from seatrial.speed.types import Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What a layout needs and what there is for it.
+class Weighed:
+    """One layout, and whether it runs.
 
     Attributes:
-        footprint: Bytes with ``held`` requests.
-        held: Requests whose whole context the KV cache holds at once; 0 where not even one fits.
-        fraction: Share of GPU memory the engine is given.
-        usable: Bytes of one GPU a plan may count on.
-        ranks: GPUs over all nodes.
+        layout: GPUs used and how the work is split.
+        context_tokens: Context of each request.
+        refused: Rules that refuse it; empty where none does.
+        room: Bytes needed and there.
 
     """
 
-    footprint: Footprint
-    held: int
-    fraction: float
-    usable: int
-    ranks: int
+    layout: Layout
+    context_tokens: int
+    refused: list[Reason]
+    room: Room
 
     @property
-    def capacity_bytes(self) -> int:
-        """Over all GPUs."""
-        return self.usable * self.ranks
+    def verdict(self) -> Verdict:
+        """What the rules and the memory say."""
+        if self.refused:
+            return "refused"
+        if self.shortfall_bytes:
+            return "does_not_fit"
+        return "verified" if self.layout.cell is not None and self.layout.cell.verified else "fits"
 
     @property
-    def need_bytes(self) -> int:
-        """Over all GPUs, what lies on every rank counted as often."""
-        return max(self.footprint.total_bytes, self.footprint.per_gpu_bytes * self.ranks)
+    def runs(self) -> bool:
+        """Whether the verdict says it runs."""
+        return not self.refused and not self.shortfall_bytes
 
     @property
     def shortfall_bytes(self) -> int:
-        """Bytes too few."""
-        return max(0, self.need_bytes - self.capacity_bytes)
+        """Bytes too few; what is refused has none."""
+        return 0 if self.refused else self.room.shortfall_bytes
 
 
-def plan_serving(model: Model, checkpoint: Checkpoint, engine: str, request: Request) -> Plan:
+def plan_serving(candidate: Candidate) -> Plan:
     """The first layout that runs, else the most telling one that does not.
 
-    More requests than the KV cache holds wait for a place: that is slower, and still runs.
-
     Args:
-        model: Model of the checkpoint.
-        checkpoint: What to serve.
-        engine: ``sglang`` or ``vllm``.
-        request: Machine and wishes.
+        candidate: What to serve with ``sglang`` or ``vllm``.
 
     """
-    best: Plan | None = None
-    for layout in layouts(engine, checkpoint, request):
-        plan = _on_layout(model, checkpoint, engine, request, layout)
-        if plan.runs:
-            return plan
-        best = plan if best is None else _nearer(best, plan, explicit=request.tensor_parallel is not None)
+    return _plan(candidate, _first(candidate))
+
+
+def serving_runs(candidate: Candidate) -> bool:
+    """Whether any layout runs."""
+    return any(weighed.runs for weighed in _weighed(candidate))
+
+
+def _first(candidate: Candidate) -> Weighed:
+    best: Weighed | None = None
+    for weighed in _weighed(candidate):
+        if weighed.runs:
+            return weighed
+        explicit = candidate.request.tensor_parallel is not None
+        best = weighed if best is None else _nearer(best, weighed, explicit=explicit)
     assert best is not None  # noqa: S101 -- there is at least one layout
     return best
 
 
-def _nearer(first: Plan, second: Plan, *, explicit: bool) -> Plan:
-    """The more telling of two plans that do not run."""
+def _weighed(candidate: Candidate) -> Iterator[Weighed]:
+    for layout in layouts(candidate.engine, candidate.checkpoint, candidate.request):
+        yield _weigh(candidate, layout)
+
+
+def _weigh(candidate: Candidate, layout: Layout) -> Weighed:
+    gpus = candidate.request.gpus
+    context = candidate.context(layout.cell.context_limit if layout.cell else None)
+    case = Case(
+        candidate.engine,
+        candidate.model,
+        candidate.checkpoint,
+        gpus[0] if gpus else None,
+        layout.parallelism,
+        context,
+    )
+    refused = refusals(case)
+    # Ranks that cannot be formed have no footprint of their own.
+    room = room_of(candidate, layout, context, None if refused else layout.parallelism)
+    if not refused and not room.shortfall_bytes:
+        refused = refusals(case, late=True)
+    return Weighed(layout, context, refused, room)
+
+
+def _nearer(first: Weighed, second: Weighed, *, explicit: bool) -> Weighed:
+    """The more telling of two layouts that do not run."""
     if first.verdict == "refused" and second.verdict == "does_not_fit":
         # What was asked for by name was refused; that another form does not fit either is beside the point.
         return first if explicit else second
     if first.verdict == second.verdict == "does_not_fit":
-        return min(first, second, key=lambda plan: plan.shortfall_bytes)
+        return min(first, second, key=lambda weighed: weighed.shortfall_bytes)
     return first
 
 
-def _on_layout(model: Model, checkpoint: Checkpoint, engine: str, request: Request, layout: Layout) -> Plan:
-    cell = layout.cell
-    gpu = request.gpus[0] if request.gpus else None
-    context = chosen_context(model, request, cell.context_limit if cell else None)
-    case = Case(engine, model, checkpoint, gpu, layout.parallelism, context)
-    refused = refusals(case)
-    # Ranks that cannot be formed have no footprint of their own.
-    parallelism = None if refused else layout.parallelism
-    room = _room(checkpoint, engine, request, layout, context, parallelism)
-    shortfall = 0 if refused else room.shortfall_bytes
-    if not refused and not shortfall:
-        refused = refusals(case, late=True)
-    fitting: Verdict = "verified" if cell is not None and cell.verified else "fits"
-    verdict: Verdict = "refused" if refused else "does_not_fit" if shortfall else fitting
-    recipe = _recipe(engine, checkpoint, request, layout)
-    prediction = _forecast(model, checkpoint, engine, request, layout, room) if verdict == fitting else None
-    reasons = refused or _reasons(checkpoint, request, layout, room, recipe)
-    return Plan(
-        verdict=verdict,
-        model=model.id,
-        checkpoint=checkpoint.id,
-        engine=engine,
-        engine_version_min=None,
-        hardware=request.hardware,
-        nodes=layout.nodes,
-        gpus_per_node=layout.gpus_per_node,
-        parallelism=layout.parallelism,
-        context_tokens=context,
-        concurrency=request.concurrency,
-        objective=request.objective,
-        gpu_memory_fraction=cell.memory_fraction if cell else room.fraction,
-        gpu_layers=None,
-        cpu_expert_layers=None,
-        footprint=room.footprint,
-        capacity_bytes=room.capacity_bytes,
-        shortfall_bytes=shortfall,
-        prediction=prediction,
-        recipe=recipe,
-        smallest_change=None,
-        reasons=(*reasons, context_reason(model, request, context)),
+def _plan(candidate: Candidate, weighed: Weighed) -> Plan:
+    layout, room = weighed.layout, weighed.room
+    recipe = _recipe(candidate, layout)
+    return planned(
+        candidate,
+        Outcome(
+            verdict=weighed.verdict,
+            context_tokens=weighed.context_tokens,
+            footprint=room.footprint,
+            capacity_bytes=room.capacity_bytes,
+            shortfall_bytes=weighed.shortfall_bytes,
+            reasons=weighed.refused or _reasons(candidate, layout, room, recipe),
+            parallelism=layout.parallelism,
+            nodes=layout.nodes,
+            gpus_per_node=layout.gpus_per_node,
+            prediction=_forecast(candidate, layout, room) if weighed.runs else None,
+            recipe=recipe,
+            gpu_memory_fraction=layout.cell.memory_fraction if layout.cell else room.fraction,
+        ),
     )
 
 
-def _room(  # noqa: PLR0913, PLR0917 -- everything that changes the bytes
-    checkpoint: Checkpoint, engine: str, request: Request, layout: Layout, context: int, parallelism: Parallelism | None
-) -> Room:
-    cell = layout.cell
-    drafting = cell is not None and cell.draft_tokens > 0
-    options = {
-        "max_running_requests": _running(layout, request),
-        "speculative": (checkpoint.draft or "none") if drafting else "none",
-    }
-
-    def measure(count: int) -> Room:
-        footprint = compute_footprint(
-            checkpoint,
-            engine=engine,
-            context_tokens=context,
-            concurrency=count,
-            parallelism=parallelism or Parallelism(),
-            options=options,
-        )
-        fraction, usable = _fraction(layout, request, footprint)
-        return Room(footprint, count, fraction, usable, layout.nodes * layout.gpus_per_node)
-
-    most = min(request.concurrency, _running(layout, request))
-    whole = measure(most)
-    if parallelism is None or not whole.shortfall_bytes:
-        return whole
-    held = largest(most - 1, lambda count: not measure(count).shortfall_bytes)
-    one = measure(max(1, held))
-    return one if held else Room(one.footprint, 0, one.fraction, one.usable, one.ranks)
-
-
-def _running(layout: Layout, request: Request) -> int:
-    """Requests the engine lets run at once."""
-    if layout.cell:
-        return layout.cell.running_limit or limits().running_requests
-    return running_limit(request.concurrency)
-
-
-def _fraction(layout: Layout, request: Request, footprint: Footprint) -> tuple[float, int]:
-    """The fraction flag, and the bytes of one GPU a plan may count on."""
-    if not request.gpus:
-        return limits().gpu_fraction, 0
-    gpu = request.gpus[0]
-    highest = usable_gpu_bytes(gpu, limits().gpu_fraction_highest)
-    if layout.cell:
-        given = layout.cell.memory_fraction or limits().gpu_fraction
-        usable = usable_gpu_bytes(gpu, given)
-        # A vendor ran it: what its own fraction does not cover lies in the memory beside the pool.
-        overdrawn = footprint.concurrency == 1 and footprint.per_gpu_bytes > usable
-        return given, highest if overdrawn else usable
-    fraction = limits().gpu_fraction
-    usable = usable_gpu_bytes(gpu, fraction)
-    if usable < footprint.per_gpu_bytes <= highest and gpu.memory_bytes:
-        # The smallest share, in hundredths, that holds it.
-        fraction = ceil(footprint.per_gpu_bytes / gpu.memory_bytes * 100) / 100
-        usable = usable_gpu_bytes(gpu, fraction)
-    return fraction, usable
-
-
-def _reasons(
-    checkpoint: Checkpoint, request: Request, layout: Layout, room: Room, recipe: Recipe | None
-) -> list[Reason]:
+def _reasons(candidate: Candidate, layout: Layout, room: Room, recipe: Recipe | None) -> list[Reason]:
+    request = candidate.request
     memory = request.gpus[0].memory_bytes if request.gpus else None
     shown = room.usable / memory if memory else room.fraction
     found = [
-        memory_reason(checkpoint, room.footprint, request, room.ranks, room.capacity_bytes, room.need_bytes, shown)
+        memory_reason(
+            candidate.checkpoint, room.footprint, request, room.ranks, room.capacity_bytes, room.need_bytes, shown
+        )
     ]
     if room.shortfall_bytes:
         return found
@@ -212,16 +154,17 @@ def _reasons(
         found.insert(0, cell_reason(layout.cell, recipe))
         given = usable_gpu_bytes(request.gpus[0], room.fraction)
         found += overdrawn_reason(layout.cell, room.footprint.per_gpu_bytes, given, room.fraction)
-    return found + waiting_reasons(request, room.held, _running(layout, request))
+    return found + waiting_reasons(request, room.held, requests_at_once(layout, request))
 
 
-def _recipe(engine: str, checkpoint: Checkpoint, request: Request, layout: Layout) -> Recipe | None:
+def _recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
+    request, checkpoint = candidate.request, candidate.checkpoint
     if layout.cell:
         return layout.cell.to_recipe()
     if not request.recipes or not request.gpus:
         return None
     accelerator = request.gpus[0].accelerator
-    near = nearest_cell(engine, checkpoint, accelerator, layout.nodes * layout.gpus_per_node)
+    near = nearest_cell(candidate.engine, checkpoint, accelerator, layout.nodes * layout.gpus_per_node)
     if near is None:
         return None
     told = differences(near, checkpoint, accelerator, layout.nodes, layout.parallelism)
@@ -235,11 +178,10 @@ def _format(cell: Cell) -> str:
     return find_checkpoint(cell.checkpoint).precision
 
 
-def _forecast(  # noqa: PLR0913, PLR0917 -- everything a speed depends on
-    model: Model, checkpoint: Checkpoint, engine: str, request: Request, layout: Layout, room: Room
-) -> Prediction:
+def _forecast(candidate: Candidate, layout: Layout, room: Room) -> Prediction:
+    model, engine, request = candidate.model, candidate.engine, candidate.request
     footprint, data = room.footprint, layout.parallelism.data
-    limit = _running(layout, request)
+    limit = requests_at_once(layout, request)
     load = load_of(model, engine, footprint.context_tokens, request, running_limit=limit)
     # How many requests of that length the KV cache holds, where each fills its part of the context.
     each = footprint.kv_bytes / footprint.concurrency / footprint.context_tokens
@@ -254,5 +196,5 @@ def _forecast(  # noqa: PLR0913, PLR0917 -- everything a speed depends on
         running_limit=min(limit, held),
         draft_tokens=layout.cell.draft_tokens if layout.cell else 0,
     )
-    work = work_of(model, checkpoint, footprint)
+    work = work_of(model, candidate.checkpoint, footprint)
     return gpu_forecast(work, load, request.gpus[0], layout.parallelism, engine=engine, nodes=layout.nodes)

@@ -2,80 +2,84 @@
 
 from __future__ import annotations
 
-from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Parallelism
+from seatrial.plan.candidate import Candidate, Outcome, planned
 from seatrial.plan.capacity import Pools, llamacpp_pools
 from seatrial.plan.forecast import llamacpp_forecast, load_of, work_of
-from seatrial.plan.request import Request, chosen_context
 from seatrial.plan.rules import Case, refusals
 from seatrial.plan.split import Split, split_layers
 from seatrial.plan.types import Plan, Verdict
-from seatrial.plan.wording import context_reason, idle_reasons, llamacpp_reasons
+from seatrial.plan.wording import idle_reasons, llamacpp_reasons
+from seatrial.records import Reason
+from seatrial.speed.types import Prediction
 
 
-def plan_workstation(model: Model, checkpoint: Checkpoint, engine: str, request: Request) -> Plan:
+def plan_workstation(candidate: Candidate) -> Plan:
     """Whether it fits into GPU and host memory together, and which layers go where.
 
     Args:
-        model: Model of the checkpoint.
-        checkpoint: What to serve.
-        engine: ``llamacpp``, ``mlx`` or ``simulated``.
-        request: Machine and wishes.
+        candidate: What to serve with ``llamacpp``, ``mlx`` or ``simulated``.
 
     """
-    hardware = request.hardware
-    context = chosen_context(model, request)
-    gpu = hardware.gpus[0] if hardware.gpus else None
-    refused = refusals(Case(engine, model, checkpoint, gpu, Parallelism(tensor=request.tensor_parallel or 1), context))
-    pools = llamacpp_pools(hardware, hardware.gpus)
-    split = _split(model, checkpoint, engine, request, pools)
-    footprint = split.footprint
+    engine, request = candidate.engine, candidate.request
+    refused = _refusals(candidate)
+    pools = llamacpp_pools(request.hardware, request.hardware.gpus)
+    split = _split(candidate, pools)
     capacity = pools.gpu_bytes + pools.host_bytes
     if engine == "simulated":
-        capacity = max(capacity, footprint.total_bytes)
+        capacity = max(capacity, split.footprint.total_bytes)
     shortfall = 0 if refused else split.shortfall_bytes
     verdict: Verdict = "refused" if refused else "does_not_fit" if shortfall else "fits"
-    prediction = None
-    if verdict == "fits" and engine != "mlx":
-        load = load_of(model, engine, context, request, running_limit=request.concurrency)
-        prediction = llamacpp_forecast(work_of(model, checkpoint, footprint), load, hardware, split, pools.gpus)
     on_gpus = pools.gpus if split.gpu_layers else 0
-    reasons = refused or llamacpp_reasons(engine, checkpoint, request, split, pools, capacity)
-    reasons += idle_reasons(engine, request)
-    return Plan(
-        verdict=verdict,
-        model=model.id,
-        checkpoint=checkpoint.id,
-        engine=engine,
-        engine_version_min=None,
-        hardware=hardware,
-        nodes=1,
-        gpus_per_node=on_gpus,
-        parallelism=Parallelism(pipeline=max(1, on_gpus)),
-        context_tokens=context,
-        concurrency=request.concurrency,
-        objective=request.objective,
-        gpu_memory_fraction=None,
-        gpu_layers=split.gpu_layers if engine == "llamacpp" else None,
-        cpu_expert_layers=split.cpu_expert_layers if engine == "llamacpp" else None,
-        footprint=footprint,
-        capacity_bytes=capacity,
-        shortfall_bytes=shortfall,
-        prediction=prediction,
-        recipe=None,
-        smallest_change=None,
-        reasons=(*reasons, context_reason(model, request, context)),
+    reasons = refused or llamacpp_reasons(engine, candidate.checkpoint, request, split, pools, capacity)
+    return planned(
+        candidate,
+        Outcome(
+            verdict=verdict,
+            context_tokens=candidate.context(),
+            footprint=split.footprint,
+            capacity_bytes=capacity,
+            shortfall_bytes=shortfall,
+            reasons=reasons + idle_reasons(engine, request),
+            parallelism=Parallelism(pipeline=max(1, on_gpus)),
+            nodes=1,
+            gpus_per_node=on_gpus,
+            prediction=_forecast(candidate, split, pools) if verdict == "fits" and engine != "mlx" else None,
+            gpu_layers=split.gpu_layers if engine == "llamacpp" else None,
+            cpu_expert_layers=split.cpu_expert_layers if engine == "llamacpp" else None,
+        ),
     )
 
 
-def _split(model: Model, checkpoint: Checkpoint, engine: str, request: Request, pools: Pools) -> Split:
-    context = chosen_context(model, request)
-    if engine == "llamacpp":
-        config = {**model.config, **checkpoint.config}
-        unified = any(gpu.unified for gpu in request.hardware.gpus)
-        layers = int(config["num_hidden_layers"])
-        return split_layers(checkpoint, layers, pools, context, request.concurrency, unified=unified)
-    footprint = compute_footprint(checkpoint, engine=engine, context_tokens=context, concurrency=request.concurrency)
+def workstation_runs(candidate: Candidate) -> bool:
+    """Whether it fits and nothing refuses it."""
+    hardware = candidate.request.hardware
+    return not _refusals(candidate) and not _split(candidate, llamacpp_pools(hardware, hardware.gpus)).shortfall_bytes
+
+
+def _refusals(candidate: Candidate) -> list[Reason]:
+    request = candidate.request
+    gpu = request.hardware.gpus[0] if request.hardware.gpus else None
+    ranks = Parallelism(tensor=request.tensor_parallel or 1)
+    return refusals(Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, ranks, candidate.context()))
+
+
+def _split(candidate: Candidate, pools: Pools) -> Split:
+    context, concurrency = candidate.context(), candidate.request.concurrency
+    if candidate.engine == "llamacpp":
+        layers = int({**candidate.model.config, **candidate.checkpoint.config}["num_hidden_layers"])
+        unified = any(gpu.unified for gpu in candidate.request.hardware.gpus)
+        return split_layers(candidate.checkpoint, layers, pools, context, concurrency, unified=unified)
+    footprint = compute_footprint(
+        candidate.checkpoint, engine=candidate.engine, context_tokens=context, concurrency=concurrency
+    )
     room = pools.gpu_bytes + pools.host_bytes
-    return Split(0, 0, footprint, 0 if engine == "simulated" else max(0, footprint.total_bytes - room))
+    return Split(0, 0, footprint, 0 if candidate.engine == "simulated" else max(0, footprint.total_bytes - room))
+
+
+def _forecast(candidate: Candidate, split: Split, pools: Pools) -> Prediction:
+    model, request = candidate.model, candidate.request
+    load = load_of(model, candidate.engine, candidate.context(), request, running_limit=request.concurrency)
+    work = work_of(model, candidate.checkpoint, split.footprint)
+    return llamacpp_forecast(work, load, request.hardware, split, pools.gpus)

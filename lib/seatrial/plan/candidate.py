@@ -1,0 +1,102 @@
+"""One checkpoint on one engine for one wish: what is weighed, and the plan it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.memory.types import Footprint, Parallelism
+from seatrial.plan.request import Request, chosen_context
+from seatrial.plan.types import Plan, Recipe, Verdict
+from seatrial.plan.wording import context_reason
+from seatrial.records import Reason
+from seatrial.speed.types import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What could be run.
+
+    Attributes:
+        model: Model of the checkpoint.
+        checkpoint: What to serve.
+        engine: Engine id.
+        request: Machine and wishes.
+
+    """
+
+    model: Model
+    checkpoint: Checkpoint
+    engine: str
+    request: Request
+
+    def context(self, most: int | None = None) -> int:
+        """Tokens each request gets, ``most`` at the most where nothing was asked for."""
+        return chosen_context(self.model, self.request, most)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of weighing a candidate in one form.
+
+    Attributes:
+        verdict: Whether it runs.
+        context_tokens: Context of each request.
+        footprint: Bytes needed.
+        capacity_bytes: Bytes there are.
+        shortfall_bytes: Bytes too few, 0 where it runs or is refused.
+        reasons: Why, but for the context.
+        parallelism: Ranks along each axis.
+        nodes: Machines used.
+        gpus_per_node: GPUs used in each.
+        prediction: Expected speed, None where it does not run.
+        recipe: Vendor recipe used or nearest.
+        gpu_memory_fraction: Share of GPU memory for the engine, None where it has no such setting.
+        gpu_layers: llama.cpp: layers on GPUs.
+        cpu_expert_layers: llama.cpp: layers whose experts stay in host memory.
+
+    """
+
+    verdict: Verdict
+    context_tokens: int
+    footprint: Footprint
+    capacity_bytes: int
+    shortfall_bytes: int
+    reasons: list[Reason]
+    parallelism: Parallelism
+    nodes: int
+    gpus_per_node: int
+    prediction: Prediction | None = None
+    recipe: Recipe | None = None
+    gpu_memory_fraction: float | None = None
+    gpu_layers: int | None = None
+    cpu_expert_layers: int | None = None
+
+
+def planned(candidate: Candidate, outcome: Outcome) -> Plan:
+    """The plan, without what only the chosen one is told (engine version, chat facts, what would help)."""
+    request = candidate.request
+    return Plan(
+        verdict=outcome.verdict,
+        model=candidate.model.id,
+        checkpoint=candidate.checkpoint.id,
+        engine=candidate.engine,
+        engine_version_min=None,
+        hardware=request.hardware,
+        nodes=outcome.nodes,
+        gpus_per_node=outcome.gpus_per_node,
+        parallelism=outcome.parallelism,
+        context_tokens=outcome.context_tokens,
+        concurrency=request.concurrency,
+        objective=request.objective,
+        gpu_memory_fraction=outcome.gpu_memory_fraction,
+        gpu_layers=outcome.gpu_layers,
+        cpu_expert_layers=outcome.cpu_expert_layers,
+        footprint=outcome.footprint,
+        capacity_bytes=outcome.capacity_bytes,
+        shortfall_bytes=outcome.shortfall_bytes,
+        prediction=outcome.prediction,
+        recipe=outcome.recipe,
+        smallest_change=None,
+        reasons=(*outcome.reasons, context_reason(candidate.model, request, outcome.context_tokens)),
+    )

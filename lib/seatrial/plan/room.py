@@ -1,0 +1,119 @@
+"""The room a layout over equal GPUs leaves for requests, and the fraction of GPU memory that takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from seatrial.memory import compute_footprint
+from seatrial.memory.types import Footprint, Parallelism
+from seatrial.plan.candidate import Candidate
+from seatrial.plan.capacity import usable_gpu_bytes
+from seatrial.plan.layouts import Layout
+from seatrial.plan.limits import limits, running_limit
+from seatrial.plan.request import Request
+from seatrial.plan.search import largest
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a layout needs and what there is for it.
+
+    Attributes:
+        footprint: Bytes with ``held`` requests.
+        held: Requests whose whole context the KV cache holds at once; 0 where not even one fits.
+        fraction: Share of GPU memory the engine is given.
+        usable: Bytes of one GPU a plan may count on.
+        ranks: GPUs over all nodes.
+
+    """
+
+    footprint: Footprint
+    held: int
+    fraction: float
+    usable: int
+    ranks: int
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Over all GPUs."""
+        return self.usable * self.ranks
+
+    @property
+    def need_bytes(self) -> int:
+        """Over all GPUs, what lies on every rank counted as often."""
+        return max(self.footprint.total_bytes, self.footprint.per_gpu_bytes * self.ranks)
+
+    @property
+    def shortfall_bytes(self) -> int:
+        """Bytes too few."""
+        return max(0, self.need_bytes - self.capacity_bytes)
+
+
+def room_of(candidate: Candidate, layout: Layout, context: int, parallelism: Parallelism | None) -> Room:
+    """The room with as many of the requests as fit, at least one.
+
+    More requests than the KV cache holds wait for a place: that is slower, and still runs.
+
+    Args:
+        candidate: What to serve.
+        layout: GPUs used.
+        context: Tokens of each request.
+        parallelism: How the work is split; None where the ranks cannot be formed and only the bytes matter.
+
+    """
+    checkpoint, request = candidate.checkpoint, candidate.request
+    drafting = layout.cell is not None and layout.cell.draft_tokens > 0
+    running = requests_at_once(layout, request)
+    options = {
+        "max_running_requests": running,
+        "speculative": (checkpoint.draft or "none") if drafting else "none",
+    }
+
+    def measure(count: int) -> Room:
+        footprint = compute_footprint(
+            checkpoint,
+            engine=candidate.engine,
+            context_tokens=context,
+            concurrency=count,
+            parallelism=parallelism or Parallelism(),
+            options=options,
+        )
+        fraction, usable = _fraction(layout, request, footprint)
+        return Room(footprint, count, fraction, usable, layout.nodes * layout.gpus_per_node)
+
+    most = min(request.concurrency, running)
+    whole = measure(most)
+    if parallelism is None or not whole.shortfall_bytes:
+        return whole
+    held = largest(most - 1, lambda count: not measure(count).shortfall_bytes)
+    one = measure(max(1, held))
+    return one if held else Room(one.footprint, 0, one.fraction, one.usable, one.ranks)
+
+
+def requests_at_once(layout: Layout, request: Request) -> int:
+    """Requests the engine lets run at once."""
+    if layout.cell:
+        return layout.cell.running_limit or limits().running_requests
+    return running_limit(request.concurrency)
+
+
+def _fraction(layout: Layout, request: Request, footprint: Footprint) -> tuple[float, int]:
+    """The fraction flag, and the bytes of one GPU a plan may count on."""
+    if not request.gpus:
+        return limits().gpu_fraction, 0
+    gpu = request.gpus[0]
+    highest = usable_gpu_bytes(gpu, limits().gpu_fraction_highest)
+    if layout.cell:
+        given = layout.cell.memory_fraction or limits().gpu_fraction
+        usable = usable_gpu_bytes(gpu, given)
+        # A vendor ran it: what its own fraction does not cover lies in the memory beside the pool.
+        overdrawn = footprint.concurrency == 1 and footprint.per_gpu_bytes > usable
+        return given, highest if overdrawn else usable
+    fraction = limits().gpu_fraction
+    usable = usable_gpu_bytes(gpu, fraction)
+    if usable < footprint.per_gpu_bytes <= highest and gpu.memory_bytes:
+        # The smallest share, in hundredths, that holds it.
+        fraction = ceil(footprint.per_gpu_bytes / gpu.memory_bytes * 100) / 100
+        usable = usable_gpu_bytes(gpu, fraction)
+    return fraction, usable
