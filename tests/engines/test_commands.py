@@ -68,6 +68,8 @@ def test_sglang_gets_its_key_from_a_file_and_listens_here_alone():
     assert "{key_file}" == values["--config"]
     assert 'api-key: "k1"\n' == command.key_file_text.format(key="k1")
     assert ".yaml" == command.key_file_suffix
+    # SGLang 0.5.23 ignores --config=FILE silently: the server would take requests without a key.
+    assert "{key_file}" == command.argv[command.argv.index("--config") + 1]
     assert not {"--trust-remote-code", "--api-key"} & set(values)
 
 

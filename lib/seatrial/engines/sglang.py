@@ -41,7 +41,9 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         f"--served-model-name={name}",
         f"--host={host}",
         "--port={port}",
-        "--config={key_file}",
+        # Two words: SGLang looks for the word "--config" and passes over "--config=..." without a word.
+        "--config",
+        "{key_file}",
         *_parallelism(plan, flag_values(kept)),
         f"--context-length={plan.context_tokens}",
         # A recipe that leaves the fraction to the engine was run that way.
