@@ -18,6 +18,7 @@ from seatrial.plan.recipes import find_cells
 from seatrial.plan.request import ENGINES, Request
 from seatrial.plan.types import Objective, Plan
 from seatrial.plan.versions import engine_versions
+from seatrial.plan.wording_engines import engine_reasons
 from seatrial.records import Reason
 
 DEFAULT_MODEL = "flash"
@@ -211,7 +212,7 @@ def _finished(  # noqa: PLR0913 -- what the last sentences are about
     if not named:
         reasons.append(_checkpoint_reason(best, model, checkpoint))
     if asked == "auto":
-        reasons += _engine_reasons(best, plans)
+        reasons += engine_reasons(best, _others(best, plans))
     complete = replace(
         best,
         reasons=tuple(reasons),
@@ -232,18 +233,7 @@ def _checkpoint_reason(plan: Plan, model: Model, checkpoint: Checkpoint) -> Reas
     return Reason(f"{plan.checkpoint}{note} was chosen because {why}.", "derived", checkpoint.source)
 
 
-def _engine_reasons(best: Plan, plans: list[Plan]) -> list[Reason]:
-    """What each other engine would have given, one sentence each."""
-    told = []
-    for engine in dict.fromkeys(plan.engine for plan in plans):
-        if engine == best.engine:
-            continue
-        other = min((plan for plan in plans if plan.engine == engine), key=_order)
-        first = other.reasons[0]
-        text = (
-            f"{engine} would run {other.checkpoint} here ({other.verdict}); {best.engine} comes first."
-            if other.runs
-            else f"Not {engine}: {first.text}"
-        )
-        told.append(Reason(text, first.origin, first.source))
-    return told
+def _others(best: Plan, plans: list[Plan]) -> list[Plan]:
+    """The best plan of each other engine."""
+    names = dict.fromkeys(plan.engine for plan in plans if plan.engine != best.engine)
+    return [min((plan for plan in plans if plan.engine == name), key=_order) for name in names]

@@ -9,7 +9,7 @@ from seatrial.catalog.types import Checkpoint, Model
 from seatrial.plan.chat import chat_of, chat_reasons
 from seatrial.plan.spellings import flag_values, respell
 from seatrial.plan.types import Plan
-from seatrial.plan.versions import engine_versions
+from seatrial.plan.versions import engine_versions, is_older
 from seatrial.records import Reason
 from seatrial.units import format_bytes, format_gib
 
@@ -20,6 +20,8 @@ def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint) -> tuple[Reas
     """Sentences for the end of a plan: how it is run, and how to talk to it."""
     found = [version_reason(plan.engine, checkpoint)]
     if plan.runs:
+        found += cuda_reasons(plan)
+        found += idle_reasons(plan)
         chat = chat_of(plan.engine, model, checkpoint, plan.context_tokens)
         found += spelling_reasons(plan)
         found += draft_reasons(plan, checkpoint)
@@ -36,6 +38,27 @@ def version_reason(engine: str, checkpoint: Checkpoint) -> Reason:
     if row.dspark and checkpoint.draft == "dspark":
         text += f" The DSpark draft of this checkpoint needs {row.dspark} or newer."
     return Reason(text, "verified", row.source)
+
+
+def cuda_reasons(plan: Plan) -> list[Reason]:
+    """That the driver is older than the engine's release wants, where it was read and is."""
+    row, cuda = engine_versions()[plan.engine], plan.hardware.cuda
+    if row.cuda is None or cuda is None or not is_older(cuda, row.cuda):
+        return []
+    text = (
+        f"The driver here goes up to CUDA {cuda}; {plan.engine} {row.safe} is built for CUDA {row.cuda}: update the "
+        "driver, or run a container with NVIDIA's forward-compatibility package."
+    )
+    return [Reason(text, "verified", row.source)]
+
+
+def idle_reasons(plan: Plan) -> list[Reason]:
+    """That GPUs or machines stay idle, where the chosen form uses fewer than there are."""
+    there = len(plan.hardware.gpus)
+    if plan.engine not in {"sglang", "vllm"} or plan.gpus_per_node >= there:
+        return []
+    text = f"It runs on {plan.gpus_per_node} of the {there} GPUs; the others stay idle."
+    return [Reason(text, "derived", plan.recipe.source if plan.recipe else plan.footprint.source)]
 
 
 def spelling_reasons(plan: Plan) -> list[Reason]:

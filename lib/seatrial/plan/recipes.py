@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seatrial.catalog import find_checkpoint, model_of
 from seatrial.catalog.types import Checkpoint
-from seatrial.hardware.accelerators import accelerators
+from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.memory.types import Parallelism
+from seatrial.plan.rules import Case, recipe_rules, refusals
 from seatrial.plan.types import Objective, Recipe
 
 STRATEGIES: dict[Objective, tuple[str, ...]] = {
@@ -168,39 +170,63 @@ def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, obj
     return sorted(found, key=lambda cell: (cell.nodes, order.index(cell.strategy)))
 
 
-def nearest_cell(engine: str, checkpoint: Checkpoint, accelerator: str | None, ranks: int) -> Cell | None:
-    """The recipe that differs least: same model, then GPU, its generation, checkpoint and number of ranks."""
-    candidates = [c for c in cells() if (c.engine, c.model) == (engine, checkpoint.model)]
+def nearest_cell(
+    engine: str, checkpoint: Checkpoint, accelerator: str | None, ranks: int, objective: Objective = "balanced"
+) -> Cell | None:
+    """The recipe that differs least: same model, then GPU, its generation, checkpoint, ranks, memory and objective."""
+    candidates = [cell for cell in cells() if (cell.engine, cell.model) == (engine, checkpoint.model)]
+    here = accelerators()[accelerator] if accelerator else None
+    order = STRATEGIES[objective]
 
-    known = accelerators()
-    generation = known[accelerator].architecture if accelerator else None
-
-    def distance(cell: Cell) -> tuple[bool, bool, bool, bool, int]:
+    def distance(cell: Cell) -> tuple[bool, bool, bool, bool, bool, int, float, int]:
+        there = accelerators()[cell.accelerator]
         return (
             cell.accelerator != accelerator,
-            known[cell.accelerator].architecture != generation,
+            here is None or there.architecture != here.architecture,
+            here is None or _generation(there) != _generation(here),
             cell.checkpoint != checkpoint.id,
-            cell.precision != checkpoint.precision,
+            find_checkpoint(cell.checkpoint).precision != checkpoint.precision,
             abs(cell.ranks - ranks),
+            abs((there.memory_gb or 0) - (here.memory_gb or 0)) if here else 0.0,
+            order.index(cell.strategy),
         )
 
     return min(candidates, key=distance, default=None)
 
 
+def _generation(accelerator: Accelerator) -> str:
+    """Architecture without its minor number: 12.0 and 12.1 are kin."""
+    return (accelerator.architecture or "").partition(".")[0]
+
+
 def differences(
     cell: Cell, checkpoint: Checkpoint, accelerator: str | None, nodes: int, ranks: Parallelism
 ) -> tuple[str, ...]:
-    """How a plan differs from ``cell``, one sentence each."""
+    """How a plan differs from ``cell`` and which rule each difference breaks, one sentence each."""
     asked = cell.parallelism
-    pairs = (
-        ("GPU", cell.accelerator, accelerator or "one that is not listed"),
-        ("checkpoint", cell.checkpoint, checkpoint.id),
-        ("nodes", cell.nodes, nodes),
-        ("tensor parallel", asked.tensor, ranks.tensor),
-        ("data parallel attention", asked.data, ranks.data),
-        ("expert parallel", asked.expert, ranks.expert),
+    rows = (
+        ("gpu", "GPU", cell.accelerator, accelerator or "one that is not listed"),
+        ("checkpoint", "checkpoint", cell.checkpoint, checkpoint.id),
+        ("nodes", "nodes", cell.nodes, nodes),
+        ("tensor", "tensor parallel", asked.tensor, ranks.tensor),
+        ("data", "data parallel attention", asked.data, ranks.data),
+        ("expert", "expert parallel", asked.expert, ranks.expert),
     )
-    return tuple(f"{what}: {here} instead of {there}." for what, there, here in pairs if here != there)
+    why = recipe_rules()
+    told = [f"{what}: {here} instead of {there} ({why[rule]})." for rule, what, there, here in rows if here != there]
+    if told and accelerator:
+        told += _refused_here(cell.engine, cell.checkpoint, asked, accelerator)
+    return tuple(told)
+
+
+@cache
+def _refused_here(engine: str, checkpoint_id: str, ranks: Parallelism, accelerator: str) -> tuple[str, ...]:
+    """The engine's rules that the recipe as it stands would break on another GPU."""
+    row = find_checkpoint(checkpoint_id)
+    known = accelerators()[accelerator]
+    gpu = known.to_gpu(known.memory_bytes)
+    found = refusals(Case(engine, model_of(row), row, gpu, ranks, context_tokens=1))
+    return tuple(f"As it stands {engine} would refuse it here: {reason.text}" for reason in found)
 
 
 def _joined(flags: dict[str, str], kept: frozenset[str]) -> tuple[str, ...]:

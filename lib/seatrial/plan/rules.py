@@ -111,6 +111,12 @@ def _cannot_split(case: Case) -> list[Reason]:
     return found
 
 
+def recipe_rules() -> dict[str, str]:
+    """Why a recipe holds only for what it was run on, by what differs."""
+    rules: dict[str, str] = _document()["recipe_rules"]
+    return rules
+
+
 @cache
 def _document() -> dict[str, Any]:
     document: dict[str, Any] = json.loads(Path(__file__).with_name("rules.json").read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ class EngineVersion:
         safe: Oldest version without known holes that runs what this kit serves; None where any does.
         v4: Oldest version that runs DeepSeek V4, None where none does.
         dspark: Oldest version that uses a DSpark draft, None where not known.
+        cuda: CUDA its release is built for, None where it is not bound to one.
         why: What makes ``safe`` the oldest.
         holes: Known holes, one sentence each, with their ids.
         gaps: What the engine leaves open by design.
@@ -30,6 +31,7 @@ class EngineVersion:
     safe: str | None
     v4: str | None
     dspark: str | None
+    cuda: str | None
     why: str
     holes: tuple[str, ...]
     gaps: tuple[str, ...]
@@ -47,6 +49,7 @@ def engine_versions() -> dict[str, EngineVersion]:
             safe=row["safe"],
             v4=row["v4"],
             dspark=row.get("dspark"),
+            cuda=row.get("cuda"),
             why=row["why"],
             holes=tuple(_hole(name, hole) for hole in row["holes"]),
             gaps=tuple(row["gaps"]),

@@ -112,7 +112,7 @@ def llamacpp_reasons(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
         return [Reason(text, "derived", footprint.source)]
     spare = "" if not pools.host_known else f": {format_gib(capacity - footprint.total_bytes)} to spare"
     found.append(Reason(f"{need}; {machine} has {offers} usable{spare}.", "derived", footprint.source))
-    if not pools.host_known:
+    if not pools.host_known and footprint.host_bytes:
         text = (
             f"The host memory of {machine} is not known and taken as ample ({format_gib(pools.host_bytes)}): "
             f"at least {format_gib(footprint.host_bytes)} must be free. Give --host-memory-gib to check."

@@ -1,0 +1,50 @@
+"""Why this engine, and what each other one would have given."""
+
+from __future__ import annotations
+
+from seatrial.plan.recipes import cells
+from seatrial.plan.types import Plan
+from seatrial.records import Reason
+from seatrial.units import format_rate, format_seconds
+
+
+def engine_reasons(best: Plan, others: list[Plan]) -> list[Reason]:
+    """One sentence on the chosen engine and one on each other.
+
+    Args:
+        best: The chosen plan.
+        others: The best plan of each other engine that was looked at.
+
+    """
+    rivals = [plan for plan in others if plan.runs]
+    told = [_chosen(best, rivals)] if best.runs else []
+    for other in others:
+        first = other.reasons[0]
+        text = f"{_given(other)} {best.engine}{_speed(best)}." if other.runs else f"Not {other.engine}: {first.text}"
+        told.append(Reason(text, "derived" if other.runs else first.origin, first.source))
+    return told
+
+
+def _chosen(best: Plan, rivals: list[Plan]) -> Reason:
+    counts = {plan.engine: sum(cell.engine == plan.engine for cell in cells()) for plan in (best, *rivals)}
+    if not rivals:
+        why = "no other engine runs it here"
+    elif best.verdict == "verified" and all(plan.verdict != "verified" for plan in rivals):
+        why = "a vendor ran it on this machine, and nobody has reported the others"
+    elif "sglang" in counts:
+        why = f"where several run alike it comes first: {counts['sglang']} configurations of V4 are verified with it"
+    else:
+        why = "it serves many requests at once from GPU memory, where llama.cpp splits layers"
+    return Reason(f"{best.engine} was chosen: {why}.", "derived", "the plans compared here, and the vendors' recipes")
+
+
+def _given(other: Plan) -> str:
+    return f"{other.engine} would run {other.checkpoint} here ({other.verdict}){_speed(other)};"
+
+
+def _speed(plan: Plan) -> str:
+    prediction = plan.prediction
+    if prediction is None or prediction.decode_tokens_per_s is None or prediction.tpot_s is None:
+        return ", at a speed nobody can predict"
+    rate, tpot = prediction.decode_tokens_per_s.expected, prediction.tpot_s.expected
+    return f", expected {format_rate(rate)} and {format_seconds(tpot)} a token"
