@@ -59,22 +59,23 @@ def document(plan: Plan, command: Command | None) -> dict[str, Any]:
 
 def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedError) -> Answer:
     """The verdict on a checkpoint whose bytes no formula here describes: every key, the reason, and no figures."""
-    reason = {"text": error.what, "origin": "verified", "source": "catalog"}
+    model, checkpoint, source = _named(arguments)
     plain = {
         **{field.name: None for field in fields(Plan)},
         "verdict": "refused",
-        "model": arguments.model,
-        "checkpoint": arguments.checkpoint,
+        "model": model,
+        "checkpoint": checkpoint,
         "engine": arguments.engine,
         "hardware": to_dict(hardware),
         "nodes": arguments.nodes,
+        "gpus_per_node": len(hardware.gpus),
         "context_tokens": arguments.context_tokens,
         "concurrency": arguments.concurrency,
         "objective": arguments.objective,
         "argv": [],
         "env": {},
         "smallest_change": error.remedy or None,
-        "reasons": [reason],
+        "reasons": [{"text": error.what, "origin": "verified", "source": source}],
         "alternatives": [],
     }
 
@@ -82,6 +83,19 @@ def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedEr
         stdout().print(f"{arguments.checkpoint or arguments.model}: refused\n{error}", soft_wrap=True)
 
     return Answer(plain, show, DOES_NOT_RUN)
+
+
+def _named(arguments: argparse.Namespace) -> tuple[str | None, str | None, str]:
+    """Model, checkpoint and source of what was refused, as far as the catalog knows it."""
+    from seatrial.catalog import find_checkpoint, find_model  # noqa: PLC0415 -- only refusals need the names
+    from seatrial.errors import SeatrialError  # noqa: PLC0415 -- same
+
+    try:
+        row = find_checkpoint(arguments.checkpoint or find_model(arguments.model).default_checkpoint)
+    except SeatrialError:
+        # A local folder of another architecture is no row of the catalog: its own config.json says so.
+        return arguments.model, arguments.checkpoint, f"{arguments.checkpoint}: its config.json"
+    return row.model, row.id, row.source
 
 
 def _show(plan: Plan, command: Command | None) -> None:

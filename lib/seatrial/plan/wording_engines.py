@@ -20,7 +20,7 @@ def engine_reasons(best: Plan, others: list[Plan]) -> list[Reason]:
     told = [_chosen(best, rivals)] if best.runs else []
     for other in others:
         first = other.reasons[0]
-        text = f"{_given(other)} {best.engine}{_speed(best)}." if other.runs else f"Not {other.engine}: {first.text}"
+        text = _given(other, best) if other.runs else f"Not {other.engine}: {first.text}"
         told.append(Reason(text, "derived" if other.runs else first.origin, first.source))
     return told
 
@@ -38,13 +38,17 @@ def _chosen(best: Plan, rivals: list[Plan]) -> Reason:
     return Reason(f"{best.engine} was chosen: {why}.", "derived", "the plans compared here, and the vendors' recipes")
 
 
-def _given(other: Plan) -> str:
-    return f"{other.engine} would run {other.checkpoint} here ({other.verdict}){_speed(other)};"
+def _given(other: Plan, best: Plan) -> str:
+    runs = f"{other.engine} would run {other.checkpoint} here ({other.verdict})"
+    here, there = _speed(other), _speed(best)
+    if here is None:
+        return f"{runs}; its speed is not known."
+    return f"{runs}: {here} expected" + (f", against {there} with {best.engine}." if there else ".")
 
 
-def _speed(plan: Plan) -> str:
+def _speed(plan: Plan) -> str | None:
     prediction = plan.prediction
     if prediction is None or prediction.decode_tokens_per_s is None or prediction.tpot_s is None:
-        return ", at a speed nobody can predict"
+        return None
     rate, tpot = prediction.decode_tokens_per_s.expected, prediction.tpot_s.expected
-    return f", expected {format_rate(rate)} and {format_seconds(tpot)} a token"
+    return f"{format_rate(rate)} and {format_seconds(tpot)} a token"

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 from seatrial.view.untrusted import plain_text
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, ConsoleOptions, Group
+    from rich.table import Table as RichTable
 
 Row = tuple[str, ...]
 
 UNBROKEN = 18
 """A column of cells this short is never folded in the terminal; longer ones give way."""
+NARROW = 16
+"""Columns the first cells get at the least; in a terminal too narrow for that each row becomes a few lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +54,11 @@ class Table:
 
     def to_rich(self) -> Group:
         """For the terminal: title and note keep the terminal's width, not the table's."""
-        from rich import box  # noqa: PLC0415 -- only the terminal needs it
-        from rich.console import Group  # noqa: PLC0415
-        from rich.table import Table as RichTable  # noqa: PLC0415
+        from rich.console import Group  # noqa: PLC0415 -- only the terminal needs it
         from rich.text import Text  # noqa: PLC0415
 
-        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for heading, *cells in zip(self.columns, *self.rows, strict=True):
-            grid.add_column(
-                Text(heading.rstrip(">")),
-                justify="right" if heading.endswith(">") else "left",
-                overflow="fold",
-                no_wrap=max(map(len, cells), default=0) <= UNBROKEN,
-            )
-        for (first, *others), detail in self.detailed_rows():
-            below = Text(f"\n  {detail}", style="dim") if detail else Text()
-            grid.add_row(Text.assemble(first, below), *map(Text, others))
         note = [Text(self.note, style="dim")] if self.note else []
-        return Group(Text(self.title, style="bold"), grid, *note)
+        return Group(Text(self.title, style="bold"), _Body(self), *note)
 
     def to_html(self) -> str:
         """For a notebook or the report; every cell escaped."""
@@ -117,3 +107,48 @@ class Table:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/html": self.to_html(), "text/plain": self.to_text()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """Rows as a grid, or below one another where the terminal is too narrow for a grid."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable | Group]:
+        """Rich's protocol: what to draw at this width."""
+        widths = [max(map(len, column)) for column in zip(self.table.columns, *self.table.rows, strict=True)]
+        others = sum(min(width, UNBROKEN) + 1 for width in widths[1:])
+        enough = min(NARROW, widths[0]) + others + 2 <= options.max_width
+        yield self._grid() if enough else self._lines()
+
+    def _grid(self) -> RichTable:
+        from rich import box  # noqa: PLC0415 -- only the terminal needs it
+        from rich.table import Table as RichTable  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for heading, *cells in zip(self.table.columns, *self.table.rows, strict=True):
+            grid.add_column(
+                Text(heading.rstrip(">")),
+                justify="right" if heading.endswith(">") else "left",
+                overflow="fold",
+                no_wrap=max(map(len, cells), default=0) <= UNBROKEN,
+            )
+        for (first, *others), detail in self.table.detailed_rows():
+            below = Text(f"\n  {detail}", style="dim") if detail else Text()
+            grid.add_row(Text.assemble(first, below), *map(Text, others))
+        return grid
+
+    def _lines(self) -> Group:
+        from rich.console import Group  # noqa: PLC0415 -- only the terminal needs it
+        from rich.padding import Padding  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        heads = [heading.rstrip(">") for heading in self.table.columns[1:]]
+        lines: list[Text | Padding] = []
+        for (first, *others), detail in self.table.detailed_rows():
+            named = (f"{head} {cell}".strip() for head, cell in zip(heads, others, strict=True))
+            lines += [Text(first, overflow="fold"), Padding(Text(", ".join(named), overflow="fold"), (0, 0, 0, 2))]
+            lines += [Padding(Text(detail, style="dim", overflow="fold"), (0, 0, 0, 2))] if detail else []
+        return Group(*lines)

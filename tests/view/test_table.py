@@ -1,0 +1,40 @@
+"""A table in the terminal: a grid where it is wide enough, lines where it is not."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from seatrial.view.table import Table
+
+SPEED = Table(
+    "Predicted",
+    ("prediction", "low>", "expected>", "high>"),
+    (("time per output token (TPOT)", "4.99 ms", "7.88 ms", "12.4 ms"),),
+)
+
+
+def drawn(table, width):
+    """The lines a terminal of that width shows."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table.to_rich())
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [20, 40, 50, 80])
+def test_no_line_is_wider_than_the_terminal(width):
+    """Nothing spills over, however narrow it is."""
+    assert max(map(len, drawn(SPEED, width))) <= width
+
+
+def test_a_narrow_terminal_gets_each_row_as_lines_with_its_headings():
+    """At 40 columns the names stay whole words and every value says what it is."""
+    lines = drawn(SPEED, 40)
+    assert "time per output token (TPOT)" in lines
+    assert "low 4.99 ms, expected 7.88 ms, high 12.4 ms" == " ".join(" ".join(lines[2:]).split())
+
+
+def test_a_usual_terminal_gets_the_grid():
+    """At 80 columns the headings stand once, above their columns."""
+    lines = drawn(SPEED, 80)
+    assert any(line.split() == ["prediction", "low", "expected", "high"] for line in lines)
