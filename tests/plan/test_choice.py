@@ -152,7 +152,8 @@ def test_alternatives_run_and_are_ranked(four_h200s):
     rates = [other.prediction.decode_tokens_per_s.expected for other in plan.alternatives]
     assert sorted(rates, reverse=True) == rates
     assert all(other.runs for other in plan.alternatives)
-    assert (plan.engine, plan.checkpoint) not in {(other.engine, other.checkpoint) for other in plan.alternatives}
+    chosen, *others = [(one.engine, one.checkpoint, one.parallelism, one.recipe) for one in (plan, *plan.alternatives)]
+    assert chosen not in others
 
 
 def test_v41_is_refused_by_name(four_h200s):

@@ -7,6 +7,7 @@ worse than none.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 from seatrial.catalog.listing import all_models, checkpoints, models
@@ -54,7 +55,7 @@ def find_checkpoint(text: str) -> Checkpoint:
 
     """
     name = _printable(text)
-    known = {checkpoint.id.casefold(): checkpoint for checkpoint in checkpoints()}
+    known = _by_name()
     if name.casefold() in known:
         return known[name.casefold()]
     for model in all_models():
@@ -75,6 +76,12 @@ def find_checkpoint(text: str) -> Checkpoint:
         )
     _ask_for_quantization(name)
     raise UnknownNameError("checkpoint", name, [*(c.id for c in checkpoints()), *(m.id for m in models())])
+
+
+@cache
+def _by_name() -> dict[str, Checkpoint]:
+    """Rows of the catalog by their names, upper and lower case alike."""
+    return {checkpoint.id.casefold(): checkpoint for checkpoint in checkpoints()}
 
 
 def model_of(checkpoint: Checkpoint) -> Model:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.types import Footprint, Parallelism
@@ -30,9 +31,40 @@ class Candidate:
     engine: str
     request: Request
 
+    def predicting(self, prompt_tokens: int, answer_tokens: int) -> Candidate:
+        """The same, with the prediction made for this load."""
+        request = replace(self.request, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
+        return replace(self, request=request)
+
     def context(self, most: int | None = None) -> int:
         """Tokens each request gets, ``most`` at the most where nothing was asked for."""
         return chosen_context(self.model, self.request, most)
+
+
+class Trial(Protocol):
+    """A candidate weighed in one form; only the one that is chosen is worth explaining and predicting."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """What was weighed."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the rules and the memory say."""
+
+    @property
+    def shortfall_bytes(self) -> int:
+        """Bytes too few; 0 where it runs or is refused."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether the verdict says it runs."""
+
+    def plan(self) -> Plan:
+        """The plan, with its reasons and prediction."""
+
+    def predicting(self, prompt_tokens: int, answer_tokens: int) -> Trial:
+        """The same, with its prediction for another load; that changes no bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from seatrial.hardware.named import named_machine
 from seatrial.hardware.types import Gpu, Hardware
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import usable_host_bytes
-from seatrial.plan.evaluate import evaluate, runs
+from seatrial.plan.evaluate import weigh
 from seatrial.plan.limits import limits
 from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.request import MAX_NODES, Request
@@ -57,7 +57,7 @@ def smallest_change(plan: Plan, model: Model, checkpoint: Checkpoint, request: R
 
 def _streams(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
     def holds(count: int) -> bool:
-        return runs(Candidate(model, checkpoint, plan.engine, replace(request, concurrency=count)))
+        return weigh(Candidate(model, checkpoint, plan.engine, replace(request, concurrency=count))).runs
 
     count = largest(request.concurrency - 1, holds)
     return f"{count} request{'s' if count > 1 else ''} at once instead of {request.concurrency}" if count else None
@@ -66,7 +66,7 @@ def _streams(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request)
 def _context(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
     def holds(steps: int) -> bool:
         smaller = replace(request, context_tokens=steps * CONTEXT_STEP)
-        return runs(Candidate(model, checkpoint, plan.engine, smaller))
+        return weigh(Candidate(model, checkpoint, plan.engine, smaller)).runs
 
     steps = largest((plan.context_tokens - 1) // CONTEXT_STEP, holds)
     return f"a context of {steps * CONTEXT_STEP:,} tokens instead of {plan.context_tokens:,}" if steps else None
@@ -79,7 +79,7 @@ def _lighter(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request)
         if other.weights_bytes and other.weights_bytes < (checkpoint.weights_bytes or 0)
     ]
     for other in sorted(lighter, key=lambda row: -(row.weights_bytes or 0)):
-        if runs(Candidate(model, other, plan.engine, request)):
+        if weigh(Candidate(model, other, plan.engine, request)).runs:
             return f"the checkpoint {other.id} ({format_gib(other.weights_bytes)})"
     return None
 
@@ -96,7 +96,7 @@ def _host_memory(plan: Plan, model: Model, checkpoint: Checkpoint, request: Requ
         if plan.shortfall_bytes > more * GIB:
             continue
         larger = replace(request, hardware=replace(hardware, host=host))
-        if runs(Candidate(model, checkpoint, plan.engine, larger)):
+        if weigh(Candidate(model, checkpoint, plan.engine, larger)).runs:
             return f"{size // GIB:,} GiB of host memory"
     return None
 
@@ -111,14 +111,14 @@ def _more_gpus(plan: Plan, model: Model, checkpoint: Checkpoint, request: Reques
         if not len(gpus) < count <= most or request.nodes > 1:
             continue
         larger = _machine(request.hardware, gpus[0], count)
-        if runs(Candidate(model, checkpoint, plan.engine, replace(free, hardware=larger))):
+        if weigh(Candidate(model, checkpoint, plan.engine, replace(free, hardware=larger))).runs:
             return f"{count} x {gpus[0].name}"
     for nodes in NODES_TRIED:
         if request.nodes < nodes <= MAX_NODES:
             each = len(gpus) if len(gpus) in {1, 4} else max(min(8, most), len(gpus))
             machine = _machine(request.hardware, gpus[0], each)
             several = replace(free, hardware=machine, nodes=nodes)
-            if runs(Candidate(model, checkpoint, plan.engine, several)):
+            if weigh(Candidate(model, checkpoint, plan.engine, several)).runs:
                 return f"{nodes} machines with {len(machine.gpus)} x {gpus[0].name} each"
     return None
 
@@ -135,8 +135,10 @@ def _machine(hardware: Hardware, gpu: Gpu, count: int) -> Hardware:
 def _ranks(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
     if request.tensor_parallel is None:
         return None
-    free = evaluate(Candidate(model, checkpoint, plan.engine, replace(request, tensor_parallel=None)))
-    return f"tensor parallel {free.parallelism.tensor} instead of {request.tensor_parallel}" if free.runs else None
+    free = weigh(Candidate(model, checkpoint, plan.engine, replace(request, tensor_parallel=None)))
+    return (
+        f"tensor parallel {free.plan().parallelism.tensor} instead of {request.tensor_parallel}" if free.runs else None
+    )
 
 
 def _other_machine(model: Model, request: Request) -> str | None:
@@ -145,7 +147,7 @@ def _other_machine(model: Model, request: Request) -> str | None:
         there = replace(request, hardware=named_machine(name), nodes=1, tensor_parallel=None)
         for engine in engines_of(there.hardware):
             for other in preferred(model, engine, checkpoints()):
-                if runs(Candidate(model, other, engine, there)):
+                if weigh(Candidate(model, other, engine, there)).runs:
                     return f"another machine, such as {name} ({engine} with {other.id})"
     return None
 
@@ -155,7 +157,7 @@ def _elsewhere(plan: Plan, model: Model, request: Request) -> str | None:
     for engine in engines_of(request.hardware):
         for other in preferred(model, engine, checkpoints()):
             if (engine, other.id) != (plan.engine, plan.checkpoint):
-                trial = evaluate(Candidate(model, other, engine, free))
+                trial = weigh(Candidate(model, other, engine, free))
                 if trial.runs:
                     return f"{engine} with {other.id} ({trial.verdict} here)"
     return None

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from seatrial.plan.candidate import Candidate
-from seatrial.plan.serving import plan_serving, serving_runs
-from seatrial.plan.types import Plan
-from seatrial.plan.workstation import plan_workstation, workstation_runs
+from collections.abc import Iterator
+
+from seatrial.plan.candidate import Candidate, Trial
+from seatrial.plan.serving import weigh_layouts, weigh_serving
+from seatrial.plan.workstation import weigh_workstation
 
 SERVING = frozenset({"sglang", "vllm"})
 """Engines that split a model over equal GPUs."""
 
 
-def evaluate(candidate: Candidate) -> Plan:
-    """The best plan for this candidate: the first layout that fits, else the one that comes nearest.
+def weigh(candidate: Candidate) -> Trial:
+    """The first form that runs, else the one that comes nearest.
 
     Raises:
         UsageError: The context is beyond the model's, or nobody has published the checkpoint's size.
         RefusedError: The checkpoint is of another architecture.
 
     """
-    return plan_serving(candidate) if candidate.engine in SERVING else plan_workstation(candidate)
+    return weigh_serving(candidate) if candidate.engine in SERVING else weigh_workstation(candidate)
 
 
-def runs(candidate: Candidate) -> bool:
-    """Whether ``evaluate`` finds a plan that runs; cheaper, since nothing is explained or predicted."""
-    return serving_runs(candidate) if candidate.engine in SERVING else workstation_runs(candidate)
+def weigh_all(candidate: Candidate) -> Iterator[Trial]:
+    """Every form: each way to split it over the GPUs, with the recipes of vendors among them."""
+    if candidate.engine in SERVING:
+        yield from weigh_layouts(candidate)
+    else:
+        yield weigh_workstation(candidate)

@@ -45,12 +45,17 @@ def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
     )
 
 
+def usual_load(model: Model, engine: str) -> tuple[int, int]:
+    """Prompt and answer tokens a prediction is for where none were asked for."""
+    served = LOCAL_LOAD if engine == "llamacpp" else (PROMPT_TOKENS, ANSWER_TOKENS)
+    return STAND_IN_LOAD if model.role == "stand-in" else served
+
+
 def load_of(  # noqa: PLR0913 -- everything a load depends on
     model: Model, engine: str, context_tokens: int, request: Request, *, running_limit: int, draft_tokens: int = 0
 ) -> Load:
     """The load a prediction is for: the lengths asked for, else those of the published runs, cut down to the context."""
-    served = LOCAL_LOAD if engine == "llamacpp" else (PROMPT_TOKENS, ANSWER_TOKENS)
-    usual = STAND_IN_LOAD if model.role == "stand-in" else served
+    usual = usual_load(model, engine)
     prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
     total = prompt + answer
     if context_tokens < total:

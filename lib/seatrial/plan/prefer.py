@@ -17,6 +17,12 @@ def engines_of(hardware: Hardware) -> tuple[str, ...]:
     return SERVING if vendors & {"nvidia", "amd"} else ("llamacpp",)
 
 
+def every_engine(hardware: Hardware) -> tuple[str, ...]:
+    """Engines a person may ask about on this machine, those that cannot run there among them."""
+    apple = any(gpu.vendor == "apple" for gpu in hardware.gpus)
+    return (*SERVING, "mlx") if apple else SERVING
+
+
 def preferred(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:
     """Checkpoints of ``model`` that ``engine`` loads and whose size is known, the preferred first.
 

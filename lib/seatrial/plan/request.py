@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seatrial.catalog.types import Model
 from seatrial.errors import UnknownNameError, UsageError
@@ -31,6 +31,7 @@ class Request:
         recipes: Whether vendor recipes are looked at.
         prompt_tokens: Prompt length a prediction is for, None for a usual one.
         answer_tokens: Answer length, likewise.
+        gpus: The largest group of equal GPUs of the machine: engines that split tensors need equals.
 
     """
 
@@ -43,6 +44,11 @@ class Request:
     recipes: bool = True
     prompt_tokens: int | None = None
     answer_tokens: int | None = None
+    gpus: tuple[Gpu, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find the equal GPUs once; every layout asks for them."""
+        object.__setattr__(self, "gpus", _largest_group(self.hardware))
 
     def check(self) -> None:
         """Refuse what no machine has.
@@ -70,14 +76,14 @@ class Request:
                     remedy=f"Give at most {total}, or a larger machine.",
                 )
 
-    @property
-    def gpus(self) -> tuple[Gpu, ...]:
-        """The largest group of equal GPUs: engines that split tensors need equals."""
-        groups: dict[tuple[str, int | None], list[Gpu]] = {}
-        for gpu in self.hardware.gpus:
-            groups.setdefault((gpu.name, gpu.memory_bytes), []).append(gpu)
-        largest = max(groups.values(), key=lambda group: len(group) * (group[0].memory_bytes or 0)) if groups else []
-        return tuple(largest)
+
+def _largest_group(hardware: Hardware) -> tuple[Gpu, ...]:
+    """The largest group of equal GPUs."""
+    groups: dict[tuple[str, int | None], list[Gpu]] = {}
+    for gpu in hardware.gpus:
+        groups.setdefault((gpu.name, gpu.memory_bytes), []).append(gpu)
+    largest = max(groups.values(), key=lambda group: len(group) * (group[0].memory_bytes or 0)) if groups else []
+    return tuple(largest)
 
 
 def _check_count(name: str, value: int, most: int) -> None:

@@ -50,8 +50,8 @@ def refusals(case: Case, *, late: bool = False) -> list[Reason]:
     """
     facts = case.facts()
     found = []
-    for rule in _document()["rules"]:
-        if bool(rule.get("late")) == late and all(_holds(name, value, facts) for name, value in rule["when"].items()):
+    for rule in _rules(case.engine, late):
+        if all(_holds(name, value, facts) for name, value in rule["when"].items()):
             shown = {name: value or "of unknown kind" for name, value in facts.items()}
             found.append(Reason(rule["text"].format(**shown), "verified", f"{rule['source']} (rule {rule['id']})"))
     return found if late else [*_cannot_load(case), *found, *_cannot_split(case)]
@@ -115,6 +115,16 @@ def recipe_rules() -> dict[str, str]:
     """Why a recipe holds only for what it was run on, by what differs."""
     rules: dict[str, str] = _document()["recipe_rules"]
     return rules
+
+
+@cache
+def _rules(engine: str, late: bool) -> list[dict[str, Any]]:
+    """Rules that may speak of ``engine``: a plan asks hundreds of times, and most are about another one."""
+    return [
+        rule
+        for rule in _document()["rules"]
+        if bool(rule.get("late")) == late and engine in rule["when"].get("engine", [engine])
+    ]
 
 
 @cache

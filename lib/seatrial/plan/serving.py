@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seatrial.catalog import find_checkpoint
 from seatrial.plan.candidate import Candidate, Outcome, planned
@@ -25,6 +25,7 @@ class Weighed:
     """One layout, and whether it runs.
 
     Attributes:
+        candidate: What is served.
         layout: GPUs used and how the work is split.
         context_tokens: Context of each request.
         refused: Rules that refuse it; empty where none does.
@@ -32,6 +33,7 @@ class Weighed:
 
     """
 
+    candidate: Candidate
     layout: Layout
     context_tokens: int
     refused: list[Reason]
@@ -56,25 +58,42 @@ class Weighed:
         """Bytes too few; what is refused has none."""
         return 0 if self.refused else self.room.shortfall_bytes
 
+    def predicting(self, prompt_tokens: int, answer_tokens: int) -> Weighed:
+        """The same, with its prediction for another load."""
+        return replace(self, candidate=self.candidate.predicting(prompt_tokens, answer_tokens))
 
-def plan_serving(candidate: Candidate) -> Plan:
+    def plan(self) -> Plan:
+        """The plan, with its reasons and prediction."""
+        candidate, layout, room = self.candidate, self.layout, self.room
+        recipe = _recipe(candidate, layout)
+        return planned(
+            candidate,
+            Outcome(
+                verdict=self.verdict,
+                context_tokens=self.context_tokens,
+                footprint=room.footprint,
+                capacity_bytes=room.capacity_bytes,
+                shortfall_bytes=self.shortfall_bytes,
+                reasons=self.refused or _reasons(candidate, layout, room, recipe),
+                parallelism=layout.parallelism,
+                nodes=layout.nodes,
+                gpus_per_node=layout.gpus_per_node,
+                prediction=_forecast(candidate, layout, room) if self.runs else None,
+                recipe=recipe,
+                gpu_memory_fraction=layout.cell.memory_fraction if layout.cell else room.fraction,
+            ),
+        )
+
+
+def weigh_serving(candidate: Candidate) -> Weighed:
     """The first layout that runs, else the most telling one that does not.
 
     Args:
         candidate: What to serve with ``sglang`` or ``vllm``.
 
     """
-    return _plan(candidate, _first(candidate))
-
-
-def serving_runs(candidate: Candidate) -> bool:
-    """Whether any layout runs."""
-    return any(weighed.runs for weighed in _weighed(candidate))
-
-
-def _first(candidate: Candidate) -> Weighed:
     best: Weighed | None = None
-    for weighed in _weighed(candidate):
+    for weighed in weigh_layouts(candidate):
         if weighed.runs:
             return weighed
         explicit = candidate.request.tensor_parallel is not None
@@ -83,7 +102,8 @@ def _first(candidate: Candidate) -> Weighed:
     return best
 
 
-def _weighed(candidate: Candidate) -> Iterator[Weighed]:
+def weigh_layouts(candidate: Candidate) -> Iterator[Weighed]:
+    """Every layout in order of preference, whether it runs or not."""
     for layout in layouts(candidate.engine, candidate.checkpoint, candidate.request):
         yield _weigh(candidate, layout)
 
@@ -104,7 +124,7 @@ def _weigh(candidate: Candidate, layout: Layout) -> Weighed:
     room = room_of(candidate, layout, context, None if refused else layout.parallelism)
     if not refused and not room.shortfall_bytes:
         refused = refusals(case, late=True)
-    return Weighed(layout, context, refused, room)
+    return Weighed(candidate, layout, context, refused, room)
 
 
 def _nearer(first: Weighed, second: Weighed, *, explicit: bool) -> Weighed:
@@ -115,28 +135,6 @@ def _nearer(first: Weighed, second: Weighed, *, explicit: bool) -> Weighed:
     if first.verdict == second.verdict == "does_not_fit":
         return min(first, second, key=lambda weighed: weighed.shortfall_bytes)
     return first
-
-
-def _plan(candidate: Candidate, weighed: Weighed) -> Plan:
-    layout, room = weighed.layout, weighed.room
-    recipe = _recipe(candidate, layout)
-    return planned(
-        candidate,
-        Outcome(
-            verdict=weighed.verdict,
-            context_tokens=weighed.context_tokens,
-            footprint=room.footprint,
-            capacity_bytes=room.capacity_bytes,
-            shortfall_bytes=weighed.shortfall_bytes,
-            reasons=weighed.refused or _reasons(candidate, layout, room, recipe),
-            parallelism=layout.parallelism,
-            nodes=layout.nodes,
-            gpus_per_node=layout.gpus_per_node,
-            prediction=_forecast(candidate, layout, room) if weighed.runs else None,
-            recipe=recipe,
-            gpu_memory_fraction=layout.cell.memory_fraction if layout.cell else room.fraction,
-        ),
-    )
 
 
 def _reasons(candidate: Candidate, layout: Layout, room: Room, recipe: Recipe | None) -> list[Reason]:
@@ -164,7 +162,8 @@ def _recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
     if not request.recipes or not request.gpus:
         return None
     accelerator = request.gpus[0].accelerator
-    near = nearest_cell(candidate.engine, checkpoint, accelerator, layout.nodes * layout.gpus_per_node)
+    ranks = layout.nodes * layout.gpus_per_node
+    near = nearest_cell(candidate.engine, checkpoint, accelerator, ranks, request.objective)
     if near is None:
         return None
     told = differences(near, checkpoint, accelerator, layout.nodes, layout.parallelism)

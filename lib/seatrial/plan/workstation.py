@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Outcome, planned
@@ -15,47 +17,80 @@ from seatrial.records import Reason
 from seatrial.speed.types import Prediction
 
 
-def plan_workstation(candidate: Candidate) -> Plan:
+@dataclass(frozen=True, slots=True)
+class WeighedSplit:
+    """One split over GPUs and host, and whether it runs.
+
+    Attributes:
+        candidate: What is served.
+        refused: Rules that refuse it; empty where none does.
+        pools: Memory there is.
+        split: Which layers go where, and the bytes that takes.
+
+    """
+
+    candidate: Candidate
+    refused: list[Reason]
+    pools: Pools
+    split: Split
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the rules and the memory say."""
+        return "refused" if self.refused else "does_not_fit" if self.split.shortfall_bytes else "fits"
+
+    @property
+    def runs(self) -> bool:
+        """Whether the verdict says it runs."""
+        return self.verdict == "fits"
+
+    @property
+    def shortfall_bytes(self) -> int:
+        """Bytes too few; what is refused has none."""
+        return 0 if self.refused else self.split.shortfall_bytes
+
+    def predicting(self, prompt_tokens: int, answer_tokens: int) -> WeighedSplit:
+        """The same, with its prediction for another load."""
+        return replace(self, candidate=self.candidate.predicting(prompt_tokens, answer_tokens))
+
+    def plan(self) -> Plan:
+        """The plan, with its reasons and prediction."""
+        candidate, pools, split = self.candidate, self.pools, self.split
+        engine, request = candidate.engine, candidate.request
+        capacity = pools.gpu_bytes + pools.host_bytes
+        if engine == "simulated":
+            capacity = max(capacity, split.footprint.total_bytes)
+        on_gpus = pools.gpus if split.gpu_layers else 0
+        reasons = self.refused or llamacpp_reasons(engine, candidate.checkpoint, request, split, pools, capacity)
+        return planned(
+            candidate,
+            Outcome(
+                verdict=self.verdict,
+                context_tokens=candidate.context(),
+                footprint=split.footprint,
+                capacity_bytes=capacity,
+                shortfall_bytes=self.shortfall_bytes,
+                reasons=reasons + idle_reasons(engine, request),
+                parallelism=Parallelism(pipeline=max(1, on_gpus)),
+                nodes=1,
+                gpus_per_node=on_gpus,
+                prediction=_forecast(candidate, split, pools) if self.runs and engine != "mlx" else None,
+                gpu_layers=split.gpu_layers if engine == "llamacpp" else None,
+                cpu_expert_layers=split.cpu_expert_layers if engine == "llamacpp" else None,
+            ),
+        )
+
+
+def weigh_workstation(candidate: Candidate) -> WeighedSplit:
     """Whether it fits into GPU and host memory together, and which layers go where.
 
     Args:
         candidate: What to serve with ``llamacpp``, ``mlx`` or ``simulated``.
 
     """
-    engine, request = candidate.engine, candidate.request
-    refused = _refusals(candidate)
-    pools = llamacpp_pools(request.hardware, request.hardware.gpus)
-    split = _split(candidate, pools)
-    capacity = pools.gpu_bytes + pools.host_bytes
-    if engine == "simulated":
-        capacity = max(capacity, split.footprint.total_bytes)
-    shortfall = 0 if refused else split.shortfall_bytes
-    verdict: Verdict = "refused" if refused else "does_not_fit" if shortfall else "fits"
-    on_gpus = pools.gpus if split.gpu_layers else 0
-    reasons = refused or llamacpp_reasons(engine, candidate.checkpoint, request, split, pools, capacity)
-    return planned(
-        candidate,
-        Outcome(
-            verdict=verdict,
-            context_tokens=candidate.context(),
-            footprint=split.footprint,
-            capacity_bytes=capacity,
-            shortfall_bytes=shortfall,
-            reasons=reasons + idle_reasons(engine, request),
-            parallelism=Parallelism(pipeline=max(1, on_gpus)),
-            nodes=1,
-            gpus_per_node=on_gpus,
-            prediction=_forecast(candidate, split, pools) if verdict == "fits" and engine != "mlx" else None,
-            gpu_layers=split.gpu_layers if engine == "llamacpp" else None,
-            cpu_expert_layers=split.cpu_expert_layers if engine == "llamacpp" else None,
-        ),
-    )
-
-
-def workstation_runs(candidate: Candidate) -> bool:
-    """Whether it fits and nothing refuses it."""
     hardware = candidate.request.hardware
-    return not _refusals(candidate) and not _split(candidate, llamacpp_pools(hardware, hardware.gpus)).shortfall_bytes
+    pools = llamacpp_pools(hardware, hardware.gpus)
+    return WeighedSplit(candidate, _refusals(candidate), pools, _split(candidate, pools))
 
 
 def _refusals(candidate: Candidate) -> list[Reason]:

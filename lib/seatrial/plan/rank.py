@@ -1,0 +1,93 @@
+"""Everything that runs on a machine, the fastest first, and what each engine would give here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from seatrial.catalog import checkpoints
+from seatrial.catalog.types import Model
+from seatrial.plan.candidate import Candidate, Trial
+from seatrial.plan.evaluate import weigh, weigh_all
+from seatrial.plan.forecast import usual_load
+from seatrial.plan.prefer import engines_of, every_engine, preferred
+from seatrial.plan.request import Request
+from seatrial.plan.types import Objective, Plan
+
+VERDICTS = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}
+
+
+def preference(trial: Trial) -> tuple[int, int]:
+    """Sort key: of trials that run the first in order of preference, of those that do not the nearest."""
+    return VERDICTS[trial.verdict], trial.shortfall_bytes
+
+
+def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]:
+    """Every other checkpoint, engine and split that runs, ranked by predicted speed for the same load.
+
+    Args:
+        model: The model asked for.
+        best: The chosen plan, which is not among them.
+        request: Machine and wishes.
+
+    """
+    prompt, answer = load_compared(model, best.engine, request)
+    found = [
+        trial.predicting(prompt, answer).plan()
+        for engine in engines_of(request.hardware)
+        for row in preferred(model, engine, checkpoints())
+        for trial in weigh_all(Candidate(model, row, engine, request))
+        if trial.runs
+    ]
+    return tuple(sorted((plan for plan in found if _form(plan) != _form(best)), key=speed_key(request.objective)))
+
+
+def load_compared(model: Model, engine: str, request: Request) -> tuple[int, int]:
+    """Prompt and answer tokens a prediction for ``engine`` is made for: only equal loads can be compared."""
+    prompt, answer = usual_load(model, engine)
+    return request.prompt_tokens or prompt, request.answer_tokens or answer
+
+
+def speed_key(objective: Objective) -> Callable[[Plan], tuple[float, ...]]:
+    """Sort key for an objective: the faster first, unknown speeds last.
+
+    Latency is the time per output token, then the time to the first; balanced and throughput are output
+    tokens per second over all requests. Of equals a vendor's run comes first, then the one with fewer GPUs;
+    what is equal still keeps the order of preference.
+    """
+
+    def key(plan: Plan) -> tuple[float, ...]:
+        rest = (VERDICTS[plan.verdict], plan.nodes * plan.gpus_per_node)
+        known = plan.prediction
+        if known is None or known.tpot_s is None or known.ttft_s is None or known.decode_tokens_per_s is None:
+            return (1.0, 0.0, 0.0, *rest)
+        if objective == "latency":
+            return (0.0, known.tpot_s.expected, known.ttft_s.expected, *rest)
+        return (0.0, -known.decode_tokens_per_s.expected, known.tpot_s.expected, *rest)
+
+    return key
+
+
+def by_engine(best: Plan, trials: Iterable[Trial], *, named: bool) -> list[Plan]:
+    """What each other engine gives here at best, for the same load; one that cannot run it says why.
+
+    Args:
+        best: The chosen plan.
+        trials: What was weighed on the way to it.
+        named: A checkpoint was asked for by name: engines that were not weighed cannot load it.
+
+    """
+    nearest: dict[str, Trial] = {}
+    for trial in sorted(trials, key=preference):
+        nearest.setdefault(trial.candidate.engine, trial)
+    model, request = (first := next(iter(nearest.values())).candidate).model, first.request
+    for engine in () if named else every_engine(request.hardware):
+        rows = preferred(model, engine, checkpoints())
+        if rows and engine not in nearest:
+            nearest[engine] = weigh(Candidate(model, rows[0], engine, request))
+    prompt, answer = load_compared(model, best.engine, request)
+    return [trial.predicting(prompt, answer).plan() for engine, trial in nearest.items() if engine != best.engine]
+
+
+def _form(plan: Plan) -> tuple[object, ...]:
+    exact = plan.recipe.cell if plan.recipe and not plan.recipe.differences else None
+    return plan.engine, plan.checkpoint, plan.nodes, plan.gpus_per_node, plan.parallelism, exact
