@@ -64,11 +64,26 @@ def _forms(engine: str, checkpoint: Checkpoint, gpu: Gpu, ranks: int, request: R
     if request.tensor_parallel is not None:
         ranks = request.tensor_parallel
     plain = Parallelism(tensor=ranks)
+    if ranks == 1:
+        return [plain]
     forms = [plain]
-    if engine == "vllm" and ranks > 1:
+    spread = Parallelism(tensor=ranks, data=ranks, expert=ranks)
+    if engine == "vllm":
         forms.append(Parallelism(tensor=ranks, expert=ranks))
-    marlin = checkpoint.precision == "fp4" and gpu.compute_capability in FP4_UNSPREAD
-    if engine == "sglang" and ranks > 1 and gpu.compute_capability in SPREADABLE and not marlin:
-        spread = Parallelism(tensor=ranks, data=ranks, expert=ranks)
+        if request.nodes == 1:
+            forms.append(spread)
+    elif _deals_experts(checkpoint, gpu):
         forms = [spread, plain] if request.objective == "throughput" else [plain, spread]
-    return forms
+    return forms + ([] if request.tensor_parallel is not None else _stages(ranks, request.nodes))
+
+
+def _deals_experts(checkpoint: Checkpoint, gpu: Gpu) -> bool:
+    """Whether SGLang deals experts out to ranks on this GPU and for this format."""
+    marlin = checkpoint.precision == "fp4" and gpu.compute_capability in FP4_UNSPREAD
+    return gpu.compute_capability in SPREADABLE and not marlin
+
+
+def _stages(ranks: int, nodes: int) -> list[Parallelism]:
+    """Pipeline stages: one a machine, which spares the network all but one hand-over, or two in one machine."""
+    stages = nodes if nodes > 1 else 2
+    return [] if ranks % stages else [Parallelism(tensor=ranks // stages, pipeline=stages)]

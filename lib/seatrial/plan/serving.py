@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 
 from seatrial.catalog import find_checkpoint
+from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Outcome, planned
 from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.forecast import gpu_forecast, load_of, work_of
@@ -16,8 +18,8 @@ from seatrial.plan.room import Room, requests_at_once, room_of
 from seatrial.plan.rules import Case, refusals
 from seatrial.plan.types import Plan, Recipe, Verdict
 from seatrial.plan.wording import cell_reason, memory_reason, overdrawn_reason, waiting_reasons
-from seatrial.records import Reason
-from seatrial.speed.types import Prediction
+from seatrial.records import Interval, Reason
+from seatrial.speed import Load, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,16 @@ def weigh_serving(candidate: Candidate) -> Weighed:
 
 
 def weigh_layouts(candidate: Candidate) -> Iterator[Weighed]:
-    """Every layout in order of preference, whether it runs or not."""
+    """Every layout in order of preference, whether it runs or not; what a recipe that runs has settled comes once."""
+    settled = set()
     for layout in layouts(candidate.engine, candidate.checkpoint, candidate.request):
-        yield _weigh(candidate, layout)
+        form = (layout.nodes, layout.gpus_per_node, layout.parallelism)
+        if layout.cell is None and form in settled:
+            continue
+        weighed = _weigh(candidate, layout)
+        if weighed.runs:
+            settled.add(form)
+        yield weighed
 
 
 def _weigh(candidate: Candidate, layout: Layout) -> Weighed:
@@ -178,22 +187,43 @@ def _format(cell: Cell) -> str:
 
 
 def _forecast(candidate: Candidate, layout: Layout, room: Room) -> Prediction:
-    model, engine, request = candidate.model, candidate.engine, candidate.request
+    request, ranks = candidate.request, layout.parallelism
+    work = work_of(candidate.model, candidate.checkpoint, room.footprint)
+    load = _load(candidate, layout, room)
+    if ranks.pipeline == 1:
+        return gpu_forecast(work, load, request.gpus[0], ranks, engine=candidate.engine, nodes=layout.nodes)
+    # Stages work on as many groups of requests at a time; a token of one passes all of them, one after another.
+    groups = min(ranks.pipeline, load.concurrency)
+    one = replace(
+        load, concurrency=ceil(load.concurrency / groups), running_limit=max(1, load.running_limit // ranks.pipeline)
+    )
+    stage = Parallelism(tensor=ranks.tensor, data=ranks.data, expert=ranks.expert)
+    found = gpu_forecast(work, one, request.gpus[0], stage, engine=candidate.engine, nodes=1)
+    rate = found.decode_tokens_per_s
+    basis = f"{found.basis} That is one group of requests; {ranks.pipeline} pipeline stages work on {groups} at a time."
+    return replace(
+        found,
+        decode_tokens_per_s=rate and Interval(rate.low * groups, rate.expected * groups, rate.high * groups),
+        basis=basis,
+    )
+
+
+def _load(candidate: Candidate, layout: Layout, room: Room) -> Load:
+    """What the prediction is for: no more requests at once than the engine runs and the KV cache holds."""
     footprint, data = room.footprint, layout.parallelism.data
-    limit = requests_at_once(layout, request)
-    load = load_of(model, engine, footprint.context_tokens, request, running_limit=limit)
-    # How many requests of that length the KV cache holds, where each fills its part of the context.
-    each = footprint.kv_bytes / footprint.concurrency / footprint.context_tokens
-    each = max(1.0, each * (load.prompt_tokens + load.answer_tokens))
-    free = room.usable - footprint.per_gpu_bytes + footprint.kv_bytes // min(data, footprint.concurrency)
-    held = max(1, int(free / each * limits().kv_room_share)) * data
+    limit = requests_at_once(layout, candidate.request)
     load = load_of(
-        model,
-        engine,
+        candidate.model,
+        candidate.engine,
         footprint.context_tokens,
-        request,
-        running_limit=min(limit, held),
+        candidate.request,
+        running_limit=limit,
         draft_tokens=layout.cell.draft_tokens if layout.cell else 0,
     )
-    work = work_of(model, candidate.checkpoint, footprint)
-    return gpu_forecast(work, load, request.gpus[0], layout.parallelism, engine=engine, nodes=layout.nodes)
+    # How many requests of that length the KV cache of a GPU holds, where each fills its part of the context.
+    cache = footprint.per_gpu_by_part["kv"]
+    each = cache / ceil(footprint.concurrency / data) / footprint.context_tokens
+    each = max(1.0, each * (load.prompt_tokens + load.answer_tokens))
+    free = room.usable - footprint.per_gpu_bytes + cache
+    held = max(1, int(free / each * limits().kv_room_share)) * data
+    return replace(load, running_limit=min(limit, held))
