@@ -107,32 +107,91 @@ def sglang_caches(shape: Shape, load: Load, *, swa_ratio: float, speculative: bo
     return Caches(kv=kv, state={"HCA state": rows * 2 * shape.head_dim * state_value * shape.hca_layers})
 
 
+@dataclass(frozen=True, slots=True)
+class VllmPages:
+    """Bytes of one page of each of vLLM's caches, and the tokens it is for.
+
+    Attributes:
+        tokens: Tokens of a page of the caches that grow.
+        csa: Compressed vectors, ratio 4.
+        index: Indexer vectors, ratio 4.
+        hca: Compressed vectors, ratio 128.
+        window: Window of any layer, ``window_tokens`` a page.
+        window_tokens: Tokens of a page of the window.
+        csa_state: Values and scores being compressed at ratio 4, ``csa_state_tokens`` a page.
+        index_state: The indexer's, likewise.
+        hca_state: Those at ratio 128, ``hca_state_tokens`` a page.
+        csa_state_tokens: Tokens of a page of ratio 4's states.
+        hca_state_tokens: Tokens of a page of ratio 128's state.
+        csa_state_window: Tokens ratio 4 compresses at once; its windows overlap.
+        hca_state_window: Tokens ratio 128 compresses at once.
+
+    """
+
+    tokens: int
+    csa: int
+    index: int
+    hca: int
+    window: int
+    window_tokens: int
+    csa_state: int
+    index_state: int
+    hca_state: int
+    csa_state_tokens: int
+    hca_state_tokens: int
+    csa_state_window: int = 2 * CSA
+    hca_state_window: int = HCA
+
+    def full_bytes(self, shape: Shape) -> int:
+        """All layers' pages of the caches that grow."""
+        return shape.csa_layers * (self.csa + self.index) + shape.hca_layers * self.hca
+
+
+def vllm_pages(shape: Shape, *, fp4_indexer: bool) -> VllmPages:
+    """Pages of a model as vLLM lays them out."""
+    layout, own = _table()["paged"], _table()["vllm"]
+    page, window, value = int(layout["page_tokens"]), int(own["swa_block_tokens"]), int(layout["state_bytes_per_value"])
+    csa_tokens, hca_tokens = (int(own["state_block_tokens"][str(ratio)]) for ratio in (CSA, HCA))
+    # A state holds value and score; overlapping windows double both.
+    return VllmPages(
+        tokens=page,
+        csa=_latent_page(shape, page // CSA),
+        index=_align(page // CSA * _index_bytes(shape, fp4=fp4_indexer)),
+        hca=_latent_page(shape, page // HCA),
+        window=_latent_page(shape, window),
+        window_tokens=window,
+        csa_state=_align(csa_tokens * 4 * shape.head_dim * value),
+        index_state=_align(csa_tokens * 4 * shape.index_head_dim * value),
+        hca_state=_align(hca_tokens * 2 * shape.head_dim * value),
+        csa_state_tokens=csa_tokens,
+        hca_state_tokens=hca_tokens,
+    )
+
+
+def vllm_windows(context_tokens: int, window_tokens: int, block_tokens: int) -> int:
+    """Blocks a request keeps for a window: the window may begin inside a block."""
+    return min(ceil(context_tokens / block_tokens), ceil((window_tokens - 1) / block_tokens) + 1)
+
+
 def vllm_caches(shape: Shape, load: Load, *, fp4_indexer: bool) -> Caches:
     """Blocks of 256 tokens, as vLLM keeps them, and per request a few blocks of window and compressor state."""
-    layout, own = _table()["paged"], _table()["vllm"]
-    page, state_value = int(layout["page_tokens"]), int(layout["state_bytes_per_value"])
-    blocks = load.requests * ceil(load.context_tokens / page)
-    index_page = _align(page // CSA * _index_bytes(shape, fp4=fp4_indexer))
-    window_block = int(own["swa_block_tokens"])
-    window_blocks = min(ceil(load.context_tokens / window_block), ceil(shape.sliding_window / window_block) + 1)
+    pages = vllm_pages(shape, fp4_indexer=fp4_indexer)
+    blocks = load.requests * ceil(load.context_tokens / pages.tokens)
 
-    def state(ratio: int, overlap: int, values: int) -> int:
-        # kv and score, for the tokens of the window being compressed and one block more.
-        tokens = int(own["state_block_tokens"][str(ratio)])
-        count = ceil(overlap * ratio / tokens) + 1
-        return count * _align(tokens * 2 * overlap * values * state_value)
+    def kept(window: int, block: int) -> int:
+        return load.requests * vllm_windows(load.context_tokens, window, block)
 
-    csa_state = state(CSA, 2, shape.head_dim) + state(CSA, 2, shape.index_head_dim)
+    csa_state = kept(pages.csa_state_window, pages.csa_state_tokens) * (pages.csa_state + pages.index_state)
     return Caches(
         kv={
-            "CSA": blocks * shape.csa_layers * _latent_page(shape, page // CSA),
-            "indexer": blocks * shape.csa_layers * index_page,
-            "HCA": blocks * shape.hca_layers * _latent_page(shape, page // HCA),
-            "SWA": load.requests * window_blocks * shape.num_hidden_layers * _latent_page(shape, window_block),
+            "CSA": blocks * shape.csa_layers * pages.csa,
+            "indexer": blocks * shape.csa_layers * pages.index,
+            "HCA": blocks * shape.hca_layers * pages.hca,
+            "SWA": kept(shape.sliding_window, pages.window_tokens) * shape.num_hidden_layers * pages.window,
         },
         state={
-            "CSA state": load.requests * shape.csa_layers * csa_state,
-            "HCA state": load.requests * shape.hca_layers * state(HCA, 1, shape.head_dim),
+            "CSA state": shape.csa_layers * csa_state,
+            "HCA state": shape.hca_layers * kept(pages.hca_state_window, pages.hca_state_tokens) * pages.hca_state,
         },
     )
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 from math import ceil
 from typing import Any
 
+from seatrial.memory.blocks import pool_slack
 from seatrial.memory.kv import Load
 from seatrial.memory.shape import CSA, Shape
 from seatrial.records import Interval
@@ -39,15 +40,19 @@ def reserve_of(shape: Shape | None, hidden_size: int, engine: str, load: Load, u
         ubatch_tokens: llama.cpp's micro-batch.
 
     """
+    fixed = _fixed(engine)
+    flying = assumptions()["engines"][engine].get("in_flight_tokens")
+    if flying and shape:
+        low, pool, high = (pool_slack(shape, load, tokens) for tokens in flying)
+        return Reserve({**fixed.parts, "block_pool": Interval(low, pool, high)}, fixed.expected + pool)
     compute = assumptions()["engines"][engine].get("compute")
     if compute is None:
-        return _fixed(engine)
+        return fixed
     per_token = hidden_size * (shape.hc_mult if shape else 1) * compute["hidden_bytes"]
     if shape and shape.csa_layers:
         per_token += ceil(load.context_tokens / CSA) * shape.index_n_heads * compute["index_score_bytes"]
     buffer = min(ubatch_tokens, load.context_tokens) * per_token
     low, high = ceil(buffer * compute["low_factor"]), ceil(buffer * compute["high_factor"])
-    fixed = _fixed(engine)
     return Reserve({**fixed.parts, "compute_buffer": Interval(low, buffer, high)}, fixed.expected + buffer)
 
 
