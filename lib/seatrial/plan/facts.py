@@ -82,11 +82,13 @@ def draft_reasons(plan: Plan, checkpoint: Checkpoint) -> list[Reason]:
     recipe = plan.recipe
     drafting = _drafting(recipe.argv) if recipe and not recipe.differences else None
     if drafting is None:
-        why = (
-            "the recipe runs without" if recipe and not recipe.differences else "no recipe with a draft matches exactly"
-        )
+        exact = recipe is not None and not recipe.differences
+        why = "the recipe runs without" if exact else "no recipe with a draft matches exactly"
         text = f"No speculative decoding: {why}; the checkpoint's draft ({head}) is counted and stays idle."
-        return [Reason(text, "derived", plan.footprint.source)]
+        hint = engine_versions()[plan.engine].draft_flags.get(checkpoint.draft)
+        if hint is None:
+            return [Reason(text, "derived", plan.footprint.source)]
+        return [Reason(f"{text} {hint['text']}.", "derived", f"{plan.footprint.source}; {hint['source']}")]
     cache = plan.footprint.kv_by_class.get("draft")
     text = f"Speculative decoding: {drafting} with the checkpoint's draft ({head})"
     text += f"; its KV cache of {format_bytes(cache)} is counted." if cache else "."

@@ -44,7 +44,8 @@ def _cells(engine: str, checkpoint: Checkpoint, request: Request) -> Iterator[La
     gpus = request.gpus
     for cell in find_cells(engine, checkpoint, gpus[0].accelerator, request.objective):
         fits = cell.gpus_per_node <= len(gpus) and cell.nodes <= request.nodes
-        if fits and request.tensor_parallel in {None, cell.parallelism.tensor}:
+        within = (request.context_tokens or 0) <= (cell.context_limit or request.context_tokens or 0)
+        if fits and within and request.tensor_parallel in {None, cell.parallelism.tensor}:
             yield Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
 
 

@@ -199,8 +199,13 @@ def _generation(accelerator: Accelerator) -> str:
     return (accelerator.architecture or "").partition(".")[0]
 
 
-def differences(
-    cell: Cell, checkpoint: Checkpoint, accelerator: str | None, nodes: int, ranks: Parallelism
+def differences(  # noqa: PLR0913, PLR0917 -- everything a recipe fixes
+    cell: Cell,
+    checkpoint: Checkpoint,
+    accelerator: str | None,
+    nodes: int,
+    ranks: Parallelism,
+    context_tokens: int | None = None,
 ) -> tuple[str, ...]:
     """How a plan differs from ``cell`` and which rule each difference breaks, one sentence each."""
     asked = cell.parallelism
@@ -214,6 +219,8 @@ def differences(
     )
     why = recipe_rules()
     told = [f"{what}: {here} instead of {there} ({why[rule]})." for rule, what, there, here in rows if here != there]
+    if cell.context_limit and (context_tokens or 0) > cell.context_limit:
+        told.append(f"context: {context_tokens:,} tokens instead of {cell.context_limit:,} ({why['context']}).")
     if told and accelerator:
         told += _refused_here(cell.engine, cell.checkpoint, asked, accelerator)
     return tuple(told)

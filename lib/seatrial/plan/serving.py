@@ -175,7 +175,8 @@ def _recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
     near = nearest_cell(candidate.engine, checkpoint, accelerator, ranks, request.objective)
     if near is None:
         return None
-    told = differences(near, checkpoint, accelerator, layout.nodes, layout.parallelism)
+    asked = request.context_tokens
+    told = differences(near, checkpoint, accelerator, layout.nodes, layout.parallelism, asked)
     told = told or ("Its memory fraction and limits are not used.",)
     alike = (near.accelerator, near.parallelism.data > 1) == (accelerator, layout.parallelism.data > 1)
     return near.to_recipe(told, carried=alike and _format(near) == checkpoint.precision)

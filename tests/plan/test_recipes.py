@@ -1,0 +1,123 @@
+"""Recipes: found for a machine, written as today's engine takes them, and told apart where they do not match."""
+
+import pytest
+
+from seatrial.catalog import find_checkpoint
+from seatrial.engines import build_command
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+from seatrial.plan.recipes import cells, find_cells, nearest_cell
+from seatrial.plan.spellings import flag_values, respell
+
+
+def plan_of(hardware, **wishes):
+    """A plan for a named machine."""
+    return make_plan(hardware=detect_hardware(hardware), **wishes)
+
+
+def told(plan):
+    """All reasons in one text."""
+    return "\n".join(reason.text for reason in plan.reasons)
+
+
+def test_every_difference_names_the_rule_it_breaks():
+    """Another number of GPUs and another checkpoint: each says what here, what there and why that counts."""
+    plan = plan_of("h100x4", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert "h100" == plan.recipe.cell.split()[0]
+    assert any("tensor parallel: 4 instead of 8 (weights are split" in text for text in plan.recipe.differences)
+    assert all(text.endswith(").") for text in plan.recipe.differences)
+
+
+def test_a_recipe_the_engine_would_refuse_here_says_so():
+    """The nearest recipe of vLLM for 8x H100 splits over eight GPUs, which fails there."""
+    plan = plan_of("h100x8", engine="vllm", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert any("would refuse it here" in text and "tensor parallel 8" in text for text in plan.recipe.differences)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "nearest"),
+    [("gb10", "rtxpro6000"), ("mi350x", "mi355x"), ("rtx5090", "rtxpro6000")],
+)
+def test_the_nearest_recipe_is_of_the_nearest_gpu(accelerator, nearest):
+    """Same architecture first, then its generation, then the memory that differs least."""
+    checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert nearest == nearest_cell("sglang", checkpoint, accelerator, 1).accelerator
+
+
+@pytest.mark.parametrize(("objective", "strategy"), [("latency", "low-latency"), ("throughput", "high-throughput")])
+def test_the_nearest_recipe_suits_the_objective(objective, strategy):
+    """Of recipes that differ alike, the one for what was asked."""
+    checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert strategy == nearest_cell("sglang", checkpoint, "b300", 4, objective).strategy
+
+
+def test_a_longer_context_than_the_recipe_ran_with_is_not_verified():
+    """The vLLM recipe for Pro on 8x H200 stops at 200,000 tokens; beyond, only arithmetic speaks."""
+    wishes = {"engine": "vllm", "checkpoint": "deepseek-ai/DeepSeek-V4-Pro"}
+    assert "verified" == plan_of("h200x8", context_tokens=200_000, **wishes).verdict
+    plan = plan_of("h200x8", context_tokens=200_001, **wishes)
+    assert "fits" == plan.verdict
+    assert any("200,001 tokens instead of 200,000" in text for text in plan.recipe.differences)
+
+
+def test_what_was_rewritten_is_said():
+    """Data-parallel attention has a flag of its own since 0.5.23: the reason names old, new and since when."""
+    plan = plan_of("b300x8", model="pro", engine="sglang", objective="throughput")
+    assert "--dp 8 -> --attn-dp-size=8 (since sglang 0.5.23" in told(plan)
+    assert "--tp 8 -> --tensor-parallel-size=8" in told(plan)
+    values = flag_values(build_command(plan).argv)
+    assert "8" == values["--attn-dp-size"]
+    assert not {"--enable-dp-attention", "--dp", "--tp", "--data-parallel-size"} & set(values)
+
+
+def test_vllm_recipes_are_rewritten_and_say_so():
+    """The indexer's old switch became a data type before 0.33."""
+    plan = plan_of("b200x8", engine="vllm", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert "use_fp4_indexer_cache True -> --attention-config.indexer_kv_dtype=mxfp4" in told(plan)
+
+
+@pytest.mark.parametrize("cell", [c for c in cells() if c.env], ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
+def test_the_environment_of_a_recipe_reaches_the_command(cell):
+    """Every variable the vendor set is set."""
+    plan = make_plan(
+        checkpoint=cell.checkpoint,
+        hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
+        nodes=cell.nodes,
+        engine=cell.engine,
+        objective={"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}[cell.strategy],
+    )
+    assert cell.env.items() <= build_command(plan).env.items()
+
+
+@pytest.mark.parametrize("cell", cells(), ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
+def test_nothing_a_current_parser_would_not_take_is_left(cell):
+    """Rewriting is complete: a second pass changes nothing."""
+    words, _ = respell(cell.engine, cell.argv)
+    assert (words, ()) == respell(cell.engine, words)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "wishes", "sentence"),
+    [
+        ("h200x4", {"objective": "latency"}, "EAGLE drafts 3 tokens a step with the checkpoint's draft (MTP head"),
+        ("b200x8", {"engine": "vllm"}, "dspark drafts 7 tokens a step with the checkpoint's draft (DSpark stages"),
+        ("h100x4", {"engine": "sglang"}, "--speculative-algorithm=DSPARK turns it on"),
+    ],
+)
+def test_whether_tokens_are_drafted_is_said(hardware, wishes, sentence):
+    """By what, how many, and what the draft weighs; or that it stays idle."""
+    assert sentence in told(plan_of(hardware, **wishes))
+
+
+def test_gpus_a_recipe_leaves_idle_are_said():
+    """The recipe for Flash uses four of eight GPUs."""
+    plan = plan_of("h200x8", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash")
+    assert 4 == plan.gpus_per_node
+    assert "It runs on 4 of the 8 GPUs" in told(plan)
+
+
+def test_cells_are_found_by_exact_place():
+    """Another GPU has none."""
+    checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash")
+    assert find_cells("sglang", checkpoint, "h200", "balanced")
+    assert not find_cells("sglang", checkpoint, "l40s", "balanced")
