@@ -32,12 +32,13 @@ MXFP4_SCALE = 127 - 6
 """Exponent byte of each block: 2**-6, so that products of random weights stay small."""
 
 
-def write_tiny(path: Path, *, seed: int = 0) -> Path:
+def write_tiny(path: Path, *, seed: int = 0, **sizes: Any) -> Path:
     """Write the tiny random DeepSeek V4 to ``path``, whole or not at all.
 
     Args:
         path: A ``.gguf`` file; an existing one is replaced.
         seed: Of the random weights; the same seed gives the same file.
+        sizes: Fields of config.json that are to differ from tiny-v4's (``compress_ratios``, ``head_dim``).
 
     Returns:
         ``path``.
@@ -56,7 +57,7 @@ def write_tiny(path: Path, *, seed: int = 0) -> Path:
             remedy="Run: pip install gguf numpy",
             cause="missing_package",
         ) from error
-    config = find_model("tiny-v4").config
+    config = {**find_model("tiny-v4").config, **sizes}
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
