@@ -10,6 +10,8 @@ from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.request import Request
 from seatrial.plan.split import ALL_LAYERS, Split
 from seatrial.speed import HostSide, Load, Prediction, Ranks, Work, predict_speed
+from seatrial.speed.rate import compute_rate
+from seatrial.speed.work import benchmark_requests
 
 PROMPT_TOKENS = 8192
 ANSWER_TOKENS = 1024
@@ -34,14 +36,19 @@ def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
         own = experts // 16 if checkpoint.precision == "fp4" else round(scales * experts / (experts + dense))
         experts, dense = experts + min(own, scales), dense + scales - min(own, scales)
     count = int(config.get("n_routed_experts", 0)) if experts else 0
+    chosen = int(config.get("num_experts_per_tok", 0))
+    layers = int(config["num_hidden_layers"])
+    # Gate, up and down projection of each chosen expert.
+    routed = 3 * layers * chosen * config["hidden_size"] * config["moe_intermediate_size"] if count else 0
     return Work(
         dense_bytes=dense,
         expert_bytes=experts,
         experts=count,
-        experts_per_token=int(config.get("num_experts_per_tok", 0)),
-        layers=int(config["num_hidden_layers"]),
-        active_parameters=footprint.parameters_active
-        or round(dense + (experts * int(config.get("num_experts_per_tok", 0)) / count if count else 0)),
+        experts_per_token=chosen,
+        layers=layers,
+        active_parameters=footprint.parameters_active or round(dense + (experts * chosen / count if count else 0)),
+        routed_parameters=routed,
+        precision=checkpoint.precision,
     )
 
 
@@ -54,27 +61,43 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
 def load_of(  # noqa: PLR0913 -- everything a load depends on
     model: Model, engine: str, context_tokens: int, request: Request, *, running_limit: int, draft_tokens: int = 0
 ) -> Load:
-    """The load a prediction is for: the lengths asked for, else those of the published runs, cut down to the context."""
+    """The load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
+
+    Of a server without lengths asked for, what SGLang's benchmark would measure is predicted: lengths drawn evenly up
+    to the usual ones and a run that ends. Lengths asked for are those of every request, and the run goes on.
+    """
     usual = usual_load(model, engine)
     prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
     total = prompt + answer
     if context_tokens < total:
         prompt = max(1, context_tokens * prompt // total)
         answer = max(1, context_tokens - prompt)
-    return Load(request.concurrency, max(1, running_limit), prompt, answer, draft_tokens)
+    as_published = engine != "llamacpp" and request.prompt_tokens is None and request.answer_tokens is None
+    return Load(
+        concurrency=request.concurrency,
+        running_limit=max(1, running_limit),
+        prompt_tokens=prompt,
+        answer_tokens=answer,
+        draft_tokens=draft_tokens,
+        requests=benchmark_requests(request.concurrency) if as_published else None,
+        random_lengths=as_published,
+    )
 
 
 def gpu_forecast(  # noqa: PLR0913 -- everything a speed depends on
     work: Work, load: Load, gpu: Gpu, parallelism: Parallelism, *, engine: str, nodes: int
 ) -> Prediction:
     """Prediction for SGLang or vLLM."""
+    rate = compute_rate(gpu.accelerator, work.precision, gpu.bf16_flops, gpu.fp8_flops)
     ranks = Ranks(
         count=parallelism.tensor * parallelism.pipeline,
         nodes=nodes,
         data=parallelism.data,
         accelerator=gpu.accelerator,
         bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
-        flops=gpu.fp8_flops or gpu.bf16_flops,
+        flops=rate.flops,
+        flops_note=rate.note,
+        architecture=gpu.compute_capability,
     )
     return predict_speed(work, load, ranks=ranks, engine=engine)
 

@@ -6,12 +6,11 @@ the intervals are wide; the report sets them against what was measured.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
 
-from seatrial.speed.roofline import CALIBRATION, Speed
+from seatrial.speed.roofline import Speed, calibration
 from seatrial.speed.work import Load, Ranks, Work
 
 
@@ -59,7 +58,7 @@ class GpuConstants:
 
 @cache
 def _constants() -> tuple[CpuConstants, GpuConstants]:
-    document = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+    document = calibration()
     return CpuConstants(**document["cpu"]["values"]), GpuConstants(**document["llamacpp_gpu"]["values"])
 
 
@@ -78,7 +77,7 @@ def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: Load) -> 
     """
     cpu, gpu = _constants()
     threads = host.threads or cpu.threads_unknown
-    running = max(1, min(load.concurrency, load.running_limit))
+    running = load.running
     touched = work.expert_bytes * work.expert_share(running)
     host_bytes = work.dense_bytes * host.dense_share + touched * host.expert_share
     gpu_bytes = work.step_bytes(running) - host_bytes

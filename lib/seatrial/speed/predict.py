@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from typing import Any
-
 from seatrial.records import Interval
 from seatrial.speed.host import HostSide, split_speed
-from seatrial.speed.roofline import CALIBRATION, Speed, gpu_speed
+from seatrial.speed.roofline import Speed, calibration, gpu_speed
 from seatrial.speed.types import Prediction
 from seatrial.speed.work import Load, Ranks, Work
 from seatrial.units import to_gb
-
-
-@cache
-def _calibration() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(CALIBRATION.read_text(encoding="utf-8"))
-    return document
 
 
 def predict_speed(
@@ -43,30 +33,53 @@ def predict_speed(
     """
     if host is not None:
         return _split(work, load, host, ranks)
-    if ranks is None or ranks.bandwidth_bytes_per_s is None or ranks.flops is None:
-        name = ranks.accelerator if ranks else None
-        return _unknown(f"the memory bandwidth or the compute rate of {name or 'this GPU'} is not known")
-    known = _calibration()["gpu"]
+    if ranks is None:
+        return _unknown("neither GPUs nor a host that computes were given")
+    if ranks.bandwidth_bytes_per_s is None:
+        return _unknown(f"the memory bandwidth of {_named(ranks)} is not known")
+    if ranks.flops is None:
+        return _unknown(f"the compute rate of {_named(ranks)} is not known ({ranks.flops_note or 'no figure given'})")
+    known = calibration()["gpu"]
     speed = gpu_speed(work, ranks, load)
-    calibrated = engine == "sglang" and ranks.accelerator in known["published"]
-    spread = known["spread"] if calibrated else known["spread_unlike"]
-    seen = (
-        f"calibrated on {known['rows']} published SGLang runs, this GPU among them"
-        if calibrated
-        else f"calibrated on {known['rows']} published SGLang runs of other GPUs or another engine, hence the wide interval"
-    )
-    queue = (
-        f" {load.concurrency - speed.running} of {load.concurrency} requests wait: {speed.running} run at once."
-        if load.concurrency > speed.running
-        else ""
-    )
+    like = engine == "sglang" and ranks.architecture in known["architectures"] and not ranks.flops_note
     tokens = speed.running * (1 + load.draft_tokens)
-    basis = (
+    reading = (
         f"A step reads {to_gb(work.step_bytes(tokens)):,.1f} GB of weights over {ranks.count} GPU"
-        f"{'s' if ranks.count > 1 else ''}, plus fixed time for each layer; {seen}; "
-        f"{_load(load)}.{queue}"
+        f"{'s' if ranks.count > 1 else ''}, plus fixed time for each layer; {_calibrated(ranks, like=like)}; {_load(load)}."
     )
-    return _prediction(speed, spread, known["spread_first"] if calibrated else spread, basis)
+    rate = f"For this GPU {ranks.flops_note}." if ranks.flops_note else ""
+    basis = " ".join(filter(None, (reading, _queue(load, speed), _drafts(load), rate)))
+    spread = known["spread"] if like else known["spread_unlike"]
+    return _prediction(speed, spread, spread, basis)
+
+
+def _calibrated(ranks: Ranks, *, like: bool) -> str:
+    known = calibration()["gpu"]
+    seen = f"calibrated on {known['rows']} published SGLang runs"
+    if not like:
+        return f"{seen} of other GPUs or another engine, hence the wide interval"
+    if ranks.accelerator in known["published"]:
+        return f"{seen}, this GPU among them"
+    return f"{seen} of its generation, which carried to GPUs left out of the fit"
+
+
+def _queue(load: Load, speed: Speed) -> str:
+    waiting = load.concurrency - speed.running
+    return f"{waiting} of {load.concurrency} requests wait: {speed.running} run at once." if waiting > 0 else ""
+
+
+def _drafts(load: Load) -> str:
+    if not load.draft_tokens:
+        return ""
+    chance = calibration()["gpu"]["fixed"]["acceptance"]["value"]
+    return (
+        f"Each of {load.draft_tokens} drafted token{'s' if load.draft_tokens > 1 else ''} is taken to be accepted "
+        f"with a chance of {chance:.0%}."
+    )
+
+
+def _named(ranks: Ranks) -> str:
+    return ranks.accelerator or "this GPU"
 
 
 def _split(work: Work, load: Load, host: HostSide, ranks: Ranks | None) -> Prediction:
@@ -75,7 +88,7 @@ def _split(work: Work, load: Load, host: HostSide, ranks: Ranks | None) -> Predi
         return _unknown(f"the memory bandwidth of {ranks.accelerator if ranks else 'this GPU'} is not known")
     on_host = work.dense_bytes * host.dense_share + work.expert_bytes * work.expert_share(1) * host.expert_share
     assumed = host.bandwidth_bytes_per_s is None and on_host > 0
-    cpu = _calibration()["cpu"]
+    cpu = calibration()["cpu"]
     paces = (
         "host memory bandwidth not known, assumed from the number of threads"
         if assumed
@@ -103,15 +116,20 @@ def _around(value: float, spread: float) -> Interval:
 
 
 def _load(load: Load) -> str:
-    return (
-        f"{load.prompt_tokens:,} prompt and {load.answer_tokens:,} answer tokens, "
+    upto = "up to " if load.random_lengths else ""
+    text = (
+        f"{upto}{load.prompt_tokens:,} prompt and {load.answer_tokens:,} answer tokens, "
         f"{load.concurrency} request{'s' if load.concurrency > 1 else ''} at once"
     )
+    if not load.requests:
+        return text
+    drawn = ", evenly drawn lengths" if load.random_lengths else ""
+    return f"{text}, {load.requests:,} in all{drawn}, the median time to first token"
 
 
 def _threads(count: int | None) -> str:
     if count is None:
-        return f"{_calibration()['cpu']['values']['threads_unknown']} threads (assumed)"
+        return f"{calibration()['cpu']['values']['threads_unknown']} threads (assumed)"
     return f"{count} thread{'s' if count > 1 else ''}"
 
 

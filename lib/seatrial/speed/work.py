@@ -17,6 +17,8 @@ class Work:
         layers: Transformer layers.
         active_parameters: Parameters used for one token, input embedding not counted.
         kv_bytes_per_request: KV cache a request reads at every step at most.
+        routed_parameters: Those of the active parameters that are in routed experts.
+        precision: Format of the experts (``fp4``, ``nvfp4``, ``fp8``, ``bf16``), None where it does not matter.
 
     """
 
@@ -27,6 +29,8 @@ class Work:
     layers: int
     active_parameters: int
     kv_bytes_per_request: int = 0
+    routed_parameters: int = 0
+    precision: str | None = None
 
     def expert_share(self, tokens: float) -> float:
         """Expected share of the experts that ``tokens`` tokens of one step touch: 1 - (1 - k/E)^B."""
@@ -51,6 +55,9 @@ class Ranks:
         accelerator: Key of the GPU ("h200"), None where it is not listed.
         bandwidth_bytes_per_s: Memory bandwidth of one; None where not known.
         flops: Dense peak of one in the format the model computes in; None where not known.
+        flops_note: Which rate that is, or what is missing; empty where there is nothing to say.
+        architecture: Compute capability ("9.0") or "gfx942"; None where not known.
+        prefill_together: Whether the attention replicas wait for one another's prompts (SGLang's prefill delayer).
 
     """
 
@@ -60,6 +67,9 @@ class Ranks:
     accelerator: str | None
     bandwidth_bytes_per_s: float | None
     flops: float | None
+    flops_note: str = ""
+    architecture: str | None = None
+    prefill_together: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +77,14 @@ class Load:
     """The requests a prediction is for.
 
     Attributes:
-        concurrency: Requests sent at once.
+        concurrency: Requests sent at once; each that ends is replaced.
         running_limit: Requests that run at once; the others wait. The KV cache or a flag sets it.
-        prompt_tokens: Prompt length.
-        answer_tokens: Answer length.
+        prompt_tokens: Prompt length, the largest where lengths are random.
+        answer_tokens: Answer length, likewise.
         draft_tokens: Tokens drafted each step by speculative decoding, 0 without.
+        requests: Requests of the whole run; None for one that goes on for ever.
+        random_lengths: Whether lengths are drawn evenly from 1 to the given ones, as SGLang's benchmark does.
+        prompts_seen: Whether the prompts lie in the server's prefix cache already.
 
     """
 
@@ -80,3 +93,26 @@ class Load:
     prompt_tokens: int
     answer_tokens: int
     draft_tokens: int = 0
+    requests: int | None = None
+    random_lengths: bool = False
+    prompts_seen: bool = False
+
+    @property
+    def running(self) -> int:
+        """Requests that run at once."""
+        return max(1, min(self.concurrency, self.running_limit))
+
+    @property
+    def mean_prompt(self) -> float:
+        """Mean prompt length."""
+        return (self.prompt_tokens + 1) / 2 if self.random_lengths else self.prompt_tokens
+
+    @property
+    def mean_answer(self) -> float:
+        """Mean answer length."""
+        return (self.answer_tokens + 1) / 2 if self.random_lengths else max(1, self.answer_tokens)
+
+
+def benchmark_requests(concurrency: int) -> int:
+    """Requests SGLang's published runs sent: 32, or twice the concurrency, 4,096 at the most."""
+    return max(32, concurrency, min(2 * concurrency, 4096))
