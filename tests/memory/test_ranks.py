@@ -80,10 +80,11 @@ def test_parts_of_a_gpu_add_up_to_it(parallelism, context_parallel):
     assert {"cuda_context", "graphs", "activations"} == set(footprint.reserve_by_part)
 
 
-def test_reported_reserves_lie_inside_the_interval():
-    """What engines' logs said about graphs and activations of V4 is between the ends that are shown."""
-    parts = on(Parallelism(), engine="vllm").reserve_by_part
-    reported = assumptions()["engines"]["vllm"]["reported"]
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+def test_reported_reserves_lie_inside_the_interval(engine):
+    """What engines' logs said about contexts, graphs and activations of V4 is between the ends that are shown."""
+    parts = on(Parallelism(), engine=engine).reserve_by_part
+    reported = assumptions()["engines"][engine]["reported"]
     outside = [row for row in reported if not parts[row["part"]].low <= row["bytes"] <= parts[row["part"]].high]
     assert [] == outside
     assert all(row["source"] for row in reported)

@@ -84,6 +84,7 @@ class Outcome:
         prediction: Expected speed, None where it does not run.
         recipe: Vendor recipe used or nearest.
         gpu_memory_fraction: Share of GPU memory for the engine, None where it has no such setting.
+        gpu_memory_fraction_min: The smallest share that works.
         gpu_layers: llama.cpp: layers on GPUs.
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory.
 
@@ -101,6 +102,7 @@ class Outcome:
     prediction: Prediction | None = None
     recipe: Recipe | None = None
     gpu_memory_fraction: float | None = None
+    gpu_memory_fraction_min: float | None = None
     gpu_layers: int | None = None
     cpu_expert_layers: int | None = None
 
@@ -122,6 +124,7 @@ def planned(candidate: Candidate, outcome: Outcome) -> Plan:
         concurrency=request.concurrency,
         objective=request.objective,
         gpu_memory_fraction=outcome.gpu_memory_fraction,
+        gpu_memory_fraction_min=outcome.gpu_memory_fraction_min,
         gpu_layers=outcome.gpu_layers,
         cpu_expert_layers=outcome.cpu_expert_layers,
         footprint=outcome.footprint,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from seatrial.catalog import checkpoints
-from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.named import named_machine
 from seatrial.hardware.types import Gpu, Hardware
@@ -15,112 +15,161 @@ from seatrial.plan.evaluate import weigh
 from seatrial.plan.limits import limits
 from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.request import MAX_NODES, Request
-from seatrial.plan.search import largest
+from seatrial.plan.search import largest, least
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
 
 CONTEXT_STEP = 1024
+HOST_STEP_GIB = 8
+"""Machines are sold in steps of that."""
+HOST_STEPS = 512
+GPUS_TRIED = (2, 4, 8)
 NODES_TRIED = (2, 4, 8, 16)
 MOST_GPUS = 8
 """In one machine, where the accelerator is not listed."""
 
 
-def smallest_change(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that was tried and runs.
+
+    Attributes:
+        text: What to change, as part of a sentence.
+        candidate: What runs then.
+
+    """
+
+    text: str
+    candidate: Candidate
+
+
+def smallest_change(plan: Plan, candidate: Candidate) -> str | None:
     """What would make ``plan`` run, as one sentence; None where it runs or nothing tried helps.
 
     Args:
-        plan: A plan that does not run.
-        model: Its model.
-        checkpoint: Its checkpoint.
-        request: What was asked.
+        plan: The plan.
+        candidate: What it is of.
 
     """
-    if plan.runs:
-        return None
-    if plan.verdict == "refused":
-        found = [_ranks(plan, model, checkpoint, request), _context(plan, model, checkpoint, request)]
-        elsewhere = _elsewhere(plan, model, request) or _other_machine(model, request)
-        ways = [way for way in found if way] or ([elsewhere] if elsewhere else [])
-    else:
-        found = [
-            _streams(plan, model, checkpoint, request),
-            _context(plan, model, checkpoint, request),
-            _lighter(plan, model, checkpoint, request),
-            _host_memory(plan, model, checkpoint, request),
-            _more_gpus(plan, model, checkpoint, request),
-        ]
-        # The first two change least; a new machine is named beside another checkpoint.
-        ways = [way for way in found[:2] if way][:1] or [way for way in found[2:] if way][:2]
-        ways = ways or [way for way in (_elsewhere(plan, model, request) or _other_machine(model, request),) if way]
+    ways = [change.text for change in changes(plan, candidate)]
     return f"Smallest change that fits: {', or '.join(ways)}." if ways else None
 
 
-def _streams(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
-    def holds(count: int) -> bool:
-        return weigh(Candidate(model, checkpoint, plan.engine, replace(request, concurrency=count))).runs
+def changes(plan: Plan, candidate: Candidate) -> list[Change]:
+    """The smallest changes that help, the least first.
 
-    count = largest(request.concurrency - 1, holds)
-    return f"{count} request{'s' if count > 1 else ''} at once instead of {request.concurrency}" if count else None
+    What needs nothing new comes alone: other ranks, fewer requests, a shorter context. Else up to two of another
+    checkpoint, more host memory and more GPUs. Where none of these helps another engine, then another machine.
+    """
+    if plan.runs:
+        return []
+    refused = plan.verdict == "refused"
+    for way in (_ranks, _context) if refused else (_ranks, _streams, _context):
+        if change := way(plan, candidate):
+            return [change]
+    bought = [] if refused else [way(plan, candidate) for way in (_lighter, _host_memory, _more_gpus)]
+    found = [change for change in bought if change][:2]
+    if not found and (other := _elsewhere(plan, candidate) or _other_machine(candidate)):
+        found = [other]
+    return found
 
 
-def _context(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
-    def holds(steps: int) -> bool:
-        smaller = replace(request, context_tokens=steps * CONTEXT_STEP)
-        return weigh(Candidate(model, checkpoint, plan.engine, smaller)).runs
-
-    steps = largest((plan.context_tokens - 1) // CONTEXT_STEP, holds)
-    return f"a context of {steps * CONTEXT_STEP:,} tokens instead of {plan.context_tokens:,}" if steps else None
+def _with(candidate: Candidate, request: Request) -> Candidate:
+    return replace(candidate, request=request)
 
 
-def _lighter(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
-    lighter = [
-        other
-        for other in preferred(model, plan.engine, checkpoints())
-        if other.weights_bytes and other.weights_bytes < (checkpoint.weights_bytes or 0)
-    ]
-    for other in sorted(lighter, key=lambda row: -(row.weights_bytes or 0)):
-        if weigh(Candidate(model, other, plan.engine, request)).runs:
-            return f"the checkpoint {other.id} ({format_gib(other.weights_bytes)})"
+def _ranks(plan: Plan, candidate: Candidate) -> Change | None:
+    asked = candidate.request.tensor_parallel
+    if asked is None:
+        return None
+    free = _with(candidate, replace(candidate.request, tensor_parallel=None))
+    trial = weigh(free)
+    if not trial.runs or plan.engine not in {"sglang", "vllm"}:
+        return None
+    ranks = trial.plan().parallelism.tensor
+    same = _with(candidate, replace(candidate.request, tensor_parallel=ranks))
+    if ranks == asked or not weigh(same).runs:
+        return Change(f"the ranks left to the planner instead of tensor parallel {asked}", free)
+    return Change(f"tensor parallel {ranks} instead of {asked}", same)
+
+
+def _streams(_plan: Plan, candidate: Candidate) -> Change | None:
+    request = candidate.request
+
+    def asking(count: int) -> Candidate:
+        return _with(candidate, replace(request, concurrency=count))
+
+    count = largest(request.concurrency - 1, lambda count: weigh(asking(count)).runs)
+    if not count:
+        return None
+    text = f"{count} request{'s' if count > 1 else ''} at once instead of {request.concurrency}"
+    return Change(text, asking(count))
+
+
+def _context(plan: Plan, candidate: Candidate) -> Change | None:
+    def asking(steps: int) -> Candidate:
+        return _with(candidate, replace(candidate.request, context_tokens=steps * CONTEXT_STEP))
+
+    steps = largest((plan.context_tokens - 1) // CONTEXT_STEP, lambda steps: weigh(asking(steps)).runs)
+    if not steps:
+        return None
+    text = f"a context of {steps * CONTEXT_STEP:,} tokens instead of {plan.context_tokens:,}"
+    return Change(text, asking(steps))
+
+
+def _lighter(plan: Plan, candidate: Candidate) -> Change | None:
+    have = candidate.checkpoint.weights_bytes or 0
+    rows = [row for row in preferred(candidate.model, plan.engine, checkpoints()) if (row.weights_bytes or 0) < have]
+    for row in sorted(rows, key=lambda row: -(row.weights_bytes or 0)):
+        other = replace(candidate, checkpoint=row)
+        if weigh(other).runs:
+            return Change(f"the checkpoint {row.id} ({format_gib(row.weights_bytes)})", other)
     return None
 
 
-def _host_memory(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
-    hardware = request.hardware
+def _host_memory(plan: Plan, candidate: Candidate) -> Change | None:
+    hardware = candidate.request.hardware
     if plan.engine != "llamacpp" or usable_host_bytes(hardware) is None or any(gpu.unified for gpu in hardware.gpus):
         return None
-    have = (hardware.host.usable_memory_bytes or 0) // GIB
-    # Machines are sold in steps of 8 GiB.
-    for more in range(8, 4096, 8):
-        size = (have // 8 * 8 + more) * GIB
+    have = (hardware.host.usable_memory_bytes or 0) // GIB // HOST_STEP_GIB
+
+    def having(more: int) -> Candidate:
+        size = (have + 1 + more) * HOST_STEP_GIB * GIB
         host = replace(hardware.host, memory_bytes=size, memory_available_bytes=None, memory_limit_bytes=None)
-        if plan.shortfall_bytes > more * GIB:
-            continue
-        larger = replace(request, hardware=replace(hardware, host=host))
-        if weigh(Candidate(model, checkpoint, plan.engine, larger)).runs:
-            return f"{size // GIB:,} GiB of host memory"
+        return _with(candidate, replace(candidate.request, hardware=replace(hardware, host=host)))
+
+    more = least(HOST_STEPS, lambda more: weigh(having(more)).runs)
+    if more is None:
+        return None
+    return Change(f"{(have + 1 + more) * HOST_STEP_GIB:,} GiB of host memory", having(more))
+
+
+def _more_gpus(plan: Plan, candidate: Candidate) -> Change | None:
+    gpus = candidate.request.gpus
+    if not gpus or plan.engine not in {"sglang", "vllm", "llamacpp"} or any(gpu.unified for gpu in gpus):
+        return None
+    for text, request in _larger(plan, candidate.request, gpus[0]):
+        more = _with(candidate, replace(request, tensor_parallel=None))
+        if weigh(more).runs:
+            without = " without --tensor-parallel" if candidate.request.tensor_parallel else ""
+            return Change(f"{text}{without}", more)
     return None
 
 
-def _more_gpus(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
-    gpus = request.gpus
-    if not gpus or plan.engine not in {"sglang", "vllm"} or any(gpu.unified for gpu in gpus):
-        return None
-    free = replace(request, tensor_parallel=None)
-    most = _most_in_one(gpus[0])
-    for count in (2, 4, 8):
-        if not len(gpus) < count <= most or request.nodes > 1:
-            continue
-        larger = _machine(request.hardware, gpus[0], count)
-        if weigh(Candidate(model, checkpoint, plan.engine, replace(free, hardware=larger))).runs:
-            return f"{count} x {gpus[0].name}"
+def _larger(plan: Plan, request: Request, gpu: Gpu) -> Iterator[tuple[str, Request]]:
+    """The same machine with more GPUs, then more machines, the fewest first."""
+    have, most = len(request.gpus), _most_in_one(gpu)
+    if request.nodes == 1:
+        for count in GPUS_TRIED:
+            if have < count <= most:
+                yield f"{count} x {gpu.name}", replace(request, hardware=_machine(request, gpu, count))
+    if plan.engine == "llamacpp":
+        return
+    each = have if have in {1, 4} else max(min(MOST_GPUS, most), have)
     for nodes in NODES_TRIED:
         if request.nodes < nodes <= MAX_NODES:
-            each = len(gpus) if len(gpus) in {1, 4} else max(min(8, most), len(gpus))
-            machine = _machine(request.hardware, gpus[0], each)
-            several = replace(free, hardware=machine, nodes=nodes)
-            if weigh(Candidate(model, checkpoint, plan.engine, several)).runs:
-                return f"{nodes} machines with {len(machine.gpus)} x {gpus[0].name} each"
-    return None
+            text = f"{nodes} machines with {each} x {gpu.name} each"
+            yield text, replace(request, hardware=_machine(request, gpu, each), nodes=nodes)
 
 
 def _most_in_one(gpu: Gpu) -> int:
@@ -128,36 +177,32 @@ def _most_in_one(gpu: Gpu) -> int:
     return accelerators()[gpu.accelerator].gpus_per_node_max if gpu.accelerator else MOST_GPUS
 
 
-def _machine(hardware: Hardware, gpu: Gpu, count: int) -> Hardware:
-    return replace(hardware, gpus=(gpu,) * count)
+def _machine(request: Request, gpu: Gpu, count: int) -> Hardware:
+    return replace(request.hardware, gpus=(gpu,) * count)
 
 
-def _ranks(plan: Plan, model: Model, checkpoint: Checkpoint, request: Request) -> str | None:
-    if request.tensor_parallel is None:
-        return None
-    free = weigh(Candidate(model, checkpoint, plan.engine, replace(request, tensor_parallel=None)))
-    return (
-        f"tensor parallel {free.plan().parallelism.tensor} instead of {request.tensor_parallel}" if free.runs else None
-    )
-
-
-def _other_machine(model: Model, request: Request) -> str | None:
-    """A machine that runs the model, where this one cannot be made to."""
-    for name in limits().suggested_machines:
-        there = replace(request, hardware=named_machine(name), nodes=1, tensor_parallel=None)
-        for engine in engines_of(there.hardware):
-            for other in preferred(model, engine, checkpoints()):
-                if weigh(Candidate(model, other, engine, there)).runs:
-                    return f"another machine, such as {name} ({engine} with {other.id})"
+def _elsewhere(plan: Plan, candidate: Candidate) -> Change | None:
+    """Another checkpoint or engine on this machine."""
+    asked = candidate.request.tensor_parallel
+    free = replace(candidate.request, tensor_parallel=None)
+    for engine in engines_of(free.hardware):
+        for row in preferred(candidate.model, engine, checkpoints()):
+            if (engine, row.id) != (plan.engine, plan.checkpoint):
+                other = Candidate(candidate.model, row, engine, free)
+                trial = weigh(other)
+                if trial.runs:
+                    without = ", without --tensor-parallel" if asked else ""
+                    return Change(f"{engine} with {row.id} ({trial.verdict} here{without})", other)
     return None
 
 
-def _elsewhere(plan: Plan, model: Model, request: Request) -> str | None:
-    free = replace(request, tensor_parallel=None)
-    for engine in engines_of(request.hardware):
-        for other in preferred(model, engine, checkpoints()):
-            if (engine, other.id) != (plan.engine, plan.checkpoint):
-                trial = weigh(Candidate(model, other, engine, free))
-                if trial.runs:
-                    return f"{engine} with {other.id} ({trial.verdict} here)"
+def _other_machine(candidate: Candidate) -> Change | None:
+    """A machine that runs the model, where this one cannot be made to."""
+    for name in limits().suggested_machines:
+        there = replace(candidate.request, hardware=named_machine(name), nodes=1, tensor_parallel=None)
+        for engine in engines_of(there.hardware):
+            for row in preferred(candidate.model, engine, checkpoints()):
+                other = Candidate(candidate.model, row, engine, there)
+                if weigh(other).runs:
+                    return Change(f"another machine, such as {name} ({engine} with {row.id})", other)
     return None

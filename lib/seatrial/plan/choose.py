@@ -104,7 +104,7 @@ def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, rank
     complete = replace(
         plan,
         reasons=tuple(reasons),
-        smallest_change=smallest_change(plan, model, checkpoint, request),
+        smallest_change=smallest_change(plan, best.candidate),
         alternatives=tuple(_with_facts(other, model, find_checkpoint(other.checkpoint)) for other in others),
     )
     return _with_facts(complete, model, checkpoint)

@@ -30,9 +30,8 @@ def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]
         request: Machine and wishes.
 
     """
-    prompt, answer = load_compared(model, best.engine, request)
     found = [
-        trial.predicting(prompt, answer).plan()
+        comparable(trial, best).plan()
         for engine in engines_of(request.hardware)
         for row in preferred(model, engine, checkpoints())
         for trial in weigh_all(Candidate(model, row, engine, request))
@@ -41,10 +40,14 @@ def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]
     return tuple(sorted((plan for plan in found if _form(plan) != _form(best)), key=speed_key(request.objective)))
 
 
-def load_compared(model: Model, engine: str, request: Request) -> tuple[int, int]:
-    """Prompt and answer tokens a prediction for ``engine`` is made for: only equal loads can be compared."""
-    prompt, answer = usual_load(model, engine)
-    return request.prompt_tokens or prompt, request.answer_tokens or answer
+def comparable(trial: Trial, best: Plan) -> Trial:
+    """``trial`` with its prediction made for the load that ``best`` is predicted for, where its own would be another."""
+    candidate = trial.candidate
+    load = usual_load(candidate.model, best.engine)
+    if load == usual_load(candidate.model, candidate.engine):
+        return trial
+    request = candidate.request
+    return trial.predicting(request.prompt_tokens or load[0], request.answer_tokens or load[1])
 
 
 def speed_key(objective: Objective) -> Callable[[Plan], tuple[float, ...]]:
@@ -84,8 +87,7 @@ def by_engine(best: Plan, trials: Iterable[Trial], *, named: bool) -> list[Plan]
         rows = preferred(model, engine, checkpoints())
         if rows and engine not in nearest:
             nearest[engine] = weigh(Candidate(model, rows[0], engine, request))
-    prompt, answer = load_compared(model, best.engine, request)
-    return [trial.predicting(prompt, answer).plan() for engine, trial in nearest.items() if engine != best.engine]
+    return [comparable(trial, best).plan() for engine, trial in nearest.items() if engine != best.engine]
 
 
 def _form(plan: Plan) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Outcome, planned
 from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.forecast import gpu_forecast, load_of, work_of
+from seatrial.plan.fraction import fraction_needed, fraction_reasons
 from seatrial.plan.layouts import Layout, layouts
 from seatrial.plan.limits import limits
 from seatrial.plan.recipes import Cell, differences, nearest_cell
@@ -60,6 +61,10 @@ class Weighed:
         """Bytes too few; what is refused has none."""
         return 0 if self.refused else self.room.shortfall_bytes
 
+    def _least(self) -> float | None:
+        gpus = self.candidate.request.gpus
+        return fraction_needed(self.candidate.engine, self.room.footprint, gpus[0]) if gpus and self.runs else None
+
     def predicting(self, prompt_tokens: int, answer_tokens: int) -> Weighed:
         """The same, with its prediction for another load."""
         return replace(self, candidate=self.candidate.predicting(prompt_tokens, answer_tokens))
@@ -82,7 +87,8 @@ class Weighed:
                 gpus_per_node=layout.gpus_per_node,
                 prediction=_forecast(candidate, layout, room) if self.runs else None,
                 recipe=recipe,
-                gpu_memory_fraction=layout.cell.memory_fraction if layout.cell else room.fraction,
+                gpu_memory_fraction=_given(layout, room),
+                gpu_memory_fraction_min=self._least(),
             ),
         )
 
@@ -146,6 +152,10 @@ def _nearer(first: Weighed, second: Weighed, *, explicit: bool) -> Weighed:
     return first
 
 
+def _given(layout: Layout, room: Room) -> float | None:
+    return layout.cell.memory_fraction if layout.cell else room.fraction
+
+
 def _reasons(candidate: Candidate, layout: Layout, room: Room, recipe: Recipe | None) -> list[Reason]:
     request = candidate.request
     memory = request.gpus[0].memory_bytes if request.gpus else None
@@ -161,6 +171,7 @@ def _reasons(candidate: Candidate, layout: Layout, room: Room, recipe: Recipe | 
         found.insert(0, cell_reason(layout.cell, recipe))
         given = usable_gpu_bytes(request.gpus[0], room.fraction)
         found += overdrawn_reason(layout.cell, room.footprint.per_gpu_bytes, given, room.fraction)
+    found += fraction_reasons(candidate.engine, room.footprint, request.gpus[0], _given(layout, room))
     return found + waiting_reasons(request, room.held, requests_at_once(layout, request))
 
 

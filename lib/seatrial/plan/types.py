@@ -53,6 +53,7 @@ class Plan:
         concurrency: Requests served at once.
         objective: What the plan was optimized for.
         gpu_memory_fraction: Share of GPU memory the engine may take, None where it has no such setting.
+        gpu_memory_fraction_min: The smallest share that holds the requests, in hundredths; None where it is not known.
         gpu_layers: llama.cpp: layers on GPUs, None elsewhere.
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory, None elsewhere.
         footprint: Bytes needed.
@@ -91,6 +92,7 @@ class Plan:
     reasons: tuple[Reason, ...]
     alternatives: tuple[Plan, ...] = ()
     chat: Chat | None = None
+    gpu_memory_fraction_min: float | None = None
 
     @property
     def runs(self) -> bool:

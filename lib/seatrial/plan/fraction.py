@@ -1,0 +1,75 @@
+"""The share of GPU memory an engine must be given (``--mem-fraction-static``, ``--gpu-memory-utilization``)."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from seatrial.hardware.types import Gpu
+from seatrial.memory.types import Footprint
+from seatrial.records import Reason
+
+FLAGS = {"sglang": "--mem-fraction-static", "vllm": "--gpu-memory-utilization"}
+COUNTED = {
+    "sglang": "weights and caches, of what is free after the CUDA context",
+    "vllm": "everything, of the whole GPU",
+}
+SOURCES = {
+    "sglang": "sglang 0.5.23 takes total x (1 - fraction) off what loading left free (SemiAnalysisAI/InferenceX#2128)",
+    "vllm": "vLLM gives the cache total x utilization less weights, activations, graphs and context",
+}
+
+
+def fraction_needed(engine: str, footprint: Footprint, gpu: Gpu) -> float | None:
+    """The smallest share, in hundredths, that holds ``footprint``; None where no share does or nothing is known.
+
+    Args:
+        engine: ``sglang`` or ``vllm``.
+        footprint: Bytes with the requests that are held at once.
+        gpu: One of the equal GPUs.
+
+    """
+    counted, base = _counted(engine, footprint, gpu)
+    if base <= 0:
+        return None
+    hundredths = ceil(counted / base * 100)
+    return hundredths / 100 if hundredths < 100 else None  # noqa: PLR2004 -- all of it
+
+
+def fraction_holds(engine: str, footprint: Footprint, gpu: Gpu, fraction: float) -> bool:
+    """Whether an engine given that share has room for ``footprint``."""
+    counted, base = _counted(engine, footprint, gpu)
+    return base > 0 and counted <= base * fraction
+
+
+def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float | None) -> list[Reason]:
+    """Which share is given, and the smallest that works."""
+    least = fraction_needed(engine, footprint, gpu)
+    if least is None:
+        return []
+    load = f"{footprint.concurrency} request{'s' if footprint.concurrency > 1 else ''}"
+    text = (
+        f"The smallest {FLAGS[engine]} that holds {load} of {footprint.context_tokens:,} tokens is {least:.2f} "
+        f"(it counts {COUNTED[engine]}); "
+    )
+    if given is None:
+        text += "the recipe leaves it to the engine."
+    elif given < least:
+        text += f"the recipe gives {given:.2f}."
+    elif given == least:
+        text += "that is given."
+    else:
+        text += f"{given:.2f} is given, and what is above goes to a larger cache."
+    return [Reason(text, "derived", SOURCES[engine])]
+
+
+def _counted(engine: str, footprint: Footprint, gpu: Gpu) -> tuple[int, int]:
+    """Bytes the share must cover, and the bytes it is a share of."""
+    memory = gpu.memory_bytes or 0
+    if engine != "sglang":
+        return footprint.per_gpu_bytes, memory
+    reserve = footprint.per_gpu_by_part["reserve"]
+    gpus = max(1, footprint.reserve_bytes // reserve) if reserve else 1
+    # The most it may take: a share that is too small does not start, one too large leaves the rest unused.
+    context = int(footprint.reserve_by_part["cuda_context"].high / gpus)
+    free = memory if gpu.memory_free_bytes is None else min(memory, gpu.memory_free_bytes)
+    return footprint.per_gpu_bytes - reserve, free - context
