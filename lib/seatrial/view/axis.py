@@ -67,15 +67,15 @@ def linear_axis(values: Iterable[float], *, wanted: int = 5, zero: bool = True, 
     )
 
 
-def log_axis(values: Iterable[float]) -> Axis:
-    """A logarithmic axis; few distinct values (1, 2, 4, 8 streams) are the ticks themselves."""
-    seen = sorted({value for value in values if value > 0})
+def log_axis(values: Iterable[float], ticks: tuple[float, ...] = ()) -> Axis:
+    """A logarithmic axis; few distinct values (1, 2, 4, 8 streams) are the ticks themselves, unless others are given."""
+    seen = sorted({value for value in (*values, *ticks) if value > 0})
     if not seen:
         return Axis(1.0, 10.0, (1.0, 10.0), log=True)
     low, high = seen[0], seen[-1]
-    if len(seen) <= _FEW:
+    if ticks or len(seen) <= _FEW:
         margin = (high / low) ** 0.04 if high > low else 2.0
-        return Axis(low / margin, high * margin, tuple(seen), log=True)
+        return Axis(low / margin, high * margin, ticks or tuple(seen), log=True)
     return decade_axis(low, high)
 
 

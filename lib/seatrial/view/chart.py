@@ -15,7 +15,7 @@ from typing import Any, Literal
 from seatrial.view.table import Table
 from seatrial.view.untrusted import plain_text
 
-SeriesOrigin = Literal["measured", "predicted", "simulated", "verified"]
+SeriesOrigin = Literal["measured", "predicted", "simulated", "verified", "derived"]
 Values = tuple[float | None, ...]
 
 
@@ -24,7 +24,7 @@ class Look:
     """How series of one origin are drawn: dash pattern of the line, and kind of marker."""
 
     dash: tuple[int, ...]
-    marker: Literal["filled", "hollow", "cross", "ringed"]
+    marker: Literal["filled", "hollow", "cross", "ringed", "dotted"]
 
 
 LOOKS: dict[SeriesOrigin, Look] = {
@@ -32,6 +32,7 @@ LOOKS: dict[SeriesOrigin, Look] = {
     "predicted": Look((9, 5), "hollow"),
     "simulated": Look((2, 4), "cross"),
     "verified": Look((10, 4, 2, 4), "ringed"),
+    "derived": Look((18, 3), "dotted"),
 }
 
 LARGEST = 1e18
@@ -92,6 +93,24 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A point of a line worth a ring of its own, such as the largest context that fits.
+
+    Attributes:
+        name: What it is, with its figure.
+        series: Index of the line it lies on.
+        x: Where.
+        y: Where.
+
+    """
+
+    name: str
+    series: int
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """A named stretch of the x axis, such as one load level of a run."""
 
@@ -116,6 +135,9 @@ class Chart:
         log_y: Whether y is logarithmic.
         kind: ``lines``, or ``bars``: horizontal stacked bars with the values on x.
         bars: Name of each bar.
+        slim: Bars close together with their names at the left: many of one kind.
+        marks: Points of lines with a ring round them.
+        x_ticks: Where a logarithmic x axis is labelled; empty for round numbers.
 
     """
 
@@ -130,6 +152,9 @@ class Chart:
     log_y: bool = False
     kind: Literal["lines", "bars"] = "lines"
     bars: tuple[str, ...] = ()
+    slim: bool = False
+    marks: tuple[Mark, ...] = ()
+    x_ticks: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Make values that cannot be drawn (infinite, absurd, or not above 0 on a log axis) gaps.
@@ -168,8 +193,12 @@ class Chart:
             (f"{x:,.6g}", *(_value_at(series, place.get(x)) for series, place in zip(self.series, places, strict=True)))
             for x in positions
         ]
-        note = "; ".join([self.y_label, *(plain_text(mark.name) for mark in self.references)])
+        note = "; ".join([self.y_label, *(plain_text(name) for name in self._named())])
         return Table(plain_text(self.title), (f"{self.x_label}>", *numbers), tuple(lines), note)
+
+    def _named(self) -> list[str]:
+        """Limits and marked points in words."""
+        return [mark.name for mark in self.references if mark.name] + [mark.name for mark in self.marks]
 
     def _table_of_bars(self) -> Table:
         rows = [

@@ -29,7 +29,7 @@ def memory_chart(plans: Sequence[Plan] | Plan) -> Chart:
     )
     label = "Memory on each GPU (GiB)" if per_gpu else "Memory, host and GPUs together (GiB)"
     return Chart(
-        title="; ".join(_finding(plan) for plan in every) or "No plan was made",
+        title="; ".join(finding(plan) for plan in every) or "No plan was made",
         subtitle="Derived from the sizes of all tensors; the reserve is assumed",
         x_label=label,
         y_label="",
@@ -86,7 +86,8 @@ def _name(plan: Plan) -> str:
     return f"{what}, {plan.engine} on {machine}"
 
 
-def _finding(plan: Plan) -> str:
+def finding(plan: Plan) -> str:
+    """Whether a plan fits, as the title of its picture."""
     name = model_name(plan)
     if plan.verdict == "refused":
         return f"{name} is refused on {plain_text(plan.hardware.name, 40)}"

@@ -6,7 +6,7 @@ import html
 from typing import TYPE_CHECKING, Any
 
 from seatrial.view.axis import wrap
-from seatrial.view.chart import LOOKS, PALETTE, Chart, Reference, Series, SeriesOrigin
+from seatrial.view.chart import LOOKS, PALETTE, Chart, Mark, Reference, Series, SeriesOrigin
 from seatrial.view.svg import to_svg
 from seatrial.view.untrusted import plain_text
 
@@ -17,6 +17,7 @@ PLOTLY_MIME = "application/vnd.plotly.v1+json"
 CONFIG = {"displaylogo": False}
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
 _CROSSES = ("x-thin", "cross-thin", "asterisk")
+_SUFFIXES = {"hollow": "-open", "cross": "-open", "dotted": "-open-dot"}
 _PATTERNS = ("", "/", "\\", "|", "-", "+", ".")
 _TITLE_SIZE = 17
 _TITLE_WIDTH = 780
@@ -54,6 +55,7 @@ def to_plotly(chart: Chart) -> Figure:
     order = sorted(range(len(chart.series)), key=lambda place: chart.series[place].origin == "measured")
     for index in range(len(chart.series)) if chart.kind == "bars" else order:
         figure.add_traces(_segments(chart, index) if chart.kind == "bars" else _line(chart, index))
+    figure.add_traces([_ring(chart, mark) for mark in chart.marks])
     figure.update_layout(_layout(chart))
     return figure
 
@@ -72,6 +74,7 @@ def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
     series, color = chart.series[index], PALETTE[chart.color_of(index)]
     look, shape = LOOKS[series.origin], chart.shape_of(index)
     symbol = _CROSSES[shape % 3] if look.marker == "cross" else _SHAPES[shape % 4]
+    suffix = _SUFFIXES.get(look.marker, "")
     trace = {
         "type": "scatter",
         "name": literal(series.label),
@@ -80,7 +83,7 @@ def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
         "mode": "lines+markers" if len(series.x) <= 40 else "lines",  # noqa: PLR2004 -- as in the SVG
         "line": {"color": color, "width": 2.5, "dash": plotly_dash(series.origin)},
         "marker": {
-            "symbol": f"{symbol}-open" if look.marker in {"hollow", "cross"} else symbol,
+            "symbol": f"{symbol}{suffix}",
             "size": 10,
             "color": color,
             "line": {
@@ -107,6 +110,20 @@ def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
             }
         }
     ]
+
+
+def _ring(chart: Chart, mark: Mark) -> dict[str, Any]:
+    color = PALETTE[chart.color_of(mark.series)]
+    return {
+        "type": "scatter",
+        "name": literal(mark.name),
+        "x": [mark.x],
+        "y": [mark.y],
+        "mode": "markers",
+        "marker": {"symbol": "circle-open", "size": 22, "color": color, "line": {"width": 3, "color": color}},
+        "showlegend": False,
+        "hovertemplate": "%{fullData.name}<extra></extra>",
+    }
 
 
 def _band(series: Series, color: str) -> list[dict[str, Any]]:
@@ -184,7 +201,8 @@ def _scale(chart: Chart, *, bars: bool) -> dict[str, Any]:
     if not chart.log_x:
         return {"rangemode": "tozero"} if bars else {}
     places = sorted({x for series in chart.series for x in series.x if x > 0})
-    few = {"tickvals": places, "ticktext": [f"{x:g}" for x in places]} if len(places) <= 8 else {}  # noqa: PLR2004
+    ticks = list(chart.x_ticks) or (places if len(places) <= 8 else [])  # noqa: PLR2004
+    few = {"tickvals": ticks, "ticktext": [f"{x:,.12g}" for x in ticks]} if ticks else {}
     return {"type": "log", **few}
 
 

@@ -16,6 +16,7 @@ from seatrial.view.chart import Chart
 from seatrial.view.svg_bars import bars_height, draw_bars
 from seatrial.view.svg_lines import draw_lines
 from seatrial.view.svg_parts import FONT, LINE, STYLE, block, escaped, figure, hatch, sample, words
+from seatrial.view.svg_slim import draw_slim, slim_height
 
 MARGIN = 16
 _TITLE = 17
@@ -48,8 +49,8 @@ def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = T
     identity = name or f"st{hashlib.sha256(repr(chart).encode('utf-8', 'replace')).hexdigest()[:10]}"
     drawn, top = _header(chart, width, identity)
     if chart.kind == "bars":
-        bottom = top + bars_height(chart)
-        body = draw_bars(chart, Box(MARGIN, top, width - MARGIN, bottom), identity)
+        bottom = top + (slim_height if chart.slim else bars_height)(chart)
+        body = (draw_slim if chart.slim else draw_bars)(chart, Box(MARGIN, top, width - MARGIN, bottom), identity)
     else:
         bottom = max(height - MARGIN, top + _LEAST_PLOT)
         body = draw_lines(chart, Box(MARGIN, top, width - MARGIN, bottom))

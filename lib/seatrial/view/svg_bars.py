@@ -18,10 +18,10 @@ def bars_height(chart: Chart) -> float:
 
 def draw_bars(chart: Chart, place: Place, identity: str) -> list[str]:
     """Everything below the legend of a bar chart."""
-    axis = _axis(chart)
+    axis = bar_axis(chart)
     left, right = place.left, place.right - _TOTAL_ROOM
     bottom = place.bottom - 2 * LINE - 6
-    drawn = _scale(chart, axis, (left, right), (place.top + 10, bottom))
+    drawn = draw_scale(chart, axis, (left, right), (place.top + 10, bottom))
     for bar, name in enumerate(chart.bars):
         top = place.top + 14 + bar * _SLOT
         drawn.append(words(left, top + FONT, name, "st-strong st-halo"))
@@ -35,12 +35,14 @@ def draw_bars(chart: Chart, place: Place, identity: str) -> list[str]:
     return drawn
 
 
-def _axis(chart: Chart) -> Axis:
+def bar_axis(chart: Chart) -> Axis:
+    """The scale every bar and limit of a chart fits on."""
     totals = [sum(series.y[bar] or 0.0 for series in chart.series) for bar in range(len(chart.bars))]
     return linear_axis([*totals, *(mark.value for mark in chart.references)])
 
 
-def _scale(chart: Chart, axis: Axis, sides: tuple[float, float], heights: tuple[float, float]) -> list[str]:
+def draw_scale(chart: Chart, axis: Axis, sides: tuple[float, float], heights: tuple[float, float]) -> list[str]:
+    """Grid, ticks and what is measured, below bars from left to right and top to bottom."""
     (left, right), (top, bottom) = sides, heights
     drawn = []
     for tick in axis.ticks:
@@ -52,7 +54,10 @@ def _scale(chart: Chart, axis: Axis, sides: tuple[float, float], heights: tuple[
     return drawn
 
 
-def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], identity: str) -> list[str]:
+def draw_segments(  # noqa: PLR0913 -- one for each thing a bar is drawn from
+    chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], identity: str, *, height: float = _BAR
+) -> list[str]:
+    """The stacked parts of one bar, each with its colour and hatching."""
     left, right, top = place
     drawn = []
     total = 0.0
@@ -63,9 +68,16 @@ def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], 
         width = left + axis.at(total) * (right - left) - start
         if width > 0:
             gap = 1.0 if width > 3 else 0.0  # noqa: PLR2004 -- pixels
-            segment = block((start, top), (width - gap, _BAR), "st-fill")
-            overlay = hatched((start, top), (width - gap, _BAR), identity, chart.color_of(index))
+            segment = block((start, top), (width - gap, height), "st-fill")
+            overlay = hatched((start, top), (width - gap, height), identity, chart.color_of(index))
             drawn.append(f'<g class="{color_class(chart, index)}">{segment}{overlay}</g>')
+    return drawn
+
+
+def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], identity: str) -> list[str]:
+    left, right, top = place
+    drawn = draw_segments(chart, bar, axis, place, identity)
+    total = sum(series.y[bar] or 0.0 for series in chart.series)
     text = figure(total)
     end = left + axis.at(total) * (right - left)
     for mark in chart.references:

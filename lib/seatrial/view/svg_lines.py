@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from seatrial.view.axis import Axis, decade_axis, linear_axis, log_axis, text_width
 from seatrial.view.chart import Chart, Series, runs_of
-from seatrial.view.svg_parts import FONT, LINE, Place, block, color_class, dash_of, marker, stroke, words
+from seatrial.view.svg_parts import FONT, LINE, Place, block, color_class, dash_of, marker, ring, stroke, words
 
 MANY = 40
 """Points from which on a line is drawn without markers."""
@@ -50,6 +50,10 @@ def draw_lines(chart: Chart, place: Place) -> list[str]:
         series = chart.series[index]
         marks = [*_interval(series, frame), *_line(series, chart.shape_of(index), frame)]
         drawn.append(f'<g class="{color_class(chart, index)}">{"".join(marks)}</g>')
+    drawn += [
+        f'<g class="{color_class(chart, mark.series)}">{ring(frame.across(mark.x), frame.up(mark.y))}</g>'
+        for mark in chart.marks
+    ]
     drawn += _limits(chart, frame)
     drawn += _figures(chart, frame)
     if chart.is_empty:
@@ -62,7 +66,7 @@ def draw_lines(chart: Chart, place: Place) -> list[str]:
 def _x_axis(chart: Chart) -> Axis:
     values = [x for series in chart.series for x in series.x]
     if chart.log_x:
-        return log_axis(values)
+        return log_axis(values, chart.x_ticks)
     return linear_axis([*values, *(span.end for span in chart.spans)], wanted=7, zero=False, snug=True)
 
 
@@ -71,6 +75,8 @@ def _y_axis(chart: Chart) -> Axis:
     values = [value for row in rows for value in row if value is not None] + [mark.value for mark in chart.references]
     if chart.log_y and values:
         return decade_axis(min(values), max(values))
+    if chart.references:  # the names of limits stand above their lines
+        values.append(1.08 * max(mark.value for mark in chart.references))
     if chart.spans:  # their names stand above the line
         values.append(1.12 * max(values, default=0.0))
     return linear_axis(values)

@@ -17,6 +17,8 @@ FONTS = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans
 
 _DARK = ("#4DA3DD", "#F08A3C", "#2FC49A", "#E3A3C6", "#F2B632", "#8CCBF0", "#A8A8A8")
 _RADIUS = 5.0
+_DOT = 1.75
+_RING = 11.0
 _HATCHES = (
     "",
     "M0 8L8 0M-2 2L2 -2M6 10L10 6",
@@ -71,6 +73,7 @@ STYLE = "".join(
         f".st-chart .st-hatch{{fill:none;stroke-width:1.4;opacity:.55;{_pair('surface', '#ffffff', 'stroke')}}}",
         ".st-chart .st-line{fill:none;stroke:currentColor;stroke-width:2.5;stroke-linejoin:round;stroke-linecap:butt}",
         ".st-chart .st-edge{fill:none;stroke:currentColor;stroke-width:1;opacity:.65}",
+        ".st-chart .st-ring{fill:none;stroke:currentColor;stroke-width:3}",
         ".st-chart .st-band{fill:currentColor;stroke:none;opacity:.15}",
         ".st-chart .st-fill{fill:currentColor;stroke:none}",
         f".st-chart .st-hollow{{stroke:currentColor;stroke-width:2;{_pair('surface', '#ffffff', 'fill')}}}",
@@ -132,9 +135,15 @@ def marker(series: Series, shape: int, x: float, y: float) -> str:
     kind = LOOKS[series.origin].marker
     if kind == "cross":
         return f'<path d="{_cross(shape, x, y)}" class="st-cross"/>'
-    outline = f'<path d="{_outline(shape, x, y, _RADIUS)}" class="st-{"hollow" if kind == "hollow" else "solid"}"/>'
+    outline = f'<path d="{_outline(shape, x, y, _RADIUS)}" class="st-{"hollow" if kind in {"hollow", "dotted"} else "solid"}"/>'
     ring = f'<path d="{_outline(shape, x, y, _RADIUS + 3)}" class="st-edge"/>' if kind == "ringed" else ""
-    return outline + ring
+    dot = f'<path d="{_outline(0, x, y, _DOT)}" class="st-fill"/>' if kind == "dotted" else ""
+    return outline + ring + dot
+
+
+def ring(x: float, y: float) -> str:
+    """The circle round a point that is marked."""
+    return f'<path d="{_outline(0, x, y, _RING)}" class="st-ring"/>'
 
 
 def hatch(identity: str, color: int) -> str:

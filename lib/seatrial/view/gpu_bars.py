@@ -1,0 +1,138 @@
+"""A plan's memory as one bar for each GPU and one for the host, each against what the engine may use of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seatrial.catalog import find_model
+from seatrial.errors import UnknownNameError
+from seatrial.plan.capacity import llamacpp_pools
+from seatrial.plan.types import Plan
+from seatrial.units import GIB, format_gib
+from seatrial.view.chart import Chart, Reference, Series
+from seatrial.view.memory_bars import finding
+from seatrial.view.plan_tables import needs_unknown_host
+
+PARTS = ("Weights", "Weights copied on each GPU", "KV cache", "State", "Reserve, assumed")
+COLORS = (0, 1, 2, 5, 6)
+_KEYS = ("weights_sharded", "weights_replicated", "kv", "state", "reserve")
+MOST_BARS = 8
+"""More GPUs than this hold the same: one bar says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBar:
+    """What lies in one GPU or in host memory, and what may.
+
+    Attributes:
+        name: "GPU 0", "Host".
+        parts: Bytes of each of ``PARTS``.
+        room_bytes: What the engine may use; None where that is not known.
+
+    """
+
+    name: str
+    parts: tuple[float, ...]
+    room_bytes: float | None
+
+    @property
+    def total_bytes(self) -> float:
+        """All parts together."""
+        return sum(self.parts)
+
+
+def gpu_memory_chart(plan: Plan) -> Chart:
+    """One bar a GPU and one for host memory where it is used: weights, caches and reserve against the capacity."""
+    bars = memory_bars(plan)
+    shown = [place for place in range(len(PARTS)) if any(bar.parts[place] for bar in bars)]
+    return Chart(
+        title=_finding(plan, bars),
+        subtitle="Derived from the sizes of all tensors; the reserve is assumed. The upright line: what the engine may use",
+        x_label="Memory (GiB)",
+        y_label="",
+        kind="bars",
+        slim=True,
+        series=tuple(
+            Series(PARTS[place], (), tuple(bar.parts[place] / GIB for bar in bars), "derived", color=COLORS[place])
+            for place in shown
+        ),
+        bars=tuple(bar.name for bar in bars),
+        references=tuple(
+            Reference(f"usable {format_gib(bar.room_bytes)}", bar.room_bytes / GIB, place)
+            for place, bar in enumerate(bars)
+            if bar.room_bytes
+        ),
+    )
+
+
+def memory_bars(plan: Plan) -> list[MemoryBar]:
+    """What each GPU of one machine holds, and its host memory; the sums are those of the plan's footprint."""
+    footprint = plan.footprint
+    ranks = plan.nodes * plan.gpus_per_node
+    if any(gpu.unified for gpu in plan.hardware.gpus):
+        return [MemoryBar("CPU and GPU", _whole(plan), plan.capacity_bytes)]
+    if plan.verdict == "refused":  # how it would be split is not said
+        return [MemoryBar("All memory", _whole(plan), plan.capacity_bytes or None)]
+    pools = llamacpp_pools(plan.hardware, plan.hardware.gpus)
+    host_room = pools.host_bytes if pools.host_known and pools.host_bytes else None
+    if not ranks:
+        return [MemoryBar("Host", _whole(plan), host_room)]
+    serving = plan.gpu_layers is None
+    room = plan.capacity_bytes / ranks if serving else pools.gpu_bytes / max(1, pools.gpus)
+    gpu = _one_gpu(plan) if serving else _one_llamacpp_gpu(plan, ranks)
+    found = [MemoryBar(name, gpu, room) for name in _names(plan)]
+    if footprint.host_bytes:
+        found.append(MemoryBar("Host", _in_host(plan, gpu, ranks), host_room))
+    return found
+
+
+def _finding(plan: Plan, bars: list[MemoryBar]) -> str:
+    """How much of the fullest GPU (or of the one memory there is) stays free; else why it does not run."""
+    room, name = bars[0].room_bytes, bars[0].name
+    if not plan.runs or not room or needs_unknown_host(plan):
+        return finding(plan)
+    spare = format_gib(max(room - bars[0].total_bytes, 0.0))
+    where = "each GPU" if name.startswith(("GPU", "each")) else "the memory"
+    return f"{finding(plan)}: {spare} of {format_gib(room)} usable on {where} stay free"
+
+
+def _whole(plan: Plan) -> tuple[float, ...]:
+    footprint = plan.footprint
+    return footprint.weights_bytes, 0.0, footprint.kv_bytes, footprint.state_bytes, footprint.reserve_bytes
+
+
+def _one_gpu(plan: Plan) -> tuple[float, ...]:
+    """The fullest rank of SGLang or vLLM, as its footprint says."""
+    parts = plan.footprint.per_gpu_by_part
+    return tuple(float(parts.get(name, 0)) for name in _KEYS)
+
+
+def _one_llamacpp_gpu(plan: Plan, gpus: int) -> tuple[float, ...]:
+    """Layers lie on the GPUs whole, each with its caches; weights are what remains of what a GPU holds."""
+    footprint, layers = plan.footprint, _layers(plan)
+    share = min(plan.gpu_layers or 0, layers) / layers / gpus
+    kv, state, reserve = footprint.kv_bytes * share, footprint.state_bytes * share, footprint.reserve_bytes / gpus
+    return footprint.per_gpu_bytes - kv - state - reserve, 0.0, kv, state, reserve
+
+
+def _in_host(plan: Plan, gpu: tuple[float, ...], gpus: int) -> tuple[float, ...]:
+    """What the GPUs leave over of the caches, and weights for the rest."""
+    footprint = plan.footprint
+    kv, state = max(footprint.kv_bytes - gpus * gpu[2], 0.0), max(footprint.state_bytes - gpus * gpu[3], 0.0)
+    return footprint.host_bytes - kv - state, 0.0, kv, state, 0.0
+
+
+def _names(plan: Plan) -> list[str]:
+    count = plan.gpus_per_node
+    machines = f" of {plan.nodes} machines" if plan.nodes > 1 else ""
+    if count > MOST_BARS:
+        return [f"each of {count} GPUs{machines}"]
+    return [f"GPU {place}{machines}" for place in range(count)]
+
+
+def _layers(plan: Plan) -> int:
+    try:
+        config = find_model(plan.model).config
+    except UnknownNameError:  # a record of another version, or a file of one's own
+        config = {}
+    return int(config.get("num_hidden_layers", 1))
