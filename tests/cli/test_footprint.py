@@ -92,3 +92,24 @@ def test_a_config_of_v41_is_refused(capsys, tmp_path):
     path.write_text(json.dumps({"model_type": "deepseek_v41", "hidden_size": 4096}))
     assert 3 == main(["footprint", "--config", str(path), "--json"])
     assert "deepseek_v41" in capsys.readouterr().err
+
+
+def test_a_machine_adds_the_contexts_that_fit_there(capsys):
+    """The planner's footprint, and what shorter and longer contexts need of what there is."""
+    document = asked(capsys, "flash", "--hardware", "h200x4", "--concurrency", "256")
+    assert 166_878_536_440 == document["weights_bytes"]
+    needs = [row["need_bytes"] for row in document["contexts"] if row["held_at_once"] == 256]
+    assert sorted(needs) == needs
+    largest = document["largest_context_tokens"]
+    assert all((row["context_tokens"] <= largest) == (row["held_at_once"] == 256) for row in document["contexts"])
+    assert 0 == main(["footprint", "flash", "--hardware", "h200x4", "--concurrency", "256"])
+    shown = capsys.readouterr().out
+    assert f"fits up to {largest:,} tokens" in shown
+    assert "█" in shown
+
+
+def test_a_machine_plans_with_its_own_settings(capsys, tmp_path):
+    """Options that a plan decides are refused, not passed over."""
+    for words in (["flash", "--option", "swa_ratio=0.2"], ["--config", str(tmp_path / "config.json")]):
+        assert 2 == main(["footprint", *words, "--hardware", "h200x4"])
+        assert "--hardware plans with a checkpoint" in capsys.readouterr().err

@@ -22,3 +22,44 @@ def test_models_groups_the_catalog_for_people(capsys):
     assert "DeepSeek-V4-Flash: 35 checkpoints" in shown
     assert "none here" in shown
     assert "unknown" in shown
+
+
+def test_models_of_a_machine_say_what_fits(capsys):
+    """--hardware adds a row for each checkpoint: verdict, bytes, largest context, predicted speed."""
+    assert 0 == main(["models", "--hardware", "h200x4", "--model", "flash", "--concurrency", "8", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    rows = {row["checkpoint"]: row for row in document["fits"]}
+    native = rows["deepseek-ai/DeepSeek-V4-Flash"]
+    assert ("verified", "sglang", 159_609_485_896) == (native["verdict"], native["engine"], native["weights_bytes"])
+    assert native["need_bytes"] <= native["capacity_bytes"]
+    assert native["largest_context_tokens"] > 0
+    assert native["prediction"]["decode_tokens_per_s"]["low"] < native["prediction"]["decode_tokens_per_s"]["high"]
+    assert "h200x4" == document["hardware"]["name"]
+
+
+def test_models_of_a_machine_for_people(capsys):
+    """Both models, the one that runs first."""
+    assert 0 == main(["models", "--hardware", "m3-ultra-512gb"])
+    shown = capsys.readouterr().out
+    assert "checkpoints of flash run on m3-ultra-512gb" in shown
+    assert "checkpoints of pro run on m3-ultra-512gb" in shown
+    assert "✗" in shown
+
+
+def test_other_tools_are_compared(capsys):
+    """Ours to the byte, and the ratio of each answer to it."""
+    assert 0 == main(["models", "--other-tools", "--json"])
+    compared = json.loads(capsys.readouterr().out)["other_tools"]
+    assert 159_609_485_896 == compared["answered_bytes"] == compared["bytes"]
+    assert [row["answers_gb"][0] * 1e9 / compared["bytes"] for row in compared["rows"]] == [
+        row["ratios"][0] for row in compared["rows"]
+    ]
+    assert 0 == main(["models", "--other-tools"])
+    assert "3.5 times too much" in capsys.readouterr().out
+
+
+def test_a_machine_s_options_need_a_machine(capsys):
+    """Passed over in silence they would mislead."""
+    for words in (["--nodes", "2"], ["--host-memory-gib", "64"], ["--model", "pro"], ["--context-tokens", "8192"]):
+        assert 2 == main(["models", *words])
+        assert "Add --hardware." in capsys.readouterr().err

@@ -2,19 +2,28 @@
 
 Weights are exact: added up tensor by tensor, or read from the headers of local files. The KV cache
 follows the engine's own layout. The reserve beside them is assumed, and shown as an interval.
+
+seatrial footprint flash --context-tokens 131072 --concurrency 16
+seatrial footprint flash --hardware h200x4           and over context lengths: what fits there, how far
+seatrial footprint --config config.json              any deepseek_v4 model
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.machine import add_machine_options, machine_request
 from seatrial.cli.options import whole
 from seatrial.errors import ModelFileError, UsageError
 from seatrial.memory.options import HELP
 from seatrial.records import to_dict
+
+if TYPE_CHECKING:
+    from seatrial.catalog import Checkpoint
+    from seatrial.plan.request import Request
 
 MAX_CONFIG_BYTES = 16 << 20
 
@@ -28,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--context-tokens", type=whole(1, 1 << 24), help="context of each request (default: 8192)")
     parser.add_argument("--concurrency", type=whole(1, 1 << 16), default=1, help="requests at once (default: 1)")
+    add_machine_options(parser)
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="repeatable; see below")
     width = max(map(len, HELP))
     parser.epilog = "options:\n" + "\n".join(f"  {name:<{width}}  {text}" for name, text in HELP.items())
@@ -46,6 +56,12 @@ def run(arguments: argparse.Namespace) -> Answer:
             "Give either a checkpoint or --config.",
             remedy="For example: seatrial footprint flash, or --config config.json.",
         )
+    request = machine_request(arguments)
+    if request is not None and (arguments.config is not None or arguments.option):
+        raise UsageError(
+            "--hardware plans with a checkpoint and the engine's own settings.",
+            remedy="Leave --config and --option out, or --hardware.",
+        )
     settings: dict[str, Any] = {
         "context_tokens": arguments.context_tokens,
         "concurrency": arguments.concurrency,
@@ -62,6 +78,8 @@ def run(arguments: argparse.Namespace) -> Answer:
         from seatrial.memory import compute_footprint  # noqa: PLC0415
 
         checkpoint = find_checkpoint(arguments.checkpoint)
+        if request is not None:
+            return _over_contexts(checkpoint, request, arguments.engine)
         name = checkpoint.id
         footprint = compute_footprint(checkpoint, engine=arguments.engine, **settings)
 
@@ -72,6 +90,43 @@ def run(arguments: argparse.Namespace) -> Answer:
             stdout().print(table.to_rich())
 
     return Answer({"checkpoint": name, **to_dict(footprint)}, show)
+
+
+def _over_contexts(checkpoint: Checkpoint, request: Request, engine: str | None) -> Answer:
+    """What a plan for the machine needs, and what it would need with shorter and longer contexts."""
+    from seatrial.catalog import model_of  # noqa: PLC0415
+    from seatrial.view import fits  # noqa: PLC0415 -- plans, which a footprint alone does without
+
+    plans = fits.checkpoint_plans(request, checkpoint, engine)
+    fit = fits.fit_of(fits.plan_of(model_of(checkpoint), checkpoint, plans[0].engine, request), request)
+    plan = fit.plan
+    contexts = [
+        {
+            "context_tokens": one.context_tokens,
+            "verdict": one.verdict,
+            "held_at_once": one.footprint.concurrency,
+            "need_bytes": fits.need_bytes(one),
+            "capacity_bytes": one.capacity_bytes,
+        }
+        for one in plans
+    ]
+    document = {
+        "checkpoint": checkpoint.id,
+        **to_dict(plan.footprint),
+        "hardware": to_dict(request.hardware),
+        "verdict": plan.verdict,
+        "largest_context_tokens": fit.largest_context_tokens,
+        "contexts": contexts,
+    }
+
+    def show() -> None:
+        from seatrial.view.fit_tables import contexts_table  # noqa: PLC0415
+        from seatrial.view.memory_tables import footprint_table  # noqa: PLC0415
+
+        for table in (footprint_table(plan.footprint, checkpoint.id), contexts_table(plans, fit)):
+            stdout().print(table.to_rich())
+
+    return Answer(document, show)
 
 
 def _options(words: list[str]) -> dict[str, str]:

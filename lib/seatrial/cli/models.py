@@ -1,27 +1,94 @@
 """Models and checkpoints the catalog knows, with the size of each and where that figure comes from.
 
+seatrial models                                      the catalog
+seatrial models --hardware h200x4                    every checkpoint on this machine: does it run, how, how fast
+seatrial models --hardware auto --model pro --context-tokens 131072 --concurrency 16
+seatrial models --other-tools                        what other tools answer for the same weights, and how far off
+
 Any id of this list can be given to --checkpoint; a model's name stands for its default checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from seatrial.catalog import checkpoints, models
 from seatrial.catalog.listing import all_models
 from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.machine import add_machine_options, machine_request
+from seatrial.cli.options import whole
 from seatrial.records import to_dict
+
+if TYPE_CHECKING:
+    from seatrial.plan.request import Request
+    from seatrial.view.fits import Fit
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
-    del parser
+    """A machine to look at, or the comparison."""
+    add_machine_options(parser)
+    parser.add_argument("--model", default=None, help="with --hardware: flash or pro (default: both)")
+    parser.add_argument(
+        "--context-tokens", type=whole(1, 1 << 24), default=None, help="with --hardware: context of each request"
+    )
+    parser.add_argument(
+        "--concurrency", type=whole(1, 1 << 16), default=1, help="with --hardware: requests at once (default: 1)"
+    )
+    parser.add_argument("--other-tools", action="store_true", help="compare with what other tools answer")
 
 
 def run(arguments: argparse.Namespace) -> Answer:
-    """List the catalog."""
-    del arguments
-    return Answer({"models": to_dict(models()), "checkpoints": to_dict(checkpoints())}, _show)
+    """List the catalog, or what of it runs on a machine."""
+    catalog = {"models": to_dict(models()), "checkpoints": to_dict(checkpoints())}
+    if arguments.other_tools:
+        return _compared(catalog)
+    request = machine_request(arguments, ("model", "context_tokens"))
+    if request is None:
+        return Answer(catalog, _show)
+    from seatrial.view.fits import fits_on  # noqa: PLC0415 -- plans, which the catalog does without
+
+    official = [model.id for model in models() if model.role == "official"]
+    names = [arguments.model] if arguments.model else official
+    found = {name: fits_on(request, name) for name in names}
+    rows = [_row(fit) for fits in found.values() for fit in fits]
+    document = {**catalog, "hardware": to_dict(request.hardware), "fits": rows}
+    return Answer(document, lambda: _show_fits(found, request))
+
+
+def _compared(catalog: dict[str, Any]) -> Answer:
+    from seatrial.view.other_tools import other_tools, our_bytes, table_other_tools  # noqa: PLC0415 -- rarely asked
+
+    asked = other_tools()
+    rows = [{**to_dict(row), "ratios": asked.ratios(row)} for row in asked.rows]
+    compared = {**to_dict(asked), "rows": rows, "answered_bytes": our_bytes()}
+    return Answer({**catalog, "other_tools": compared}, lambda: stdout().print(table_other_tools().to_rich()))
+
+
+def _row(fit: Fit) -> dict[str, Any]:
+    from seatrial.view.fits import need_bytes  # noqa: PLC0415 -- as above
+
+    plan = fit.plan
+    return {
+        **{name: getattr(plan, name) for name in ("model", "checkpoint", "verdict", "engine", "context_tokens")},
+        "concurrency": plan.concurrency,
+        "weights_bytes": plan.footprint.weights_bytes,
+        "per_gpu_bytes": plan.footprint.per_gpu_bytes,
+        "host_bytes": plan.footprint.host_bytes,
+        "need_bytes": need_bytes(plan),
+        "capacity_bytes": plan.capacity_bytes,
+        "shortfall_bytes": plan.shortfall_bytes,
+        "largest_context_tokens": fit.largest_context_tokens,
+        "prediction": to_dict(plan.prediction),
+        "reason": to_dict(plan.reasons[0]),
+    }
+
+
+def _show_fits(found: dict[str, tuple[Fit, ...]], request: Request) -> None:
+    from seatrial.view.fit_tables import fits_table  # noqa: PLC0415 -- only people need it
+
+    for name, fits in found.items():
+        stdout().print(fits_table(fits, request, name).to_rich())
 
 
 def _show() -> None:

@@ -1,0 +1,129 @@
+"""Which checkpoints fit a machine, and up to which context: the planner's own answer for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.plan.candidate import Candidate, Trial
+from seatrial.plan.evaluate import weigh
+from seatrial.plan.prefer import engines_of, preferred
+from seatrial.plan.rank import VERDICTS, load_compared, preference
+from seatrial.plan.request import Request, chosen_context
+from seatrial.plan.search import largest
+from seatrial.plan.types import Plan
+
+CONTEXTS = tuple(1 << power for power in range(11, 21))
+"""Contexts shown, tokens: 2,048 to 1,048,576."""
+STEP = 1024
+"""The largest context is found to this many tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One checkpoint on one machine.
+
+    Attributes:
+        plan: The planner's answer at the context asked for.
+        largest_context_tokens: Longest context at which all requests run at once; 0 where there is none.
+        at_largest: The plan there; None where there is none.
+
+    """
+
+    plan: Plan
+    largest_context_tokens: int
+    at_largest: Plan | None
+
+
+def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
+    """Every checkpoint of a model that an engine here loads, with the engine that serves it best; best first.
+
+    Args:
+        request: The machine, the load and the wishes; no context means the usual one.
+        model: Model id.
+
+    Raises:
+        UnknownNameError: No such model.
+        UsageError: A number no machine has.
+
+    """
+    request.check()
+    found = find_model(model)
+    tried: dict[str, list[Trial]] = {}
+    for engine in engines_of(request.hardware):
+        for row in preferred(found, engine, checkpoints()):
+            tried.setdefault(row.id, []).append(weigh(Candidate(found, row, engine, request)))
+    nearest = sorted((min(trials, key=preference) for trials in tried.values()), key=preference)
+    if not nearest:
+        return ()
+    # Only speeds for one and the same load can be compared: the one that suits the best of them.
+    load = load_compared(found, nearest[0].candidate.engine, request)
+    plans = (trial.predicting(*load).plan() for trial in nearest)
+    return tuple(sorted((fit_of(plan, request) for plan in plans), key=_order))
+
+
+def plan_of(model: Model, checkpoint: Checkpoint, engine: str, request: Request) -> Plan:
+    """The planner's answer for one checkpoint on one engine."""
+    return weigh(Candidate(model, checkpoint, engine, request)).plan()
+
+
+def fit_of(plan: Plan, request: Request) -> Fit:
+    """A plan with the largest context its checkpoint and engine take on the same machine."""
+    row = find_checkpoint(plan.checkpoint)
+    model = model_of(row)
+
+    def at(context: int) -> Plan:
+        return plan_of(model, row, plan.engine, replace(request, context_tokens=context))
+
+    top = model.context_tokens
+    steps = top // STEP if holds_all(at(top)) else largest(top // STEP, lambda count: holds_all(at(count * STEP)))
+    context = min(steps * STEP, top)
+    return Fit(plan, context, at(context) if context else None)
+
+
+def checkpoint_plans(request: Request, checkpoint: Checkpoint, engine: str | None = None) -> tuple[Plan, ...]:
+    """The planner's answers for one checkpoint at every context of ``CONTEXTS`` its model takes.
+
+    Args:
+        request: The machine and the load; its context is not looked at.
+        checkpoint: What to serve.
+        engine: With which engine; by default the one that serves it best at the usual context.
+
+    """
+    request.check()
+    model = model_of(checkpoint)
+    name = engine or best_engine(request, model, checkpoint)
+    return tuple(
+        plan_of(model, checkpoint, name, replace(request, context_tokens=context))
+        for context in CONTEXTS
+        if context <= model.context_tokens
+    )
+
+
+def best_engine(request: Request, model: Model, checkpoint: Checkpoint) -> str:
+    """The engine that comes nearest to serving a checkpoint on this machine."""
+    names = [name for name in engines_of(request.hardware) if name in checkpoint.engines]
+    tried = [weigh(Candidate(model, checkpoint, name, request)) for name in names or checkpoint.engines or ("sglang",)]
+    return min(tried, key=preference).candidate.engine
+
+
+def holds_all(plan: Plan) -> bool:
+    """Whether it runs and no request waits for a place in the KV cache."""
+    return plan.runs and plan.footprint.concurrency >= plan.concurrency
+
+
+def need_bytes(plan: Plan) -> int:
+    """What a plan needs over all GPUs and the host: what lies on every rank is counted as often."""
+    footprint, ranks = plan.footprint, plan.nodes * plan.gpus_per_node
+    return max(footprint.total_bytes, footprint.per_gpu_bytes * ranks + footprint.host_bytes)
+
+
+def context_of(request: Request, model: str) -> int:
+    """The context a request means, tokens."""
+    return chosen_context(find_model(model), request)
+
+
+def _order(fit: Fit) -> tuple[int, int, float]:
+    speed = fit.plan.prediction.decode_tokens_per_s if fit.plan.prediction else None
+    return VERDICTS[fit.plan.verdict], fit.plan.shortfall_bytes, -(speed.expected if speed else 0.0)

@@ -1,0 +1,135 @@
+"""What fits a machine, and up to which context: the figures are the planner's own."""
+
+import pytest
+
+from seatrial.catalog import find_checkpoint
+from seatrial.errors import UnknownNameError
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+from seatrial.plan.request import Request
+from seatrial.units import GIB
+from seatrial.view.fit_lines import fit_chart
+from seatrial.view.fit_tables import contexts_table, table_fits
+from seatrial.view.fits import STEP, checkpoint_plans, fits_on, holds_all, need_bytes
+
+
+def asked(machine, **wishes):
+    """A question to the planner."""
+    return Request(detect_hardware(machine), **wishes)
+
+
+def planned(fit, machine, context, concurrency=1):
+    """The plan one gets by asking for exactly this."""
+    return make_plan(
+        checkpoint=fit.plan.checkpoint,
+        hardware=detect_hardware(machine),
+        engine=fit.plan.engine,
+        context_tokens=context,
+        concurrency=concurrency,
+    )
+
+
+@pytest.mark.parametrize(
+    ("machine", "model", "concurrency"), [("h100x4", "flash", 16), ("h200x8", "pro", 4), ("cpu", "flash", 1)]
+)
+def test_each_row_is_what_a_plan_says(machine, model, concurrency):
+    """Verdict, bytes and room are those of ``make_plan`` for the same checkpoint and engine."""
+    for fit in fits_on(asked(machine, context_tokens=65536, concurrency=concurrency), model):
+        plan = planned(fit, machine, 65536, concurrency)
+        expected = (plan.verdict, plan.footprint.per_gpu_bytes, plan.footprint.host_bytes, plan.capacity_bytes)
+        found = fit.plan
+        assert expected == (
+            found.verdict,
+            found.footprint.per_gpu_bytes,
+            found.footprint.host_bytes,
+            found.capacity_bytes,
+        )
+
+
+def test_the_largest_context_is_the_largest():
+    """At it no request waits; a step further one does, or the model ends."""
+    found = [fit for fit in fits_on(asked("h100x4", concurrency=16), "flash") if fit.largest_context_tokens]
+    assert found
+    for fit in found[:4]:
+        assert holds_all(planned(fit, "h100x4", fit.largest_context_tokens, 16))
+        further = fit.largest_context_tokens + STEP
+        assert further > 1048576 or not holds_all(planned(fit, "h100x4", further, 16))
+
+
+def test_what_runs_comes_first_and_the_fastest_of_it():
+    """Verified, fits, does not fit, refused; and among equals the faster."""
+    fits = fits_on(asked("h200x4"), "flash")
+    order = ["verified", "fits", "does_not_fit", "refused"]
+    places = [order.index(fit.plan.verdict) for fit in fits]
+    assert sorted(places) == places
+    speeds = [fit.plan.prediction.decode_tokens_per_s.expected for fit in fits if fit.plan.verdict == "fits"]
+    assert sorted(speeds, reverse=True) == speeds
+
+
+def test_every_sized_checkpoint_an_engine_loads_has_a_row():
+    """None is left out, none stands twice."""
+    names = [row[0] for row in table_fits("h200x4").rows]
+    assert len(names) == len(set(names))
+    assert {"deepseek-ai/DeepSeek-V4-Flash", "unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL"} <= set(names)
+
+
+def test_a_table_says_how_much_is_missing():
+    """A checkpoint that does not fit says by how much, one that is refused names no bytes."""
+    rows = {row[0]: row for row in table_fits("h200x4", "pro").rows}
+    assert rows["deepseek-ai/DeepSeek-V4-Pro"][1].startswith("✗ ")
+    assert rows["deepseek-ai/DeepSeek-V4-Pro"][1].endswith(" GiB short")
+    assert ("⊘ refused", "", "") == (
+        rows["nvidia/DeepSeek-V4-Pro-NVFP4"][1],
+        *rows["nvidia/DeepSeek-V4-Pro-NVFP4"][4:6],
+    )
+
+
+def test_a_crowd_waits_where_the_cache_is_full():
+    """Up to its largest context all run at once, beyond it fewer do, and the table says how many."""
+    request = asked("h200x4", concurrency=256)
+    fit = next(fit for fit in fits_on(request, "flash") if fit.plan.checkpoint.endswith("0731"))
+    plans = checkpoint_plans(request, find_checkpoint("flash"), "sglang")
+    table = contexts_table(plans, fit)
+    waiting = [row for row in table.rows if row[1].endswith("at once")]
+    assert f"fits up to {fit.largest_context_tokens:,} tokens" in table.title
+    assert [plan.footprint.concurrency for plan in plans if not holds_all(plan)] == [
+        int(row[1].split()[1]) for row in waiting
+    ]
+
+
+def test_the_chart_s_points_are_the_planner_s_figures():
+    """Every point of every line, the limit and the ringed context."""
+    chart = fit_chart("h200x4")
+    plans = checkpoint_plans(asked("h200x4"), find_checkpoint("flash"), "sglang")
+    line = next(series for series in chart.series if "0731" in series.name)
+    assert [need_bytes(plan) / 4 / GIB for plan in plans] == list(line.y)
+    assert {round(plan.capacity_bytes / 4 / GIB, 6) for plan in plans} == {
+        round(mark.value, 6) for mark in chart.references
+    }
+    assert {1048576} == {mark.x for mark in chart.marks}
+    assert "largest context 1,048,576 tokens" in chart.to_text()
+
+
+def test_a_line_ends_where_requests_would_wait():
+    """Beyond the largest context the footprint is of fewer requests and could not be compared."""
+    chart = fit_chart("h200x4", concurrency=256)
+    mark = next(mark for mark in chart.marks)
+    line = chart.series[mark.series]
+    assert mark.x == max(x for x, y in zip(line.x, line.y, strict=True) if y is not None)
+    assert {"derived"} == {series.origin for series in chart.series}
+
+
+def test_where_nothing_fits_the_need_is_shown_above_the_limit():
+    """A picture of a no is a picture too."""
+    chart = fit_chart("m5-max-36gb", "pro")
+    assert () == chart.marks
+    assert max(mark.value for mark in chart.references) < min(y for series in chart.series for y in series.y)
+    assert "does not fit" in chart.title
+
+
+def test_unknown_names_are_errors():
+    """A parameter that is wrong is not hidden in an empty table."""
+    with pytest.raises(UnknownNameError):
+        table_fits("h2O0x4")
+    with pytest.raises(UnknownNameError):
+        fit_chart("h200x4", "flush")
