@@ -1,9 +1,14 @@
-"""A browser without network, for pages that must need none."""
+"""A browser without network, for pages that must need none, and a kernel to run cells in."""
 
 import contextlib
+import os
 import shutil
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
+
+from seatrial.view.live import HEADLESS
 
 
 @pytest.fixture
@@ -30,3 +35,16 @@ def open_page(require, tmp_path):
             return page
 
         yield show
+
+
+@pytest.fixture
+def run_cells(monkeypatch):
+    """Run cells in a real kernel, with or without a front end, and give their outputs."""
+
+    def run(*cells, headless):
+        monkeypatch.setenv(HEADLESS, "1" if headless else "")
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        NotebookClient(notebook, timeout=120, kernel_name="python3").execute(env=dict(os.environ))
+        return [cell.outputs for cell in notebook.cells]
+
+    return run

@@ -3,6 +3,9 @@ from seatrial.view.chart import Chart, Series
 from seatrial.view.charts import memory_over_time_chart, throughput_chart, tokens_chart, ttft_chart
 from seatrial.view.command_text import show_command
 from seatrial.view.explorer import plan_explorer
+from seatrial.view.fit_lines import fit_chart
+from seatrial.view.fit_tables import table_fits
+from seatrial.view.gpu_bars import gpu_memory_chart
 from seatrial.view.hardware_tables import table_host
 from seatrial.view.lesson_tables import (
     default_checkpoints,
@@ -20,6 +23,7 @@ from seatrial.view.live import LivePlot
 from seatrial.view.measure_tables import table_measurement, table_self_check
 from seatrial.view.memory_bars import memory_chart
 from seatrial.view.memory_tables import caches_table, footprint_table, weights_table
+from seatrial.view.other_tools import table_other_tools
 from seatrial.view.panel import load_panel
 from seatrial.view.plan_tables import table_plan_memory, table_plan_reasons, table_plan_speed
 from seatrial.view.plotly_chart import show_chart, to_plotly
@@ -39,7 +43,9 @@ __all__ = [
     "caches_table",
     "checkpoints_table",
     "default_checkpoints",
+    "fit_chart",
     "footprint_table",
+    "gpu_memory_chart",
     "load_panel",
     "memory_chart",
     "memory_over_time_chart",
@@ -55,9 +61,11 @@ __all__ = [
     "show_stopped",
     "table_command",
     "table_contexts",
+    "table_fits",
     "table_host",
     "table_measurement",
     "table_named",
+    "table_other_tools",
     "table_plan_memory",
     "table_plan_reasons",
     "table_plan_speed",

@@ -1,31 +1,81 @@
-"""Change machine, model, context and load, and see at once whether it runs, what fills the memory, and the command."""
+"""Change machine, checkpoint, context and load, and see at once whether it runs, what fills the memory, and why."""
 
 from __future__ import annotations
 
-import html
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
-from seatrial.catalog import models
 from seatrial.engines import build_command
 from seatrial.errors import SeatrialError
-from seatrial.hardware import accelerators, detect_hardware
+from seatrial.hardware import Hardware, detect_hardware
 from seatrial.plan import Plan, make_plan
+from seatrial.plan.types import Objective
+from seatrial.view import explorer_choices as choices
 from seatrial.view.command_text import command_text
+from seatrial.view.explorer_choices import AUTO
+from seatrial.view.explorer_page import error_page, plan_page
+from seatrial.view.gpu_bars import gpu_memory_chart
 from seatrial.view.live import is_headless
-from seatrial.view.memory_bars import memory_chart
 from seatrial.view.plan_tables import table_plan_memory, verdict_line
 from seatrial.view.plotly_chart import show_chart
-from seatrial.view.svg import to_svg
 from seatrial.view.table import Table
-from seatrial.view.untrusted import plain_text
-
-_COUNTS = (1, 2, 4, 8)
-_CONTEXTS = tuple(1 << power for power in range(11, 21))
-_LOADS = tuple(1 << power for power in range(9))
 
 
-def plan_explorer(
-    hardware: str = "auto", model: str = "flash", *, context_tokens: int = 8192, concurrency: int = 1
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the controls ask for.
+
+    Attributes:
+        hardware: A machine by its name.
+        nodes: Machines of that kind.
+        host_memory_gib: Host memory of each; 0 for what is known of it.
+        model: Model id.
+        checkpoint: Checkpoint id, or ``auto``.
+        engine: Engine id, or ``auto``.
+        context_tokens: Context of each request.
+        concurrency: Requests at once.
+        objective: What the plan should be best at.
+
+    """
+
+    hardware: str
+    nodes: int
+    host_memory_gib: int
+    model: str
+    checkpoint: str
+    engine: str
+    context_tokens: int
+    concurrency: int
+    objective: Objective
+
+    def plan(self) -> Plan:
+        """The plan for it.
+
+        Raises:
+            SeatrialError: It contradicts itself, or no machine has it.
+
+        """
+        return make_plan(
+            self.model,
+            checkpoint=None if self.checkpoint == AUTO else self.checkpoint,
+            hardware=_machine(self.hardware, self.host_memory_gib),
+            nodes=self.nodes,
+            engine=self.engine,
+            context_tokens=self.context_tokens,
+            concurrency=self.concurrency,
+            objective=self.objective,
+        )
+
+
+def plan_explorer(  # noqa: PLR0913 -- one keyword for each control
+    hardware: str = AUTO,
+    model: str = "flash",
+    *,
+    context_tokens: int = 8192,
+    concurrency: int = 1,
+    engine: str = AUTO,
+    objective: Objective = "balanced",
 ) -> PlanExplorer:
     """Controls for a plan, set to these values; without a front end the plan for them.
 
@@ -34,29 +84,34 @@ def plan_explorer(
         model: ``flash`` or ``pro``.
         context_tokens: Context of each request.
         concurrency: Requests at once.
+        engine: ``auto``, or an engine id.
+        objective: ``latency``, ``balanced`` or ``throughput``.
 
     Raises:
-        UnknownNameError: No such machine or model.
+        UnknownNameError: No such machine, model, engine or objective.
         UsageError: A number no machine has.
 
     """
-    return PlanExplorer(hardware, model, context_tokens=context_tokens, concurrency=concurrency)
+    return PlanExplorer(Wish(hardware, 1, 0, model, AUTO, engine, context_tokens, concurrency, objective))
 
 
 class PlanExplorer:
     """The plan for what the controls show.
 
     Attributes:
-        plan: The plan; follows the controls, and stays where they hold something unknown.
+        plan: The plan; follows the controls, and stays where they ask for something that cannot be planned.
 
     """
 
-    def __init__(self, hardware: str, model: str, *, context_tokens: int, concurrency: int) -> None:
-        self.plan = _plan(hardware, model, context_tokens, concurrency)
+    def __init__(self, wish: Wish) -> None:
+        self.plan = wish.plan()
+        self._machines = choices.machines()
         self._controls: dict[str, Any] = {}
-        self._shown: dict[str, Any] = {}
+        self._page: Any = None
+        self._settling = False
         if not is_headless():
-            self._build(hardware, model, context_tokens, concurrency)
+            self._build(wish)
+            self._settle()
             self._show()
 
     def to_table(self) -> Table:
@@ -65,64 +120,99 @@ class PlanExplorer:
         note = "\n".join(filter(None, [memory.title, self.plan.smallest_change or "", command_of(self.plan)]))
         return Table(verdict_line(self.plan), memory.columns, memory.rows, note)
 
-    def _build(self, hardware: str, model: str, context_tokens: int, concurrency: int) -> None:
+    def _build(self, wish: Wish) -> None:
         import ipywidgets  # noqa: PLC0415 -- heavy, notebooks only
 
-        wide: dict[str, Any] = {"style": {"description_width": "130px"}, "layout": {"width": "460px"}}
+        machine, gpus = choices.place(self.plan.hardware, wish.hardware)
+        self._machines.setdefault(machine.key, machine)
+        listed = [(one.label, one.key) for one in self._machines.values()]
+        wide: dict[str, Any] = {"style": {"description_width": "120px"}, "layout": {"width": "98%"}}
+        pick, slide = ipywidgets.Dropdown, ipywidgets.SelectionSlider
         self._controls = {
-            "hardware": ipywidgets.Combobox(
-                value=hardware, options=_machines(), description="Machine", continuous_update=False,
-                placeholder="h200x4", **wide
+            "machine": pick(value=machine.key, options=listed, description="Machine", **wide),
+            "model": pick(value=wish.model, options=choices.model_options(wish.model), description="Model", **wide),
+            "gpus": slide(value=gpus, options=choices.steps(choices.GPUS, gpus), description="GPUs", **wide),
+            "checkpoint": pick(options=choices.checkpoint_options(wish.model), description="Checkpoint", **wide),
+            "nodes": slide(value=1, options=choices.steps(choices.NODES), description="Machines", **wide),
+            "engine": pick(
+                value=wish.engine, options=_with(choices.ENGINES, wish.engine), description="Engine", **wide
             ),
-            "model": ipywidgets.Dropdown(
-                value=model, options=sorted({model, *(one.id for one in models() if one.role == "official")}),
-                description="Model", **wide
+            "host_memory_gib": slide(value=0, options=choices.host_options(), description="Host memory", **wide),
+            "objective": pick(value=wish.objective, options=choices.OBJECTIVES, description="Best at", **wide),
+            "context_tokens": slide(
+                value=wish.context_tokens,
+                options=choices.steps(choices.CONTEXTS, wish.context_tokens),
+                description="Context (tokens)",
+                **wide,
             ),
-            "context_tokens": ipywidgets.SelectionSlider(
-                value=context_tokens, options=_steps(_CONTEXTS, context_tokens), description="Context (tokens)", **wide
+            "concurrency": slide(
+                value=wish.concurrency,
+                options=choices.steps(choices.LOADS, wish.concurrency),
+                description="Requests at once",
+                **wide,
             ),
-            "concurrency": ipywidgets.SelectionSlider(
-                value=concurrency, options=_steps(_LOADS, concurrency), description="Requests at once", **wide
-            ),
-        }  # fmt: skip
-        self._shown = {
-            "verdict": ipywidgets.HTML(),
-            "memory": ipywidgets.Image(format="svg+xml", layout={"max_width": "760px"}),
-            "command": ipywidgets.HTML(),
         }
-        for name, widget in (*self._controls.items(), *self._shown.items()):
-            widget.add_class(f"seatrial-{name.replace('_', '-')}")
-        for control in self._controls.values():
-            control.observe(lambda _: self._changed(), names="value")
+        self._page = ipywidgets.HTML(layout={"width": "98%"})
+        self._page.add_class("seatrial-page")
+        for name, control in self._controls.items():
+            control.add_class(f"seatrial-{name.replace('_', '-')}")
+            control.observe(self._changed, names="value")
 
-    def _changed(self) -> None:
+    def _changed(self, change: dict[str, Any]) -> None:
+        if self._settling:  # one change of a person may set other controls
+            return
+        if change["owner"] is self._controls["model"]:
+            self._quietly("checkpoint", choices.checkpoint_options(change["new"]))
+        self._settle()
         try:
-            self.plan = _plan(*(control.value for control in self._controls.values()))
+            self.plan = self._wish().plan()
         except SeatrialError as error:
-            self._shown["verdict"].value = _paragraph(f"{error.what} {error.remedy}")
+            self._page.value = error_page(error)
             return
         self._show()
 
     def _show(self) -> None:
-        plan = self.plan
-        change = _paragraph(plan.smallest_change) if plan.smallest_change else ""
-        self._shown["verdict"].value = f"<b>{_paragraph(verdict_line(plan))}</b>{change}"
-        # An image, not markup: whatever stands in it, a browser runs none of it.
-        self._shown["memory"].value = to_svg(memory_chart(plan), height=240).encode()
-        self._shown[
-            "command"
-        ].value = f'<pre style="white-space:pre-wrap">{html.escape(plain_text(command_of(plan)))}</pre>'
+        self._page.value = plan_page(self.plan, command_of(self.plan))
+
+    def _settle(self) -> None:
+        """Offer what the machine can have: so many GPUs, host memory beside it, several of it."""
+        machine = self._machines[self._controls["machine"].value]
+        self._quietly("gpus", machine.counts())
+        self._controls["gpus"].disabled = not machine.most_gpus
+        self._controls["host_memory_gib"].disabled = not machine.takes_host_memory
+
+    def _quietly(self, name: str, options: list[tuple[str, Any]]) -> None:
+        """Change what a control offers; its value stays where it is offered still, else the nearest."""
+        control = self._controls[name]
+        if list(control.options) == options:
+            return
+        values = [value for _, value in options]
+        kept = control.value if control.value in values else values[-1 if name == "gpus" else 0]
+        self._settling = True
+        try:
+            control.options = options
+            control.value = kept
+        finally:
+            self._settling = False
+
+    def _wish(self) -> Wish:
+        values = {name: control.value for name, control in self._controls.items()}
+        machine = self._machines[values.pop("machine")]
+        wish = Wish(hardware=machine.named(values.pop("gpus")), **values)
+        return wish if machine.takes_host_memory else replace(wish, host_memory_gib=0)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display  # noqa: PLC0415 -- heavy, notebooks only
 
         if not self._controls:
             display(self.to_table())  # type: ignore[no-untyped-call]
-            show_chart(memory_chart(self.plan))
+            show_chart(gpu_memory_chart(self.plan))
             return
         import ipywidgets  # noqa: PLC0415 -- heavy, notebooks only
 
-        display(ipywidgets.VBox([*self._controls.values(), *self._shown.values()]))  # type: ignore[no-untyped-call]
+        columns = {"grid_template_columns": "repeat(2, minmax(0, 1fr))", "max_width": "900px", "grid_gap": "0 16px"}
+        grid = ipywidgets.GridBox(list(self._controls.values()), layout=columns)
+        display(ipywidgets.VBox([grid, self._page]))  # type: ignore[no-untyped-call]
 
 
 def command_of(plan: Plan) -> str:
@@ -133,24 +223,11 @@ def command_of(plan: Plan) -> str:
     return command_text(command.argv, command.env)
 
 
-def _plan(hardware: str, model: str, context_tokens: int, concurrency: int) -> Plan:
-    return make_plan(model, hardware=detect_hardware(hardware), context_tokens=context_tokens, concurrency=concurrency)
+@cache
+def _machine(name: str, host_memory_gib: int) -> Hardware:
+    """A machine, looked at once: this one does not change while somebody moves a slider."""
+    return detect_hardware(name, host_memory_gib=host_memory_gib or None)
 
 
-def _machines() -> list[str]:
-    """Names to choose from; any other valid name can be typed."""
-    named = ["auto", "cpu"]
-    for one in accelerators().values():
-        if one.unified_memory and one.memory_options_gb:
-            named += [f"{one.key}-{size}gb" for size in one.memory_options_gb]
-        elif one.memory_gb is not None:  # a chip that was never released has none
-            named += [f"{one.key}x{count}" for count in _COUNTS if count <= one.gpus_per_node_max]
-    return named
-
-
-def _steps(usual: tuple[int, ...], given: int) -> list[tuple[str, int]]:
-    return [(f"{value:,}", value) for value in sorted({*usual, given})]
-
-
-def _paragraph(text: str) -> str:
-    return f"<p>{html.escape(plain_text(text, 1000))}</p>"
+def _with(options: tuple[tuple[str, str], ...], chosen: str) -> list[tuple[str, str]]:
+    return [*options, *([] if chosen in {value for _, value in options} else [(chosen, chosen)])]

@@ -1,0 +1,107 @@
+"""What the explorer shows for one plan, as HTML: verdict, memory, speed, command, and why."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+
+from seatrial.errors import SeatrialError
+from seatrial.plan.types import Plan
+from seatrial.records import Interval, Reason
+from seatrial.units import format_gib, format_rate, format_seconds
+from seatrial.view.gpu_bars import gpu_memory_chart
+from seatrial.view.marks import VERDICT_BADGES, origin_badge
+from seatrial.view.plan_tables import VERDICTS, condition
+from seatrial.view.svg import to_svg
+from seatrial.view.untrusted import plain_text
+
+WIDTH = 900
+STYLE = (
+    ".st-page{font:14px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;max-width:900px}"
+    ".st-page p{margin:4px 0}.st-page h4{margin:14px 0 4px;font-size:14px}"
+    ".st-verdict{border-left:8px solid;padding:6px 14px;margin:6px 0}"
+    ".st-verdict b{font-size:19px}.st-verdict small{font-size:14px}"
+    ".st-page table{border-collapse:collapse}"
+    ".st-page td,.st-page th{padding:1px 18px 1px 0;line-height:1.4;text-align:left;vertical-align:top}"
+    ".st-page .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
+    ".st-page ul{margin:0;padding:0;list-style:none}.st-page li{margin:5px 0}"
+    ".st-page small{font-size:13px;opacity:.8}"
+    ".st-page pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid #8c959f;border-radius:6px;"
+    "padding:8px 12px;margin:4px 0;font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace}"
+    ".st-page svg{max-width:100%;height:auto;display:block}"
+    ".st-badge{display:inline-block;padding:0 8px;border-radius:9px;font-size:13px;font-weight:600;white-space:nowrap}"
+)
+
+
+def plan_page(plan: Plan, command: str) -> str:
+    """Everything about a plan; every text escaped.
+
+    Args:
+        plan: What was decided.
+        command: Its command as one types it; empty where it does not run.
+
+    """
+    parts = [_verdict(plan), to_svg(gpu_memory_chart(plan), width=WIDTH, height=100), _speed(plan)]
+    if command:
+        parts.append(f"<h4>Command{' of one rank' if plan.nodes > 1 else ''}</h4><pre>{_safe(command)}</pre>")
+    parts.append(f"<h4>Why</h4><ul>{''.join(map(_reason, plan.reasons))}</ul>")
+    return _page("".join(parts))
+
+
+def error_page(error: SeatrialError) -> str:
+    """What cannot be planned, and what to do about it."""
+    text = f"<b>! No plan</b><br>{_safe(error.what)}<p>{_safe(error.remedy)}</p>"
+    return _page(f'<div class="st-verdict" role="status" style="border-color:#C44E00">{text}</div>')
+
+
+def _page(inner: str) -> str:
+    return f'<style>{STYLE}</style><div class="st-page">{inner}</div>'
+
+
+def _verdict(plan: Plan) -> str:
+    badge = VERDICT_BADGES[plan.verdict]
+    nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
+    text = VERDICTS[plan.verdict]
+    if plan.shortfall_bytes:
+        text = f"{text}: {format_gib(plan.shortfall_bytes)} too little"
+    what = f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}{_spread(plan)}{condition(plan)}"
+    change = f"<p><strong>{_safe(plan.smallest_change)}</strong></p>" if plan.smallest_change else ""
+    return (
+        f'<div class="st-verdict" role="status" style="border-color:{badge.color}">'
+        f'<b style="color:{badge.color}">{badge.sign} {_safe(text[:1].upper() + text[1:])}</b>'
+        f"<br><small>{_safe(what)}</small>{change}</div>"
+    )
+
+
+def _spread(plan: Plan) -> str:
+    split = plan.parallelism
+    axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
+    return "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
+
+
+def _speed(plan: Plan) -> str:
+    prediction = plan.prediction
+    if prediction is None:
+        return ""
+    rows = (
+        _interval("Output, all requests", prediction.decode_tokens_per_s, format_rate),
+        _interval("Time to first token (TTFT)", prediction.ttft_s, format_seconds),
+        _interval("Time per output token (TPOT)", prediction.tpot_s, format_seconds),
+    )
+    head = '<tr><th></th><th class="n">low</th><th class="n">expected</th><th class="n">high</th></tr>'
+    title = f"<h4>Predicted, not measured {origin_badge('derived')}</h4>"
+    return f"{title}<table>{head}{''.join(rows)}</table><p><small>{_safe(prediction.basis)}</small></p>"
+
+
+def _interval(name: str, interval: Interval | None, form: Callable[[float | None], str]) -> str:
+    ends = (interval.low, interval.expected, interval.high) if interval else (None,) * 3
+    cells = "".join(f'<td class="n">{_safe(form(end))}</td>' for end in ends)
+    return f"<tr><td>{_safe(name)}</td>{cells}</tr>"
+
+
+def _reason(reason: Reason) -> str:
+    return f"<li>{origin_badge(reason.origin)} {_safe(reason.text)} <small>({_safe(reason.source)})</small></li>"
+
+
+def _safe(text: str) -> str:
+    return html.escape(plain_text(text, 4000))
