@@ -176,6 +176,21 @@ def test_swapped_parts_are_refused(tmp_path):
         read_parts(first)
 
 
+def test_a_tensor_in_two_parts_is_refused(tmp_path):
+    """Counting it twice would be wrong."""
+    first, _, third = parts(tmp_path)
+    third.write_bytes(third.read_bytes().replace(b"w2", b"w0"))
+    with pytest.raises(ModelFileError, match="'w0' twice"):
+        read_parts(first)
+
+
+def test_a_part_that_knows_of_no_others_is_refused(tmp_path):
+    """Its name says that it is one of three, so it is not the whole model."""
+    path = written(tmp_path, gguf([], [tensor("w", (8,), 0, 0)], b"\0" * 32), "m-00001-of-00003.gguf")
+    with pytest.raises(ModelFileError, match="one of 3 parts"):
+        read_parts(path)
+
+
 def test_numbers_of_an_array_are_kept(tmp_path):
     """compress_ratios and the like can be read back."""
     header = read_header(written(tmp_path, gguf([numbers("r", [0, 0, 4, 128])])))

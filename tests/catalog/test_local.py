@@ -127,3 +127,27 @@ def test_one_file_of_a_model_points_to_its_folder(v4_folder):
 def test_tensor_names_have_their_class(name, expected):
     """Names of both formats fall into the same classes."""
     assert expected == class_of(name)
+
+
+@pytest.mark.parametrize("value", [None, "big", 0, -1, 4096.0, True, 10**30])
+def test_the_context_of_a_config_is_checked_before_it_is_used(v4_folder, value):
+    """It is read before the sizes are; a wrong one is named."""
+    config = {**find_model("flash").config, "max_position_embeddings": value}
+    (v4_folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelFileError, match="max_position_embeddings"):
+        find_checkpoint(str(v4_folder))
+
+
+@pytest.mark.parametrize("config", [{}, {"model_type": ["deepseek_v4"]}])
+def test_a_config_without_an_architecture_is_malformed(v4_folder, config):
+    """It is no other architecture: it names none."""
+    (v4_folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelFileError, match="no model_type"):
+        find_checkpoint(str(v4_folder))
+
+
+def test_a_config_beside_pickled_weights_is_refused(v4_folder):
+    """Even where config.json is there."""
+    (v4_folder / "m.safetensors").rename(v4_folder / "pytorch_model.bin")
+    with pytest.raises(RefusedError, match="pickled"):
+        find_checkpoint(str(v4_folder))

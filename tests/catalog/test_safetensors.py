@@ -82,7 +82,7 @@ def test_a_header_of_100_mb_is_refused_unread(tmp_path):
 
 def indexed(folder, names, total=32):
     """An index over files called ``names``."""
-    weight_map = {f"t{number}": name for number, name in enumerate(names)}
+    weight_map = {f"t{number}": name for number, name in enumerate(names, start=1)}
     document = {"metadata": {"total_size": total}, "weight_map": weight_map}
     (folder / INDEX).write_text(json.dumps(document))
 
@@ -142,3 +142,63 @@ def test_a_missing_file_is_bad_usage(tmp_path):
     """No file, no traceback."""
     with pytest.raises(UsageError):
         read_header(tmp_path / "none.safetensors")
+
+
+def test_an_index_that_lists_more_than_the_parts_hold_is_refused(tmp_path):
+    """A tensor that no part holds is missing from the model."""
+    written(tmp_path, content({"t2": entry("F32", [4], 0, 16)}, 16), "m1.safetensors")
+    indexed(tmp_path, ["m1.safetensors"])
+    with pytest.raises(ModelFileError, match="'t1', which no part holds"):
+        read_folder(tmp_path)
+
+
+def test_a_missing_part_is_noticed_without_an_index(tmp_path):
+    """The names of the others say how many there are."""
+    for number in (1, 3):
+        name = f"model-{number:05d}-of-00003.safetensors"
+        written(tmp_path, content({f"t{number}": entry("F32", [4], 0, 16)}, 16), name)
+    with pytest.raises(ModelFileError, match="lacks model-00002-of-00003"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("header", [{}, {"__metadata__": {"format": "pt"}}])
+def test_files_without_tensors_are_no_model(tmp_path, header):
+    """They are not sized as nothing."""
+    written(tmp_path, content(header, 0), "m.safetensors")
+    with pytest.raises(ModelFileError, match="holds no tensors"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("length", [0x3C, 0x3C20])
+def test_a_header_may_be_as_long_as_a_web_page_begins(tmp_path, length):
+    """The first byte of a right file's length can be "<"."""
+    header = json.dumps(RIGHT).encode().ljust(length)
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 16)
+    assert 16 == sum(read_header(path).tensors.values())
+
+
+def test_a_tensor_named_twice_in_one_header_is_refused(tmp_path):
+    """A decoder would keep the last one without a word."""
+    raw = json.dumps({"a": entry("F32", [4], 0, 16)})
+    header = f"{raw[:-1]},{raw[1:]}".encode()
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 16)
+    with pytest.raises(ModelFileError, match="twice"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("shape", [[2**60] * 50_000, [2**62] * 3, [-1], [2**64]])
+def test_an_impossible_shape_is_refused_at_once(tmp_path, shape):
+    """Its product is never computed: 50,000 dimensions took eight seconds, and the number could not be shown."""
+    path = written(tmp_path, content({"a": entry("F32", shape, 0, 16)}, 16), "m.safetensors")
+    with pytest.raises(ModelFileError, match="impossible"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("total", [10**40, 2**70, 12.0, True, "12"])
+def test_an_absurd_total_is_refused(tmp_path, total):
+    """Where only the index is there, its total is the size."""
+    indexed(tmp_path, ["m1.safetensors"], total=total)
+    with pytest.raises(ModelFileError, match="total_size"):
+        read_folder(tmp_path)

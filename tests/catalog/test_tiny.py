@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
+from math import prod
 
 import pytest
 
 from seatrial.catalog import find_checkpoint
+from seatrial.catalog.gguf import read_header
 from seatrial.catalog.tiny import write_tiny
-from seatrial.errors import UsageError
+from seatrial.errors import ModelFileError, UsageError
 from seatrial.memory import compute_footprint
 
 LOAD = """
@@ -44,6 +46,21 @@ def test_the_file_is_what_the_catalog_says(tiny):
     assert row.weights_by_class == written.weights_by_class
     assert row.files[0].size_bytes == tiny.stat().st_size
     assert "tiny-v4" == written.model
+
+
+def test_parameters_are_those_of_the_tensors(tiny):
+    """Every number of the file's tensors, integer tables left out, whatever they are stored in."""
+    counted = sum(prod(each.shape) for each in read_header(tiny).tensors if "tid2eid" not in each.name)
+    assert counted == compute_footprint(find_checkpoint(str(tiny))).parameters_total
+
+
+def test_a_vocabulary_alone_is_no_model(tiny, tmp_path):
+    """A header with the sizes and no tensors is not sized as nothing."""
+    raw = bytearray(tiny.read_bytes())
+    raw[8:16] = bytes(8)
+    (tmp_path / "vocabulary.gguf").write_bytes(raw)
+    with pytest.raises(ModelFileError, match="no tensors"):
+        find_checkpoint(str(tmp_path / "vocabulary.gguf"))
 
 
 def test_the_same_seed_gives_the_same_file(tiny, tmp_path):

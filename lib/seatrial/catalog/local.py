@@ -79,6 +79,8 @@ def _from_gguf(path: Path) -> Checkpoint:
     headers = read_parts(path)
     config = _gguf_config(headers[0])
     tensors = [(tensor.name, tensor.size_bytes) for header in headers for tensor in header.tensors]
+    if not tensors:
+        raise ModelFileError(f"{path} holds no tensors: it is a vocabulary, not a model.", remedy=gguf.REMEDY)
     kinds = [tensor.kind for header in headers for tensor in header.tensors if "_exps." in tensor.name]
     return Checkpoint(
         id=str(path),
@@ -101,14 +103,10 @@ def _from_folder(folder: Path) -> Checkpoint:
     if not (folder / "config.json").is_file():
         return _gguf_in(folder)
     config = _read_config(folder / "config.json")
-    kind = str(config.get("model_type", ""))[:80]
-    if kind != "deepseek_v4":
-        raise RefusedError(
-            f"{folder} holds a model of type {kind!r}: another architecture than deepseek_v4.",
-            remedy="Give a checkpoint of the DeepSeek V4 family, or a GGUF file.",
-        )
+    _check_config(folder, config)
     tensors, claimed, paths = safetensors.read_folder(folder)
     if not tensors and claimed is None:
+        _refuse_pickled(folder)
         raise UsageError(f"{folder} holds no safetensors files.", remedy="Fetch the model's safetensors files.")
     draft = "dspark" if config.get("dspark_target_layer_ids") else None
     if draft is None and any(name.startswith("mtp.") for name in tensors):
@@ -130,6 +128,32 @@ def _from_folder(folder: Path) -> Checkpoint:
     )
 
 
+def _check_config(folder: Path, config: dict[str, Any]) -> None:
+    """What is read here before the sizes are: the architecture, and the context it takes."""
+    kind = config.get("model_type")
+    if not isinstance(kind, str):
+        raise ModelFileError(f"{folder}/config.json has no model_type.", remedy="Fetch the original config.json.")
+    if kind != "deepseek_v4":
+        raise RefusedError(
+            f"{folder} holds a model of type {kind[:80]!r}: another architecture than deepseek_v4.",
+            remedy="Give a checkpoint of the DeepSeek V4 family, or a GGUF file.",
+        )
+    context = config.get("max_position_embeddings")
+    if type(context) is not int or not 1 <= context <= MAX_FIELD:
+        raise ModelFileError(
+            f"{folder}/config.json says max_position_embeddings = {str(context)[:40]}; expected a whole number from 1.",
+            remedy="Fetch the original config.json.",
+        )
+
+
+def _refuse_pickled(folder: Path) -> None:
+    if any(path.suffix.casefold() in PICKLED for path in folder.iterdir()):
+        raise RefusedError(
+            f"{folder} holds pickled weights only; loading them runs code from the file.",
+            remedy="Use safetensors or GGUF files of the same model.",
+        )
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict):
@@ -145,12 +169,7 @@ def _gguf_in(folder: Path) -> Checkpoint:
     if firsts:
         names = ", ".join(path.name for path in firsts[:8])
         raise UsageError(f"{folder} holds {len(firsts)} models; which one?", remedy=f"Give the path of one: {names}.")
-    pickled = any(path.suffix in PICKLED for path in folder.iterdir())
-    if pickled:
-        raise RefusedError(
-            f"{folder} holds pickled weights only; loading them runs code from the file.",
-            remedy="Use safetensors or GGUF files of the same model.",
-        )
+    _refuse_pickled(folder)
     raise UsageError(
         f"{folder} holds neither config.json with safetensors nor a GGUF file.",
         remedy="Check the path, or give a hub id; `seatrial models` lists those known.",

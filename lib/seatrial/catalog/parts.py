@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from seatrial.catalog.gguf import REMEDY, GgufHeader, read_header
@@ -20,9 +21,13 @@ def read_parts(path: Path) -> tuple[GgufHeader, ...]:
     """
     first = read_header(path)
     count = first.metadata.get("split.count", 1)
-    if not isinstance(count, int) or count <= 1:
-        return (first,)
     found = PART.fullmatch(path.name)
+    if not isinstance(count, int) or count <= 1:
+        if found and int(found["count"]) > 1:
+            raise ModelFileError(
+                f"{path} is named as one of {int(found['count'])} parts, but its header knows of none.", remedy=REMEDY
+            )
+        return (first,)
     if found is None or int(found["count"]) != count:
         raise ModelFileError(
             f"{path} is one of {count} parts, but its name does not end in -00001-of-{count:05d}.gguf.",
@@ -43,4 +48,8 @@ def read_parts(path: Path) -> tuple[GgufHeader, ...]:
     wanted, found_tensors = first.metadata.get("split.tensors.count"), sum(len(header.tensors) for header in headers)
     if wanted is not None and wanted != found_tensors:
         raise ModelFileError(f"The parts hold {found_tensors} tensors, {wanted} are expected.", remedy=REMEDY)
+    names = Counter(tensor.name for header in headers for tensor in header.tensors)
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        raise ModelFileError(f"The parts of {path} name {twice[0][:80]!r} twice.", remedy=REMEDY)
     return headers

@@ -6,8 +6,10 @@ part is a ``ModelFileError``.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,15 @@ from seatrial.records import read_json
 MAX_HEADER_BYTES = 32 << 20
 """Longest header read; those of the largest published parts have under 1 MB."""
 MAX_INDEX_BYTES = 128 << 20
+MAX_DIMENSIONS = 64
+MAX_BYTES = 1 << 62
+"""Of one tensor or one model; more would not fit a 64-bit size."""
 
 BITS = {
     "F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16,
     "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I8": 8, "U8": 8, "BOOL": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }  # fmt: skip
+PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 INDEX = "model.safetensors.index.json"
 REMEDY = "Fetch the file again, and compare its size and SHA-256 with the publisher's."
 
@@ -87,7 +93,8 @@ def read_folder(folder: Path) -> tuple[dict[str, int], int | None, tuple[Path, .
 
     """
     index = folder / INDEX
-    total, names = _read_index(index) if index.is_file() else (None, _parts_in(folder))
+    total, where = _read_index(index) if index.is_file() else (None, {})
+    names = sorted(set(where.values())) or _parts_in(folder)
     paths = tuple(folder / name for name in names)
     missing = [path.name for path in paths if not path.is_file()]
     if missing and len(missing) == len(paths) and total is not None:
@@ -105,18 +112,24 @@ def read_folder(folder: Path) -> tuple[dict[str, int], int | None, tuple[Path, .
         if twice:
             raise ModelFileError(f"{path} holds {min(twice)[:80]!r}, which another part has too.", remedy=REMEDY)
         tensors.update(header.tensors)
+    absent = where.keys() - tensors.keys()
+    if absent:
+        raise ModelFileError(f"{index} lists {min(absent)[:80]!r}, which no part holds.", remedy=REMEDY)
+    if paths and not tensors:
+        raise ModelFileError(f"{paths[0]} holds no tensors.", remedy=REMEDY)
     return tensors, total, paths
 
 
 def _header_length(path: Path, start: bytes, size: int) -> int:
     if size == 0:
         raise ModelFileError(f"{path} is empty.", remedy=REMEDY)
-    if start.lstrip().lower().startswith((b"<", b"version ")):
-        raise ModelFileError(f"{path} is a web page or a Git LFS pointer, not the model.", remedy=REMEDY)
     if len(start) < 8:  # noqa: PLR2004 -- a 64-bit length
         raise ModelFileError(f"{path} has {size} bytes, less than a safetensors header.", remedy=REMEDY)
     length = int(struct.unpack("<Q", start)[0])
     if length > size - 8:
+        # Only now: the length of a right header may begin with any byte.
+        if start.lstrip().lower().startswith((b"<", b"version ")):
+            raise ModelFileError(f"{path} is a web page or a Git LFS pointer, not the model.", remedy=REMEDY)
         raise ModelFileError(
             f"{path} claims a header of {length:,} bytes, but only {size - 8:,} follow: it is cut or no safetensors file.",
             remedy=REMEDY,
@@ -132,9 +145,13 @@ def _entries(path: Path, raw: bytes) -> dict[str, _Entry]:
     try:
         document = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         document.pop("__metadata__", None)
-        return {name: msgspec.json.decode(entry, type=_Entry) for name, entry in document.items()}
+        entries = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in document.items()}
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise ModelFileError(f"{path} has a malformed header: {error}.", remedy=REMEDY) from error
+    # A decoder keeps the last of two equal names; inside a text the quotes would be escaped.
+    if raw.count(b'"data_offsets"') != len(entries):
+        raise ModelFileError(f"{path} names a tensor twice.", remedy=REMEDY)
+    return entries
 
 
 def _check_layout(path: Path, entries: dict[str, _Entry], data_bytes: int) -> None:
@@ -146,10 +163,11 @@ def _check_layout(path: Path, entries: dict[str, _Entry], data_bytes: int) -> No
         if first != end:
             how = "overlaps the one before it" if first < end else "leaves a hole before it"
             raise ModelFileError(f"{path}: the tensor {name[:80]!r} {how} (at {first:,}, not {end:,}).", remedy=REMEDY)
-        if min(entry.shape, default=1) < 0 or last - first != _bytes_of(entry):
+        needed = _bytes_of(entry)
+        if last - first != needed:
+            shape = "its shape is impossible" if needed is None else f"its shape needs {needed:,}"
             raise ModelFileError(
-                f"{path}: the tensor {name[:80]!r} takes {last - first:,} bytes, its shape needs {_bytes_of(entry):,}.",
-                remedy=REMEDY,
+                f"{path}: the tensor {name[:80]!r} takes {last - first:,} bytes, {shape}.", remedy=REMEDY
             )
         end = last
     if end != data_bytes:
@@ -159,30 +177,41 @@ def _check_layout(path: Path, entries: dict[str, _Entry], data_bytes: int) -> No
         )
 
 
-def _bytes_of(entry: _Entry) -> int:
-    bits = BITS[entry.dtype]
-    for size in entry.shape:
-        bits *= size
-    return -(-bits // 8)
+def _bytes_of(entry: _Entry) -> int | None:
+    """Bytes of a tensor; None where its shape is none."""
+    if len(entry.shape) > MAX_DIMENSIONS or not all(0 <= size <= MAX_BYTES for size in entry.shape):
+        return None
+    bits = BITS[entry.dtype] * prod(entry.shape)
+    return -(-bits // 8) if bits <= MAX_BYTES else None
 
 
-def _read_index(index: Path) -> tuple[int | None, list[str]]:
+def _read_index(index: Path) -> tuple[int | None, dict[str, str]]:
+    """The total an index claims, and the file it names for each tensor."""
     document: Any = read_json(index, MAX_INDEX_BYTES)
     weight_map = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelFileError(f"{index} has no weight_map.", remedy=REMEDY)
-    names = sorted({str(name) for name in weight_map.values()})
-    for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
+    for name in weight_map.values():
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
             raise ModelFileError(
-                f"{index} names {name[:80]!r}, which is no safetensors file in its folder.", remedy=REMEDY
+                f"{index} names {str(name)[:80]!r}, which is no safetensors file in its folder.", remedy=REMEDY
             )
     metadata = document.get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, dict) else None
-    if total is not None and (not isinstance(total, int) or isinstance(total, bool) or total <= 0):
+    if total is not None and (type(total) is not int or not 0 < total <= MAX_BYTES):
         raise ModelFileError(f"{index} claims a total_size of {str(total)[:40]}.", remedy=REMEDY)
-    return total, names
+    return total, weight_map
 
 
 def _parts_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("*.safetensors"))
+    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    for name in names:
+        if part := PART.fullmatch(name):
+            count = int(part["count"])
+            wanted = (f"{part['stem']}-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1))
+            if missing := next((each for each in wanted if each not in names), None):
+                raise ModelFileError(
+                    f"{folder} lacks {missing}, one of {count} parts.",
+                    remedy="Fetch the missing parts into the same folder.",
+                )
+    return names
