@@ -95,6 +95,16 @@ def test_other_architectures_are_named_and_have_no_size(name):
     assert "refused" == model_of(checkpoint).role
 
 
+@pytest.mark.parametrize(
+    "name", ["deepseek-ai/DeepSeek-V4.1-Flash-1017", "unsloth/deepseek-v4.1-flash-GGUF:UD-Q4_K_XL"]
+)
+def test_what_is_named_after_another_architecture_is_refused(name):
+    """Later versions and repackaged files of V4.1 stand in no list, and are no checkpoints of V4 either."""
+    with pytest.raises(RefusedError, match="deepseek_v41") as caught:
+        find_checkpoint(name)
+    assert caught.value.remedy
+
+
 def test_every_row_has_a_source_and_belongs_to_a_model():
     """No figure without an origin, no checkpoint without a model, no id twice."""
     known = {model.id for model in all_models()}

@@ -11,7 +11,7 @@ from seatrial.records import from_dict
 KEYS = {
     "verdict", "model", "checkpoint", "engine", "engine_version_min", "hardware", "nodes", "gpus_per_node",
     "parallelism", "context_tokens", "concurrency", "argv", "env", "footprint", "capacity_bytes", "shortfall_bytes",
-    "prediction", "recipe", "smallest_change", "reasons", "alternatives",
+    "prediction", "recipe", "smallest_change", "reasons", "alternatives", "chat",
 }  # fmt: skip
 FOOTPRINT = {
     "weights_bytes", "kv_bytes", "state_bytes", "reserve_bytes", "total_bytes", "per_gpu_bytes", "host_bytes",
@@ -66,6 +66,27 @@ def test_what_does_not_run_exits_with_three_and_still_prints(words, verdict, cap
     assert [] == document["argv"]
     assert document["reasons"][0]["text"]
     assert document["smallest_change"]
+
+
+@pytest.mark.parametrize("kind", ["deepseek_v41", "deepseek_v3", "deepseek_v32", "llama4"])
+def test_a_folder_of_another_architecture_is_refused_with_its_type(kind, tmp_path, capsys):
+    """The verdict names the model_type its config.json states, and gives no figures."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "num_hidden_layers": 61}))
+    code, document = answer(capsys, "--checkpoint", str(tmp_path), "--hardware", "h200x8")
+    assert (3, "refused", None) == (code, document["verdict"], document["footprint"])
+    assert kind in document["reasons"][0]["text"]
+    assert "config.json" in document["reasons"][0]["source"]
+
+
+def test_chat_facts_are_data(capsys):
+    """Programs read parsers, modes and sampling instead of sentences; what has no chat has null."""
+    _, document = answer(capsys, "--hardware", "h200x4")
+    chat = document["chat"]
+    assert ("deepseek-v4", "deepseekv4") == (chat["reasoning_parser"], chat["tool_call_parser"])
+    assert set(chat["flags"]) <= set(document["argv"])
+    assert ["Non-think", "Think High", "Think Max"] == [mode["name"] for mode in chat["thinking_modes"]]
+    assert {"temperature": 1.0, "top_p": 1.0}.items() <= chat["sampling"][0].items()
+    assert answer(capsys, "--model", "smollm2", "--hardware", "cpu")[1]["chat"] is None
 
 
 def test_all_ranks_alternatives(capsys):

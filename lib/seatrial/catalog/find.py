@@ -12,7 +12,7 @@ from pathlib import Path
 
 from seatrial.catalog.listing import all_models, checkpoints, models
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.errors import UnknownNameError, UsageError
+from seatrial.errors import RefusedError, UnknownNameError, UsageError
 
 MAX_NAME = 4096
 """Longest name looked at; the longest path Linux takes."""
@@ -51,7 +51,8 @@ def find_checkpoint(text: str) -> Checkpoint:
         UnknownNameError: No such name; the nearest are given, and no size is guessed.
         UsageError: Not a name at all, or a GGUF repository without its quantization.
         ModelFileError: The local file is not what it says it is.
-        RefusedError: The local model has an architecture this kit cannot size.
+        RefusedError: The local model, or one named after a model of the catalog, has an architecture this
+            kit cannot size.
 
     """
     name = _printable(text)
@@ -74,6 +75,7 @@ def find_checkpoint(text: str) -> Checkpoint:
             f"{_short(name)} is neither a checkpoint name nor a path that exists.",
             remedy="Give a hub id (owner/name), for GGUF owner/name:quantization, or the path of a local model.",
         )
+    _refuse_kin(name)
     _ask_for_quantization(name)
     raise UnknownNameError("checkpoint", name, [*(c.id for c in checkpoints()), *(m.id for m in models())])
 
@@ -143,6 +145,17 @@ def _is_path(name: str) -> bool:
         return Path(name).is_dir()
     except OSError:
         return False
+
+
+def _refuse_kin(name: str) -> None:
+    """Repackaged and later versions carry the name of the model whose architecture they have."""
+    for model in all_models():
+        if model.role == "refused" and model.name.casefold() in name.casefold():
+            raise RefusedError(
+                f"{_short(name)} names itself after {model.name}, of another architecture ({model.architecture}): "
+                "refused, since the sizes of V4 do not apply.",
+                remedy="Choose a checkpoint of DeepSeek V4; `seatrial models` lists them.",
+            )
 
 
 def _ask_for_quantization(name: str) -> None:

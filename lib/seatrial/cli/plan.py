@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import Answer, stdout
@@ -93,8 +94,9 @@ def _named(arguments: argparse.Namespace) -> tuple[str | None, str | None, str]:
     try:
         row = find_checkpoint(arguments.checkpoint or find_model(arguments.model).default_checkpoint)
     except SeatrialError:
-        # A local folder of another architecture is no row of the catalog: its own config.json says so.
-        return arguments.model, arguments.checkpoint, f"{arguments.checkpoint}: its config.json"
+        # A local folder's own config.json says so, a hub id the name it gives itself.
+        source = "its config.json" if Path(arguments.checkpoint).exists() else "its name"
+        return arguments.model, arguments.checkpoint, f"{arguments.checkpoint}: {source}"
     return row.model, row.id, row.source
 
 

@@ -52,6 +52,7 @@ class Cell:
         env: The vendor's environment.
         verified: Whether the vendor says it was run (guides merely report it).
         image: Container the recipe needs, None for a release of the engine.
+        site_env: Variables it sets to names of the machines' own network interfaces.
         source: Where it stands.
 
     """
@@ -68,6 +69,7 @@ class Cell:
     env: dict[str, str] = field(default_factory=dict)
     verified: bool = True
     image: str | None = None
+    site_env: tuple[str, ...] = ()
     source: str = ""
 
     @property
@@ -244,7 +246,12 @@ def _joined(flags: dict[str, str], kept: frozenset[str]) -> tuple[str, ...]:
 def _sglang() -> list[Cell]:
     document = _read("sglang_recipes.json")
     return [
-        Cell(engine="sglang", source=document["source"], **{**row, "argv": tuple(row["argv"])})
+        Cell(
+            engine="sglang",
+            source=document["source"],
+            image=document["images"].get(row["accelerator"]),
+            **{**row, "argv": tuple(row["argv"])},
+        )
         for row in document["cells"]
     ]
 
@@ -263,6 +270,7 @@ def _vllm() -> list[Cell]:
                 source=document["source"],
                 strategy=_strategy(row),
                 argv=tuple(row["argv"]),
+                site_env=tuple(document["site_env"].get(row["accelerator"], ())) if row["nodes"] > 1 else (),
                 verified=row["status"] == "verified",
                 **kept,
             )

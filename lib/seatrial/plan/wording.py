@@ -12,6 +12,7 @@ from seatrial.plan.recipes import Cell
 from seatrial.plan.request import Request
 from seatrial.plan.split import ALL_LAYERS, Split
 from seatrial.plan.types import Recipe
+from seatrial.plan.versions import engine_versions
 from seatrial.records import Reason
 from seatrial.units import format_gib, to_gib
 
@@ -53,8 +54,14 @@ def cell_reason(cell: Cell, recipe: Recipe) -> Reason:
         return Reason(
             f"The vLLM recipe reports this one configuration for the GPU: {cell.name}.", "derived", recipe.source
         )
-    image = f", in the container {cell.image}: a release of the engine may lack what it uses" if cell.image else ""
-    return Reason(f"{team} ran exactly this: {cell.name}{image}.", "verified", recipe.source)
+    text = f"{team} ran exactly this: {cell.name}."
+    if cell.image:
+        newer = engine_versions()[cell.engine].safe
+        text += f" It ran in the container {cell.image}; the flags here are those of {cell.engine} {newer}: "
+        text += "take a build of it that is as new, since a plain release may lack what the container adds."
+    if cell.site_env:
+        text += f" Between the machines it also sets {', '.join(cell.site_env)} to names of network interfaces: set those of your own."
+    return Reason(text, "verified", recipe.source)
 
 
 def context_reason(model: Model, request: Request, context: int) -> Reason:
