@@ -147,6 +147,7 @@ class VllmPages:
         return shape.csa_layers * (self.csa + self.index) + shape.hca_layers * self.hca
 
 
+@cache
 def vllm_pages(shape: Shape, *, fp4_indexer: bool) -> VllmPages:
     """Pages of a model as vLLM lays them out."""
     layout, own = _table()["paged"], _table()["vllm"]

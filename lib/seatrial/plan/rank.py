@@ -31,7 +31,7 @@ def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]
 
     """
     found = [
-        comparable(trial, best).plan()
+        comparable(trial, best.engine).plan()
         for engine in engines_of(request.hardware)
         for row in preferred(model, engine, checkpoints())
         for trial in weigh_all(Candidate(model, row, engine, request))
@@ -40,10 +40,10 @@ def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]
     return tuple(sorted((plan for plan in found if _form(plan) != _form(best)), key=speed_key(request.objective)))
 
 
-def comparable(trial: Trial, best: Plan) -> Trial:
-    """``trial`` with its prediction made for the load that ``best`` is predicted for, where its own would be another."""
+def comparable(trial: Trial, engine: str) -> Trial:
+    """``trial`` with its prediction made for the load that plans of ``engine`` are predicted for: only equals compare."""
     candidate = trial.candidate
-    load = usual_load(candidate.model, best.engine)
+    load = usual_load(candidate.model, engine)
     if load == usual_load(candidate.model, candidate.engine):
         return trial
     request = candidate.request
@@ -87,7 +87,7 @@ def by_engine(best: Plan, trials: Iterable[Trial], *, named: bool) -> list[Plan]
         rows = preferred(model, engine, checkpoints())
         if rows and engine not in nearest:
             nearest[engine] = weigh(Candidate(model, rows[0], engine, request))
-    return [comparable(trial, best).plan() for engine, trial in nearest.items() if engine != best.engine]
+    return [comparable(trial, best.engine).plan() for engine, trial in nearest.items() if engine != best.engine]
 
 
 def _form(plan: Plan) -> tuple[object, ...]:

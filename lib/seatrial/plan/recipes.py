@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seatrial.catalog import find_checkpoint, model_of
 from seatrial.catalog.types import Checkpoint
@@ -176,24 +176,44 @@ def nearest_cell(
     engine: str, checkpoint: Checkpoint, accelerator: str | None, ranks: int, objective: Objective = "balanced"
 ) -> Cell | None:
     """The recipe that differs least: same model, then GPU, its generation, checkpoint, ranks, memory and objective."""
-    candidates = [cell for cell in cells() if (cell.engine, cell.model) == (engine, checkpoint.model)]
     here = accelerators()[accelerator] if accelerator else None
+    kin, memory = (_generation(here), here.memory_gb or 0) if here else ("", 0)
     order = STRATEGIES[objective]
 
-    def distance(cell: Cell) -> tuple[bool, bool, bool, bool, bool, int, float, int]:
-        there = accelerators()[cell.accelerator]
+    def distance(place: _Place) -> tuple[bool, bool, bool, bool, bool, int, float, int]:
+        cell, there = place.cell, place.accelerator
         return (
             cell.accelerator != accelerator,
             here is None or there.architecture != here.architecture,
-            here is None or _generation(there) != _generation(here),
+            here is None or place.generation != kin,
             cell.checkpoint != checkpoint.id,
-            find_checkpoint(cell.checkpoint).precision != checkpoint.precision,
+            place.precision != checkpoint.precision,
             abs(cell.ranks - ranks),
-            abs((there.memory_gb or 0) - (here.memory_gb or 0)) if here else 0.0,
+            abs((there.memory_gb or 0) - memory) if here else 0.0,
             order.index(cell.strategy),
         )
 
-    return min(candidates, key=distance, default=None)
+    nearest = min(_places(engine, checkpoint.model), key=distance, default=None)
+    return nearest.cell if nearest else None
+
+
+class _Place(NamedTuple):
+    """A recipe, and what its GPU and checkpoint are."""
+
+    cell: Cell
+    accelerator: Accelerator
+    generation: str
+    precision: str
+
+
+@cache
+def _places(engine: str, model: str) -> list[_Place]:
+    return [
+        _Place(cell, there, _generation(there), find_checkpoint(cell.checkpoint).precision)
+        for cell in cells()
+        if (cell.engine, cell.model) == (engine, model)
+        for there in (accelerators()[cell.accelerator],)
+    ]
 
 
 def _generation(accelerator: Accelerator) -> str:

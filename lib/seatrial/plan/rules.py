@@ -51,18 +51,27 @@ def refusals(case: Case, *, late: bool = False) -> list[Reason]:
     facts = case.facts()
     found = []
     for rule in _rules(case.engine, late):
-        if all(_holds(name, value, facts) for name, value in rule["when"].items()):
+        if all(_holds(facts[name], sign, wanted) for name, sign, wanted in rule["conditions"]):
             shown = {name: value or "of unknown kind" for name, value in facts.items()}
             found.append(Reason(rule["text"].format(**shown), "verified", f"{rule['source']} (rule {rule['id']})"))
     return found if late else [*_cannot_load(case), *found, *_cannot_split(case)]
 
 
-def _holds(name: str, wanted: Any, facts: dict[str, Any]) -> bool:
-    if name.endswith("_not"):
-        return facts[name.removesuffix("_not")] not in wanted
-    if name.endswith("_above"):
-        return bool(facts[name.removesuffix("_above")] > wanted)
-    return facts[name] in wanted
+def _holds(value: Any, sign: str, wanted: Any) -> bool:
+    if sign == "not":
+        return value not in wanted
+    if sign == "above":
+        return bool(value > wanted)
+    return value in wanted
+
+
+def _conditions(when: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    """Conditions with the ending of their names apart: ``ranks_above`` is ``ranks``, ``above``."""
+    found = []
+    for name, wanted in when.items():
+        plain, _, sign = name.rpartition("_")
+        found.append((plain, sign, wanted) if sign in {"not", "above"} else (name, "in", wanted))
+    return found
 
 
 def _cannot_load(case: Case) -> list[Reason]:
@@ -121,7 +130,7 @@ def recipe_rules() -> dict[str, str]:
 def _rules(engine: str, late: bool) -> list[dict[str, Any]]:
     """Rules that may speak of ``engine``: a plan asks hundreds of times, and most are about another one."""
     return [
-        rule
+        {**rule, "conditions": _conditions(rule["when"])}
         for rule in _document()["rules"]
         if bool(rule.get("late")) == late and engine in rule["when"].get("engine", [engine])
     ]

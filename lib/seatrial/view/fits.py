@@ -9,7 +9,7 @@ from seatrial.catalog.types import Checkpoint, Model
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.prefer import engines_of, preferred
-from seatrial.plan.rank import VERDICTS, load_compared, preference
+from seatrial.plan.rank import VERDICTS, comparable, preference
 from seatrial.plan.request import Request, chosen_context
 from seatrial.plan.search import largest
 from seatrial.plan.types import Plan
@@ -58,8 +58,7 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
     if not nearest:
         return ()
     # Only speeds for one and the same load can be compared: the one that suits the best of them.
-    load = load_compared(found, nearest[0].candidate.engine, request)
-    plans = (trial.predicting(*load).plan() for trial in nearest)
+    plans = (comparable(trial, nearest[0].candidate.engine).plan() for trial in nearest)
     return tuple(sorted((fit_of(plan, request) for plan in plans), key=_order))
 
 
