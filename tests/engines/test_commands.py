@@ -154,6 +154,17 @@ def test_the_embedded_llamacpp_parses_its_command(stand_in):
     assert command.stand_in
 
 
+def test_llamacpp_samples_v4_as_recommended():
+    """Its own defaults are others (temperature 0.8, min_p 0.05), so the command sets them, and the child hands them on."""
+    from seatrial.server.xllamacpp_child import parameters, parser
+
+    plan = make_plan("flash", hardware=detect_hardware("cpu", host_memory_gib=192))
+    flags = [word.format(port=1234, key_file="/dev/null") for word in build_command(plan).argv[3:]]
+    sampling = parameters(parser().parse_args(flags)).sampling
+    assert (1.0, 1.0, 0.0) == (sampling.temp, sampling.top_p, sampling.min_p)
+    assert () == rejected("llamacpp", build_command(plan, runner="llama-server").argv[1:])
+
+
 def test_native_and_embedded_llamacpp_get_the_same_flags(stand_in):
     """The native parser wants values apart; otherwise the two agree, and the snapshot knows each flag."""
     embedded = build_command(stand_in, runner="xllamacpp").argv[3:]

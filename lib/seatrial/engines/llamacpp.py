@@ -7,6 +7,7 @@ import sys
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
 from seatrial.errors import UnknownNameError
+from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Plan
 
 RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
@@ -81,10 +82,12 @@ def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[st
         flags.append(("--threads", str(count)))
     if plan.cpu_expert_layers:
         flags.append(("--n-cpu-moe", str(plan.cpu_expert_layers)))
+    sampling = flag_values(plan.chat.flags) if plan.chat else {}
     return [
         *flags,
         ("--batch-size", str(BATCH_TOKENS)),
         ("--ubatch-size", str(UBATCH_TOKENS)),
+        *((name, value) for name, value in sampling.items() if value),
         ("--jinja", None),
         ("--metrics", None),
     ]

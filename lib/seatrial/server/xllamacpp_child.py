@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--ubatch-size", type=int, default=None)
     flags.add_argument("--cache-type-k", default=None, help="f16, q8_0, ...")
     flags.add_argument("--cache-type-v", default=None)
+    flags.add_argument("--temp", type=float, default=None, help="sampling where a request says nothing")
+    flags.add_argument("--top-p", type=float, default=None)
+    flags.add_argument("--min-p", type=float, default=None)
     flags.add_argument("--jinja", action="store_true", default=True)
     flags.add_argument("--metrics", action="store_true")
     flags.add_argument("--no-warmup", action="store_true")
@@ -68,6 +71,9 @@ def parameters(options: argparse.Namespace) -> Any:
     for name in ("cache_type_k", "cache_type_v"):
         if getattr(options, name):
             setattr(chosen, name, _tensor_type(xllamacpp, getattr(options, name)))
+    for name in ("temp", "top_p", "min_p"):
+        if getattr(options, name) is not None:
+            setattr(chosen.sampling, name, getattr(options, name))
     chosen.use_jinja = options.jinja
     chosen.endpoint_metrics = options.metrics
     chosen.warmup = not options.no_warmup
