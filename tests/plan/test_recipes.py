@@ -51,6 +51,14 @@ def test_the_nearest_recipe_suits_the_objective(objective, strategy):
     assert strategy == nearest_cell("sglang", checkpoint, "b300", 4, objective).strategy
 
 
+def test_what_is_kept_of_the_nearest_recipe_is_said():
+    """The kernels of FP4 experts on Hopper belong to GPU and format: they stay, and the plan says from where."""
+    plan = plan_of("h100x4", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert "Kept of the nearest recipe (h100 flash fp4 balanced)" in told(plan)
+    assert "--moe-runner-backend marlin" in told(plan)
+    assert "--moe-runner-backend=marlin" in build_command(plan).argv
+
+
 def test_a_longer_context_than_the_recipe_ran_with_is_not_verified():
     """The vLLM recipe for Pro on 8x H200 stops at 200,000 tokens; beyond, only arithmetic speaks."""
     wishes = {"engine": "vllm", "checkpoint": "deepseek-ai/DeepSeek-V4-Pro"}

@@ -101,6 +101,9 @@ def _named(arguments: argparse.Namespace) -> tuple[str | None, str | None, str]:
 
 
 def _show(plan: Plan, command: Command | None) -> None:
+    from rich.padding import Padding  # noqa: PLC0415 -- only people need text
+    from rich.text import Text  # noqa: PLC0415 -- same
+
     from seatrial.view import plan_tables as tables  # noqa: PLC0415 -- only people need tables
     from seatrial.view.command_text import PLACEHOLDERS, command_text  # noqa: PLC0415 -- same
 
@@ -119,7 +122,11 @@ def _show(plan: Plan, command: Command | None) -> None:
         console.print(command_text(command.argv, command.env), soft_wrap=True)
         console.print(f"{PLACEHOLDERS} seatrial serve does it.", style="dim", soft_wrap=True)
     if plan.recipe and plan.recipe.differences:
-        console.print(f"Nearest recipe: {plan.recipe.cell}. {' '.join(plan.recipe.differences)}", soft_wrap=True)
+        console.print(f"Nearest recipe: {plan.recipe.cell}. It differs:")
+        for difference in plan.recipe.differences:
+            console.print(Padding(Text(f"- {difference}"), (0, 0, 0, 2)))
+    if plan.chat:
+        console.print(tables.chat_line(plan.chat))
     console.print(tables.table_plan_reasons(plan).to_rich())
     if plan.alternatives:
         console.print(tables.table_plan_alternatives(plan).to_rich())

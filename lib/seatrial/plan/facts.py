@@ -23,6 +23,7 @@ def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint) -> tuple[Reas
         found += cuda_reasons(plan)
         found += idle_reasons(plan)
         chat = chat_of(plan.engine, model, checkpoint, plan.context_tokens)
+        found += kept_reasons(plan)
         found += spelling_reasons(plan)
         found += draft_reasons(plan, checkpoint)
         found += chat_reasons(chat, plan.context_tokens) if chat else ()
@@ -59,6 +60,18 @@ def idle_reasons(plan: Plan) -> list[Reason]:
         return []
     text = f"It runs on {plan.gpus_per_node} of the {there} GPUs; the others stay idle."
     return [Reason(text, "derived", plan.recipe.source if plan.recipe else plan.footprint.source)]
+
+
+def kept_reasons(plan: Plan) -> list[Reason]:
+    """Which settings of the nearest recipe the command keeps, where it is not the plan's own."""
+    recipe = plan.recipe
+    if recipe is None or not recipe.differences or not (recipe.argv or recipe.env):
+        return []
+    words = [word.replace("=", " ", 1) for word in recipe.argv] + [
+        f"{name}={value}" for name, value in recipe.env.items()
+    ]
+    text = f"Kept of the nearest recipe ({recipe.cell}), since they belong to GPU and format: {', '.join(words)}."
+    return [Reason(text, "derived", recipe.source)]
 
 
 def spelling_reasons(plan: Plan) -> list[Reason]:

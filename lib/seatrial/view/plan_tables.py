@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from seatrial.plan.chat import Chat
 from seatrial.plan.types import Plan
 from seatrial.records import Interval
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds
@@ -34,6 +35,15 @@ def condition(plan: Plan) -> str:
 def needs_unknown_host(plan: Plan) -> bool:
     """Whether it runs only if the machine has host memory that nobody has named."""
     return plan.runs and plan.footprint.host_bytes > 0 and plan.hardware.host.usable_memory_bytes is None
+
+
+def chat_line(chat: Chat) -> str:
+    """Parsers, the default mode and sampling in one line; the reasons say where each stands."""
+    parsers = " and ".join(name for name in (chat.reasoning_parser, chat.tool_call_parser) if name)
+    parts = [f"parsers {parsers}"] if parsers else []
+    parts.append(f"{chat.default_mode.name} by default")
+    parts += [f"temperature {row.temperature}, top_p {row.top_p} ({row.purpose})" for row in chat.sampling]
+    return f"Chat: {'; '.join(parts)}."
 
 
 def table_plan_memory(plan: Plan) -> Table:
