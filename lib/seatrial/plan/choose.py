@@ -123,7 +123,7 @@ def _checkpoint_reason(plan: Plan, model: Model, checkpoint: Checkpoint) -> Reas
     if plan.checkpoint == model.default_checkpoint:
         return Reason(f"{plan.checkpoint} is the default release of {model.name}.", "verified", model.source)
     why = {
-        "verified": f"a vendor verified it here, which nobody has reported for the default release {model.default_checkpoint} on {plan.engine}",
+        "verified": f"a vendor recipe runs it here, and this kit holds none of {plan.engine} for the default release {model.default_checkpoint} on this machine",
         "fits": f"it is the first choice that runs here on {plan.engine}; the default release is {model.default_checkpoint}",
     }.get(plan.verdict, f"it comes nearest to running here; the default release is {model.default_checkpoint}")
     note = f" ({checkpoint.note})" if checkpoint.note else ""

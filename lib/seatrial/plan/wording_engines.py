@@ -30,7 +30,7 @@ def _chosen(best: Plan, rivals: list[Plan]) -> Reason:
     if not rivals:
         why = "no other engine runs it here"
     elif best.verdict == "verified" and all(plan.verdict != "verified" for plan in rivals):
-        why = "a vendor ran it on this machine, and nobody has reported the others"
+        why = "a vendor ran it on this machine, and this kit holds no such recipe for the others"
     elif "sglang" in counts:
         why = f"where several run alike it comes first: {counts['sglang']} configurations of V4 are verified with it"
     else:
