@@ -22,6 +22,7 @@ def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint) -> tuple[Reas
     if plan.runs:
         found += cuda_reasons(plan)
         found += idle_reasons(plan)
+        found += node_reasons(plan)
         chat = chat_of(plan.engine, model, checkpoint, plan.context_tokens)
         found += kept_reasons(plan)
         found += spelling_reasons(plan)
@@ -60,6 +61,16 @@ def idle_reasons(plan: Plan) -> list[Reason]:
         return []
     text = f"It runs on {plan.gpus_per_node} of the {there} GPUs; the others stay idle."
     return [Reason(text, "derived", plan.recipe.source if plan.recipe else plan.footprint.source)]
+
+
+def node_reasons(plan: Plan) -> list[Reason]:
+    """How the machines start, where there are several."""
+    if plan.nodes == 1:
+        return []
+    row = engine_versions()[plan.engine]
+    more = f"; those after the first add {row.worker_flag}" if row.worker_flag else ""
+    text = f"Each of the {plan.nodes} machines runs this command with its own rank and the address of the first{more}."
+    return [Reason(text, "verified", plan.recipe.source if plan.recipe else row.source)]
 
 
 def kept_reasons(plan: Plan) -> list[Reason]:

@@ -19,6 +19,7 @@ class EngineVersion:
         v4: Oldest version that runs DeepSeek V4, None where none does.
         dspark: Oldest version that uses a DSpark draft, None where not known.
         cuda: CUDA its release is built for, None where it is not bound to one.
+        worker_flag: What machines after the first add to the command, None where nothing.
         draft_flags: How a draft that no recipe uses is turned on: a sentence and its source by kind of draft.
         why: What makes ``safe`` the oldest.
         holes: Known holes, one sentence each, with their ids.
@@ -33,6 +34,7 @@ class EngineVersion:
     v4: str | None
     dspark: str | None
     cuda: str | None
+    worker_flag: str | None
     draft_flags: dict[str, dict[str, str]]
     why: str
     holes: tuple[str, ...]
@@ -52,6 +54,7 @@ def engine_versions() -> dict[str, EngineVersion]:
             v4=row["v4"],
             dspark=row.get("dspark"),
             cuda=row.get("cuda"),
+            worker_flag=row.get("worker_flag"),
             draft_flags=row.get("draft_flags", {}),
             why=row["why"],
             holes=tuple(_hole(name, hole) for hole in row["holes"]),
