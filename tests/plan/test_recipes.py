@@ -1,8 +1,11 @@
 """Recipes: found for a machine, written as today's engine takes them, and told apart where they do not match."""
 
+import json
+import struct
+
 import pytest
 
-from seatrial.catalog import find_checkpoint
+from seatrial.catalog import find_checkpoint, find_model
 from seatrial.engines import build_command
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
@@ -122,6 +125,29 @@ def test_gpus_a_recipe_leaves_idle_are_said():
     plan = plan_of("h200x8", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash")
     assert 4 == plan.gpus_per_node
     assert "It runs on 4 of the 8 GPUs" in told(plan)
+
+
+@pytest.fixture
+def copy_of_flash(tmp_path):
+    """A folder with the config of V4-Flash and one small tensor: a local copy, as far as shapes go."""
+    header = json.dumps(
+        {"layers.0.attn.wq_a.weight": {"dtype": "BF16", "shape": [8], "data_offsets": [0, 16]}}
+    ).encode()
+    (tmp_path / "config.json").write_text(json.dumps(find_model("flash").config))
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(16))
+    return str(tmp_path)
+
+
+def test_a_local_copy_is_near_to_the_recipes_of_its_model(copy_of_flash):
+    """The recipe's kernels serve the copy too; only that it is another checkpoint differs."""
+    plan = plan_of("h200x4", engine="sglang", checkpoint=copy_of_flash)
+    assert "h200 flash fp4 balanced" == plan.recipe.cell
+    assert ["checkpoint"] == [text.partition(":")[0] for text in plan.recipe.differences]
+
+
+def test_rules_about_a_model_hold_for_a_local_copy_of_it(copy_of_flash):
+    """SM120 runs V4-Flash only: a copy of Flash is Flash."""
+    assert "fits" == plan_of("rtxpro6000x4", engine="sglang", checkpoint=copy_of_flash).verdict
 
 
 def test_cells_are_found_by_exact_place():

@@ -12,6 +12,7 @@ from seatrial.catalog import find_checkpoint, model_of
 from seatrial.catalog.types import Checkpoint
 from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.memory.types import Parallelism
+from seatrial.plan.kin import kin_of
 from seatrial.plan.rules import Case, recipe_rules, refusals
 from seatrial.plan.types import Objective, Recipe
 
@@ -193,7 +194,7 @@ def nearest_cell(
             order.index(cell.strategy),
         )
 
-    nearest = min(_places(engine, checkpoint.model), key=distance, default=None)
+    nearest = min(_places(engine, kin_of(checkpoint)), key=distance, default=None)
     return nearest.cell if nearest else None
 
 

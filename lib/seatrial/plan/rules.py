@@ -11,6 +11,7 @@ from typing import Any
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
+from seatrial.plan.kin import kin_of
 from seatrial.records import Reason
 
 
@@ -29,7 +30,7 @@ class Case:
         """Names the rules use, and their values here."""
         return {
             "engine": self.engine,
-            "model": self.model.id,
+            "model": kin_of(self.checkpoint),
             "family": self.model.architecture,
             "precision": self.checkpoint.precision,
             "vendor": self.gpu.vendor if self.gpu else None,
