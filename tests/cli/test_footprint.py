@@ -96,13 +96,14 @@ def test_a_config_of_v41_is_refused(capsys, tmp_path):
 
 def test_a_machine_adds_the_contexts_that_fit_there(capsys):
     """The planner's footprint, and what shorter and longer contexts need of what there is."""
-    document = asked(capsys, "flash", "--hardware", "h200x4", "--concurrency", "256")
+    words = ["deepseek-ai/DeepSeek-V4-Flash-0731", "--hardware", "h200x4", "--concurrency", "256"]
+    document = asked(capsys, *words)
     assert 166_878_536_440 == document["weights_bytes"]
     needs = [row["need_bytes"] for row in document["contexts"] if row["held_at_once"] == 256]
     assert sorted(needs) == needs
     largest = document["largest_context_tokens"]
     assert all((row["context_tokens"] <= largest) == (row["held_at_once"] == 256) for row in document["contexts"])
-    assert 0 == main(["footprint", "flash", "--hardware", "h200x4", "--concurrency", "256"])
+    assert 0 == main(["footprint", *words])
     shown = capsys.readouterr().out
     assert f"fits up to {largest:,} tokens" in shown
     assert "█" in shown
@@ -113,3 +114,14 @@ def test_a_machine_plans_with_its_own_settings(capsys, tmp_path):
     for words in (["flash", "--option", "swa_ratio=0.2"], ["--config", str(tmp_path / "config.json")]):
         assert 2 == main(["footprint", *words, "--hardware", "h200x4"])
         assert "--hardware plans with a checkpoint" in capsys.readouterr().err
+
+
+def test_a_model_s_name_is_what_a_plan_chooses_there(capsys):
+    """On a card without FP4 kernels a GGUF with part of it in host memory, not the default release that is refused."""
+    document = asked(capsys, "flash", "--hardware", "rtx4090x2", "--host-memory-gib", "192")
+    assert ("fits", "llamacpp") == (document["verdict"], document["engine"])
+    assert document["host_bytes"] > 0
+    named = asked(capsys, "deepseek-ai/DeepSeek-V4-Flash", "--hardware", "rtx4090x2")
+    assert "refused" == named["verdict"]
+    stand_in = asked(capsys, "smollm2", "--hardware", "rtx4090x1")
+    assert stand_in["contexts"]

@@ -10,12 +10,12 @@ from seatrial.plan.request import Request
 from seatrial.units import GIB
 from seatrial.view.fit_lines import fit_chart
 from seatrial.view.fit_tables import contexts_table, table_fits
-from seatrial.view.fits import STEP, checkpoint_plans, fits_on, holds_all, need_bytes
+from seatrial.view.fits import STEP, checkpoint_plans, fits_on, holds_all, need_bytes, room_bytes
 
 
-def asked(machine, **wishes):
+def asked(machine, host_memory_gib=None, **wishes):
     """A question to the planner."""
-    return Request(detect_hardware(machine), **wishes)
+    return Request(detect_hardware(machine, host_memory_gib=host_memory_gib), **wishes)
 
 
 def planned(fit, machine, context, concurrency=1):
@@ -75,7 +75,7 @@ def test_every_sized_checkpoint_an_engine_loads_has_a_row():
 
 def test_a_table_says_how_much_is_missing():
     """A checkpoint that does not fit says by how much, one that is refused names no bytes."""
-    rows = {row[0]: row for row in table_fits("h200x4", "pro").rows}
+    rows = {row[0]: tuple(cell.replace("\u00a0", " ") for cell in row) for row in table_fits("h200x4", "pro").rows}
     assert rows["deepseek-ai/DeepSeek-V4-Pro"][1].startswith("✗ ")
     assert rows["deepseek-ai/DeepSeek-V4-Pro"][1].endswith(" GiB short")
     assert ("⊘ refused", "", "") == (
@@ -133,3 +133,18 @@ def test_unknown_names_are_errors():
         table_fits("h2O0x4")
     with pytest.raises(UnknownNameError):
         fit_chart("h200x4", "flush")
+
+
+def test_what_does_not_fit_is_never_below_the_limit():
+    """Of llama.cpp's two pools one may be too small while the sum would do: the table shows that one, the chart no point."""
+    request = asked("rtx4090x2", host_memory_gib=192)
+    for plan in checkpoint_plans(
+        request, find_checkpoint("unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"), "llamacpp"
+    ):
+        assert plan.runs == (need_bytes(plan) <= room_bytes(plan))
+    chart = fit_chart("m5-max-128gb")
+    limit = max(mark.value for mark in chart.references)
+    reached = {mark.series: mark.x for mark in chart.marks}
+    for place, series in enumerate(chart.series):
+        beyond = [y for x, y in zip(series.x, series.y, strict=True) if y is not None and x > reached.get(place, 0)]
+        assert [] == [y for y in beyond if y <= limit]

@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seatrial.catalog import find_checkpoint
 from seatrial.cli.answer import Answer, stdout
 from seatrial.cli.machine import add_machine_options, machine_request
 from seatrial.cli.options import whole
@@ -22,7 +23,6 @@ from seatrial.memory.options import HELP
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
-    from seatrial.catalog import Checkpoint
     from seatrial.plan.request import Request
 
 MAX_CONFIG_BYTES = 16 << 20
@@ -30,7 +30,11 @@ MAX_CONFIG_BYTES = 16 << 20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """A checkpoint or a config.json, and what changes its bytes."""
-    parser.add_argument("checkpoint", nargs="?", help="model name, hub id, repo:quantization, or local path")
+    parser.add_argument(
+        "checkpoint",
+        nargs="?",
+        help="model name, hub id, repo:quantization, or local path; with --hardware a model's name is what a plan chooses",
+    )
     parser.add_argument("--config", type=Path, help="config.json of any deepseek_v4 model, instead of a checkpoint")
     parser.add_argument(
         "--engine", help="sglang, vllm, llamacpp, mlx or simulated (default: what loads the checkpoint)"
@@ -74,12 +78,11 @@ def run(arguments: argparse.Namespace) -> Answer:
         config = _read_config(arguments.config)
         footprint = config_footprint(config, engine=arguments.engine or "sglang", source=source, **settings)
     else:
-        from seatrial.catalog import find_checkpoint  # noqa: PLC0415
         from seatrial.memory import compute_footprint  # noqa: PLC0415
 
-        checkpoint = find_checkpoint(arguments.checkpoint)
         if request is not None:
-            return _over_contexts(checkpoint, request, arguments.engine)
+            return _over_contexts(arguments.checkpoint, request, arguments.engine)
+        checkpoint = find_checkpoint(arguments.checkpoint)
         name = checkpoint.id
         footprint = compute_footprint(checkpoint, engine=arguments.engine, **settings)
 
@@ -92,21 +95,22 @@ def run(arguments: argparse.Namespace) -> Answer:
     return Answer({"checkpoint": name, **to_dict(footprint)}, show)
 
 
-def _over_contexts(checkpoint: Checkpoint, request: Request, engine: str | None) -> Answer:
+def _over_contexts(name: str, request: Request, engine: str | None) -> Answer:
     """What a plan for the machine needs, and what it would need with shorter and longer contexts."""
-    from seatrial.catalog import model_of  # noqa: PLC0415
     from seatrial.view import fits  # noqa: PLC0415 -- plans, which a footprint alone does without
 
-    plans = fits.checkpoint_plans(request, checkpoint, engine)
-    fit = fits.fit_of(fits.plan_of(model_of(checkpoint), checkpoint, plans[0].engine, request), request)
-    plan = fit.plan
+    plan = fits.plan_named(name, request, engine)
+    checkpoint = find_checkpoint(plan.checkpoint)
+    plans = fits.checkpoint_plans(request, checkpoint, plan.engine)
+    fit = fits.fit_of(plan, request)
     contexts = [
         {
             "context_tokens": one.context_tokens,
             "verdict": one.verdict,
             "held_at_once": one.footprint.concurrency,
             "need_bytes": fits.need_bytes(one),
-            "capacity_bytes": one.capacity_bytes,
+            "capacity_bytes": fits.room_bytes(one),
+            "shortfall_bytes": one.shortfall_bytes,
         }
         for one in plans
     ]
@@ -121,9 +125,11 @@ def _over_contexts(checkpoint: Checkpoint, request: Request, engine: str | None)
 
     def show() -> None:
         from seatrial.view.fit_tables import contexts_table  # noqa: PLC0415
+        from seatrial.view.gpu_bars import gpu_memory_chart  # noqa: PLC0415
         from seatrial.view.memory_tables import footprint_table  # noqa: PLC0415
 
-        for table in (footprint_table(plan.footprint, checkpoint.id), contexts_table(plans, fit)):
+        gpus = gpu_memory_chart(plan).to_table()
+        for table in (footprint_table(plan.footprint, checkpoint.id), gpus, contexts_table(plans, fit)):
             stdout().print(table.to_rich())
 
     return Answer(document, show)

@@ -128,8 +128,9 @@ def _short(plan: Plan) -> str:
 
 
 def _is_shown(plan: Plan, fit: Fit) -> bool:
-    """Whether the plan's footprint is of all requests; where not even one fits, the need of that one is shown."""
-    return plan.footprint.concurrency >= plan.concurrency or not (plan.runs or fit.plan.runs)
+    """Whether all requests run at once, or the need stands above the limit; of several, where one fits nowhere, that one's."""
+    whole = plan.footprint.concurrency >= plan.concurrency or not fit.plan.runs
+    return plan.runs and whole if need_bytes(plan) <= plan.capacity_bytes else whole
 
 
 def _height(plan: Plan) -> float:

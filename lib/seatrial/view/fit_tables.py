@@ -8,11 +8,12 @@ from seatrial.hardware import detect_hardware
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import format_gib, format_rate, to_gb
-from seatrial.view.fits import Fit, context_of, fits_on, need_bytes
+from seatrial.view.fits import Fit, context_of, fits_on, need_bytes, room_bytes
 from seatrial.view.marks import VERDICT_BADGES, marked
 from seatrial.view.plan_tables import needs_unknown_host
 from seatrial.view.table import Row, Table
 
+_HEADS = ("checkpoint", "verdict", "engine", "GB>", "each GPU>", "host>", "context up to>", "output>")
 _BAR = 20
 _FULL, _EMPTY = "█", "░"
 
@@ -49,10 +50,12 @@ def fits_table(fits: Sequence[Fit], request: Request, model: str) -> Table:
         "Context up to: the longest at which no request waits. Output: predicted, for all requests, low to high.",
         "The size of the host memory is not known: so much must be free." if hosted else "",
     )
+    rows = [tuple(_whole(cell) for cell in _fit_row(fit)) for fit in fits]
+    filled = [place for place in range(len(_HEADS)) if any(row[place] for row in rows)]
     return Table(
         f"{running} of {len(fits)} checkpoints of {model} run on {nodes}{request.hardware.name}",
-        ("checkpoint", "verdict", "engine", "GB>", "each GPU>", "host>", "context up to>", "output>"),
-        tuple(map(_fit_row, fits)),
+        tuple(_whole(_HEADS[place]) for place in filled),
+        tuple(tuple(row[place] for place in filled) for row in rows),
         " ".join(filter(None, notes)),
     )
 
@@ -110,6 +113,11 @@ def _fit_row(fit: Fit) -> Row:
     )
 
 
+def _whole(cell: str) -> str:
+    """A short cell in one piece: a browser breaks no line at such a space."""
+    return cell.replace(" ", "\u00a0")
+
+
 def _verdict(plan: Plan) -> str:
     sign = VERDICT_BADGES[plan.verdict].sign
     return f"{sign} {format_gib(plan.shortfall_bytes)} short" if plan.shortfall_bytes else marked(plan.verdict)
@@ -118,12 +126,12 @@ def _verdict(plan: Plan) -> str:
 def _held(plan: Plan) -> str:
     """The verdict; where requests wait, how many run at once."""
     waiting = plan.runs and plan.footprint.concurrency < plan.concurrency
-    return f"{marked(plan.verdict)[0]} {plan.footprint.concurrency:,} at once" if waiting else marked(plan.verdict)
+    return f"{VERDICT_BADGES[plan.verdict].sign} {plan.footprint.concurrency:,} at once" if waiting else _verdict(plan)
 
 
 def _room(plan: Plan) -> Row:
     """Needed, usable, and the share as a bar: ``█████░░░░░ 46%``."""
-    need, room = need_bytes(plan), plan.capacity_bytes
+    need, room = need_bytes(plan), room_bytes(plan)
     if not room:
         return format_gib(need), "nothing", ""
     full = min(_BAR, round(need / room * _BAR))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of
+from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of, models
 from seatrial.catalog.types import Checkpoint, Model
+from seatrial.plan import make_plan
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.prefer import engines_of, preferred
@@ -67,6 +68,32 @@ def plan_of(model: Model, checkpoint: Checkpoint, engine: str, request: Request)
     return weigh(Candidate(model, checkpoint, engine, request)).plan()
 
 
+def plan_named(name: str, request: Request, engine: str | None = None) -> Plan:
+    """The plan for a model, its checkpoint chosen for the machine, or for one checkpoint.
+
+    Args:
+        name: Model id, hub id, ``repo:quantization`` or local path.
+        request: The machine and the load.
+        engine: Engine id; chosen by default.
+
+    Raises:
+        UnknownNameError: No such model, checkpoint or engine.
+        UsageError: A number no machine has.
+        RefusedError: The checkpoint is of another architecture.
+
+    """
+    is_model = name in {model.id for model in models()}
+    return make_plan(
+        name if is_model else None,
+        checkpoint=None if is_model else name,
+        hardware=request.hardware,
+        nodes=request.nodes,
+        engine=engine or "auto",
+        context_tokens=request.context_tokens,
+        concurrency=request.concurrency,
+    )
+
+
 def fit_of(plan: Plan, request: Request) -> Fit:
     """A plan with the largest context its checkpoint and engine take on the same machine."""
     row = find_checkpoint(plan.checkpoint)
@@ -76,35 +103,23 @@ def fit_of(plan: Plan, request: Request) -> Fit:
         return plan_of(model, row, plan.engine, replace(request, context_tokens=context))
 
     top = model.context_tokens
-    steps = top // STEP if holds_all(at(top)) else largest(top // STEP, lambda count: holds_all(at(count * STEP)))
-    context = min(steps * STEP, top)
+    context = top if holds_all(at(top)) else STEP * largest(top // STEP, lambda count: holds_all(at(count * STEP)))
     return Fit(plan, context, at(context) if context else None)
 
 
-def checkpoint_plans(request: Request, checkpoint: Checkpoint, engine: str | None = None) -> tuple[Plan, ...]:
+def checkpoint_plans(request: Request, checkpoint: Checkpoint, engine: str) -> tuple[Plan, ...]:
     """The planner's answers for one checkpoint at every context of ``CONTEXTS`` its model takes.
 
     Args:
         request: The machine and the load; its context is not looked at.
         checkpoint: What to serve.
-        engine: With which engine; by default the one that serves it best at the usual context.
+        engine: With which engine.
 
     """
     request.check()
     model = model_of(checkpoint)
-    name = engine or best_engine(request, model, checkpoint)
-    return tuple(
-        plan_of(model, checkpoint, name, replace(request, context_tokens=context))
-        for context in CONTEXTS
-        if context <= model.context_tokens
-    )
-
-
-def best_engine(request: Request, model: Model, checkpoint: Checkpoint) -> str:
-    """The engine that comes nearest to serving a checkpoint on this machine."""
-    names = [name for name in engines_of(request.hardware) if name in checkpoint.engines]
-    tried = [weigh(Candidate(model, checkpoint, name, request)) for name in names or checkpoint.engines or ("sglang",)]
-    return min(tried, key=preference).candidate.engine
+    contexts = [context for context in CONTEXTS if context <= model.context_tokens] or [model.context_tokens]
+    return tuple(plan_of(model, checkpoint, engine, replace(request, context_tokens=context)) for context in contexts)
 
 
 def holds_all(plan: Plan) -> bool:
@@ -116,6 +131,11 @@ def need_bytes(plan: Plan) -> int:
     """What a plan needs over all GPUs and the host: what lies on every rank is counted as often."""
     footprint, ranks = plan.footprint, plan.nodes * plan.gpus_per_node
     return max(footprint.total_bytes, footprint.per_gpu_bytes * ranks + footprint.host_bytes)
+
+
+def room_bytes(plan: Plan) -> int:
+    """Memory there is for it; where llama.cpp's layers no longer go onto the GPUs, that of the host alone."""
+    return need_bytes(plan) - plan.shortfall_bytes if plan.shortfall_bytes else plan.capacity_bytes
 
 
 def context_of(request: Request, model: str) -> int:
