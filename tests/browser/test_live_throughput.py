@@ -1,43 +1,16 @@
 """Notebook 05 in JupyterLab as a person uses it: run, press Start, watch the plot move."""
 
-import os
 import time
-from pathlib import Path
 
 import pytest
+from tests.browser.lab import ERRORS, IDLE, READY, RUN_BELOW, RUN_UP_TO, SCROLL, shoot
 
 from seatrial.server import list_servers
 
-READY = """() => {
-  const panel = window.jupyterapp?.shell.currentWidget;
-  const session = panel?.context?.sessionContext;
-  return Boolean(session?.isReady && session.session?.kernel?.connectionStatus === 'connected'
-    && session.session.kernel.status === 'idle');
-}"""
-IDLE = """() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.status === 'idle'"""
-RUN_UP_TO = """(id) => {
-  const notebook = window.jupyterapp.shell.currentWidget.content;
-  notebook.activeCellIndex = notebook.widgets.findIndex((cell) => cell.model.id === id);
-  window.jupyterapp.commands.execute('notebook:run-all-above').then(
-    () => window.jupyterapp.commands.execute('notebook:run-cell'));
-}"""
-RUN_BELOW = """() => { window.jupyterapp.commands.execute('notebook:run-all-below'); }"""
-SCROLL = """(id) => {
-  const notebook = window.jupyterapp.shell.currentWidget.content;
-  const index = notebook.widgets.findIndex((cell) => cell.model.id === id);
-  notebook.activeCellIndex = index;
-  return notebook.scrollToItem(index, 'start');
-}"""
 DRAWN = """() => {
   const plot = document.querySelector('.js-plotly-plot');
   return plot ? plot._fullData?.[0]?.x?.length ?? 0 : -1;
 }"""
-ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(
-  (cell) => (cell.model.type === 'code' ? cell.model.outputs.toJSON() : [])
-    .filter((output) => output.output_type === 'error')
-    .map((output) => `${cell.model.id}: ${output.evalue}`))"""
-SHOTS = os.environ.get("SEATRIAL_SCREENSHOTS")
-"""A folder for screenshots, for whoever wants to look."""
 
 
 @pytest.mark.browser
@@ -62,7 +35,7 @@ def test_start_makes_the_plot_move(lab, page, require):
     first = seen(page, above=2)
     during = another_picture(plot, before)
     assert before != during
-    shoot(page, "running")
+    shoot(page, "05-running")
     assert seen(page, above=first) > first
     assert during != another_picture(plot, during)
     page.evaluate(SCROLL, "result")
@@ -72,7 +45,7 @@ def test_start_makes_the_plot_move(lab, page, require):
     assert [] == page.evaluate(ERRORS)
     for cell in ("launch", "panel", "result", "throughput-chart", "ttft-chart", "self-check"):
         page.evaluate(SCROLL, cell)
-        shoot(page, cell)
+        shoot(page, f"05-{cell}")
     assert [] == problems
     assert [] == list_servers()
 
@@ -89,10 +62,3 @@ def another_picture(plot, known):
     while (picture := plot.screenshot()) == known and time.monotonic() < deadline:
         pass  # a screenshot takes its time: no need to wait beside it
     return picture
-
-
-def shoot(page, name):
-    """Keep a screenshot where somebody asked for it."""
-    if SHOTS:
-        page.wait_for_timeout(300)  # a scroll is no event to wait for; nothing depends on it
-        page.screenshot(path=Path(SHOTS) / f"05-{name}.png")

@@ -17,7 +17,8 @@ from seatrial.view.untrusted import plain_text
 
 WIDTH = 900
 STYLE = (
-    ".st-page{font:14px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;max-width:900px}"
+    ".st-page{font:14px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;max-width:900px;box-sizing:border-box;margin:8px 0;"
+    "padding:2px 16px 12px;background:#fff;color:#1f2328;border:1px solid #d0d7de;border-radius:8px}"
     ".st-page p{margin:4px 0}.st-page h4{margin:14px 0 4px;font-size:14px}"
     ".st-verdict{border-left:8px solid;padding:6px 14px;margin:6px 0}"
     ".st-verdict b{font-size:19px}.st-verdict small{font-size:14px}"
@@ -25,7 +26,7 @@ STYLE = (
     ".st-page td,.st-page th{padding:1px 18px 1px 0;line-height:1.4;text-align:left;vertical-align:top}"
     ".st-page .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
     ".st-page ul{margin:0;padding:0;list-style:none}.st-page li{margin:5px 0}"
-    ".st-page small{font-size:13px;opacity:.8}"
+    ".st-page small{font-size:13px;color:#57606a}"
     ".st-page pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid #8c959f;border-radius:6px;"
     "padding:8px 12px;margin:4px 0;font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace}"
     ".st-page svg{max-width:100%;height:auto;display:block}"
