@@ -99,7 +99,7 @@ def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
     names = [("reasoning", chat.reasoning_parser), ("tool-call", chat.tool_call_parser)]
     parsers = ", ".join(f"{what} parser {name}" for what, name in names if name)
     think = next(mode for mode in chat.thinking_modes if mode.chat_template_kwargs.get("reasoning_effort") == "high")
-    text = f"Chat: {f'{parsers}; ' if parsers else ''}chat template {chat.template}."
+    text = f"Chat: {f'{parsers}; ' if parsers else ''}{chat.template}."
     modes = (
         f"It answers in {chat.default_mode.name} where a request says nothing; "
         f"chat_template_kwargs {json.dumps(think.chat_template_kwargs)} asks for {think.name}."
