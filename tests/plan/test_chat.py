@@ -40,6 +40,13 @@ def test_the_default_mode_depends_on_the_engine(engine, mode):
     assert mode == plan_on(engine).chat.default_mode.name
 
 
+def test_a_recipe_may_set_another_default_mode():
+    """The one for two DGX Spark has every request think unless it says otherwise."""
+    plan = make_plan("flash", hardware=detect_hardware("gb10x1"), nodes=2, engine="vllm")
+    assert "Think High" == plan.chat.default_mode.name
+    assert any("It answers in Think High" in reason.text for reason in plan.reasons)
+
+
 @pytest.mark.parametrize(
     ("checkpoint", "purposes"),
     [

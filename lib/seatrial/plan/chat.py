@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.catalog.types import Checkpoint, Model
+from seatrial.plan.spellings import flag_values
 from seatrial.records import Origin, Reason
+
+DEFAULT_KWARGS = "--default-chat-template-kwargs."
+"""How vLLM is told what a request that says nothing about thinking means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,19 @@ class Chat:
         return next(mode for mode in self.thinking_modes if mode.default)
 
 
-def chat_of(engine: str, model: Model, checkpoint: Checkpoint, context_tokens: int) -> Chat | None:
-    """Chat facts for a checkpoint on an engine; None where there are none (other models, no chat, no such engine)."""
+def chat_of(
+    engine: str, model: Model, checkpoint: Checkpoint, context_tokens: int, argv: tuple[str, ...] = ()
+) -> Chat | None:
+    """Chat facts for a checkpoint on an engine; None where there are none.
+
+    Args:
+        engine: Engine id; one without chat facts has none.
+        model: Model of the checkpoint; only V4 has any.
+        checkpoint: What is served; pre-training checkpoints have no chat.
+        context_tokens: Context of each request.
+        argv: Flags of the recipe, which may set another default mode.
+
+    """
     if (
         model.architecture != "deepseek_v4"
         or model.role not in {"official", "local"}
@@ -91,7 +106,7 @@ def chat_of(engine: str, model: Model, checkpoint: Checkpoint, context_tokens: i
     ):
         return None
     release = any(name in checkpoint.id for name in _document()["releases"])
-    return _chat(engine, context_tokens, release=release)
+    return _chat(engine, context_tokens, _default_kwargs(argv), release=release)
 
 
 def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
@@ -121,8 +136,18 @@ def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
     return tuple(found)
 
 
+def _default_kwargs(argv: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """What a recipe sends with every request that says nothing, name and value."""
+    values = flag_values(argv)
+    return tuple(
+        (name.removeprefix(DEFAULT_KWARGS), value) for name, value in values.items() if name.startswith(DEFAULT_KWARGS)
+    )
+
+
 @cache
-def _chat(engine: str, context_tokens: int, *, release: bool) -> Chat | None:
+def _chat(
+    engine: str, context_tokens: int, default_kwargs: tuple[tuple[str, str], ...], *, release: bool
+) -> Chat | None:
     document = _document()
     row = document["engines"].get(engine)
     if row is None:
@@ -131,22 +156,10 @@ def _chat(engine: str, context_tokens: int, *, release: bool) -> Chat | None:
     def mine(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [each for each in rows if release or each.get("of") != "release"]
 
-    modes = tuple(
-        ThinkingMode(
-            name=mode["name"],
-            default=mode["name"] == row["default_mode"],
-            chat_template_kwargs=_kwargs(row["switch"], mode),
-            context_tokens_min=mode["context_tokens_min"],
-            fits_context=context_tokens >= (mode["context_tokens_min"] or 0),
-            origin=mode["origin"],
-            source=mode["source"],
-        )
-        for mode in mine(document["thinking_modes"])
-    )
     return Chat(
         **{name: row[name] for name in ("reasoning_parser", "tool_call_parser", "tokenizer_mode", "template")},
         flags=tuple(row["flags"]),
-        thinking_modes=modes,
+        thinking_modes=_modes(mine(document["thinking_modes"]), row, context_tokens, dict(default_kwargs)),
         sampling=tuple(
             Sampling(**{name: value for name, value in each.items() if name != "of"})
             for each in mine(document["sampling"])
@@ -155,6 +168,32 @@ def _chat(engine: str, context_tokens: int, *, release: bool) -> Chat | None:
         origin=row["origin"],
         source=row["source"],
     )
+
+
+def _modes(
+    rows: list[dict[str, Any]], engine: dict[str, Any], context_tokens: int, default_kwargs: dict[str, str]
+) -> tuple[ThinkingMode, ...]:
+    asked = {row["name"]: _kwargs(engine["switch"], row) for row in rows}
+    default = engine["default_mode"]
+    for name, kwargs in asked.items():
+        if default_kwargs == {key: _spelt(value) for key, value in kwargs.items()}:
+            default = name
+    return tuple(
+        ThinkingMode(
+            name=row["name"],
+            default=row["name"] == default,
+            chat_template_kwargs=asked[row["name"]],
+            context_tokens_min=row["context_tokens_min"],
+            fits_context=context_tokens >= (row["context_tokens_min"] or 0),
+            origin=row["origin"],
+            source=row["source"],
+        )
+        for row in rows
+    )
+
+
+def _spelt(value: bool | str) -> str:
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _kwargs(switch: str, mode: dict[str, Any]) -> dict[str, bool | str]:

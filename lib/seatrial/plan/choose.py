@@ -115,7 +115,7 @@ def _with_facts(plan: Plan, model: Model, checkpoint: Checkpoint) -> Plan:
         plan,
         engine_version_min=engine_versions()[plan.engine].safe,
         reasons=(*plan.reasons, *fact_reasons(plan, model, checkpoint)),
-        chat=chat_of(plan.engine, model, checkpoint, plan.context_tokens),
+        chat=chat_of(plan.engine, model, checkpoint, plan.context_tokens, plan.recipe.argv if plan.recipe else ()),
     )
 
 
