@@ -150,6 +150,13 @@ def test_rules_about_a_model_hold_for_a_local_copy_of_it(copy_of_flash):
     assert "fits" == plan_of("rtxpro6000x4", engine="sglang", checkpoint=copy_of_flash).verdict
 
 
+def test_machines_a_recipe_leaves_idle_are_said():
+    """The recipe for Pro uses one of four machines."""
+    plan = make_plan("pro", hardware=detect_hardware("h200x8"), nodes=4, engine="sglang")
+    assert 1 == plan.nodes
+    assert "It runs on 1 of the 4 machines; the others stay idle." in told(plan)
+
+
 def test_cells_are_found_by_exact_place():
     """Another GPU has none."""
     checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash")

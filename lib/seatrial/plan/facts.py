@@ -16,12 +16,20 @@ from seatrial.units import format_bytes, format_gib
 DRAFTS = {"mtp": "MTP head", "dspark": "DSpark stages"}
 
 
-def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint) -> tuple[Reason, ...]:
-    """Sentences for the end of a plan: how it is run, and how to talk to it."""
+def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint, nodes: int) -> tuple[Reason, ...]:
+    """Sentences for the end of a plan: how it is run, and how to talk to it.
+
+    Args:
+        plan: The plan, with its recipe.
+        model: Its model.
+        checkpoint: Its checkpoint.
+        nodes: Machines there are.
+
+    """
     found = [version_reason(plan.engine, checkpoint)]
     if plan.runs:
         found += cuda_reasons(plan)
-        found += idle_reasons(plan)
+        found += idle_reasons(plan, nodes)
         found += node_reasons(plan)
         argv = plan.recipe.argv if plan.recipe else ()
         chat = chat_of(plan.engine, model, checkpoint, plan.context_tokens, argv)
@@ -55,12 +63,19 @@ def cuda_reasons(plan: Plan) -> list[Reason]:
     return [Reason(text, "verified", row.source)]
 
 
-def idle_reasons(plan: Plan) -> list[Reason]:
+def idle_reasons(plan: Plan, nodes: int) -> list[Reason]:
     """That GPUs or machines stay idle, where the chosen form uses fewer than there are."""
     there = len(plan.hardware.gpus)
-    if plan.engine not in {"sglang", "vllm"} or plan.gpus_per_node >= there:
+    if plan.engine not in {"sglang", "vllm"}:
         return []
-    text = f"It runs on {plan.gpus_per_node} of the {there} GPUs; the others stay idle."
+    unused = []
+    if plan.nodes < nodes:
+        unused.append(f"{plan.nodes} of the {nodes} machines")
+    if plan.gpus_per_node < there:
+        unused.append(f"{plan.gpus_per_node} of the {there} GPUs{' in each' if plan.nodes > 1 else ''}")
+    if not unused:
+        return []
+    text = f"It runs on {' and '.join(unused)}; the others stay idle."
     return [Reason(text, "derived", plan.recipe.source if plan.recipe else plan.footprint.source)]
 
 
