@@ -154,3 +154,14 @@ def test_text_from_outside_stays_text():
     for page in (plan_page(bad, hostile), error_page(UsageError(hostile, remedy=hostile))):
         assert "<img" not in page
         assert not {"\x1b", "\u202e"} & set(page)
+
+
+def test_a_machine_with_an_odd_number_of_gpus_keeps_it(run_cells):
+    """Three cards are three cards, also after another control was moved; and a machine that is named whole has no count."""
+    cells = (
+        'from seatrial.view import plan_explorer\nexplorer = plan_explorer("h100x3")',
+        "explorer._controls['concurrency'].value = 8\nexplorer.plan.hardware.name",
+        "explorer._controls['machine'].value = 'm3-ultra-512gb'\nexplorer._controls['gpus'].label",
+    )
+    _, odd, whole = run_cells(*cells, headless=False)
+    assert ("'h100x3'", "'as it is'") == (plain(odd), plain(whole))

@@ -6,7 +6,11 @@ import pytest
 from tests.view.made_up import measurement, plans
 from tests.view.test_svg import HOSTILE_CHART, ORIGINS
 
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
 from seatrial.view.charts import throughput_chart, tokens_chart
+from seatrial.view.fit_lines import fit_chart
+from seatrial.view.gpu_bars import gpu_memory_chart
 from seatrial.view.memory_bars import memory_chart
 from seatrial.view.plotly_chart import PLOTLY_MIME, bundle, literal, to_plotly
 
@@ -69,3 +73,18 @@ def test_bars_are_drawn_against_their_limits():
     """One line and one name for each bar's capacity."""
     layout = to_plotly(memory_chart(plans())).layout
     assert (2, 2) == (len(layout.shapes), len(layout.annotations))
+
+
+def test_equal_limits_of_slim_bars_are_named_once():
+    """Eight names above eight bars would run into one another; each bar has its line all the same."""
+    figure = to_plotly(gpu_memory_chart(make_plan("pro", hardware=detect_hardware("h200x8"))))
+    assert 1 == len(figure.layout.annotations)
+    assert 8 == len(figure.layout.shapes)
+
+
+def test_a_ring_marks_a_point_and_stands_in_no_legend():
+    """The largest context of each line, named where one points at it."""
+    chart = fit_chart("h200x4")
+    rings = [trace for trace in to_plotly(chart).data if trace.mode == "markers"]
+    assert [(mark.x, mark.y) for mark in chart.marks] == [(ring.x[0], ring.y[0]) for ring in rings]
+    assert {False} == {ring.showlegend for ring in rings}

@@ -9,6 +9,8 @@ from tests.view.made_up import HOSTILE, measurement, plans
 
 from seatrial.view.chart import LOOKS, Chart, Reference, Series, Span
 from seatrial.view.charts import memory_over_time_chart, throughput_chart, tokens_chart, ttft_chart
+from seatrial.view.fit_lines import fit_chart
+from seatrial.view.gpu_bars import gpu_memory_chart
 from seatrial.view.memory_bars import memory_chart
 from seatrial.view.svg import to_svg
 from seatrial.view.svg_parts import FONT, STYLE
@@ -58,6 +60,9 @@ def charts():
         memory_over_time_chart(made),
         memory_chart(plans()),
         memory_chart(plans("cpu")),
+        *(gpu_memory_chart(plan) for plan in (*plans("h200x8"), *plans("cpu"), *plans("rtx4090x2"))),
+        fit_chart("h200x8", "pro", concurrency=16),
+        fit_chart("rtx4090x2"),
         ORIGINS,
         HOSTILE_CHART,
         Chart("Nothing", "x", "y", (Series("a", (), (), "measured"),)),

@@ -131,7 +131,7 @@ class PlanExplorer:
         self._controls = {
             "machine": pick(value=machine.key, options=listed, description="Machine", **wide),
             "model": pick(value=wish.model, options=choices.model_options(wish.model), description="Model", **wide),
-            "gpus": slide(value=gpus, options=choices.steps(choices.GPUS, gpus), description="GPUs", **wide),
+            "gpus": slide(value=gpus, options=machine.counts(gpus), description="GPUs", **wide),
             "checkpoint": pick(options=choices.checkpoint_options(wish.model), description="Checkpoint", **wide),
             "nodes": slide(value=1, options=choices.steps(choices.NODES), description="Machines", **wide),
             "engine": pick(
@@ -177,12 +177,12 @@ class PlanExplorer:
     def _settle(self) -> None:
         """Offer what the machine can have: so many GPUs, host memory beside it, several of it."""
         machine = self._machines[self._controls["machine"].value]
-        self._quietly("gpus", machine.counts())
+        self._quietly("gpus", machine.counts(self._controls["gpus"].value))
         self._controls["gpus"].disabled = not machine.most_gpus
         self._controls["host_memory_gib"].disabled = not machine.takes_host_memory
 
     def _quietly(self, name: str, options: list[tuple[str, Any]]) -> None:
-        """Change what a control offers; its value stays where it is offered still, else the nearest."""
+        """Change what a control offers; its value stays where it is offered still, else the first (of GPUs the most)."""
         control = self._controls[name]
         if list(control.options) == options:
             return

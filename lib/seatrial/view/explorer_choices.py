@@ -43,9 +43,11 @@ class Machine:
         """The machine with that many GPUs, as it is named on the command line."""
         return f"{self.key}x{gpus}" if self.most_gpus else self.key
 
-    def counts(self) -> Steps:
-        """How many GPUs it may have."""
-        return steps([count for count in GPUS if count <= self.most_gpus] or [1])
+    def counts(self, wished: int = 1) -> Steps:
+        """How many GPUs it may have, the number wished for among them; one entry where its name says it all."""
+        if not self.most_gpus:
+            return [("as it is", 1)]
+        return steps([count for count in GPUS if count <= self.most_gpus], min(wished, self.most_gpus))
 
 
 def machines() -> dict[str, Machine]:

@@ -58,7 +58,7 @@ def chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
         title=f"On {request.hardware.name} {finding}",
         subtitle=f"{requests}{engine}. A ring marks the largest context that fits; a line ends where requests would wait",
         x_label="Context of each request (tokens)",
-        y_label="Memory on the fullest GPU (GiB)" if per_gpu else "Memory of host and GPUs together (GiB)",
+        y_label="Memory on the fullest GPU (GiB)" if per_gpu else "Memory, host and GPUs (GiB)",
         series=tuple(lines),
         references=_rooms(plans),
         log_x=True,

@@ -231,9 +231,11 @@ def _limit_names(chart: Chart) -> list[dict[str, Any]]:
              "xanchor": "right", "yanchor": "bottom"}
             for mark in chart.references
         ]  # fmt: skip
+    # Slim bars stand too close for a name on each: the first of equal limits has it.
+    marks = {mark.name: mark for mark in reversed(chart.references)}.values() if chart.slim else chart.references
     return [
         {"x": mark.value, "y": bar - 0.34, "text": literal(mark.name), "showarrow": False, "yanchor": "bottom"}
-        for mark in chart.references
+        for mark in marks
         for bar in _bars_of(chart, mark)
     ]
 
