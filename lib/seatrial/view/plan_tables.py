@@ -100,12 +100,21 @@ def table_plan_reasons(plan: Plan) -> Table:
     )
 
 
+def split_text(plan: Plan) -> str:
+    """How the GPUs share the work: tensor (TP), data (DP), expert (EP) and pipeline (PP) ranks; empty on one."""
+    if plan.engine not in {"sglang", "vllm"}:
+        return ""
+    ranks = plan.parallelism
+    named = (("TP", ranks.tensor), ("DP", ranks.data), ("EP", ranks.expert), ("PP", ranks.pipeline))
+    return " ".join(f"{name}{count}" for name, count in named if count > 1)
+
+
 def table_plan_alternatives(plan: Plan) -> Table:
     """Everything else that runs here, the fastest first."""
     rows = tuple(
         (
             other.checkpoint,
-            other.engine,
+            f"{other.engine} {split_text(other)}".strip(),
             other.verdict,
             format_gib(other.footprint.total_bytes),
             format_rate(other.prediction.decode_tokens_per_s.expected)
