@@ -165,3 +165,12 @@ def test_a_machine_with_an_odd_number_of_gpus_keeps_it(run_cells):
     )
     _, odd, whole = run_cells(*cells, headless=False)
     assert ("'h100x3'", "'as it is'") == (plain(odd), plain(whole))
+
+
+def test_the_nearest_recipe_and_its_differences_stand_below_the_command():
+    """Where a vendor ran something like it, the page says what, and how this differs."""
+    plan = make_plan("flash", hardware=detect_hardware("h100x4"))
+    page = plan_page(plan, command_of(plan))
+    assert plan.recipe.differences
+    assert [] == [text for text in plan.recipe.differences if html.escape(text) not in page]
+    assert "Chat: " in page

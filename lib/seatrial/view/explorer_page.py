@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 
 from seatrial.errors import SeatrialError
 from seatrial.plan.types import Plan
-from seatrial.records import Interval, Reason
-from seatrial.units import format_gib, format_rate, format_seconds
+from seatrial.records import Reason
+from seatrial.units import format_gib
+from seatrial.view.command_text import PLACEHOLDERS
 from seatrial.view.gpu_bars import gpu_memory_chart
+from seatrial.view.lesson_tables import spread
 from seatrial.view.marks import VERDICT_BADGES, origin_badge
-from seatrial.view.plan_tables import VERDICTS, condition
+from seatrial.view.plan_tables import VERDICTS, chat_line, condition, table_plan_speed
 from seatrial.view.svg import to_svg
 from seatrial.view.untrusted import plain_text
 
@@ -42,11 +43,9 @@ def plan_page(plan: Plan, command: str) -> str:
         command: Its command as one types it; empty where it does not run.
 
     """
-    parts = [_verdict(plan), to_svg(gpu_memory_chart(plan), width=WIDTH, height=100), _speed(plan)]
-    if command:
-        parts.append(f"<h4>Command{' of one rank' if plan.nodes > 1 else ''}</h4><pre>{_safe(command)}</pre>")
-    parts.append(f"<h4>Why</h4><ul>{''.join(map(_reason, plan.reasons))}</ul>")
-    return _page("".join(parts))
+    picture = to_svg(gpu_memory_chart(plan), width=WIDTH, height=100)
+    why = f"<h4>Why</h4><ul>{''.join(map(_reason, plan.reasons))}</ul>"
+    return _page(_verdict(plan) + picture + _speed(plan) + _command(plan, command) + why)
 
 
 def error_page(error: SeatrialError) -> str:
@@ -65,7 +64,7 @@ def _verdict(plan: Plan) -> str:
     text = VERDICTS[plan.verdict]
     if plan.shortfall_bytes:
         text = f"{text}: {format_gib(plan.shortfall_bytes)} too little"
-    what = f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}{_spread(plan)}{condition(plan)}"
+    what = f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}{spread(plan)}{condition(plan)}"
     change = f"<p><strong>{_safe(plan.smallest_change)}</strong></p>" if plan.smallest_change else ""
     return (
         f'<div class="st-verdict" role="status" style="border-color:{badge.color}">'
@@ -74,30 +73,32 @@ def _verdict(plan: Plan) -> str:
     )
 
 
-def _spread(plan: Plan) -> str:
-    split = plan.parallelism
-    axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
-    return "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
-
-
 def _speed(plan: Plan) -> str:
-    prediction = plan.prediction
-    if prediction is None:
+    if plan.prediction is None:
         return ""
-    rows = (
-        _interval("Output, all requests", prediction.decode_tokens_per_s, format_rate),
-        _interval("Time to first token (TTFT)", prediction.ttft_s, format_seconds),
-        _interval("Time per output token (TPOT)", prediction.tpot_s, format_seconds),
-    )
-    head = '<tr><th></th><th class="n">low</th><th class="n">expected</th><th class="n">high</th></tr>'
-    title = f"<h4>Predicted, not measured {origin_badge('derived')}</h4>"
-    return f"{title}<table>{head}{''.join(rows)}</table><p><small>{_safe(prediction.basis)}</small></p>"
+    table = table_plan_speed(plan)
+    head = "".join(f'<th class="n">{_safe(name.rstrip(">"))}</th>' for name in table.columns[1:])
+    rows = "".join(f"<tr><td>{_safe(name)}</td>{''.join(map(_number, cells))}</tr>" for name, *cells in table.rows)
+    title = f"<h4>{_safe(table.title)} {origin_badge('derived')}</h4>"
+    return f"{title}<table><tr><th></th>{head}</tr>{rows}</table><p><small>{_safe(table.note)}</small></p>"
 
 
-def _interval(name: str, interval: Interval | None, form: Callable[[float | None], str]) -> str:
-    ends = (interval.low, interval.expected, interval.high) if interval else (None,) * 3
-    cells = "".join(f'<td class="n">{_safe(form(end))}</td>' for end in ends)
-    return f"<tr><td>{_safe(name)}</td>{cells}</tr>"
+def _number(cell: str) -> str:
+    return f'<td class="n">{_safe(cell)}</td>'
+
+
+def _command(plan: Plan, command: str) -> str:
+    """The command, what is filled in later, what it is taken from, and how to chat with it."""
+    if not command:
+        return ""
+    parts = [f"<h4>Command{' of one rank' if plan.nodes > 1 else ''}</h4><pre>{_safe(command)}</pre>"]
+    parts.append(f"<p><small>{_safe(PLACEHOLDERS)}</small></p>")
+    if plan.recipe and plan.recipe.differences:
+        differences = "".join(f"<li>- {_safe(text)}</li>" for text in plan.recipe.differences)
+        parts.append(f"<p>Nearest recipe: {_safe(plan.recipe.cell)}. It differs:</p><ul>{differences}</ul>")
+    if plan.chat:
+        parts.append(f"<p>{_safe(chat_line(plan.chat))}</p>")
+    return "".join(parts)
 
 
 def _reason(reason: Reason) -> str:

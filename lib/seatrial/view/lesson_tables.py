@@ -19,6 +19,7 @@ from seatrial.records import Interval
 from seatrial.speed import Prediction
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
 from seatrial.view.command_text import PLACEHOLDERS
+from seatrial.view.fits import need_bytes
 from seatrial.view.hardware_tables import table_accelerators, table_problems
 from seatrial.view.plan_tables import VERDICTS, condition
 from seatrial.view.table import Row, Table
@@ -176,13 +177,19 @@ def default_checkpoints(models: Iterable[str]) -> list[Checkpoint]:
     return [find_checkpoint(model) for model in models]
 
 
+def spread(plan: Plan) -> str:
+    """How it is split over the GPUs, as the end of a sentence: ``, tensor parallel 4``; empty where it is not."""
+    split = plan.parallelism
+    axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
+    return "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
+
+
 def _plan_row(plan: Plan) -> Row:
     speed = plan.prediction.decode_tokens_per_s if plan.prediction else None
-    ranks = plan.nodes * plan.gpus_per_node
     return (
         f"{plan.model}: {plan.checkpoint}",
         VERDICTS[plan.verdict],
-        format_gib(max(plan.footprint.total_bytes, plan.footprint.per_gpu_bytes * ranks)),
+        format_gib(need_bytes(plan)),
         format_gib(plan.capacity_bytes),
         _interval(speed, format_rate) if speed else "",
     )
@@ -190,12 +197,9 @@ def _plan_row(plan: Plan) -> Row:
 
 def _plan_detail(plan: Plan) -> str:
     nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
-    place = f"with {plan.engine} on {nodes}{plan.hardware.name}"
-    split = plan.parallelism
-    axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
-    spread = "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
+    place = f"with {plan.engine} on {nodes}{plan.hardware.name}{spread(plan)}"
     change = (plan.smallest_change or "").removeprefix("Smallest change that fits: ")
-    return f"{place}{spread}{condition(plan)}{f'; would fit: {change}' if change else ''}"
+    return f"{place}{condition(plan)}{f'; would fit: {change}' if change else ''}"
 
 
 def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:
