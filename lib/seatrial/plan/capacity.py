@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seatrial.hardware.types import Gpu, Hardware
+from seatrial.memory.options import Options
 from seatrial.plan.limits import limits
+from seatrial.speed.work import Load
+
+WINDOW_FLAG = "--swa-full-tokens-ratio"
+DELAYER_FLAG = "--enable-prefill-delayer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +63,26 @@ def usable_host_bytes(hardware: Hardware) -> int | None:
     kept = min(int(installed * limits().host_share), limits().host_share_most_bytes)
     free = hardware.host.memory_available_bytes
     return installed - kept if free is None else min(installed - kept, free)
+
+
+def requests_held(engine: str, free_bytes: int, bytes_per_token: float, load: Load, flags: Mapping[str, str]) -> int:
+    """Requests of this load whose caches one attention replica holds at once.
+
+    SGLang keeps a window pool of a tenth of the other pool's tokens (``--swa-full-tokens-ratio``), and a prompt lies
+    in it whole until its window has moved on. That, not the bytes of compressed KV, was the limit in every published
+    run that had one. vLLM frees what lies before the window.
+
+    Args:
+        engine: Engine id.
+        free_bytes: Of one GPU, for the KV cache.
+        bytes_per_token: Of the KV cache, on one GPU.
+        load: The requests.
+        flags: Flags of the recipe.
+
+    """
+    share = 1.0
+    if engine == "sglang":
+        free_bytes -= limits().draft_room_bytes if load.draft_tokens else 0
+        share = float(flags.get(WINDOW_FLAG) or Options().swa_ratio) * limits().window_room
+    tokens = free_bytes / max(bytes_per_token, 1.0) * share
+    return max(1, int(tokens / (load.mean_prompt + load.mean_answer)))

@@ -85,7 +85,14 @@ def load_of(  # noqa: PLR0913 -- everything a load depends on
 
 
 def gpu_forecast(  # noqa: PLR0913 -- everything a speed depends on
-    work: Work, load: Load, gpu: Gpu, parallelism: Parallelism, *, engine: str, nodes: int
+    work: Work,
+    load: Load,
+    gpu: Gpu,
+    parallelism: Parallelism,
+    *,
+    engine: str,
+    nodes: int,
+    prefill_together: bool = False,
 ) -> Prediction:
     """Prediction for SGLang or vLLM."""
     rate = compute_rate(gpu.accelerator, work.precision, gpu.bf16_flops, gpu.fp8_flops)
@@ -98,6 +105,7 @@ def gpu_forecast(  # noqa: PLR0913 -- everything a speed depends on
         flops=rate.flops,
         flops_note=rate.note,
         architecture=gpu.compute_capability,
+        prefill_together=prefill_together,
     )
     return predict_speed(work, load, ranks=ranks, engine=engine)
 

@@ -29,7 +29,9 @@ class Limits:
         ample_host_bytes: Host memory taken for granted where it was not given.
         ample_gpu_multiple: The same as a multiple of all GPU memory; the larger of the two counts.
         running_requests: Requests an engine lets run at once where nothing else is said.
-        kv_room_share: Share of the arithmetic KV room that published runs filled.
+        window_room: Requests that ran in published SGLang runs over those whose prompts its window pool holds.
+        draft_room_bytes: Memory of each GPU that SGLang's draft model takes from the KV room.
+        delayed_running: Share of the places that decode where attention replicas wait for one another's prompts.
         suggested_machines: Machines to name where this one cannot be made to do.
         context_tokens: Context where none was asked for.
         context_stand_in_tokens: The same for stand-ins.
@@ -46,7 +48,9 @@ class Limits:
     ample_host_bytes: int
     ample_gpu_multiple: float
     running_requests: int
-    kv_room_share: float
+    window_room: float
+    draft_room_bytes: int
+    delayed_running: float
     suggested_machines: tuple[str, ...]
     context_tokens: int
     context_stand_in_tokens: int
@@ -67,7 +71,9 @@ def limits() -> Limits:
         ample_host_bytes=rows["host_memory"]["ample_bytes"],
         ample_gpu_multiple=rows["host_memory"]["ample_gpu_multiple"],
         running_requests=rows["running_requests"]["default"],
-        kv_room_share=rows["kv_room_share"]["default"],
+        window_room=rows["window_room"]["default"],
+        draft_room_bytes=rows["draft_room"]["bytes"],
+        delayed_running=rows["delayed_running"]["default"],
         suggested_machines=tuple(rows["suggested_machines"]["names"]),
         context_tokens=rows["context_tokens"]["default"],
         context_stand_in_tokens=rows["context_tokens"]["stand_in"],

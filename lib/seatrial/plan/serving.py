@@ -9,7 +9,7 @@ from math import ceil
 from seatrial.catalog import find_checkpoint
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Outcome, planned
-from seatrial.plan.capacity import usable_gpu_bytes
+from seatrial.plan.capacity import DELAYER_FLAG, requests_held, usable_gpu_bytes
 from seatrial.plan.forecast import gpu_forecast, load_of, work_of
 from seatrial.plan.fraction import fraction_needed, fraction_reasons
 from seatrial.plan.layouts import Layout, layouts
@@ -203,11 +203,23 @@ def _forecast(candidate: Candidate, layout: Layout, room: Room) -> Prediction:
     work = work_of(candidate.model, candidate.checkpoint, room.footprint)
     load = _load(candidate, layout, room)
     if ranks.pipeline == 1:
-        return gpu_forecast(work, load, request.gpus[0], ranks, engine=candidate.engine, nodes=layout.nodes)
+        together = layout.cell is not None and DELAYER_FLAG in layout.cell.flags
+        return gpu_forecast(
+            work,
+            load,
+            request.gpus[0],
+            ranks,
+            engine=candidate.engine,
+            nodes=layout.nodes,
+            prefill_together=together,
+        )
     # Stages work on as many groups of requests at a time; a token of one passes all of them, one after another.
     groups = min(ranks.pipeline, load.concurrency)
     one = replace(
-        load, concurrency=ceil(load.concurrency / groups), running_limit=max(1, load.running_limit // ranks.pipeline)
+        load,
+        concurrency=ceil(load.concurrency / groups),
+        running_limit=max(1, load.running_limit // ranks.pipeline),
+        requests=load.requests and max(load.requests // groups, ceil(load.concurrency / groups)),
     )
     stage = Parallelism(tensor=ranks.tensor, data=ranks.data, expert=ranks.expert)
     found = gpu_forecast(work, one, request.gpus[0], stage, engine=candidate.engine, nodes=1)
@@ -232,10 +244,9 @@ def _load(candidate: Candidate, layout: Layout, room: Room) -> Load:
         running_limit=limit,
         draft_tokens=layout.cell.draft_tokens if layout.cell else 0,
     )
-    # How many requests of that length the KV cache of a GPU holds, where each fills its part of the context.
     cache = footprint.per_gpu_by_part["kv"]
     each = cache / ceil(footprint.concurrency / data) / footprint.context_tokens
-    each = max(1.0, each * (load.prompt_tokens + load.answer_tokens))
     free = room.usable - footprint.per_gpu_bytes + cache
-    held = max(1, int(free / each * limits().kv_room_share)) * data
-    return replace(load, running_limit=min(limit, held))
+    flags = layout.cell.flags if layout.cell else {}
+    held = min(limit, requests_held(candidate.engine, free, each, load, flags) * data)
+    return replace(load, running_limit=round(held * limits().delayed_running) if DELAYER_FLAG in flags else held)
