@@ -244,10 +244,12 @@ def _layout(config: dict[str, Any]) -> Layout:
     if method.startswith("modelopt") or (experts == "nvfp4" and method == "fp8"):
         algorithm = str(quantization.get("quant_algo") or "NVFP4").upper()
         if algorithm not in {"NVFP4", "MIXED_PRECISION"} or experts in {"fp4", "fp8"}:
-            raise _unsized(f"quant_algo {algorithm[:40]!r} with experts in {experts or 'no type it names'}")
+            raise _unsized(f"quant_algo = {algorithm[:40]!r} with experts in {experts or 'no type it names'}")
         return "nvfp4"
     if method != "fp8" or quantization.get("weight_block_size", [128, 128]) != [128, 128]:
-        raise _unsized(f"quant_method {method[:40]!r} with blocks of {str(quantization.get('weight_block_size'))[:40]}")
+        raise _unsized(
+            f"quant_method = {method[:40]!r} with blocks of {str(quantization.get('weight_block_size'))[:40]}"
+        )
     if quantization.get("scale_fmt") == "ue8m0":
         # Early revisions of Pro carry no expert_dtype; their experts are packed FP4.
         return cast("Layout", experts or "fp4")
@@ -275,6 +277,6 @@ def _expert_type(value: Any) -> str | None:
 
 def _unsized(what: str) -> ModelFileError:
     return ModelFileError(
-        f"{what[0].upper()}{what[1:]} cannot be sized from config.json alone.",
+        f"config.json says {what}: that cannot be sized from it alone.",
         remedy="Point at the local files instead: their headers hold exact bytes.",
     )
