@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Answer:
-    """Compute the footprint.
+    """Compute the footprint, on its own or as part of a plan for a machine.
 
     Raises:
         UsageError: Neither or both of a checkpoint and --config, or an option that cannot be.
@@ -61,11 +61,17 @@ def run(arguments: argparse.Namespace) -> Answer:
             remedy="For example: seatrial footprint flash, or --config config.json.",
         )
     request = machine_request(arguments)
-    if request is not None and (arguments.config is not None or arguments.option):
+    if request is None:
+        return _alone(arguments)
+    if arguments.config is not None or arguments.option:
         raise UsageError(
             "--hardware plans with a checkpoint and the engine's own settings.",
             remedy="Leave --config and --option out, or --hardware.",
         )
+    return _over_contexts(arguments.checkpoint, request, arguments.engine)
+
+
+def _alone(arguments: argparse.Namespace) -> Answer:
     settings: dict[str, Any] = {
         "context_tokens": arguments.context_tokens,
         "concurrency": arguments.concurrency,
@@ -74,14 +80,12 @@ def run(arguments: argparse.Namespace) -> Answer:
     if arguments.config is not None:
         from seatrial.memory import config_footprint  # noqa: PLC0415
 
-        name, source = str(arguments.config), str(arguments.config)
+        name = str(arguments.config)
         config = _read_config(arguments.config)
-        footprint = config_footprint(config, engine=arguments.engine or "sglang", source=source, **settings)
+        footprint = config_footprint(config, engine=arguments.engine or "sglang", source=name, **settings)
     else:
         from seatrial.memory import compute_footprint  # noqa: PLC0415
 
-        if request is not None:
-            return _over_contexts(arguments.checkpoint, request, arguments.engine)
         checkpoint = find_checkpoint(arguments.checkpoint)
         name = checkpoint.id
         footprint = compute_footprint(checkpoint, engine=arguments.engine, **settings)
