@@ -11,6 +11,7 @@ from seatrial.engines.simulated import LONGEST_TPOT_S, LONGEST_TTFT_S
 from seatrial.engines.snapshot import read_snapshot, rejected, translate
 from seatrial.errors import DoesNotFitError, RefusedError, UnknownNameError
 from seatrial.hardware import detect_hardware
+from seatrial.memory.options import Options
 from seatrial.plan import make_plan
 from seatrial.plan.recipes import cells
 from seatrial.plan.spellings import flag_values
@@ -58,6 +59,14 @@ def test_a_cell_keeps_every_setting_of_the_vendor(cell):
             assert float(value) == float(rendered[name])
         else:
             assert value == rendered[name]
+
+
+def test_sglang_s_window_pool_is_the_share_the_footprint_counts():
+    """With --max-running-requests alone SGLang 0.5.23 sizes that pool by requests instead."""
+    own = make_plan(hardware=detect_hardware("h200x4"), engine="sglang", recipes=False)
+    values = flag_values(build_command(own).argv)
+    assert "--max-running-requests" in values
+    assert str(Options().swa_ratio) == values["--swa-full-tokens-ratio"]
 
 
 def test_sglang_gets_its_key_from_a_file_and_listens_here_alone():

@@ -1,5 +1,8 @@
 """KV caches: the worked figures of each engine's source, and what must hold for any load."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +10,9 @@ from hypothesis import strategies as st
 from seatrial.catalog import find_checkpoint, find_model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import Parallelism, compute_footprint, config_footprint
+from seatrial.memory.kv import Load, sglang_caches
 from seatrial.memory.options import ENGINES
+from seatrial.memory.shape import read_shape
 
 GIB = 2**30
 
@@ -55,6 +60,26 @@ def test_sglang_compressor_state_has_the_worked_size(running, speculative, expec
     """Made for --max-running-requests, whatever the context."""
     options = {"max_running_requests": running, "speculative": speculative}
     assert expected == round(footprint("sglang", options=options).state_bytes / GIB, 3)
+
+
+POOLS = json.loads((Path(__file__).parent / "reference_sglang_pool.json").read_text(encoding="utf-8"))["rows"]
+
+
+@pytest.mark.parametrize("row", POOLS)
+def test_sglang_pool_is_what_its_own_code_budgets(row):
+    """Made-up models, shares, loads: the pool to the byte of each cache's rounding, the state exactly."""
+    changes = {name: row[name] for name in ("compress_ratios", "index_head_dim")}
+    layers = len(row["compress_ratios"])
+    config = {**find_model("flash").config, **changes, "num_hidden_layers": layers, "num_hash_layers": 0}
+    pool = sglang_caches(
+        read_shape(config),
+        Load(row["context_tokens"], row["requests"]),
+        swa_ratio=row["swa_ratio"],
+        speculative=row["speculative"],
+        max_running=row["max_running_requests"],
+    )
+    assert pytest.approx(row["pool_bytes"], abs=len(pool.kv), rel=1e-12) == sum(pool.kv.values())
+    assert row["state_bytes"] == sum(pool.state.values())
 
 
 def test_llamacpp_names_its_caches_as_its_log_does():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.snapshot import translate
 from seatrial.engines.types import Command
+from seatrial.memory.options import Options
 from seatrial.plan.limits import running_limit
 from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Plan
@@ -49,7 +50,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         # A recipe that leaves the fraction to the engine was run that way.
         *([f"--mem-fraction-static={plan.gpu_memory_fraction:g}"] if plan.gpu_memory_fraction else []),
         *kept,
-        *([] if exact else [f"--max-running-requests={running_limit(plan.concurrency)}"]),
+        *([] if exact else _running(plan, flag_values(kept))),
         *(plan.chat.flags if plan.chat else ()),
         "--enable-metrics",
     ]
@@ -66,6 +67,14 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         program="sglang",
         stand_in=is_stand_in(plan.model),
     )
+
+
+def _running(plan: Plan, recipe: dict[str, str]) -> list[str]:
+    """The requests run at once. With that flag alone SGLang makes the window pool for as many, not for a share."""
+    words = [f"--max-running-requests={running_limit(plan.concurrency)}"]
+    if "--swa-full-tokens-ratio" not in recipe:
+        words.append(f"--swa-full-tokens-ratio={Options().swa_ratio:g}")
+    return words
 
 
 def _parallelism(plan: Plan, recipe: dict[str, str]) -> list[str]:
