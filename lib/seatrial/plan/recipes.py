@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan.kin import kin_of
 from seatrial.plan.rules import Case, recipe_rules, refusals
+from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Objective, Recipe
 
 STRATEGIES: dict[Objective, tuple[str, ...]] = {
@@ -55,6 +56,8 @@ class Cell:
         image: Container the recipe needs, None for a release of the engine.
         site_env: Variables it sets to names of the machines' own network interfaces.
         source: Where it stands.
+        flags: Flags with their values, empty text for switches.
+        parallelism: What the flags ask for.
 
     """
 
@@ -72,6 +75,13 @@ class Cell:
     image: str | None = None
     site_env: tuple[str, ...] = ()
     source: str = ""
+    flags: dict[str, str] = field(init=False, compare=False, repr=False)
+    parallelism: Parallelism = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read the flags once; every plan near this recipe asks for them."""
+        object.__setattr__(self, "flags", flag_values(self.argv))
+        object.__setattr__(self, "parallelism", _parallelism(self.flags))
 
     @property
     def name(self) -> str:
@@ -82,28 +92,6 @@ class Cell:
     def ranks(self) -> int:
         """GPUs over all nodes."""
         return self.nodes * self.gpus_per_node
-
-    @property
-    def parallelism(self) -> Parallelism:
-        """What the flags ask for."""
-        values = self.flags
-        tensor = int(values.get("--tp") or values.get("--tensor-parallel-size") or 1)
-        data = int(values.get("--dp", "1"))
-        spread = values.get("--moe-a2a-backend") in EXPERT_BACKENDS or "--enable-expert-parallel" in values
-        return Parallelism(tensor=tensor, data=data, expert=tensor if spread else 1)
-
-    @property
-    def flags(self) -> dict[str, str]:
-        """Flags with their values, empty text for switches."""
-        values: dict[str, str] = {}
-        name = ""
-        for word in self.argv:
-            if word.startswith("--"):
-                name, _, value = word.partition("=")
-                values[name] = value
-            else:
-                values[name] = word
-        return values
 
     @property
     def memory_fraction(self) -> float | None:
@@ -177,6 +165,19 @@ def nearest_cell(
     engine: str, checkpoint: Checkpoint, accelerator: str | None, ranks: int, objective: Objective = "balanced"
 ) -> Cell | None:
     """The recipe that differs least: same model, then GPU, its generation, checkpoint, ranks, memory and objective."""
+    return _nearest(engine, kin_of(checkpoint), checkpoint.id, checkpoint.precision, accelerator, ranks, objective)
+
+
+@lru_cache(maxsize=1024)
+def _nearest(  # noqa: PLR0913, PLR0917 -- what a recipe is near to
+    engine: str,
+    model: str,
+    checkpoint: str,
+    precision: str,
+    accelerator: str | None,
+    ranks: int,
+    objective: Objective,
+) -> Cell | None:
     here = accelerators()[accelerator] if accelerator else None
     kin, memory = (_generation(here), here.memory_gb or 0) if here else ("", 0)
     order = STRATEGIES[objective]
@@ -187,14 +188,14 @@ def nearest_cell(
             cell.accelerator != accelerator,
             here is None or there.architecture != here.architecture,
             here is None or place.generation != kin,
-            cell.checkpoint != checkpoint.id,
-            place.precision != checkpoint.precision,
+            cell.checkpoint != checkpoint,
+            place.precision != precision,
             abs(cell.ranks - ranks),
             abs((there.memory_gb or 0) - memory) if here else 0.0,
             order.index(cell.strategy),
         )
 
-    nearest = min(_places(engine, kin_of(checkpoint)), key=distance, default=None)
+    nearest = min(_places(engine, model), key=distance, default=None)
     return nearest.cell if nearest else None
 
 
@@ -257,6 +258,13 @@ def _refused_here(engine: str, checkpoint_id: str, ranks: Parallelism, accelerat
     gpu = known.to_gpu(known.memory_bytes)
     found = refusals(Case(engine, model_of(row), row, gpu, ranks, context_tokens=1))
     return tuple(f"As it stands {engine} would refuse it here: {reason.text}" for reason in found)
+
+
+def _parallelism(flags: dict[str, str]) -> Parallelism:
+    tensor = int(flags.get("--tp") or flags.get("--tensor-parallel-size") or 1)
+    data = int(flags.get("--dp", "1"))
+    spread = flags.get("--moe-a2a-backend") in EXPERT_BACKENDS or "--enable-expert-parallel" in flags
+    return Parallelism(tensor=tensor, data=data, expert=tensor if spread else 1)
 
 
 def _joined(flags: dict[str, str], kept: frozenset[str]) -> tuple[str, ...]:

@@ -111,15 +111,24 @@ def weigh_serving(candidate: Candidate) -> Weighed:
 
 
 def weigh_layouts(candidate: Candidate) -> Iterator[Weighed]:
-    """Every layout in order of preference, whether it runs or not; what a recipe that runs has settled comes once."""
-    settled = set()
+    """Layouts in order of preference, whether they run or not; what a recipe that runs has settled comes once.
+
+    Where no form over so many GPUs has the memory, fewer GPUs are not looked at.
+    """
+    settled: set[tuple[int, int, Parallelism]] = set()
+    count, fitted = 0, True
     for layout in layouts(candidate.engine, candidate.checkpoint, candidate.request):
         form = (layout.nodes, layout.gpus_per_node, layout.parallelism)
         if layout.cell is None and form in settled:
             continue
+        if layout.cell is None and layout.gpus_per_node != count:
+            if not fitted:
+                return
+            count, fitted = layout.gpus_per_node, False
         weighed = _weigh(candidate, layout)
         if weighed.runs:
             settled.add(form)
+        fitted = fitted or not weighed.shortfall_bytes
         yield weighed
 
 
@@ -145,8 +154,9 @@ def _weigh(candidate: Candidate, layout: Layout) -> Weighed:
 def _nearer(first: Weighed, second: Weighed, *, explicit: bool) -> Weighed:
     """The more telling of two layouts that do not run."""
     if first.verdict == "refused" and second.verdict == "does_not_fit":
-        # What was asked for by name was refused; that another form does not fit either is beside the point.
-        return first if explicit else second
+        # What was asked for by name, or what the memory would suffice for, was refused; that another form does not
+        # fit either is beside the point.
+        return first if explicit or not first.room.shortfall_bytes else second
     if first.verdict == second.verdict == "does_not_fit":
         return min(first, second, key=lambda weighed: weighed.shortfall_bytes)
     return first
