@@ -2,20 +2,29 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 
 from seatrial.catalog import find_checkpoint, find_model
 from seatrial.engines import build_command
 from seatrial.hardware import detect_hardware
+from seatrial.hardware.accelerators import accelerators
+from seatrial.hardware.types import Gpu
 from seatrial.plan import make_plan
-from seatrial.plan.recipes import cells, find_cells, nearest_cell
+from seatrial.plan.nearest import nearest_cell
+from seatrial.plan.recipes import cells, find_cells
 from seatrial.plan.spellings import flag_values, respell
 
 
 def plan_of(hardware, **wishes):
     """A plan for a named machine."""
     return make_plan(hardware=detect_hardware(hardware), **wishes)
+
+
+def gpu_of(accelerator):
+    """One GPU of that kind."""
+    return accelerators()[accelerator].to_gpu(accelerators()[accelerator].memory_bytes)
 
 
 def told(plan):
@@ -44,14 +53,14 @@ def test_a_recipe_the_engine_would_refuse_here_says_so():
 def test_the_nearest_recipe_is_of_the_nearest_gpu(accelerator, nearest):
     """Same architecture first, then its generation, then the memory that differs least."""
     checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert nearest == nearest_cell("sglang", checkpoint, accelerator, 1).accelerator
+    assert nearest == nearest_cell("sglang", checkpoint, gpu_of(accelerator), 1).accelerator
 
 
 @pytest.mark.parametrize(("objective", "strategy"), [("latency", "low-latency"), ("throughput", "high-throughput")])
 def test_the_nearest_recipe_suits_the_objective(objective, strategy):
     """Of recipes that differ alike, the one for what was asked."""
     checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert strategy == nearest_cell("sglang", checkpoint, "b300", 4, objective).strategy
+    assert strategy == nearest_cell("sglang", checkpoint, gpu_of("b300"), 4, objective).strategy
 
 
 def test_what_is_kept_of_the_nearest_recipe_is_said():
@@ -60,6 +69,16 @@ def test_what_is_kept_of_the_nearest_recipe_is_said():
     assert "Kept of the nearest recipe (h100 flash fp4 balanced)" in told(plan)
     assert "--moe-runner-backend marlin" in told(plan)
     assert "--moe-runner-backend=marlin" in build_command(plan).argv
+
+
+def test_an_unlisted_gpu_gets_the_kernels_of_its_architecture():
+    """An H20 is in no list, but Hopper: the nearest recipe is of Hopper, and its kernels for FP4 experts are kept."""
+    gpu = Gpu(name="NVIDIA H20-3e", vendor="nvidia", memory_bytes=143_771 << 20, compute_capability="9.0")
+    machine = replace(detect_hardware("h200x8"), gpus=(gpu,) * 8, name="8 x H20")
+    plan = make_plan("pro", hardware=machine, engine="sglang")
+    assert "h200 pro" in plan.recipe.cell
+    assert "GPU: NVIDIA H20-3e instead of h200" in plan.recipe.differences[0]
+    assert any(word.startswith("--moe-runner-backend=") for word in build_command(plan).argv)
 
 
 def test_a_longer_context_than_the_recipe_ran_with_is_not_verified():

@@ -97,7 +97,7 @@ def kept_reasons(plan: Plan) -> list[Reason]:
     words = [word.replace("=", " ", 1) for word in recipe.argv] + [
         f"{name}={value}" for name, value in recipe.env.items()
     ]
-    text = f"Kept of the nearest recipe ({recipe.cell}), since they belong to GPU and format: {', '.join(words)}."
+    text = f"Kept of the nearest recipe ({recipe.cell}), since they belong to the GPU's architecture and the format: {', '.join(words)}."
     return [Reason(text, "derived", recipe.source)]
 
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from seatrial.catalog import find_checkpoint, model_of
 from seatrial.catalog.types import Checkpoint
-from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.memory.types import Parallelism
-from seatrial.plan.kin import kin_of
-from seatrial.plan.rules import Case, recipe_rules, refusals
 from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Objective, Recipe
 
@@ -33,7 +29,7 @@ CARRIED = {
         "--kv-cache-dtype", "--no-enable-flashinfer-autotune", "--reasoning-config",
     }),
 }  # fmt: skip
-"""Flags that belong to a GPU and format rather than to a size: a plan near a recipe keeps them."""
+"""Flags that belong to an architecture and format rather than to a size: a plan near a recipe keeps them."""
 EXPERT_BACKENDS = frozenset({"deepep", "megamoe"})
 
 
@@ -125,7 +121,7 @@ class Cell:
 
         Args:
             differences: How the plan differs.
-            carried: The plan has this GPU and format, so that the flags which belong to these hold.
+            carried: The plan has this GPU's architecture and format, so that the flags which belong to these hold.
 
         """
         whole = not differences
@@ -159,105 +155,6 @@ def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, obj
     order = STRATEGIES[objective]
     found = _cells_by_place().get((engine, checkpoint.id, accelerator), [])
     return sorted(found, key=lambda cell: (cell.nodes, order.index(cell.strategy)))
-
-
-def nearest_cell(
-    engine: str, checkpoint: Checkpoint, accelerator: str | None, ranks: int, objective: Objective = "balanced"
-) -> Cell | None:
-    """The recipe that differs least: same model, then GPU, its generation, checkpoint, ranks, memory and objective."""
-    return _nearest(engine, kin_of(checkpoint), checkpoint.id, checkpoint.precision, accelerator, ranks, objective)
-
-
-@lru_cache(maxsize=1024)
-def _nearest(  # noqa: PLR0913, PLR0917 -- what a recipe is near to
-    engine: str,
-    model: str,
-    checkpoint: str,
-    precision: str,
-    accelerator: str | None,
-    ranks: int,
-    objective: Objective,
-) -> Cell | None:
-    here = accelerators()[accelerator] if accelerator else None
-    kin, memory = (_generation(here), here.memory_gb or 0) if here else ("", 0)
-    order = STRATEGIES[objective]
-
-    def distance(place: _Place) -> tuple[bool, bool, bool, bool, bool, int, float, int]:
-        cell, there = place.cell, place.accelerator
-        return (
-            cell.accelerator != accelerator,
-            here is None or there.architecture != here.architecture,
-            here is None or place.generation != kin,
-            cell.checkpoint != checkpoint,
-            place.precision != precision,
-            abs(cell.ranks - ranks),
-            abs((there.memory_gb or 0) - memory) if here else 0.0,
-            order.index(cell.strategy),
-        )
-
-    nearest = min(_places(engine, model), key=distance, default=None)
-    return nearest.cell if nearest else None
-
-
-class _Place(NamedTuple):
-    """A recipe, and what its GPU and checkpoint are."""
-
-    cell: Cell
-    accelerator: Accelerator
-    generation: str
-    precision: str
-
-
-@cache
-def _places(engine: str, model: str) -> list[_Place]:
-    return [
-        _Place(cell, there, _generation(there), find_checkpoint(cell.checkpoint).precision)
-        for cell in cells()
-        if (cell.engine, cell.model) == (engine, model)
-        for there in (accelerators()[cell.accelerator],)
-    ]
-
-
-def _generation(accelerator: Accelerator) -> str:
-    """Architecture without its minor number: 12.0 and 12.1 are kin."""
-    return (accelerator.architecture or "").partition(".")[0]
-
-
-def differences(  # noqa: PLR0913, PLR0917 -- everything a recipe fixes
-    cell: Cell,
-    checkpoint: Checkpoint,
-    accelerator: str | None,
-    nodes: int,
-    ranks: Parallelism,
-    context_tokens: int | None = None,
-) -> tuple[str, ...]:
-    """How a plan differs from ``cell`` and which rule each difference breaks, one sentence each."""
-    asked = cell.parallelism
-    rows = (
-        ("gpu", "GPU", cell.accelerator, accelerator or "one that is not listed"),
-        ("checkpoint", "checkpoint", cell.checkpoint, checkpoint.id),
-        ("nodes", "nodes", cell.nodes, nodes),
-        ("tensor", "tensor parallel", asked.tensor, ranks.tensor),
-        ("data", "data parallel attention", asked.data, ranks.data),
-        ("expert", "expert parallel", asked.expert, ranks.expert),
-    )
-    why = recipe_rules()
-    told = [f"{what}: {here} instead of {there} ({why[rule]})." for rule, what, there, here in rows if here != there]
-    if cell.context_limit and (context_tokens or 0) > cell.context_limit:
-        told.append(f"context: {context_tokens:,} tokens instead of {cell.context_limit:,} ({why['context']}).")
-    if told and accelerator:
-        told += _refused_here(cell.engine, cell.checkpoint, asked, accelerator)
-    return tuple(told)
-
-
-@cache
-def _refused_here(engine: str, checkpoint_id: str, ranks: Parallelism, accelerator: str) -> tuple[str, ...]:
-    """The engine's rules that the recipe as it stands would break on another GPU."""
-    row = find_checkpoint(checkpoint_id)
-    known = accelerators()[accelerator]
-    gpu = known.to_gpu(known.memory_bytes)
-    found = refusals(Case(engine, model_of(row), row, gpu, ranks, context_tokens=1))
-    return tuple(f"As it stands {engine} would refuse it here: {reason.text}" for reason in found)
 
 
 def _parallelism(flags: dict[str, str]) -> Parallelism:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
-from seatrial.catalog import find_checkpoint
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Outcome, planned
 from seatrial.plan.capacity import DELAYER_FLAG, requests_held, usable_gpu_bytes
@@ -14,7 +13,7 @@ from seatrial.plan.forecast import gpu_forecast, load_of, work_of
 from seatrial.plan.fraction import fraction_needed, fraction_reasons
 from seatrial.plan.layouts import Layout, layouts
 from seatrial.plan.limits import limits
-from seatrial.plan.recipes import Cell, differences, nearest_cell
+from seatrial.plan.nearest import nearest_recipe
 from seatrial.plan.room import Room, requests_at_once, room_of
 from seatrial.plan.rules import Case, refusals
 from seatrial.plan.types import Plan, Recipe, Verdict
@@ -191,21 +190,7 @@ def _recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
         return layout.cell.to_recipe()
     if not request.recipes or not request.gpus:
         return None
-    accelerator = request.gpus[0].accelerator
-    ranks = layout.nodes * layout.gpus_per_node
-    near = nearest_cell(candidate.engine, checkpoint, accelerator, ranks, request.objective)
-    if near is None:
-        return None
-    asked = request.context_tokens
-    told = differences(near, checkpoint, accelerator, layout.nodes, layout.parallelism, asked)
-    told = told or ("Its memory fraction and limits are not used.",)
-    alike = (near.accelerator, near.parallelism.data > 1) == (accelerator, layout.parallelism.data > 1)
-    return near.to_recipe(told, carried=alike and _format(near) == checkpoint.precision)
-
-
-def _format(cell: Cell) -> str:
-    """Precision of the checkpoint a recipe is for; vLLM's recipes call the native one by its release."""
-    return find_checkpoint(cell.checkpoint).precision
+    return nearest_recipe(candidate.engine, checkpoint, layout, request)
 
 
 def _forecast(candidate: Candidate, layout: Layout, room: Room) -> Prediction:

@@ -1,0 +1,122 @@
+"""The recipe nearest to a plan that no recipe matches: how the two differ, which rule that breaks, what is kept."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+from seatrial.catalog import find_checkpoint, model_of
+from seatrial.catalog.types import Checkpoint
+from seatrial.hardware.accelerators import Accelerator, accelerators
+from seatrial.hardware.types import Gpu
+from seatrial.memory.types import Parallelism
+from seatrial.plan.kin import kin_of
+from seatrial.plan.layouts import Layout
+from seatrial.plan.recipes import STRATEGIES, Cell, cells
+from seatrial.plan.request import Request
+from seatrial.plan.rules import Case, recipe_rules, refusals
+from seatrial.plan.types import Objective, Recipe
+
+
+def nearest_recipe(engine: str, checkpoint: Checkpoint, layout: Layout, request: Request) -> Recipe | None:
+    """The nearest recipe with its differences, and of its flags those that hold here; None where there is none.
+
+    Args:
+        engine: ``sglang`` or ``vllm``.
+        checkpoint: What is served.
+        layout: GPUs used and how the work is split; no recipe matches it.
+        request: Machine and wishes.
+
+    """
+    gpu = request.gpus[0]
+    near = nearest_cell(engine, checkpoint, gpu, layout.nodes * layout.gpus_per_node, request.objective)
+    if near is None:
+        return None
+    told = differences(near, checkpoint, gpu, layout, request.context_tokens)
+    told = told or ("Its memory fraction and limits are not used.",)
+    there = accelerators()[near.accelerator]
+    alike = (there.architecture, near.parallelism.data > 1) == (gpu.compute_capability, layout.parallelism.data > 1)
+    return near.to_recipe(told, carried=alike and find_checkpoint(near.checkpoint).precision == checkpoint.precision)
+
+
+def nearest_cell(
+    engine: str, checkpoint: Checkpoint, gpu: Gpu, ranks: int, objective: Objective = "balanced"
+) -> Cell | None:
+    """The recipe that differs least: same model, then GPU, its generation, checkpoint, ranks, memory and objective."""
+    return _nearest(engine, kin_of(checkpoint), checkpoint.id, checkpoint.precision, gpu, ranks, objective)
+
+
+def differences(
+    cell: Cell, checkpoint: Checkpoint, gpu: Gpu, layout: Layout, context_tokens: int | None
+) -> tuple[str, ...]:
+    """How a plan differs from ``cell`` and which rule each difference breaks, one sentence each."""
+    asked, ranks = cell.parallelism, layout.parallelism
+    rows = (
+        ("gpu", "GPU", cell.accelerator, gpu.accelerator or gpu.name),
+        ("checkpoint", "checkpoint", cell.checkpoint, checkpoint.id),
+        ("nodes", "nodes", cell.nodes, layout.nodes),
+        ("tensor", "tensor parallel", asked.tensor, ranks.tensor),
+        ("data", "data parallel attention", asked.data, ranks.data),
+        ("expert", "expert parallel", asked.expert, ranks.expert),
+        ("pipeline", "pipeline parallel", asked.pipeline, ranks.pipeline),
+    )
+    why = recipe_rules()
+    told = [f"{what}: {here} instead of {there} ({why[rule]})." for rule, what, there, here in rows if here != there]
+    if cell.context_limit and (context_tokens or 0) > cell.context_limit:
+        told.append(f"context: {context_tokens:,} tokens instead of {cell.context_limit:,} ({why['context']}).")
+    return (*told, *(_refused_here(cell.engine, cell.checkpoint, asked, gpu) if told else ()))
+
+
+@lru_cache(maxsize=1024)
+def _nearest(  # noqa: PLR0913, PLR0917 -- what a recipe is near to
+    engine: str, model: str, checkpoint: str, precision: str, gpu: Gpu, ranks: int, objective: Objective
+) -> Cell | None:
+    kin, order = _generation(gpu.compute_capability), STRATEGIES[objective]
+
+    def distance(place: _Place) -> tuple[bool, bool, bool, bool, bool, int, int, int]:
+        cell, there = place.cell, place.accelerator
+        return (
+            cell.accelerator != gpu.accelerator,
+            there.architecture != gpu.compute_capability,
+            place.generation != kin,
+            cell.checkpoint != checkpoint,
+            place.precision != precision,
+            abs(cell.ranks - ranks),
+            abs((there.memory_bytes or 0) - (gpu.memory_bytes or 0)),
+            order.index(cell.strategy),
+        )
+
+    nearest = min(_places(engine, model), key=distance, default=None)
+    return nearest.cell if nearest else None
+
+
+class _Place(NamedTuple):
+    """A recipe, and what its GPU and checkpoint are."""
+
+    cell: Cell
+    accelerator: Accelerator
+    generation: str
+    precision: str
+
+
+@cache
+def _places(engine: str, model: str) -> list[_Place]:
+    return [
+        _Place(cell, there, _generation(there.architecture), find_checkpoint(cell.checkpoint).precision)
+        for cell in cells()
+        if (cell.engine, cell.model) == (engine, model)
+        for there in (accelerators()[cell.accelerator],)
+    ]
+
+
+def _generation(architecture: str | None) -> str:
+    """Architecture without its minor number: 12.0 and 12.1 are kin."""
+    return (architecture or "").partition(".")[0]
+
+
+@lru_cache(maxsize=1024)
+def _refused_here(engine: str, checkpoint_id: str, ranks: Parallelism, gpu: Gpu) -> tuple[str, ...]:
+    """The engine's rules that the recipe as it stands would break on another GPU."""
+    row = find_checkpoint(checkpoint_id)
+    found = refusals(Case(engine, model_of(row), row, gpu, ranks, context_tokens=1))
+    return tuple(f"As it stands {engine} would refuse it here: {reason.text}" for reason in found)
