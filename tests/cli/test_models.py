@@ -63,3 +63,9 @@ def test_a_machine_s_options_need_a_machine(capsys):
     for words in (["--nodes", "2"], ["--host-memory-gib", "64"], ["--model", "pro"], ["--context-tokens", "8192"]):
         assert 2 == main(["models", *words])
         assert "Add --hardware." in capsys.readouterr().err
+
+
+def test_another_architecture_is_refused_on_every_machine(capsys):
+    """V4.1 is named with its reason, not sized."""
+    assert 3 == main(["models", "--hardware", "h200x4", "--model", "v4.1-flash"])
+    assert "another architecture" in capsys.readouterr().err

@@ -69,3 +69,11 @@ def test_the_picture_has_a_line_of_figures_for_each_bar():
     """Need and limit stand in words beside each bar."""
     text = to_svg(gpu_memory_chart(plan("h200x4", "flash", None)))
     assert 4 == text.count(" of 126.4</text>")
+
+
+def test_machines_with_unified_memory_share_a_model_rank_by_rank():
+    """Two of them with tensor parallelism are two ranks, not one memory."""
+    made = make_plan("flash", hardware=detect_hardware("gb10x1"), nodes=2, engine="vllm")
+    (bar,) = memory_bars(made)
+    assert ("GPU 0 of each of 2 machines", made.capacity_bytes / 2) == (bar.name, bar.room_bytes)
+    assert made.footprint.per_gpu_bytes == pytest.approx(bar.total_bytes, abs=8)

@@ -75,9 +75,10 @@ def contexts_table(plans: Sequence[Plan], fit: Fit) -> Table:
     note = (
         "Derived from the engine's own layout; the reserve is assumed. Over all GPUs, and host memory where it is used."
     )
+    nodes = f"{first.nodes} x " if first.nodes > 1 else ""
     requests = f"{first.concurrency:,} requests at once" if first.concurrency > 1 else "one request"
     return Table(
-        f"{first.checkpoint} with {first.engine} on {first.hardware.name}, {requests}: {largest_words(fit)}",
+        f"{first.checkpoint} with {first.engine} on {nodes}{first.hardware.name}, {requests}: {largest_words(fit)}",
         ("context tokens>", "verdict", "needs>", "usable>", "of the usable memory"),
         rows,
         " ".join(filter(None, (reason, note))),

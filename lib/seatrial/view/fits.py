@@ -47,6 +47,7 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
     Raises:
         UnknownNameError: No such model.
         UsageError: A number no machine has.
+        RefusedError: The model is of another architecture.
 
     """
     request.check()
@@ -56,7 +57,8 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
         for row in preferred(found, engine, checkpoints()):
             tried.setdefault(row.id, []).append(weigh(Candidate(found, row, engine, request)))
     nearest = sorted((min(trials, key=preference) for trials in tried.values()), key=preference)
-    if not nearest:
+    if not nearest:  # another architecture has no sizes: its refusal is the answer
+        make_plan(model, hardware=request.hardware)
         return ()
     # Only speeds for one and the same load can be compared: the one that suits the best of them.
     plans = (comparable(trial, nearest[0].candidate.engine).plan() for trial in nearest)

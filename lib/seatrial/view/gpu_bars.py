@@ -69,15 +69,15 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     """What each GPU of one machine holds, and its host memory; the sums are those of the plan's footprint."""
     footprint = plan.footprint
     ranks = plan.nodes * plan.gpus_per_node
-    if any(gpu.unified for gpu in plan.hardware.gpus):
-        return [MemoryBar("CPU and GPU", _whole(plan), plan.capacity_bytes)]
+    serving = ranks > 0 and plan.gpu_layers is None
     if plan.verdict == "refused":  # how it would be split is not said
         return [MemoryBar("All memory", _whole(plan), plan.capacity_bytes or None)]
+    if not serving and any(gpu.unified for gpu in plan.hardware.gpus):
+        return [MemoryBar("CPU and GPU", _whole(plan), plan.capacity_bytes)]
     pools = llamacpp_pools(plan.hardware, plan.hardware.gpus)
     host_room = pools.host_bytes if pools.host_known and pools.host_bytes else None
     if not ranks:
         return [MemoryBar("Host", _whole(plan), host_room)]
-    serving = plan.gpu_layers is None
     room = plan.capacity_bytes / ranks if serving else pools.gpu_bytes / max(1, pools.gpus)
     gpu = _one_gpu(plan) if serving else _one_llamacpp_gpu(plan, ranks)
     found = [MemoryBar(name, gpu, room) for name in _names(plan)]
@@ -124,7 +124,7 @@ def _in_host(plan: Plan, gpu: tuple[float, ...], gpus: int) -> tuple[float, ...]
 
 def _names(plan: Plan) -> list[str]:
     count = plan.gpus_per_node
-    machines = f" of {plan.nodes} machines" if plan.nodes > 1 else ""
+    machines = f" of each of {plan.nodes} machines" if plan.nodes > 1 else ""
     if count > MOST_BARS:
         return [f"each of {count} GPUs{machines}"]
     return [f"GPU {place}{machines}" for place in range(count)]
