@@ -9,7 +9,6 @@ docs/memory.md derives it.
 from __future__ import annotations
 
 from functools import cache
-from functools import cache
 from math import ceil
 from typing import NamedTuple
 
@@ -57,7 +56,6 @@ def pool_slack(shape: Shape, load: Load, in_flight_tokens: int) -> int:
     return slack
 
 
-@cache
 @cache
 def vllm_groups(shape: Shape) -> tuple[int, tuple[Group, ...]]:
     """Bytes of one block of the pool, and the groups of windowed layers that draw from it."""

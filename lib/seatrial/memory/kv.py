@@ -148,7 +148,6 @@ class VllmPages:
 
 
 @cache
-@cache
 def vllm_pages(shape: Shape, *, fp4_indexer: bool) -> VllmPages:
     """Pages of a model as vLLM lays them out."""
     layout, own = _table()["paged"], _table()["vllm"]
