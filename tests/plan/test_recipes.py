@@ -56,11 +56,18 @@ def test_the_nearest_recipe_is_of_the_nearest_gpu(accelerator, nearest):
     assert nearest == nearest_cell("sglang", checkpoint, gpu_of(accelerator), 1).accelerator
 
 
-@pytest.mark.parametrize(("objective", "strategy"), [("latency", "low-latency"), ("throughput", "high-throughput")])
+@pytest.mark.parametrize(("objective", "strategy"), [("balanced", "balanced"), ("throughput", "high-throughput")])
 def test_the_nearest_recipe_suits_the_objective(objective, strategy):
     """Of recipes that differ alike, the one for what was asked."""
     checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert strategy == nearest_cell("sglang", checkpoint, gpu_of("b300"), 4, objective).strategy
+    assert strategy == nearest_cell("sglang", checkpoint, gpu_of("b300"), 4, objective, spread=True).strategy
+
+
+def test_the_nearest_recipe_splits_as_the_plan_does():
+    """Without replicas of the attention the recipe without them is nearer, and its kernels are kept."""
+    plan = plan_of("mi350xx8", engine="sglang")
+    assert "mi355x flash fp4 low-latency" == plan.recipe.cell
+    assert "--attention-backend=dsv4" in build_command(plan).argv
 
 
 def test_what_is_kept_of_the_nearest_recipe_is_said():

@@ -29,21 +29,38 @@ def nearest_recipe(engine: str, checkpoint: Checkpoint, layout: Layout, request:
 
     """
     gpu = request.gpus[0]
-    near = nearest_cell(engine, checkpoint, gpu, layout.nodes * layout.gpus_per_node, request.objective)
+    spread = layout.parallelism.data > 1
+    near = nearest_cell(engine, checkpoint, gpu, layout.nodes * layout.gpus_per_node, request.objective, spread=spread)
     if near is None:
         return None
     told = differences(near, checkpoint, gpu, layout, request.context_tokens)
     told = told or ("Its memory fraction and limits are not used.",)
     there = accelerators()[near.accelerator]
-    alike = (there.architecture, near.parallelism.data > 1) == (gpu.compute_capability, layout.parallelism.data > 1)
+    alike = (there.architecture, near.parallelism.data > 1) == (gpu.compute_capability, spread)
     return near.to_recipe(told, carried=alike and find_checkpoint(near.checkpoint).precision == checkpoint.precision)
 
 
-def nearest_cell(
-    engine: str, checkpoint: Checkpoint, gpu: Gpu, ranks: int, objective: Objective = "balanced"
+def nearest_cell(  # noqa: PLR0913 -- what a recipe is near to
+    engine: str,
+    checkpoint: Checkpoint,
+    gpu: Gpu,
+    ranks: int,
+    objective: Objective = "balanced",
+    *,
+    spread: bool = False,
 ) -> Cell | None:
-    """The recipe that differs least: same model, then GPU, its generation, checkpoint, ranks, memory and objective."""
-    return _nearest(engine, kin_of(checkpoint), checkpoint.id, checkpoint.precision, gpu, ranks, objective)
+    """The recipe that differs least: same model, then GPU, generation, checkpoint, form, ranks, memory, objective.
+
+    Args:
+        engine: ``sglang`` or ``vllm``.
+        checkpoint: What is served.
+        gpu: One of the GPUs.
+        ranks: How many there are.
+        objective: What the plan should be best at.
+        spread: Attention is replicated and the experts are dealt out: kernels and batch sizes hang on it.
+
+    """
+    return _nearest(engine, kin_of(checkpoint), checkpoint.id, checkpoint.precision, gpu, ranks, objective, spread)
 
 
 def differences(
@@ -69,11 +86,11 @@ def differences(
 
 @lru_cache(maxsize=1024)
 def _nearest(  # noqa: PLR0913, PLR0917 -- what a recipe is near to
-    engine: str, model: str, checkpoint: str, precision: str, gpu: Gpu, ranks: int, objective: Objective
+    engine: str, model: str, checkpoint: str, precision: str, gpu: Gpu, ranks: int, objective: Objective, spread: bool
 ) -> Cell | None:
     kin, order = _generation(gpu.compute_capability), STRATEGIES[objective]
 
-    def distance(place: _Place) -> tuple[bool, bool, bool, bool, bool, int, int, int]:
+    def distance(place: _Place) -> tuple[bool, bool, bool, bool, bool, bool, int, int, int]:
         cell, there = place.cell, place.accelerator
         return (
             cell.accelerator != gpu.accelerator,
@@ -81,6 +98,7 @@ def _nearest(  # noqa: PLR0913, PLR0917 -- what a recipe is near to
             place.generation != kin,
             cell.checkpoint != checkpoint,
             place.precision != precision,
+            (cell.parallelism.data > 1) != spread,
             abs(cell.ranks - ranks),
             abs((there.memory_bytes or 0) - (gpu.memory_bytes or 0)),
             order.index(cell.strategy),
