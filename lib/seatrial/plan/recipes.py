@@ -22,7 +22,6 @@ CARRIED = {
     "sglang": frozenset({
         "--attention-backend", "--chunked-prefill-size", "--disable-flashinfer-autotune",
         "--disable-shared-experts-fusion", "--kv-cache-dtype", "--moe-runner-backend", "--page-size",
-        "--swa-full-tokens-ratio",
     }),
     "vllm": frozenset({
         "--attention_config.use_fp4_indexer_cache", "--block-size", "--distributed-executor-backend",
