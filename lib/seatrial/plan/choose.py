@@ -105,18 +105,17 @@ def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, rank
         plan,
         reasons=tuple(reasons),
         smallest_change=smallest_change(plan, best.candidate),
-        alternatives=tuple(
-            _with_facts(other, model, find_checkpoint(other.checkpoint), request.nodes) for other in others
-        ),
+        alternatives=tuple(_with_facts(other, model, find_checkpoint(other.checkpoint)) for other in others),
     )
-    return _with_facts(complete, model, checkpoint, request.nodes)
+    told = _with_facts(complete, model, checkpoint)
+    return replace(told, reasons=(*told.reasons, *fact_reasons(told, model, checkpoint, request.nodes)))
 
 
-def _with_facts(plan: Plan, model: Model, checkpoint: Checkpoint, nodes: int) -> Plan:
+def _with_facts(plan: Plan, model: Model, checkpoint: Checkpoint) -> Plan:
+    """The plan with its engine version and chat facts; the sentences about these are for the chosen one alone."""
     return replace(
         plan,
         engine_version_min=engine_versions()[plan.engine].safe,
-        reasons=(*plan.reasons, *fact_reasons(plan, model, checkpoint, nodes)),
         chat=chat_of(plan.engine, model, checkpoint, plan.context_tokens, plan.recipe.argv if plan.recipe else ()),
     )
 
