@@ -124,7 +124,7 @@ def test_where_nothing_fits_the_need_is_shown_above_the_limit():
     chart = fit_chart("m5-max-36gb", "pro")
     assert () == chart.marks
     assert max(mark.value for mark in chart.references) < min(y for series in chart.series for y in series.y)
-    assert "does not fit" in chart.title
+    assert "nothing fits: " in chart.title
 
 
 def test_unknown_names_are_errors():

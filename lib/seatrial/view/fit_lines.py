@@ -9,10 +9,10 @@ from seatrial.hardware import detect_hardware
 from seatrial.plan.choose import make_plan
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
-from seatrial.units import GIB
+from seatrial.units import GIB, format_gib
 from seatrial.view.chart import Chart, Mark, Reference, Series
 from seatrial.view.fit_tables import largest_words
-from seatrial.view.fits import CONTEXTS, Fit, checkpoint_plans, fits_on, need_bytes
+from seatrial.view.fits import CONTEXTS, Fit, checkpoint_plans, fits_on, need_bytes, room_bytes
 from seatrial.view.plan_tables import needs_unknown_host
 
 MOST = 6
@@ -46,16 +46,10 @@ def chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
     marks = tuple(_mark(fit, place) for place, fit in enumerate(fits) if fit.largest_context_tokens)
     plans = [plan for plan in (fit.at_largest or fit.plan for fit in fits) if plan.capacity_bytes]
     per_gpu = any(_per_gpu(plan) for plan in plans)
-    best = max(fits, key=lambda fit: fit.largest_context_tokens, default=None)
-    finding = (
-        f"{_short(best.plan)} {largest_words(best)}"
-        if best
-        else f"no engine loads a checkpoint of {find_model(model).name}"
-    )
     requests = f"{request.concurrency:,} requests at once" if request.concurrency > 1 else "One request"
     engine = f" with {fits[0].plan.engine}" if fits else ""
     return Chart(
-        title=f"On {request.hardware.name} {finding}",
+        title=f"On {request.hardware.name} {_finding(fits, model)}",
         subtitle=f"{requests}{engine}. A ring marks the largest context that fits; a line ends where requests would wait",
         x_label="Context of each request (tokens)",
         y_label="Memory on the fullest GPU (GiB)" if per_gpu else "Memory, host and GPUs (GiB)",
@@ -65,6 +59,17 @@ def chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
         x_ticks=CONTEXTS,
         marks=marks,
     )
+
+
+def _finding(fits: Sequence[Fit], model: str) -> str:
+    """The longest context that fits; where nothing does, what the smallest needs against what there is."""
+    if not fits:
+        return f"no engine loads a checkpoint of {find_model(model).name}"
+    if any(fit.plan.runs for fit in fits):
+        best = max(fits, key=lambda fit: fit.largest_context_tokens)
+        return f"{_short(best.plan)} {largest_words(best)}"
+    plan = min((fit.plan for fit in fits), key=lambda plan: plan.shortfall_bytes)
+    return f"nothing fits: {_short(plan)} needs {format_gib(need_bytes(plan))} of {format_gib(room_bytes(plan))}"
 
 
 def _one_of_each(fits: Sequence[Fit]) -> list[Fit]:
