@@ -8,10 +8,10 @@ MODEL  ?=
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab bench lint clean
+.PHONY: help run test test-engines lab bench lint clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run.stamp ## bare machine to a served and measured model, report included (MODEL=flash or pro: V4 itself)
 	@$(BIN)/seatrial fetch $(or $(MODEL),smollm2)
@@ -20,6 +20,10 @@ run: .venv/run.stamp ## bare machine to a served and measured model, report incl
 test: .venv/test.stamp ## set up and run every test
 	@$(BIN)/seatrial fetch smollm2
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-engines: .venv/test.stamp ## ask SGLang's own parser about every command (no GPU; 1.5 GB in .engines, once)
+	@$(BIN)/python tools/engines.py install sglang
+	@SEATRIAL_REQUIRE="sglang parser" $(BIN)/python -m pytest -m sglang tests/engines
 
 lab: .venv/lab.stamp ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -36,8 +40,8 @@ lint: .venv/dev.stamp ## style, types, layers, notebook form, pins
 	@$(BIN)/python tools/pins.py --check
 	@$(BIN)/python tools/docs.py --check
 
-clean: ## remove .venv and caches; runs/ and downloaded models stay
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove .venv, .engines and caches; runs/ and downloaded models stay
+	@rm -rf .venv .engines .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # One environment; each target adds the packages it needs, at the versions of requirements.lock.
 .venv/%.stamp: pyproject.toml requirements.lock | .venv/bin/python

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tools.engines import python_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,9 +53,13 @@ PARTS = {
     "ps": lambda: shutil.which("ps"),
     "repo2docker": lambda: find_spec("repo2docker"),
     "git": lambda: shutil.which("git") and (ROOT / ".git").exists(),
+    "sglang parser": lambda: python_of("sglang"),
     "index": lambda: subprocess.run(ANSWERS, capture_output=True, check=False).returncode == 0,
 }
 """Parts some tests need, and how to find out whether they are here."""
+
+REMEDIES = {"sglang parser": "make test-engines installs it and runs these tests"}
+"""What brings a part, where that is one command."""
 
 
 # The same examples every time, so that a red test is red for everybody; SEATRIAL_EXPLORE=1 looks for new ones.
@@ -70,7 +75,8 @@ def require():
     def check(part):
         if PARTS[part]():
             return
-        message = f"{part} is not installed, so this was not tested"
+        remedy = f" ({REMEDIES[part]})" if part in REMEDIES else ""
+        message = f"{part} is not installed, so this was not tested{remedy}"
         if part in os.environ.get("SEATRIAL_REQUIRE", "").split(","):
             pytest.fail(message)
         pytest.skip(message)

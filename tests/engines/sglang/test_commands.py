@@ -1,0 +1,154 @@
+"""Every command for SGLang that the kit can render, understood by SGLang's own parser as it was meant."""
+
+from itertools import product
+
+import pytest
+from tests.engines.sglang.conftest import KEY
+
+from seatrial.catalog import checkpoints
+from seatrial.engines import build_command
+from seatrial.hardware import detect_hardware
+from seatrial.hardware.accelerators import accelerators
+from seatrial.memory.options import Options
+from seatrial.plan import make_plan
+from seatrial.plan.limits import limits
+from seatrial.plan.recipes import cells
+from seatrial.plan.request import OBJECTIVES
+from seatrial.plan.spellings import flag_values
+
+pytestmark = [pytest.mark.sglang, pytest.mark.xdist_group("sglang")]
+
+CELLS = [cell for cell in cells() if cell.engine == "sglang"]
+STRATEGIES = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}
+LOADABLE = [row for row in checkpoints() if "sglang" in row.engines and row.weights_bytes]
+COUNTS = (1, 2, 4, 8, 16, 72)
+NODES = (1, 2)
+WISHES = (
+    {},
+    {"recipes": False},
+    {"context_tokens": 1_048_576, "concurrency": 64},
+)
+"""What else may be asked for: nothing, no recipes, long contexts for many."""
+TOLD = 5
+"""Differences that a failed test tells."""
+
+
+def of_cell(cell):
+    """The plan of a recipe on its own machine."""
+    return make_plan(
+        checkpoint=cell.checkpoint,
+        hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
+        nodes=cell.nodes,
+        engine="sglang",
+        objective=STRATEGIES[cell.strategy],
+    )
+
+
+def of_catalog():
+    """Every plan for SGLang that runs: each checkpoint on each machine whose GPUs could hold its weights."""
+    for row, gpu, count, nodes in product(LOADABLE, accelerators().values(), COUNTS, NODES):
+        room = count * nodes * (gpu.memory_bytes or 0)
+        # Machines with a choice of memory sizes are Macs and their like, which SGLang does not serve.
+        if gpu.memory_options_gb or count > gpu.gpus_per_node_max or room < row.weights_bytes:
+            continue
+        hardware = detect_hardware(f"{gpu.key}x{count}")
+        ranks = {None, max(1, count * nodes // 2)}
+        for objective, wish, tensor in product(OBJECTIVES, WISHES, ranks):
+            given = {"hardware": hardware, "nodes": nodes, "objective": objective, "tensor_parallel": tensor, **wish}
+            plan = make_plan(checkpoint=row.id, engine="sglang", **given)
+            if plan.runs:
+                yield plan
+
+
+def question_of(parser, plan):
+    """What SGLang is asked about a plan."""
+    return parser.question(plan, build_command(plan, model_path=str(parser.model_path(plan.checkpoint))))
+
+
+def alike(written, read):
+    """Whether SGLang read what was written: a number in another form is the same number."""
+    if read is True or not written:
+        return read is True and not written
+    try:
+        return float(written) == float(read)
+    except (TypeError, ValueError):
+        return written == str(read)
+
+
+def meant(plan, flags):
+    """What the plan counts on, by SGLang's names."""
+    chats = plan.chat is not None and bool(plan.chat.flags)
+    expected = {
+        "api_key": KEY,
+        "host": "127.0.0.1",
+        "port": 30000,
+        "trust_remote_code": False,
+        "served_model_name": plan.checkpoint,
+        "tp_size": plan.parallelism.tensor,
+        "attn_dp_size": plan.parallelism.data,
+        "ep_size": plan.parallelism.expert,
+        "pp_size": plan.parallelism.pipeline,
+        "nnodes": plan.nodes,
+        "context_length": plan.context_tokens,
+        "max_running_requests": int(flags.get("--max-running-requests", limits().running_requests)),
+        "attention_backend": "dsv4",
+        "kv_cache_dtype": "fp8_e4m3",
+        "page_size": 256,
+        "swa_full_tokens_ratio": float(flags.get("--swa-full-tokens-ratio", Options().swa_ratio)),
+        "reasoning_parser": "deepseek-v4" if chats else None,
+        "tool_call_parser": "deepseekv4" if chats else None,
+        "speculative_algorithm": flags.get("--speculative-algorithm"),
+    }
+    if plan.gpu_memory_fraction:
+        expected["mem_fraction_static"] = plan.gpu_memory_fraction
+    return expected
+
+
+def wrong(plan, question, answer):
+    """How SGLang's understanding of a command differs from the plan, one line each."""
+    if answer["error"]:
+        return [answer["error"]]
+    flags = flag_values(question["argv"])
+    read = answer["parsed"]
+    found = [f"{name}={flags[name]} is read as {read[name]}" for name in read if not alike(flags[name], read[name])]
+    resolved = answer["resolved"]
+    for name, value in meant(plan, flags).items():
+        if resolved[name] != value:
+            found.append(f"{name} is {resolved[name]}, not {value}")
+    return [f"{plan.checkpoint} on {plan.nodes} x {plan.hardware.name}: {text}" for text in found]
+
+
+@pytest.fixture(scope="module")
+def understood(parser):
+    """SGLang's answer for each recipe's plan, with plan and question; nothing where it is not installed."""
+    if parser is None:
+        return {}
+    plans = [of_cell(cell) for cell in CELLS]
+    questions = [question_of(parser, plan) for plan in plans]
+    return dict(enumerate(zip(plans, questions, parser.ask(questions), strict=True)))
+
+
+@pytest.mark.parametrize("place", range(len(CELLS)), ids=[f"{c.name} {c.checkpoint} x{c.nodes}" for c in CELLS])
+@pytest.mark.usefixtures("sglang")
+def test_every_verified_cell_is_understood(understood, place):
+    """The vendor's cell as the kit writes it: accepted, resolved on its GPU, every setting as it was meant."""
+    plan, question, answer = understood[place]
+    assert [] == wrong(plan, question, answer)
+    assert "verified" == plan.verdict
+
+
+def test_every_plan_of_the_catalog_is_understood(sglang):
+    """Each checkpoint, machine, objective, context and parallelism that runs gives a command SGLang would start with."""
+    asked = {}
+
+    def questions():
+        for plan in of_catalog():
+            question = question_of(sglang, plan)
+            if (text := str(question)) not in asked:
+                asked[text] = plan, question
+                yield question
+
+    answers = sglang.ask(questions())
+    pairs = zip(asked.values(), answers, strict=True)
+    assert [] == [line for (plan, question), answer in pairs for line in wrong(plan, question, answer)][:TOLD]
+    assert len(answers) > 1000

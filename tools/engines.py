@@ -1,0 +1,139 @@
+"""An engine's own argument parser: the environment it answers in, and the flags it takes.
+
+python tools/engines.py install sglang   make .engines/sglang, unless it is there with today's pins
+python tools/engines.py flags sglang     ask that parser and write lib/seatrial/engines/flags/sglang.json anew
+
+Needs PyTorch's CPU wheels within pip's reach (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS); nothing with CUDA is installed.
+"""
+
+import argparse
+import datetime as dt
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = ROOT / "lib/seatrial/engines/flags"
+CITED = {"sglang": "sglang {version} wheel (PyPI): its own argument parser, dumped"}
+"""Engines whose parser can be asked, and how its answer is cited."""
+NEEDED_BYTES = 2_500_000_000
+"""Free space asked for: what is installed takes 1.5 GB, and pip unpacks beside it."""
+
+
+def pins_of(engine: str) -> Path:
+    """What the environment of ``engine`` holds."""
+    return ROOT / "tests/engines" / engine / "requirements.txt"
+
+
+def folder_of(engine: str) -> Path:
+    """Where that environment lies."""
+    return ROOT / ".engines" / engine
+
+
+def python_of(engine: str) -> Path | None:
+    """The Python of a complete environment with today's pins, None where there is none."""
+    installed = folder_of(engine) / "requirements.txt"
+    if not installed.exists() or installed.read_bytes() != pins_of(engine).read_bytes():
+        return None
+    return folder_of(engine) / "bin/python"
+
+
+def make(engine: str) -> None:
+    """Install the environment anew; its pins are noted last, so that half a one is never used.
+
+    Raises:
+        SystemExit: Too little room, or pip found no fitting package.
+
+    """
+    folder, pins = folder_of(engine), pins_of(engine)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_BYTES:
+        sys.exit(f"{folder} needs {NEEDED_BYTES / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make room there.")
+    print(f"Installing {engine}'s parser (CPU only, about 1.5 GB, once) into {folder} ...", flush=True)
+    began = time.monotonic()
+    try:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        pip = [str(folder / "bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", "--no-deps", "--requirement", str(pins)], check=True)
+    except subprocess.CalledProcessError as error:
+        shutil.rmtree(folder)
+        sys.exit(
+            f"{engine}'s parser could not be installed ({error}). It needs a package index and PyTorch's CPU wheels "
+            "(version 2.13.0+cpu): name where they lie in PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS."
+        )
+    shutil.copy(pins, folder / "requirements.txt")
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    print(f"Installed {size / 1e9:.1f} GB in {time.monotonic() - began:.0f} s.")
+
+
+def ask(engine: str) -> dict[str, Any]:
+    """Version, source, flags, switches and choices, as the engine's own parser says.
+
+    Raises:
+        SystemExit: Its environment is not installed.
+
+    """
+    python = python_of(engine)
+    if python is None:
+        sys.exit(f"{engine}'s parser is not installed. Run: make test-engines")
+    program = ROOT / "tests/engines" / engine / "parse.py"
+    said = subprocess.run([python, program, "--flags"], capture_output=True, text=True, check=True).stdout
+    answer = json.loads(said)
+    rows = answer["flags"]
+    return {
+        "version": answer["version"],
+        "source": CITED[engine].format(version=answer["version"]),
+        "switches": sorted(name for name, row in rows.items() if row["switch"]),
+        "choices": {name: row["choices"] for name, row in sorted(rows.items()) if row["choices"]},
+        "accepted": sorted(rows),
+    }
+
+
+def read(engine: str) -> dict[str, Any]:
+    """What the kit's own file says."""
+    document: dict[str, Any] = json.loads((FLAGS / f"{engine}.json").read_text(encoding="utf-8"))
+    return document
+
+
+def text_of(document: dict[str, Any]) -> str:
+    """The document as JSON for people: names wrapped, the choices of a flag on one line."""
+    rows = []
+    for name, value in document.items():
+        if isinstance(value, dict):
+            inner = ",\n    ".join(f"{json.dumps(key)}: {json.dumps(row)}" for key, row in value.items())
+            rows.append(f"{json.dumps(name)}: {{\n    {inner}\n  }}")
+        elif isinstance(value, list):
+            inner = textwrap.indent(textwrap.fill(json.dumps(value)[1:-1], 116, break_on_hyphens=False), "    ")
+            rows.append(f"{json.dumps(name)}: [\n{inner}\n  ]")
+        else:
+            rows.append(f"{json.dumps(name)}: {json.dumps(value)}")
+    return "{\n  " + ",\n  ".join(rows) + "\n}\n"
+
+
+def write_flags(engine: str) -> None:
+    """Write the kit's own file anew, with today's date."""
+    document = read(engine) | ask(engine) | {"checked": dt.datetime.now(dt.UTC).date().isoformat()}
+    (FLAGS / f"{engine}.json").write_text(text_of(document), encoding="utf-8")
+
+
+def main() -> None:
+    """Do what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("install", "flags"))
+    parser.add_argument("engine", choices=sorted(CITED))
+    given = parser.parse_args()
+    if given.what == "flags":
+        write_flags(given.engine)
+    elif python_of(given.engine) is None:
+        make(given.engine)
+
+
+if __name__ == "__main__":
+    main()
