@@ -39,6 +39,15 @@ def test_consumer_gpus_get_llamacpp(one_4090):
     assert "Not vllm" in texts(plan)
 
 
+def test_an_engine_expected_to_be_faster_is_named_with_how_to_get_it():
+    """On 8x H200 vLLM's recipe drafts with DSpark; where it is predicted faster, the choice of SGLang says so."""
+    plan = make_plan(hardware=detect_hardware("h200x8"))
+    other = make_plan(hardware=detect_hardware("h200x8"), engine="vllm")
+    rates = [one.prediction.decode_tokens_per_s.expected for one in (plan, other)]
+    assert "sglang" == plan.engine
+    assert (rates[1] > 1.25 * rates[0]) == ("vllm is expected to be faster here: --engine vllm" in texts(plan))
+
+
 def test_a_mac_gets_llamacpp(m3_ultra):
     """Unified memory is counted once, and MLX does not know V4."""
     plan = make_plan(hardware=m3_ultra)

@@ -7,6 +7,9 @@ from seatrial.plan.types import Plan
 from seatrial.records import Reason
 from seatrial.units import format_rate, format_seconds
 
+FASTER = 1.25
+"""Predictions closer than this are taken as alike."""
+
 
 def engine_reasons(best: Plan, others: list[Plan]) -> list[Reason]:
     """One sentence on the chosen engine and one on each other.
@@ -35,6 +38,9 @@ def _chosen(best: Plan, rivals: list[Plan]) -> Reason:
         why = f"where several run alike it comes first: {counts['sglang']} configurations of V4 are verified with it"
     else:
         why = "it serves many requests at once from GPU memory, where llama.cpp splits layers"
+    faster = [plan.engine for plan in rivals if _rate(plan) > FASTER * _rate(best) > 0]
+    if faster:
+        why += f". {faster[0]} is expected to be faster here: --engine {faster[0]} asks for it"
     return Reason(f"{best.engine} was chosen: {why}.", "derived", "the plans compared here, and the vendors' recipes")
 
 
@@ -44,6 +50,12 @@ def _given(other: Plan, best: Plan) -> str:
     if here is None:
         return f"{runs}; its speed is not known."
     return f"{runs}: {here} expected" + (f", against {there} with {best.engine}." if there else ".")
+
+
+def _rate(plan: Plan) -> float:
+    """Expected tokens a second; 0 where nobody knows."""
+    rate = plan.prediction.decode_tokens_per_s if plan.prediction else None
+    return rate.expected if rate else 0.0
 
 
 def _speed(plan: Plan) -> str | None:
