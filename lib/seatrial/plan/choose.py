@@ -69,27 +69,29 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
     if engine not in {"auto", *ENGINES}:
         raise UnknownNameError("engine", engine, ("auto", *ENGINES))
     request = Request(
-        hardware,
-        nodes,
-        context_tokens,
-        concurrency,
-        objective,
-        tensor_parallel,
-        recipes,
-        prompt_tokens,
-        answer_tokens,
+        hardware=hardware,
+        nodes=nodes,
+        context_tokens=context_tokens,
+        concurrency=concurrency,
+        objective=objective,
+        tensor_parallel=tensor_parallel,
+        recipes=recipes,
+        prompt_tokens=prompt_tokens,
+        answer_tokens=answer_tokens,
     )
     request.check()
     chosen_model, chosen = subject(model, checkpoint)
-    if context_tokens is not None and context_tokens > chosen_model.context_tokens:
-        raise UsageError(
-            f"A context of {context_tokens:,} tokens is beyond what {chosen_model.name} takes: "
-            f"{chosen_model.context_tokens:,}.",
-            remedy=f"Choose at most --context-tokens {chosen_model.context_tokens}.",
-        )
+    _check_context(chosen_model, context_tokens)
     trials = shortlist(chosen_model, chosen, engine, request)
-    best = min(trials, key=preference)
-    return _finished(best, trials, named=chosen is not None, asked=engine, ranked=alternatives)
+    return _finished(min(trials, key=preference), trials, named=chosen is not None, asked=engine, ranked=alternatives)
+
+
+def _check_context(model: Model, context_tokens: int | None) -> None:
+    if context_tokens is not None and context_tokens > model.context_tokens:
+        raise UsageError(
+            f"A context of {context_tokens:,} tokens is beyond what {model.name} takes: {model.context_tokens:,}.",
+            remedy=f"Choose at most --context-tokens {model.context_tokens}.",
+        )
 
 
 def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, ranked: bool) -> Plan:

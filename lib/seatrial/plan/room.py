@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 from seatrial.memory import compute_footprint
@@ -25,6 +25,7 @@ class Room:
         fraction: Share of GPU memory the engine is given.
         usable: Bytes of one GPU a plan may count on.
         ranks: GPUs over all nodes.
+        shortfall_bytes: Bytes too few.
 
     """
 
@@ -33,6 +34,11 @@ class Room:
     fraction: float
     usable: int
     ranks: int
+    shortfall_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Weigh once what is asked for many times."""
+        object.__setattr__(self, "shortfall_bytes", max(0, self.need_bytes - self.capacity_bytes))
 
     @property
     def capacity_bytes(self) -> int:
@@ -43,11 +49,6 @@ class Room:
     def need_bytes(self) -> int:
         """Over all GPUs, what lies on every rank counted as often."""
         return max(self.footprint.total_bytes, self.footprint.per_gpu_bytes * self.ranks)
-
-    @property
-    def shortfall_bytes(self) -> int:
-        """Bytes too few."""
-        return max(0, self.need_bytes - self.capacity_bytes)
 
 
 def room_of(candidate: Candidate, layout: Layout, context: int, parallelism: Parallelism | None) -> Room:
