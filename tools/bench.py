@@ -1,4 +1,4 @@
-"""Measure the kit itself: how fast it starts, what its client costs and adds, what a supervisor weighs.
+"""Measure the kit itself: how fast it starts and plans, what its client costs and adds, what a supervisor weighs.
 
 Prints a table and, with ``--output``, writes JSON. The truth is a simulated server on this
 machine with a known TTFT and TPOT, which writes its own clock into each token: so the delay the
@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
 import psutil
 
 from seatrial import __version__
-from seatrial.hardware import detect_hardware
+from seatrial.hardware import Hardware, detect_hardware
 from seatrial.measure import Measurement, Workload, start_load
 from seatrial.plan import make_plan
 from seatrial.records import write_json
@@ -36,6 +37,11 @@ REPEATS = 5
 TTFT_S, TPOT_S = 0.05, 0.01
 WATCHED_S = 10.0
 STREAMS = (1, 64, 128)
+RANKED = (("h200x8", None), ("b200x8", None), ("gb300x4", None), ("m3-ultra-512gb", None), ("rtx4090x2", 256.0))
+"""Machines whose alternatives are ranked, with host memory in GiB where they have some of their own."""
+SWEPT = (*RANKED, ("h100x8", None), ("rtxpro6000x4", None), ("mi300xx8", None), ("a100-80gbx8", None), ("cpu", 192.0))
+CONTEXTS = (2_048, 8_192, 32_768, 131_072, 1_048_576)
+STREAMS_PLANNED = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 IMPORT = "import time; begin = time.perf_counter(); import seatrial; print(time.perf_counter() - begin)"
 
 
@@ -55,7 +61,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--streams", type=lambda text: tuple(map(int, text.split(","))), default=STREAMS)
     arguments = parser.parse_args()
-    figures = [*starts(), *client(arguments.streams), *supervisor(), *runs()]
+    figures = [*starts(), *planning(), *client(arguments.streams), *supervisor(), *runs()]
     print(table(figures).to_text())
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "figures": figures})
@@ -67,7 +73,33 @@ def starts() -> Iterator[Figure]:
     """What a person waits before anything happens."""
     yield Figure("import seatrial", median_of(lambda: float(output("-c", IMPORT))), "s", 0.15)
     plan = ("-m", "seatrial", "plan", "--model", "flash", "--hardware", "h200x4", "--json")
-    yield Figure("seatrial plan --json, new process", median_of(lambda: seconds(*plan)), "s", 0.5)
+    yield Figure("seatrial plan --json, new process", median_of(lambda: seconds(*plan)), "s", 0.4)
+
+
+def planning() -> Iterator[Figure]:
+    """What a person waits for a table of everything that runs, and for a sweep, in a process that is warm."""
+    for name, host_gib in RANKED:
+        rank_all = partial(ranked, detect_hardware(name, host_memory_gib=host_gib))
+        figure = f"rank Flash and Pro on {name}: {rank_all()} checkpoints x engines x splits"
+        yield Figure(figure, statistics.median(timed(rank_all) for _ in range(REPEATS)) * 1e3, "ms", 20.0)
+    machines = [detect_hardware(name, host_memory_gib=host_gib) for name, host_gib in SWEPT]
+    count = len(machines) * len(CONTEXTS) * len(STREAMS_PLANNED) * 2
+    yield Figure(f"{count:,} plans: machines x contexts x streams x models", timed(lambda: sweep(machines)), "s", 2.0)
+
+
+def ranked(hardware: Hardware) -> int:
+    """How many plans of Flash and Pro run on a machine, all of them made and ranked."""
+    plans = (make_plan(model, hardware=hardware, alternatives=True) for model in ("flash", "pro"))
+    return sum(plan.runs + len(plan.alternatives) for plan in plans)
+
+
+def sweep(machines: list[Hardware]) -> None:
+    """Plans over machines, contexts, streams and models."""
+    for hardware in machines:
+        for context in CONTEXTS:
+            for streams in STREAMS_PLANNED:
+                for model in ("flash", "pro"):
+                    make_plan(model, hardware=hardware, context_tokens=context, concurrency=streams)
 
 
 def client(levels: tuple[int, ...]) -> Iterator[Figure]:
@@ -199,8 +231,13 @@ def output(*words: str) -> str:
 
 def seconds(*words: str) -> float:
     """How long Python runs when started with ``words``."""
+    return timed(lambda: output(*words))
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds that ``run`` takes."""
     begin = time.perf_counter()
-    output(*words)
+    run()
     return time.perf_counter() - begin
 
 
