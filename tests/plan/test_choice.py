@@ -6,6 +6,7 @@ import pytest
 
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
 from seatrial.hardware import detect_hardware
+from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
 from seatrial.plan.types import Plan
 from seatrial.records import from_dict, to_dict
@@ -249,3 +250,73 @@ def test_a_model_of_another_architecture_is_refused_by_name():
     """V4.1 is named and refused, not sized by the formulas of V4."""
     with pytest.raises(RefusedError, match="another architecture"):
         make_plan("v4.1-flash", hardware=detect_hardware("h200x8"))
+
+
+def test_alternatives_of_all_engines_are_predicted_for_one_load(four_h200s):
+    """llama.cpp alone is predicted for a short chat; beside SGLang and vLLM it is for what these are predicted for."""
+    plan = make_plan(hardware=four_h200s, alternatives=True)
+    assert {"sglang", "vllm", "llamacpp"} == {other.engine for other in plan.alternatives}
+    local = [other.prediction.basis for other in plan.alternatives if other.engine == "llamacpp"]
+    assert all("8,192 prompt and 1,024 answer tokens" in basis for basis in local)
+
+
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+def test_latency_ranks_by_time_per_token(four_h200s, objective):
+    """What is fastest for one is not what gives most to all."""
+    plan = make_plan(hardware=four_h200s, objective=objective, concurrency=64, alternatives=True)
+    tpots = [other.prediction.tpot_s.expected for other in plan.alternatives]
+    rates = [-other.prediction.decode_tokens_per_s.expected for other in plan.alternatives]
+    assert sorted(tpots) == tpots if objective == "latency" else sorted(rates) == rates
+
+
+def test_every_way_to_split_is_weighed():
+    """Tensor, attention replicas, experts and stages, over eight, four and two GPUs."""
+    plan = make_plan(hardware=detect_hardware("b200x8"), alternatives=True)
+    splits = {other.parallelism for other in plan.alternatives if other.checkpoint.endswith("Flash-0731")}
+    assert {
+        Parallelism(tensor=8),
+        Parallelism(tensor=8, data=8, expert=8),
+        Parallelism(tensor=8, expert=8),
+        Parallelism(tensor=4, pipeline=2),
+        Parallelism(tensor=2),
+    } <= splits
+
+
+def test_without_known_figures_alternatives_come_last_with_the_reason():
+    """An MI350X's figures are not known: every plan is listed, and says so."""
+    plan = make_plan(hardware=detect_hardware("mi350xx8"), alternatives=True)
+    unknown = [other.prediction.tpot_s is None for other in plan.alternatives]
+    assert sorted(unknown) == unknown
+    assert all("not known" in other.prediction.basis for other in plan.alternatives if other.prediction.tpot_s is None)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "engines"),
+    [("h200x4", {"sglang", "vllm", "llamacpp"}), ("m3-ultra-512gb", {"sglang", "vllm", "llamacpp", "mlx"})],
+)
+def test_each_engine_is_said_what_it_gives(hardware, engines):
+    """One sentence for each engine: chosen, what it would give, or why it cannot."""
+    told = texts(make_plan(hardware=detect_hardware(hardware)))
+    for engine in engines:
+        assert f"{engine} would run" in told or f"Not {engine}:" in told or f"{engine} was chosen" in told
+
+
+def test_stages_are_planned_where_ranks_over_all_machines_are_refused():
+    """Pro in FP8 over 16 ranks is refused (192 columns, blocks of 128); two stages of eight ranks are not."""
+    plan = make_plan("pro", hardware=detect_hardware("h200x8"), nodes=2, engine="sglang", alternatives=True)
+    repacks = [one for one in (plan, *plan.alternatives) if one.checkpoint == "sgl-project/DeepSeek-V4-Pro-FP8"]
+    splits = {(one.engine, one.parallelism) for one in repacks}
+    assert ("sglang", Parallelism(tensor=8, pipeline=2)) in splits
+    assert ("sglang", Parallelism(tensor=16)) not in splits
+
+
+def test_ranks_are_the_smallest_change_where_they_alone_are_too_few():
+    """Two of eight GPUs do not hold the FP8 repack: more of those that are there do."""
+    wishes = {
+        "checkpoint": "sgl-project/DeepSeek-V4-Flash-FP8",
+        "hardware": detect_hardware("h200x8"),
+        "engine": "sglang",
+    }
+    plan = make_plan(tensor_parallel=2, **wishes)
+    ranks = int(re.search(r"tensor parallel (\d+) instead of 2", plan.smallest_change).group(1))
+    assert make_plan(tensor_parallel=ranks, **wishes).runs
