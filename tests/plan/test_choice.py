@@ -320,3 +320,22 @@ def test_ranks_are_the_smallest_change_where_they_alone_are_too_few():
     plan = make_plan(tensor_parallel=2, **wishes)
     ranks = int(re.search(r"tensor parallel (\d+) instead of 2", plan.smallest_change).group(1))
     assert make_plan(tensor_parallel=ranks, **wishes).runs
+
+
+@pytest.mark.parametrize("streams", [1, 64])
+def test_stages_are_predicted_with_caution(streams):
+    """No published run has stages: in one machine they are no faster than tensor parallelism, the interval is wider."""
+    plan = make_plan(
+        "pro",
+        hardware=detect_hardware("b200x8"),
+        recipes=False,
+        engine="sglang",
+        concurrency=streams,
+        alternatives=True,
+    )
+    for row in {one.checkpoint for one in plan.alternatives}:
+        found = {one.parallelism: one.prediction.tpot_s for one in (plan, *plan.alternatives) if one.checkpoint == row}
+        staged, plain = found.get(Parallelism(tensor=4, pipeline=2)), found.get(Parallelism(tensor=8))
+        if staged and plain:
+            assert plain.expected <= staged.expected
+            assert plain.high / plain.low < staged.high / staged.low

@@ -16,9 +16,10 @@ from seatrial.plan.limits import limits
 from seatrial.plan.nearest import nearest_recipe
 from seatrial.plan.room import Room, requests_at_once, room_of
 from seatrial.plan.rules import Case, refusals
+from seatrial.plan.stages import staged_forecast
 from seatrial.plan.types import Plan, Recipe, Verdict
 from seatrial.plan.wording import cell_reason, memory_reason, overdrawn_reason, waiting_reasons
-from seatrial.records import Interval, Reason
+from seatrial.records import Reason
 from seatrial.speed import Load, Prediction
 
 
@@ -197,34 +198,11 @@ def _forecast(candidate: Candidate, layout: Layout, room: Room) -> Prediction:
     request, ranks = candidate.request, layout.parallelism
     work = work_of(candidate.model, candidate.checkpoint, room.footprint)
     load = _load(candidate, layout, room)
-    if ranks.pipeline == 1:
-        together = layout.cell is not None and DELAYER_FLAG in layout.cell.flags
-        return gpu_forecast(
-            work,
-            load,
-            request.gpus[0],
-            ranks,
-            engine=candidate.engine,
-            nodes=layout.nodes,
-            prefill_together=together,
-        )
-    # Stages work on as many groups of requests at a time; a token of one passes all of them, one after another.
-    groups = min(ranks.pipeline, load.concurrency)
-    one = replace(
-        load,
-        concurrency=ceil(load.concurrency / groups),
-        running_limit=max(1, load.running_limit // ranks.pipeline),
-        requests=load.requests and max(load.requests // groups, ceil(load.concurrency / groups)),
-    )
-    stage = Parallelism(tensor=ranks.tensor, data=ranks.data, expert=ranks.expert)
-    found = gpu_forecast(work, one, request.gpus[0], stage, engine=candidate.engine, nodes=1)
-    rate = found.decode_tokens_per_s
-    basis = f"{found.basis} That is one group of requests; {ranks.pipeline} pipeline stages work on {groups} at a time."
-    return replace(
-        found,
-        decode_tokens_per_s=rate and Interval(rate.low * groups, rate.expected * groups, rate.high * groups),
-        basis=basis,
-    )
+    gpu, engine = request.gpus[0], candidate.engine
+    if ranks.pipeline > 1:
+        return staged_forecast(work, load, gpu, ranks, engine=engine, nodes=layout.nodes)
+    together = layout.cell is not None and DELAYER_FLAG in layout.cell.flags
+    return gpu_forecast(work, load, gpu, ranks, engine=engine, nodes=layout.nodes, prefill_together=together)
 
 
 def _load(candidate: Candidate, layout: Layout, room: Room) -> Load:
