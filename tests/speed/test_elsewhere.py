@@ -23,6 +23,7 @@ def test_published_values_lie_in_the_interval(row):
         engine=row["engine"],
         objective=row["objective"],
         concurrency=row["concurrency"],
+        context_tokens=row.get("context_tokens"),
         prompt_tokens=row["prompt_tokens"],
         answer_tokens=row["answer_tokens"],
     ).prediction

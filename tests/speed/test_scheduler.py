@@ -10,7 +10,7 @@ import pytest
 from seatrial.speed import Load, Ranks, Work
 from seatrial.speed.roofline import constants, gpu_speed, prefill_seconds, step_seconds
 
-FLASH = Work(11_371_199_488, 147_169_738_752, 256, 6, 43, 13_270_101_591, 0, 6_492_782_592, "fp4")
+FLASH = Work(11_371_199_488, 147_169_738_752, 256, 6, 43, 13_270_101_591, 6_492_782_592, "fp4")
 RANKS = Ranks(4, 1, 1, "h200", 4.8e12, 0.989e15, architecture="9.0")
 
 
@@ -45,7 +45,7 @@ def play(load):
             one.first_s, one.left = now, one.answer - 1
             running.append(one)
             continue
-        now += step_seconds(FLASH, RANKS, len(running), load.draft_tokens, fit)[0]
+        now += step_seconds(FLASH, RANKS, len(running), load, fit)[0]
         for one in running:
             one.left -= accepted
         for one in [one for one in running if one.left <= 0]:

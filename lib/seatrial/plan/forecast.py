@@ -10,6 +10,7 @@ from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.request import Request
 from seatrial.plan.split import ALL_LAYERS, Split
 from seatrial.speed import HostSide, Load, Prediction, Ranks, Work, predict_speed
+from seatrial.speed.attention import attention_of
 from seatrial.speed.rate import compute_rate
 from seatrial.speed.work import benchmark_requests
 
@@ -49,6 +50,7 @@ def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
         active_parameters=footprint.parameters_active or round(dense + (experts * chosen / count if count else 0)),
         routed_parameters=routed,
         precision=checkpoint.precision,
+        attention=attention_of(config),
     )
 
 

@@ -15,7 +15,9 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
+from seatrial.catalog import find_model
 from seatrial.hardware.accelerators import accelerators
+from seatrial.speed.attention import attention_of
 from seatrial.speed.rate import compute_rate
 from seatrial.speed.roofline import Constants, Speed, calibration, gpu_speed
 from seatrial.speed.work import Load, Ranks, Work
@@ -78,7 +80,11 @@ def published_rows() -> tuple[Published, ...]:
                 precision=row["precision"],
                 strategy=row["strategy"],
                 name=f"{row['accelerator']} {name} x{row['concurrency']}",
-                work=Work(**document["work"][name], precision=row["precision"]),
+                work=Work(
+                    **document["work"][name],
+                    precision=row["precision"],
+                    attention=attention_of(find_model(row["model"]).config),
+                ),
                 ranks=Ranks(
                     count=row["gpus"],
                     nodes=row["nodes"],

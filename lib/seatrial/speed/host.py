@@ -92,7 +92,9 @@ def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: Load) -> 
             return None
         # Layers are split over the GPUs, so one works at a time.
         step += gpu.layer_s * work.layers
-        step += (gpu_bytes + running * work.kv_bytes_per_request) / (ranks.bandwidth_bytes_per_s * gpu.bandwidth_share)
+        step += (gpu_bytes + running * work.attention.read_bytes(load.cached_tokens)) / (
+            ranks.bandwidth_bytes_per_s * gpu.bandwidth_share
+        )
         # For prompts llama.cpp brings the host's weights to the GPU, a batch at a time.
         lying = work.dense_bytes * host.dense_share + work.expert_bytes * host.expert_share
         batches = ceil(load.prompt_tokens / gpu.batch_tokens)

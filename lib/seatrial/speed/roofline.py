@@ -117,18 +117,21 @@ def prefill_seconds(work: Work, ranks: Ranks, load: Load, fit: Constants) -> flo
     else:
         parameters = work.active_parameters * (fit.replicated + (1 - fit.replicated) / ranks.count)
         fixed = 0.0
-    seconds = 2 * load.mean_prompt * parameters / (ranks.flops * fit.prefill_share) + fixed
+    # Every rank of a replica scores the whole prompt: the indexer is not split.
+    operations = 2 * load.mean_prompt * parameters + work.attention.pair_flops * load.prompt_pairs
+    seconds = operations / (ranks.flops * fit.prefill_share) + fixed
     return seconds * fit.seen_share if load.prompts_seen else seconds
 
 
-def step_seconds(work: Work, ranks: Ranks, running: int, draft_tokens: int, fit: Constants) -> tuple[float, float]:
+def step_seconds(work: Work, ranks: Ranks, running: int, load: Load, fit: Constants) -> tuple[float, float]:
     """Seconds of one decode step over ``running`` requests, and the part that does not shrink with fewer."""
     assert ranks.bandwidth_bytes_per_s is not None  # noqa: S101 -- the caller has looked
-    tokens = running * (1 + draft_tokens)
+    tokens = running * (1 + load.draft_tokens)
     experts = work.expert_bytes * work.expert_share(tokens) / ranks.count
     dense = work.dense_bytes / (1 if ranks.data > 1 else ranks.count)
-    cache_bytes = running * work.kv_bytes_per_request / ranks.data
-    fixed = fit.layer_s * work.layers * (1 + fit.draft_share * draft_tokens)
+    # There is one KV head, which every rank of a replica reads.
+    cache_bytes = running * work.attention.read_bytes(load.cached_tokens) / ranks.data
+    fixed = fit.layer_s * work.layers * (1 + fit.draft_share * load.draft_tokens)
     if ranks.accelerator in slow_hosts():
         fixed *= fit.slow_host
     if ranks.nodes > 1:
@@ -150,7 +153,7 @@ def gpu_speed(work: Work, ranks: Ranks, load: Load, fit: Constants | None = None
     fit = fit or constants()
     running, answer = load.running, load.mean_answer
     prefill = prefill_seconds(work, ranks, load, fit)
-    step, lasting = step_seconds(work, ranks, running, load.draft_tokens, fit)
+    step, lasting = step_seconds(work, ranks, running, load, fit)
     steps = answer / fit.accepted(load.draft_tokens)
     # Prompts read while a request decodes; in a run that ends, the first and the last meet fewer.
     met = (running - 1) * (1 - running / (2 * load.requests) if load.requests else 1)

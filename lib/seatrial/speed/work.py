@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seatrial.speed.attention import NO_ATTENTION, Attention
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -16,9 +18,9 @@ class Work:
         experts_per_token: Routed experts one token uses.
         layers: Transformer layers.
         active_parameters: Parameters used for one token, input embedding not counted.
-        kv_bytes_per_request: KV cache a request reads at every step at most.
         routed_parameters: Those of the active parameters that are in routed experts.
         precision: Format of the experts (``fp4``, ``nvfp4``, ``fp8``, ``bf16``), None where it does not matter.
+        attention: What attention reads and computes on top; nothing where not given.
 
     """
 
@@ -28,9 +30,9 @@ class Work:
     experts_per_token: int
     layers: int
     active_parameters: int
-    kv_bytes_per_request: int = 0
     routed_parameters: int = 0
     precision: str | None = None
+    attention: Attention = NO_ATTENTION
 
     def expert_share(self, tokens: float) -> float:
         """Expected share of the experts that ``tokens`` tokens of one step touch: 1 - (1 - k/E)^B."""
@@ -111,6 +113,16 @@ class Load:
     def mean_answer(self) -> float:
         """Mean answer length."""
         return (self.answer_tokens + 1) / 2 if self.random_lengths else max(1, self.answer_tokens)
+
+    @property
+    def prompt_pairs(self) -> float:
+        """Mean number of pairs of prompt tokens, of which the later sees the earlier."""
+        return self.prompt_tokens**2 / (6 if self.random_lengths else 2)
+
+    @property
+    def cached_tokens(self) -> float:
+        """Tokens of a running request in the cache: its prompt and half of its answer."""
+        return self.mean_prompt + self.mean_answer / 2
 
 
 def benchmark_requests(concurrency: int) -> int:
