@@ -7,8 +7,10 @@ from typing import Protocol
 
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.types import Footprint, Parallelism
+from seatrial.plan.chat import chat_of
 from seatrial.plan.request import Request, chosen_context
 from seatrial.plan.types import Plan, Recipe, Verdict
+from seatrial.plan.versions import engine_versions
 from seatrial.plan.wording import context_reason
 from seatrial.records import Reason
 from seatrial.speed.types import Prediction
@@ -108,14 +110,15 @@ class Outcome:
 
 
 def planned(candidate: Candidate, outcome: Outcome) -> Plan:
-    """The plan, without what only the chosen one is told (engine version, chat facts, what would help)."""
-    request = candidate.request
+    """The plan, without what only the chosen one is told (how it compares, what would help, how to talk to it)."""
+    request, recipe = candidate.request, outcome.recipe
+    flags = recipe.argv if recipe else ()
     return Plan(
         verdict=outcome.verdict,
         model=candidate.model.id,
         checkpoint=candidate.checkpoint.id,
         engine=candidate.engine,
-        engine_version_min=None,
+        engine_version_min=engine_versions()[candidate.engine].safe,
         hardware=request.hardware,
         nodes=outcome.nodes,
         gpus_per_node=outcome.gpus_per_node,
@@ -131,7 +134,8 @@ def planned(candidate: Candidate, outcome: Outcome) -> Plan:
         capacity_bytes=outcome.capacity_bytes,
         shortfall_bytes=outcome.shortfall_bytes,
         prediction=outcome.prediction,
-        recipe=outcome.recipe,
+        recipe=recipe,
         smallest_change=None,
         reasons=(*outcome.reasons, context_reason(candidate.model, request, outcome.context_tokens)),
+        chat=chat_of(candidate.engine, candidate.model, candidate.checkpoint, outcome.context_tokens, flags),
     )

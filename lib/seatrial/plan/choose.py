@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from seatrial.catalog import find_checkpoint
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.types import Hardware
 from seatrial.plan.candidate import Trial
 from seatrial.plan.change import smallest_change
-from seatrial.plan.chat import chat_of
 from seatrial.plan.facts import fact_reasons
 from seatrial.plan.rank import alternatives as alternatives_of
 from seatrial.plan.rank import by_engine, preference
 from seatrial.plan.request import ENGINES, Request
 from seatrial.plan.shortlist import shortlist, subject
 from seatrial.plan.types import Objective, Plan
-from seatrial.plan.versions import engine_versions
 from seatrial.plan.wording_engines import engine_reasons
 from seatrial.records import Reason
 
@@ -102,23 +99,12 @@ def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, rank
         reasons.append(_checkpoint_reason(plan, model, checkpoint))
     if asked == "auto":
         reasons += engine_reasons(plan, by_engine(plan, trials, named=named))
-    others = alternatives_of(model, plan, request) if ranked else ()
-    complete = replace(
+    reasons += fact_reasons(plan, model, checkpoint, request.nodes)
+    return replace(
         plan,
         reasons=tuple(reasons),
         smallest_change=smallest_change(plan, best.candidate),
-        alternatives=tuple(_with_facts(other, model, find_checkpoint(other.checkpoint)) for other in others),
-    )
-    told = _with_facts(complete, model, checkpoint)
-    return replace(told, reasons=(*told.reasons, *fact_reasons(told, model, checkpoint, request.nodes)))
-
-
-def _with_facts(plan: Plan, model: Model, checkpoint: Checkpoint) -> Plan:
-    """The plan with its engine version and chat facts; the sentences about these are for the chosen one alone."""
-    return replace(
-        plan,
-        engine_version_min=engine_versions()[plan.engine].safe,
-        chat=chat_of(plan.engine, model, checkpoint, plan.context_tokens, plan.recipe.argv if plan.recipe else ()),
+        alternatives=alternatives_of(model, plan, request) if ranked else (),
     )
 
 

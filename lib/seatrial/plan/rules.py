@@ -52,7 +52,10 @@ def refusals(case: Case, *, late: bool = False) -> list[Reason]:
     facts = case.facts()
     found = []
     for rule in _rules(case.engine, late):
-        if all(_holds(facts[name], sign, wanted) for name, sign, wanted in rule["conditions"]):
+        for name, sign, wanted in rule["conditions"]:
+            if not _holds(facts[name], sign, wanted):
+                break
+        else:
             shown = {name: value or "of unknown kind" for name, value in facts.items()}
             found.append(Reason(rule["text"].format(**shown), "verified", f"{rule['source']} (rule {rule['id']})"))
     return found if late else [*_cannot_load(case), *found, *_cannot_split(case)]

@@ -21,9 +21,11 @@ def largest(most: int, holds: Callable[[int], bool]) -> int:
 
 def least(most: int, holds: Callable[[int], bool]) -> int | None:
     """Smallest number from 0 to ``most`` for which ``holds``, which stays true once it is; None where none."""
+    if holds(0):
+        return 0
     if not holds(most):
         return None
-    low, high = 0, most
+    low, high = 1, most
     while low < high:
         middle = (low + high) // 2
         if holds(middle):
