@@ -99,6 +99,9 @@ def meant(plan, flags):
         "tool_call_parser": "deepseekv4" if chats else None,
         "speculative_algorithm": flags.get("--speculative-algorithm"),
     }
+    for name in ("speculative_num_steps", "speculative_eagle_topk", "speculative_num_draft_tokens"):
+        written = flags.get(f"--{name.replace('_', '-')}")
+        expected[name] = int(written) if written else None
     if plan.gpu_memory_fraction:
         expected["mem_fraction_static"] = plan.gpu_memory_fraction
     return expected
@@ -106,15 +109,12 @@ def meant(plan, flags):
 
 def wrong(plan, question, answer):
     """How SGLang's understanding of a command differs from the plan, one line each."""
-    if answer["error"]:
-        return [answer["error"]]
-    flags = flag_values(question["argv"])
-    read = answer["parsed"]
-    found = [f"{name}={flags[name]} is read as {read[name]}" for name in read if not alike(flags[name], read[name])]
-    resolved = answer["resolved"]
-    for name, value in meant(plan, flags).items():
-        if resolved[name] != value:
-            found.append(f"{name} is {resolved[name]}, not {value}")
+    found = [answer["error"]]
+    if not answer["error"]:
+        flags, read, resolved = flag_values(question["argv"]), answer["parsed"], answer["resolved"]
+        found = [f"{name}={flags[name]} is read as {read[name]}" for name in read if not alike(flags[name], read[name])]
+        expected = meant(plan, flags).items()
+        found += [f"{name} is {resolved[name]}, not {value}" for name, value in expected if resolved[name] != value]
     return [f"{plan.checkpoint} on {plan.nodes} x {plan.hardware.name}: {text}" for text in found]
 
 
