@@ -1,5 +1,7 @@
 """The share of GPU memory in the command is the one that works, and the smallest that works is said."""
 
+from dataclasses import replace
+
 import pytest
 
 from seatrial.catalog import find_checkpoint
@@ -52,3 +54,12 @@ def test_no_fraction_holds_what_is_larger_than_the_gpu():
     """There is none to name."""
     footprint = compute_footprint(find_checkpoint("deepseek-ai/DeepSeek-V4-Pro"), engine="vllm")
     assert fraction_needed("vllm", footprint, detect_hardware("h200x1").gpus[0]) is None
+
+
+def test_vllm_is_not_given_more_than_is_free():
+    """VLLM refuses a share of the GPU that is larger than what other programs left free; SGLang's is of the free part."""
+    hardware = detect_hardware("h200x4")
+    busy = tuple(replace(gpu, memory_free_bytes=int(gpu.memory_bytes * 0.617)) for gpu in hardware.gpus)
+    wishes = {"model": "flash", "hardware": replace(hardware, gpus=busy), "recipes": False}
+    assert 0.61 == make_plan(engine="vllm", **wishes).gpu_memory_fraction
+    assert 0.9 == make_plan(engine="sglang", **wishes).gpu_memory_fraction

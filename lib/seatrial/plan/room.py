@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, floor
 
+from seatrial.hardware.types import Gpu
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.candidate import Candidate
@@ -80,7 +81,7 @@ def room_of(candidate: Candidate, layout: Layout, context: int, parallelism: Par
             parallelism=parallelism or Parallelism(),
             options=options,
         )
-        fraction, usable = _fraction(layout, request, footprint)
+        fraction, usable = _fraction(candidate, layout, footprint)
         return Room(footprint, count, fraction, usable, layout.nodes * layout.gpus_per_node)
 
     most = min(request.concurrency, running)
@@ -99,22 +100,30 @@ def requests_at_once(layout: Layout, request: Request) -> int:
     return running_limit(request.concurrency)
 
 
-def _fraction(layout: Layout, request: Request, footprint: Footprint) -> tuple[float, int]:
+def _fraction(candidate: Candidate, layout: Layout, footprint: Footprint) -> tuple[float, int]:
     """The fraction flag, and the bytes of one GPU a plan may count on."""
-    if not request.gpus:
+    gpus = candidate.request.gpus
+    if not gpus:
         return limits().gpu_fraction, 0
-    gpu = request.gpus[0]
-    highest = usable_gpu_bytes(gpu, limits().gpu_fraction_highest)
+    gpu, most = gpus[0], _most(candidate.engine, gpus[0])
+    highest = usable_gpu_bytes(gpu, min(limits().gpu_fraction_highest, most))
     if layout.cell:
         given = layout.cell.memory_fraction or limits().gpu_fraction
         usable = usable_gpu_bytes(gpu, given)
         # A vendor ran it: what its own fraction does not cover lies in the memory beside the pool.
         overdrawn = footprint.concurrency == 1 and footprint.per_gpu_bytes > usable
         return given, highest if overdrawn else usable
-    fraction = limits().gpu_fraction
+    fraction = min(limits().gpu_fraction, most)
     usable = usable_gpu_bytes(gpu, fraction)
     if usable < footprint.per_gpu_bytes <= highest and gpu.memory_bytes:
         # The smallest share, in hundredths, that holds it.
-        fraction = ceil(footprint.per_gpu_bytes / gpu.memory_bytes * 100) / 100
+        fraction = min(ceil(footprint.per_gpu_bytes / gpu.memory_bytes * 100) / 100, most)
         usable = usable_gpu_bytes(gpu, fraction)
     return fraction, usable
+
+
+def _most(engine: str, gpu: Gpu) -> float:
+    """The largest share an engine starts with: vLLM's is of the whole GPU, and refused where less than it is free."""
+    if engine != "vllm" or not gpu.memory_bytes or gpu.memory_free_bytes is None:
+        return 1.0
+    return floor(gpu.memory_free_bytes / gpu.memory_bytes * 100) / 100
