@@ -6,6 +6,8 @@ from importlib.resources import files
 from statistics import median
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from seatrial import make_plan
 from seatrial.hardware.named import named_machine
@@ -73,3 +75,18 @@ def test_longer_requests_are_held_in_smaller_numbers():
     ]
     assert sorted(held, reverse=True) == held
     assert held[0] > held[-1]
+
+
+@given(
+    machine=some.sampled_from(["h200x8", "h100x8", "b200x8", "gb300x4", "mi355xx8", "rtxpro6000x4", "m3-ultra-512gb"]),
+    model=some.sampled_from(["flash", "pro"]),
+    objective=some.sampled_from(["latency", "balanced", "throughput"]),
+    streams=some.lists(some.integers(1, 5000), min_size=2, max_size=2),
+)
+def test_more_streams_never_help_a_request(machine, model, objective, streams):
+    """On one machine, with one recipe: each of more requests waits at least as long, before and between its tokens."""
+    wishes = {"hardware": named_machine(machine), "objective": objective}
+    few, many = (make_plan(model, concurrency=count, **wishes) for count in sorted(streams))
+    if few.runs and many.runs and (few.recipe, few.parallelism) == (many.recipe, many.parallelism):
+        assert few.prediction.tpot_s.expected <= many.prediction.tpot_s.expected * 1.001
+        assert few.prediction.ttft_s.expected <= many.prediction.ttft_s.expected * 1.001

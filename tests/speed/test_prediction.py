@@ -175,6 +175,20 @@ def test_host_memory_is_slower_than_a_gpu():
     assert "assumed" in outside.basis
 
 
+@given(first=some.integers(1, 256), second=some.integers(1, 256), flops=some.sampled_from([None, 1.65e14]))
+def test_more_streams_never_slow_llamacpp_down_together(first, second, flops):
+    """With everything on the GPU, each stream is slower beside others and all together are not, known rate or not."""
+    low, high = sorted((first, second))
+    gpu = Ranks(1, 1, 1, "m3-ultra", 8.19e11, flops)
+    few, many = (
+        predict_speed(FLASH, Load(streams, 256, 512, 256), ranks=gpu, host=HostSide(0, 0, 8, None))
+        for streams in (low, high)
+    )
+    assert few.tpot_s.expected <= many.tpot_s.expected
+    assert few.ttft_s.expected <= many.ttft_s.expected
+    assert few.decode_tokens_per_s.expected <= many.decode_tokens_per_s.expected * (1 + 1e-9)
+
+
 def test_known_bandwidth_narrows_the_interval():
     """An assumed bandwidth gives a wider interval than a known one."""
     assumed = predict_speed(SMALL, Load(1, 1, 128, 64), host=HostSide(1, 1, 4, None)).tpot_s

@@ -75,37 +75,59 @@ def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: Load) -> 
         None where a GPU takes part whose bandwidth is not known.
 
     """
-    cpu, gpu = _constants()
-    threads = host.threads or cpu.threads_unknown
+    step = _step_seconds(work, host, ranks, load, load.running)
+    prefill = _prefill_seconds(work, host, ranks, load)
+    if step is None or prefill is None:
+        return None
     running = load.running
-    touched = work.expert_bytes * work.expert_share(running)
-    host_bytes = work.dense_bytes * host.dense_share + touched * host.expert_share
-    gpu_bytes = work.step_bytes(running) - host_bytes
-    host_share = host_bytes / (host_bytes + gpu_bytes)
-    memory = (host.bandwidth_bytes_per_s or cpu.memory_bytes_per_s) * cpu.bandwidth_share
-    cpu_flops = threads * cpu.thread_flops
-    step = cpu.step_s + host_bytes / min(memory, threads * cpu.thread_bytes_per_s)
-    step += 2 * work.active_parameters * host_share * (running - 1) / cpu_flops
-    prefill = 2 * work.active_parameters * host_share * load.prompt_tokens / cpu_flops
-    if host_share < 1 and ranks is not None:
-        if ranks.bandwidth_bytes_per_s is None:
-            return None
-        # Layers are split over the GPUs, so one works at a time.
-        step += gpu.layer_s * work.layers
-        step += (gpu_bytes + running * work.attention.read_bytes(load.cached_tokens)) / (
-            ranks.bandwidth_bytes_per_s * gpu.bandwidth_share
-        )
-        # For prompts llama.cpp brings the host's weights to the GPU, a batch at a time.
-        lying = work.dense_bytes * host.dense_share + work.expert_bytes * host.expert_share
-        batches = ceil(load.prompt_tokens / gpu.batch_tokens)
-        prefill = min(prefill, batches * lying / gpu.transfer_bytes_per_s)
-        if ranks.flops:
-            prefill += 2 * work.active_parameters * load.prompt_tokens / (ranks.flops * gpu.flops_share)
-        else:
-            prefill += load.prompt_tokens * step / gpu.prefill_over_decode
     # Requests that arrive together wait for one another's prompts.
     first = prefill * (1 + (running - 1) / 2) + step
     waiting = (running - 1) * prefill / (2 * max(load.answer_tokens, 1))
     tpot = step + waiting
     rate = running * load.answer_tokens / (first + load.answer_tokens * tpot)
     return Speed(tpot_s=tpot, ttft_s=first, output_tokens_per_s=rate, running=running)
+
+
+def _host_bytes(work: Work, host: HostSide, running: int) -> float:
+    """Bytes one step over ``running`` requests reads from host memory."""
+    touched = work.expert_bytes * work.expert_share(running)
+    return work.dense_bytes * host.dense_share + touched * host.expert_share
+
+
+def _threads(host: HostSide) -> int:
+    return host.threads or _constants()[0].threads_unknown
+
+
+def _step_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: Load, running: int) -> float | None:
+    """Seconds of one step: the host's part after the GPUs' part, since layers follow one another."""
+    cpu, gpu = _constants()
+    host_bytes = _host_bytes(work, host, running)
+    host_share = host_bytes / work.step_bytes(running)
+    memory = (host.bandwidth_bytes_per_s or cpu.memory_bytes_per_s) * cpu.bandwidth_share
+    step = cpu.step_s + host_bytes / min(memory, _threads(host) * cpu.thread_bytes_per_s)
+    step += 2 * work.active_parameters * host_share * (running - 1) / (_threads(host) * cpu.thread_flops)
+    if host_share == 1 or ranks is None:
+        return step
+    if ranks.bandwidth_bytes_per_s is None:
+        return None
+    # Layers are split over the GPUs, so one works at a time.
+    read = work.step_bytes(running) - host_bytes + running * work.attention.read_bytes(load.cached_tokens)
+    return step + gpu.layer_s * work.layers + read / (ranks.bandwidth_bytes_per_s * gpu.bandwidth_share)
+
+
+def _prefill_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: Load) -> float | None:
+    """Seconds one prompt takes; where a GPU's rate is not known, a multiple of its pace with one request."""
+    cpu, gpu = _constants()
+    host_share = _host_bytes(work, host, load.running) / work.step_bytes(load.running)
+    operations = 2 * work.active_parameters * load.prompt_tokens
+    prefill = operations * host_share / (_threads(host) * cpu.thread_flops)
+    if host_share == 1 or ranks is None:
+        return prefill
+    # For prompts llama.cpp brings the host's weights to the GPU, a batch at a time.
+    lying = work.dense_bytes * host.dense_share + work.expert_bytes * host.expert_share
+    batches = ceil(load.prompt_tokens / gpu.batch_tokens)
+    prefill = min(prefill, batches * lying / gpu.transfer_bytes_per_s)
+    if ranks.flops:
+        return prefill + operations / (ranks.flops * gpu.flops_share)
+    alone = _step_seconds(work, host, ranks, load, 1)
+    return None if alone is None else prefill + load.prompt_tokens * alone / gpu.prefill_over_decode
