@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from seatrial import make_plan
+from seatrial import compute_footprint, find_checkpoint, find_model, make_plan
 from seatrial.hardware.named import named_machine
+from seatrial.plan.forecast import work_of
+from seatrial.speed.calibrate import published_rows
 
 OBJECTIVES = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}
 QUANTITIES = {"tpot_s": "tpot_s", "ttft_s": "ttft_s", "decode_tokens_per_s": "output_tokens_per_s"}
@@ -75,6 +77,16 @@ def test_longer_requests_are_held_in_smaller_numbers():
     ]
     assert sorted(held, reverse=True) == held
     assert held[0] > held[-1]
+
+
+@pytest.mark.parametrize("name", sorted({(row["model"], row["precision"], row["checkpoint"]) for row in ROWS}))
+def test_the_calibration_reads_the_bytes_that_plans_read(name):
+    """The weights the constants were fitted with are those of the checkpoint's classes."""
+    model, precision, checkpoint = name
+    subject = find_checkpoint(checkpoint)
+    footprint = compute_footprint(subject, engine="sglang", context_tokens=8192)
+    fitted = next(row.work for row in published_rows() if row.name.split()[1:3] == [model, precision])
+    assert work_of(find_model(model), subject, footprint) == fitted
 
 
 @given(

@@ -24,6 +24,9 @@ STAND_IN_LOAD = (128, 64)
 READ_ONCE = ("embeddings", "draft", "hash_tables")
 """Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
 
+SCALED_BYTES = {"fp4": 16, "nvfp4": 8}
+"""Bytes of packed four-bit values that share a scale byte: 32 values in MXFP4, 16 in NVFP4."""
+
 
 def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
     """What the model reads and computes, from the bytes of its classes."""
@@ -33,8 +36,9 @@ def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
     scales = classes.get("scales", 0)
     dense = footprint.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in READ_ONCE)
     if experts and scales:
-        # FP4 experts have a scale for every 32 values, 16 bytes: nearly all scales are theirs. FP8 has few.
-        own = experts // 16 if checkpoint.precision == "fp4" else round(scales * experts / (experts + dense))
+        # Packed experts have a scale byte for so many bytes: nearly all scales are theirs. FP8 has few.
+        packed = SCALED_BYTES.get(checkpoint.precision)
+        own = experts // packed if packed else round(scales * experts / (experts + dense))
         experts, dense = experts + min(own, scales), dense + scales - min(own, scales)
     count = int(config.get("n_routed_experts", 0)) if experts else 0
     chosen = int(config.get("num_experts_per_tok", 0))
