@@ -160,8 +160,10 @@ def test_unlike_gpus_and_engines_have_wider_intervals():
     near = predict_speed(FLASH, load, ranks=Ranks(4, 1, 1, "b300", 7.75e12, 4.5e15, architecture="10.3"))
     far = predict_speed(FLASH, load, ranks=Ranks(8, 1, 1, "mi300x", 5.3e12, 2.6e15, architecture="gfx942"))
     other = predict_speed(FLASH, load, ranks=FOUR_H200S, engine="vllm")
+    nodes = predict_speed(FLASH, load, ranks=Ranks(16, 2, 1, "h200", 4.8e12, 0.989e15, architecture="9.0"))
     assert near.tpot_s.high / near.tpot_s.low <= 2.5 < far.tpot_s.high / far.tpot_s.low
     assert other.tpot_s.high / other.tpot_s.low > 2.5
+    assert nodes.tpot_s.high / nodes.tpot_s.low > 2.5
     assert "of its generation" in near.basis
     assert "wide interval" in far.basis
 

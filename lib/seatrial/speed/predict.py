@@ -41,7 +41,12 @@ def predict_speed(
         return _unknown(f"the compute rate of {_named(ranks)} is not known ({ranks.flops_note or 'no figure given'})")
     known = calibration()["gpu"]
     speed = gpu_speed(work, ranks, load)
-    like = engine == "sglang" and ranks.architecture in known["architectures"] and not ranks.flops_note
+    like = (
+        engine == "sglang"
+        and ranks.architecture in known["architectures"]
+        and not ranks.flops_note
+        and (ranks.nodes == 1 or ranks.accelerator in known["linked"])
+    )
     tokens = speed.running * (1 + load.draft_tokens)
     reading = (
         f"A step reads {to_gb(work.step_bytes(tokens)):,.1f} GB of weights over {ranks.count} GPU"
@@ -57,7 +62,7 @@ def _calibrated(ranks: Ranks, *, like: bool) -> str:
     known = calibration()["gpu"]
     seen = f"calibrated on {known['rows']} published SGLang runs"
     if not like:
-        return f"{seen} of other GPUs or another engine, hence the wide interval"
+        return f"{seen} of other GPUs, another engine or one machine, hence the wide interval"
     if ranks.accelerator in known["published"]:
         return f"{seen}, this GPU among them"
     return f"{seen} of its generation, which carried to GPUs left out of the fit"
