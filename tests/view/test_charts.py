@@ -10,7 +10,7 @@ from seatrial.measure import Workload
 from seatrial.plan import make_plan
 from seatrial.view.axis import text_width
 from seatrial.view.charts import load_levels, memory_over_time_chart, throughput_chart, tokens_chart, ttft_chart
-from seatrial.view.memory_bars import memory_chart
+from seatrial.view.plan_bars import memory_chart
 
 EMPTY = {"points": (), "samples": ()}
 
@@ -120,6 +120,16 @@ def test_memory_on_each_gpu_adds_up_to_the_fullest():
     chart = memory_chart(plan)
     assert "Memory on each GPU (GiB)" == chart.x_label
     assert pytest.approx(plan.footprint.per_gpu_bytes / 2**30) == sum(series.y[0] for series in chart.series)
+
+
+def test_copied_weights_are_not_drawn_as_cache():
+    """Attention replicas copy dense weights to each GPU; the cache is what the footprint says."""
+    plan = make_plan("flash", hardware=detect_hardware("b200x8"), objective="throughput")
+    parts = plan.footprint.per_gpu_by_part
+    drawn = {series.name: series.y[0] * 2**30 for series in memory_chart(plan).series}
+    assert plan.parallelism.data > 1
+    assert pytest.approx(parts["kv"] + parts["state"]) == drawn["KV cache and state"]
+    assert pytest.approx(parts["reserve"]) == drawn["Reserve, assumed"]
 
 
 def test_memory_together_adds_up_to_the_footprint():

@@ -10,7 +10,7 @@ from seatrial.plan.request import Request
 from seatrial.units import GIB
 from seatrial.view.fit_lines import fit_chart
 from seatrial.view.fit_tables import contexts_table, table_fits
-from seatrial.view.fits import STEP, checkpoint_plans, fits_on, holds_all, need_bytes, room_bytes
+from seatrial.view.fits import STEP, checkpoint_plans, fits_on, holds_all, room_bytes
 
 
 def asked(machine, host_memory_gib=None, **wishes):
@@ -102,7 +102,7 @@ def test_the_chart_s_points_are_the_planner_s_figures():
     chart = fit_chart("h200x4")
     plans = checkpoint_plans(asked("h200x4"), find_checkpoint("flash"), "sglang")
     line = next(series for series in chart.series if "0731" in series.name)
-    assert [need_bytes(plan) / 4 / GIB for plan in plans] == list(line.y)
+    assert [plan.need_bytes / 4 / GIB for plan in plans] == list(line.y)
     assert {round(plan.capacity_bytes / 4 / GIB, 6) for plan in plans} == {
         round(mark.value, 6) for mark in chart.references
     }
@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_never_below_the_limit():
     for plan in checkpoint_plans(
         request, find_checkpoint("unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"), "llamacpp"
     ):
-        assert plan.runs == (need_bytes(plan) <= room_bytes(plan))
+        assert plan.runs == (plan.need_bytes <= room_bytes(plan))
     chart = fit_chart("m5-max-128gb")
     limit = max(mark.value for mark in chart.references)
     reached = {mark.series: mark.x for mark in chart.marks}

@@ -11,7 +11,7 @@ from seatrial.plan import make_plan
 from seatrial.view.charts import throughput_chart, tokens_chart
 from seatrial.view.fit_lines import fit_chart
 from seatrial.view.gpu_bars import gpu_memory_chart
-from seatrial.view.memory_bars import memory_chart
+from seatrial.view.plan_bars import memory_chart
 from seatrial.view.plotly_chart import PLOTLY_MIME, bundle, literal, to_plotly
 
 

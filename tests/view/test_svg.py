@@ -11,7 +11,7 @@ from seatrial.view.chart import LOOKS, Chart, Reference, Series, Span
 from seatrial.view.charts import memory_over_time_chart, throughput_chart, tokens_chart, ttft_chart
 from seatrial.view.fit_lines import fit_chart
 from seatrial.view.gpu_bars import gpu_memory_chart
-from seatrial.view.memory_bars import memory_chart
+from seatrial.view.plan_bars import memory_chart
 from seatrial.view.svg import to_svg
 from seatrial.view.svg_parts import FONT, STYLE
 

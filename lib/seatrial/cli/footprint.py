@@ -112,7 +112,7 @@ def _over_contexts(name: str, request: Request, engine: str | None) -> Answer:
             "context_tokens": one.context_tokens,
             "verdict": one.verdict,
             "held_at_once": one.footprint.concurrency,
-            "need_bytes": fits.need_bytes(one),
+            "need_bytes": one.need_bytes,
             "capacity_bytes": fits.room_bytes(one),
             "shortfall_bytes": one.shortfall_bytes,
         }

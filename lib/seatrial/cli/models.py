@@ -66,8 +66,6 @@ def _compared(catalog: dict[str, Any]) -> Answer:
 
 
 def _row(fit: Fit) -> dict[str, Any]:
-    from seatrial.view.fits import need_bytes  # noqa: PLC0415 -- as above
-
     plan = fit.plan
     return {
         **{name: getattr(plan, name) for name in ("model", "checkpoint", "verdict", "engine", "context_tokens")},
@@ -75,7 +73,7 @@ def _row(fit: Fit) -> dict[str, Any]:
         "weights_bytes": plan.footprint.weights_bytes,
         "per_gpu_bytes": plan.footprint.per_gpu_bytes,
         "host_bytes": plan.footprint.host_bytes,
-        "need_bytes": need_bytes(plan),
+        "need_bytes": plan.need_bytes,
         "capacity_bytes": plan.capacity_bytes,
         "shortfall_bytes": plan.shortfall_bytes,
         "largest_context_tokens": fit.largest_context_tokens,

@@ -59,7 +59,7 @@ def speed_key(objective: Objective) -> Callable[[Plan], tuple[float, ...]]:
     """
 
     def key(plan: Plan) -> tuple[float, ...]:
-        rest = (VERDICTS[plan.verdict], plan.nodes * plan.gpus_per_node)
+        rest = (VERDICTS[plan.verdict], plan.ranks)
         known = plan.prediction
         if known is None or known.tpot_s is None or known.ttft_s is None or known.decode_tokens_per_s is None:
             return (1.0, 0.0, 0.0, *rest)

@@ -100,6 +100,17 @@ class Plan:
         return self.verdict in {"verified", "fits"}
 
     @property
+    def ranks(self) -> int:
+        """GPUs used over all machines."""
+        return self.nodes * self.gpus_per_node
+
+    @property
+    def need_bytes(self) -> int:
+        """Bytes over all GPUs and the host; what lies on every rank is counted as often."""
+        footprint = self.footprint
+        return max(footprint.total_bytes, footprint.per_gpu_bytes * self.ranks + footprint.host_bytes)
+
+    @property
     def simulated(self) -> bool:
         """Whether no model is behind it."""
         return self.engine == "simulated"

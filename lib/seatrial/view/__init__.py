@@ -20,7 +20,7 @@ _PLACES = {
     "footprint_table": "memory_tables",
     "gpu_memory_chart": "gpu_bars",
     "load_panel": "panel",
-    "memory_chart": "memory_bars",
+    "memory_chart": "plan_bars",
     "memory_over_time_chart": "charts",
     "models_table": "catalog_tables",
     "plan_explorer": "explorer",

@@ -21,10 +21,10 @@ from seatrial.view.lesson_tables import (
 )
 from seatrial.view.live import LivePlot
 from seatrial.view.measure_tables import table_measurement, table_self_check
-from seatrial.view.memory_bars import memory_chart
 from seatrial.view.memory_tables import caches_table, footprint_table, weights_table
 from seatrial.view.other_tools import table_other_tools
 from seatrial.view.panel import load_panel
+from seatrial.view.plan_bars import memory_chart
 from seatrial.view.plan_tables import table_plan_memory, table_plan_reasons, table_plan_speed
 from seatrial.view.plotly_chart import show_chart, to_plotly
 from seatrial.view.report import write_report

@@ -10,7 +10,7 @@ from seatrial.plan.types import Plan
 from seatrial.records import Interval
 from seatrial.units import format_bytes, format_rate, format_seconds
 from seatrial.view.measure_tables import describe_load
-from seatrial.view.memory_bars import model_name
+from seatrial.view.plan_bars import model_name
 from seatrial.view.run_record import RunRecord
 from seatrial.view.table import Row, Table
 

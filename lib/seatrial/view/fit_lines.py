@@ -12,7 +12,7 @@ from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
 from seatrial.view.chart import Chart, Mark, Reference, Series
 from seatrial.view.fit_tables import largest_words
-from seatrial.view.fits import CONTEXTS, Fit, checkpoint_plans, fits_on, need_bytes, room_bytes
+from seatrial.view.fits import CONTEXTS, Fit, checkpoint_plans, fits_on, room_bytes
 from seatrial.view.plan_tables import needs_unknown_host
 
 MOST = 6
@@ -69,7 +69,7 @@ def _finding(fits: Sequence[Fit], model: str) -> str:
         best = max(fits, key=lambda fit: fit.largest_context_tokens)
         return f"{_short(best.plan)} {largest_words(best)}"
     plan = min((fit.plan for fit in fits), key=lambda plan: plan.shortfall_bytes)
-    return f"nothing fits: {_short(plan)} needs {format_gib(need_bytes(plan))} of {format_gib(room_bytes(plan))}"
+    return f"nothing fits: {_short(plan)} needs {format_gib(plan.need_bytes)} of {format_gib(room_bytes(plan))}"
 
 
 def _one_of_each(fits: Sequence[Fit]) -> list[Fit]:
@@ -116,7 +116,7 @@ def _mark(fit: Fit, place: int) -> Mark:
 
 def _rooms(plans: Sequence[Plan]) -> tuple[Reference, ...]:
     """What may be used: recipes give engines different shares, so there may be two limits."""
-    rooms = sorted({plan.capacity_bytes / (_ranks(plan) if _per_gpu(plan) else 1) / GIB for plan in plans})
+    rooms = sorted({plan.capacity_bytes / (plan.ranks if _per_gpu(plan) else 1) / GIB for plan in plans})
     if not rooms:
         return ()
     assumed = "host memory assumed: " if any(map(needs_unknown_host, plans)) else ""
@@ -135,19 +135,15 @@ def _short(plan: Plan) -> str:
 def _is_shown(plan: Plan, fit: Fit) -> bool:
     """Whether all requests run at once, or the need stands above the limit; of several, where one fits nowhere, that one's."""
     whole = plan.footprint.concurrency >= plan.concurrency or not fit.plan.runs
-    return plan.runs and whole if need_bytes(plan) <= plan.capacity_bytes else whole
+    return plan.runs and whole if plan.need_bytes <= plan.capacity_bytes else whole
 
 
 def _height(plan: Plan) -> float:
-    return need_bytes(plan) / (_ranks(plan) if _per_gpu(plan) else 1)
+    return plan.need_bytes / (plan.ranks if _per_gpu(plan) else 1)
 
 
 def _per_gpu(plan: Plan) -> bool:
-    return plan.gpu_layers is None and _ranks(plan) > 0
-
-
-def _ranks(plan: Plan) -> int:
-    return plan.nodes * plan.gpus_per_node
+    return plan.gpu_layers is None and plan.ranks > 0
 
 
 def _context(plan: Plan) -> int:

@@ -8,7 +8,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import format_gib, format_rate, to_gb
-from seatrial.view.fits import Fit, context_of, fits_on, need_bytes, room_bytes
+from seatrial.view.fits import Fit, context_of, fits_on, room_bytes
 from seatrial.view.marks import VERDICT_BADGES, marked
 from seatrial.view.plan_tables import needs_unknown_host
 from seatrial.view.table import Row, Table
@@ -132,7 +132,7 @@ def _held(plan: Plan) -> str:
 
 def _room(plan: Plan) -> Row:
     """Needed, usable, and the share as a bar: ``█████░░░░░ 46%``."""
-    need, room = need_bytes(plan), room_bytes(plan)
+    need, room = plan.need_bytes, room_bytes(plan)
     if not room:
         return format_gib(need), "nothing", ""
     full = min(_BAR, round(need / room * _BAR))

@@ -129,15 +129,9 @@ def holds_all(plan: Plan) -> bool:
     return plan.runs and plan.footprint.concurrency >= plan.concurrency
 
 
-def need_bytes(plan: Plan) -> int:
-    """What a plan needs over all GPUs and the host: what lies on every rank is counted as often."""
-    footprint, ranks = plan.footprint, plan.nodes * plan.gpus_per_node
-    return max(footprint.total_bytes, footprint.per_gpu_bytes * ranks + footprint.host_bytes)
-
-
 def room_bytes(plan: Plan) -> int:
     """Memory there is for it; where llama.cpp's layers no longer go onto the GPUs, that of the host alone."""
-    return need_bytes(plan) - plan.shortfall_bytes if plan.shortfall_bytes else plan.capacity_bytes
+    return plan.need_bytes - plan.shortfall_bytes if plan.shortfall_bytes else plan.capacity_bytes
 
 
 def context_of(request: Request, model: str) -> int:

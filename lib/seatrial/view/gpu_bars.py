@@ -10,7 +10,7 @@ from seatrial.plan.capacity import llamacpp_pools
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
 from seatrial.view.chart import Chart, Reference, Series
-from seatrial.view.memory_bars import finding
+from seatrial.view.plan_bars import finding
 from seatrial.view.plan_tables import needs_unknown_host
 
 PARTS = ("Weights", "Weights copied on each GPU", "KV cache", "State", "Reserve, assumed")
@@ -68,7 +68,7 @@ def gpu_memory_chart(plan: Plan) -> Chart:
 def memory_bars(plan: Plan) -> list[MemoryBar]:
     """What each GPU of one machine holds, and its host memory; the sums are those of the plan's footprint."""
     footprint = plan.footprint
-    ranks = plan.nodes * plan.gpus_per_node
+    ranks = plan.ranks
     serving = ranks > 0 and plan.gpu_layers is None
     if plan.verdict == "refused":  # how it would be split is not said
         return [MemoryBar("All memory", _whole(plan), plan.capacity_bytes or None)]

@@ -19,7 +19,6 @@ from seatrial.records import Interval
 from seatrial.speed import Prediction
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
 from seatrial.view.command_text import PLACEHOLDERS
-from seatrial.view.fits import need_bytes
 from seatrial.view.hardware_tables import table_accelerators, table_problems
 from seatrial.view.plan_tables import VERDICTS, condition
 from seatrial.view.table import Row, Table
@@ -189,7 +188,7 @@ def _plan_row(plan: Plan) -> Row:
     return (
         f"{plan.model}: {plan.checkpoint}",
         VERDICTS[plan.verdict],
-        format_gib(need_bytes(plan)),
+        format_gib(plan.need_bytes),
         format_gib(plan.capacity_bytes),
         _interval(speed, format_rate) if speed else "",
     )

@@ -48,10 +48,7 @@ def chat_line(chat: Chat) -> str:
 
 def table_plan_memory(plan: Plan) -> Table:
     """Bytes by class, once and on the fullest GPU, against the capacity."""
-    footprint = plan.footprint
-    ranks = plan.nodes * plan.gpus_per_node
-    # Tensor parallelism copies the KV cache and small tensors to every rank.
-    need = max(footprint.total_bytes, footprint.per_gpu_bytes * ranks + footprint.host_bytes)
+    footprint, ranks, need = plan.footprint, plan.ranks, plan.need_bytes
     rows: list[Row] = [
         ("weights", format_bytes(footprint.weights_bytes)),
         ("KV cache", format_bytes(footprint.kv_bytes)),
@@ -59,6 +56,7 @@ def table_plan_memory(plan: Plan) -> Table:
         ("reserve (assumed)", format_bytes(footprint.reserve_bytes)),
         ("total", format_bytes(footprint.total_bytes)),
     ]
+    # Tensor parallelism copies the KV cache and small tensors to every rank.
     if need > footprint.total_bytes:
         rows.append(("total with copies on every rank", format_bytes(need)))
     if ranks:

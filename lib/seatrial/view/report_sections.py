@@ -15,7 +15,7 @@ from seatrial.view.figures_table import figures_table
 from seatrial.view.hardware_tables import tables_hardware
 from seatrial.view.lesson_tables import table_plans
 from seatrial.view.measure_tables import describe_load, describe_rate, table_measurement, table_self_check
-from seatrial.view.memory_bars import memory_chart, model_name
+from seatrial.view.plan_bars import memory_chart, model_name
 from seatrial.view.plan_tables import needs_unknown_host, table_plan_reasons
 from seatrial.view.report_parts import badge, banner, code, missing, plot, plots, section, table, text, tiles
 from seatrial.view.run_record import RunRecord

@@ -19,9 +19,9 @@ _PARTS = ("Expert weights", "Other weights", "KV cache and state", "Reserve, ass
 def memory_chart(plans: Sequence[Plan] | Plan) -> Chart:
     """Memory per GPU against its capacity; all memory together where host memory is used too."""
     every = [plans] if isinstance(plans, Plan) else list(plans)
-    per_gpu = bool(every) and all(_ranks(plan) and not plan.footprint.host_bytes for plan in every)
+    per_gpu = bool(every) and all(plan.ranks and not plan.footprint.host_bytes for plan in every)
     parts = [_per_gpu(plan) if per_gpu else _together(plan) for plan in every]
-    rooms = [plan.capacity_bytes / (_ranks(plan) if per_gpu else 1) for plan in every]
+    rooms = [plan.capacity_bytes / (plan.ranks if per_gpu else 1) for plan in every]
     segments = tuple(
         Series(name, (), tuple(row[place] / GIB for row in parts), "predicted", color=_GREY if place == 3 else place)  # noqa: PLR2004
         for place, name in enumerate(_PARTS)
@@ -56,10 +56,6 @@ def model_name(plan: Plan) -> str:
         return plain_text(plan.model, 40)
 
 
-def _ranks(plan: Plan) -> int:
-    return plan.nodes * plan.gpus_per_node
-
-
 def _together(plan: Plan) -> tuple[float, ...]:
     footprint = plan.footprint
     experts = footprint.by_class.get("experts", 0)
@@ -72,9 +68,12 @@ def _together(plan: Plan) -> tuple[float, ...]:
 
 
 def _per_gpu(plan: Plan) -> tuple[float, ...]:
-    """The fullest GPU: weights and reserve are split; caches are what remains, as ranks may hold copies."""
-    experts, other, _, reserve = (part / _ranks(plan) for part in _together(plan))
-    return experts, other, max(plan.footprint.per_gpu_bytes - experts - other - reserve, 0.0), reserve
+    """The fullest GPU: experts are spread over all ranks, other weights may lie on each and are what remains."""
+    footprint, parts = plan.footprint, plan.footprint.per_gpu_by_part
+    experts, _, caches, reserve = (part / plan.ranks for part in _together(plan))
+    if "kv" in parts:  # llama.cpp's caches go with their layers, other engines' are no even share
+        caches = parts["kv"] + parts["state"]
+    return experts, max(footprint.per_gpu_bytes - experts - caches - reserve, 0.0), caches, reserve
 
 
 def _name(plan: Plan) -> str:
