@@ -166,10 +166,38 @@ def test_alternatives_run_and_are_ranked(four_h200s):
     assert chosen not in others
 
 
-def test_v41_is_refused_by_name(four_h200s):
-    """Another architecture is not sized with the wrong formulas."""
+@pytest.mark.parametrize("engine", ["auto", "sglang", "vllm", "llamacpp", "mlx"])
+def test_v41_is_refused_by_name(engine, four_h200s):
+    """Another architecture is not sized with the wrong formulas, whatever engine it is asked for."""
     with pytest.raises(RefusedError, match="another architecture"):
-        make_plan(checkpoint="deepseek-ai/DeepSeek-V4.1-Flash", hardware=four_h200s)
+        make_plan(checkpoint="deepseek-ai/DeepSeek-V4.1-Flash", hardware=four_h200s, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("machine", "nodes", "ranks", "used"),
+    [("h100x2", 3, 4, (2, 2)), ("h100x8", 2, 8, (2, 4)), ("h100x2", 1024, 2, (1, 2)), ("h100x8", 3, 8, (1, 8))],
+)
+def test_ranks_are_shared_out_evenly_among_machines(machine, nodes, ranks, used):
+    """Engines refuse ranks that the machines do not divide, so only as many machines are used as do."""
+    plan = make_plan(
+        hardware=detect_hardware(machine), nodes=nodes, tensor_parallel=ranks, engine="sglang", recipes=False
+    )
+    assert (used, ranks) == ((plan.nodes, plan.gpus_per_node), plan.parallelism.tensor)
+
+
+@pytest.mark.parametrize(("machine", "nodes", "ranks"), [("h100x2+rtx4090x2", 1, 4), ("h100x3", 3, 8)])
+def test_ranks_that_equal_gpus_cannot_form_are_bad_input(machine, nodes, ranks):
+    """GPUs of another kind do not count, and neither do ranks no number of machines divides."""
+    with pytest.raises(UsageError, match=f"tensor_parallel = {ranks}"):
+        make_plan(hardware=detect_hardware(machine), nodes=nodes, tensor_parallel=ranks)
+
+
+@pytest.mark.parametrize("machine", ["m3-ultra-512gb", "h100x8"])
+def test_an_mlx_checkpoint_is_refused_by_mlx(machine):
+    """Where nothing runs a checkpoint, the engine made for its format says why, and no other."""
+    plan = make_plan(checkpoint="mlx-community/DeepSeek-V4-Flash-4bit", hardware=detect_hardware(machine))
+    assert ("refused", "mlx") == (plan.verdict, plan.engine)
+    assert "no model class for deepseek_v4" in texts(plan)
 
 
 def test_tensor_parallel_three_is_refused_with_the_divisor(eight_h100s):

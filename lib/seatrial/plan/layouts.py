@@ -35,9 +35,9 @@ def layouts(engine: str, checkpoint: Checkpoint, request: Request) -> Iterator[L
         return
     if request.recipes:
         yield from _cells(engine, checkpoint, request)
-    for per_node in _counts(request):
-        for parallelism in _forms(engine, checkpoint, gpus[0], per_node * request.nodes, request):
-            yield Layout(request.nodes, per_node, parallelism)
+    for nodes, per_node in _counts(request):
+        for parallelism in _forms(engine, checkpoint, gpus[0], nodes, per_node * nodes, request):
+            yield Layout(nodes, per_node, parallelism)
 
 
 def _cells(engine: str, checkpoint: Checkpoint, request: Request) -> Iterator[Layout]:
@@ -49,21 +49,20 @@ def _cells(engine: str, checkpoint: Checkpoint, request: Request) -> Iterator[La
             yield Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
 
 
-def _counts(request: Request) -> Iterator[int]:
-    """GPUs to use in each node: what was asked for, or powers of two from all of them down."""
+def _counts(request: Request) -> Iterator[tuple[int, int]]:
+    """Machines, and GPUs to use in each: what was asked for, or powers of two from all of them down."""
     if request.tensor_parallel is not None:
-        whole, rest = divmod(request.tensor_parallel, request.nodes)
-        yield whole + bool(rest)
+        yield from filter(None, [request.spread(request.tensor_parallel)])
         return
     count = 1 << (len(request.gpus).bit_length() - 1)
     while count:
-        yield count
+        yield request.nodes, count
         count //= 2
 
 
-def _forms(engine: str, checkpoint: Checkpoint, gpu: Gpu, ranks: int, request: Request) -> list[Parallelism]:
-    if request.tensor_parallel is not None:
-        ranks = request.tensor_parallel
+def _forms(  # noqa: PLR0913, PLR0917 -- one for each thing that decides
+    engine: str, checkpoint: Checkpoint, gpu: Gpu, nodes: int, ranks: int, request: Request
+) -> list[Parallelism]:
     plain = Parallelism(tensor=ranks)
     if ranks == 1:
         return [plain]
@@ -71,11 +70,11 @@ def _forms(engine: str, checkpoint: Checkpoint, gpu: Gpu, ranks: int, request: R
     spread = Parallelism(tensor=ranks, data=ranks, expert=ranks)
     if engine == "vllm":
         forms.append(Parallelism(tensor=ranks, expert=ranks))
-        if request.nodes == 1:
+        if nodes == 1:
             forms.append(spread)
     elif _deals_experts(checkpoint, gpu):
         forms = [spread, plain] if request.objective == "throughput" else [plain, spread]
-    return forms + ([] if request.tensor_parallel is not None else _stages(ranks, request.nodes))
+    return forms + ([] if request.tensor_parallel is not None else _stages(ranks, nodes))
 
 
 def _deals_experts(checkpoint: Checkpoint, gpu: Gpu) -> bool:

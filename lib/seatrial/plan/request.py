@@ -10,11 +10,11 @@ from seatrial.hardware.types import Gpu, Hardware
 from seatrial.plan.limits import limits
 from seatrial.plan.types import Objective
 
-ENGINES = ("sglang", "vllm", "llamacpp", "mlx", "simulated")
-"""Engines a plan can be asked for, the preferred first."""
 OBJECTIVES: tuple[Objective, ...] = ("latency", "balanced", "throughput")
 MAX_NODES = 1024
 MAX_CONCURRENCY = 1 << 16
+MAX_TOKENS = 1 << 24
+MAX_RANKS = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +61,38 @@ class Request:
         _check_count("nodes", self.nodes, MAX_NODES)
         _check_count("concurrency", self.concurrency, MAX_CONCURRENCY)
         if self.context_tokens is not None:
-            _check_count("context_tokens", self.context_tokens, 1 << 24)
+            _check_count("context_tokens", self.context_tokens, MAX_TOKENS)
         for name in ("prompt_tokens", "answer_tokens"):
-            _check_count(name, getattr(self, name) or 1, 1 << 24)
+            _check_count(name, getattr(self, name) or 1, MAX_TOKENS)
         if self.objective not in OBJECTIVES:
             raise UnknownNameError("objective", self.objective, OBJECTIVES)
         if self.tensor_parallel is not None:
-            total = max(1, len(self.hardware.gpus) * self.nodes)
-            _check_count("tensor_parallel", self.tensor_parallel, 1 << 12)
-            if self.tensor_parallel > total:
-                raise UsageError(
-                    f"tensor_parallel = {self.tensor_parallel} asks for more GPUs than the {total} of "
-                    f"{self.nodes} x {self.hardware.name}.",
-                    remedy=f"Give at most {total}, or a larger machine.",
-                )
+            self._check_ranks(self.tensor_parallel)
+
+    def spread(self, ranks: int) -> tuple[int, int] | None:
+        """Machines, and GPUs of each, that share ``ranks`` evenly, as engines ask for; None where none do.
+
+        All machines where that goes, else as few as possible.
+        """
+        held = max(1, len(self.gpus))
+        counts = (self.nodes, *range(1, self.nodes))
+        return next(((count, ranks // count) for count in counts if not ranks % count and ranks <= held * count), None)
+
+    def _check_ranks(self, ranks: int) -> None:
+        _check_count("tensor_parallel", ranks, MAX_RANKS)
+        held = max(1, len(self.gpus))
+        total, machines = held * self.nodes, f"{self.nodes} x {self.hardware.name}"
+        if ranks > total:
+            equal = " equal ones" if held < len(self.hardware.gpus) else ""
+            raise UsageError(
+                f"tensor_parallel = {ranks} asks for more GPUs than the {total}{equal} of {machines}.",
+                remedy=f"Give at most {total}, or a larger machine.",
+            )
+        if self.spread(ranks) is None:
+            raise UsageError(
+                f"tensor_parallel = {ranks} cannot be shared out evenly among {machines}, {held} GPUs in each.",
+                remedy=f"Give a multiple of {self.nodes}, or at most {held}.",
+            )
 
 
 def _largest_group(hardware: Hardware) -> tuple[Gpu, ...]:

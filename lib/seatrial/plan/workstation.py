@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from seatrial.memory import compute_footprint
+from seatrial.memory.subject import subject_of
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Outcome, planned
 from seatrial.plan.capacity import Pools, llamacpp_pools
@@ -103,7 +104,7 @@ def _refusals(candidate: Candidate) -> list[Reason]:
 def _split(candidate: Candidate, pools: Pools) -> Split:
     context, concurrency = candidate.context(), candidate.request.concurrency
     if candidate.engine == "llamacpp":
-        layers = int({**candidate.model.config, **candidate.checkpoint.config}["num_hidden_layers"])
+        layers = int(subject_of(candidate.checkpoint).config["num_hidden_layers"])
         unified = any(gpu.unified for gpu in candidate.request.hardware.gpus)
         return split_layers(candidate.checkpoint, layers, pools, context, concurrency, unified=unified)
     footprint = compute_footprint(
