@@ -38,3 +38,16 @@ def test_a_usual_terminal_gets_the_grid():
     """At 80 columns the headings stand once, above their columns."""
     lines = drawn(SPEED, 80)
     assert any(line.split() == ["prediction", "low", "expected", "high"] for line in lines)
+
+
+def test_a_long_remark_leaves_the_other_columns_room():
+    """What stands under a short first cell is folded; it never squeezes the other columns."""
+    table = Table("t", ("checkpoint", "size>"), (("tiny", "0.003 GB"),), details=("a remark " * 12,))
+    lines = drawn(table, 80)
+    assert any(line.split() == ["tiny", "0.003", "GB"] for line in lines)
+
+
+def test_lines_leave_out_what_is_not_known():
+    """In a terminal too narrow for a grid a heading without a value is not shown."""
+    table = Table("t", ("checkpoint", "verdict", "context up to>"), (("one", "refused", ""),))
+    assert ["t", "one", "  verdict refused"] == drawn(table, 20)

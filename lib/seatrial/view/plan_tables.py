@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from seatrial.plan.chat import Chat
-from seatrial.plan.types import Plan
+from seatrial.plan.types import TENSOR_PARALLEL, Chat, Plan
 from seatrial.records import Interval
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds
 from seatrial.view.table import Row, Table
@@ -16,6 +15,9 @@ VERDICTS = {
     "does_not_fit": "does not fit",
     "refused": "refused by the engine",
 }
+
+RANKED = frozenset({"sglang", "vllm"})
+"""Engines that split a model over ranks."""
 
 
 def verdict_line(plan: Plan) -> str:
@@ -100,7 +102,7 @@ def table_plan_reasons(plan: Plan) -> Table:
 
 def split_text(plan: Plan) -> str:
     """How the GPUs share the work: tensor (TP), data (DP), expert (EP) and pipeline (PP) ranks; empty on one."""
-    if plan.engine not in {"sglang", "vllm"}:
+    if plan.engine not in TENSOR_PARALLEL:
         return ""
     ranks = plan.parallelism
     named = (("TP", ranks.tensor), ("DP", ranks.data), ("EP", ranks.expert), ("PP", ranks.pipeline))

@@ -128,16 +128,18 @@ class _Body:
         from rich.text import Text  # noqa: PLC0415
 
         grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        below = self.table.details  # under the first cells, so that the first column must give way to them too
         for heading, *cells in zip(self.table.columns, *self.table.rows, strict=True):
             grid.add_column(
                 Text(heading.rstrip(">")),
                 justify="right" if heading.endswith(">") else "left",
                 overflow="fold",
-                no_wrap=max(map(len, cells), default=0) <= UNBROKEN,
+                no_wrap=max(map(len, [*cells, *below]), default=0) <= UNBROKEN,
             )
+            below = ()
         for (first, *others), detail in self.table.detailed_rows():
-            below = Text(f"\n  {detail}", style="dim") if detail else Text()
-            grid.add_row(Text.assemble(first, below), *map(Text, others))
+            under = Text(f"\n  {detail}", style="dim") if detail else Text()
+            grid.add_row(Text.assemble(first, under), *map(Text, others))
         return grid
 
     def _lines(self) -> Group:
@@ -148,7 +150,7 @@ class _Body:
         heads = [heading.rstrip(">") for heading in self.table.columns[1:]]
         lines: list[Text | Padding] = []
         for (first, *others), detail in self.table.detailed_rows():
-            named = (f"{head} {cell}".strip() for head, cell in zip(heads, others, strict=True))
+            named = (f"{head} {cell}".strip() for head, cell in zip(heads, others, strict=True) if cell)
             lines += [Text(first, overflow="fold"), Padding(Text(", ".join(named), overflow="fold"), (0, 0, 0, 2))]
             lines += [Padding(Text(detail, style="dim", overflow="fold"), (0, 0, 0, 2))] if detail else []
         return Group(*lines)
