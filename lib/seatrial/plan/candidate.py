@@ -85,7 +85,8 @@ class Outcome:
         gpus_per_node: GPUs used in each.
         prediction: Expected speed, None where it does not run.
         recipe: Vendor recipe used or nearest.
-        gpu_memory_fraction: Share of GPU memory for the engine, None where it has no such setting.
+        gpu_memory_fraction: Share of GPU memory the engine is told to take, None where it is told none.
+        gpu_memory_fraction_used: The share it takes.
         gpu_memory_fraction_min: The smallest share that works.
         gpu_layers: llama.cpp: layers on GPUs.
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory.
@@ -104,6 +105,7 @@ class Outcome:
     prediction: Prediction | None = None
     recipe: Recipe | None = None
     gpu_memory_fraction: float | None = None
+    gpu_memory_fraction_used: float | None = None
     gpu_memory_fraction_min: float | None = None
     gpu_layers: int | None = None
     cpu_expert_layers: int | None = None
@@ -127,6 +129,7 @@ def planned(candidate: Candidate, outcome: Outcome) -> Plan:
         concurrency=request.concurrency,
         objective=request.objective,
         gpu_memory_fraction=outcome.gpu_memory_fraction,
+        gpu_memory_fraction_used=outcome.gpu_memory_fraction_used,
         gpu_memory_fraction_min=outcome.gpu_memory_fraction_min,
         gpu_layers=outcome.gpu_layers,
         cpu_expert_layers=outcome.cpu_expert_layers,

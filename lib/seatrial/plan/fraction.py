@@ -6,6 +6,7 @@ from math import ceil
 
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Footprint
+from seatrial.plan.own_fraction import own_fraction_source
 from seatrial.records import Reason
 
 FLAGS = {"sglang": "--mem-fraction-static", "vllm": "--gpu-memory-utilization"}
@@ -41,25 +42,36 @@ def fraction_holds(engine: str, footprint: Footprint, gpu: Gpu, fraction: float)
     return base > 0 and counted <= base * fraction
 
 
-def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float | None) -> list[Reason]:
-    """Which share is given, and the smallest that works."""
+def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float | None, used: float) -> list[Reason]:
+    """Which share is taken, and the smallest whose bytes suffice.
+
+    Args:
+        engine: ``sglang`` or ``vllm``.
+        footprint: Bytes with the requests that are held at once.
+        gpu: One of the equal GPUs.
+        given: The share the command gives, None where it leaves that to the engine.
+        used: The share the engine takes.
+
+    """
     least = fraction_needed(engine, footprint, gpu)
     if least is None:
         return []
     load = f"{footprint.concurrency} request{'s' if footprint.concurrency > 1 else ''}"
     text = (
-        f"The smallest {FLAGS[engine]} that holds {load} of {footprint.context_tokens:,} tokens is {least:.2f} "
-        f"(it counts {COUNTED[engine]}); "
+        f"The smallest {FLAGS[engine]} with bytes for {load} of {footprint.context_tokens:,} tokens is {least:.2f} "
+        f"(it counts {COUNTED[engine]}); {_taken(engine, given, used, least)}."
     )
+    source = SOURCES[engine] if given is not None else f"{SOURCES[engine]}; {own_fraction_source(engine)}"
+    return [Reason(text, "derived", source)]
+
+
+def _taken(engine: str, given: float | None, used: float, least: float) -> str:
+    if given == least:
+        return "that is given"
+    taken = f"{used:.2f} is given"
     if given is None:
-        text += "the recipe leaves it to the engine."
-    elif given < least:
-        text += f"the recipe gives {given:.2f}."
-    elif given == least:
-        text += "that is given."
-    else:
-        text += f"{given:.2f} is given, and what is above goes to a larger cache."
-    return [Reason(text, "derived", SOURCES[engine])]
+        taken = f"the recipe leaves it to {engine}, whose own rule takes {used:.3f} here"
+    return taken if used < least else f"{taken}, and what is above goes to a larger cache"
 
 
 def _counted(engine: str, footprint: Footprint, gpu: Gpu) -> tuple[int, int]:

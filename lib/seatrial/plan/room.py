@@ -12,6 +12,7 @@ from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.layouts import Layout
 from seatrial.plan.limits import limits, running_limit
+from seatrial.plan.own_fraction import own_fraction
 from seatrial.plan.request import Request
 from seatrial.plan.search import largest
 
@@ -23,7 +24,7 @@ class Room:
     Attributes:
         footprint: Bytes with ``held`` requests.
         held: Requests whose whole context the KV cache holds at once; 0 where not even one fits.
-        fraction: Share of GPU memory the engine is given.
+        fraction: Share of GPU memory the engine is given, or takes where it is given none.
         usable: Bytes of one GPU a plan may count on.
         ranks: GPUs over all nodes.
         shortfall_bytes: Bytes too few.
@@ -108,7 +109,7 @@ def _fraction(candidate: Candidate, layout: Layout, footprint: Footprint) -> tup
     gpu, most = gpus[0], _most(candidate.engine, gpus[0])
     highest = usable_gpu_bytes(gpu, min(limits().gpu_fraction_highest, most))
     if layout.cell:
-        given = layout.cell.memory_fraction or limits().gpu_fraction
+        given = layout.cell.memory_fraction or _own(candidate.engine, gpu, layout)
         usable = usable_gpu_bytes(gpu, given)
         # A vendor ran it: what its own fraction does not cover lies in the memory beside the pool.
         overdrawn = footprint.concurrency == 1 and footprint.per_gpu_bytes > usable
@@ -120,6 +121,12 @@ def _fraction(candidate: Candidate, layout: Layout, footprint: Footprint) -> tup
         fraction = min(ceil(footprint.per_gpu_bytes / gpu.memory_bytes * 100) / 100, most)
         usable = usable_gpu_bytes(gpu, fraction)
     return fraction, usable
+
+
+def _own(engine: str, gpu: Gpu, layout: Layout) -> float:
+    """What the engine takes where a recipe leaves it to the engine."""
+    flags = layout.cell.flags if layout.cell else {}
+    return own_fraction(engine, gpu, layout.parallelism, flags) or limits().gpu_fraction
 
 
 def _most(engine: str, gpu: Gpu) -> float:

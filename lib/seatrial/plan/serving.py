@@ -88,6 +88,7 @@ class Weighed:
                 prediction=_forecast(candidate, layout, room) if self.runs else None,
                 recipe=recipe,
                 gpu_memory_fraction=_given(layout, room),
+                gpu_memory_fraction_used=room.fraction if candidate.request.gpus else None,
                 gpu_memory_fraction_min=self._least(),
             ),
         )
@@ -181,7 +182,7 @@ def _reasons(candidate: Candidate, layout: Layout, room: Room, recipe: Recipe | 
         found.insert(0, cell_reason(layout.cell, recipe))
         given = usable_gpu_bytes(request.gpus[0], room.fraction)
         found += overdrawn_reason(layout.cell, room.footprint.per_gpu_bytes, given, room.fraction)
-    found += fraction_reasons(candidate.engine, room.footprint, request.gpus[0], _given(layout, room))
+    found += fraction_reasons(candidate.engine, room.footprint, request.gpus[0], _given(layout, room), room.fraction)
     return found + waiting_reasons(request, room.held, requests_at_once(layout, request))
 
 

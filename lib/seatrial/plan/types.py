@@ -7,12 +7,14 @@ from typing import Literal
 
 from seatrial.hardware.types import Hardware
 from seatrial.memory.types import Footprint, Parallelism
-from seatrial.plan.chat import Chat
-from seatrial.records import Reason
+from seatrial.records import Origin, Reason
 from seatrial.speed.types import Prediction
 
 Verdict = Literal["verified", "fits", "does_not_fit", "refused"]
 Objective = Literal["latency", "balanced", "throughput"]
+
+TENSOR_PARALLEL = frozenset({"sglang", "vllm"})
+"""Engines that split a model over equal GPUs; each other one takes one machine's memory as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,76 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class ThinkingMode:
+    """One way to answer.
+
+    Attributes:
+        name: What its authors call it.
+        default: Whether the engine answers so where a request says nothing.
+        chat_template_kwargs: What a request sends to have it; empty where nothing need be sent.
+        context_tokens_min: Context it needs, None where any will do.
+        fits_context: Whether the plan's context is enough.
+        origin: Origin of these facts.
+        source: Where they stand.
+
+    """
+
+    name: str
+    default: bool
+    chat_template_kwargs: dict[str, bool | str]
+    context_tokens_min: int | None
+    fits_context: bool
+    origin: Origin
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Recommended sampling for one purpose, with its origin and source."""
+
+    purpose: str
+    temperature: float
+    top_p: float
+    origin: Origin
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What a client of a plan must know.
+
+    Attributes:
+        reasoning_parser: By the engine's spelling, None where it needs none named.
+        tool_call_parser: Likewise.
+        tokenizer_mode: Likewise.
+        flags: The flags that set these; part of the plan's command.
+        template: Where the conversation's form comes from.
+        thinking_modes: Ways to answer, the least thinking first.
+        sampling: Recommendations, the general one first.
+        answer_tokens_max: Longest answer in the thinking modes.
+        origin: Origin of parsers and flags.
+        source: Where they stand.
+
+    """
+
+    reasoning_parser: str | None
+    tool_call_parser: str | None
+    tokenizer_mode: str | None
+    flags: tuple[str, ...]
+    template: str
+    thinking_modes: tuple[ThinkingMode, ...]
+    sampling: tuple[Sampling, ...]
+    answer_tokens_max: int
+    origin: Origin
+    source: str
+
+    @property
+    def default_mode(self) -> ThinkingMode:
+        """How it answers where a request says nothing."""
+        return next(mode for mode in self.thinking_modes if mode.default)
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to run on a machine, and why.
 
@@ -52,7 +124,9 @@ class Plan:
         context_tokens: Context each request may use.
         concurrency: Requests served at once.
         objective: What the plan was optimized for.
-        gpu_memory_fraction: Share of GPU memory the engine may take, None where it has no such setting.
+        gpu_memory_fraction: Share of GPU memory the engine is told to take, None where it has no such setting or is
+            left to its own rule.
+        gpu_memory_fraction_used: The share it takes: what it is told, else what its own rule makes of this GPU.
         gpu_memory_fraction_min: The smallest share that holds the requests, in hundredths; None where it is not known.
         gpu_layers: llama.cpp: layers on GPUs, None elsewhere.
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory, None elsewhere.
@@ -93,6 +167,7 @@ class Plan:
     alternatives: tuple[Plan, ...] = ()
     chat: Chat | None = None
     gpu_memory_fraction_min: float | None = None
+    gpu_memory_fraction_used: float | None = None
 
     @property
     def runs(self) -> bool:

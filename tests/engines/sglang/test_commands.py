@@ -102,8 +102,8 @@ def meant(plan, flags):
     for name in ("speculative_num_steps", "speculative_eagle_topk", "speculative_num_draft_tokens"):
         written = flags.get(f"--{name.replace('_', '-')}")
         expected[name] = int(written) if written else None
-    if plan.gpu_memory_fraction:
-        expected["mem_fraction_static"] = plan.gpu_memory_fraction
+    # Whether the command says it or SGLang's own rule: the plan counts on the very share.
+    expected["mem_fraction_static"] = plan.gpu_memory_fraction_used
     return expected
 
 
