@@ -13,6 +13,7 @@ from seatrial.memory.types import Parallelism
 
 SPECULATIVE = ("none", "mtp", "dspark")
 ENGINES = ("sglang", "vllm", "llamacpp", "mlx", "simulated")
+"""Every engine this kit knows, the preferred first."""
 
 HELP = {
     "tensor_parallel": "ranks that split each matrix (sglang, vllm: all ranks of a stage)",

@@ -16,7 +16,7 @@ from seatrial.plan.limits import limits
 from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.request import MAX_NODES, Request
 from seatrial.plan.search import largest, least
-from seatrial.plan.types import Plan
+from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.units import GIB, format_gib
 
 CONTEXT_STEP = 1024
@@ -84,7 +84,7 @@ def _ranks(plan: Plan, candidate: Candidate) -> Change | None:
         return None
     free = _with(candidate, replace(candidate.request, tensor_parallel=None))
     trial = weigh(free)
-    if not trial.runs or plan.engine not in {"sglang", "vllm"}:
+    if not trial.runs or plan.engine not in TENSOR_PARALLEL:
         return None
     ranks = trial.plan().parallelism.tensor
     same = _with(candidate, replace(candidate.request, tensor_parallel=ranks))
@@ -146,7 +146,7 @@ def _host_memory(plan: Plan, candidate: Candidate) -> Change | None:
 
 def _more_gpus(plan: Plan, candidate: Candidate) -> Change | None:
     gpus = candidate.request.gpus
-    if not gpus or plan.engine not in {"sglang", "vllm", "llamacpp"} or any(gpu.unified for gpu in gpus):
+    if not gpus or plan.engine not in {*TENSOR_PARALLEL, "llamacpp"} or any(gpu.unified for gpu in gpus):
         return None
     for text, request in _larger(plan, candidate.request, gpus[0]):
         more = _with(candidate, replace(request, tensor_parallel=None))

@@ -3,87 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.plan.spellings import flag_values
-from seatrial.records import Origin, Reason
+from seatrial.plan.types import Chat, Sampling, ThinkingMode
+from seatrial.records import Reason
 
 DEFAULT_KWARGS = "--default-chat-template-kwargs."
 """How vLLM is told what a request that says nothing about thinking means."""
-
-
-@dataclass(frozen=True, slots=True)
-class ThinkingMode:
-    """One way to answer.
-
-    Attributes:
-        name: What its authors call it.
-        default: Whether the engine answers so where a request says nothing.
-        chat_template_kwargs: What a request sends to have it; empty where nothing need be sent.
-        context_tokens_min: Context it needs, None where any will do.
-        fits_context: Whether the plan's context is enough.
-        origin: Origin of these facts.
-        source: Where they stand.
-
-    """
-
-    name: str
-    default: bool
-    chat_template_kwargs: dict[str, bool | str]
-    context_tokens_min: int | None
-    fits_context: bool
-    origin: Origin
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """Recommended sampling for one purpose, with its origin and source."""
-
-    purpose: str
-    temperature: float
-    top_p: float
-    origin: Origin
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """What a client of a plan must know.
-
-    Attributes:
-        reasoning_parser: By the engine's spelling, None where it needs none named.
-        tool_call_parser: Likewise.
-        tokenizer_mode: Likewise.
-        flags: The flags that set these; part of the plan's command.
-        template: Where the conversation's form comes from.
-        thinking_modes: Ways to answer, the least thinking first.
-        sampling: Recommendations, the general one first.
-        answer_tokens_max: Longest answer in the thinking modes.
-        origin: Origin of parsers and flags.
-        source: Where they stand.
-
-    """
-
-    reasoning_parser: str | None
-    tool_call_parser: str | None
-    tokenizer_mode: str | None
-    flags: tuple[str, ...]
-    template: str
-    thinking_modes: tuple[ThinkingMode, ...]
-    sampling: tuple[Sampling, ...]
-    answer_tokens_max: int
-    origin: Origin
-    source: str
-
-    @property
-    def default_mode(self) -> ThinkingMode:
-        """How it answers where a request says nothing."""
-        return next(mode for mode in self.thinking_modes if mode.default)
 
 
 def chat_of(

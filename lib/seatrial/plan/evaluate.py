@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.serving import weigh_layouts, weigh_serving
+from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.plan.workstation import weigh_workstation
-
-SERVING = frozenset({"sglang", "vllm"})
-"""Engines that split a model over equal GPUs."""
 
 
 def weigh(candidate: Candidate) -> Trial:
@@ -20,12 +18,12 @@ def weigh(candidate: Candidate) -> Trial:
         RefusedError: The checkpoint is of another architecture.
 
     """
-    return weigh_serving(candidate) if candidate.engine in SERVING else weigh_workstation(candidate)
+    return weigh_serving(candidate) if candidate.engine in TENSOR_PARALLEL else weigh_workstation(candidate)
 
 
 def weigh_all(candidate: Candidate) -> Iterator[Trial]:
     """Every form: each way to split it over the GPUs, with the recipes of vendors among them."""
-    if candidate.engine in SERVING:
+    if candidate.engine in TENSOR_PARALLEL:
         yield from weigh_layouts(candidate)
     else:
         yield weigh_workstation(candidate)

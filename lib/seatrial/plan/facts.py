@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.plan.chat import chat_of, chat_reasons
 from seatrial.plan.spellings import flag_values, respell
-from seatrial.plan.types import Plan
+from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.plan.versions import engine_versions, is_older
 from seatrial.records import Reason
 from seatrial.units import format_bytes, format_gib
@@ -66,7 +66,7 @@ def cuda_reasons(plan: Plan) -> list[Reason]:
 def idle_reasons(plan: Plan, nodes: int) -> list[Reason]:
     """That GPUs or machines stay idle, where the chosen form uses fewer than there are."""
     there = len(plan.hardware.gpus)
-    if plan.engine not in {"sglang", "vllm"}:
+    if plan.engine not in TENSOR_PARALLEL:
         return []
     unused = []
     if plan.nodes < nodes:
@@ -116,7 +116,7 @@ def spelling_reasons(plan: Plan) -> list[Reason]:
 
 def draft_reasons(plan: Plan, checkpoint: Checkpoint) -> list[Reason]:
     """Whether tokens are drafted, by what, and what that costs."""
-    if plan.engine not in {"sglang", "vllm"} or checkpoint.draft is None:
+    if plan.engine not in TENSOR_PARALLEL or checkpoint.draft is None:
         return []
     head = f"{DRAFTS[checkpoint.draft]}, {format_gib(plan.footprint.by_class.get('draft', 0))} of the weights"
     recipe = plan.recipe

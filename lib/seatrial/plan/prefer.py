@@ -7,20 +7,20 @@ from collections.abc import Iterable
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Hardware
 
-SERVING = ("sglang", "vllm", "llamacpp")
+PREFERRED = ("sglang", "vllm", "llamacpp")
 """Engines that serve DeepSeek V4, the preferred first: SGLang has the most verified cells."""
 
 
 def engines_of(hardware: Hardware) -> tuple[str, ...]:
     """Engines worth trying on this machine, the preferred first."""
     vendors = {gpu.vendor for gpu in hardware.gpus}
-    return SERVING if vendors & {"nvidia", "amd"} else ("llamacpp",)
+    return PREFERRED if vendors & {"nvidia", "amd"} else ("llamacpp",)
 
 
 def every_engine(hardware: Hardware) -> tuple[str, ...]:
     """Engines a person may ask about on this machine, those that cannot run there among them."""
     apple = any(gpu.vendor == "apple" for gpu in hardware.gpus)
-    return (*SERVING, "mlx") if apple else SERVING
+    return (*PREFERRED, "mlx") if apple else PREFERRED
 
 
 def preferred(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:

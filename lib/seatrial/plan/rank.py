@@ -13,12 +13,12 @@ from seatrial.plan.prefer import engines_of, every_engine, preferred
 from seatrial.plan.request import Request
 from seatrial.plan.types import Objective, Plan
 
-VERDICTS = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}
+VERDICT_ORDER = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}
 
 
 def preference(trial: Trial) -> tuple[int, int]:
     """Sort key: of trials that run the first in order of preference, of those that do not the nearest."""
-    return VERDICTS[trial.verdict], trial.shortfall_bytes
+    return VERDICT_ORDER[trial.verdict], trial.shortfall_bytes
 
 
 def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]:
@@ -59,7 +59,7 @@ def speed_key(objective: Objective) -> Callable[[Plan], tuple[float, ...]]:
     """
 
     def key(plan: Plan) -> tuple[float, ...]:
-        rest = (VERDICTS[plan.verdict], plan.ranks)
+        rest = (VERDICT_ORDER[plan.verdict], plan.ranks)
         known = plan.prediction
         if known is None or known.tpot_s is None or known.ttft_s is None or known.decode_tokens_per_s is None:
             return (1.0, 0.0, 0.0, *rest)

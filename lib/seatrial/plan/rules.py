@@ -12,6 +12,7 @@ from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
 from seatrial.plan.kin import kin_of
+from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.records import Reason
 
 
@@ -95,7 +96,7 @@ def _cannot_load(case: Case) -> list[Reason]:
 
 
 def _cannot_split(case: Case) -> list[Reason]:
-    if case.engine not in {"sglang", "vllm"}:
+    if case.engine not in TENSOR_PARALLEL:
         return []
     config = {**case.model.config, **case.checkpoint.config}
     ranks = case.parallelism

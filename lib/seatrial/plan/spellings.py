@@ -39,7 +39,7 @@ class Spelling:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Respelling:
     """A word of a recipe that was rewritten, and the row that says so; ``after`` is empty where it was left out."""
 
     before: str
@@ -70,7 +70,7 @@ def flag_values(argv: Iterable[str]) -> dict[str, str]:
     return {name: value for name, _, value in (word.partition("=") for word in join_flags(argv))}
 
 
-def respell(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[Change, ...]]:
+def respell(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[Respelling, ...]]:
     """Flags as the current version of the engine takes them.
 
     Args:
@@ -82,7 +82,7 @@ def respell(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[Ch
 
     """
     words: list[str] = []
-    changes: list[Change] = []
+    changes: list[Respelling] = []
     given = join_flags(argv)
     there = set(flag_values(given))
     rows = [row for row in spellings() if row.engine == engine]
@@ -95,7 +95,7 @@ def respell(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[Ch
             words.append(word)
             continue
         after = "" if row.new is None else row.new if row.value is not None else row.new + equals + value
-        changes.append(Change(word, after, row))
+        changes.append(Respelling(word, after, row))
         words += [after] if after else []
     return tuple(words), tuple(changes)
 

@@ -10,6 +10,7 @@ from seatrial.engines import build_command
 from seatrial.errors import SeatrialError
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.plan import Plan, make_plan
+from seatrial.plan.request import OBJECTIVES
 from seatrial.plan.types import Objective
 from seatrial.view import explorer_choices as choices
 from seatrial.view.command_text import command_text
@@ -138,7 +139,7 @@ class PlanExplorer:
                 value=wish.engine, options=_with(choices.ENGINES, wish.engine), description="Engine", **wide
             ),
             "host_memory_gib": slide(value=0, options=choices.host_options(), description="Host memory", **wide),
-            "objective": pick(value=wish.objective, options=choices.OBJECTIVES, description="Best at", **wide),
+            "objective": pick(value=wish.objective, options=OBJECTIVES, description="Best at", **wide),
             "context_tokens": slide(
                 value=wish.context_tokens,
                 options=choices.steps(choices.CONTEXTS, wish.context_tokens),

@@ -16,7 +16,6 @@ CONTEXTS = tuple(sorted(size << power for power in range(10, 20) for size in (2,
 LOADS = tuple(1 << power for power in range(11))
 HOST_GIB = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 ENGINES = (("chosen for the machine", AUTO), ("SGLang", "sglang"), ("vLLM", "vllm"), ("llama.cpp", "llamacpp"))
-OBJECTIVES = ("latency", "balanced", "throughput")
 
 Options = list[tuple[str, str]]
 Steps = list[tuple[str, int]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from seatrial.catalog import find_checkpoint, find_model
 from seatrial.hardware import detect_hardware
-from seatrial.plan.choose import make_plan
+from seatrial.plan import make_plan
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib

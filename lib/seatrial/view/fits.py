@@ -10,7 +10,7 @@ from seatrial.plan import make_plan
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.prefer import engines_of, preferred
-from seatrial.plan.rank import VERDICTS, comparable, preference
+from seatrial.plan.rank import VERDICT_ORDER, comparable, preference
 from seatrial.plan.request import Request, chosen_context
 from seatrial.plan.search import largest
 from seatrial.plan.types import Plan
@@ -141,4 +141,4 @@ def context_of(request: Request, model: str) -> int:
 
 def _order(fit: Fit) -> tuple[int, int, float]:
     speed = fit.plan.prediction.decode_tokens_per_s if fit.plan.prediction else None
-    return VERDICTS[fit.plan.verdict], fit.plan.shortfall_bytes, -(speed.expected if speed else 0.0)
+    return VERDICT_ORDER[fit.plan.verdict], fit.plan.shortfall_bytes, -(speed.expected if speed else 0.0)
