@@ -16,9 +16,6 @@ VERDICTS = {
     "refused": "refused by the engine",
 }
 
-RANKED = frozenset({"sglang", "vllm"})
-"""Engines that split a model over ranks."""
-
 
 def verdict_line(plan: Plan) -> str:
     """One line: the checkpoint, the engine, the machine and whether it runs, with what that hangs on."""
