@@ -103,9 +103,9 @@ def test_the_chart_s_points_are_the_planner_s_figures():
     plans = checkpoint_plans(asked("h200x4"), find_checkpoint("flash"), "sglang")
     line = next(series for series in chart.series if "0731" in series.name)
     assert [plan.need_bytes / 4 / GIB for plan in plans] == list(line.y)
-    assert {round(plan.capacity_bytes / 4 / GIB, 6) for plan in plans} == {
-        round(mark.value, 6) for mark in chart.references
-    }
+    # Recipes give the checkpoints different shares, so other lines may have another limit.
+    limits = {round(plan.capacity_bytes / 4 / GIB, 6) for plan in plans}
+    assert limits <= {round(mark.value, 6) for mark in chart.references}
     assert {1048576} == {mark.x for mark in chart.marks}
     assert "largest context 1,048,576 tokens" in chart.to_text()
 
