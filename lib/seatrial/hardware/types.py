@@ -106,6 +106,10 @@ class Hardware:
     source: str
     problems: tuple[Problem, ...] = ()
 
+    def times(self, count: int) -> str:
+        """``2 x h200x8``: the name, with how many of it where there are several."""
+        return f"{count} x {self.name}" if count > 1 else self.name
+
     @property
     def only_named(self) -> bool:
         """Whether its accelerators are another machine's, so that nothing is launched for it on this one."""

@@ -6,11 +6,11 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from seatrial.catalog import find_checkpoint, model_of
+from seatrial.catalog.kin import kin_of
 from seatrial.catalog.types import Checkpoint
 from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
-from seatrial.plan.kin import kin_of
 from seatrial.plan.layouts import Layout
 from seatrial.plan.recipes import STRATEGIES, Cell, cells
 from seatrial.plan.request import Request

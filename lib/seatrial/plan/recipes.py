@@ -10,6 +10,7 @@ from typing import Any
 
 from seatrial.catalog.types import Checkpoint
 from seatrial.memory.types import Parallelism
+from seatrial.plan.rules import carried_flags
 from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Objective, Recipe
 
@@ -18,17 +19,6 @@ STRATEGIES: dict[Objective, tuple[str, ...]] = {
     "balanced": ("balanced", "low-latency", "high-throughput"),
     "throughput": ("high-throughput", "balanced", "low-latency"),
 }
-CARRIED = {
-    "sglang": frozenset({
-        "--attention-backend", "--chunked-prefill-size", "--disable-flashinfer-autotune",
-        "--disable-shared-experts-fusion", "--kv-cache-dtype", "--moe-runner-backend", "--page-size",
-    }),
-    "vllm": frozenset({
-        "--attention_config.use_fp4_indexer_cache", "--block-size", "--distributed-executor-backend",
-        "--kv-cache-dtype", "--no-enable-flashinfer-autotune", "--reasoning-config",
-    }),
-}  # fmt: skip
-"""Flags that belong to an architecture and format rather than to a size: a plan near a recipe keeps them."""
 EXPERT_BACKENDS = frozenset({"deepep", "megamoe"})
 
 
@@ -124,7 +114,7 @@ class Cell:
 
         """
         whole = not differences
-        kept = CARRIED[self.engine]
+        kept = carried_flags(self.engine)
         chosen = self.argv if whole else _joined(self.flags, kept) if carried else ()
         return Recipe(
             source=self.source,

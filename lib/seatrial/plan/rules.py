@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seatrial.catalog.kin import kin_of
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
-from seatrial.plan.kin import kin_of
 from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.records import Reason
 
@@ -129,6 +129,12 @@ def recipe_rules() -> dict[str, str]:
     """Why a recipe holds only for what it was run on, by what differs."""
     rules: dict[str, str] = _document()["recipe_rules"]
     return rules
+
+
+@cache
+def carried_flags(engine: str) -> frozenset[str]:
+    """Flags that belong to an architecture and format rather than to a size: a plan near a recipe keeps them."""
+    return frozenset(_document()["carried_flags"][engine])
 
 
 @cache

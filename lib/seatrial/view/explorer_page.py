@@ -10,9 +10,8 @@ from seatrial.records import Reason
 from seatrial.units import format_gib
 from seatrial.view.command_text import PLACEHOLDERS
 from seatrial.view.gpu_bars import gpu_memory_chart
-from seatrial.view.lesson_tables import spread
 from seatrial.view.marks import VERDICT_BADGES, origin_badge
-from seatrial.view.plan_tables import VERDICTS, chat_line, condition, table_plan_speed
+from seatrial.view.plan_tables import VERDICTS, chat_line, condition, spread, table_plan_speed
 from seatrial.view.svg import to_svg
 from seatrial.view.untrusted import plain_text
 
@@ -60,11 +59,10 @@ def _page(inner: str) -> str:
 
 def _verdict(plan: Plan) -> str:
     badge = VERDICT_BADGES[plan.verdict]
-    nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
     text = VERDICTS[plan.verdict]
     if plan.shortfall_bytes:
         text = f"{text}: {format_gib(plan.shortfall_bytes)} too little"
-    what = f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}{spread(plan)}{condition(plan)}"
+    what = f"{plan.checkpoint} with {plan.engine} on {plan.hardware.times(plan.nodes)}{spread(plan)}{condition(plan)}"
     change = f"<p><strong>{_safe(plan.smallest_change)}</strong></p>" if plan.smallest_change else ""
     return (
         f'<div class="st-verdict" role="status" style="border-color:{badge.color}">'

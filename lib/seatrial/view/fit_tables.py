@@ -43,7 +43,6 @@ def fits_table(fits: Sequence[Fit], request: Request, model: str) -> Table:
     running = sum(fit.plan.runs for fit in fits)
     context, requests = context_of(request, model), request.concurrency
     load = f"{context:,} tokens x {requests} request{'s' if requests > 1 else ''}"
-    nodes = f"{request.nodes} x " if request.nodes > 1 else ""
     hosted = any(needs_unknown_host(fit.plan) for fit in fits)
     notes = (
         f"Verdict, need and speed at {load}; GB = 1e9 bytes of weights. Each GPU, host: derived, the reserve assumed.",
@@ -53,7 +52,7 @@ def fits_table(fits: Sequence[Fit], request: Request, model: str) -> Table:
     rows = [tuple(_whole(cell) for cell in _fit_row(fit)) for fit in fits]
     filled = [place for place in range(len(_HEADS)) if any(row[place] for row in rows)]
     return Table(
-        f"{running} of {len(fits)} checkpoints of {model} run on {nodes}{request.hardware.name}",
+        f"{running} of {len(fits)} checkpoints of {model} run on {request.hardware.times(request.nodes)}",
         tuple(_whole(_HEADS[place]) for place in filled),
         tuple(tuple(row[place] for place in filled) for row in rows),
         " ".join(filter(None, notes)),
@@ -75,10 +74,9 @@ def contexts_table(plans: Sequence[Plan], fit: Fit) -> Table:
     note = (
         "Derived from the engine's own layout; the reserve is assumed. Over all GPUs, and host memory where it is used."
     )
-    nodes = f"{first.nodes} x " if first.nodes > 1 else ""
     requests = f"{first.concurrency:,} requests at once" if first.concurrency > 1 else "one request"
     return Table(
-        f"{first.checkpoint} with {first.engine} on {nodes}{first.hardware.name}, {requests}: {largest_words(fit)}",
+        f"{first.checkpoint} with {first.engine} on {first.hardware.times(first.nodes)}, {requests}: {largest_words(fit)}",
         ("context tokens>", "verdict", "needs>", "usable>", "of the usable memory"),
         rows,
         " ".join(filter(None, (reason, note))),

@@ -20,7 +20,7 @@ from seatrial.speed import Prediction
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
 from seatrial.view.command_text import PLACEHOLDERS
 from seatrial.view.hardware_tables import table_accelerators, table_problems
-from seatrial.view.plan_tables import VERDICTS, condition
+from seatrial.view.plan_tables import VERDICTS, condition, spread
 from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import PlainText
 
@@ -176,13 +176,6 @@ def default_checkpoints(models: Iterable[str]) -> list[Checkpoint]:
     return [find_checkpoint(model) for model in models]
 
 
-def spread(plan: Plan) -> str:
-    """How it is split over the GPUs, as the end of a sentence: ``, tensor parallel 4``; empty where it is not."""
-    split = plan.parallelism
-    axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
-    return "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
-
-
 def _plan_row(plan: Plan) -> Row:
     speed = plan.prediction.decode_tokens_per_s if plan.prediction else None
     return (
@@ -195,8 +188,7 @@ def _plan_row(plan: Plan) -> Row:
 
 
 def _plan_detail(plan: Plan) -> str:
-    nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
-    place = f"with {plan.engine} on {nodes}{plan.hardware.name}{spread(plan)}"
+    place = f"with {plan.engine} on {plan.hardware.times(plan.nodes)}{spread(plan)}"
     change = (plan.smallest_change or "").removeprefix("Smallest change that fits: ")
     return f"{place}{condition(plan)}{f'; would fit: {change}' if change else ''}"
 

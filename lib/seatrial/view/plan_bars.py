@@ -77,8 +77,7 @@ def _per_gpu(plan: Plan) -> tuple[float, ...]:
 
 
 def _name(plan: Plan) -> str:
-    nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
-    machine = f"{nodes}{plain_text(plan.hardware.name, 40)}"
+    machine = plain_text(plan.hardware.times(plan.nodes), 50)
     checkpoint = plain_text(plan.checkpoint, 60).rpartition("/")[2]
     model = model_name(plan)
     what = checkpoint if checkpoint.startswith(model) else f"{model}, {checkpoint}"

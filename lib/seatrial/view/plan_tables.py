@@ -19,9 +19,8 @@ VERDICTS = {
 
 def verdict_line(plan: Plan) -> str:
     """One line: the checkpoint, the engine, the machine and whether it runs, with what that hangs on."""
-    nodes = f"{plan.nodes} x " if plan.nodes > 1 else ""
     verdict = VERDICTS[plan.verdict]
-    return f"{plan.checkpoint} with {plan.engine} on {nodes}{plan.hardware.name}: {verdict}{condition(plan)}"
+    return f"{plan.checkpoint} with {plan.engine} on {plan.hardware.times(plan.nodes)}: {verdict}{condition(plan)}"
 
 
 def condition(plan: Plan) -> str:
@@ -95,6 +94,13 @@ def table_plan_reasons(plan: Plan) -> Table:
         tuple((reason.text, reason.origin) for reason in plan.reasons),
         details=tuple(f"source: {reason.source}" for reason in plan.reasons),
     )
+
+
+def spread(plan: Plan) -> str:
+    """How it is split over the GPUs, as the end of a sentence: ``, tensor parallel 4``; empty where it is not."""
+    split = plan.parallelism
+    axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
+    return "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
 
 
 def split_text(plan: Plan) -> str:

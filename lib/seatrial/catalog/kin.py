@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seatrial.catalog import models
+from seatrial.catalog.listing import models
 from seatrial.catalog.types import Checkpoint
 
 SHAPE = ("num_hidden_layers", "hidden_size", "n_routed_experts", "moe_intermediate_size", "num_attention_heads")
