@@ -6,11 +6,11 @@ from seatrial.catalog import find_checkpoint
 from seatrial.errors import UnknownNameError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
+from seatrial.plan.fits import STEP, checkpoint_plans, fits_on, holds_all, room_bytes
 from seatrial.plan.request import Request
 from seatrial.units import GIB
 from seatrial.view.fit_lines import fit_chart
 from seatrial.view.fit_tables import contexts_table, table_fits
-from seatrial.view.fits import STEP, checkpoint_plans, fits_on, holds_all, room_bytes
 
 
 def asked(machine, host_memory_gib=None, **wishes):

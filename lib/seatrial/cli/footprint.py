@@ -101,7 +101,7 @@ def _alone(arguments: argparse.Namespace) -> Answer:
 
 def _over_contexts(name: str, request: Request, engine: str | None) -> Answer:
     """What a plan for the machine needs, and what it would need with shorter and longer contexts."""
-    from seatrial.view import fits  # noqa: PLC0415 -- plans, which a footprint alone does without
+    from seatrial.plan import fits  # noqa: PLC0415 -- plans, which a footprint alone does without
 
     plan = fits.plan_named(name, request, engine)
     checkpoint = find_checkpoint(plan.checkpoint)

@@ -21,8 +21,8 @@ from seatrial.cli.options import whole
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
+    from seatrial.plan.fits import Fit
     from seatrial.plan.request import Request
-    from seatrial.view.fits import Fit
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     request = machine_request(arguments, ("model", "context_tokens"))
     if request is None:
         return Answer(catalog, _show)
-    from seatrial.view.fits import fits_on  # noqa: PLC0415 -- plans, which the catalog does without
+    from seatrial.plan.fits import fits_on  # noqa: PLC0415 -- plans, which the catalog does without
 
     official = [model.id for model in models() if model.role == "official"]
     names = [arguments.model] if arguments.model else official

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from seatrial.catalog import find_checkpoint, find_model
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
+from seatrial.plan.fits import CONTEXTS, Fit, checkpoint_plans, fits_on, room_bytes
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
 from seatrial.view.chart import Chart, Mark, Reference, Series
 from seatrial.view.fit_tables import largest_words
-from seatrial.view.fits import CONTEXTS, Fit, checkpoint_plans, fits_on, room_bytes
 from seatrial.view.plan_tables import needs_unknown_host
 
 MOST = 6

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seatrial.hardware import detect_hardware
+from seatrial.plan.fits import Fit, context_of, fits_on, room_bytes
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import format_gib, format_rate, to_gb
-from seatrial.view.fits import Fit, context_of, fits_on, room_bytes
 from seatrial.view.marks import VERDICT_BADGES, marked
 from seatrial.view.plan_tables import needs_unknown_host
 from seatrial.view.table import Row, Table

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of, models
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.plan import make_plan
 from seatrial.plan.candidate import Candidate, Trial
+from seatrial.plan.choose import make_plan
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.rank import VERDICT_ORDER, comparable, preference
