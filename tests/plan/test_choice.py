@@ -100,8 +100,8 @@ def test_requests_beyond_the_cache_wait_instead_of_failing():
         "pro", hardware=detect_hardware("h200x8"), engine="sglang", concurrency=512, objective="throughput"
     )
     assert "verified" == plan.verdict
-    assert "requests run at once, the others wait" in texts(plan)
-    assert "wait" in plan.prediction.basis
+    assert f"prompt and 1,024 answer tokens {plan.running_requests} run at once" in texts(plan)
+    assert f"{512 - plan.running_requests} of 512 requests wait" in plan.prediction.basis
     fewer = make_plan(
         "pro", hardware=detect_hardware("h200x8"), engine="sglang", concurrency=64, objective="throughput"
     )

@@ -88,6 +88,8 @@ class Outcome:
         gpu_memory_fraction: Share of GPU memory the engine is told to take, None where it is told none.
         gpu_memory_fraction_used: The share it takes.
         gpu_memory_fraction_min: The smallest share that works.
+        running_requests: Requests of the predicted lengths that run at once.
+        running_requests_full: Those that run at once where each fills its context.
         gpu_layers: llama.cpp: layers on GPUs.
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory.
 
@@ -107,6 +109,8 @@ class Outcome:
     gpu_memory_fraction: float | None = None
     gpu_memory_fraction_used: float | None = None
     gpu_memory_fraction_min: float | None = None
+    running_requests: int | None = None
+    running_requests_full: int | None = None
     gpu_layers: int | None = None
     cpu_expert_layers: int | None = None
 
@@ -131,6 +135,8 @@ def planned(candidate: Candidate, outcome: Outcome) -> Plan:
         gpu_memory_fraction=outcome.gpu_memory_fraction,
         gpu_memory_fraction_used=outcome.gpu_memory_fraction_used,
         gpu_memory_fraction_min=outcome.gpu_memory_fraction_min,
+        running_requests=outcome.running_requests,
+        running_requests_full=outcome.running_requests_full,
         gpu_layers=outcome.gpu_layers,
         cpu_expert_layers=outcome.cpu_expert_layers,
         footprint=outcome.footprint,

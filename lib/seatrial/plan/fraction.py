@@ -68,7 +68,7 @@ def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float |
 def _taken(engine: str, given: float | None, used: float, least: float) -> str:
     if given == least:
         return "that is given"
-    taken = f"{used:.2f} is given"
+    taken = f"{used:g} is given"
     if given is None:
         taken = f"the recipe leaves it to {engine}, whose own rule takes {used:.3f} here"
     return taken if used < least else f"{taken}, and what is above goes to a larger cache"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from math import ceil, floor
 
 from seatrial.hardware.types import Gpu
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.candidate import Candidate
-from seatrial.plan.capacity import usable_gpu_bytes
+from seatrial.plan.capacity import Pool, pool_of, usable_gpu_bytes, window_share
 from seatrial.plan.layouts import Layout
 from seatrial.plan.limits import limits, running_limit
 from seatrial.plan.own_fraction import own_fraction
@@ -23,7 +24,8 @@ class Room:
 
     Attributes:
         footprint: Bytes with ``held`` requests.
-        held: Requests whose whole context the KV cache holds at once; 0 where not even one fits.
+        held: Requests that run at once where each fills its context; 0 where not even one fits.
+        pool: What one attention replica's KV cache holds; None where nothing fits.
         fraction: Share of GPU memory the engine is given, or takes where it is given none.
         usable: Bytes of one GPU a plan may count on.
         ranks: GPUs over all nodes.
@@ -36,6 +38,7 @@ class Room:
     fraction: float
     usable: int
     ranks: int
+    pool: Pool | None = None
     shortfall_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,33 +68,61 @@ def room_of(candidate: Candidate, layout: Layout, context: int, parallelism: Par
         parallelism: How the work is split; None where the ranks cannot be formed and only the bytes matter.
 
     """
-    checkpoint, request = candidate.checkpoint, candidate.request
-    drafting = layout.cell is not None and layout.cell.draft_tokens > 0
+    request = candidate.request
     running = requests_at_once(layout, request)
-    options = {
-        "max_running_requests": running,
-        "speculative": (checkpoint.draft or "none") if drafting else "none",
-    }
 
     def measure(count: int) -> Room:
-        footprint = compute_footprint(
-            checkpoint,
-            engine=candidate.engine,
-            context_tokens=context,
-            concurrency=count,
-            parallelism=parallelism or Parallelism(),
-            options=options,
-        )
-        fraction, usable = _fraction(candidate, layout, footprint)
-        return Room(footprint, count, fraction, usable, layout.nodes * layout.gpus_per_node)
+        return _measured(candidate, layout, context, parallelism, count, running)
 
     most = min(request.concurrency, running)
     whole = measure(most)
-    if parallelism is None or not whole.shortfall_bytes:
+    if parallelism is None:
         return whole
+    if not whole.shortfall_bytes:
+        return _within_pool(whole, parallelism, measure)
     held = largest(most - 1, lambda count: not measure(count).shortfall_bytes)
     one = measure(max(1, held))
-    return one if held else Room(one.footprint, 0, one.fraction, one.usable, one.ranks)
+    return _within_pool(one, parallelism, measure) if held else replace(one, held=0, pool=None)
+
+
+def _measured(  # noqa: PLR0913, PLR0917 -- everything the room depends on
+    candidate: Candidate, layout: Layout, context: int, parallelism: Parallelism | None, count: int, running: int
+) -> Room:
+    checkpoint, cell, gpus = candidate.checkpoint, layout.cell, candidate.request.gpus
+    flags = cell.flags if cell else {}
+    drafting = cell is not None and cell.draft_tokens > 0
+    footprint = compute_footprint(
+        checkpoint,
+        engine=candidate.engine,
+        context_tokens=context,
+        concurrency=count,
+        parallelism=parallelism or Parallelism(),
+        options={
+            "max_running_requests": running,
+            "speculative": (checkpoint.draft or "none") if drafting else "none",
+            "swa_ratio": window_share(flags),
+        },
+    )
+    fraction, usable = _fraction(candidate, layout, footprint)
+    pool = None
+    if parallelism is not None and gpus:
+        pool = pool_of(
+            candidate.engine,
+            footprint,
+            gpu=gpus[0],
+            usable=usable,
+            ranks=parallelism,
+            flags=flags,
+            drafting=drafting,
+        )
+    return Room(footprint, count, fraction, usable, layout.nodes * layout.gpus_per_node, pool)
+
+
+def _within_pool(room: Room, parallelism: Parallelism, measure: Callable[[int], Room]) -> Room:
+    """The room with no more requests than their windows allow; fewer may do with a smaller share of the GPU."""
+    while room.pool and (held := room.pool.requests(room.footprint.context_tokens) * parallelism.data) < room.held:
+        room = measure(held)
+    return room
 
 
 def requests_at_once(layout: Layout, request: Request) -> int:

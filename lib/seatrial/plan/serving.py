@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil
 
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Outcome, planned
-from seatrial.plan.capacity import DELAYER_FLAG, requests_held, usable_gpu_bytes
-from seatrial.plan.forecast import gpu_forecast, load_of, work_of
+from seatrial.plan.capacity import DELAYER_FLAG, usable_gpu_bytes
+from seatrial.plan.forecast import gpu_forecast, work_of
 from seatrial.plan.fraction import fraction_needed, fraction_reasons
 from seatrial.plan.layouts import Layout, layouts
-from seatrial.plan.limits import limits
 from seatrial.plan.nearest import nearest_recipe
-from seatrial.plan.room import Room, requests_at_once, room_of
+from seatrial.plan.room import Room, room_of
 from seatrial.plan.rules import Case, refusals
+from seatrial.plan.running import Running, running_of, waiting_reasons
 from seatrial.plan.stages import staged_forecast
 from seatrial.plan.types import Plan, Recipe, Verdict
-from seatrial.plan.wording import cell_reason, memory_reason, overdrawn_reason, waiting_reasons
+from seatrial.plan.wording import cell_reason, memory_reason, overdrawn_reason
 from seatrial.records import Reason
 from seatrial.speed import Load, Prediction
 
@@ -73,6 +72,7 @@ class Weighed:
         """The plan, with its reasons and prediction."""
         candidate, layout, room = self.candidate, self.layout, self.room
         recipe = _recipe(candidate, layout)
+        running = running_of(candidate, layout, room) if self.runs else None
         return planned(
             candidate,
             Outcome(
@@ -81,15 +81,17 @@ class Weighed:
                 footprint=room.footprint,
                 capacity_bytes=room.capacity_bytes,
                 shortfall_bytes=self.shortfall_bytes,
-                reasons=self.refused or _reasons(candidate, layout, room, recipe),
+                reasons=self.refused or _reasons(candidate, layout, room, recipe, running),
                 parallelism=layout.parallelism,
                 nodes=layout.nodes,
                 gpus_per_node=layout.gpus_per_node,
-                prediction=_forecast(candidate, layout, room) if self.runs else None,
+                prediction=_forecast(candidate, layout, room, running.load) if running else None,
                 recipe=recipe,
                 gpu_memory_fraction=_given(layout, room),
                 gpu_memory_fraction_used=room.fraction if candidate.request.gpus else None,
                 gpu_memory_fraction_min=self._least(),
+                running_requests=running.load.running if running else None,
+                running_requests_full=running.full if running else None,
             ),
         )
 
@@ -167,7 +169,9 @@ def _given(layout: Layout, room: Room) -> float | None:
     return layout.cell.memory_fraction if layout.cell else room.fraction
 
 
-def _reasons(candidate: Candidate, layout: Layout, room: Room, recipe: Recipe | None) -> list[Reason]:
+def _reasons(
+    candidate: Candidate, layout: Layout, room: Room, recipe: Recipe | None, running: Running | None
+) -> list[Reason]:
     request = candidate.request
     memory = request.gpus[0].memory_bytes if request.gpus else None
     shown = room.usable / memory if memory else room.fraction
@@ -176,14 +180,14 @@ def _reasons(candidate: Candidate, layout: Layout, room: Room, recipe: Recipe | 
             candidate.checkpoint, room.footprint, request, room.ranks, room.capacity_bytes, room.need_bytes, shown
         )
     ]
-    if room.shortfall_bytes:
+    if not running:
         return found
     if layout.cell and recipe:
         found.insert(0, cell_reason(layout.cell, recipe))
         given = usable_gpu_bytes(request.gpus[0], room.fraction)
         found += overdrawn_reason(layout.cell, room.footprint.per_gpu_bytes, given, room.fraction)
     found += fraction_reasons(candidate.engine, room.footprint, request.gpus[0], _given(layout, room), room.fraction)
-    return found + waiting_reasons(request, room.held, requests_at_once(layout, request))
+    return found + waiting_reasons(running)
 
 
 def _recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
@@ -195,32 +199,11 @@ def _recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
     return nearest_recipe(candidate.engine, checkpoint, layout, request)
 
 
-def _forecast(candidate: Candidate, layout: Layout, room: Room) -> Prediction:
+def _forecast(candidate: Candidate, layout: Layout, room: Room, load: Load) -> Prediction:
     request, ranks = candidate.request, layout.parallelism
     work = work_of(candidate.model, candidate.checkpoint, room.footprint)
-    load = _load(candidate, layout, room)
     gpu, engine = request.gpus[0], candidate.engine
     if ranks.pipeline > 1:
         return staged_forecast(work, load, gpu, ranks, engine=engine, nodes=layout.nodes)
     together = layout.cell is not None and DELAYER_FLAG in layout.cell.flags
     return gpu_forecast(work, load, gpu, ranks, engine=engine, nodes=layout.nodes, prefill_together=together)
-
-
-def _load(candidate: Candidate, layout: Layout, room: Room) -> Load:
-    """What the prediction is for: no more requests at once than the engine runs and the KV cache holds."""
-    footprint, data = room.footprint, layout.parallelism.data
-    limit = requests_at_once(layout, candidate.request)
-    load = load_of(
-        candidate.model,
-        candidate.engine,
-        footprint.context_tokens,
-        candidate.request,
-        running_limit=limit,
-        draft_tokens=layout.cell.draft_tokens if layout.cell else 0,
-    )
-    cache = footprint.per_gpu_by_part["kv"]
-    each = cache / ceil(footprint.concurrency / data) / footprint.context_tokens
-    free = room.usable - footprint.per_gpu_bytes + cache
-    flags = layout.cell.flags if layout.cell else {}
-    held = min(limit, requests_held(candidate.engine, free, each, load, flags) * data)
-    return replace(load, running_limit=round(held * limits().delayed_running) if DELAYER_FLAG in flags else held)

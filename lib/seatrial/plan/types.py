@@ -128,8 +128,13 @@ class Plan:
             left to its own rule.
         gpu_memory_fraction_used: The share it takes: what it is told, else what its own rule makes of this GPU.
         gpu_memory_fraction_min: The smallest share that holds the requests, in hundredths; None where it is not known.
+        running_requests: Requests of the predicted lengths that run at once, the others wait; None where it does not
+            run, or the engine makes room for all when it starts.
+        running_requests_full: Those that run at once where each fills its context; never more.
         gpu_layers: llama.cpp: layers on GPUs, None elsewhere.
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory, None elsewhere.
+        gpu_shares: llama.cpp: layers of each GPU, dealt out so that the bytes are even; empty where there are not
+            several.
         footprint: Bytes needed.
         capacity_bytes: Bytes there are for it (GPU memory the engine may use, host memory for llama.cpp).
         shortfall_bytes: Bytes too few; 0 where it fits.
@@ -168,6 +173,9 @@ class Plan:
     chat: Chat | None = None
     gpu_memory_fraction_min: float | None = None
     gpu_memory_fraction_used: float | None = None
+    running_requests: int | None = None
+    running_requests_full: int | None = None
+    gpu_shares: tuple[int, ...] = ()
 
     @property
     def runs(self) -> bool:

@@ -83,15 +83,6 @@ def overdrawn_reason(cell: Cell, per_gpu: int, given: int, fraction: float) -> l
     return [Reason(text, "derived", cell.source)]
 
 
-def waiting_reasons(request: Request, held: int, limit: int) -> list[Reason]:
-    """That requests will wait, where they will."""
-    if held >= request.concurrency:
-        return []
-    why = f"the engine runs {limit} at once" if held == limit else "the KV cache holds no more at their full context"
-    text = f"{held} of {request.concurrency} requests run at once, the others wait: {why}."
-    return [Reason(text, "derived", "KV cache room and the engine's limit")]
-
-
 def idle_reasons(engine: str, request: Request) -> list[Reason]:
     """That machines stay idle, where an engine that runs on one is given several."""
     if request.nodes == 1:
@@ -135,7 +126,7 @@ def _split_text(split: Split) -> str:
     if not split.cpu_expert_layers:
         return f"{layers} lie on the GPU."
     return (
-        f"{layers} lie on the GPU, but the routed experts of {split.cpu_expert_layers} of them in host memory "
+        f"{layers} lie on the GPU, but the routed experts of {min(split.gpu_layers, split.cpu_expert_layers)} of them in host memory "
         f"({format_gib(split.footprint.host_bytes)})."
     )
 
