@@ -191,7 +191,9 @@ class Plan:
     def need_bytes(self) -> int:
         """Bytes over all GPUs and the host; what lies on every rank is counted as often."""
         footprint = self.footprint
-        return max(footprint.total_bytes, footprint.per_gpu_bytes * self.ranks + footprint.host_bytes)
+        if self.engine not in TENSOR_PARALLEL:  # layers lie on one GPU each, and not all hold as much as the fullest
+            return footprint.total_bytes
+        return max(footprint.total_bytes, footprint.per_gpu_bytes * self.ranks)
 
     @property
     def simulated(self) -> bool:
