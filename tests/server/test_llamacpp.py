@@ -53,13 +53,12 @@ def test_every_way_to_run_it_serves_the_stand_in(require, stand_in, runner):
     assert [] == launched_processes()
 
 
-@pytest.mark.parametrize("experts_on_cpu", [None, 2])
-def test_the_deepseek4_code_path(require, experts_on_cpu):
+@pytest.mark.parametrize("flags", [(), ("--n-cpu-moe=2",), ("--n-cpu-moe=2", "--tensor-split=3,2")])
+def test_the_deepseek4_code_path(require, flags):
     """A tiny model of V4's architecture is loaded and generates, also with experts kept in host memory."""
     require("xllamacpp")
     plan = make_plan("tiny-v4", hardware=detect_hardware())
     path = fetch_checkpoint(find_checkpoint(plan.checkpoint))
-    flags = (f"--n-cpu-moe={experts_on_cpu}",) if experts_on_cpu else ()
     from dataclasses import replace
 
     from seatrial.engines import build_command

@@ -66,6 +66,15 @@ def threads(plan: Plan) -> int | None:
     return max(1, cores - 1) if cores else None
 
 
+def tensor_split(plan: Plan) -> str:
+    """Layers of each GPU as ``--tensor-split`` wants them: the output counts as one more, after the last layer."""
+    shares = list(plan.gpu_shares)
+    if plan.gpu_layers and plan.gpu_layers > sum(shares):
+        last = max(index for index, count in enumerate(shares) if count)
+        shares[last] += 1
+    return ",".join(map(str, shares))
+
+
 def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[str, str | None]]:
     flags: list[tuple[str, str | None]] = [
         ("--model", model),
@@ -82,6 +91,8 @@ def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[st
         flags.append(("--threads", str(count)))
     if plan.cpu_expert_layers:
         flags.append(("--n-cpu-moe", str(plan.cpu_expert_layers)))
+    if plan.gpu_shares:
+        flags.append(("--tensor-split", tensor_split(plan)))
     sampling = flag_values(plan.chat.flags) if plan.chat else {}
     return [
         *flags,

@@ -26,7 +26,8 @@ def place_layers(by_class: Mapping[str, int], cache_bytes: int, layers: int, opt
         by_class: Weight bytes by class; the routed experts under ``experts``.
         cache_bytes: KV cache and state of all slots; they follow their layers.
         layers: Layers of the model.
-        options: ``gpu_layers`` layers are offloaded, ``cpu_expert_layers`` of them without their experts.
+        options: The last ``gpu_layers`` layers are offloaded; the experts of the first ``cpu_expert_layers`` of the
+            model, offloaded or not, stay in host memory.
 
     """
     offloaded = min(options.gpu_layers, layers)
@@ -38,6 +39,6 @@ def place_layers(by_class: Mapping[str, int], cache_bytes: int, layers: int, opt
     embeddings = 0 if tied else by_class.get("embeddings", 0)
     rest = sum(by_class.values()) - experts - embeddings
     # The last layers go first onto the GPU, and the output with them only when all layers do.
-    expert_layers = max(0, offloaded - min(options.cpu_expert_layers, offloaded))
+    expert_layers = max(0, min(offloaded, layers - options.cpu_expert_layers))
     gpu = ceil((rest + cache_bytes) * offloaded / layers) + ceil(experts * expert_layers / layers)
     return Placed(gpu, sum(by_class.values()) + cache_bytes - gpu)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
 
 from seatrial.catalog.types import Checkpoint
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.capacity import Pools
+from seatrial.plan.dealt import Layers, deal, deal_evenly
 from seatrial.plan.search import least
 
 ALL_LAYERS = 999
@@ -20,9 +23,10 @@ class Split:
 
     Attributes:
         gpu_layers: Layers on GPUs; 999 is all.
-        cpu_expert_layers: Of those, layers whose routed experts stay in host memory.
+        cpu_expert_layers: Layers, from the first of the model on, whose routed experts stay in host memory.
         footprint: Bytes with that split.
         shortfall_bytes: Bytes of host memory too few; 0 where it fits.
+        gpu_shares: Layers of each GPU; empty where there are not several.
 
     """
 
@@ -30,10 +34,18 @@ class Split:
     cpu_expert_layers: int
     footprint: Footprint
     shortfall_bytes: int
+    gpu_shares: tuple[int, ...] = ()
 
 
-def split_layers(  # noqa: PLR0913 -- one for each thing that changes the split
-    checkpoint: Checkpoint, layers: int, pools: Pools, context_tokens: int, concurrency: int, *, unified: bool
+def split_layers(  # noqa: PLR0913, PLR0917 -- one for each thing that changes the split
+    checkpoint: Checkpoint,
+    layers: int,
+    pools: Pools,
+    rooms: Sequence[int],
+    context_tokens: int,
+    concurrency: int,
+    *,
+    unified: bool,
 ) -> Split:
     """As much on the GPUs as they hold, experts moved out first, the rest in host memory.
 
@@ -41,6 +53,7 @@ def split_layers(  # noqa: PLR0913 -- one for each thing that changes the split
         checkpoint: A GGUF checkpoint.
         layers: Layers of the model.
         pools: Memory of the machine.
+        rooms: Bytes that may be used of each of its GPUs.
         context_tokens: Context of each request.
         concurrency: Requests at once.
         unified: CPU and GPU share one memory.
@@ -62,20 +75,51 @@ def split_layers(  # noqa: PLR0913 -- one for each thing that changes the split
         return Split(ALL_LAYERS, 0, whole, max(0, whole.total_bytes - pools.gpu_bytes))
     if pools.gpus == 0:
         return _checked(measure(0, 0), 0, 0, pools)
-    share = pools.gpu_bytes // pools.gpus
 
-    def fits(footprint: Footprint) -> bool:
-        # Whole layers cannot be divided evenly, so one GPU may hold one more than the average.
-        margin = footprint.weights_bytes // layers if pools.gpus > 1 else 0
-        return footprint.per_gpu_bytes + margin <= share
+    def fits(gpu_layers: int, cpu_expert_layers: int) -> bool:
+        footprint = measure(gpu_layers, cpu_expert_layers)
+        return deal(_layers(footprint, layers, gpu_layers, cpu_expert_layers), _free(footprint, rooms)) is not None
 
-    moved = least(layers, lambda count: fits(measure(ALL_LAYERS, count)))
+    def split(gpu_layers: int, cpu_expert_layers: int) -> Split:
+        footprint = measure(gpu_layers, cpu_expert_layers)
+        dealt = _layers(footprint, layers, gpu_layers, cpu_expert_layers)
+        shares = deal_evenly(dealt, _free(footprint, rooms))
+        if len(rooms) > 1 and gpu_layers and shares:
+            footprint = _on_fullest(footprint, ceil(max(dealt.bytes_of(shares))))
+        else:
+            shares = ()
+        return _checked(footprint, gpu_layers, cpu_expert_layers, pools, shares)
+
+    moved = least(layers, lambda count: fits(ALL_LAYERS, count))
     if moved is not None:
-        return _checked(measure(ALL_LAYERS, moved), ALL_LAYERS, moved, pools)
-    left = least(layers, lambda count: fits(measure(layers - count, layers - count)))
+        return split(ALL_LAYERS, moved)
+    left = least(layers - 1, lambda count: fits(layers - count, layers))
     kept = layers - left if left is not None else 0
-    return _checked(measure(kept, kept), kept, kept, pools)
+    return split(kept, layers) if kept else _checked(measure(0, 0), 0, 0, pools)
 
 
-def _checked(footprint: Footprint, gpu_layers: int, cpu_expert_layers: int, pools: Pools) -> Split:
-    return Split(gpu_layers, cpu_expert_layers, footprint, max(0, footprint.host_bytes - pools.host_bytes))
+def _layers(footprint: Footprint, layers: int, gpu_layers: int, cpu_expert_layers: int) -> Layers:
+    """The layers on GPUs, those without experts first, as llama.cpp keeps the experts of the first in host memory."""
+    offloaded = min(gpu_layers, layers)
+    heavy = max(0, min(offloaded, layers - cpu_expert_layers))
+    experts = footprint.by_class.get("experts", 0) / layers
+    on_gpus = footprint.total_bytes - footprint.host_bytes - footprint.reserve_bytes
+    light = (on_gpus - heavy * experts) / offloaded
+    return Layers(offloaded - heavy, heavy, light, light + experts)
+
+
+def _free(footprint: Footprint, rooms: Sequence[int]) -> list[int]:
+    reserve = footprint.per_gpu_by_part["reserve"]
+    return [room - reserve for room in rooms]
+
+
+def _on_fullest(footprint: Footprint, size: int) -> Footprint:
+    parts = {**footprint.per_gpu_by_part, "layers": size}
+    return replace(footprint, per_gpu_by_part=parts, per_gpu_bytes=sum(parts.values()))
+
+
+def _checked(
+    footprint: Footprint, gpu_layers: int, cpu_expert_layers: int, pools: Pools, gpu_shares: tuple[int, ...] = ()
+) -> Split:
+    shortfall = max(0, footprint.host_bytes - pools.host_bytes)
+    return Split(gpu_layers, cpu_expert_layers, footprint, shortfall, gpu_shares)

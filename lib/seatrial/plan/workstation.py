@@ -8,8 +8,9 @@ from seatrial.memory import compute_footprint
 from seatrial.memory.subject import subject_of
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Outcome, planned
-from seatrial.plan.capacity import Pools, llamacpp_pools
+from seatrial.plan.capacity import Pools, llamacpp_pools, usable_gpu_bytes
 from seatrial.plan.forecast import llamacpp_forecast, load_of, work_of
+from seatrial.plan.limits import limits
 from seatrial.plan.rules import Case, refusals
 from seatrial.plan.split import Split, split_layers
 from seatrial.plan.types import Plan, Verdict
@@ -63,7 +64,7 @@ class WeighedSplit:
             capacity = max(capacity, split.footprint.total_bytes)
         on_gpus = pools.gpus if split.gpu_layers else 0
         reasons = self.refused or llamacpp_reasons(engine, candidate.checkpoint, request, split, pools, capacity)
-        return planned(
+        plan = planned(
             candidate,
             Outcome(
                 verdict=self.verdict,
@@ -80,6 +81,7 @@ class WeighedSplit:
                 cpu_expert_layers=split.cpu_expert_layers if engine == "llamacpp" else None,
             ),
         )
+        return replace(plan, gpu_shares=split.gpu_shares)
 
 
 def weigh_workstation(candidate: Candidate) -> WeighedSplit:
@@ -105,8 +107,10 @@ def _split(candidate: Candidate, pools: Pools) -> Split:
     context, concurrency = candidate.context(), candidate.request.concurrency
     if candidate.engine == "llamacpp":
         layers = int(subject_of(candidate.checkpoint).config["num_hidden_layers"])
-        unified = any(gpu.unified for gpu in candidate.request.hardware.gpus)
-        return split_layers(candidate.checkpoint, layers, pools, context, concurrency, unified=unified)
+        gpus = candidate.request.hardware.gpus
+        unified = any(gpu.unified for gpu in gpus)
+        rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in gpus if gpu.memory_bytes]
+        return split_layers(candidate.checkpoint, layers, pools, rooms, context, concurrency, unified=unified)
     footprint = compute_footprint(
         candidate.checkpoint, engine=candidate.engine, context_tokens=context, concurrency=concurrency
     )

@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--threads-batch", type=int, default=None)
     flags.add_argument("--gpu-layers", type=int, default=-1)
     flags.add_argument("--n-cpu-moe", type=int, default=0, help="layers whose experts stay in host memory")
+    flags.add_argument("--tensor-split", default=None, help="shares of the layers, one a GPU: 12,14,18")
     flags.add_argument("--batch-size", type=int, default=None)
     flags.add_argument("--ubatch-size", type=int, default=None)
     flags.add_argument("--cache-type-k", default=None, help="f16, q8_0, ...")
@@ -65,6 +66,9 @@ def parameters(options: argparse.Namespace) -> Any:
     if options.n_cpu_moe:
         layers = (EXPERTS_OF_LAYER.format(layer=layer) for layer in range(options.n_cpu_moe))
         chosen.tensor_buft_overrides = ",".join(layers)
+    if options.tensor_split:
+        shares = [float(share) for share in options.tensor_split.split(",")]
+        chosen.tensor_split = shares + [0.0] * (len(chosen.tensor_split) - len(shares))
     for name in ("batch", "ubatch"):
         if getattr(options, f"{name}_size"):
             setattr(chosen, f"n_{name}", getattr(options, f"{name}_size"))

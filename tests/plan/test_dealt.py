@@ -1,0 +1,87 @@
+"""llama.cpp over several GPUs: layers are dealt out so that what lies on the fullest fits."""
+
+import pytest
+
+from seatrial.catalog import find_checkpoint
+from seatrial.engines import build_command
+from seatrial.hardware import detect_hardware
+from seatrial.memory import compute_footprint
+from seatrial.plan import make_plan
+from seatrial.plan.capacity import usable_gpu_bytes
+from seatrial.plan.dealt import Layers, deal, deal_evenly
+from seatrial.plan.limits import limits
+from seatrial.plan.spellings import flag_values
+
+MACHINES = [
+    ("rtx3090x2", 192, "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"),
+    ("rtx3090x4", 128, "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL"),
+    ("rtx3090x8", 16, "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL"),
+    ("h100x2+rtx4090x2", 256, "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"),
+    ("rtx4060ti-16gbx2", 1024, "unsloth/DeepSeek-V4-Pro-0813-GGUF:UD-Q8_K_XL"),
+    ("a100-80gbx8", 256, "6block/DeepSeek-V4-Pro-0813-GGUF:IQ1_M"),
+]
+
+
+def on_each_gpu(plan):
+    """Bytes of each GPU, as llama.cpp places whole layers: the experts of the first ones lie in host memory."""
+    checkpoint = find_checkpoint(plan.checkpoint)
+    count = {"flash": 43, "pro": 61}[plan.model]
+    sizes = plan.footprint.by_class
+    cache = plan.footprint.kv_bytes + plan.footprint.state_bytes
+    rest = (checkpoint.weights_bytes - sizes["experts"] - sizes.get("embeddings", 0) + cache) / count
+    layer = count - sum(plan.gpu_shares)
+    found = []
+    for share in plan.gpu_shares:
+        mine = range(layer, layer + share)
+        found.append(sum(rest + (sizes["experts"] / count if one >= plan.cpu_expert_layers else 0) for one in mine))
+        layer += share
+    return [size + plan.footprint.per_gpu_by_part["reserve"] for size in found]
+
+
+@pytest.mark.parametrize(("machine", "host_gib", "checkpoint"), MACHINES)
+def test_no_gpu_gets_more_than_it_holds(machine, host_gib, checkpoint):
+    """Placed layer by layer, each GPU stays within what may be used of it, and the fullest is what the plan says."""
+    hardware = detect_hardware(machine, host_memory_gib=host_gib)
+    plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine="llamacpp")
+    placed = on_each_gpu(plan)
+    room = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in hardware.gpus]
+    assert plan.runs
+    assert all(size <= free for size, free in zip(placed, room, strict=True))
+    assert plan.footprint.per_gpu_bytes == pytest.approx(max(placed), abs=64)
+
+
+@pytest.mark.parametrize(("machine", "host_gib", "checkpoint"), MACHINES)
+def test_the_command_says_how_layers_are_dealt_out(machine, host_gib, checkpoint):
+    """One share a GPU; with all layers on GPUs the output counts as one more."""
+    hardware = detect_hardware(machine, host_memory_gib=host_gib)
+    plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine="llamacpp")
+    shares = [int(share) for share in flag_values(build_command(plan).argv)["--tensor-split"].split(",")]
+    layers = {"flash": 43, "pro": 61}[plan.model]
+    assert len(hardware.gpus) == len(shares)
+    assert min(plan.gpu_layers, layers + 1) == sum(shares)
+
+
+def test_layers_left_in_host_memory_keep_their_experts_there():
+    """llama.cpp offloads the last layers and counts experts from the first, so all layers must be counted."""
+    hardware = detect_hardware("rtx4060ti-16gbx1", host_memory_gib=1024)
+    plan = make_plan(checkpoint="unsloth/DeepSeek-V4-Pro-0813-GGUF:UD-Q8_K_XL", hardware=hardware)
+    assert plan.gpu_layers < 61
+    assert 61 == plan.cpu_expert_layers
+
+
+def test_experts_are_counted_from_the_first_layer_on():
+    """With the last 20 of 43 layers on the GPU, the experts of the first 23 lie in host memory whatever is said."""
+    checkpoint = find_checkpoint("unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL")
+    sizes = [
+        compute_footprint(checkpoint, options={"gpu_layers": 20, "cpu_expert_layers": count}).host_bytes
+        for count in (0, 23, 24, 43)
+    ]
+    assert sizes[0] == sizes[1] < sizes[2] < sizes[3]
+
+
+def test_light_layers_come_first():
+    """Ten light layers and four heavy ones: the first GPU takes more of them, as many bytes."""
+    layers = Layers(light=10, heavy=4, light_bytes=1, heavy_bytes=5)
+    assert (11, 3) == deal_evenly(layers, (20, 20))
+    assert [15, 15] == layers.bytes_of((11, 3))
+    assert deal(layers, (14, 15)) is None
