@@ -188,3 +188,24 @@ def test_cells_are_found_by_exact_place():
     checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash")
     assert find_cells("sglang", checkpoint, "h200", "balanced")
     assert not find_cells("sglang", checkpoint, "l40s", "balanced")
+
+
+@pytest.mark.parametrize(
+    ("machine", "checkpoint", "expected"),
+    [
+        ("mi355xx8", "deepseek-ai/DeepSeek-V4-Pro-0813", (8, 1)),
+        ("mi300xx8", "sgl-project/DeepSeek-V4-Flash-FP8", (8, 1)),
+        ("b200x8", "deepseek-ai/DeepSeek-V4-Pro-0813", (8, 8)),
+        ("h200x8", "sgl-project/DeepSeek-V4-Flash-FP8", (8, 8)),
+        ("h200x8", "deepseek-ai/DeepSeek-V4-Flash-0731", (1, 1)),
+        ("b200x8", "nvidia/DeepSeek-V4-Flash-NVFP4", (1, 1)),
+    ],
+)
+def test_attention_replicas_share_out_experts_as_recipes_do(machine, checkpoint, expected):
+    """AMD's recipes split every expert and know no DeepEP; Hopper's FP4 and Blackwell's NVFP4 have no replicas."""
+    hardware = detect_hardware(machine)
+    wishes = {"engine": "sglang", "objective": "throughput", "recipes": False}
+    plan = make_plan(checkpoint=checkpoint, hardware=hardware, **wishes)
+    assert plan.runs
+    assert expected == (plan.parallelism.data, plan.parallelism.expert)
+    assert ("--moe-a2a-backend=deepep" in build_command(plan).argv) == (expected[1] > 1)

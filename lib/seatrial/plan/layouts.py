@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
+from seatrial.catalog import find_checkpoint
 from seatrial.catalog.types import Checkpoint
+from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
-from seatrial.plan.recipes import Cell, find_cells
+from seatrial.plan.recipes import Cell, cells, find_cells
 from seatrial.plan.request import Request
-
-SPREADABLE = frozenset({"9.0", "10.0", "10.3", "gfx950"})
-"""GPU generations on which SGLang's verified cells deal experts out to ranks (data-parallel attention)."""
-FP4_UNSPREAD = frozenset({"9.0"})
-"""Generations whose FP4 experts run through Marlin kernels, which know tensor parallelism only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +65,31 @@ def _forms(  # noqa: PLR0913, PLR0917 -- one for each thing that decides
     if ranks == 1:
         return [plain]
     forms = [plain]
-    spread = Parallelism(tensor=ranks, data=ranks, expert=ranks)
     if engine == "vllm":
         forms.append(Parallelism(tensor=ranks, expert=ranks))
         if nodes == 1:
-            forms.append(spread)
-    elif _deals_experts(checkpoint, gpu):
+            forms.append(Parallelism(tensor=ranks, data=ranks, expert=ranks))
+    elif (dealt := _deals_experts(gpu.compute_capability, checkpoint.precision)) is not None:
+        spread = Parallelism(tensor=ranks, data=ranks, expert=ranks if dealt else 1)
         forms = [spread, plain] if request.objective == "throughput" else [plain, spread]
     return forms + ([] if request.tensor_parallel is not None else _stages(ranks, nodes))
 
 
-def _deals_experts(checkpoint: Checkpoint, gpu: Gpu) -> bool:
-    """Whether SGLang deals experts out to ranks on this GPU and for this format."""
-    marlin = checkpoint.precision == "fp4" and gpu.compute_capability in FP4_UNSPREAD
-    return gpu.compute_capability in SPREADABLE and not marlin
+@cache
+def _deals_experts(architecture: str | None, precision: str) -> bool | None:
+    """Whether SGLang's recipes with attention replicas deal the experts out to them; None where none has replicas.
+
+    Those for this architecture and format count, or for the architecture where none is for the format. Hopper's FP4
+    experts run through Marlin kernels, which know tensor parallelism only, and AMD's recipes split every expert.
+    """
+    there = [
+        cell
+        for cell in cells()
+        if cell.engine == "sglang" and accelerators()[cell.accelerator].architecture == architecture
+    ]
+    alike = [cell for cell in there if find_checkpoint(cell.checkpoint).precision == precision]
+    dealt = [cell.parallelism.expert > 1 for cell in alike or there if cell.parallelism.data > 1]
+    return any(dealt) if dealt else None
 
 
 def _stages(ranks: int, nodes: int) -> list[Parallelism]:
