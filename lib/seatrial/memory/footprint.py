@@ -117,6 +117,13 @@ def _footprint(  # noqa: PLR0913, PLR0917
     chosen, parallelism = read_options(options, parallelism)
     context = _context(subject, context_tokens)
     _check_draft(subject.shape, chosen.speculative)
+    layers = int(subject.config["num_hidden_layers"])
+    # llama.cpp leaves GPUs empty where there are fewer layers; the others cannot form such stages.
+    if engine != "llamacpp" and parallelism.pipeline > layers:
+        raise UsageError(
+            f"{layers} layers cannot be cut into {parallelism.pipeline} stages.",
+            remedy=f"Choose pipeline_parallel = {layers} at most.",
+        )
     if not 1 <= concurrency <= MAX_CONCURRENCY:
         raise UsageError(
             f"concurrency = {concurrency} is not a whole number from 1 to {MAX_CONCURRENCY:,}.",

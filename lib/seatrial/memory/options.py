@@ -100,6 +100,11 @@ def _check_ranks(parallelism: Parallelism, context: int) -> None:
             f"{parallelism.tensor} ranks cannot be divided into {parallelism.data} attention replicas{shared}.",
             remedy="Choose data_parallel x context_parallel as a divisor of tensor_parallel.",
         )
+    if parallelism.tensor % parallelism.expert:
+        raise UsageError(
+            f"Experts cannot be dealt out to {parallelism.expert} of {parallelism.tensor} ranks.",
+            remedy="Choose expert_parallel as a divisor of tensor_parallel.",
+        )
 
 
 def _whole(name: str, value: Any) -> int:
