@@ -1,11 +1,13 @@
 """What is chosen for a machine when little is asked, and how it is explained."""
 
 import re
+from itertools import product
 
 import pytest
 
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
 from seatrial.hardware import detect_hardware
+from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
 from seatrial.plan.types import Plan
@@ -157,9 +159,9 @@ def test_every_reason_has_origin_and_source(four_h200s):
 
 
 def test_alternatives_run_and_are_ranked(four_h200s):
-    """Every alternative runs, the fastest first, and the chosen plan is none of them."""
+    """Every alternative runs, of those that chat the fastest first, and the chosen plan is none of them."""
     plan = make_plan(hardware=four_h200s, alternatives=True)
-    rates = [other.prediction.decode_tokens_per_s.expected for other in plan.alternatives]
+    rates = [other.prediction.decode_tokens_per_s.expected for other in plan.alternatives if other.chat]
     assert sorted(rates, reverse=True) == rates
     assert all(other.runs for other in plan.alternatives)
     chosen, *others = [(one.engine, one.checkpoint, one.parallelism, one.recipe) for one in (plan, *plan.alternatives)]
@@ -292,8 +294,9 @@ def test_alternatives_of_all_engines_are_predicted_for_one_load(four_h200s):
 def test_latency_ranks_by_time_per_token(four_h200s, objective):
     """What is fastest for one is not what gives most to all."""
     plan = make_plan(hardware=four_h200s, objective=objective, concurrency=64, alternatives=True)
-    tpots = [other.prediction.tpot_s.expected for other in plan.alternatives]
-    rates = [-other.prediction.decode_tokens_per_s.expected for other in plan.alternatives]
+    known = [other.prediction for other in plan.alternatives if other.chat]
+    tpots = [prediction.tpot_s.expected for prediction in known]
+    rates = [-prediction.decode_tokens_per_s.expected for prediction in known]
     assert sorted(tpots) == tpots if objective == "latency" else sorted(rates) == rates
 
 
@@ -367,3 +370,28 @@ def test_stages_are_predicted_with_caution(streams):
         if staged and plain:
             assert plain.expected <= staged.expected
             assert plain.high / plain.low < staged.high / staged.low
+
+
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+@pytest.mark.parametrize("machine", ["h200x8", "b200x8", "mi355xx8"])
+def test_what_cannot_chat_ranks_last(machine, objective):
+    """Pre-training checkpoints run and are listed, after all that chat, and the plan says why."""
+    plan = make_plan("flash", hardware=detect_hardware(machine), objective=objective, concurrency=32, alternatives=True)
+    bases = [other.checkpoint.endswith("-Base") for other in plan.alternatives]
+    assert any(bases)
+    assert sorted(bases) == bases
+    assert "Base) come last, however fast: they cannot chat" in texts(plan)
+
+
+def test_what_cannot_chat_is_chosen_by_name_alone():
+    """On no machine by default, not even where nothing else runs; named it is planned, and the plan says what it is."""
+    for gpu in accelerators().values():
+        for count, model, engine in product((1, 8), ("flash", "pro"), ("sglang", "vllm")):
+            if gpu.vendor == "apple" or gpu.memory_options_gb or count > gpu.gpus_per_node_max:
+                continue
+            plan = make_plan(model, hardware=detect_hardware(f"{gpu.key}x{count}"), engine=engine)
+            assert not plan.checkpoint.endswith("-Base")
+            assert "-Base" not in (plan.smallest_change or "")
+    named = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Flash-Base", hardware=detect_hardware("h200x8"))
+    assert named.runs
+    assert "comes from pre-training alone" in texts(named)

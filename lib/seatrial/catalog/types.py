@@ -87,3 +87,8 @@ class Checkpoint:
     hub: str | None = None
     note: str = ""
     weights_by_class: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def base(self) -> bool:
+        """Whether it comes from pre-training alone: it goes on with a text and was never taught to chat."""
+        return self.id.endswith("-Base")

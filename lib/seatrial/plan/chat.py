@@ -29,11 +29,7 @@ def chat_of(
         argv: Flags of the recipe, which may set another default mode.
 
     """
-    if (
-        model.architecture != "deepseek_v4"
-        or model.role not in {"official", "local"}
-        or checkpoint.id.endswith("-Base")
-    ):
+    if model.architecture != "deepseek_v4" or model.role not in {"official", "local"} or checkpoint.base:
         return None
     release = any(name in checkpoint.id for name in _document()["releases"])
     return _chat(engine, context_tokens, _default_kwargs(argv), release=release)

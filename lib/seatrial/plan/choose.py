@@ -101,11 +101,15 @@ def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, rank
     if asked == "auto":
         reasons += engine_reasons(plan, by_engine(plan, trials, named=named))
     reasons += fact_reasons(plan, model, checkpoint, request.nodes)
+    others = alternatives_of(model, plan, request) if ranked else ()
+    if plan.chat and any(other.chat is None for other in others):
+        text = "Alternatives from pre-training alone (Base) come last, however fast: they cannot chat."
+        reasons.append(Reason(text, "derived", model.source))
     return replace(
         plan,
         reasons=tuple(reasons),
         smallest_change=smallest_change(plan, best.candidate),
-        alternatives=alternatives_of(model, plan, request) if ranked else (),
+        alternatives=others,
     )
 
 

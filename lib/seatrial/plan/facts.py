@@ -37,7 +37,19 @@ def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint, nodes: int) -
         found += spelling_reasons(plan)
         found += draft_reasons(plan, checkpoint)
         found += chat_reasons(chat, plan.context_tokens) if chat else ()
+        found += base_reasons(checkpoint)
     return tuple(found)
+
+
+def base_reasons(checkpoint: Checkpoint) -> list[Reason]:
+    """What a checkpoint of pre-training alone is not for."""
+    if not checkpoint.base:
+        return []
+    text = (
+        f"{checkpoint.id} comes from pre-training alone: it goes on with a text, and neither chats nor calls tools; "
+        "it is planned only where it is named."
+    )
+    return [Reason(text, "verified", checkpoint.source)]
 
 
 def version_reason(engine: str, checkpoint: Checkpoint) -> Reason:

@@ -9,7 +9,7 @@ from seatrial.catalog.types import Checkpoint, Model
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.choose import make_plan
 from seatrial.plan.evaluate import weigh
-from seatrial.plan.prefer import engines_of, preferred
+from seatrial.plan.prefer import engines_of, loadable
 from seatrial.plan.rank import VERDICT_ORDER, comparable, preference
 from seatrial.plan.request import Request, chosen_context
 from seatrial.plan.search import largest
@@ -54,7 +54,7 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
     found = find_model(model)
     tried: dict[str, list[Trial]] = {}
     for engine in engines_of(request.hardware):
-        for row in preferred(found, engine, checkpoints()):
+        for row in loadable(found, engine, checkpoints()):
             tried.setdefault(row.id, []).append(weigh(Candidate(found, row, engine, request)))
     nearest = sorted((min(trials, key=preference) for trials in tried.values()), key=preference)
     if not nearest:  # another architecture has no sizes: its refusal is the answer
@@ -139,6 +139,7 @@ def context_of(request: Request, model: str) -> int:
     return chosen_context(find_model(model), request)
 
 
-def _order(fit: Fit) -> tuple[int, int, float]:
+def _order(fit: Fit) -> tuple[int, int, bool, float]:
     speed = fit.plan.prediction.decode_tokens_per_s if fit.plan.prediction else None
-    return VERDICT_ORDER[fit.plan.verdict], fit.plan.shortfall_bytes, -(speed.expected if speed else 0.0)
+    mute = fit.plan.chat is None
+    return VERDICT_ORDER[fit.plan.verdict], fit.plan.shortfall_bytes, mute, -(speed.expected if speed else 0.0)

@@ -24,25 +24,34 @@ def every_engine(hardware: Hardware) -> tuple[str, ...]:
 
 
 def preferred(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """Checkpoints a plan may choose by itself, the preferred first.
+
+    Those of pre-training alone cannot chat: they are chosen by name, or where nothing else is left.
+    """
+    found = loadable(model, engine, rows)
+    return [row for row in found if not row.base] or found
+
+
+def loadable(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:
     """Checkpoints of ``model`` that ``engine`` loads and whose size is known, the preferred first.
 
     The default release comes first, then for GGUF the larger (nearer to the original), else the
-    order of the catalog. Pre-training checkpoints without chat come last, and what nothing runs
-    only where nothing else is left.
+    order of the catalog. Those of pre-training alone come last, and what nothing runs only where
+    nothing else is left.
     """
     mine = [row for row in rows if row.model == model.id and row.weights_bytes is not None]
-    loadable = [row for row in mine if engine in row.engines]
-    if not loadable:
-        loadable = [row for row in mine if row.format == engine]
+    found = [row for row in mine if engine in row.engines]
+    if not found:
+        found = [row for row in mine if row.format == engine]
     release = model.default_checkpoint.rpartition("-")[2]
 
     def order(item: tuple[int, Checkpoint]) -> tuple[bool, bool, bool, int]:
         position, row = item
         return (
-            row.id.endswith("-Base"),
+            row.base,
             row.id != model.default_checkpoint,
             release not in row.id,
             -(row.weights_bytes or 0) if row.format == "gguf" else position,
         )
 
-    return [row for _, row in sorted(enumerate(loadable), key=order)]
+    return [row for _, row in sorted(enumerate(found), key=order)]

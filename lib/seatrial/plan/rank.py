@@ -9,7 +9,7 @@ from seatrial.catalog.types import Model
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.evaluate import weigh, weigh_all
 from seatrial.plan.forecast import usual_load
-from seatrial.plan.prefer import engines_of, every_engine, preferred
+from seatrial.plan.prefer import engines_of, every_engine, loadable, preferred
 from seatrial.plan.request import Request
 from seatrial.plan.types import Objective, Plan
 
@@ -24,6 +24,8 @@ def preference(trial: Trial) -> tuple[int, int]:
 def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]:
     """Every other checkpoint, engine and split that runs, ranked by predicted speed for the same load.
 
+    What cannot chat comes after what can, however fast.
+
     Args:
         model: The model asked for.
         best: The chosen plan, which is not among them.
@@ -33,7 +35,7 @@ def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]
     found = [
         comparable(trial, best.engine).plan()
         for engine in engines_of(request.hardware)
-        for row in preferred(model, engine, checkpoints())
+        for row in loadable(model, engine, checkpoints())
         for trial in weigh_all(Candidate(model, row, engine, request))
         if trial.runs
     ]
@@ -54,18 +56,18 @@ def speed_key(objective: Objective) -> Callable[[Plan], tuple[float, ...]]:
     """Sort key for an objective: the faster first, unknown speeds last.
 
     Latency is the time per output token, then the time to the first; balanced and throughput are output
-    tokens per second over all requests. Of equals a vendor's run comes first, then the one with fewer GPUs;
-    what is equal still keeps the order of preference.
+    tokens per second over all requests. Checkpoints without chat come after those with it. Of equals a
+    vendor's run comes first, then the one with fewer GPUs; what is equal still keeps the order of preference.
     """
 
     def key(plan: Plan) -> tuple[float, ...]:
-        rest = (VERDICT_ORDER[plan.verdict], plan.ranks)
+        mute, rest = float(plan.chat is None), (VERDICT_ORDER[plan.verdict], plan.ranks)
         known = plan.prediction
         if known is None or known.tpot_s is None or known.ttft_s is None or known.decode_tokens_per_s is None:
-            return (1.0, 0.0, 0.0, *rest)
+            return (mute, 1.0, 0.0, 0.0, *rest)
         if objective == "latency":
-            return (0.0, known.tpot_s.expected, known.ttft_s.expected, *rest)
-        return (0.0, -known.decode_tokens_per_s.expected, known.tpot_s.expected, *rest)
+            return (mute, 0.0, known.tpot_s.expected, known.ttft_s.expected, *rest)
+        return (mute, 0.0, -known.decode_tokens_per_s.expected, known.tpot_s.expected, *rest)
 
     return key
 
