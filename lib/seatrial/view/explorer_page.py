@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from functools import cache
+from importlib.resources import files
 
 from seatrial.errors import SeatrialError
 from seatrial.plan.types import Plan
@@ -16,22 +18,6 @@ from seatrial.view.svg import to_svg
 from seatrial.view.untrusted import plain_text
 
 WIDTH = 900
-STYLE = (
-    ".st-page{font:14px/1.45 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;max-width:900px;box-sizing:border-box;margin:8px 0;"
-    "padding:2px 16px 12px;background:#fff;color:#1f2328;border:1px solid #d0d7de;border-radius:8px}"
-    ".st-page p{margin:4px 0}.st-page h4{margin:14px 0 4px;font-size:14px}"
-    ".st-verdict{border-left:8px solid;padding:6px 14px;margin:6px 0}"
-    ".st-verdict b{font-size:19px}.st-verdict small{font-size:14px}"
-    ".st-page table{border-collapse:collapse}"
-    ".st-page td,.st-page th{padding:1px 18px 1px 0;line-height:1.4;text-align:left;vertical-align:top}"
-    ".st-page .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
-    ".st-page ul{margin:0;padding:0;list-style:none}.st-page li{margin:5px 0}"
-    ".st-page small{font-size:13px;color:#57606a}"
-    ".st-page pre{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid #8c959f;border-radius:6px;"
-    "padding:8px 12px;margin:4px 0;font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace}"
-    ".st-page svg{max-width:100%;height:auto;display:block}"
-    ".st-badge{display:inline-block;padding:0 8px;border-radius:9px;font-size:13px;font-weight:600;white-space:nowrap}"
-)
 
 
 def plan_page(plan: Plan, command: str) -> str:
@@ -54,7 +40,12 @@ def error_page(error: SeatrialError) -> str:
 
 
 def _page(inner: str) -> str:
-    return f'<style>{STYLE}</style><div class="st-page">{inner}</div>'
+    return f'<style>{_style()}</style><div class="st-page">{inner}</div>'
+
+
+@cache
+def _style() -> str:
+    return files("seatrial.view").joinpath("explorer.css").read_text(encoding="utf-8")
 
 
 def _verdict(plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""Pieces of the report's page. Every text is escaped here; nothing else writes markup."""
+"""Pieces of the report's page. Every text is escaped here; no other module of the report writes markup."""
 
 from __future__ import annotations
 
