@@ -57,13 +57,15 @@ def test_the_largest_context_is_the_largest():
 
 
 def test_what_runs_comes_first_and_the_fastest_of_it():
-    """Verified, fits, does not fit, refused; and among equals the faster."""
+    """Verified, fits, does not fit, refused; and among equals that chat the faster, what cannot chat after them."""
     fits = fits_on(asked("h200x4"), "flash")
     order = ["verified", "fits", "does_not_fit", "refused"]
     places = [order.index(fit.plan.verdict) for fit in fits]
     assert sorted(places) == places
-    speeds = [fit.plan.prediction.decode_tokens_per_s.expected for fit in fits if fit.plan.verdict == "fits"]
+    equals = [fit.plan for fit in fits if fit.plan.verdict == "fits"]
+    speeds = [plan.prediction.decode_tokens_per_s.expected for plan in equals if plan.chat]
     assert sorted(speeds, reverse=True) == speeds
+    assert [plan.checkpoint for plan in equals[len(speeds) :]] == ["deepseek-ai/DeepSeek-V4-Flash-Base"]
 
 
 def test_every_sized_checkpoint_an_engine_loads_has_a_row():
