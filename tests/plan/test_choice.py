@@ -187,6 +187,12 @@ def test_ranks_are_shared_out_evenly_among_machines(machine, nodes, ranks, used)
     assert (used, ranks) == ((plan.nodes, plan.gpus_per_node), plan.parallelism.tensor)
 
 
+def test_no_model_is_cut_into_more_stages_than_layers():
+    """Pro has 61 layers: 100 machines cannot hold a stage each, and no other way over all of them is left."""
+    plan = make_plan("pro", hardware=detect_hardware("h100x8"), nodes=100, engine="sglang", recipes=False)
+    assert ("refused", 1) == (plan.verdict, plan.parallelism.pipeline)
+
+
 @pytest.mark.parametrize(("machine", "nodes", "ranks"), [("h100x2+rtx4090x2", 1, 4), ("h100x3", 3, 8)])
 def test_ranks_that_equal_gpus_cannot_form_are_bad_input(machine, nodes, ranks):
     """GPUs of another kind do not count, and neither do ranks no number of machines divides."""

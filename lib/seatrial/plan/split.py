@@ -76,36 +76,33 @@ def split_layers(  # noqa: PLR0913, PLR0917 -- one for each thing that changes t
     if pools.gpus == 0:
         return _checked(measure(0, 0), 0, 0, pools)
 
+    whole = measure(ALL_LAYERS, 0)
+    free = _free(whole, rooms)
+    experts = whole.by_class.get("experts", 0) / layers
+    rest = (whole.total_bytes - whole.host_bytes - whole.reserve_bytes) / layers - experts
+
+    def dealt(gpu_layers: int, cpu_expert_layers: int) -> Layers:
+        # llama.cpp offloads the last layers, and keeps the experts of the first ones in host memory.
+        offloaded = min(gpu_layers, layers)
+        heavy = max(0, min(offloaded, layers - cpu_expert_layers))
+        return Layers(offloaded - heavy, heavy, rest, rest + experts)
+
     def fits(gpu_layers: int, cpu_expert_layers: int) -> bool:
-        footprint = measure(gpu_layers, cpu_expert_layers)
-        return deal(_layers(footprint, layers, gpu_layers, cpu_expert_layers), _free(footprint, rooms)) is not None
+        return deal(dealt(gpu_layers, cpu_expert_layers), free) is not None
 
     def split(gpu_layers: int, cpu_expert_layers: int) -> Split:
-        footprint = measure(gpu_layers, cpu_expert_layers)
-        dealt = _layers(footprint, layers, gpu_layers, cpu_expert_layers)
-        shares = deal_evenly(dealt, _free(footprint, rooms))
-        if len(rooms) > 1 and gpu_layers and shares:
-            footprint = _on_fullest(footprint, ceil(max(dealt.bytes_of(shares))))
-        else:
-            shares = ()
-        return _checked(footprint, gpu_layers, cpu_expert_layers, pools, shares)
+        footprint, on_gpus = measure(gpu_layers, cpu_expert_layers), dealt(gpu_layers, cpu_expert_layers)
+        shares = deal_evenly(on_gpus, free) if len(rooms) > 1 and gpu_layers else None
+        if shares:
+            footprint = _on_fullest(footprint, ceil(max(on_gpus.bytes_of(shares))))
+        return _checked(footprint, gpu_layers, cpu_expert_layers, pools, shares or ())
 
     moved = least(layers, lambda count: fits(ALL_LAYERS, count))
     if moved is not None:
         return split(ALL_LAYERS, moved)
     left = least(layers - 1, lambda count: fits(layers - count, layers))
     kept = layers - left if left is not None else 0
-    return split(kept, layers) if kept else _checked(measure(0, 0), 0, 0, pools)
-
-
-def _layers(footprint: Footprint, layers: int, gpu_layers: int, cpu_expert_layers: int) -> Layers:
-    """The layers on GPUs, those without experts first, as llama.cpp keeps the experts of the first in host memory."""
-    offloaded = min(gpu_layers, layers)
-    heavy = max(0, min(offloaded, layers - cpu_expert_layers))
-    experts = footprint.by_class.get("experts", 0) / layers
-    on_gpus = footprint.total_bytes - footprint.host_bytes - footprint.reserve_bytes
-    light = (on_gpus - heavy * experts) / offloaded
-    return Layers(offloaded - heavy, heavy, light, light + experts)
+    return split(kept, layers) if kept else split(0, 0)
 
 
 def _free(footprint: Footprint, rooms: Sequence[int]) -> list[int]:
