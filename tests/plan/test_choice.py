@@ -75,7 +75,7 @@ def test_a_machine_too_small_says_by_how_much_and_what_helps():
     assert plan.shortfall_bytes > 0
     first = plan.reasons[0].text
     assert "sgl-project/DeepSeek-V4-Flash-FP8 needs" in first
-    assert "on 2 GPUs (weights 273.8 + KV" in first
+    assert "on 2 GPUs, 141.0 on each (weights 273.8 + KV and state" in first
     assert "usable at fraction 0.90" in first
     assert "too little" in first
     assert "DeepSeek-V4-Flash-0731" in plan.smallest_change
@@ -401,3 +401,23 @@ def test_what_cannot_chat_is_chosen_by_name_alone():
     named = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Flash-Base", hardware=detect_hardware("h200x8"))
     assert named.runs
     assert "comes from pre-training alone" in texts(named)
+
+
+@pytest.mark.parametrize(
+    ("model", "machine", "nodes", "engine"),
+    [("pro", "h200x8", 1, "sglang"), ("flash", "h100x4", 1, "vllm"), ("pro", "h100x8", 1, "sglang"),
+     ("pro", "h100x8", 2, "sglang"), ("flash", "b200x8", 1, "sglang")],
+)  # fmt: skip
+def test_the_memory_adds_up(model, machine, nodes, engine):
+    """The parts make the need, the need is what is compared, and what one GPU holds tells the same."""
+    plan = make_plan(model, hardware=detect_hardware(machine), nodes=nodes, engine=engine, concurrency=16)
+    text = next(reason.text for reason in plan.reasons if " needs " in reason.text and "GiB" in reason.text)
+    need, inner = re.search(r"needs ([\d,.]+) GiB [^(]*\((.*?)\)", text).groups()
+    parts = [float(part.rsplit(" ", 1)[1].replace(",", "")) for part in inner.split(" + ")]
+    assert sum(parts) == pytest.approx(float(need.replace(",", "")), abs=0.05 * (len(parts) + 1))
+    assert plan.need_bytes / 2**30 == pytest.approx(float(need.replace(",", "")), abs=0.05)
+    assert f"{plan.capacity_bytes / 2**30:,.1f} GiB" in text
+    assert plan.runs == (plan.need_bytes <= plan.capacity_bytes)
+    ranks = max(1, plan.ranks)
+    assert f"{plan.need_bytes / ranks / 2**30:,.1f} on each" in text
+    assert f"{plan.capacity_bytes / ranks / 2**30:,.1f} on each" in text

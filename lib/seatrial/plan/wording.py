@@ -33,15 +33,16 @@ def memory_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
 ) -> Reason:
     """What is needed against what there is: how much stays free, or by how much it does not fit."""
     needs, machine = _needs(checkpoint, footprint, need, ranks), machine_name(request)
+    share = f"at fraction {fraction:.3g}{_each(capacity, ranks)}"
     if need > capacity:
-        offered = sum(gpu.memory_bytes or 0 for gpu in request.gpus[:ranks]) * request.nodes
+        offered = sum(gpu.memory_bytes or 0 for gpu in request.gpus[:1]) * ranks
         text = (
             f"{needs} but {machine} offers {format_gib(offered)}, of which {format_gib(capacity)} are usable "
-            f"at fraction {fraction:.2f}: {format_gib(need - capacity)} too little."
+            f"{share}: {format_gib(need - capacity)} too little."
         )
     else:
         text = (
-            f"{needs}; {machine} has {format_gib(capacity)} usable on {_gpus(ranks)} at fraction {fraction:.2f}: "
+            f"{needs}; {machine} has {format_gib(capacity)} usable on {_gpus(ranks)} {share}: "
             f"{format_gib(capacity - need)} to spare."
         )
     return Reason(text, "derived", footprint.source)
@@ -134,16 +135,19 @@ def _split_text(split: Split) -> str:
 def _needs(checkpoint: Checkpoint, footprint: Footprint, need: int, ranks: int) -> str:
     cache = footprint.kv_bytes + footprint.state_bytes
     copies = need - footprint.weights_bytes - cache - footprint.reserve_bytes
-    parts = [
-        f"weights {_number(footprint.weights_bytes)}",
-        f"KV {_number(cache)}",
-        f"reserve {_number(footprint.reserve_bytes)}",
-    ]
+    parts = [f"weights {_number(footprint.weights_bytes)}", f"KV and state {_number(cache)}"]
     if copies > 0:
         # What lies on every rank is counted once in the footprint and as often as there are ranks here.
-        parts.append(f"copies on every rank {_number(copies)}")
+        parts.append(f"their copies on every rank {_number(copies)}")
+    parts.append(f"reserve {_number(footprint.reserve_bytes)}")
     where = f" on {_gpus(ranks)}" if ranks else ""
-    return f"{checkpoint.id} needs {format_gib(need)}{where} ({' + '.join(parts)})"
+    # Need and capacity are compared over all ranks; the fullest GPU tells the same.
+    each = _each(need, ranks) if need == footprint.per_gpu_bytes * ranks else ""
+    return f"{checkpoint.id} needs {format_gib(need)}{where}{each} ({' + '.join(parts)})"
+
+
+def _each(size_bytes: int, ranks: int) -> str:
+    return f", {_number(size_bytes // ranks)} on each" if ranks > 1 else ""
 
 
 def _number(size_bytes: int) -> str:
