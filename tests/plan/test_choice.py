@@ -3,6 +3,8 @@
 import re
 from itertools import product
 
+from dataclasses import replace
+
 import pytest
 
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
@@ -280,6 +282,18 @@ def test_tensor_parallelism_is_refused_where_layers_are_split():
     """llama.cpp never takes a wish for ranks in silence."""
     plan = make_plan("flash", hardware=detect_hardware("h200x4"), engine="llamacpp", tensor_parallel=2)
     assert ("refused", True) == (plan.verdict, "tensor parallel 2" in plan.reasons[0].text)
+
+
+@pytest.mark.parametrize("busy", [0, 5])
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+def test_one_busy_gpu_decides_for_all(engine, busy, eight_h100s):
+    """Ranks are alike: where another program holds one of the GPUs, whichever it is, the others' memory is no help."""
+    gpus = [
+        replace(gpu, memory_free_bytes=10 << 30 if index == busy else gpu.memory_bytes)
+        for index, gpu in enumerate(eight_h100s.gpus)
+    ]
+    plan = make_plan(hardware=replace(eight_h100s, gpus=tuple(gpus)), engine=engine)
+    assert "does_not_fit" == plan.verdict
 
 
 def test_a_model_of_another_architecture_is_refused_by_name():

@@ -91,6 +91,14 @@ def test_llamacpp_makes_room_for_all():
     assert plan.running_requests_full is None
 
 
+def test_where_requests_are_counted_windows_are_there_for_all():
+    """With --max-running-requests and no share SGLang makes windows for as many: 247 ran of 256 in a published run."""
+    plan = make_plan("pro", hardware=named_machine("gb300x4"), concurrency=256, engine="sglang")
+    assert "--max-running-requests" in plan.recipe.argv
+    assert 256 == plan.running_requests
+    assert "KV cache holds no more" in waiting(plan)
+
+
 @given(some.floats(1e3, 1e9), some.integers(256, 65_536), some.lists(some.integers(1, 1 << 20), min_size=2, max_size=2))
 def test_longer_requests_are_never_more(tokens, piece, lengths):
     """In one pool, with windows and without."""

@@ -10,7 +10,7 @@ from seatrial.hardware.types import Gpu, Hardware
 from seatrial.memory.options import Options
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.limits import limits
-from seatrial.plan.own_fraction import prefill_tokens
+from seatrial.plan.own_fraction import RUNNING_FLAG, prefill_tokens
 
 WINDOW_FLAG = "--swa-full-tokens-ratio"
 DELAYER_FLAG = "--enable-prefill-delayer"
@@ -128,6 +128,9 @@ def pool_of(  # noqa: PLR0913 -- everything the room depends on
     if engine != "sglang":
         return Pool(free / each)
     tokens = max(0, free - (limits().draft_room_bytes if drafting else 0)) / each
+    if RUNNING_FLAG in flags and WINDOW_FLAG not in flags:
+        # Then SGLang makes the window pool for so many requests, not for a share of the tokens.
+        return Pool(tokens)
     return Pool(tokens, tokens * window_share(flags) * limits().window_room, prefill_tokens(gpu, ranks, flags))
 
 

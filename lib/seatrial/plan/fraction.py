@@ -42,6 +42,11 @@ def fraction_holds(engine: str, footprint: Footprint, gpu: Gpu, fraction: float)
     return base > 0 and counted <= base * fraction
 
 
+def share_text(fraction: float) -> str:
+    """A share with two places, three where the third is not zero: ``0.90``, ``0.793``."""
+    return f"{fraction:.3f}".removesuffix("0")
+
+
 def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float | None, used: float) -> list[Reason]:
     """Which share is taken, and the smallest whose bytes suffice.
 
@@ -68,9 +73,9 @@ def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float |
 def _taken(engine: str, given: float | None, used: float, least: float) -> str:
     if given == least:
         return "that is given"
-    taken = f"{used:g} is given"
+    taken = f"{share_text(used)} is given"
     if given is None:
-        taken = f"the recipe leaves it to {engine}, whose own rule takes {used:.3f} here"
+        taken = f"the recipe leaves it to {engine}, whose own rule takes {share_text(used)} here"
     return taken if used < least else f"{taken}, and what is above goes to a larger cache"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.types import Footprint
 from seatrial.plan.capacity import Pools
+from seatrial.plan.fraction import share_text
 from seatrial.plan.limits import limit_reason
 from seatrial.plan.recipes import Cell
 from seatrial.plan.request import Request
@@ -33,7 +34,7 @@ def memory_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
 ) -> Reason:
     """What is needed against what there is: how much stays free, or by how much it does not fit."""
     needs, machine = _needs(checkpoint, footprint, need, ranks), machine_name(request)
-    share = f"at fraction {fraction:.3g}{_each(capacity, ranks)}"
+    share = f"at fraction {share_text(fraction)}{_each(capacity, ranks)}"
     if need > capacity:
         offered = sum(gpu.memory_bytes or 0 for gpu in request.gpus[:1]) * ranks
         text = (
