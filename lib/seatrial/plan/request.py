@@ -96,12 +96,16 @@ class Request:
 
 
 def _largest_group(hardware: Hardware) -> tuple[Gpu, ...]:
-    """The largest group of equal GPUs."""
+    """The largest group of equal GPUs, the one with the least free memory first: it decides for all."""
     groups: dict[tuple[str, int | None], list[Gpu]] = {}
     for gpu in hardware.gpus:
         groups.setdefault((gpu.name, gpu.memory_bytes), []).append(gpu)
     largest = max(groups.values(), key=lambda group: len(group) * (group[0].memory_bytes or 0)) if groups else []
-    return tuple(largest)
+    return tuple(sorted(largest, key=_free_bytes))
+
+
+def _free_bytes(gpu: Gpu) -> int:
+    return (gpu.memory_bytes or 0) if gpu.memory_free_bytes is None else gpu.memory_free_bytes
 
 
 def _check_count(name: str, value: int, most: int) -> None:
