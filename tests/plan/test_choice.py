@@ -1,9 +1,8 @@
 """What is chosen for a machine when little is asked, and how it is explained."""
 
 import re
-from itertools import product
-
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
