@@ -88,6 +88,7 @@ def test_different_accelerators_in_one_machine():
         ("h100x0", "asks for 0"),
         ("h100x1000000000", "1,000,000,000"),
         ("h100x99999999999999999999999", "at most 16"),
+        ("gb200x8", "at most 4"),
         ("h100x16+l40sx16", "asks for 32"),
         ("gb10x2", "at most 1"),
         ("m5-max-128gbx2", "at most 1"),
