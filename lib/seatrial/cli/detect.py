@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hardware", default="auto", help="auto (default), cpu, h100x8, rtx4090x2, m3-ultra-512gb, ..."
     )
-    parser.add_argument("--host-memory-gib", type=positive(65536), default=None, help="host memory of a named machine")
+    parser.add_argument("--host-memory-gib", type=positive(), default=None, help="host memory of a named machine")
 
 
 def run(arguments: argparse.Namespace) -> Answer:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """The machine, how many of it, and its host memory."""
     parser.add_argument("--hardware", default=None, help="does it fit there: auto, h100x8, rtx4090x2, ...")
-    parser.add_argument("--nodes", type=whole(1, 1024), default=None, help="machines of that kind (default: 1)")
-    parser.add_argument("--host-memory-gib", type=positive(65536), default=None, help="host memory of a named machine")
+    parser.add_argument("--nodes", type=whole(), default=None, help="machines of that kind (default: 1)")
+    parser.add_argument("--host-memory-gib", type=positive(), default=None, help="host memory of a named machine")
 
 
 def machine_request(arguments: argparse.Namespace, needing: tuple[str, ...] = ()) -> Request | None:

@@ -111,7 +111,7 @@ def _free_bytes(gpu: Gpu) -> int:
 def _check_count(name: str, value: int, most: int) -> None:
     if not 1 <= value <= most:
         raise UsageError(
-            f"{name} = {value:,} is not a whole number from 1 to {most:,}.", remedy=f"Choose another {name}."
+            f"{name} = {value:,} is not a whole number from 1 to {most:,}.", remedy="Give a number within these bounds."
         )
 
 
