@@ -10,7 +10,6 @@ from seatrial.catalog import find_checkpoint
 from seatrial.catalog.types import Checkpoint
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.types import Gpu
-from seatrial.memory.subject import subject_of
 from seatrial.memory.types import Parallelism
 from seatrial.plan.recipes import Cell, cells, find_cells
 from seatrial.plan.request import Request
@@ -73,7 +72,7 @@ def _forms(  # noqa: PLR0913, PLR0917 -- one for each thing that decides
     elif (dealt := _deals_experts(gpu.compute_capability, checkpoint.precision)) is not None:
         spread = Parallelism(tensor=ranks, data=ranks, expert=ranks if dealt else 1)
         forms = [spread, plain] if request.objective == "throughput" else [plain, spread]
-    return forms + ([] if request.tensor_parallel is not None else _stages(checkpoint, ranks, nodes))
+    return forms + ([] if request.tensor_parallel is not None else _stages(ranks, nodes))
 
 
 @cache
@@ -93,8 +92,7 @@ def _deals_experts(architecture: str | None, precision: str) -> bool | None:
     return any(dealt) if dealt else None
 
 
-def _stages(checkpoint: Checkpoint, ranks: int, nodes: int) -> list[Parallelism]:
+def _stages(ranks: int, nodes: int) -> list[Parallelism]:
     """Pipeline stages: one a machine, which spares the network all but one hand-over, or two in one machine."""
     stages = nodes if nodes > 1 else 2
-    layers = int(subject_of(checkpoint).config["num_hidden_layers"])
-    return [] if ranks % stages or stages > layers else [Parallelism(tensor=ranks // stages, pipeline=stages)]
+    return [] if ranks % stages else [Parallelism(tensor=ranks // stages, pipeline=stages)]
