@@ -229,6 +229,14 @@ def test_gpu_layers_and_experts_are_rendered():
     assert str(plan.cpu_expert_layers) == values["--n-cpu-moe"]
 
 
+def test_a_runner_without_host_experts_is_refused():
+    """llama-cpp-python's server has no such setting, and would load everything onto the GPU."""
+    plan = make_plan(hardware=detect_hardware("rtx4090x1", host_memory_gib=192))
+    with pytest.raises(RefusedError, match="experts in host memory") as raised:
+        build_command(plan, runner="llama_cpp.server")
+    assert "llama-server" in raised.value.remedy
+
+
 def test_no_command_holds_a_secret_or_another_host():
     """Whatever the engine: loopback, and keys only by file or variable."""
     for name in ENGINES:

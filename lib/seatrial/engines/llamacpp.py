@@ -6,7 +6,7 @@ import sys
 
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
-from seatrial.errors import UnknownNameError
+from seatrial.errors import RefusedError, UnknownNameError
 from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Plan
 
@@ -29,6 +29,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
 
     Raises:
         UnknownNameError: There is no such runner.
+        RefusedError: The runner cannot leave experts in host memory, and the plan needs that.
 
     """
     chosen = runner or RUNNERS[0]
@@ -105,6 +106,12 @@ def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[st
 
 
 def _python_server(plan: Plan, model: str, name: str, host: str) -> Command:
+    if plan.cpu_expert_layers:
+        raise RefusedError(
+            f"llama_cpp.server cannot keep experts in host memory, as this plan does for {plan.cpu_expert_layers} "
+            "layers: all of them would go to the GPU.",
+            remedy="Launch with xllamacpp or llama-server.",
+        )
     # It serialises streams; with interrupt_requests on it would silently abort all but one.
     argv = [
         "python",
