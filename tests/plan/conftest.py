@@ -33,3 +33,8 @@ def no_gpu():
 def m3_ultra():
     """A Mac with 512 GB of unified memory."""
     return detect_hardware("m3-ultra-512gb")
+
+
+def texts(plan):
+    """All reasons in one text."""
+    return "\n".join(reason.text for reason in plan.reasons)

@@ -1,0 +1,79 @@
+"""Alternatives: everything that runs, ranked for one and the same load, and what each engine gives."""
+
+import pytest
+from tests.plan.conftest import texts
+
+from seatrial.hardware import detect_hardware
+from seatrial.memory.types import Parallelism
+from seatrial.plan import make_plan
+
+
+def test_alternatives_run_and_are_ranked(four_h200s):
+    """Every alternative runs, of those that chat the fastest first, and the chosen plan is none of them."""
+    plan = make_plan(hardware=four_h200s, alternatives=True)
+    rates = [other.prediction.decode_tokens_per_s.expected for other in plan.alternatives if other.chat]
+    assert sorted(rates, reverse=True) == rates
+    assert all(other.runs for other in plan.alternatives)
+    chosen, *others = [(one.engine, one.checkpoint, one.parallelism, one.recipe) for one in (plan, *plan.alternatives)]
+    assert chosen not in others
+
+
+def test_alternatives_of_all_engines_are_predicted_for_one_load(four_h200s):
+    """llama.cpp alone is predicted for a short chat; beside SGLang and vLLM it is for what these are predicted for."""
+    plan = make_plan(hardware=four_h200s, alternatives=True)
+    assert {"sglang", "vllm", "llamacpp"} == {other.engine for other in plan.alternatives}
+    local = [other.prediction.basis for other in plan.alternatives if other.engine == "llamacpp"]
+    assert all("8,192 prompt and 1,024 answer tokens" in basis for basis in local)
+
+
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+def test_latency_ranks_by_time_per_token(four_h200s, objective):
+    """What is fastest for one is not what gives most to all."""
+    plan = make_plan(hardware=four_h200s, objective=objective, concurrency=64, alternatives=True)
+    known = [other.prediction for other in plan.alternatives if other.chat]
+    tpots = [prediction.tpot_s.expected for prediction in known]
+    rates = [-prediction.decode_tokens_per_s.expected for prediction in known]
+    assert sorted(tpots) == tpots if objective == "latency" else sorted(rates) == rates
+
+
+def test_every_way_to_split_is_weighed():
+    """Tensor, attention replicas, experts and stages, over eight, four and two GPUs."""
+    plan = make_plan(hardware=detect_hardware("b200x8"), alternatives=True)
+    splits = {other.parallelism for other in plan.alternatives if other.checkpoint.endswith("Flash-0731")}
+    assert {
+        Parallelism(tensor=8),
+        Parallelism(tensor=8, data=8, expert=8),
+        Parallelism(tensor=8, expert=8),
+        Parallelism(tensor=4, pipeline=2),
+        Parallelism(tensor=2),
+    } <= splits
+
+
+def test_without_known_figures_alternatives_come_last_with_the_reason():
+    """An MI350X's figures are not known: every plan is listed, and says so."""
+    plan = make_plan(hardware=detect_hardware("mi350xx8"), alternatives=True)
+    unknown = [other.prediction.tpot_s is None for other in plan.alternatives]
+    assert sorted(unknown) == unknown
+    assert all("not known" in other.prediction.basis for other in plan.alternatives if other.prediction.tpot_s is None)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "engines"),
+    [("h200x4", {"sglang", "vllm", "llamacpp"}), ("m3-ultra-512gb", {"sglang", "vllm", "llamacpp", "mlx"})],
+)
+def test_each_engine_is_said_what_it_gives(hardware, engines):
+    """One sentence for each engine: chosen, what it would give, or why it cannot."""
+    told = texts(make_plan(hardware=detect_hardware(hardware)))
+    for engine in engines:
+        assert f"{engine} would run" in told or f"Not {engine}:" in told or f"{engine} was chosen" in told
+
+
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+@pytest.mark.parametrize("machine", ["h200x8", "b200x8", "mi355xx8"])
+def test_what_cannot_chat_ranks_last(machine, objective):
+    """Pre-training checkpoints run and are listed, after all that chat, and the plan says why."""
+    plan = make_plan("flash", hardware=detect_hardware(machine), objective=objective, concurrency=32, alternatives=True)
+    bases = [other.checkpoint.endswith("-Base") for other in plan.alternatives]
+    assert any(bases)
+    assert sorted(bases) == bases
+    assert "Base) come last, however fast: they cannot chat" in texts(plan)

@@ -1,0 +1,100 @@
+"""What cannot be: another architecture, ranks nobody can form, formats nobody loads, numbers that make no sense."""
+
+import pytest
+from tests.plan.conftest import texts
+
+from seatrial.errors import RefusedError, UnknownNameError, UsageError
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+
+
+@pytest.mark.parametrize("engine", ["auto", "sglang", "vllm", "llamacpp", "mlx"])
+def test_v41_is_refused_by_name(engine, four_h200s):
+    """Another architecture is not sized with the wrong formulas, whatever engine it is asked for."""
+    with pytest.raises(RefusedError, match="another architecture"):
+        make_plan(checkpoint="deepseek-ai/DeepSeek-V4.1-Flash", hardware=four_h200s, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("machine", "nodes", "ranks", "used"),
+    [("h100x2", 3, 4, (2, 2)), ("h100x8", 2, 8, (2, 4)), ("h100x2", 1024, 2, (1, 2)), ("h100x8", 3, 8, (1, 8))],
+)
+def test_ranks_are_shared_out_evenly_among_machines(machine, nodes, ranks, used):
+    """Engines refuse ranks that the machines do not divide, so only as many machines are used as do."""
+    plan = make_plan(
+        hardware=detect_hardware(machine), nodes=nodes, tensor_parallel=ranks, engine="sglang", recipes=False
+    )
+    assert (used, ranks) == ((plan.nodes, plan.gpus_per_node), plan.parallelism.tensor)
+
+
+def test_no_model_is_cut_into_more_stages_than_layers():
+    """Pro has 61 layers: 100 machines cannot hold a stage each, and no other way over all of them is left."""
+    plan = make_plan("pro", hardware=detect_hardware("h100x8"), nodes=100, engine="sglang", recipes=False)
+    assert ("refused", 1) == (plan.verdict, plan.parallelism.pipeline)
+
+
+@pytest.mark.parametrize(("machine", "nodes", "ranks"), [("h100x2+rtx4090x2", 1, 4), ("h100x3", 3, 8)])
+def test_ranks_that_equal_gpus_cannot_form_are_bad_input(machine, nodes, ranks):
+    """GPUs of another kind do not count, and neither do ranks no number of machines divides."""
+    with pytest.raises(UsageError, match=f"tensor_parallel = {ranks}"):
+        make_plan(hardware=detect_hardware(machine), nodes=nodes, tensor_parallel=ranks)
+
+
+@pytest.mark.parametrize("machine", ["m3-ultra-512gb", "h100x8"])
+def test_an_mlx_checkpoint_is_refused_by_mlx(machine):
+    """Where nothing runs a checkpoint, the engine made for its format says why, and no other."""
+    plan = make_plan(checkpoint="mlx-community/DeepSeek-V4-Flash-4bit", hardware=detect_hardware(machine))
+    assert ("refused", "mlx") == (plan.verdict, plan.engine)
+    assert "no model class for deepseek_v4" in texts(plan)
+
+
+def test_tensor_parallel_three_is_refused_with_the_divisor(eight_h100s):
+    """64 heads cannot be divided by three; the plan says which numbers can."""
+    plan = make_plan(hardware=eight_h100s, engine="sglang", tensor_parallel=3)
+    assert "refused" == plan.verdict
+    assert "choose a divisor of 64" in plan.reasons[0].text
+
+
+BAD = {
+    "no nodes": ({"nodes": 0}, UsageError),
+    "absurd nodes": ({"nodes": 10**9}, UsageError),
+    "no requests": ({"concurrency": 0}, UsageError),
+    "no context": ({"context_tokens": 0}, UsageError),
+    "context beyond the model": ({"context_tokens": 1_048_577}, UsageError),
+    "more ranks than GPUs": ({"tensor_parallel": 16}, UsageError),
+    "unknown engine": ({"engine": "tgi"}, UnknownNameError),
+    "unknown model": ({"model": "flsh"}, UnknownNameError),
+    "unknown objective": ({"objective": "cheap"}, UnknownNameError),
+    "unknown checkpoint": ({"checkpoint": "deepseek-ai/DeepSeek-V5"}, UnknownNameError),
+    "model and checkpoint disagree": ({"model": "pro", "checkpoint": "deepseek-ai/DeepSeek-V4-Flash"}, UsageError),
+    "a size nobody published": ({"checkpoint": "RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"}, UsageError),
+}
+
+
+@pytest.mark.parametrize(("wishes", "error"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_clear_error(wishes, error, eight_h100s):
+    """Numbers no machine has and names that do not exist raise a typed error with a remedy."""
+    with pytest.raises(error) as raised:
+        make_plan(hardware=eight_h100s, **wishes)
+    assert raised.value.remedy
+
+
+def test_an_engine_that_cannot_load_the_format_is_refused(no_gpu, eight_h100s):
+    """GGUF on vLLM, and safetensors on llama.cpp, name the engine that would load them."""
+    plan = make_plan(checkpoint="unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL", hardware=eight_h100s, engine="vllm")
+    assert "refused" == plan.verdict
+    assert "llamacpp does" in plan.reasons[0].text
+    plan = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Flash", hardware=no_gpu, engine="llamacpp")
+    assert "refused" == plan.verdict
+
+
+def test_tensor_parallelism_is_refused_where_layers_are_split():
+    """llama.cpp never takes a wish for ranks in silence."""
+    plan = make_plan("flash", hardware=detect_hardware("h200x4"), engine="llamacpp", tensor_parallel=2)
+    assert ("refused", True) == (plan.verdict, "tensor parallel 2" in plan.reasons[0].text)
+
+
+def test_a_model_of_another_architecture_is_refused_by_name():
+    """V4.1 is named and refused, not sized by the formulas of V4."""
+    with pytest.raises(RefusedError, match="another architecture"):
+        make_plan("v4.1-flash", hardware=detect_hardware("h200x8"))
