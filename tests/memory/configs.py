@@ -1,0 +1,18 @@
+"""Configs of published models, and what is changed in them."""
+
+import copy
+
+from seatrial.catalog import find_model
+
+DSPARK = {"dspark_target_layer_ids": [40, 41, 42], "dspark_markov_rank": 256, "dspark_block_size": 5}
+
+
+def flash(**changes):
+    """Flash's config, with fields changed (None takes a field out)."""
+    config = {**copy.deepcopy(find_model("flash").config), **changes}
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def pro(**changes):
+    """Pro's config, likewise."""
+    return {**copy.deepcopy(find_model("pro").config), **changes}
