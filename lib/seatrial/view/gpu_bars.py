@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seatrial.catalog import find_model
 from seatrial.errors import UnknownNameError
-from seatrial.plan.capacity import llamacpp_pools
+from seatrial.plan.capacity import llamacpp_pools, usable_gpu_bytes
+from seatrial.plan.limits import limits
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
 from seatrial.view.chart import Chart, Reference, Series
@@ -78,22 +79,33 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     host_room = pools.host_bytes if pools.host_known and pools.host_bytes else None
     if not ranks:
         return [MemoryBar("Host", _whole(plan), host_room)]
-    room = plan.capacity_bytes / ranks if serving else pools.gpu_bytes / max(1, pools.gpus)
-    gpu = _one_gpu(plan) if serving else _one_llamacpp_gpu(plan, ranks)
-    found = [MemoryBar(name, gpu, room) for name in _names(plan)]
+    if serving:
+        return [MemoryBar(name, _one_gpu(plan), plan.capacity_bytes / ranks) for name in _names(plan)]
+    gpus = _llamacpp_gpus(plan, ranks)
+    rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in plan.hardware.gpus if gpu.memory_bytes]
+    found = [MemoryBar(f"GPU {place}", *bar) for place, bar in enumerate(zip(gpus, rooms, strict=True))]
+    if len(found) > MOST_BARS:
+        found = [replace(min(found, key=_spare), name=f"fullest of {ranks} GPUs")]
     if footprint.host_bytes:
-        found.append(MemoryBar("Host", _in_host(plan, gpu, ranks), host_room))
+        found.append(MemoryBar("Host", _in_host(plan, gpus), host_room))
     return found
 
 
 def _finding(plan: Plan, bars: list[MemoryBar]) -> str:
     """How much of the fullest GPU (or of the one memory there is) stays free; else why it does not run."""
-    room, name = bars[0].room_bytes, bars[0].name
+    gpus = [bar for bar in bars if "GPU" in bar.name and bar.room_bytes] or bars
+    tightest = min(gpus, key=_spare)
+    room, name = tightest.room_bytes, tightest.name
     if not plan.runs or not room or needs_unknown_host(plan):
         return finding(plan)
-    spare = format_gib(max(room - bars[0].total_bytes, 0.0))
-    where = "each GPU" if name.startswith(("GPU", "each")) else "the memory"
+    spare = format_gib(max(_spare(tightest), 0.0))
+    alike = len({(bar.parts, bar.room_bytes) for bar in gpus}) == 1
+    where = "the memory" if name in {"Host", "CPU and GPU"} else "each GPU" if alike else name
     return f"{finding(plan)}: {spare} of {format_gib(room)} usable on {where} stay free"
+
+
+def _spare(bar: MemoryBar) -> float:
+    return (bar.room_bytes or 0) - bar.total_bytes
 
 
 def _whole(plan: Plan) -> tuple[float, ...]:
@@ -107,18 +119,31 @@ def _one_gpu(plan: Plan) -> tuple[float, ...]:
     return tuple(float(parts.get(name, 0)) for name in _KEYS)
 
 
-def _one_llamacpp_gpu(plan: Plan, gpus: int) -> tuple[float, ...]:
-    """Layers lie on the GPUs whole, each with its caches; weights are what remains of what a GPU holds."""
+def _llamacpp_gpus(plan: Plan, gpus: int) -> list[tuple[float, ...]]:
+    """Layers lie on the GPUs whole, each with its caches, the last ones of the model; those that keep experts weigh more."""
     footprint, layers = plan.footprint, _layers(plan)
-    share = min(plan.gpu_layers or 0, layers) / layers / gpus
-    kv, state, reserve = footprint.kv_bytes * share, footprint.state_bytes * share, footprint.reserve_bytes / gpus
-    return footprint.per_gpu_bytes - kv - state - reserve, 0.0, kv, state, reserve
+    offloaded = min(plan.gpu_layers or 0, layers)
+    shares = plan.gpu_shares or (offloaded / gpus,) * gpus
+    experts = footprint.by_class.get("experts", 0) / layers
+    light = max(0.0, offloaded - max(0, layers - (plan.cpu_expert_layers or 0)))
+    caches = (footprint.kv_bytes + footprint.state_bytes) / layers
+    held = footprint.total_bytes - footprint.host_bytes - footprint.reserve_bytes
+    rest = (held - (offloaded - light) * experts) / offloaded - caches
+    found: list[tuple[float, ...]] = []
+    before = 0.0
+    for share in shares:
+        heavy = share - min(share, max(0.0, light - before))
+        before += share
+        kv, state = footprint.kv_bytes * share / layers, footprint.state_bytes * share / layers
+        found.append((share * rest + heavy * experts, 0.0, kv, state, footprint.reserve_bytes / gpus))
+    return found
 
 
-def _in_host(plan: Plan, gpu: tuple[float, ...], gpus: int) -> tuple[float, ...]:
+def _in_host(plan: Plan, gpus: list[tuple[float, ...]]) -> tuple[float, ...]:
     """What the GPUs leave over of the caches, and weights for the rest."""
     footprint = plan.footprint
-    kv, state = max(footprint.kv_bytes - gpus * gpu[2], 0.0), max(footprint.state_bytes - gpus * gpu[3], 0.0)
+    kv = round(footprint.kv_bytes - sum(parts[2] for parts in gpus))
+    state = round(footprint.state_bytes - sum(parts[3] for parts in gpus))
     return footprint.host_bytes - kv - state, 0.0, kv, state, 0.0
 
 
