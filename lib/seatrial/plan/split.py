@@ -37,77 +37,95 @@ class Split:
     gpu_shares: tuple[int, ...] = ()
 
 
-def split_layers(  # noqa: PLR0913, PLR0917 -- one for each thing that changes the split
-    checkpoint: Checkpoint,
-    layers: int,
-    pools: Pools,
-    rooms: Sequence[int],
-    context_tokens: int,
-    concurrency: int,
-    *,
-    unified: bool,
-) -> Split:
-    """As much on the GPUs as they hold, experts moved out first, the rest in host memory.
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """A GGUF checkpoint to be placed on one machine.
 
-    Args:
-        checkpoint: A GGUF checkpoint.
+    Attributes:
+        checkpoint: What is served.
         layers: Layers of the model.
         pools: Memory of the machine.
         rooms: Bytes that may be used of each of its GPUs.
         context_tokens: Context of each request.
         concurrency: Requests at once.
-        unified: CPU and GPU share one memory.
 
     """
 
-    def measure(gpu_layers: int, cpu_expert_layers: int) -> Footprint:
+    checkpoint: Checkpoint
+    layers: int
+    pools: Pools
+    rooms: Sequence[int]
+    context_tokens: int
+    concurrency: int
+
+    def measure(self, gpu_layers: int, cpu_expert_layers: int) -> Footprint:
+        """Bytes with that split, the GPUs' layers taken to be shared out evenly."""
         return compute_footprint(
-            checkpoint,
+            self.checkpoint,
             engine="llamacpp",
-            context_tokens=context_tokens,
-            concurrency=concurrency,
-            parallelism=Parallelism(pipeline=max(1, pools.gpus)),
+            context_tokens=self.context_tokens,
+            concurrency=self.concurrency,
+            parallelism=Parallelism(pipeline=max(1, self.pools.gpus)),
             options={"gpu_layers": gpu_layers, "cpu_expert_layers": cpu_expert_layers},
         )
 
+
+def split_layers(placing: Placing, *, unified: bool) -> Split:
+    """As much on the GPUs as they hold, experts moved out first, the rest in host memory.
+
+    Args:
+        placing: Checkpoint, machine and load.
+        unified: CPU and GPU share one memory.
+
+    """
+    pools, layers = placing.pools, placing.layers
     if unified:
-        whole = measure(ALL_LAYERS, 0)
+        whole = placing.measure(ALL_LAYERS, 0)
         return Split(ALL_LAYERS, 0, whole, max(0, whole.total_bytes - pools.gpu_bytes))
     if pools.gpus == 0:
-        return _checked(measure(0, 0), 0, 0, pools)
+        return _checked(placing.measure(0, 0), 0, 0, pools)
+    dealing = _dealing(placing)
+    moved = least(layers, lambda count: dealing.fits(ALL_LAYERS, count))
+    if moved is not None:
+        return dealing.split(ALL_LAYERS, moved)
+    left = least(layers - 1, lambda count: dealing.fits(layers - count, layers))
+    kept = layers - left if left is not None else 0
+    return dealing.split(kept, layers) if kept else dealing.split(0, 0)
 
-    whole = measure(ALL_LAYERS, 0)
-    free = _free(whole, rooms)
-    experts = whole.by_class.get("experts", 0) / layers
-    rest = (whole.total_bytes - whole.host_bytes - whole.reserve_bytes) / layers - experts
 
-    def dealt(gpu_layers: int, cpu_expert_layers: int) -> Layers:
-        # llama.cpp offloads the last layers, and keeps the experts of the first ones in host memory.
-        offloaded = min(gpu_layers, layers)
-        heavy = max(0, min(offloaded, layers - cpu_expert_layers))
-        return Layers(offloaded - heavy, heavy, rest, rest + experts)
+@dataclass(frozen=True, slots=True)
+class _Dealing:
+    """Layers dealt out to GPUs: room for them on each, and bytes of one without and with its experts."""
 
-    def fits(gpu_layers: int, cpu_expert_layers: int) -> bool:
-        return deal(dealt(gpu_layers, cpu_expert_layers), free) is not None
+    placing: Placing
+    free: list[int]
+    light_bytes: float
+    heavy_bytes: float
 
-    def split(gpu_layers: int, cpu_expert_layers: int) -> Split:
-        footprint, on_gpus = measure(gpu_layers, cpu_expert_layers), dealt(gpu_layers, cpu_expert_layers)
-        shares = deal_evenly(on_gpus, free) if len(rooms) > 1 and gpu_layers else None
+    def fits(self, gpu_layers: int, cpu_expert_layers: int) -> bool:
+        return deal(self._dealt(gpu_layers, cpu_expert_layers), self.free) is not None
+
+    def split(self, gpu_layers: int, cpu_expert_layers: int) -> Split:
+        footprint = self.placing.measure(gpu_layers, cpu_expert_layers)
+        on_gpus = self._dealt(gpu_layers, cpu_expert_layers)
+        shares = deal_evenly(on_gpus, self.free) if len(self.free) > 1 and gpu_layers else None
         if shares:
             footprint = _on_fullest(footprint, ceil(max(on_gpus.bytes_of(shares))))
-        return _checked(footprint, gpu_layers, cpu_expert_layers, pools, shares or ())
+        return _checked(footprint, gpu_layers, cpu_expert_layers, self.placing.pools, shares or ())
 
-    moved = least(layers, lambda count: fits(ALL_LAYERS, count))
-    if moved is not None:
-        return split(ALL_LAYERS, moved)
-    left = least(layers - 1, lambda count: fits(layers - count, layers))
-    kept = layers - left if left is not None else 0
-    return split(kept, layers) if kept else split(0, 0)
+    def _dealt(self, gpu_layers: int, cpu_expert_layers: int) -> Layers:
+        # llama.cpp offloads the last layers, and keeps the experts of the first ones in host memory.
+        offloaded = min(gpu_layers, self.placing.layers)
+        heavy = max(0, min(offloaded, self.placing.layers - cpu_expert_layers))
+        return Layers(offloaded - heavy, heavy, self.light_bytes, self.heavy_bytes)
 
 
-def _free(footprint: Footprint, rooms: Sequence[int]) -> list[int]:
-    reserve = footprint.per_gpu_by_part["reserve"]
-    return [room - reserve for room in rooms]
+def _dealing(placing: Placing) -> _Dealing:
+    whole = placing.measure(ALL_LAYERS, 0)
+    reserve = whole.per_gpu_by_part["reserve"]
+    experts = whole.by_class.get("experts", 0) / placing.layers
+    rest = (whole.total_bytes - whole.host_bytes - whole.reserve_bytes) / placing.layers - experts
+    return _Dealing(placing, [room - reserve for room in placing.rooms], rest, rest + experts)
 
 
 def _on_fullest(footprint: Footprint, size: int) -> Footprint:

@@ -12,7 +12,7 @@ from seatrial.plan.capacity import Pools, llamacpp_pools, usable_gpu_bytes
 from seatrial.plan.forecast import llamacpp_forecast, load_of, work_of
 from seatrial.plan.limits import limits
 from seatrial.plan.rules import Case, refusals
-from seatrial.plan.split import Split, split_layers
+from seatrial.plan.split import Placing, Split, split_layers
 from seatrial.plan.types import Plan, Verdict
 from seatrial.plan.wording import idle_reasons, llamacpp_reasons
 from seatrial.records import Reason
@@ -110,7 +110,8 @@ def _split(candidate: Candidate, pools: Pools) -> Split:
         gpus = candidate.request.hardware.gpus
         unified = any(gpu.unified for gpu in gpus)
         rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in gpus if gpu.memory_bytes]
-        return split_layers(candidate.checkpoint, layers, pools, rooms, context, concurrency, unified=unified)
+        placing = Placing(candidate.checkpoint, layers, pools, rooms, context, concurrency)
+        return split_layers(placing, unified=unified)
     footprint = compute_footprint(
         candidate.checkpoint, engine=candidate.engine, context_tokens=context, concurrency=concurrency
     )
