@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-STEPS = 10
-"""Halvings in search of the lowest level to which all GPUs need to be filled: to a thousandth."""
+STEPS = 5
+"""Halvings in search of the lowest level to which all GPUs need to be filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,11 @@ def deal(layers: Layers, rooms: Sequence[float]) -> tuple[int, ...] | None:
 
 def deal_evenly(layers: Layers, rooms: Sequence[float]) -> tuple[int, ...] | None:
     """The same, with all GPUs filled to about the same share of their room."""
-    best, low, high = deal(layers, rooms), 0.0, 1.0
-    for _ in range(STEPS if best else 0):
+    best = deal(layers, rooms)
+    if best is None:
+        return None
+    low, high = sum(layers.bytes_of(best)) / sum(rooms), 1.0
+    for _ in range(STEPS):
         level = (low + high) / 2
         shares = deal(layers, [room * level for room in rooms])
         if shares is None:
