@@ -85,3 +85,11 @@ def test_light_layers_come_first():
     assert (11, 3) == deal_evenly(layers, (20, 20))
     assert [15, 15] == layers.bytes_of((11, 3))
     assert deal(layers, (14, 15)) is None
+
+
+def test_whole_layers_are_named_where_all_bytes_together_would_fit():
+    """Room is left on each GPU that no layer fills, while the host has too little for the rest: the reason says so."""
+    hardware = detect_hardware("rtx3090x8", host_memory_gib=8)
+    plan = make_plan(checkpoint="unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL", hardware=hardware)
+    assert ("does_not_fit", True) == (plan.verdict, plan.footprint.total_bytes < plan.capacity_bytes)
+    assert "too little host memory, since layers go to the GPUs whole" in plan.reasons[0].text

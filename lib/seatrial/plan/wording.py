@@ -108,7 +108,9 @@ def llamacpp_reasons(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
     offers = " and ".join(pieces) or "no memory of known size"
     found: list[Reason] = []
     if split.shortfall_bytes:
-        text = f"{need} but {machine} has {offers} usable: {format_gib(split.shortfall_bytes)} too little."
+        enough = bool(pools.gpus) and footprint.total_bytes <= pools.gpu_bytes + pools.host_bytes
+        whole = " host memory, since layers go to the GPUs whole" if enough else ""
+        text = f"{need} but {machine} has {offers} usable: {format_gib(split.shortfall_bytes)} too little{whole}."
         return [Reason(text, "derived", footprint.source)]
     spare = "" if not pools.host_known else f": {format_gib(capacity - footprint.total_bytes)} to spare"
     found.append(Reason(f"{need}; {machine} has {offers} usable{spare}.", "derived", footprint.source))
