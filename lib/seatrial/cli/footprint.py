@@ -11,6 +11,7 @@ seatrial footprint --config config.json              any deepseek_v4 model
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from seatrial.cli.answer import Answer, stdout
 from seatrial.cli.machine import add_machine_options, machine_request
 from seatrial.cli.options import whole
 from seatrial.errors import ModelFileError, UsageError
-from seatrial.memory.options import HELP
+from seatrial.memory.options import ENGINES, HELP
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def _alone(arguments: argparse.Namespace) -> Answer:
         checkpoint = find_checkpoint(arguments.checkpoint)
         name = checkpoint.id
         footprint = compute_footprint(checkpoint, engine=arguments.engine, **settings)
+    footprint = replace(footprint, notes=(*_foreign(settings["options"], footprint.engine), *footprint.notes))
 
     def show() -> None:
         from seatrial.view.memory_tables import caches_table, footprint_table, weights_table  # noqa: PLC0415
@@ -147,6 +149,16 @@ def _options(words: list[str]) -> dict[str, str]:
             raise UsageError(f"--option {word[:80]!r} has no value.", remedy="Write it as --option NAME=VALUE.")
         options[name] = value
     return options
+
+
+def _foreign(options: dict[str, str], engine: str) -> tuple[str, ...]:
+    """An engine's own setting means nothing to another: that is said, not passed over."""
+    owners = {name: HELP[name].partition(":")[0] for name in options}
+    return tuple(
+        f"{name} is a setting of {owner} and changes nothing for {engine}."
+        for name, owner in owners.items()
+        if owner in ENGINES and owner != engine
+    )
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ HELP = {
     "cache_type": f"llamacpp: type of the caches ({', '.join(kv.cache_types())})",
     "ubatch_tokens": "llamacpp: tokens of one micro-batch",
     "gpu_layers": "llamacpp: layers on GPUs",
-    "cpu_expert_layers": "llamacpp: layers whose routed experts stay in host memory",
+    "cpu_expert_layers": "llamacpp: layers, from the first on, whose routed experts stay in host memory",
     "swa_ratio": "sglang: window slots per token of the pool",
     "max_running_requests": "sglang: requests the compressor state is made for",
     "speculative": f"sglang: draft head in use ({', '.join(SPECULATIVE)})",
