@@ -40,3 +40,9 @@ def test_rates_keep_three_digits(rate, text):
 def test_gib_and_bytes_are_inverse():
     """What goes in comes out."""
     assert 24 == units.to_gib(units.from_gib(24))
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 GPUs"), (1, "1 GPU"), (1024, "1,024 GPUs")])
+def test_things_are_counted_in_words(count, text):
+    """One is singular, everything else plural."""
+    assert text == units.counted(count, "GPU")

@@ -28,6 +28,11 @@ def to_gb(size_bytes: float) -> float:
     return size_bytes / GB
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 request``, ``1,024 requests``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def format_gib(size_bytes: float | None) -> str:
     """``148.6 GiB``; ``unknown`` for None."""
     return "unknown" if size_bytes is None else f"{to_gib(size_bytes):,.1f} GiB"

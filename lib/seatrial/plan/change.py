@@ -17,7 +17,7 @@ from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.request import MAX_NODES, Request
 from seatrial.plan.search import largest, least
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
-from seatrial.units import GIB, format_gib
+from seatrial.units import GIB, counted, format_gib
 
 CONTEXT_STEP = 1024
 HOST_STEP_GIB = 8
@@ -102,7 +102,7 @@ def _streams(_plan: Plan, candidate: Candidate) -> Change | None:
     count = largest(request.concurrency - 1, lambda count: weigh(asking(count)).runs)
     if not count:
         return None
-    text = f"{count} request{'s' if count > 1 else ''} at once instead of {request.concurrency}"
+    text = f"{counted(count, 'request')} at once instead of {request.concurrency}"
     return Change(text, asking(count))
 
 

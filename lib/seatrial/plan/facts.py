@@ -11,7 +11,7 @@ from seatrial.plan.spellings import flag_values, respell
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.plan.versions import engine_versions, is_older
 from seatrial.records import Reason
-from seatrial.units import format_bytes, format_gib
+from seatrial.units import counted, format_bytes, format_gib
 
 DRAFTS = {"mtp": "MTP head", "dspark": "DSpark stages"}
 
@@ -151,15 +151,11 @@ def _drafting(argv: Iterable[str]) -> str | None:
     """What a recipe drafts, in words; None where it does not."""
     values = flag_values(argv)
     if steps := values.get("--speculative-num-steps"):
-        return f"{values['--speculative-algorithm']} drafts {_tokens(int(steps))} a step"
+        return f"{values['--speculative-algorithm']} drafts {counted(int(steps), 'token')} a step"
     if config := values.get("--speculative-config"):
         row = json.loads(config)
-        return f"{row['method']} drafts {_tokens(row['num_speculative_tokens'])} a step"
+        return f"{row['method']} drafts {counted(row['num_speculative_tokens'], 'token')} a step"
     return None
-
-
-def _tokens(count: int) -> str:
-    return f"{count} token{'s' if count != 1 else ''}"
 
 
 def _unique(texts: Iterable[str]) -> list[str]:

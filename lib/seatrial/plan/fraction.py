@@ -8,6 +8,7 @@ from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Footprint
 from seatrial.plan.own_fraction import own_fraction_source
 from seatrial.records import Reason
+from seatrial.units import counted
 
 FLAGS = {"sglang": "--mem-fraction-static", "vllm": "--gpu-memory-utilization"}
 COUNTED = {
@@ -61,7 +62,7 @@ def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float |
     least = fraction_needed(engine, footprint, gpu)
     if least is None:
         return []
-    load = f"{footprint.concurrency} request{'s' if footprint.concurrency > 1 else ''}"
+    load = counted(footprint.concurrency, "request")
     text = (
         f"The smallest {FLAGS[engine]} with bytes for {load} of {footprint.context_tokens:,} tokens is {least:.2f} "
         f"(it counts {COUNTED[engine]}); {_taken(engine, given, used, least)}."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.types import Footprint
 from seatrial.plan.capacity import Pools
@@ -15,12 +13,7 @@ from seatrial.plan.split import ALL_LAYERS, Split
 from seatrial.plan.types import Recipe
 from seatrial.plan.versions import engine_versions
 from seatrial.records import Reason
-from seatrial.units import format_gib, to_gib
-
-
-def machine_name(request: Request) -> str:
-    """The hardware, with the number of machines where there are several."""
-    return f"{request.nodes} x {request.hardware.name}" if request.nodes > 1 else request.hardware.name
+from seatrial.units import counted, format_gib, to_gib
 
 
 def memory_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
@@ -33,7 +26,7 @@ def memory_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
     fraction: float,
 ) -> Reason:
     """What is needed against what there is: how much stays free, or by how much it does not fit."""
-    needs, machine = _needs(checkpoint, footprint, need, ranks), machine_name(request)
+    needs, machine = _needs(checkpoint, footprint, need, ranks), request.hardware.times(request.nodes)
     share = f"at fraction {share_text(fraction)}{_each(capacity, ranks)}"
     if need > capacity:
         offered = sum(gpu.memory_bytes or 0 for gpu in request.gpus[:1]) * ranks
@@ -43,7 +36,7 @@ def memory_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
         )
     else:
         text = (
-            f"{needs}; {machine} has {format_gib(capacity)} usable on {_gpus(ranks)} {share}: "
+            f"{needs}; {machine} has {format_gib(capacity)} usable on {counted(ranks, 'GPU')} {share}: "
             f"{format_gib(capacity - need)} to spare."
         )
     return Reason(text, "derived", footprint.source)
@@ -102,7 +95,7 @@ def llamacpp_reasons(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
         return [Reason("Simulated: nothing is loaded and every answer is made up.", "assumed", "this kit")]
     need = _needs(checkpoint, footprint, footprint.total_bytes, pools.gpus if split.gpu_layers else 0)
     machine = request.hardware.name
-    pieces = [f"{format_gib(pools.gpu_bytes)} on {_gpus(pools.gpus)}"] if pools.gpus else []
+    pieces = [f"{format_gib(pools.gpu_bytes)} on {counted(pools.gpus, 'GPU')}"] if pools.gpus else []
     if pools.host_known and not _is_unified(request):
         pieces.append(f"{format_gib(pools.host_bytes)} of host memory")
     offers = " and ".join(pieces) or "no memory of known size"
@@ -121,16 +114,17 @@ def llamacpp_reasons(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
         )
         found.append(limit_reason("host_memory", text))
     if pools.gpus and split.gpu_layers:
-        found.append(Reason(_split_text(split), "derived", "llama.cpp --gpu-layers and --n-cpu-moe"))
+        found.append(Reason(_split_text(split, pools.gpus), "derived", "llama.cpp --gpu-layers and --n-cpu-moe"))
     return found
 
 
-def _split_text(split: Split) -> str:
+def _split_text(split: Split, gpus: int) -> str:
     layers = "All layers" if split.gpu_layers == ALL_LAYERS else f"{split.gpu_layers} layers"
+    where = "the GPU" if gpus == 1 else "the GPUs"
     if not split.cpu_expert_layers:
-        return f"{layers} lie on the GPU."
+        return f"{layers} lie on {where}."
     return (
-        f"{layers} lie on the GPU, but the routed experts of {min(split.gpu_layers, split.cpu_expert_layers)} of them in host memory "
+        f"{layers} lie on {where}, but the routed experts of {min(split.gpu_layers, split.cpu_expert_layers)} of them in host memory "
         f"({format_gib(split.footprint.host_bytes)})."
     )
 
@@ -143,7 +137,7 @@ def _needs(checkpoint: Checkpoint, footprint: Footprint, need: int, ranks: int) 
         # What lies on every rank is counted once in the footprint and as often as there are ranks here.
         parts.append(f"their copies on every rank {_number(copies)}")
     parts.append(f"reserve {_number(footprint.reserve_bytes)}")
-    where = f" on {_gpus(ranks)}" if ranks else ""
+    where = f" on {counted(ranks, 'GPU')}" if ranks else ""
     # Need and capacity are compared over all ranks; the fullest GPU tells the same.
     each = _each(need, ranks) if need == footprint.per_gpu_bytes * ranks else ""
     return f"{checkpoint.id} needs {format_gib(need)}{where}{each} ({' + '.join(parts)})"
@@ -157,14 +151,5 @@ def _number(size_bytes: int) -> str:
     return f"{to_gib(size_bytes):,.1f}"
 
 
-def _gpus(count: int) -> str:
-    return f"{count} GPU{'s' if count != 1 else ''}"
-
-
 def _is_unified(request: Request) -> bool:
     return any(gpu.unified for gpu in request.hardware.gpus)
-
-
-def joined(names: Sequence[str]) -> str:
-    """``a, b or c``."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

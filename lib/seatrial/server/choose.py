@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.server.programs import installed_command, known_programs
+from seatrial.units import counted
 
 if TYPE_CHECKING:
     from seatrial.catalog import Checkpoint
@@ -116,7 +117,7 @@ def find_obstacle(plan: Plan, runner: str | None = None) -> SeatrialError | None
         row = known_programs()["llama-server"]
         return EngineMissingError(
             f"the llama.cpp installed here (xllamacpp) computes on the CPU alone, and this plan uses "
-            f"{plan.gpus_per_node} GPU{'s' if plan.gpus_per_node != 1 else ''}.",
+            f"{counted(plan.gpus_per_node, 'GPU')}.",
             remedy=row.remedy,
             cause="engine missing",
         )

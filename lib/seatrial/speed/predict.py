@@ -7,7 +7,7 @@ from seatrial.speed.host import HostSide, split_speed
 from seatrial.speed.roofline import Speed, calibration, gpu_speed
 from seatrial.speed.types import Prediction
 from seatrial.speed.work import Load, Ranks, Work
-from seatrial.units import to_gb
+from seatrial.units import counted, to_gb
 
 
 def predict_speed(
@@ -49,8 +49,8 @@ def predict_speed(
     )
     tokens = speed.running * (1 + load.draft_tokens)
     reading = (
-        f"A step reads {to_gb(work.step_bytes(tokens)):,.1f} GB of weights over {ranks.count} GPU"
-        f"{'s' if ranks.count > 1 else ''}, plus fixed time for each layer; {_calibrated(ranks, like=like)}; {_load(load)}."
+        f"A step reads {to_gb(work.step_bytes(tokens)):,.1f} GB of weights over "
+        f"{counted(ranks.count, 'GPU')}, plus fixed time for each layer; {_calibrated(ranks, like=like)}; {_load(load)}."
     )
     rate = f"For this GPU {ranks.flops_note}." if ranks.flops_note else ""
     basis = " ".join(filter(None, (reading, _queue(load, speed), _drafts(load), rate)))
@@ -77,10 +77,8 @@ def _drafts(load: Load) -> str:
     if not load.draft_tokens:
         return ""
     chance = calibration()["gpu"]["fixed"]["acceptance"]["value"]
-    return (
-        f"Each of {load.draft_tokens} drafted token{'s' if load.draft_tokens > 1 else ''} is taken to be accepted "
-        f"with a chance of {chance:.0%}."
-    )
+    each = "A drafted token" if load.draft_tokens == 1 else f"Each of {load.draft_tokens} drafted tokens"
+    return f"{each} is taken to be accepted with a chance of {chance:.0%}."
 
 
 def _named(ranks: Ranks) -> str:
@@ -104,7 +102,7 @@ def _split(work: Work, load: Load, host: HostSide, ranks: Ranks | None) -> Predi
         f"{_threads(host.threads)}; {paces}; not calibrated on this machine; {_load(load)}."
     )
     spread = cpu["spread"] if assumed else cpu["spread_bandwidth_known"]
-    return _prediction(speed, spread, spread * 1.2, basis)
+    return _prediction(speed, spread, spread * cpu["spread_first"], basis)
 
 
 def _prediction(speed: Speed, spread: float, first_spread: float, basis: str) -> Prediction:
@@ -124,7 +122,7 @@ def _load(load: Load) -> str:
     upto = "up to " if load.random_lengths else ""
     text = (
         f"{upto}{load.prompt_tokens:,} prompt and {load.answer_tokens:,} answer tokens, "
-        f"{load.concurrency} request{'s' if load.concurrency > 1 else ''} at once"
+        f"{counted(load.concurrency, 'request')} at once"
     )
     if not load.requests:
         return text
@@ -135,7 +133,7 @@ def _load(load: Load) -> str:
 def _threads(count: int | None) -> str:
     if count is None:
         return f"{calibration()['cpu']['values']['threads_unknown']} threads (assumed)"
-    return f"{count} thread{'s' if count > 1 else ''}"
+    return counted(count, "thread")
 
 
 def _unknown(why: str) -> Prediction:

@@ -8,7 +8,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.plan.fits import Fit, context_of, fits_on, room_bytes
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
-from seatrial.units import format_gib, format_rate, to_gb
+from seatrial.units import counted, format_gib, format_rate, to_gb
 from seatrial.view.marks import VERDICT_BADGES, marked
 from seatrial.view.plan_tables import needs_unknown_host
 from seatrial.view.table import Row, Table
@@ -42,7 +42,7 @@ def fits_table(fits: Sequence[Fit], request: Request, model: str) -> Table:
     """What ``fits_on`` found, one checkpoint a row."""
     running = sum(fit.plan.runs for fit in fits)
     context, requests = context_of(request, model), request.concurrency
-    load = f"{context:,} tokens x {requests} request{'s' if requests > 1 else ''}"
+    load = f"{context:,} tokens x {counted(requests, 'request')}"
     hosted = any(needs_unknown_host(fit.plan) for fit in fits)
     notes = (
         f"Verdict, need and speed at {load}; GB = 1e9 bytes of weights. Each GPU, host: derived, the reserve assumed.",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from seatrial.hardware import Gpu, Hardware, Problem
-from seatrial.units import format_gib, to_gb
+from seatrial.units import counted, format_gib, to_gb
 from seatrial.view.table import Row, Table
 
 ORIGINS = {"measured": "read on this machine", "assumed": "as described, not read"}
@@ -24,9 +24,8 @@ def table_accelerators(hardware: Hardware) -> Table:
     """One row for each kind of accelerator; of equal ones the least free memory is shown."""
     kinds = Counter(replace(gpu, memory_free_bytes=None) for gpu in hardware.gpus)
     total = _total([gpu.memory_bytes for gpu in hardware.gpus])
-    plural = "s" if len(hardware.gpus) > 1 else ""
     return Table(
-        title=f"{hardware.name}: {len(hardware.gpus)} accelerator{plural}, {format_gib(total)} of memory",
+        title=f"{hardware.name}: {counted(len(hardware.gpus), 'accelerator')}, {format_gib(total)} of memory",
         columns=("Count>", "Accelerator", "Memory>", "Free>", "Bandwidth>", "Arch", "Kind"),
         rows=tuple(_accelerator_row(kind, count, hardware.gpus) for kind, count in kinds.items()),
         note=f"Memory and bandwidth are those of each. Source: {hardware.source} ({ORIGINS.get(hardware.origin, hardware.origin)}).",
@@ -76,9 +75,8 @@ def table_host(hardware: Hardware) -> Table:
 
 def table_problems(problems: Sequence[Problem]) -> Table:
     """What could not be read or is wrong, and what mends it."""
-    plural = "s" if len(problems) > 1 else ""
     return Table(
-        title=f"{len(problems)} problem{plural}",
+        title=counted(len(problems), "problem"),
         columns=("What", "What to do"),
         rows=tuple((problem.what, problem.remedy) for problem in problems),
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from seatrial.plan.types import TENSOR_PARALLEL, Chat, Plan
 from seatrial.records import Interval
-from seatrial.units import format_bytes, format_gib, format_rate, format_seconds
+from seatrial.units import counted, format_bytes, format_gib, format_rate, format_seconds
 from seatrial.view.table import Row, Table
 
 VERDICTS = {
@@ -58,7 +58,7 @@ def table_plan_memory(plan: Plan) -> Table:
     if need > footprint.total_bytes:
         rows.append(("total with copies on every rank", format_bytes(need)))
     if ranks:
-        rows.append((f"on the fullest of {ranks} GPU{'s' if ranks > 1 else ''}", format_bytes(footprint.per_gpu_bytes)))
+        rows.append((f"on the fullest of {counted(ranks, 'GPU')}", format_bytes(footprint.per_gpu_bytes)))
     if footprint.host_bytes:
         rows.append(("of it in host memory", format_bytes(footprint.host_bytes)))
     rows.append(("capacity", format_bytes(plan.capacity_bytes)))
@@ -127,7 +127,7 @@ def table_plan_alternatives(plan: Plan) -> Table:
         )
         for other in plan.alternatives
     )
-    title = f"{len(rows)} alternative{'s' if len(rows) != 1 else ''} on {plan.hardware.name}, by {plan.objective}"
+    title = f"{counted(len(rows), 'alternative')} on {plan.hardware.name}, by {plan.objective}"
     heads = ("checkpoint", "engine", "verdict", "memory>", "output>", "TPOT>")
     return Table(title, heads, rows, "Speeds are predictions at this concurrency; intervals overlap.")
 
