@@ -209,3 +209,44 @@ def test_attention_replicas_share_out_experts_as_recipes_do(machine, checkpoint,
     assert plan.runs
     assert expected == (plan.parallelism.data, plan.parallelism.expert)
     assert ("--moe-a2a-backend=deepep" in build_command(plan).argv) == (expected[1] > 1)
+
+
+STRATEGY_OF = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}
+"""The objective that asks for recipes of a strategy."""
+
+OF_EVERY_COMMAND = {
+    "vllm": {"vllm", "--served-model-name", "--host", "--port", "--max-model-len", "--tokenizer-mode",
+             "--reasoning-parser", "--tool-call-parser", "--enable-auto-tool-choice", "--nnodes", "--node-rank",
+             "--master-addr"},
+    "sglang": {"python", "sglang.launch_server", "--model-path", "--served-model-name", "--host", "--port", "--config",
+               "--context-length", "--reasoning-parser", "--tool-call-parser", "--enable-metrics", "--nnodes",
+               "--node-rank", "--dist-init-addr", "--dist-timeout"},
+}  # fmt: skip
+"""What a command adds to a recipe: names, addresses, context and parsers."""
+
+
+@pytest.mark.parametrize("cell", cells(), ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
+def test_exactly_this_is_exactly_this(cell):
+    """A plan for a recipe's own place holds each of its flags, values alike, or says what differs; it adds none."""
+    plan = plan_of(
+        f"{cell.accelerator}x{cell.gpus_per_node}",
+        nodes=cell.nodes,
+        checkpoint=cell.checkpoint,
+        engine=cell.engine,
+        objective=STRATEGY_OF[cell.strategy],
+    )
+    assert (cell.name, ()) == (plan.recipe.cell, plan.recipe.differences)
+    asked = flag_values(respell(cell.engine, cell.argv)[0])
+    given = flag_values(build_command(plan).argv)
+    changed = {name for name, value in asked.items() if name not in given or _plain(value) != _plain(given[name])}
+    assert changed <= {"--max-model-len"}
+    assert all(f"{name} {int(asked[name]):,}" in told(plan) for name in changed)
+    assert {cell.checkpoint} | OF_EVERY_COMMAND[cell.engine] >= given.keys() - asked.keys()
+
+
+def _plain(value):
+    """0.90 and 0.9 are alike."""
+    try:
+        return float(value)
+    except ValueError:
+        return value

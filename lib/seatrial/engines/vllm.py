@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from seatrial.catalog import find_model
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.snapshot import translate
@@ -33,6 +35,8 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
     translated, _ = translate("vllm", recipe)
     kept = [word for word in translated if word.partition("=")[0] not in OWN]
     v4 = plan.model == "local" or find_model(plan.model).architecture == "deepseek_v4"
+    # A recipe that leaves something to the engine was run that way: exactly it gets nothing added.
+    added = {} if not v4 or (plan.recipe and not plan.recipe.differences) else V4_DEFAULTS
     given = flag_values(kept)
     argv = [
         runner or "vllm",
@@ -41,11 +45,10 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         f"--served-model-name={name}",
         f"--host={host}",
         "--port={port}",
-        *_parallelism(plan),
+        *_parallelism(plan, flag_values(translated)),
         f"--max-model-len={plan.context_tokens}",
-        # A recipe that leaves the fraction to the engine was run that way.
         *([f"--gpu-memory-utilization={plan.gpu_memory_fraction:g}"] if plan.gpu_memory_fraction else []),
-        *([f"{flag}={value}" for flag, value in V4_DEFAULTS.items() if flag not in given] if v4 else []),
+        *(f"{flag}={value}" for flag, value in added.items() if flag not in given),
         *kept,
         # vLLM accepts wrong parser names without a word and fails on the first request, so they stand here.
         *(plan.chat.flags if plan.chat else ()),
@@ -64,15 +67,16 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
     )
 
 
-def _parallelism(plan: Plan) -> list[str]:
+def _parallelism(plan: Plan, recipe: Mapping[str, str]) -> list[str]:
+    """How the work is split; what the recipe asks for of a single rank stays, since kernels may insist on it."""
     ranks = plan.parallelism
     # vLLM multiplies the two; here tensor counts all ranks.
     words = [f"--tensor-parallel-size={ranks.tensor // ranks.data}"]
     if ranks.data > 1:
         words.append(f"--data-parallel-size={ranks.data}")
-    if ranks.expert > 1:
+    if ranks.expert > 1 or "--enable-expert-parallel" in recipe:
         words.append("--enable-expert-parallel")
-    if ranks.pipeline > 1:
+    if ranks.pipeline > 1 or "--pipeline-parallel-size" in recipe:
         words.append(f"--pipeline-parallel-size={ranks.pipeline}")
     if plan.nodes > 1:
         words += [f"--nnodes={plan.nodes}", "--node-rank={node_rank}", "--master-addr={head_address}"]

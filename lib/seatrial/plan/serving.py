@@ -183,7 +183,7 @@ def _reasons(
     if not running:
         return found
     if layout.cell and recipe:
-        found.insert(0, cell_reason(layout.cell, recipe))
+        found.insert(0, cell_reason(layout.cell, recipe, room.footprint.context_tokens))
         given = usable_gpu_bytes(request.gpus[0], room.fraction)
         found += overdrawn_reason(layout.cell, room.footprint.per_gpu_bytes, given, room.fraction)
     found += fraction_reasons(candidate.engine, room.footprint, request.gpus[0], _given(layout, room), room.fraction)

@@ -42,8 +42,8 @@ def memory_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
     return Reason(text, "derived", footprint.source)
 
 
-def cell_reason(cell: Cell, recipe: Recipe) -> Reason:
-    """Who ran it."""
+def cell_reason(cell: Cell, recipe: Recipe, context_tokens: int) -> Reason:
+    """Who ran it; where a shorter context is planned than it was run with, that is said."""
     team = {"sglang": "The SGLang team", "vllm": "The vLLM team"}[cell.engine]
     if not cell.verified:
         return Reason(
@@ -54,6 +54,8 @@ def cell_reason(cell: Cell, recipe: Recipe) -> Reason:
         newer = engine_versions()[cell.engine].safe
         text += f" It ran in the container {cell.image}; the flags here are those of {cell.engine} {newer}: "
         text += "take a build of it that is as new, since a plain release may lack what the container adds."
+    if cell.context_limit and context_tokens < cell.context_limit:
+        text += f" It ran with --max-model-len {cell.context_limit:,}; the {context_tokens:,} here need less."
     if cell.site_env:
         text += f" Between the machines it also sets {', '.join(cell.site_env)} to names of network interfaces: set those of your own."
     return Reason(text, "verified", recipe.source)
