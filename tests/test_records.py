@@ -71,6 +71,30 @@ def test_reading_names_what_is_wrong(tmp_path, text, message):
         read_json(path)
 
 
+def test_a_byte_order_mark_is_no_content(tmp_path):
+    """Editors of Windows write one."""
+    path = tmp_path / "config.json"
+    path.write_text('{"hidden_size": 4096}', encoding="utf-8-sig")
+    assert {"hidden_size": 4096} == read_json(path)
+
+
+def test_other_encodings_are_named(tmp_path):
+    """UTF-16 is no JSON file."""
+    path = tmp_path / "config.json"
+    path.write_text("{}", encoding="utf-16")
+    with pytest.raises(UsageError, match="is not UTF-8 text"):
+        read_json(path)
+
+
+def test_a_number_of_thousands_of_digits_is_one_clear_error(tmp_path):
+    """Python's own words name a function nobody called."""
+    path = tmp_path / "config.json"
+    path.write_text(f'{{"hidden_size": {"9" * 5000}}}')
+    with pytest.raises(UsageError, match="a number of more than 4,300 digits") as caught:
+        read_json(path)
+    assert "set_int_max_str_digits" not in str(caught.value)
+
+
 def test_a_file_without_end_is_read_no_further():
     """A device that never ends does not fill the memory."""
     with pytest.raises(UsageError, match="more than 1,000 bytes"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,22 +104,28 @@ def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> Any:
     """The JSON document in ``path``.
 
     Raises:
-        UsageError: The file is missing, unreadable, larger than ``most_bytes``, nested too deeply or not JSON.
+        UsageError: The file is missing, unreadable, larger than ``most_bytes``, nested too deeply,
+            not JSON, or holds a number of thousands of digits.
 
     """
-    again = "Write it again with the command that made it."
+    again = "Fetch it again, or write it again with the command that made it."
     try:
         with path.open("rb") as file:
             content = file.read(most_bytes + 1)
         if len(content) > most_bytes:
             raise UsageError(f"{path} holds more than {most_bytes:,} bytes, too many for it.", remedy="Check the path.")
-        return json.loads(content.decode("utf-8"))
+        return json.loads(content.decode("utf-8-sig"))  # editors of Windows begin a file with a byte-order mark
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
     except RecursionError as error:
         raise UsageError(f"{path} is nested too deeply.", remedy=again) from error
-    except ValueError as error:
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start:,}).", remedy=again) from error
+    except json.JSONDecodeError as error:
         raise UsageError(f"{path} is not JSON: {error}.", remedy=again) from error
+    except ValueError as error:  # all that Python's reader refuses besides
+        most = sys.get_int_max_str_digits()
+        raise UsageError(f"{path} holds a number of more than {most:,} digits.", remedy=again) from error
 
 
 def record(name: str, value: Any) -> None:

@@ -48,6 +48,25 @@ def test_another_architecture_in_a_folder_is_refused(v4_folder):
         find_checkpoint(str(v4_folder))
 
 
+@pytest.mark.parametrize(
+    "part",
+    [{"architectures": ["DeepseekV41ForCausalLM"]}, {"vision_config": {"depth": 27}}, {"engram_config": {"n": 2}}],
+)
+def test_a_later_model_under_the_name_of_v4_is_refused(v4_folder, part):
+    """Its own class and parts tell it apart; the file is named."""
+    config = v4_folder / "config.json"
+    config.write_text(json.dumps({**find_model("flash").config, **part}))
+    with pytest.raises(RefusedError, match="another architecture than deepseek_v4") as caught:
+        find_checkpoint(str(v4_folder))
+    assert caught.value.what.startswith(str(config))
+
+
+def test_a_config_with_a_byte_order_mark_is_read(v4_folder):
+    """As editors of Windows save it."""
+    (v4_folder / "config.json").write_text(json.dumps(find_model("flash").config), encoding="utf-8-sig")
+    assert 24 == find_checkpoint(str(v4_folder)).weights_bytes
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '"x"'])
 def test_a_malformed_config_is_bad_input(v4_folder, text):
     """Not JSON, not an object, or nested without end."""

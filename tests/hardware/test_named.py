@@ -6,6 +6,7 @@ import pytest
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware import accelerators, detect_hardware
 from seatrial.hardware.accelerators import Accelerator
+from seatrial.hardware.named import named_machine
 from seatrial.units import GIB, MIB
 
 
@@ -160,3 +161,11 @@ def test_cpu_with_a_given_memory_is_a_described_machine():
     """Then nothing of this machine is used."""
     hardware = detect_hardware("cpu", host_memory_gib=24)
     assert (24 * GIB, None, "assumed") == (hardware.host.memory_bytes, hardware.host.cpu, hardware.origin)
+
+
+def test_cpu_is_a_name_also_where_nothing_is_looked_at():
+    """Its host memory is what was given, or unknown; ``auto`` has to be looked at."""
+    assert (None, "assumed") == (named_machine("cpu").host.memory_bytes, named_machine("CPU").origin)
+    assert detect_hardware("cpu", host_memory_gib=24) == named_machine("cpu", 24)
+    with pytest.raises(UsageError, match="auto is this machine"):
+        named_machine("auto")

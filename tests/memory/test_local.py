@@ -4,8 +4,11 @@ import json
 import struct
 
 import pytest
+from tests.gguf_bytes import STRING, UINT32, gguf, numbers, pair, tensor
 
 from seatrial.catalog import find_checkpoint, find_model
+from seatrial.catalog.local import DEEPSEEK4
+from seatrial.errors import ModelFileError
 from seatrial.memory import Parallelism, compute_footprint, config_footprint
 
 
@@ -43,3 +46,28 @@ def test_its_weights_are_split_in_the_shape_s_proportions(folder):
     four = compute_footprint(find_checkpoint(str(folder)), parallelism=Parallelism(tensor=4))
     held = four.per_gpu_bytes - (one.per_gpu_bytes - one.weights_bytes)
     assert one.weights_bytes / 4 < held < one.weights_bytes / 3.5
+
+
+def v4_gguf(path, **changes):
+    """A GGUF with Flash's sizes, some changed, and one small tensor."""
+    config = {**find_model("flash").config, **changes}
+    keys = {**DEEPSEEK4, "vocab_size": "vocab_size", "num_key_value_heads": "attention.head_count_kv"}
+    sizes = [pair(f"deepseek4.{key}", UINT32, config[field]) for field, key in keys.items()]
+    ratios = numbers("deepseek4.attention.compress_ratios", config["compress_ratios"])
+    architecture = pair("general.architecture", STRING, "deepseek4")
+    path.write_bytes(gguf([architecture, *sizes, ratios], [tensor("token_embd.weight", (4, 2), 0, 0)], b"\1" * 32))
+    return find_checkpoint(str(path))
+
+
+def test_a_gguf_is_sized_by_its_own_header(tmp_path):
+    """Also one the catalog does not know."""
+    assert 32 == compute_footprint(v4_gguf(tmp_path / "m.gguf"), engine="llamacpp").weights_bytes
+
+
+@pytest.mark.parametrize("changes", [{"hidden_size": 1 << 20}, {"num_key_value_heads": 8}])
+def test_a_wrong_field_of_a_gguf_names_the_gguf(tmp_path, changes):
+    """There is no config.json to look into."""
+    checkpoint = v4_gguf(tmp_path / "m.gguf", **changes)
+    with pytest.raises(ModelFileError, match=f"m.gguf says {next(iter(changes))} = ") as caught:
+        compute_footprint(checkpoint, engine="llamacpp")
+    assert "config.json" not in str(caught.value)

@@ -43,9 +43,46 @@ def test_other_architectures_are_refused_by_name(kind):
 
 
 @pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"architectures": ["DeepseekV41ForCausalLM"]}, "DeepseekV41ForCausalLM"),
+        ({"architectures": ["DeepseekV4ForCausalLM", "DeepseekV41ForConditionalGeneration"]}, "V41"),
+        ({"architectures": ["DeepseekV3ForCausalLM"]}, "DeepseekV3ForCausalLM"),
+        ({"vision_config": {"hidden_size": 1152}}, "a vision part"),
+        ({"engram_config": {"vocab_size": 1 << 20}}, "engram tables"),
+    ],
+)
+def test_a_later_model_under_the_name_of_v4_is_refused(changes, named):
+    """V4.1's class or parts beside model_type deepseek_v4: V4's formulas would leave hundreds of gigabytes out."""
+    with pytest.raises(RefusedError, match=named) as caught:
+        config_footprint(flash(**changes))
+    assert 3 == caught.value.exit_code
+
+
+@pytest.mark.parametrize("architectures", [None, [], ["DeepseekV4ForCausalLM"], ["DeepseekV4ForCausalLMNextN"]])
+def test_the_classes_of_v4_are_taken(architectures):
+    """With engines' names for them, and where none is named; empty parts are no parts."""
+    config = flash(architectures=architectures, vision_config={})
+    assert config_footprint(flash()).weights_bytes == config_footprint(config).weights_bytes
+
+
+def test_an_error_names_the_file_it_was_given():
+    """A GGUF has no config.json."""
+    with pytest.raises(ModelFileError, match=r"^m\.gguf says hidden_size") as caught:
+        read_shape(flash(hidden_size=0), file="m.gguf", remedy="Fetch it again.")
+    assert "Fetch it again." == caught.value.remedy
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"model_type": None},
+        {"architectures": "DeepseekV4ForCausalLM"},
+        {"architectures": [4]},
+        {"num_key_value_heads": 8},
+        {"num_key_value_heads": 0},
+        {"num_key_value_heads": True},
+        {"num_key_value_heads": "1"},
         {"model_type": 4},
         {"hidden_size": None},
         {"hidden_size": "4096"},

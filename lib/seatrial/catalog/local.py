@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.catalog import gguf, safetensors
+from seatrial.catalog.architecture import MODEL_TYPE, check_architecture
 from seatrial.catalog.classes import sum_by_class
 from seatrial.catalog.listing import all_models
 from seatrial.catalog.parts import PART, read_parts
@@ -130,14 +131,7 @@ def _from_folder(folder: Path) -> Checkpoint:
 
 def _check_config(folder: Path, config: dict[str, Any]) -> None:
     """What is read here before the sizes are: the architecture, and the context it takes."""
-    kind = config.get("model_type")
-    if not isinstance(kind, str):
-        raise ModelFileError(f"{folder}/config.json has no model_type.", remedy="Fetch the original config.json.")
-    if kind != "deepseek_v4":
-        raise RefusedError(
-            f"{folder} holds a model of type {kind[:80]!r}: another architecture than deepseek_v4.",
-            remedy="Give a checkpoint of the DeepSeek V4 family, or a GGUF file.",
-        )
+    check_architecture(config, f"{folder}/config.json")
     context = config.get("max_position_embeddings")
     if type(context) is not int or not 1 <= context <= MAX_FIELD:
         raise ModelFileError(
@@ -196,7 +190,10 @@ def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:
     ratios = header.metadata.get("deepseek4.attention.compress_ratios")
     if not isinstance(ratios, tuple):
         raise ModelFileError(f"{header.path} lists no compress_ratios.", remedy=gguf.REMEDY)
-    return {"model_type": "deepseek_v4", "compress_ratios": list(ratios), **config}
+    heads = header.metadata.get("deepseek4.attention.head_count_kv")
+    if isinstance(heads, int):  # V4 has one; whoever sizes the cache looks
+        config["num_key_value_heads"] = heads
+    return {"model_type": MODEL_TYPE, "compress_ratios": list(ratios), **config}
 
 
 def _whole(header: gguf.GgufHeader, key: str) -> int:

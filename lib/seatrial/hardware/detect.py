@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from seatrial.errors import UsageError
 from seatrial.hardware.amd import read_amd
-from seatrial.hardware.named import machine_name, named_machine
+from seatrial.hardware.named import AUTO, CPU, machine_name, named_machine
 from seatrial.hardware.nvidia import read_nvidia
-from seatrial.hardware.types import Hardware, Host
+from seatrial.hardware.types import Hardware
 from seatrial.units import from_gib
 
 MAX_HOST_MEMORY_GIB = 65536.0
@@ -35,10 +35,10 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
             remedy=f"Give a number of GiB above 0 and at most {MAX_HOST_MEMORY_GIB:,.0f}.",
         )
     folded = name.casefold()
-    if folded == "auto":
+    if folded == AUTO:
         return _with_host_memory(_detected(), host_memory_gib)
-    if folded == "cpu":
-        return _without_accelerators(host_memory_gib)
+    if folded == CPU and host_memory_gib is None:
+        return _without_accelerators()
     return named_machine(name, host_memory_gib)
 
 
@@ -88,11 +88,8 @@ def _with_host_memory(hardware: Hardware, host_memory_gib: float | None) -> Hard
     )
 
 
-def _without_accelerators(host_memory_gib: float | None) -> Hardware:
-    """A machine without accelerators: this one's host, or a named one with the memory given."""
-    if host_memory_gib is not None:
-        host = Host(memory_bytes=from_gib(host_memory_gib))
-        return Hardware("cpu", (), host, None, None, "assumed", f"host memory as given, {host_memory_gib:g} GiB")
+def _without_accelerators() -> Hardware:
+    """This machine's host alone."""
     from seatrial.hardware.host import read_host  # noqa: PLC0415 -- psutil
 
-    return Hardware("cpu", (), read_host(), None, None, "measured", "host of this machine, accelerators left out")
+    return Hardware(CPU, (), read_host(), None, None, "measured", "host of this machine, accelerators left out")

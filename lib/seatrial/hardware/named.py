@@ -13,6 +13,8 @@ from seatrial.units import GB, GIB, from_gib
 SIZE_SUFFIX = re.compile(r"(?P<key>.+)-(?P<size>[0-9]+)gb")
 COUNT_SUFFIX = re.compile(r"(?P<key>.+)x(?P<count>[0-9]+)")
 MAX_NAME_LENGTH = 100
+AUTO, CPU = "auto", "cpu"
+"""Names of no accelerator: this machine as it is, and a machine without any."""
 
 
 def named_machine(name: str, host_memory_gib: float | None = None) -> Hardware:
@@ -20,19 +22,25 @@ def named_machine(name: str, host_memory_gib: float | None = None) -> Hardware:
 
     Args:
         name: Accelerator key and count, ``+`` between different kinds; memory size for Apple
-            and other unified-memory machines.
+            and other unified-memory machines; ``cpu`` for a machine without accelerators.
         host_memory_gib: Host memory, GiB; None where it is not known.
 
     Raises:
         UnknownNameError: No such accelerator; the nearest ones are named.
         UsageError: A count of 0 or an absurd one, a memory size that was never sold, a
-            product that was never released, or host memory for a unified-memory machine.
+            product that was never released, host memory for a unified-memory machine, or ``auto``,
+            which is no name: somebody has to look.
 
     """
+    folded = name.casefold()
+    if folded == AUTO:
+        raise UsageError(f"{name} is this machine, and not a named one.", remedy="Detect it: detect_hardware().")
+    if folded == CPU:
+        return _without_accelerators(host_memory_gib)
     if len(name) > MAX_NAME_LENGTH:
         raise _unknown(name)
     gpus: list[Gpu] = []
-    for part in name.casefold().split("+"):
+    for part in folded.split("+"):
         gpus += _gpus(name, part)
     _check_count(name, len(gpus), max(map(_most, gpus)))
     unified = [gpu for gpu in gpus if gpu.unified]
@@ -56,7 +64,7 @@ def machine_name(gpus: tuple[Gpu, ...]) -> str:
     """What a person types for these accelerators: ``h100x8``, ``h100x4+l40sx1``, ``cpu``."""
     counts = Counter(map(_key, gpus))
     if not counts:
-        return "cpu"
+        return CPU
     return "+".join(key if _carries_size(key) else f"{key}x{count}" for key, count in counts.items())
 
 
@@ -88,7 +96,7 @@ def _split(name: str, part: str) -> tuple[str, int, int | None]:
 
 def _unknown(name: str) -> UnknownNameError:
     released = [row.key for row in accelerators().values() if row.memory_gb is not None]
-    return UnknownNameError("hardware", name, [*released, "cpu", "auto"])
+    return UnknownNameError("hardware", name, [*released, CPU, AUTO])
 
 
 def _most(gpu: Gpu) -> int:
@@ -136,6 +144,13 @@ def _host(name: str, unified: Gpu | None, host_memory_gib: float | None) -> Host
             remedy="Leave the host memory out.",
         )
     return Host(memory_bytes=unified.memory_bytes, bandwidth_bytes_per_s=unified.bandwidth_bytes_per_s)
+
+
+def _without_accelerators(host_memory_gib: float | None) -> Hardware:
+    if host_memory_gib is None:
+        return Hardware(CPU, (), Host(memory_bytes=None), None, None, "assumed", "no accelerators; host memory unknown")
+    host = Host(memory_bytes=from_gib(host_memory_gib))
+    return Hardware(CPU, (), host, None, None, "assumed", f"host memory as given, {host_memory_gib:g} GiB")
 
 
 def _checked(gpus: list[Gpu]) -> str:

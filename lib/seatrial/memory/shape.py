@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from seatrial.errors import ModelFileError, RefusedError
+from seatrial.catalog.architecture import check_architecture
+from seatrial.errors import ModelFileError
+from seatrial.memory.fields import ORIGINAL, Fields
 
 Layout = Literal["fp4", "fp8", "fp8_f32_scales", "nvfp4", "bf16"]
 """How the weights are stored; the rows of ``data/layouts.json``."""
@@ -100,12 +102,16 @@ class Shape:
         return self.compress_ratios.count(HCA)
 
 
-def read_shape(config: dict[str, Any], *, storage_known: bool = False) -> Shape:
+def read_shape(
+    config: dict[str, Any], *, storage_known: bool = False, file: str = "config.json", remedy: str = ORIGINAL
+) -> Shape:
     """The shape in a ``deepseek_v4`` config.json.
 
     Args:
         config: The parsed config.json.
         storage_known: The files' own bytes are known, so how the config stores weights does not matter.
+        file: What an error calls the file.
+        remedy: What to do where a field is wrong.
 
     Raises:
         RefusedError: It is of another architecture, whose sizes follow other formulas.
@@ -114,17 +120,18 @@ def read_shape(config: dict[str, Any], *, storage_known: bool = False) -> Shape:
     """
     if not isinstance(config, dict):
         raise ModelFileError(
-            f"config.json holds a {type(config).__name__}, not an object.", remedy="Give the config.json of a model."
+            f"{file} holds a {type(config).__name__}, not an object.", remedy="Give the config.json of a model."
         )
-    _check_architecture(config)
-    numbers = {name: _whole(config, name, *bounds) for name, bounds in BOUNDS.items()}
-    _check_relations(numbers)
-    draft, stages, rank = _draft(config)
-    ratios, draft_ratios = _ratios(config, numbers["num_hidden_layers"], stages)
+    check_architecture(config, file)
+    fields = Fields(config, file, remedy)
+    numbers = {name: fields.whole(name, *bounds) for name, bounds in BOUNDS.items()}
+    _check_relations(fields, numbers)
+    draft, stages, rank = _draft(fields)
+    ratios, draft_ratios = _ratios(fields, numbers["num_hidden_layers"], stages)
     return Shape(
         **numbers,
         compress_ratios=ratios,
-        tie_word_embeddings=_flag(config, "tie_word_embeddings"),
+        tie_word_embeddings=fields.flag("tie_word_embeddings"),
         draft=draft,
         draft_ratios=draft_ratios,
         dspark_markov_rank=rank,
@@ -132,34 +139,7 @@ def read_shape(config: dict[str, Any], *, storage_known: bool = False) -> Shape:
     )
 
 
-def _check_architecture(config: dict[str, Any]) -> None:
-    kind = config.get("model_type")
-    if kind == "deepseek_v4":
-        return
-    if not isinstance(kind, str):
-        raise ModelFileError("config.json has no model_type.", remedy="Give the config.json of a deepseek_v4 model.")
-    raise RefusedError(
-        f"model_type is {kind[:80]!r}: another architecture than deepseek_v4, so these formulas would give a wrong size.",
-        remedy="Give a checkpoint of the DeepSeek V4 family; `seatrial models` lists them.",
-    )
-
-
-def _whole(config: dict[str, Any], name: str, low: int, high: int) -> int:
-    value = config.get(name)
-    if value is None:
-        raise ModelFileError(
-            f"config.json has no {name}.",
-            remedy="Take the config.json of the original repository: one that was saved again may lack fields.",
-        )
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ModelFileError(
-            f"config.json says {name} = {repr(value)[:40]}; expected a whole number from {low} to {high:,}.",
-            remedy="Take the config.json of the original repository.",
-        )
-    return value
-
-
-def _check_relations(numbers: dict[str, int]) -> None:
+def _check_relations(fields: Fields, numbers: dict[str, int]) -> None:
     width = numbers["num_attention_heads"] * numbers["head_dim"]
     checks = {
         f"num_attention_heads x head_dim = {width:,} is not a multiple of o_groups = {numbers['o_groups']}": (
@@ -175,59 +155,44 @@ def _check_relations(numbers: dict[str, int]) -> None:
     }
     for what, holds in checks.items():
         if not holds:
-            raise ModelFileError(f"config.json contradicts itself: {what}.", remedy="Take the original config.json.")
+            raise fields.wrong(f"contradicts itself: {what}")
+    heads = fields.get("num_key_value_heads")
+    if heads is not None and (type(heads) is not int or heads != 1):
+        raise fields.wrong(
+            f"says num_key_value_heads = {repr(heads)[:40]}; deepseek_v4 has 1, and its cache is sized for that"
+        )
 
 
-def _flag(config: dict[str, Any], name: str) -> bool:
-    value = config.get(name)
-    if value is None or isinstance(value, bool):
-        return value is True
-    raise ModelFileError(
-        f"config.json says {name} = {repr(value)[:40]}; expected true or false.",
-        remedy="Take the config.json of the original repository.",
-    )
-
-
-def _ratios(config: dict[str, Any], layers: int, stages: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _ratios(fields: Fields, layers: int, stages: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Ratios of the layers, and of the draft head's."""
-    ratios = config.get("compress_ratios")
+    ratios = fields.get("compress_ratios")
     if ratios is None:
-        raise ModelFileError(
-            "config.json has no compress_ratios; a config saved again by transformers 5 loses them.",
-            remedy="Take the config.json of the original repository; the engines need it too.",
+        raise fields.wrong(
+            "has no compress_ratios, which the engines need too; a config saved again by transformers 5 loses them"
         )
     if not isinstance(ratios, list) or len(ratios) < layers:
-        raise ModelFileError(
-            f"compress_ratios must list one ratio for each of the {layers} layers.",
-            remedy="Take the config.json of the original repository.",
-        )
+        raise fields.wrong(f"must list in compress_ratios one ratio for each of the {layers} layers")
     # As published, the draft head's layers follow the model's. A list of another length, as in a config
     # cut to fewer layers, says nothing about them; all published ones, and all engines, have 0 there.
     named = len(ratios) == layers + stages
     used = ratios if named else ratios[:layers]
     for ratio in used:
         if type(ratio) is not int or ratio not in {0, CSA, HCA}:
-            raise ModelFileError(
-                f"compress_ratios holds {str(ratio)[:40]}; deepseek_v4 knows 0, {CSA} and {HCA}.",
-                remedy="Take the config.json of the original repository.",
-            )
+            raise fields.wrong(f"holds {str(ratio)[:40]} in compress_ratios; deepseek_v4 knows 0, {CSA} and {HCA}")
     return tuple(used[:layers]), tuple(used[layers:]) if named else (0,) * stages
 
 
-def _draft(config: dict[str, Any]) -> tuple[str | None, int, int]:
+def _draft(fields: Fields) -> tuple[str | None, int, int]:
     """Kind, layers and Markov rank of the draft head; DSpark takes the place of the MTP layer."""
-    targets = config.get("dspark_target_layer_ids")
+    targets = fields.get("dspark_target_layer_ids")
     if targets is not None:
         listed = isinstance(targets, list) and 1 <= len(targets) <= OPTIONAL["num_nextn_predict_layers"][1]
         if not listed or any(type(layer) is not int or layer < 0 for layer in targets):
-            raise ModelFileError(
-                f"dspark_target_layer_ids = {str(targets)[:40]} must be a list of layers.",
-                remedy="Take the original config.json.",
-            )
-        return "dspark", len(targets), _whole(config, "dspark_markov_rank", *OPTIONAL["dspark_markov_rank"])
-    if config.get("num_nextn_predict_layers") is None:
+            raise fields.wrong(f"says dspark_target_layer_ids = {str(targets)[:40]}; expected a list of layers")
+        return "dspark", len(targets), fields.whole("dspark_markov_rank", *OPTIONAL["dspark_markov_rank"])
+    if fields.get("num_nextn_predict_layers") is None:
         return None, 0, 0
-    layers = _whole(config, "num_nextn_predict_layers", *OPTIONAL["num_nextn_predict_layers"])
+    layers = fields.whole("num_nextn_predict_layers", *OPTIONAL["num_nextn_predict_layers"])
     return ("mtp" if layers else None), layers, 0
 
 

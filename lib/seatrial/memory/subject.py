@@ -9,6 +9,7 @@ from typing import Any
 
 from seatrial.catalog import Checkpoint, model_of
 from seatrial.errors import RefusedError, UsageError
+from seatrial.memory.fields import GGUF, ORIGINAL
 from seatrial.memory.reserve import assumptions
 from seatrial.memory.shape import Shape, read_shape
 from seatrial.memory.tensors import count_parameters_of, layout_source, stored_elements, weights_by_class
@@ -114,9 +115,17 @@ def _read(checkpoint: Checkpoint) -> Subject:
         weights = Weights(by_class, checkpoint.origin, checkpoint.source)
         counted = (model.parameters_total, model.parameters_active)
         return Subject(config, None, weights, weights.total, model.context_tokens, counted)
-    shape = read_shape(config, storage_known=bool(checkpoint.weights_by_class) or checkpoint.format != "safetensors")
+    shape = _shape(checkpoint, config)
     weights = _v4_weights(checkpoint, shape, checkpoint.weights_bytes)
     return Subject(config, shape, weights, weights.total, model.context_tokens, count_parameters_of(shape))
+
+
+def _shape(checkpoint: Checkpoint, config: dict[str, Any]) -> Shape:
+    """The shape of a checkpoint; an error names the file that holds a wrong field."""
+    if checkpoint.format == "gguf":
+        return read_shape(config, storage_known=True, file=checkpoint.id, remedy=GGUF)
+    known = bool(checkpoint.weights_by_class) or checkpoint.format != "safetensors"
+    return read_shape(config, storage_known=known, file=f"config.json of {checkpoint.id}", remedy=ORIGINAL)
 
 
 def _v4_weights(checkpoint: Checkpoint, shape: Shape, total: int) -> Weights:

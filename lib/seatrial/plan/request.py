@@ -16,6 +16,16 @@ MAX_CONCURRENCY = 1 << 16
 MAX_TOKENS = 1 << 24
 MAX_RANKS = 1 << 12
 
+TOO_MANY = {
+    "nodes": "Plan one of several equal groups of machines.",
+    "concurrency": "One server runs far fewer at once: divide the load among several, and plan one of them.",
+    "context_tokens": "No model of the catalog takes as many; `seatrial models` names the context of each.",
+    "prompt_tokens": "No model of the catalog takes as many; `seatrial models` names the context of each.",
+    "answer_tokens": "No model of the catalog takes as many; `seatrial models` names the context of each.",
+    "tensor_parallel": "Give as many as the machines have GPUs, or fewer.",
+}
+"""What to do where more is asked for than the bounds above: they are wider than what any engine serves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -109,10 +119,10 @@ def _free_bytes(gpu: Gpu) -> int:
 
 
 def _check_count(name: str, value: int, most: int) -> None:
-    if not 1 <= value <= most:
-        raise UsageError(
-            f"{name} = {value:,} is not a whole number from 1 to {most:,}.", remedy="Give a number within these bounds."
-        )
+    if value < 1:
+        raise UsageError(f"{name} = {value:,} asks for nothing.", remedy=f"Give a number from 1 to {most:,}.")
+    if value > most:
+        raise UsageError(f"{name} = {value:,} is more than the {most:,} a plan is made for.", remedy=TOO_MANY[name])
 
 
 def chosen_context(model: Model, request: Request, most: int | None = None) -> int:
