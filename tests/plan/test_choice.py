@@ -11,6 +11,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
+from seatrial.plan.recipes import cells
 from seatrial.plan.types import Plan
 from seatrial.records import from_dict, to_dict
 
@@ -38,13 +39,56 @@ def test_consumer_gpus_get_llamacpp(one_4090):
     assert "Not vllm" in texts(plan)
 
 
-def test_an_engine_expected_to_be_faster_is_named_with_how_to_get_it():
-    """On 8x H200 vLLM's recipe drafts with DSpark; where it is predicted faster, the choice of SGLang says so."""
-    plan = make_plan(hardware=detect_hardware("h200x8"))
-    other = make_plan(hardware=detect_hardware("h200x8"), engine="vllm")
+@pytest.mark.parametrize("machine", ["h200x8", "b200x8", "b300x8", "gb200x4", "gb300x4", "mi355xx8", "rtxpro6000x8"])
+def test_the_verified_default_release_comes_before_another_verified_checkpoint(machine):
+    """The recipes of vLLM run the default release where SGLang's run the preview: the release is planned, on all GPUs."""
+    hardware = detect_hardware(machine)
+    plan = make_plan(hardware=hardware)
+    assert ("verified", "vllm") == (plan.verdict, plan.engine)
+    assert "deepseek-ai/DeepSeek-V4-Flash-0731" == plan.checkpoint
+    assert len(hardware.gpus) == plan.gpus_per_node
+    why = next(reason.text for reason in plan.reasons if "was chosen" in reason.text)
+    assert "ran the default release with it on this machine, and only another checkpoint with sglang" in why
+    assert "sglang would run deepseek-ai/DeepSeek-V4-Flash here (verified): " in why
+
+
+@pytest.mark.parametrize("checkpoint", ["deepseek-ai/DeepSeek-V4-Flash", "deepseek-ai/DeepSeek-V4-Pro"])
+def test_of_engines_that_run_a_named_checkpoint_alike_sglang_comes_first(checkpoint):
+    """Both have a recipe for the preview on 8x H200: who names it gets SGLang."""
+    plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware("h200x8"))
+    assert ("verified", "sglang", checkpoint) == (plan.verdict, plan.engine, plan.checkpoint)
+
+
+def test_a_named_engine_is_what_is_planned():
+    """SGLang asked for by name gets the checkpoint its own recipe runs."""
+    plan = make_plan(hardware=detect_hardware("b200x8"), engine="sglang")
+    assert ("verified", "sglang", "deepseek-ai/DeepSeek-V4-Flash") == (plan.verdict, plan.engine, plan.checkpoint)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in cells() if cell.engine == "sglang"], ids=lambda cell: cell.name)
+def test_a_verified_cell_is_planned_where_its_checkpoint_is_named(cell):
+    """Naming the checkpoint is enough: the engine is chosen, and what is planned is verified."""
+    hardware = detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}")
+    assert "verified" == make_plan(checkpoint=cell.checkpoint, hardware=hardware, nodes=cell.nodes).verdict
+    assert "verified" == make_plan(cell.model, hardware=hardware, nodes=cell.nodes, engine="sglang").verdict
+
+
+@pytest.mark.parametrize("objective", ["latency", "balanced", "throughput"])
+def test_an_engine_expected_to_be_faster_is_named_with_how_to_get_it(objective):
+    """Where vLLM is predicted to be better at what was asked for, the choice of SGLang says so."""
+    wishes = {
+        "checkpoint": "deepseek-ai/DeepSeek-V4-Flash",
+        "hardware": detect_hardware("b200x8"),
+        "concurrency": 64,
+        "objective": objective,
+    }
+    plan, other = make_plan(**wishes), make_plan(engine="vllm", **wishes)
+    assert ("sglang", "vllm") == (plan.engine, other.engine)
     rates = [one.prediction.decode_tokens_per_s.expected for one in (plan, other)]
-    assert "sglang" == plan.engine
-    assert (rates[1] > 1.25 * rates[0]) == ("vllm is expected to be faster here: --engine vllm" in texts(plan))
+    tpots = [one.prediction.tpot_s.expected for one in (plan, other)]
+    faster = tpots[0] > 1.25 * tpots[1] if objective == "latency" else rates[1] > 1.25 * rates[0]
+    assert faster == (objective != "latency")
+    assert faster == ("vllm is expected to be faster here: --engine vllm" in texts(plan))
 
 
 def test_a_mac_gets_llamacpp(m3_ultra):

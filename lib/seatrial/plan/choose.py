@@ -40,8 +40,8 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
 
     Args:
         model: Model id; ``flash`` where no checkpoint is named either.
-        checkpoint: What to serve; by default the checkpoint of the model that suits the machine: one a
-            vendor verified there, else the default release, else the first that fits.
+        checkpoint: What to serve; by default the checkpoint of the model that suits the machine: one a vendor
+            verified there (the default release before another), else the default release, else the first that fits.
         hardware: One machine, from ``detect_hardware``.
         nodes: Machines of that kind.
         engine: ``auto``, ``sglang``, ``vllm``, ``llamacpp``, ``mlx`` or ``simulated``.
@@ -99,7 +99,7 @@ def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, rank
     if not named:
         reasons.append(_checkpoint_reason(plan, model, checkpoint))
     if asked == "auto":
-        reasons += engine_reasons(plan, by_engine(plan, trials, named=named))
+        reasons += engine_reasons(model, plan, by_engine(plan, trials, named=named))
     reasons += fact_reasons(plan, model, checkpoint, request.nodes)
     others = alternatives_of(model, plan, request) if ranked else ()
     if plan.chat and any(other.chat is None for other in others):

@@ -8,7 +8,7 @@ from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Hardware
 
 PREFERRED = ("sglang", "vllm", "llamacpp")
-"""Engines that serve DeepSeek V4, the preferred first: SGLang has the most verified cells."""
+"""Engines that serve DeepSeek V4; of plans that stand alike the first here is chosen: SGLang has the most recipes."""
 
 
 def engines_of(hardware: Hardware) -> tuple[str, ...]:
@@ -32,6 +32,11 @@ def preferred(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Che
     return [row for row in found if not row.base] or found
 
 
+def is_release(model: Model, checkpoint: str) -> bool:
+    """Whether a checkpoint holds the model's default release, in whichever format."""
+    return model.default_checkpoint.rpartition("-")[2] in checkpoint
+
+
 def loadable(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:
     """Checkpoints of ``model`` that ``engine`` loads and whose size is known, the preferred first.
 
@@ -43,14 +48,13 @@ def loadable(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Chec
     found = [row for row in mine if engine in row.engines]
     if not found:
         found = [row for row in mine if row.format == engine]
-    release = model.default_checkpoint.rpartition("-")[2]
 
     def order(item: tuple[int, Checkpoint]) -> tuple[bool, bool, bool, int]:
         position, row = item
         return (
             row.base,
             row.id != model.default_checkpoint,
-            release not in row.id,
+            not is_release(model, row.id),
             -(row.weights_bytes or 0) if row.format == "gguf" else position,
         )
 

@@ -9,16 +9,22 @@ from seatrial.catalog.types import Model
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.evaluate import weigh, weigh_all
 from seatrial.plan.forecast import usual_load
-from seatrial.plan.prefer import engines_of, every_engine, loadable, preferred
+from seatrial.plan.prefer import engines_of, every_engine, is_release, loadable, preferred
 from seatrial.plan.request import Request
-from seatrial.plan.types import Objective, Plan
+from seatrial.plan.types import Objective, Plan, Verdict
 
 VERDICT_ORDER = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}
 
 
-def preference(trial: Trial) -> tuple[int, int]:
-    """Sort key: of trials that run the first in order of preference, of those that do not the nearest."""
-    return VERDICT_ORDER[trial.verdict], trial.shortfall_bytes
+def preference(trial: Trial) -> tuple[int, bool, int]:
+    """Sort key: what stands best first, of what does not run the nearest; equals keep the order of engines."""
+    candidate = trial.candidate
+    return *standing(trial.verdict, candidate.model, candidate.checkpoint.id), trial.shortfall_bytes
+
+
+def standing(verdict: Verdict, model: Model, checkpoint: str) -> tuple[int, bool]:
+    """Sort key: verified before fits; of what is verified the model's default release before another checkpoint."""
+    return VERDICT_ORDER[verdict], verdict == "verified" and not is_release(model, checkpoint)
 
 
 def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from seatrial.catalog.types import Model
+from seatrial.plan.prefer import is_release
 from seatrial.plan.recipes import cells
 from seatrial.plan.types import Plan
 from seatrial.records import Reason
@@ -11,51 +13,58 @@ FASTER = 1.25
 """Predictions closer than this are taken as alike."""
 
 
-def engine_reasons(best: Plan, others: list[Plan]) -> list[Reason]:
-    """One sentence on the chosen engine and one on each other.
+def engine_reasons(model: Model, best: Plan, others: list[Plan]) -> list[Reason]:
+    """One reason for the chosen engine, with what those that run too would give; one for each that does not.
 
     Args:
+        model: The model planned.
         best: The chosen plan.
         others: The best plan of each other engine that was looked at.
 
     """
-    rivals = [plan for plan in others if plan.runs]
-    told = [_chosen(best, rivals)] if best.runs else []
+    told = [_chosen(model, best, [plan for plan in others if plan.runs])] if best.runs else []
     for other in others:
-        first = other.reasons[0]
-        text = _given(other, best) if other.runs else f"Not {other.engine}: {first.text}"
-        told.append(Reason(text, "derived" if other.runs else first.origin, first.source))
+        if not other.runs:
+            first = other.reasons[0]
+            told.append(Reason(f"Not {other.engine}: {first.text}", first.origin, first.source))
     return told
 
 
-def _chosen(best: Plan, rivals: list[Plan]) -> Reason:
+def _chosen(model: Model, best: Plan, rivals: list[Plan]) -> Reason:
+    speed = _speed(best)
+    gives = [f"it is expected to give {speed}"] if rivals and speed else []
+    text = "; ".join((f"{best.engine} was chosen: {_why(model, best, rivals)}", *gives, *map(_given, rivals))) + "."
+    faster = [plan.engine for plan in rivals if _pace(plan) > FASTER * _pace(best) > 0]
+    if faster:
+        text += f" {faster[0]} is expected to be faster here: --engine {faster[0]} asks for it."
+    return Reason(text, "derived", "the plans compared here, and the vendors' recipes")
+
+
+def _why(model: Model, best: Plan, rivals: list[Plan]) -> str:
+    ran = [plan for plan in rivals if plan.verdict == "verified"]
     counts = {plan.engine: sum(cell.engine == plan.engine for cell in cells()) for plan in (best, *rivals)}
     if not rivals:
-        why = "no other engine runs it here"
-    elif best.verdict == "verified" and all(plan.verdict != "verified" for plan in rivals):
-        why = "a vendor ran it on this machine, and this kit holds no such recipe for the others"
-    elif "sglang" in counts:
-        why = f"where several run alike it comes first: {counts['sglang']} configurations of V4 are verified with it"
-    else:
-        why = "it serves many requests at once from GPU memory, where llama.cpp splits layers"
-    faster = [plan.engine for plan in rivals if _rate(plan) > FASTER * _rate(best) > 0]
-    if faster:
-        why += f". {faster[0]} is expected to be faster here: --engine {faster[0]} asks for it"
-    return Reason(f"{best.engine} was chosen: {why}.", "derived", "the plans compared here, and the vendors' recipes")
+        return "no other engine runs it here"
+    if best.verdict == "verified" and not ran:
+        return "a vendor ran it on this machine, and this kit holds no such recipe for the others"
+    if ran and is_release(model, best.checkpoint) and not any(is_release(model, plan.checkpoint) for plan in ran):
+        names = " and ".join(plan.engine for plan in ran)
+        return f"a vendor ran the default release with it on this machine, and only another checkpoint with {names}"
+    if "sglang" in counts:
+        return f"where several run alike it comes first: {counts['sglang']} configurations of V4 are verified with it"
+    return "it serves many requests at once from GPU memory, where llama.cpp splits layers"
 
 
-def _given(other: Plan, best: Plan) -> str:
-    runs = f"{other.engine} would run {other.checkpoint} here ({other.verdict})"
-    here, there = _speed(other), _speed(best)
-    if here is None:
-        return f"{runs}; its speed is not known."
-    return f"{runs}: {here} expected" + (f", against {there} with {best.engine}." if there else ".")
+def _given(other: Plan) -> str:
+    return f"{other.engine} would run {other.checkpoint} here ({other.verdict}): {_speed(other) or 'speed not known'}"
 
 
-def _rate(plan: Plan) -> float:
-    """Expected tokens a second; 0 where nobody knows."""
-    rate = plan.prediction.decode_tokens_per_s if plan.prediction else None
-    return rate.expected if rate else 0.0
+def _pace(plan: Plan) -> float:
+    """What the objective asks for, more being better: tokens a second of one request or of all; 0 where nobody knows."""
+    prediction = plan.prediction
+    if prediction is None or prediction.decode_tokens_per_s is None or prediction.tpot_s is None:
+        return 0.0
+    return 1 / prediction.tpot_s.expected if plan.objective == "latency" else prediction.decode_tokens_per_s.expected
 
 
 def _speed(plan: Plan) -> str | None:

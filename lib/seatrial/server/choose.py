@@ -95,12 +95,15 @@ def choose_plan(
     if not best.runs or checkpoint is not None or hardware.only_named:
         return Choice(best, best)
     obstacle = find_obstacle(best, runner)
-    ways = sorted(_ways(best, hardware, engine, wish), key=lambda plan: plan.verdict != "verified")
-    for way in ways:
-        for row in _fetched(way):
-            plan = make_plan(checkpoint=row, hardware=way.hardware, engine=way.engine, **wish)
-            if plan.runs and find_obstacle(plan, runner) is None:
-                return Choice(plan, best, None, obstacle, fetched=True)
+    ways = sorted(_ways(best, hardware, engine, wish), key=_standing)
+    here = (
+        make_plan(checkpoint=row, hardware=way.hardware, engine=way.engine, **wish)
+        for way in ways
+        for row in _fetched(way)
+    )
+    for plan in sorted(here, key=_standing):
+        if plan.runs and find_obstacle(plan, runner) is None:
+            return Choice(plan, best, None, obstacle, fetched=True)
     for plan in ways if obstacle else [best]:
         if find_obstacle(plan, runner) is None:
             return Choice(plan, best, None, obstacle)
@@ -139,6 +142,14 @@ def _ways(best: Plan, hardware: Hardware, engine: str, wish: dict[str, Any]) -> 
             )
             if alone.runs:
                 yield alone
+
+
+def _standing(plan: Plan) -> tuple[int, bool]:
+    """Sort key: as the planner itself prefers; equals keep their order."""
+    from seatrial.catalog import find_model  # noqa: PLC0415 -- see above
+    from seatrial.plan.rank import standing  # noqa: PLC0415 -- see above
+
+    return standing(plan.verdict, find_model(plan.model), plan.checkpoint)
 
 
 def _fetched(plan: Plan) -> Iterator[Checkpoint]:
