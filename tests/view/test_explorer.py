@@ -5,7 +5,9 @@ import html
 from dataclasses import replace
 from itertools import pairwise
 
+import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware import detect_hardware
@@ -59,6 +61,18 @@ def test_headless_the_explorer_shows_its_plan(run_cells):
     assert "on h200x4: " in plain(shown)
     assert "--context-length=5000" in plain(shown)
     assert PLOTLY_MIME in shown[1].data
+
+
+def test_a_saved_notebook_shows_the_plan_where_no_widget_lives(run_cells):
+    """Beside the widget stand its page and its text, so that an export without widgets shows the plan."""
+    (shown,) = run_cells(EXPLORER, headless=False)
+    (data,) = [output.data for output in shown]
+    assert {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"} == set(data)
+    assert "on h200x4: " in data["text/plain"]
+    cell = nbformat.v4.new_code_cell(EXPLORER, outputs=shown)
+    page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert "--context-length=5000" in page
+    assert '<div class="st-verdict"' in page
 
 
 def test_every_control_changes_the_plan_at_once(run_cells):

@@ -50,6 +50,8 @@ def test_in_a_front_end_the_button_starts_and_the_plot_follows(run_cells, url):
         f"URL = {url!r}", PANEL, click, end, "panel._widgets['status'].value", headless=False
     )
     assert "application/vnd.jupyter.widget-view+json" in shown[0].data
+    assert "Streams at once" in shown[0].data["text/html"]
+    assert "Streams at once" in shown[0].data["text/plain"]
     assert "(True, False)" == plain(started)
     assert "(2, True, True)" == plain(result)
     assert "Done." in plain(status)

@@ -21,6 +21,7 @@ from seatrial.view.live import is_headless
 from seatrial.view.plan_tables import table_plan_memory, verdict_line
 from seatrial.view.plotly_chart import show_chart
 from seatrial.view.table import Table
+from seatrial.view.widgets import show_widget
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ class PlanExplorer:
 
         columns = {"grid_template_columns": "repeat(2, minmax(0, 1fr))", "max_width": "900px", "grid_gap": "0 16px"}
         grid = ipywidgets.GridBox(list(self._controls.values()), layout=columns)
-        display(ipywidgets.VBox([grid, self._page]))  # type: ignore[no-untyped-call]
+        show_widget(ipywidgets.VBox([grid, self._page]), self._page.value, self.to_table().to_text())
 
 
 def command_of(plan: Plan) -> str:

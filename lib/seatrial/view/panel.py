@@ -16,6 +16,7 @@ from seatrial.view.live import LivePlot, is_headless
 from seatrial.view.plotly_chart import show_chart
 from seatrial.view.table import Table
 from seatrial.view.untrusted import plain_text
+from seatrial.view.widgets import show_widget
 
 if TYPE_CHECKING:
     from seatrial.server import Server
@@ -166,6 +167,10 @@ class LoadPanel:
         self._widgets["status"].value = html.escape(plain_text(text, 400))
 
     def _ipython_display_(self) -> None:
+        table = self.to_table()
+        if self._widgets:
+            show_widget(self._widgets["box"], table.to_html(), table.to_text())
+            return
         from IPython.display import display  # noqa: PLC0415 -- heavy, notebooks only
 
-        display(self._widgets["box"] if self._widgets else self.to_table())  # type: ignore[no-untyped-call]
+        display(table)  # type: ignore[no-untyped-call]
