@@ -14,12 +14,11 @@ from seatrial.memory import kv
 from seatrial.memory.offload import place_layers
 from seatrial.memory.options import ENGINES, Options, read_options
 from seatrial.memory.ranks import RankWeights, context_note, rank_weights, stage_share
-from seatrial.memory.reserve import assumptions, reserve_of
+from seatrial.memory.reserve import assumptions, over_gpus, reserve_of
 from seatrial.memory.shape import Shape, read_shape
 from seatrial.memory.subject import Subject, config_subject, subject_of
 from seatrial.memory.tensors import count_parameters_of
 from seatrial.memory.types import Footprint, Parallelism
-from seatrial.records import Interval
 
 MAX_CONCURRENCY = 1 << 20
 REMEMBERED = 8192
@@ -35,7 +34,7 @@ def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that chang
     context_tokens: int | None = None,
     concurrency: int = 1,
     parallelism: Parallelism = Parallelism(),  # noqa: B008 -- frozen
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | Options | None = None,
 ) -> Footprint:
     """Bytes of a checkpoint while it is served.
 
@@ -46,7 +45,7 @@ def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that chang
         context_tokens: Context of each request; 8,192 (or the model's, where that is less) by default.
         concurrency: Requests held at once.
         parallelism: How the work is split among GPUs.
-        options: Engine settings by name; ``seatrial footprint --help`` lists them.
+        options: Engine settings by name (``seatrial footprint --help`` lists them), or read already.
 
     Returns:
         The footprint, with the origin of its weight bytes. Whether a machine offers that much, and
@@ -75,7 +74,7 @@ def config_footprint(  # noqa: PLR0913
     context_tokens: int | None = None,
     concurrency: int = 1,
     parallelism: Parallelism = Parallelism(),  # noqa: B008 -- frozen
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | Options | None = None,
     source: str = "config.json",
 ) -> Footprint:
     """Bytes of a ``deepseek_v4`` model from its config.json alone; see ``compute_footprint``.
@@ -110,7 +109,7 @@ def _footprint(  # noqa: PLR0913, PLR0917
     context_tokens: int | None,
     concurrency: int,
     parallelism: Parallelism,
-    options: Mapping[str, Any] | None,
+    options: Mapping[str, Any] | Options | None,
 ) -> Footprint:
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
@@ -145,6 +144,7 @@ def _computed(  # noqa: PLR0913, PLR0917
     placed = _placed(subject, engine, caches, reserve.expected, parallelism, options)
     # Without a layer on a GPU one compute buffer lies in host memory.
     gpus = parallelism.tensor * parallelism.pipeline if placed.per_gpu else 1
+    reserved = over_gpus(reserve, gpus)
     return Footprint(
         weights_bytes=subject.weights_bytes,
         kv_bytes=kv_bytes,
@@ -163,9 +163,9 @@ def _computed(  # noqa: PLR0913, PLR0917
         origin=subject.weights.origin,
         source=subject.weights.source,
         stored_elements=subject.weights.elements,
-        notes=_notes(subject, engine, options),
-        reserve_interval=_times(reserve.interval, gpus),
-        reserve_by_part={name: _times(part, gpus) for name, part in reserve.parts.items()},
+        notes=_notes(subject, engine, shared=options.context_parallel > 1),
+        reserve_interval=reserved.interval,
+        reserve_by_part=dict(reserved.parts),
         per_gpu_by_part=placed.per_gpu,
     )
 
@@ -250,16 +250,13 @@ def _placed(  # noqa: PLR0913, PLR0917
     )
 
 
-def _notes(subject: Subject, engine: str, options: Options) -> tuple[str, ...]:
+@lru_cache(maxsize=REMEMBERED)
+def _notes(subject: Subject, engine: str, *, shared: bool) -> tuple[str, ...]:
     found = [
         *subject.weights.notes,
         f"Caches: {kv.kv_source(engine)}.",
         f"The reserve is assumed ({assumptions()['engines'][engine]['basis']}).",
     ]
-    if options.context_parallel > 1:
+    if shared:
         found.append(context_note(engine))
     return tuple(found)
-
-
-def _times(interval: Interval, count: int) -> Interval:
-    return Interval(interval.low * count, interval.expected * count, interval.high * count)

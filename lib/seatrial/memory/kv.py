@@ -11,12 +11,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from math import ceil
 from typing import Any
 
 from seatrial.memory.shape import CSA, HCA, Shape
+
+REMEMBERED = 4096
+"""Loads whose caches are kept: ways to split a checkpoint share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Caches:
     state: dict[str, int]
 
 
+@lru_cache(maxsize=REMEMBERED)
 def llamacpp_caches(shape: Shape, load: Load, *, cache_type: str, ubatch_tokens: int) -> Caches:
     """What llama.cpp prints as SWA, CSA, HCA and LID caches and as compressor state.
 
@@ -75,6 +79,7 @@ def llamacpp_caches(shape: Shape, load: Load, *, cache_type: str, ubatch_tokens:
     )
 
 
+@lru_cache(maxsize=REMEMBERED)
 def sglang_caches(shape: Shape, load: Load, *, swa_ratio: float, speculative: bool, max_running: int) -> Caches:
     """SGLang's pool: pages of 256 tokens, a share of them for the window, rings of compressor state.
 
@@ -86,25 +91,42 @@ def sglang_caches(shape: Shape, load: Load, *, swa_ratio: float, speculative: bo
         max_running: Requests the C128 state is made for (``--max-running-requests`` of one replica).
 
     """
-    layout, own = _table()["paged"], _table()["sglang"]
-    page, state_value = int(layout["page_tokens"]), int(layout["state_bytes_per_value"])
-    rings = own["speculative_ring"] if speculative else own["ring"]
-    tokens = load.requests * _pad(load.context_tokens, page)
-    window = Fraction(swa_ratio).limit_denominator(10**6) * tokens
-    per_token = {
-        "CSA": Fraction(_latent_page(shape, page // CSA), page) * shape.csa_layers,
-        "indexer": Fraction(_index_bytes(shape, fp4=False), CSA) * shape.csa_layers,
-        "HCA": Fraction(_latent_page(shape, page // HCA), page) * shape.hca_layers,
-    }
-    kv = {name: ceil(rate * tokens) for name, rate in per_token.items()}
-    kv["SWA"] = ceil(Fraction(_latent_page(shape, page), page) * shape.num_hidden_layers * window)
-    csa_state = 4 * (shape.head_dim + shape.index_head_dim) * state_value * shape.csa_layers
-    kv["CSA state"] = ceil(Fraction(int(rings["4"]), page) * csa_state * window)
+    rates = sglang_rates(shape, swa_ratio=swa_ratio, speculative=speculative)
+    tokens = load.requests * _pad(load.context_tokens, int(_table()["paged"]["page_tokens"]))
+    kv = {name: -(-rate.numerator * tokens // rate.denominator) for name, rate in rates.per_token.items()}
     if speculative:
-        kv["draft"] = ceil(Fraction(sum(kv.values()), shape.num_hidden_layers))
-    ring = int(rings["128"])
-    rows = _pad((max_running + 1) * ring + ring + 1, int(own["row_align"]))
-    return Caches(kv=kv, state={"HCA state": rows * 2 * shape.head_dim * state_value * shape.hca_layers})
+        kv["draft"] = -(-sum(kv.values()) // shape.num_hidden_layers)
+    rows = _pad((max_running + 1) * rates.ring + rates.ring + 1, int(_table()["sglang"]["row_align"]))
+    return Caches(kv=kv, state={"HCA state": rows * rates.row_bytes})
+
+
+@dataclass(frozen=True, slots=True)
+class SglangRates:
+    """What SGLang's pool takes for each token, by cache, and of ratio 128's state: rows a request, bytes of all layers."""
+
+    per_token: dict[str, Fraction]
+    ring: int
+    row_bytes: int
+
+
+@lru_cache(maxsize=REMEMBERED)
+def sglang_rates(shape: Shape, *, swa_ratio: float, speculative: bool) -> SglangRates:
+    """Bytes a token and a request take of SGLang's pool; arguments as in ``sglang_caches``."""
+    page, value = (int(_table()["paged"][name]) for name in ("page_tokens", "state_bytes_per_value"))
+    rings = _table()["sglang"]["speculative_ring" if speculative else "ring"]
+    window = Fraction(swa_ratio).limit_denominator(10**6)
+    csa_state = 4 * (shape.head_dim + shape.index_head_dim) * value * shape.csa_layers
+    return SglangRates(
+        per_token={
+            "CSA": Fraction(_latent_page(shape, page // CSA), page) * shape.csa_layers,
+            "indexer": Fraction(_index_bytes(shape, fp4=False), CSA) * shape.csa_layers,
+            "HCA": Fraction(_latent_page(shape, page // HCA), page) * shape.hca_layers,
+            "SWA": Fraction(_latent_page(shape, page), page) * shape.num_hidden_layers * window,
+            "CSA state": Fraction(int(rings["4"]), page) * csa_state * window,
+        },
+        ring=int(rings["128"]),
+        row_bytes=2 * shape.head_dim * value * shape.hca_layers,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +196,7 @@ def vllm_windows(context_tokens: int, window_tokens: int, block_tokens: int) -> 
     return min(ceil(context_tokens / block_tokens), ceil((window_tokens - 1) / block_tokens) + 1)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def vllm_caches(shape: Shape, load: Load, *, fp4_indexer: bool) -> Caches:
     """Blocks of 256 tokens, as vLLM keeps them, and per request a few blocks of window and compressor state."""
     pages = vllm_pages(shape, fp4_indexer=fp4_indexer)

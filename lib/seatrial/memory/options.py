@@ -63,7 +63,7 @@ BOUNDS = {
 CHOICES = {"cache_type": kv.cache_types(), "speculative": SPECULATIVE, "indexer_type": ("fp8", "fp4")}
 
 
-def read_options(given: Mapping[str, Any] | None, parallelism: Parallelism) -> tuple[Options, Parallelism]:
+def read_options(given: Mapping[str, Any] | Options | None, parallelism: Parallelism) -> tuple[Options, Parallelism]:
     """Options and parallelism with what was given; text (from the command line) is turned into values.
 
     Raises:
@@ -71,6 +71,9 @@ def read_options(given: Mapping[str, Any] | None, parallelism: Parallelism) -> t
         UsageError: Not a number, out of bounds, or ranks that cannot be divided that way.
 
     """
+    if isinstance(given, Options):
+        _check_ranks(parallelism, given.context_parallel)
+        return given, parallelism
     values: dict[str, Any] = {}
     for name, value in (given or {}).items():
         if name in AXES:

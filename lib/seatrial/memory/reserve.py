@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from math import ceil
 from typing import Any
@@ -14,21 +14,35 @@ from seatrial.memory.kv import Load
 from seatrial.memory.shape import CSA, Shape
 from seatrial.records import Interval
 
+REMEMBERED = 4096
+"""Reserves of loads that are kept: ways to split a checkpoint share them."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Reserve:
     """Bytes on one GPU beside weights and caches, by what they are for."""
 
     parts: dict[str, Interval]
     expected: int
 
-    @property
-    def interval(self) -> Interval:
-        """All of them together."""
-        each = self.parts.values()
-        return Interval(sum(p.low for p in each), sum(p.expected for p in each), sum(p.high for p in each))
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The reserve of several GPUs together: each part between which bytes, and all of them."""
+
+    parts: dict[str, Interval]
+    interval: Interval
 
 
+@lru_cache(maxsize=REMEMBERED)
+def over_gpus(reserve: Reserve, count: int) -> Reserved:
+    """The reserve of ``count`` GPUs together."""
+    parts = {name: Interval(p.low * count, p.expected * count, p.high * count) for name, p in reserve.parts.items()}
+    each = parts.values()
+    return Reserved(parts, Interval(sum(p.low for p in each), sum(p.expected for p in each), sum(p.high for p in each)))
+
+
+@lru_cache(maxsize=REMEMBERED)
 def reserve_of(shape: Shape | None, hidden_size: int, engine: str, load: Load, ubatch_tokens: int) -> Reserve:
     """Reserve of one GPU (or of the host, where nothing is on a GPU).
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import ceil, floor
 
 from seatrial.hardware.types import Gpu
 from seatrial.memory import compute_footprint
+from seatrial.memory.options import Options
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import Pool, pool_of, usable_gpu_bytes, window_share
 from seatrial.plan.layouts import Layout
 from seatrial.plan.limits import limits, running_limit
 from seatrial.plan.own_fraction import own_fraction
+from seatrial.plan.recipes import Cell
 from seatrial.plan.request import Request
 from seatrial.plan.search import largest
 
@@ -56,73 +57,144 @@ class Room:
         return max(self.footprint.total_bytes, self.footprint.per_gpu_bytes * self.ranks)
 
 
-def room_of(candidate: Candidate, layout: Layout, context: int, parallelism: Parallelism | None) -> Room:
-    """The room with as many of the requests as fit, at least one.
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Shares of one GPU an engine may take.
 
-    More requests than the KV cache holds wait for a place: that is slower, and still runs.
+    Attributes:
+        given: The one it is given, or takes where it is given none; ``usable`` in bytes.
+        usable: Bytes of it.
+        most: The largest it starts with.
+        highest: Bytes of the largest a plan gives it.
+
+    """
+
+    given: float
+    usable: int
+    most: float
+    highest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A layout as it is offered to requests: all that does not hang on how many there are.
+
+    Attributes:
+        candidate: What is served.
+        layout: GPUs used.
+        context_tokens: Tokens of each request.
+        parallelism: How the work is split; None where the ranks cannot be formed and only the bytes matter.
+        running: Requests the engine lets run at once.
+        options: Its settings that change bytes.
+        shares: What it may take of a GPU.
+
+    """
+
+    candidate: Candidate
+    layout: Layout
+    context_tokens: int
+    parallelism: Parallelism | None
+    running: int
+    options: Options
+    shares: Shares
+
+    @property
+    def most(self) -> int:
+        """Requests that come into question at once."""
+        return min(self.candidate.request.concurrency, self.running)
+
+    def first(self) -> Room:
+        """The room with one request, which decides whether it runs; with all where only the bytes matter."""
+        return self._measured(1 if self.parallelism else self.most)
+
+    def room(self) -> Room:
+        """The room with as many of the requests as fit, at least one.
+
+        More requests than the KV cache holds wait for a place: that is slower, and still runs.
+        """
+        room = self._measured(self.most)
+        if self.parallelism is None:
+            return room
+        if room.shortfall_bytes:
+            one = self._measured(1)
+            if one.shortfall_bytes:
+                return replace(one, held=0)
+            near = self._near(one.footprint, room.footprint, self.parallelism.data)
+            held = largest(self.most - 1, lambda count: not self._measured(count).shortfall_bytes, near)
+            room = self._measured(held)
+        return self._within_pool(room, self.parallelism)
+
+    def _near(self, one: Footprint, whole: Footprint, replicas: int) -> tuple[int, ...]:
+        """Where the number of requests that fit is looked for first: bytes grow evenly with those of one replica."""
+        limit = self.shares.usable if self.layout.cell else self.shares.highest
+        share = (limit - one.per_gpu_bytes) / max(1, whole.per_gpu_bytes - one.per_gpu_bytes)
+        count = replicas * int(1 + share * (ceil(self.most / replicas) - 1))
+        return count, count + 1, count - replicas
+
+    def _measured(self, count: int) -> Room:
+        footprint = compute_footprint(
+            self.candidate.checkpoint,
+            engine=self.candidate.engine,
+            context_tokens=self.context_tokens,
+            concurrency=count,
+            parallelism=self.parallelism or Parallelism(),
+            options=self.options,
+        )
+        fraction, usable = self._fraction(footprint)
+        return Room(footprint, count, fraction, usable, self.layout.nodes * self.layout.gpus_per_node)
+
+    def _within_pool(self, room: Room, parallelism: Parallelism) -> Room:
+        """The room with no more requests than their windows allow; fewer may do with a smaller share of the GPU."""
+        cell, gpus = self.layout.cell, self.candidate.request.gpus
+        while gpus:
+            pool = pool_of(
+                self.candidate.engine,
+                room.footprint,
+                gpu=gpus[0],
+                usable=room.usable,
+                ranks=parallelism,
+                flags=cell.flags if cell else {},
+                drafting=cell is not None and cell.draft_tokens > 0,
+            )
+            held = pool.requests(self.context_tokens) * parallelism.data
+            if held >= room.held:
+                return replace(room, pool=pool)
+            room = self._measured(held)
+        return room
+
+    def _fraction(self, footprint: Footprint) -> tuple[float, int]:
+        """The fraction flag, and the bytes of one GPU a plan may count on."""
+        gpus, shares, need = self.candidate.request.gpus, self.shares, footprint.per_gpu_bytes
+        if self.layout.cell:
+            # A vendor ran it: what its own fraction does not cover lies in the memory beside the pool.
+            overdrawn = footprint.concurrency == 1 and need > shares.usable
+            return shares.given, shares.highest if overdrawn else shares.usable
+        if shares.usable < need <= shares.highest and gpus[0].memory_bytes:
+            # The smallest share, in hundredths, that holds it.
+            fraction = min(ceil(need / gpus[0].memory_bytes * 100) / 100, shares.most)
+            return fraction, usable_gpu_bytes(gpus[0], fraction)
+        return shares.given, shares.usable
+
+
+def offer_of(candidate: Candidate, layout: Layout, context_tokens: int, parallelism: Parallelism | None) -> Offer:
+    """What a layout offers.
 
     Args:
         candidate: What to serve.
         layout: GPUs used.
-        context: Tokens of each request.
+        context_tokens: Tokens of each request.
         parallelism: How the work is split; None where the ranks cannot be formed and only the bytes matter.
 
     """
-    request = candidate.request
-    running = requests_at_once(layout, request)
-
-    def measure(count: int) -> Room:
-        return _measured(candidate, layout, context, parallelism, count, running)
-
-    most = min(request.concurrency, running)
-    whole = measure(most)
-    if parallelism is None:
-        return whole
-    if not whole.shortfall_bytes:
-        return _within_pool(whole, parallelism, measure)
-    held = largest(most - 1, lambda count: not measure(count).shortfall_bytes)
-    one = measure(max(1, held))
-    return _within_pool(one, parallelism, measure) if held else replace(one, held=0, pool=None)
-
-
-def _measured(  # noqa: PLR0913, PLR0917 -- everything the room depends on
-    candidate: Candidate, layout: Layout, context: int, parallelism: Parallelism | None, count: int, running: int
-) -> Room:
-    checkpoint, cell, gpus = candidate.checkpoint, layout.cell, candidate.request.gpus
-    flags = cell.flags if cell else {}
+    cell, checkpoint = layout.cell, candidate.checkpoint
+    running = requests_at_once(layout, candidate.request)
     drafting = cell is not None and cell.draft_tokens > 0
-    footprint = compute_footprint(
-        checkpoint,
-        engine=candidate.engine,
-        context_tokens=context,
-        concurrency=count,
-        parallelism=parallelism or Parallelism(),
-        options={
-            "max_running_requests": running,
-            "speculative": (checkpoint.draft or "none") if drafting else "none",
-            "swa_ratio": window_share(flags),
-        },
+    options = Options(
+        max_running_requests=running,
+        speculative=(checkpoint.draft or "none") if drafting else "none",
+        swa_ratio=window_share(cell.flags if cell else {}),
     )
-    fraction, usable = _fraction(candidate, layout, footprint)
-    pool = None
-    if parallelism is not None and gpus:
-        pool = pool_of(
-            candidate.engine,
-            footprint,
-            gpu=gpus[0],
-            usable=usable,
-            ranks=parallelism,
-            flags=flags,
-            drafting=drafting,
-        )
-    return Room(footprint, count, fraction, usable, layout.nodes * layout.gpus_per_node, pool)
-
-
-def _within_pool(room: Room, parallelism: Parallelism, measure: Callable[[int], Room]) -> Room:
-    """The room with no more requests than their windows allow; fewer may do with a smaller share of the GPU."""
-    while room.pool and (held := room.pool.requests(room.footprint.context_tokens) * parallelism.data) < room.held:
-        room = measure(held)
-    return room
+    return Offer(candidate, layout, context_tokens, parallelism, running, options, _shares(candidate, layout))
 
 
 def requests_at_once(layout: Layout, request: Request) -> int:
@@ -132,32 +204,21 @@ def requests_at_once(layout: Layout, request: Request) -> int:
     return running_limit(request.concurrency)
 
 
-def _fraction(candidate: Candidate, layout: Layout, footprint: Footprint) -> tuple[float, int]:
-    """The fraction flag, and the bytes of one GPU a plan may count on."""
-    gpus = candidate.request.gpus
+def _shares(candidate: Candidate, layout: Layout) -> Shares:
+    gpus, engine = candidate.request.gpus, candidate.engine
     if not gpus:
-        return limits().gpu_fraction, 0
-    gpu, most = gpus[0], _most(candidate.engine, gpus[0])
-    highest = usable_gpu_bytes(gpu, min(limits().gpu_fraction_highest, most))
+        return Shares(limits().gpu_fraction, 0, 0.0, 0)
+    gpu, most = gpus[0], _most(engine, gpus[0])
+    given = min(limits().gpu_fraction, most)
     if layout.cell:
-        given = layout.cell.memory_fraction or _own(candidate.engine, gpu, layout)
-        usable = usable_gpu_bytes(gpu, given)
-        # A vendor ran it: what its own fraction does not cover lies in the memory beside the pool.
-        overdrawn = footprint.concurrency == 1 and footprint.per_gpu_bytes > usable
-        return given, highest if overdrawn else usable
-    fraction = min(limits().gpu_fraction, most)
-    usable = usable_gpu_bytes(gpu, fraction)
-    if usable < footprint.per_gpu_bytes <= highest and gpu.memory_bytes:
-        # The smallest share, in hundredths, that holds it.
-        fraction = min(ceil(footprint.per_gpu_bytes / gpu.memory_bytes * 100) / 100, most)
-        usable = usable_gpu_bytes(gpu, fraction)
-    return fraction, usable
+        given = layout.cell.memory_fraction or _own(engine, gpu, layout.cell)
+    highest = usable_gpu_bytes(gpu, min(limits().gpu_fraction_highest, most))
+    return Shares(given, usable_gpu_bytes(gpu, given), most, highest)
 
 
-def _own(engine: str, gpu: Gpu, layout: Layout) -> float:
+def _own(engine: str, gpu: Gpu, cell: Cell) -> float:
     """What the engine takes where a recipe leaves it to the engine."""
-    flags = layout.cell.flags if layout.cell else {}
-    return own_fraction(engine, gpu, layout.parallelism, flags) or limits().gpu_fraction
+    return own_fraction(engine, gpu, cell.parallelism, cell.flags) or limits().gpu_fraction
 
 
 def _most(engine: str, gpu: Gpu) -> float:

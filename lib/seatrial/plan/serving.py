@@ -12,7 +12,7 @@ from seatrial.plan.forecast import gpu_forecast, work_of
 from seatrial.plan.fraction import fraction_needed, fraction_reasons
 from seatrial.plan.layouts import Layout, layouts
 from seatrial.plan.nearest import nearest_recipe
-from seatrial.plan.room import Room, room_of
+from seatrial.plan.room import Offer, Room, offer_of
 from seatrial.plan.rules import Case, refusals
 from seatrial.plan.running import Running, running_of, waiting_reasons
 from seatrial.plan.stages import staged_forecast
@@ -31,7 +31,8 @@ class Weighed:
         layout: GPUs used and how the work is split.
         context_tokens: Context of each request.
         refused: Rules that refuse it; empty where none does.
-        room: Bytes needed and there.
+        offer: The room it has for requests; how many fit is worked out for a plan alone.
+        first: The room with one of them.
 
     """
 
@@ -39,7 +40,8 @@ class Weighed:
     layout: Layout
     context_tokens: int
     refused: list[Reason]
-    room: Room
+    offer: Offer
+    first: Room
 
     @property
     def verdict(self) -> Verdict:
@@ -58,11 +60,7 @@ class Weighed:
     @property
     def shortfall_bytes(self) -> int:
         """Bytes too few; what is refused has none."""
-        return 0 if self.refused else self.room.shortfall_bytes
-
-    def _least(self) -> float | None:
-        gpus = self.candidate.request.gpus
-        return fraction_needed(self.candidate.engine, self.room.footprint, gpus[0]) if gpus and self.runs else None
+        return 0 if self.refused else self.first.shortfall_bytes
 
     def predicting(self, prompt_tokens: int, answer_tokens: int) -> Weighed:
         """The same, with its prediction for another load."""
@@ -70,7 +68,8 @@ class Weighed:
 
     def plan(self) -> Plan:
         """The plan, with its reasons and prediction."""
-        candidate, layout, room = self.candidate, self.layout, self.room
+        candidate, layout, room = self.candidate, self.layout, self.offer.room()
+        gpus = candidate.request.gpus
         recipe = _recipe(candidate, layout)
         running = running_of(candidate, layout, room) if self.runs else None
         return planned(
@@ -88,8 +87,8 @@ class Weighed:
                 prediction=_forecast(candidate, layout, room, running.load) if running else None,
                 recipe=recipe,
                 gpu_memory_fraction=_given(layout, room),
-                gpu_memory_fraction_used=room.fraction if candidate.request.gpus else None,
-                gpu_memory_fraction_min=self._least(),
+                gpu_memory_fraction_used=room.fraction if gpus else None,
+                gpu_memory_fraction_min=fraction_needed(candidate.engine, room.footprint, gpus[0]) if running else None,
                 running_requests=running.load.running if running else None,
                 running_requests_full=running.full if running else None,
             ),
@@ -148,10 +147,11 @@ def _weigh(candidate: Candidate, layout: Layout) -> Weighed:
     )
     refused = refusals(case)
     # Ranks that cannot be formed have no footprint of their own.
-    room = room_of(candidate, layout, context, None if refused else layout.parallelism)
-    if not refused and not room.shortfall_bytes:
+    offer = offer_of(candidate, layout, context, None if refused else layout.parallelism)
+    first = offer.first()
+    if not refused and not first.shortfall_bytes:
         refused = refusals(case, late=True)
-    return Weighed(candidate, layout, context, refused, room)
+    return Weighed(candidate, layout, context, refused, offer, first)
 
 
 def _nearer(first: Weighed, second: Weighed, *, explicit: bool) -> Weighed:
@@ -159,7 +159,7 @@ def _nearer(first: Weighed, second: Weighed, *, explicit: bool) -> Weighed:
     if first.verdict == "refused" and second.verdict == "does_not_fit":
         # What was asked for by name, or what the memory would suffice for, was refused; that another form does not
         # fit either is beside the point.
-        return first if explicit or not first.room.shortfall_bytes else second
+        return first if explicit or not first.first.shortfall_bytes else second
     if first.verdict == second.verdict == "does_not_fit":
         return min(first, second, key=lambda weighed: weighed.shortfall_bytes)
     return first
