@@ -124,7 +124,7 @@ def test_memory_on_each_gpu_adds_up_to_the_fullest():
 
 def test_copied_weights_are_not_drawn_as_cache():
     """Attention replicas copy dense weights to each GPU; the cache is what the footprint says."""
-    plan = make_plan("flash", hardware=detect_hardware("b200x8"), objective="throughput")
+    plan = make_plan("flash", hardware=detect_hardware("b200x8"), engine="sglang", objective="throughput")
     parts = plan.footprint.per_gpu_by_part
     drawn = {series.name: series.y[0] * 2**30 for series in memory_chart(plan).series}
     assert plan.parallelism.data > 1

@@ -95,7 +95,7 @@ def choose_plan(
     if not best.runs or checkpoint is not None or hardware.only_named:
         return Choice(best, best)
     obstacle = find_obstacle(best, runner)
-    ways = sorted(_ways(best, hardware, engine, wish), key=_standing)
+    ways = list(_ways(best, hardware, engine, wish))
     here = (
         make_plan(checkpoint=row, hardware=way.hardware, engine=way.engine, **wish)
         for way in ways
@@ -104,7 +104,7 @@ def choose_plan(
     for plan in sorted(here, key=_standing):
         if plan.runs and find_obstacle(plan, runner) is None:
             return Choice(plan, best, None, obstacle, fetched=True)
-    for plan in ways if obstacle else [best]:
+    for plan in sorted(ways, key=_standing) if obstacle else [best]:
         if find_obstacle(plan, runner) is None:
             return Choice(plan, best, None, obstacle)
     return Choice(best, best, obstacle, obstacle)
