@@ -2,7 +2,8 @@
 
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.view.plan_tables import table_plan_memory
+from seatrial.view.memory_tables import footprint_table
+from seatrial.view.plan_tables import chat_line, table_plan_memory, table_plan_speed
 
 COPIES = "total with copies on every rank"
 
@@ -19,3 +20,42 @@ def test_layers_on_several_gpus_are_no_copies():
     plan = make_plan("flash", hardware=detect_hardware("rtx4090x2", host_memory_gib=256))
     assert ("llamacpp", plan.footprint.total_bytes) == (plan.engine, plan.need_bytes)
     assert COPIES not in dict(table_plan_memory(plan).rows)
+
+
+def test_what_is_held_against_the_capacity_is_in_its_unit():
+    """A capacity of 1,033 GiB is no 1.0 TiB beside needs in GiB; what is far below one keeps its digits."""
+    rows = dict(table_plan_memory(make_plan("flash", hardware=detect_hardware("h200x8"))).rows)
+    assert {"GiB"} == {rows[name].split()[1] for name in ("weights", "total", COPIES, "capacity")}
+    tiny = table_plan_memory(make_plan("tiny-v4", hardware=detect_hardware("cpu", host_memory_gib=24)))
+    assert "MiB" == dict(tiny.rows)["total"].split()[1]
+
+
+def test_a_single_gpu_is_not_the_fullest_of_one():
+    """One GPU is the GPU."""
+    plan = make_plan("flash", hardware=detect_hardware("m3-ultra-512gb"))
+    assert "on the GPU" in dict(table_plan_memory(plan).rows)
+
+
+def test_a_footprint_tells_the_sum_over_the_ranks_like_the_plan():
+    """Both tables of one machine name the same need, and rows of nothing are left out."""
+    plan = make_plan("flash", hardware=detect_hardware("h200x4"))
+    rows = {row[0]: row[1] for row in footprint_table(plan.footprint, plan.checkpoint, plan.need_bytes).rows}
+    assert f"{plan.need_bytes:,}" == rows[COPIES]
+    assert "host memory" not in rows
+    table = footprint_table(plan.footprint, "it")
+    assert COPIES not in {row[0] for row in table.rows}
+    assert "for 1 request of 32,768 tokens on sglang" in table.title
+
+
+def test_both_parsers_say_whose_they_are():
+    """Two names that are the same tell nothing."""
+    plan = make_plan("flash", hardware=detect_hardware("h200x8"), engine="vllm")
+    assert "reasoning parser deepseek_v4; tool-call parser deepseek_v4" in chat_line(plan.chat)
+
+
+def test_a_machine_with_one_memory_reads_nothing_from_host_memory():
+    """0.00 GB with 8 threads is no help to anybody."""
+    note = table_plan_speed(make_plan("flash", hardware=detect_hardware("m3-ultra-512gb"))).note
+    assert "host memory" not in note
+    split = table_plan_speed(make_plan("flash", hardware=detect_hardware("rtx4090x2", host_memory_gib=128))).note
+    assert "GB from host memory with" in split

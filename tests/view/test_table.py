@@ -51,3 +51,30 @@ def test_lines_leave_out_what_is_not_known():
     """In a terminal too narrow for a grid a heading without a value is not shown."""
     table = Table("t", ("checkpoint", "verdict", "context up to>"), (("one", "refused", ""),))
     assert ["t", "one", "  verdict refused"] == drawn(table, 20)
+
+
+WHY = Table(
+    "Why",
+    ("reason", "origin"),
+    (("It is so because of what is measured and derived " * 4, "verified"),),
+    details=("source: a page of the vendor, and an address as long as this one is " * 3,),
+)
+
+
+def test_what_stands_under_a_cell_is_indented_on_every_line():
+    """A source that is folded is told from the next reason."""
+    lines = drawn(WHY, 80)
+    start = next(place for place, line in enumerate(lines) if "source:" in line)
+    assert [] == [line for line in lines[start:] if line and not line.startswith("   ")]
+
+
+def test_prose_is_never_squeezed_beside_a_column():
+    """At 40 columns sentences get the whole width, and what stood beside them goes below."""
+    lines = drawn(WHY, 40)
+    assert "  origin verified" in lines
+    assert not any(line.split() == ["reason", "origin"] for line in lines)
+
+
+def test_prose_is_folded_however_wide_the_terminal_is():
+    """Lines of 200 columns lose the reader."""
+    assert max(map(len, drawn(WHY, 240))) <= 115

@@ -135,7 +135,8 @@ def _over_contexts(name: str, request: Request, engine: str | None) -> Answer:
         from seatrial.view.memory_tables import footprint_table  # noqa: PLC0415
 
         gpus = gpu_memory_chart(plan).to_table()
-        for table in (footprint_table(plan.footprint, checkpoint.id), gpus, contexts_table(plans, fit)):
+        need = footprint_table(plan.footprint, checkpoint.id, plan.need_bytes)
+        for table in (need, gpus, contexts_table(plans, fit)):
             stdout().print(table.to_rich())
 
     return Answer(document, show)

@@ -101,30 +101,33 @@ def _named(arguments: argparse.Namespace) -> tuple[str | None, str | None, str]:
 
 
 def _show(plan: Plan, command: Command | None) -> None:
-    from rich.padding import Padding  # noqa: PLC0415 -- only people need text
+    from rich.table import Table as Grid  # noqa: PLC0415 -- only people need text
     from rich.text import Text  # noqa: PLC0415 -- same
 
     from seatrial.view import plan_tables as tables  # noqa: PLC0415 -- only people need tables
     from seatrial.view.command_text import PLACEHOLDERS, command_text  # noqa: PLC0415 -- same
 
     console = stdout()
-    console.print(tables.verdict_line(plan), style="bold", soft_wrap=True)
+    whole = not console.is_terminal  # a file keeps its sentences on one line, a terminal breaks them between words
+    console.print(tables.verdict_line(plan), style="bold", soft_wrap=whole)
     if command and command.stand_in:
         console.print("A stand-in: a real small model, not DeepSeek V4.", soft_wrap=True)
     if command and command.simulated:
         console.print("Simulated: there is no model behind it.", soft_wrap=True)
     console.print(tables.table_plan_memory(plan).to_rich())
     if plan.smallest_change:
-        console.print(plan.smallest_change, style="bold", soft_wrap=True)
+        console.print(plan.smallest_change, style="bold", soft_wrap=whole)
     if command:
         console.print(tables.table_plan_speed(plan).to_rich())
         console.print("Command of one rank:" if plan.nodes > 1 else "Command:")
         console.print(command_text(command.argv, command.env), soft_wrap=True)
-        console.print(f"{PLACEHOLDERS} seatrial serve does it.", style="dim", soft_wrap=True)
+        console.print(f"{PLACEHOLDERS} seatrial serve does it.", style="dim", soft_wrap=whole)
     if plan.recipe and plan.recipe.differences:
         console.print(f"Nearest recipe: {plan.recipe.cell}. It differs:")
+        listed = Grid.grid(padding=(0, 1, 0, 0))
         for difference in plan.recipe.differences:
-            console.print(Padding(Text(f"- {difference}"), (0, 0, 0, 2)))
+            listed.add_row("  -", Text(difference))
+        console.print(listed)
     if plan.chat:
         console.print(tables.chat_line(plan.chat))
     console.print(tables.table_plan_reasons(plan).to_rich())

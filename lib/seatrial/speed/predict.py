@@ -92,15 +92,14 @@ def _split(work: Work, load: Load, host: HostSide, ranks: Ranks | None) -> Predi
     on_host = work.dense_bytes * host.dense_share + work.expert_bytes * work.expert_share(1) * host.expert_share
     assumed = host.bandwidth_bytes_per_s is None and on_host > 0
     cpu = calibration()["cpu"]
-    paces = (
-        "host memory bandwidth not known, assumed from the number of threads"
-        if assumed
-        else "host memory bandwidth known"
+    paces = "not known, assumed from the number of threads" if assumed else "known"
+    host_reads = (
+        f", of which {to_gb(on_host):,.2f} GB from host memory with {_threads(host.threads)}; "
+        f"host memory bandwidth {paces}"
+        if on_host
+        else ""
     )
-    basis = (
-        f"One token reads {to_gb(work.step_bytes(1)):,.2f} GB, of which {to_gb(on_host):,.2f} GB from host memory with "
-        f"{_threads(host.threads)}; {paces}; not calibrated on this machine; {_load(load)}."
-    )
+    basis = f"One token reads {to_gb(work.step_bytes(1)):,.2f} GB{host_reads}; not calibrated on this machine; {_load(load)}."
     spread = cpu["spread"] if assumed else cpu["spread_bandwidth_known"]
     return _prediction(speed, spread, spread * cpu["spread_first"], basis)
 

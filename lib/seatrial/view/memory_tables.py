@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seatrial.memory import Footprint
-from seatrial.units import format_bytes
+from seatrial.units import counted, format_bytes
 from seatrial.view.table import Table
 
 NAMES = {
@@ -17,23 +17,37 @@ NAMES = {
 }
 """Classes by the words people use, where they differ."""
 
+WITH_COPIES = "total with copies on every rank"
+"""What all ranks hold together: more than everything once, where each has a copy of something."""
 
-def footprint_table(footprint: Footprint, name: str) -> Table:
-    """What ``name`` needs while it is served: weights, KV cache, state, reserve and their sum."""
+
+def footprint_table(footprint: Footprint, name: str, need_bytes: int | None = None) -> Table:
+    """What ``name`` needs while it is served: weights, KV cache, state, reserve and their sum.
+
+    Args:
+        footprint: What was added up.
+        name: Of what.
+        need_bytes: Bytes over all ranks, with what each holds a copy of; shown where it is more than the sum.
+
+    """
     interval = footprint.reserve_interval
     span = f" ({format_bytes(interval.low)} to {format_bytes(interval.high)})" if interval else ""
-    parts = (
+    parts = [
         ("weights", footprint.weights_bytes, f"{footprint.origin}: {footprint.source}"),
         ("KV cache", footprint.kv_bytes, "derived from the engine's layout"),
         ("state", footprint.state_bytes, "derived from the engine's layout"),
         ("reserve", footprint.reserve_bytes, f"assumed{span}"),
         ("total", footprint.total_bytes, ""),
-        ("fullest GPU", footprint.per_gpu_bytes, ""),
-        ("host memory", footprint.host_bytes, ""),
-    )
+    ]
+    if need_bytes is not None and need_bytes > footprint.total_bytes:
+        parts.append((WITH_COPIES, need_bytes, "tensor parallelism copies caches and small tensors"))
+    if footprint.per_gpu_bytes:
+        parts.append(("fullest GPU", footprint.per_gpu_bytes, ""))
+    if footprint.host_bytes:
+        parts.append(("host memory", footprint.host_bytes, ""))
     rows = tuple((what, f"{size:,}", format_bytes(size), origin) for what, size, origin in parts)
-    context = f"{footprint.context_tokens:,} tokens x {footprint.concurrency:,} on {footprint.engine}"
-    title = f"{name} needs {format_bytes(footprint.total_bytes)} at {context}"
+    load = f"{counted(footprint.concurrency, 'request')} of {footprint.context_tokens:,} tokens"
+    title = f"{name} needs {format_bytes(footprint.total_bytes)} for {load} on {footprint.engine}"
     return Table(title, ("part", "bytes>", "size>", "origin"), rows, " ".join(footprint.notes))
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from seatrial.plan.types import TENSOR_PARALLEL, Chat, Plan
 from seatrial.records import Interval
-from seatrial.units import counted, format_bytes, format_gib, format_rate, format_seconds
+from seatrial.units import GIB, counted, format_bytes, format_gib, format_rate, format_seconds
+from seatrial.view.memory_tables import WITH_COPIES
 from seatrial.view.table import Row, Table
 
 VERDICTS = {
@@ -37,8 +38,8 @@ def needs_unknown_host(plan: Plan) -> bool:
 
 def chat_line(chat: Chat) -> str:
     """Parsers, the default mode and sampling in one line; the reasons say where each stands."""
-    parsers = " and ".join(name for name in (chat.reasoning_parser, chat.tool_call_parser) if name)
-    parts = [f"parsers {parsers}"] if parsers else []
+    parsers = (("reasoning", chat.reasoning_parser), ("tool-call", chat.tool_call_parser))
+    parts = [f"{of} parser {name}" for of, name in parsers if name]
     parts.append(f"{chat.default_mode.name} by default")
     parts += [f"temperature {row.temperature}, top_p {row.top_p} ({row.purpose})" for row in chat.sampling]
     return f"Chat: {'; '.join(parts)}."
@@ -52,25 +53,31 @@ def table_plan_memory(plan: Plan) -> Table:
         ("KV cache", format_bytes(footprint.kv_bytes)),
         ("state", format_bytes(footprint.state_bytes)),
         ("reserve (assumed)", format_bytes(footprint.reserve_bytes)),
-        ("total", format_bytes(footprint.total_bytes)),
+        ("total", _size(footprint.total_bytes)),
     ]
     # Tensor parallelism copies the KV cache and small tensors to every rank.
     if need > footprint.total_bytes:
-        rows.append(("total with copies on every rank", format_bytes(need)))
+        rows.append((WITH_COPIES, _size(need)))
     if ranks:
-        rows.append((f"on the fullest of {counted(ranks, 'GPU')}", format_bytes(footprint.per_gpu_bytes)))
+        place = "on the GPU" if ranks == 1 else f"on the fullest of {ranks} GPUs"
+        rows.append((place, _size(footprint.per_gpu_bytes)))
     if footprint.host_bytes:
-        rows.append(("of it in host memory", format_bytes(footprint.host_bytes)))
-    rows.append(("capacity", format_bytes(plan.capacity_bytes)))
+        rows.append(("of it in host memory", _size(footprint.host_bytes)))
+    rows.append(("capacity", _size(plan.capacity_bytes)))
     if plan.shortfall_bytes:
-        rows.append(("too little", format_bytes(plan.shortfall_bytes)))
-        title = f"{format_gib(plan.shortfall_bytes)} too little"
+        rows.append(("too little", _size(plan.shortfall_bytes)))
+        title = f"{_size(plan.shortfall_bytes)} too little"
     elif plan.runs:
-        title = f"{format_gib(need)} needed of {format_gib(plan.capacity_bytes)}"
+        title = f"{_size(need)} needed of {_size(plan.capacity_bytes)}"
     else:
-        title = f"{format_gib(footprint.total_bytes)} needed, were it not refused"
+        title = f"{_size(need)} needed, were it not refused"
     note = f"{plan.context_tokens:,} tokens a request, {plan.concurrency} at once; weights: {footprint.origin}"
     return Table(title, ("memory", "size>"), tuple(rows), note)
+
+
+def _size(size_bytes: int) -> str:
+    """One unit for all that is held against the capacity, so that figures can be compared; less than one in a smaller."""
+    return format_gib(size_bytes) if size_bytes >= GIB else format_bytes(size_bytes)
 
 
 def table_plan_speed(plan: Plan) -> Table:

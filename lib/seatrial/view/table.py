@@ -24,6 +24,11 @@ UNBROKEN = 18
 NARROW = 16
 """Columns the first cells get at the least; in a terminal too narrow for that each row becomes a few lines."""
 
+PROSE = 80
+"""First cells longer than this are sentences: folded to at least half of it, and to at most ``LONGEST``."""
+LONGEST = 100
+"""Lines of prose longer than this are hard to read, however wide the terminal is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -119,11 +124,14 @@ class _Body:
         """Rich's protocol: what to draw at this width."""
         widths = [max(map(len, column)) for column in zip(self.table.columns, *self.table.rows, strict=True)]
         others = sum(min(width, UNBROKEN) + 1 for width in widths[1:])
-        enough = min(NARROW, widths[0]) + others + 2 <= options.max_width
+        least = PROSE // 2 if widths[0] > PROSE else min(NARROW, widths[0])
+        enough = least + others + 2 <= options.max_width
         yield self._grid() if enough else self._lines()
 
     def _grid(self) -> RichTable:
         from rich import box  # noqa: PLC0415 -- only the terminal needs it
+        from rich.console import Group  # noqa: PLC0415 -- same
+        from rich.padding import Padding  # noqa: PLC0415 -- same
         from rich.table import Table as RichTable  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
@@ -134,12 +142,13 @@ class _Body:
                 Text(heading.rstrip(">")),
                 justify="right" if heading.endswith(">") else "left",
                 overflow="fold",
+                max_width=LONGEST if not grid.columns and max(map(len, cells), default=0) > PROSE else None,
                 no_wrap=max(map(len, [*cells, *below]), default=0) <= UNBROKEN,
             )
             below = ()
         for (first, *others), detail in self.table.detailed_rows():
-            under = Text(f"\n  {detail}", style="dim") if detail else Text()
-            grid.add_row(Text.assemble(first, under), *map(Text, others))
+            below_first = [Padding(Text(detail, style="dim"), (0, 0, 0, 2))] if detail else []
+            grid.add_row(Group(Text(first), *below_first), *map(Text, others))
         return grid
 
     def _lines(self) -> Group:
