@@ -74,6 +74,7 @@ def test_the_title_states_the_room_left():
     """A figure, not only a yes."""
     chart = gpu_memory_chart(plan("h200x4", "flash", None))
     assert "usable on each GPU stay free" in chart.title
+    assert "GiB usable stay free" in gpu_memory_chart(plan("m3-ultra-512gb", "flash", None)).title
     assert "more" in gpu_memory_chart(plan("h100x2", "pro", None, engine="sglang")).title
 
 

@@ -78,3 +78,11 @@ def test_prose_is_never_squeezed_beside_a_column():
 def test_prose_is_folded_however_wide_the_terminal_is():
     """Lines of 200 columns lose the reader."""
     assert max(map(len, drawn(WHY, 240))) <= 115
+
+
+def test_hub_ids_stay_in_one_piece_where_a_grid_would_cut_them():
+    """Six columns at 80: each alternative becomes two lines, not three slices of its name."""
+    name = "deepseek-ai/DeepSeek-V4-Flash-DSpark"
+    heads = ("checkpoint", "engine", "verdict", "memory>", "output>", "TPOT>")
+    table = Table("t", heads, ((name, "sglang TP4 DP4 EP4", "verified", "229.3 GiB", "322 tok/s", "2.68 ms"),))
+    assert name in drawn(table, 80)

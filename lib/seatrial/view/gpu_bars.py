@@ -100,8 +100,8 @@ def _finding(plan: Plan, bars: list[MemoryBar]) -> str:
         return finding(plan)
     spare = format_gib(max(_spare(tightest), 0.0))
     alike = len({(bar.parts, bar.room_bytes) for bar in gpus}) == 1
-    where = "the memory" if name in {"Host", "CPU and GPU"} else "each GPU" if alike else name
-    return f"{finding(plan)}: {spare} of {format_gib(room)} usable on {where} stay free"
+    where = "" if name in {"Host", "CPU and GPU"} else " on each GPU" if alike and len(gpus) > 1 else f" on {name}"
+    return f"{finding(plan)}: {spare} of {format_gib(room)} usable{where} stay free"
 
 
 def _spare(bar: MemoryBar) -> float:

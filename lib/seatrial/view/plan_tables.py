@@ -17,6 +17,13 @@ VERDICTS = {
     "refused": "refused by the engine",
 }
 
+FIRST = {
+    "latency": "shortest time per output token",
+    "balanced": "most output tokens",
+    "throughput": "most output tokens",
+}
+"""What the alternatives are ordered by, for each objective."""
+
 
 def verdict_line(plan: Plan) -> str:
     """One line: the checkpoint, the engine, the machine and whether it runs, with what that hangs on."""
@@ -120,7 +127,7 @@ def split_text(plan: Plan) -> str:
 
 
 def table_plan_alternatives(plan: Plan) -> Table:
-    """Everything else that runs here, the fastest first."""
+    """Everything else that runs here, the best for the objective first."""
     rows = tuple(
         (
             other.checkpoint,
@@ -134,7 +141,7 @@ def table_plan_alternatives(plan: Plan) -> Table:
         )
         for other in plan.alternatives
     )
-    title = f"{counted(len(rows), 'alternative')} on {plan.hardware.name}, by {plan.objective}"
+    title = f"{counted(len(rows), 'alternative')} on {plan.hardware.name}, {FIRST[plan.objective]} first"
     heads = ("checkpoint", "engine", "verdict", "memory>", "output>", "TPOT>")
     return Table(title, heads, rows, "Speeds are predictions at this concurrency; intervals overlap.")
 

@@ -21,8 +21,9 @@ Row = tuple[str, ...]
 
 UNBROKEN = 18
 """A column of cells this short is never folded in the terminal; longer ones give way."""
-NARROW = 16
-"""Columns the first cells get at the least; in a terminal too narrow for that each row becomes a few lines."""
+NARROW = 30
+"""Columns the first cells get at the least, or hub ids fall apart; in a terminal too narrow for that each row
+becomes a few lines."""
 
 PROSE = 80
 """First cells longer than this are sentences: folded to at least half of it, and to at most ``LONGEST``."""
