@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from seatrial import compute_footprint, find_checkpoint, find_model, make_plan
+from seatrial import find_checkpoint, make_plan
 from seatrial.hardware.named import named_machine
 from seatrial.plan.forecast import work_of
 from seatrial.speed.calibrate import published_rows
@@ -83,10 +83,8 @@ def test_longer_requests_are_held_in_smaller_numbers():
 def test_the_calibration_reads_the_bytes_that_plans_read(name):
     """The weights the constants were fitted with are those of the checkpoint's classes."""
     model, precision, checkpoint = name
-    subject = find_checkpoint(checkpoint)
-    footprint = compute_footprint(subject, engine="sglang", context_tokens=8192)
     fitted = next(row.work for row in published_rows() if row.name.split()[1:3] == [model, precision])
-    assert work_of(find_model(model), subject, footprint) == fitted
+    assert work_of(find_checkpoint(checkpoint)) == fitted
 
 
 @given(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from seatrial.catalog.types import Checkpoint, Model
@@ -33,11 +33,6 @@ class Candidate:
     engine: str
     request: Request
 
-    def predicting(self, prompt_tokens: int, answer_tokens: int) -> Candidate:
-        """The same, with the prediction made for this load."""
-        request = replace(self.request, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
-        return replace(self, request=request)
-
     def context(self, most: int | None = None) -> int:
         """Tokens each request gets, ``most`` at the most where nothing was asked for."""
         return chosen_context(self.model, self.request, most)
@@ -65,8 +60,8 @@ class Trial(Protocol):
     def plan(self) -> Plan:
         """The plan, with its reasons and prediction."""
 
-    def predicting(self, prompt_tokens: int, answer_tokens: int) -> Trial:
-        """The same, with its prediction for another load; that changes no bytes."""
+    def wishing(self, request: Request) -> Trial:
+        """The same for a request that differs in the load of the prediction alone; that changes no bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,7 @@ def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=1024)
 def _default_kwargs(argv: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """What a recipe sends with every request that says nothing, name and value."""
     values = flag_values(argv)

@@ -50,7 +50,7 @@ def deal(layers: Layers, rooms: Sequence[float]) -> tuple[int, ...] | None:
     """
     light, heavy, shares = layers.light, layers.heavy, []
     for room in rooms:
-        few = min(light, _held(room, layers.light_bytes))
+        few = min(light, _held(room, layers.light_bytes)) if light else 0
         light -= few
         many = 0 if light else min(heavy, _held(room - few * layers.light_bytes, layers.heavy_bytes))
         heavy -= many

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
 
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Gpu, Hardware
-from seatrial.memory.types import Footprint, Parallelism
+from seatrial.memory.subject import REMEMBERED, Subject, subject_of
+from seatrial.memory.types import Parallelism
 from seatrial.plan.request import Request
 from seatrial.plan.split import ALL_LAYERS, Split
 from seatrial.speed import HostSide, Load, Prediction, Ranks, Work, predict_speed
@@ -28,16 +29,20 @@ SCALED_BYTES = {"fp4": 16, "nvfp4": 8}
 """Bytes of packed four-bit values that share a scale byte: 32 values in MXFP4, 16 in NVFP4."""
 
 
-def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
+def work_of(checkpoint: Checkpoint) -> Work:
     """What the model reads and computes, from the bytes of its classes."""
-    config: dict[str, Any] = {**model.config, **checkpoint.config}
-    classes = footprint.by_class
+    return _work_of(subject_of(checkpoint), checkpoint.precision)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _work_of(subject: Subject, precision: str) -> Work:
+    config, classes = subject.config, subject.weights.by_class
     experts = classes.get("experts", 0)
     scales = classes.get("scales", 0)
-    dense = footprint.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in READ_ONCE)
+    dense = subject.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in READ_ONCE)
     if experts and scales:
         # Packed experts have a scale byte for so many bytes: nearly all scales are theirs. FP8 has few.
-        packed = SCALED_BYTES.get(checkpoint.precision)
+        packed = SCALED_BYTES.get(precision)
         own = experts // packed if packed else round(scales * experts / (experts + dense))
         experts, dense = experts + min(own, scales), dense + scales - min(own, scales)
     count = int(config.get("n_routed_experts", 0)) if experts else 0
@@ -51,9 +56,9 @@ def work_of(model: Model, checkpoint: Checkpoint, footprint: Footprint) -> Work:
         experts=count,
         experts_per_token=chosen,
         layers=layers,
-        active_parameters=footprint.parameters_active or round(dense + (experts * chosen / count if count else 0)),
+        active_parameters=subject.parameters[1] or round(dense + (experts * chosen / count if count else 0)),
         routed_parameters=routed,
-        precision=checkpoint.precision,
+        precision=precision,
         attention=attention_of(config),
     )
 

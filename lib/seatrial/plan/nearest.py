@@ -33,11 +33,20 @@ def nearest_recipe(engine: str, checkpoint: Checkpoint, layout: Layout, request:
     near = nearest_cell(engine, checkpoint, gpu, layout.nodes * layout.gpus_per_node, request.objective, spread=spread)
     if near is None:
         return None
-    told = differences(near, checkpoint, gpu, layout, request.context_tokens)
+    beyond = near.context_limit is not None and (request.context_tokens or 0) > near.context_limit
+    asked = request.context_tokens if beyond else None
+    return _near(near, checkpoint.id, checkpoint.precision, gpu, layout.nodes, layout.parallelism, asked)
+
+
+@lru_cache(maxsize=4096)
+def _near(  # noqa: PLR0913, PLR0917 -- what differences are told of
+    cell: Cell, checkpoint: str, precision: str, gpu: Gpu, nodes: int, ranks: Parallelism, context_tokens: int | None
+) -> Recipe:
+    told = differences(cell, checkpoint, gpu, nodes, ranks, context_tokens)
     told = told or ("Its memory fraction and limits are not used.",)
-    there = accelerators()[near.accelerator]
-    alike = (there.architecture, near.parallelism.data > 1) == (gpu.compute_capability, spread)
-    return near.to_recipe(told, carried=alike and find_checkpoint(near.checkpoint).precision == checkpoint.precision)
+    there = accelerators()[cell.accelerator]
+    alike = (there.architecture, cell.parallelism.data > 1) == (gpu.compute_capability, ranks.data > 1)
+    return cell.to_recipe(told, carried=alike and find_checkpoint(cell.checkpoint).precision == precision)
 
 
 def nearest_cell(  # noqa: PLR0913 -- what a recipe is near to
@@ -63,15 +72,15 @@ def nearest_cell(  # noqa: PLR0913 -- what a recipe is near to
     return _nearest(engine, kin_of(checkpoint), checkpoint.id, checkpoint.precision, gpu, ranks, objective, spread)
 
 
-def differences(
-    cell: Cell, checkpoint: Checkpoint, gpu: Gpu, layout: Layout, context_tokens: int | None
+def differences(  # noqa: PLR0913, PLR0917 -- what differences are told of
+    cell: Cell, checkpoint: str, gpu: Gpu, nodes: int, ranks: Parallelism, context_tokens: int | None
 ) -> tuple[str, ...]:
     """How a plan differs from ``cell`` and which rule each difference breaks, one sentence each."""
-    asked, ranks = cell.parallelism, layout.parallelism
+    asked = cell.parallelism
     rows = (
         ("gpu", "GPU", cell.accelerator, gpu.accelerator or gpu.name),
-        ("checkpoint", "checkpoint", cell.checkpoint, checkpoint.id),
-        ("nodes", "nodes", cell.nodes, layout.nodes),
+        ("checkpoint", "checkpoint", cell.checkpoint, checkpoint),
+        ("nodes", "nodes", cell.nodes, nodes),
         ("tensor", "tensor parallel", asked.tensor, ranks.tensor),
         ("data", "data parallel attention", asked.data, ranks.data),
         ("expert", "expert parallel", asked.expert, ranks.expert),

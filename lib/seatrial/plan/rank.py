@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Model
@@ -39,10 +40,11 @@ def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]
 
     """
     found = [
-        comparable(trial, best.engine).plan()
+        trial.plan()
         for engine in engines_of(request.hardware)
+        for wishes in (_alike(model, engine, best.engine, request),)
         for row in loadable(model, engine, checkpoints())
-        for trial in weigh_all(Candidate(model, row, engine, request))
+        for trial in weigh_all(Candidate(model, row, engine, wishes))
         if trial.runs
     ]
     return tuple(sorted((plan for plan in found if _form(plan) != _form(best)), key=speed_key(request.objective)))
@@ -51,11 +53,17 @@ def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]
 def comparable(trial: Trial, engine: str) -> Trial:
     """``trial`` with its prediction made for the load that plans of ``engine`` are predicted for: only equals compare."""
     candidate = trial.candidate
-    load = usual_load(candidate.model, engine)
-    if load == usual_load(candidate.model, candidate.engine):
-        return trial
-    request = candidate.request
-    return trial.predicting(request.prompt_tokens or load[0], request.answer_tokens or load[1])
+    wishes = _alike(candidate.model, candidate.engine, engine, candidate.request)
+    return trial if wishes is candidate.request else trial.wishing(wishes)
+
+
+def _alike(model: Model, engine: str, like: str, request: Request) -> Request:
+    """What is asked of ``engine``, with the load that plans of the engine ``like`` are predicted for."""
+    load = usual_load(model, like)
+    if load == usual_load(model, engine):
+        return request
+    prompt, answer = request.prompt_tokens or load[0], request.answer_tokens or load[1]
+    return replace(request, prompt_tokens=prompt, answer_tokens=answer)
 
 
 def speed_key(objective: Objective) -> Callable[[Plan], tuple[float, ...]]:

@@ -22,9 +22,9 @@ STRATEGIES: dict[Objective, tuple[str, ...]] = {
 EXPERT_BACKENDS = frozenset({"deepep", "megamoe"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """One row of the recipe files.
+    """One row of the recipe files, read once: each stands for itself alone.
 
     Attributes:
         engine: ``sglang`` or ``vllm``.

@@ -107,19 +107,22 @@ class Offer:
         """The room with one request, which decides whether it runs; with all where only the bytes matter."""
         return self._measured(1 if self.parallelism else self.most)
 
-    def room(self) -> Room:
+    def room(self, first: Room) -> Room:
         """The room with as many of the requests as fit, at least one.
 
         More requests than the KV cache holds wait for a place: that is slower, and still runs.
+
+        Args:
+            first: What ``first`` found.
+
         """
-        room = self._measured(self.most)
         if self.parallelism is None:
-            return room
+            return first
+        if first.shortfall_bytes:
+            return replace(first, held=0)
+        room = first if self.most == 1 else self._measured(self.most)
         if room.shortfall_bytes:
-            one = self._measured(1)
-            if one.shortfall_bytes:
-                return replace(one, held=0)
-            near = self._near(one.footprint, room.footprint, self.parallelism.data)
+            near = self._near(first.footprint, room.footprint, self.parallelism.data)
             held = largest(self.most - 1, lambda count: not self._measured(count).shortfall_bytes, near)
             room = self._measured(held)
         return self._within_pool(room, self.parallelism)
@@ -158,7 +161,7 @@ class Offer:
             )
             held = pool.requests(self.context_tokens) * parallelism.data
             if held >= room.held:
-                return replace(room, pool=pool)
+                return Room(room.footprint, room.held, room.fraction, room.usable, room.ranks, pool)
             room = self._measured(held)
         return room
 

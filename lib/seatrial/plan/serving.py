@@ -12,6 +12,7 @@ from seatrial.plan.forecast import gpu_forecast, work_of
 from seatrial.plan.fraction import fraction_needed, fraction_reasons
 from seatrial.plan.layouts import Layout, layouts
 from seatrial.plan.nearest import nearest_recipe
+from seatrial.plan.request import Request
 from seatrial.plan.room import Offer, Room, offer_of
 from seatrial.plan.rules import Case, refusals
 from seatrial.plan.running import Running, running_of, waiting_reasons
@@ -62,13 +63,13 @@ class Weighed:
         """Bytes too few; what is refused has none."""
         return 0 if self.refused else self.first.shortfall_bytes
 
-    def predicting(self, prompt_tokens: int, answer_tokens: int) -> Weighed:
-        """The same, with its prediction for another load."""
-        return replace(self, candidate=self.candidate.predicting(prompt_tokens, answer_tokens))
+    def wishing(self, request: Request) -> Weighed:
+        """The same for a request that differs in the load of the prediction alone."""
+        return replace(self, candidate=replace(self.candidate, request=request))
 
     def plan(self) -> Plan:
         """The plan, with its reasons and prediction."""
-        candidate, layout, room = self.candidate, self.layout, self.offer.room()
+        candidate, layout, room = self.candidate, self.layout, self.offer.room(self.first)
         gpus = candidate.request.gpus
         recipe = _recipe(candidate, layout)
         running = running_of(candidate, layout, room) if self.runs else None
@@ -84,7 +85,7 @@ class Weighed:
                 parallelism=layout.parallelism,
                 nodes=layout.nodes,
                 gpus_per_node=layout.gpus_per_node,
-                prediction=_forecast(candidate, layout, room, running.load) if running else None,
+                prediction=_forecast(candidate, layout, running.load) if running else None,
                 recipe=recipe,
                 gpu_memory_fraction=_given(layout, room),
                 gpu_memory_fraction_used=room.fraction if gpus else None,
@@ -199,9 +200,9 @@ def _recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
     return nearest_recipe(candidate.engine, checkpoint, layout, request)
 
 
-def _forecast(candidate: Candidate, layout: Layout, room: Room, load: Load) -> Prediction:
+def _forecast(candidate: Candidate, layout: Layout, load: Load) -> Prediction:
     request, ranks = candidate.request, layout.parallelism
-    work = work_of(candidate.model, candidate.checkpoint, room.footprint)
+    work = work_of(candidate.checkpoint)
     gpu, engine = request.gpus[0], candidate.engine
     if ranks.pipeline > 1:
         return staged_forecast(work, load, gpu, ranks, engine=engine, nodes=layout.nodes)

@@ -11,6 +11,7 @@ from seatrial.plan.candidate import Candidate, Outcome, planned
 from seatrial.plan.capacity import Pools, llamacpp_pools, usable_gpu_bytes
 from seatrial.plan.forecast import llamacpp_forecast, load_of, work_of
 from seatrial.plan.limits import limits
+from seatrial.plan.request import Request
 from seatrial.plan.rules import Case, refusals
 from seatrial.plan.split import Placing, Split, split_layers
 from seatrial.plan.types import Plan, Verdict
@@ -51,9 +52,9 @@ class WeighedSplit:
         """Bytes too few; what is refused has none."""
         return 0 if self.refused else self.split.shortfall_bytes
 
-    def predicting(self, prompt_tokens: int, answer_tokens: int) -> WeighedSplit:
-        """The same, with its prediction for another load."""
-        return replace(self, candidate=self.candidate.predicting(prompt_tokens, answer_tokens))
+    def wishing(self, request: Request) -> WeighedSplit:
+        """The same for a request that differs in the load of the prediction alone."""
+        return replace(self, candidate=replace(self.candidate, request=request))
 
     def plan(self) -> Plan:
         """The plan, with its reasons and prediction."""
@@ -122,5 +123,5 @@ def _split(candidate: Candidate, pools: Pools) -> Split:
 def _forecast(candidate: Candidate, split: Split, pools: Pools) -> Prediction:
     model, request = candidate.model, candidate.request
     load = load_of(model, candidate.engine, candidate.context(), request, running_limit=request.concurrency)
-    work = work_of(model, candidate.checkpoint, split.footprint)
+    work = work_of(candidate.checkpoint)
     return llamacpp_forecast(work, load, request.hardware, split, pools.gpus)

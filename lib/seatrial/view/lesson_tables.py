@@ -46,7 +46,7 @@ def table_traffic(checkpoints: Iterable[Checkpoint]) -> Table:
     rows = []
     for checkpoint in checkpoints:
         footprint = compute_footprint(checkpoint)
-        work = work_of(model_of(checkpoint), checkpoint, footprint)
+        work = work_of(checkpoint)
         read = work.step_bytes(1)
         touched = (f"{work.experts * work.expert_share(crowd):,.0f} of {work.experts}" for crowd in CROWDS)
         rows.append(
