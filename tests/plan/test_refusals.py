@@ -27,10 +27,23 @@ def test_ranks_are_shared_out_evenly_among_machines(machine, nodes, ranks, used)
     assert (used, ranks) == ((plan.nodes, plan.gpus_per_node), plan.parallelism.tensor)
 
 
-def test_no_model_is_cut_into_more_stages_than_layers():
-    """Pro has 61 layers: 100 machines cannot hold a stage each, and no other way over all of them is left."""
-    plan = make_plan("pro", hardware=detect_hardware("h100x8"), nodes=100, engine="sglang", recipes=False)
-    assert ("refused", 1) == (plan.verdict, plan.parallelism.pipeline)
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+@pytest.mark.parametrize("model", ["flash", "pro"])
+@pytest.mark.parametrize("nodes", [62, 100, 1024])
+def test_machines_beyond_what_can_be_split_stay_idle(engine, model, nodes):
+    """Pro has 61 layers: more machines cannot hold a stage each; fewer of them run it, and the plan says how many."""
+    plan = make_plan(model, hardware=detect_hardware("h100x8"), nodes=nodes, engine=engine, recipes=False)
+    layers = {"flash": 43, "pro": 61}[model]
+    assert plan.runs
+    assert 1 < plan.nodes < nodes
+    assert plan.parallelism.pipeline <= layers
+    assert f"of the {nodes} machines" in texts(plan)
+
+
+def test_no_machine_idles_where_all_can_be_split():
+    """Three machines hold a stage each."""
+    plan = make_plan("pro", hardware=detect_hardware("h100x8"), nodes=3, engine="sglang", recipes=False)
+    assert (3, 8, 3) == (plan.nodes, plan.gpus_per_node, plan.parallelism.pipeline)
 
 
 @pytest.mark.parametrize(("machine", "nodes", "ranks"), [("h100x2+rtx4090x2", 1, 4), ("h100x3", 3, 8)])

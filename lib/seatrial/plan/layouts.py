@@ -48,14 +48,21 @@ def _cells(engine: str, checkpoint: Checkpoint, request: Request) -> Iterator[La
 
 
 def _counts(request: Request) -> Iterator[tuple[int, int]]:
-    """Machines, and GPUs to use in each: what was asked for, or powers of two from all of them down."""
+    """Machines, and GPUs to use in each: what was asked for, or all of them, then powers of two, the most GPUs first.
+
+    Of as many GPUs those in fewer machines come first.
+    """
     if request.tensor_parallel is not None:
         yield from filter(None, [request.spread(request.tensor_parallel)])
         return
-    count = 1 << (len(request.gpus).bit_length() - 1)
-    while count:
-        yield request.nodes, count
-        count //= 2
+    machines = {request.nodes, *_powers(request.nodes)}
+    places = [(nodes, count) for nodes in machines for count in _powers(len(request.gpus))]
+    yield from sorted(places, key=lambda place: (-place[0] * place[1], place[0]))
+
+
+def _powers(most: int) -> list[int]:
+    """Powers of two up to ``most``."""
+    return [1 << power for power in range(most.bit_length())]
 
 
 def _forms(  # noqa: PLR0913, PLR0917 -- one for each thing that decides

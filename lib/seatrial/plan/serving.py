@@ -116,21 +116,27 @@ def weigh_serving(candidate: Candidate) -> Weighed:
 def weigh_layouts(candidate: Candidate) -> Iterator[Weighed]:
     """Layouts in order of preference, whether they run or not; what a recipe that runs has settled comes once.
 
-    Where no form over so many GPUs has the memory, fewer GPUs are not looked at.
+    Where no form over so many GPUs has the memory, fewer GPUs are not looked at; where one is not refused, no fewer
+    machines.
     """
     settled: set[tuple[int, int, Parallelism]] = set()
-    count, fitted = 0, True
+    place, fitted, machines = (0, 0), True, 1
     for layout in layouts(candidate.engine, candidate.checkpoint, candidate.request):
-        form = (layout.nodes, layout.gpus_per_node, layout.parallelism)
-        if layout.cell is None and form in settled:
-            continue
-        if layout.cell is None and layout.gpus_per_node != count:
+        here = (layout.nodes, layout.gpus_per_node)
+        if layout.cell is None and here != place:
+            if layout.nodes < machines:
+                continue
             if not fitted:
                 return
-            count, fitted = layout.gpus_per_node, False
+            place, fitted = here, False
+        if layout.cell is None and (*here, layout.parallelism) in settled:
+            fitted = True
+            continue
         weighed = _weigh(candidate, layout)
         if weighed.runs:
-            settled.add(form)
+            settled.add((*here, layout.parallelism))
+        if not weighed.refused:
+            machines = max(machines, layout.nodes)
         fitted = fitted or not weighed.shortfall_bytes
         yield weighed
 
