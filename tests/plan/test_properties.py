@@ -252,7 +252,12 @@ def test_alternatives_run_are_distinct_and_in_order(name, host, model, objective
     plan = make_plan(model, hardware=machine(name, host), objective=objective, concurrency=streams, alternatives=True)
     keys = [speed_key(objective)(other) for other in plan.alternatives]
     assert sorted(keys) == keys
-    assert all(other.runs for other in plan.alternatives)
+    known = [other.prediction for other in plan.alternatives if other.prediction.tpot_s is not None]
+    assert known == [other.prediction for other in plan.alternatives[: len(known)]]
+    tpots = [prediction.tpot_s.expected for prediction in known]
+    rates = [-prediction.decode_tokens_per_s.expected for prediction in known]
+    assert sorted(tpots) == tpots if objective == "latency" else sorted(rates) == rates
+    assert all(other.runs and not find_checkpoint(other.checkpoint).base for other in plan.alternatives)
     forms = [(one.engine, one.checkpoint, one.nodes, one.gpus_per_node, one.parallelism) for one in plan.alternatives]
     exact = [one.recipe.cell if one.recipe and not one.recipe.differences else None for one in plan.alternatives]
     assert len(set(zip(forms, exact, strict=True))) == len(forms)

@@ -3,15 +3,16 @@
 import pytest
 from tests.plan.conftest import texts
 
+from seatrial.catalog import find_checkpoint
 from seatrial.hardware import detect_hardware
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
 
 
 def test_alternatives_run_and_are_ranked(four_h200s):
-    """Every alternative runs, of those that chat the fastest first, and the chosen plan is none of them."""
+    """Every alternative runs, the fastest first, and the chosen plan is none of them."""
     plan = make_plan(hardware=four_h200s, alternatives=True)
-    rates = [other.prediction.decode_tokens_per_s.expected for other in plan.alternatives if other.chat]
+    rates = [other.prediction.decode_tokens_per_s.expected for other in plan.alternatives]
     assert sorted(rates, reverse=True) == rates
     assert all(other.runs for other in plan.alternatives)
     chosen, *others = [(one.engine, one.checkpoint, one.parallelism, one.recipe) for one in (plan, *plan.alternatives)]
@@ -30,7 +31,7 @@ def test_alternatives_of_all_engines_are_predicted_for_one_load(four_h200s):
 def test_latency_ranks_by_time_per_token(four_h200s, objective):
     """What is fastest for one is not what gives most to all."""
     plan = make_plan(hardware=four_h200s, objective=objective, concurrency=64, alternatives=True)
-    known = [other.prediction for other in plan.alternatives if other.chat]
+    known = [other.prediction for other in plan.alternatives]
     tpots = [prediction.tpot_s.expected for prediction in known]
     rates = [-prediction.decode_tokens_per_s.expected for prediction in known]
     assert sorted(tpots) == tpots if objective == "latency" else sorted(rates) == rates
@@ -70,10 +71,17 @@ def test_each_engine_is_said_what_it_gives(hardware, engines):
 
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 @pytest.mark.parametrize("machine", ["h200x8", "b200x8", "mi355xx8"])
-def test_what_cannot_chat_ranks_last(machine, objective):
-    """Pre-training checkpoints run and are listed, after all that chat, and the plan says why."""
+def test_what_cannot_chat_is_no_alternative(machine, objective):
+    """Pre-training checkpoints are left out, and the plan says so and how to have one."""
     plan = make_plan("flash", hardware=detect_hardware(machine), objective=objective, concurrency=32, alternatives=True)
-    bases = [other.checkpoint.endswith("-Base") for other in plan.alternatives]
-    assert any(bases)
-    assert sorted(bases) == bases
-    assert "Base) come last, however fast: they cannot chat" in texts(plan)
+    assert plan.alternatives
+    assert not any(find_checkpoint(other.checkpoint).base for other in plan.alternatives)
+    assert "cannot chat; to plan it: --checkpoint deepseek-ai/DeepSeek-V4-Flash-Base." in texts(plan)
+
+
+def test_a_named_base_checkpoint_is_compared_with_everything():
+    """Who names it gets its other forms among the alternatives, and those of checkpoints that chat."""
+    wishes = {"hardware": detect_hardware("h200x8"), "alternatives": True}
+    plan = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Flash-Base", **wishes)
+    assert {True, False} == {find_checkpoint(other.checkpoint).base for other in plan.alternatives}
+    assert "Alternatives leave out" not in texts(plan)

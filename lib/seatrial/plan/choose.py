@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.types import Hardware
@@ -16,7 +17,7 @@ from seatrial.plan.rank import by_engine, preference
 from seatrial.plan.request import Request
 from seatrial.plan.shortlist import shortlist, subject
 from seatrial.plan.types import Objective, Plan
-from seatrial.plan.wording_engines import engine_reasons
+from seatrial.plan.wording_engines import engine_reasons, left_out_reasons
 from seatrial.records import Reason
 
 
@@ -50,7 +51,8 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
         objective: ``latency``, ``balanced`` or ``throughput``.
         tensor_parallel: Ranks; chosen by default.
         recipes: Look at vendor recipes; off, arithmetic alone decides and nothing is ``verified``.
-        alternatives: Also rank every other pair that runs by predicted speed.
+        alternatives: Also rank every other pair that runs by predicted speed; checkpoints of pre-training alone only
+            where one was named.
         prompt_tokens: Prompt length the prediction is for; a usual one by default, and its basis says which.
         answer_tokens: Answer length, likewise.
 
@@ -101,15 +103,13 @@ def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, rank
     if asked == "auto":
         reasons += engine_reasons(model, plan, by_engine(plan, trials, named=named))
     reasons += fact_reasons(plan, model, checkpoint, request.nodes)
-    others = alternatives_of(model, plan, request) if ranked else ()
-    if plan.chat and any(other.chat is None for other in others):
-        text = "Alternatives from pre-training alone (Base) come last, however fast: they cannot chat."
-        reasons.append(Reason(text, "derived", model.source))
+    if ranked and not checkpoint.base:
+        reasons += left_out_reasons(model, checkpoints())
     return replace(
         plan,
         reasons=tuple(reasons),
         smallest_change=smallest_change(plan, best.candidate),
-        alternatives=others,
+        alternatives=alternatives_of(best.candidate, plan) if ranked else (),
     )
 
 

@@ -28,22 +28,23 @@ def standing(verdict: Verdict, model: Model, checkpoint: str) -> tuple[int, bool
     return VERDICT_ORDER[verdict], verdict == "verified" and not is_release(model, checkpoint)
 
 
-def alternatives(model: Model, best: Plan, request: Request) -> tuple[Plan, ...]:
+def alternatives(chosen: Candidate, best: Plan) -> tuple[Plan, ...]:
     """Every other checkpoint, engine and split that runs, ranked by predicted speed for the same load.
 
-    What cannot chat comes after what can, however fast.
+    What comes from pre-training alone cannot chat: it is left out unless such a checkpoint was chosen by name.
 
     Args:
-        model: The model asked for.
-        best: The chosen plan, which is not among them.
-        request: Machine and wishes.
+        chosen: What was chosen.
+        best: Its plan, which is not among them.
 
     """
+    model, request = chosen.model, chosen.request
+    rows_of = loadable if chosen.checkpoint.base else preferred
     found = [
         trial.plan()
         for engine in engines_of(request.hardware)
         for wishes in (_alike(model, engine, best.engine, request),)
-        for row in loadable(model, engine, checkpoints())
+        for row in rows_of(model, engine, checkpoints())
         for trial in weigh_all(Candidate(model, row, engine, wishes))
         if trial.runs
     ]
@@ -70,18 +71,18 @@ def speed_key(objective: Objective) -> Callable[[Plan], tuple[float, ...]]:
     """Sort key for an objective: the faster first, unknown speeds last.
 
     Latency is the time per output token, then the time to the first; balanced and throughput are output
-    tokens per second over all requests. Checkpoints without chat come after those with it. Of equals a
-    vendor's run comes first, then the one with fewer GPUs; what is equal still keeps the order of preference.
+    tokens per second over all requests. Of equals a vendor's run comes first, then the one with fewer GPUs; what is
+    equal still keeps the order of preference.
     """
 
     def key(plan: Plan) -> tuple[float, ...]:
-        mute, rest = float(plan.chat is None), (VERDICT_ORDER[plan.verdict], plan.ranks)
+        rest = VERDICT_ORDER[plan.verdict], plan.ranks
         known = plan.prediction
         if known is None or known.tpot_s is None or known.ttft_s is None or known.decode_tokens_per_s is None:
-            return (mute, 1.0, 0.0, 0.0, *rest)
+            return (1.0, 0.0, 0.0, *rest)
         if objective == "latency":
-            return (mute, 0.0, known.tpot_s.expected, known.ttft_s.expected, *rest)
-        return (mute, 0.0, -known.decode_tokens_per_s.expected, known.tpot_s.expected, *rest)
+            return (0.0, known.tpot_s.expected, known.ttft_s.expected, *rest)
+        return (0.0, -known.decode_tokens_per_s.expected, known.tpot_s.expected, *rest)
 
     return key
 

@@ -1,8 +1,10 @@
-"""Why this engine, and what each other one would have given."""
+"""Why this engine, what each other one would have given, and what is not compared."""
 
 from __future__ import annotations
 
-from seatrial.catalog.types import Model
+from collections.abc import Iterable
+
+from seatrial.catalog.types import Checkpoint, Model
 from seatrial.plan.prefer import is_release
 from seatrial.plan.recipes import cells
 from seatrial.plan.types import Plan
@@ -28,6 +30,18 @@ def engine_reasons(model: Model, best: Plan, others: list[Plan]) -> list[Reason]
             first = other.reasons[0]
             told.append(Reason(f"Not {other.engine}: {first.text}", first.origin, first.source))
     return told
+
+
+def left_out_reasons(model: Model, rows: Iterable[Checkpoint]) -> list[Reason]:
+    """Which checkpoints are not among the alternatives, and how to ask for them."""
+    bases = [row for row in rows if row.model == model.id and row.base]
+    if not bases:
+        return []
+    names = " and ".join(row.id for row in bases)
+    text = (
+        f"Alternatives leave out what comes from pre-training alone and cannot chat; to plan it: --checkpoint {names}"
+    )
+    return [Reason(f"{text}.", "verified", bases[0].source)]
 
 
 def _chosen(model: Model, best: Plan, rivals: list[Plan]) -> Reason:

@@ -85,7 +85,7 @@ def _one_of_each(fits: Sequence[Fit]) -> list[Fit]:
 
 def _preference(fit: Fit) -> tuple[bool, bool, bool]:
     default, name = find_model(fit.plan.model).default_checkpoint, fit.plan.checkpoint
-    return not name.endswith("-Base"), name == default, default.rpartition("-")[2] in name
+    return not find_checkpoint(name).base, name == default, default.rpartition("-")[2] in name
 
 
 def _precision(fit: Fit) -> str:
