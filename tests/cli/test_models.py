@@ -35,6 +35,7 @@ def test_models_of_a_machine_say_what_fits(capsys):
     assert native["largest_context_tokens"] > 0
     assert native["prediction"]["decode_tokens_per_s"]["low"] < native["prediction"]["decode_tokens_per_s"]["high"]
     assert "h200x4" == document["hardware"]["name"]
+    assert ["RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"] == document["left_out"]["flash"]["its size is not published"]
 
 
 def test_models_of_a_machine_for_people(capsys):

@@ -2,11 +2,11 @@
 
 import pytest
 
-from seatrial.catalog import find_checkpoint
+from seatrial.catalog import checkpoints, find_checkpoint
 from seatrial.errors import UnknownNameError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.plan.fits import STEP, checkpoint_plans, fits_on, holds_all, room_bytes
+from seatrial.plan.fits import STEP, checkpoint_plans, fits_on, holds_all, left_out, room_bytes
 from seatrial.plan.request import Request
 from seatrial.units import GIB
 from seatrial.view.fit_lines import fit_chart
@@ -73,6 +73,18 @@ def test_every_sized_checkpoint_an_engine_loads_has_a_row():
     names = [row[0] for row in table_fits("h200x4").rows]
     assert len(names) == len(set(names))
     assert {"deepseek-ai/DeepSeek-V4-Flash", "unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL"} <= set(names)
+
+
+@pytest.mark.parametrize("machine", ["h100x8", "m3-ultra-512gb", "cpu"])
+@pytest.mark.parametrize("model", ["flash", "pro"])
+def test_what_a_table_leaves_out_is_named_with_why(machine, model):
+    """Rows and note together name every checkpoint of the model in the catalog, each once."""
+    shown = [fit.plan.checkpoint for fit in fits_on(asked(machine), model)]
+    omitted = left_out(asked(machine), model)
+    every = sorted(row.id for row in checkpoints() if row.model == model)
+    assert every == sorted([*shown, *(name for names in omitted.values() for name in names)])
+    note = table_fits(machine, model).note
+    assert all(f"Not shown ({why}): {', '.join(names)}." in note for why, names in omitted.items())
 
 
 def test_a_table_says_how_much_is_missing():

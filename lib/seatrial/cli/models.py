@@ -1,10 +1,12 @@
 """Models and checkpoints the catalog knows, with the size of each and where that figure comes from.
 
 seatrial models                                      the catalog
-seatrial models --hardware h200x4                    every checkpoint on this machine: does it run, how, how fast
+seatrial models --hardware h200x4                    which run on this machine, how, how fast
 seatrial models --hardware auto --model pro --context-tokens 131072 --concurrency 16
 seatrial models --other-tools                        what other tools answer for the same weights, and how far off
 
+With --hardware: every checkpoint of known size that an engine there loads, those that cannot chat (Base) last of what
+runs alike; the others are named below the table, with why.
 Any id of this list can be given to --checkpoint; a model's name stands for its default checkpoint.
 """
 
@@ -42,13 +44,14 @@ def run(arguments: argparse.Namespace) -> Answer:
     request = machine_request(arguments, ("model", "context_tokens"))
     if request is None:
         return Answer(catalog, _show)
-    from seatrial.plan.fits import fits_on  # noqa: PLC0415 -- plans, which the catalog does without
+    from seatrial.plan.fits import fits_on, left_out  # noqa: PLC0415 -- plans, which the catalog does without
 
     official = [model.id for model in models() if model.role == "official"]
     names = [arguments.model] if arguments.model else official
     found = {name: fits_on(request, name) for name in names}
     rows = [_row(fit) for fits in found.values() for fit in fits]
     document = {**catalog, "hardware": to_dict(request.hardware), "fits": rows}
+    document["left_out"] = {name: left_out(request, name) for name in names}
     return Answer(document, lambda: _show_fits(found, request))
 
 

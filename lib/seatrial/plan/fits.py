@@ -65,6 +65,31 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
     return tuple(sorted((fit_of(plan, request) for plan in plans), key=_order))
 
 
+def left_out(request: Request, model: str) -> dict[str, list[str]]:
+    """Checkpoints of a model that ``fits_on`` has no answer for: their ids by the reason, as part of a sentence.
+
+    Args:
+        request: The machine.
+        model: Model id.
+
+    """
+    found, engines = find_model(model), engines_of(request.hardware)
+    shown = {row.id for engine in engines for row in loadable(found, engine, checkpoints())}
+    names: dict[str, list[str]] = {}
+    for row in checkpoints():
+        if row.model == found.id and row.id not in shown:
+            names.setdefault(_why_left_out(row), []).append(row.id)
+    return names
+
+
+def _why_left_out(row: Checkpoint) -> str:
+    if row.weights_bytes is None:
+        return "its size is not published"
+    if not row.engines:
+        return row.note.partition(" (")[0]
+    return f"needs {' or '.join(row.engines)} and GPUs of NVIDIA or AMD"
+
+
 def plan_of(model: Model, checkpoint: Checkpoint, engine: str, request: Request) -> Plan:
     """The planner's answer for one checkpoint on one engine."""
     return weigh(Candidate(model, checkpoint, engine, request)).plan()

@@ -1,11 +1,11 @@
-"""Tables of what fits: every checkpoint for one machine, and one checkpoint over context lengths."""
+"""Tables of what fits: the checkpoints of a model for one machine, and one checkpoint over context lengths."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from seatrial.hardware import detect_hardware
-from seatrial.plan.fits import Fit, context_of, fits_on, room_bytes
+from seatrial.plan.fits import Fit, context_of, fits_on, left_out, room_bytes
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import counted, format_gib, format_rate, to_gb
@@ -21,7 +21,9 @@ _FULL, _EMPTY = "█", "░"
 def table_fits(
     hardware: str = "auto", model: str = "flash", *, context_tokens: int | None = None, concurrency: int = 1
 ) -> Table:
-    """Every checkpoint of a model on one machine: verdict, engine, bytes, largest context, predicted speed.
+    """Checkpoints of a model on one machine: verdict, engine, bytes, largest context, predicted speed.
+
+    Every one of known size that an engine here loads; the note names the others, with why.
 
     Args:
         hardware: ``auto``, or a named machine such as ``h200x4``.
@@ -48,6 +50,7 @@ def fits_table(fits: Sequence[Fit], request: Request, model: str) -> Table:
         f"Verdict, need and speed at {load}; GB = 1e9 bytes of weights. Each GPU, host: derived, the reserve assumed.",
         "Context up to: the longest at which no request waits. Output: predicted, for all requests, low to high.",
         "The size of the host memory is not known: so much must be free." if hosted else "",
+        *(f"Not shown ({why}): {', '.join(names)}." for why, names in left_out(request, model).items()),
     )
     rows = [tuple(_whole(cell) for cell in _fit_row(fit)) for fit in fits]
     filled = [place for place in range(len(_HEADS)) if any(row[place] for row in rows)]
