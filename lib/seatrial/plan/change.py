@@ -93,13 +93,18 @@ def _ranks(plan: Plan, candidate: Candidate) -> Change | None:
     return Change(f"tensor parallel {ranks} instead of {asked}", same)
 
 
-def _streams(_plan: Plan, candidate: Candidate) -> Change | None:
+def _streams(plan: Plan, candidate: Candidate) -> Change | None:
     request = candidate.request
 
     def asking(count: int) -> Candidate:
         return _with(candidate, replace(request, concurrency=count))
 
-    count = largest(request.concurrency - 1, lambda count: weigh(asking(count)).runs)
+    cache = plan.footprint.kv_bytes + plan.footprint.state_bytes
+    room = plan.capacity_bytes - plan.need_bytes + cache
+    near = room * plan.footprint.concurrency // max(1, cache)
+    count = largest(
+        request.concurrency - 1, lambda count: weigh(asking(count)).runs, (near, near + 1, near - near // 16)
+    )
     if not count:
         return None
     text = f"{counted(count, 'request')} at once instead of {request.concurrency}"

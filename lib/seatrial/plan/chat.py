@@ -32,7 +32,8 @@ def chat_of(
     if model.architecture != "deepseek_v4" or model.role not in {"official", "local"} or checkpoint.base:
         return None
     release = any(name in checkpoint.id for name in _document()["releases"])
-    return _chat(engine, context_tokens, _default_kwargs(argv), release=release)
+    reached = max((least for least in _least_contexts() if least <= context_tokens), default=0)
+    return _chat(engine, reached, _default_kwargs(argv), release=release)
 
 
 def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
@@ -72,6 +73,12 @@ def _default_kwargs(argv: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 @cache
+def _least_contexts() -> list[int]:
+    """Contexts that some thinking mode needs; between them nothing changes."""
+    return [row["context_tokens_min"] for row in _document()["thinking_modes"] if row["context_tokens_min"]]
+
+
+@lru_cache(maxsize=1024)
 def _chat(
     engine: str, context_tokens: int, default_kwargs: tuple[tuple[str, str], ...], *, release: bool
 ) -> Chat | None:

@@ -49,10 +49,12 @@ def deal(layers: Layers, rooms: Sequence[float]) -> tuple[int, ...] | None:
 
     """
     light, heavy, shares = layers.light, layers.heavy, []
+    if light * layers.light_bytes + heavy * layers.heavy_bytes > sum(room for room in rooms if room > 0):
+        return None
     for room in rooms:
         few = min(light, _held(room, layers.light_bytes)) if light else 0
         light -= few
-        many = 0 if light else min(heavy, _held(room - few * layers.light_bytes, layers.heavy_bytes))
+        many = 0 if light or not heavy else min(heavy, _held(room - few * layers.light_bytes, layers.heavy_bytes))
         heavy -= many
         shares.append(few + many)
     return None if light or heavy else tuple(shares)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
 from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.records import Reason
+
+FIXED = ("engine", "model", "family", "precision", "vendor", "accelerator", "architecture")
+"""What does not change with how the work is split, or with the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,8 @@ def refusals(case: Case, *, late: bool = False) -> list[Reason]:
     """
     facts = case.facts()
     found = []
-    for rule in _rules(case.engine, late):
-        for name, sign, wanted in rule["conditions"]:
+    for rule in _rules(tuple((name, facts[name]) for name in FIXED), late):
+        for name, sign, wanted in rule["open"]:
             if not _holds(facts[name], sign, wanted):
                 break
         else:
@@ -141,14 +144,21 @@ def carried_flags(engine: str) -> frozenset[str]:
     return frozenset(_document()["carried_flags"][engine])
 
 
-@cache
-def _rules(engine: str, late: bool) -> list[dict[str, Any]]:
-    """Rules that may speak of ``engine``: a plan asks hundreds of times, and most are about another one."""
-    return [
-        {**rule, "conditions": _conditions(rule["when"])}
-        for rule in _document()["rules"]
-        if bool(rule.get("late")) == late and engine in rule["when"].get("engine", [engine])
-    ]
+@lru_cache(maxsize=4096)
+def _rules(fixed: tuple[tuple[str, Any], ...], late: bool) -> list[dict[str, Any]]:
+    """Rules that speak of an engine, checkpoint and GPU, each with the conditions that are still open.
+
+    A plan asks hundreds of times, and all but a few are about others.
+    """
+    facts = dict(fixed)
+    found = []
+    for rule in _document()["rules"]:
+        conditions = _conditions(rule["when"])
+        if bool(rule.get("late")) == late and all(
+            _holds(facts[name], sign, wanted) for name, sign, wanted in conditions if name in facts
+        ):
+            found.append({**rule, "open": [each for each in conditions if each[0] not in facts]})
+    return found
 
 
 @cache

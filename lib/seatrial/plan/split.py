@@ -8,6 +8,7 @@ from math import ceil
 
 from seatrial.catalog.types import Checkpoint
 from seatrial.memory import compute_footprint
+from seatrial.memory.options import Options
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.capacity import Pools
 from seatrial.plan.dealt import Layers, deal, deal_evenly
@@ -66,7 +67,7 @@ class Placing:
             context_tokens=self.context_tokens,
             concurrency=self.concurrency,
             parallelism=Parallelism(pipeline=max(1, self.pools.gpus)),
-            options={"gpu_layers": gpu_layers, "cpu_expert_layers": cpu_expert_layers},
+            options=Options(gpu_layers=gpu_layers, cpu_expert_layers=cpu_expert_layers),
         )
 
 

@@ -39,17 +39,17 @@ def staged_forecast(  # noqa: PLR0913 -- everything a speed depends on
     )
     # The one hand-over between machines is nothing beside the collectives that a network slows.
     found = gpu_forecast(work, one, gpu, replace(ranks, pipeline=1), engine=engine, nodes=1)
-    found = replace(found, decode_tokens_per_s=_times(found.decode_tokens_per_s, groups))
+    rate = _times(found.decode_tokens_per_s, groups)
     how = f"That is one group of requests; {ranks.pipeline} pipeline stages work on {groups} at a time"
     if nodes == 1:
         whole = Parallelism(tensor=ranks.tensor * ranks.pipeline)
         together = gpu_forecast(work, load, gpu, whole, engine=engine, nodes=1)
         if found.tpot_s and together.tpot_s and found.tpot_s.expected < together.tpot_s.expected:
-            found = together
+            found, rate = together, together.decode_tokens_per_s
             how = f"{ranks.pipeline} pipeline stages are taken to be no faster than tensor parallelism"
     return replace(
         found,
-        decode_tokens_per_s=_wider(found.decode_tokens_per_s),
+        decode_tokens_per_s=_wider(rate),
         tpot_s=_wider(found.tpot_s),
         ttft_s=_wider(found.ttft_s),
         basis=f"{found.basis} {how}; no published run has stages, hence the wider interval.",
