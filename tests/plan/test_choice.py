@@ -11,6 +11,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
+from seatrial.plan.capacity import usable_host_bytes
 from seatrial.plan.recipes import cells
 from seatrial.plan.types import Plan
 from seatrial.records import from_dict, to_dict
@@ -250,3 +251,21 @@ def test_the_memory_adds_up(model, machine, nodes, engine):
     ranks = max(1, plan.ranks)
     assert f"{plan.need_bytes / ranks / 2**30:,.1f} on each" in text
     assert f"{plan.capacity_bytes / ranks / 2**30:,.1f} on each" in text
+
+
+@pytest.mark.parametrize(("machine", "host"), [("rtx3090x8", 8), ("rtx4090x1", 32), ("rtx4090x2", 64)])
+def test_what_llamacpp_lacks_is_host_memory(machine, host):
+    """The shortfall is what the host lacks once the GPUs hold whole layers, whatever room is left on them."""
+    hardware = detect_hardware(machine, host_memory_gib=host)
+    plan = make_plan(checkpoint="unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL", hardware=hardware)
+    assert "does_not_fit" == plan.verdict
+    assert plan.footprint.host_bytes - usable_host_bytes(hardware) == plan.shortfall_bytes
+    assert plan.need_bytes - plan.capacity_bytes <= plan.shortfall_bytes
+
+
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+def test_what_ranks_lack_is_need_less_capacity(engine):
+    """Both over all GPUs."""
+    plan = make_plan("pro", hardware=detect_hardware("h100x8"), engine=engine)
+    assert "does_not_fit" == plan.verdict
+    assert plan.need_bytes - plan.capacity_bytes == plan.shortfall_bytes

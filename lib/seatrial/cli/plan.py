@@ -35,7 +35,11 @@ DOES_NOT_RUN = DoesNotFitError.exit_code
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial plan``."""
     add_plan_options(parser)
-    parser.add_argument("--all", action="store_true", help="rank every alternative by predicted speed")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="rank every alternative by predicted speed, those that cannot chat (Base) only where one is named",
+    )
 
 
 def run(arguments: argparse.Namespace) -> Answer:

@@ -137,7 +137,10 @@ class Plan:
             several.
         footprint: Bytes needed.
         capacity_bytes: Bytes there are for it (GPU memory the engine may use, host memory for llama.cpp).
-        shortfall_bytes: Bytes too few; 0 where it fits.
+        shortfall_bytes: Bytes too few; 0 where it fits or is refused. SGLang, vLLM: ``need_bytes`` less
+            ``capacity_bytes``, both over all ranks. llama.cpp: bytes of host memory too few once the GPUs hold as many
+            whole layers as they can, so ``need_bytes`` may be below ``capacity_bytes`` all the same; in unified memory
+            bytes of the GPU's share.
         prediction: Expected speed, None where it does not run.
         recipe: Vendor recipe used or nearest, None where there is none.
         smallest_change: What would make it fit, None where it does.
