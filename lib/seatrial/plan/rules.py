@@ -55,7 +55,7 @@ def refusals(case: Case, *, late: bool = False) -> list[Reason]:
     """
     facts = case.facts()
     found = []
-    for rule in _rules(tuple((name, facts[name]) for name in FIXED), late):
+    for rule in _rules(_fixed(facts), late=late):
         for name, sign, wanted in rule["open"]:
             if not _holds(facts[name], sign, wanted):
                 break
@@ -63,6 +63,15 @@ def refusals(case: Case, *, late: bool = False) -> list[Reason]:
             shown = {name: value or "of unknown kind" for name, value in facts.items()}
             found.append(Reason(rule["text"].format(**shown), "verified", f"{rule['source']} (rule {rule['id']})"))
     return found if late else [*_cannot_load(case), *found, *_cannot_split(case)]
+
+
+def refused_anyhow(case: Case) -> bool:
+    """Whether ``case`` is refused however the work is split and whatever the context."""
+    return bool(_cannot_load(case)) or any(not rule["open"] for rule in _rules(_fixed(case.facts()), late=False))
+
+
+def _fixed(facts: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, facts[name]) for name in FIXED)
 
 
 def _holds(value: Any, sign: str, wanted: Any) -> bool:
@@ -145,7 +154,7 @@ def carried_flags(engine: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-def _rules(fixed: tuple[tuple[str, Any], ...], late: bool) -> list[dict[str, Any]]:
+def _rules(fixed: tuple[tuple[str, Any], ...], *, late: bool) -> list[dict[str, Any]]:
     """Rules that speak of an engine, checkpoint and GPU, each with the conditions that are still open.
 
     A plan asks hundreds of times, and all but a few are about others.

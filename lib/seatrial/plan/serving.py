@@ -14,7 +14,7 @@ from seatrial.plan.layouts import Layout, layouts
 from seatrial.plan.nearest import nearest_recipe
 from seatrial.plan.request import Request
 from seatrial.plan.room import Offer, Room, offer_of
-from seatrial.plan.rules import Case, refusals
+from seatrial.plan.rules import Case, refusals, refused_anyhow
 from seatrial.plan.running import Running, running_of, waiting_reasons
 from seatrial.plan.stages import staged_forecast
 from seatrial.plan.types import Plan, Recipe, Verdict
@@ -117,7 +117,7 @@ def weigh_layouts(candidate: Candidate) -> Iterator[Weighed]:
     """Layouts in order of preference, whether they run or not; what a recipe that runs has settled comes once.
 
     Where no form over so many GPUs has the memory, fewer GPUs are not looked at; where one is not refused, no fewer
-    machines.
+    machines. What is refused whatever the split is looked at once.
     """
     settled: set[tuple[int, int, Parallelism]] = set()
     place, fitted, machines = (0, 0), True, 1
@@ -139,19 +139,13 @@ def weigh_layouts(candidate: Candidate) -> Iterator[Weighed]:
             machines = max(machines, layout.nodes)
         fitted = fitted or not weighed.shortfall_bytes
         yield weighed
+        if weighed.refused and refused_anyhow(_case(candidate, layout, weighed.context_tokens)):
+            return
 
 
 def _weigh(candidate: Candidate, layout: Layout) -> Weighed:
-    gpus = candidate.request.gpus
     context = candidate.context(layout.cell.context_limit if layout.cell else None)
-    case = Case(
-        candidate.engine,
-        candidate.model,
-        candidate.checkpoint,
-        gpus[0] if gpus else None,
-        layout.parallelism,
-        context,
-    )
+    case = _case(candidate, layout, context)
     refused = refusals(case)
     # Ranks that cannot be formed have no footprint of their own.
     offer = offer_of(candidate, layout, context, None if refused else layout.parallelism)
@@ -159,6 +153,12 @@ def _weigh(candidate: Candidate, layout: Layout) -> Weighed:
     if not refused and not first.shortfall_bytes:
         refused = refusals(case, late=True)
     return Weighed(candidate, layout, context, refused, offer, first)
+
+
+def _case(candidate: Candidate, layout: Layout, context: int) -> Case:
+    gpus = candidate.request.gpus
+    gpu = gpus[0] if gpus else None
+    return Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, layout.parallelism, context)
 
 
 def _nearer(first: Weighed, second: Weighed, *, explicit: bool) -> Weighed:
