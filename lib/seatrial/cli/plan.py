@@ -132,7 +132,7 @@ def _show(plan: Plan, command: Command | None) -> None:
         for difference in plan.recipe.differences:
             listed.add_row("  -", Text(difference))
         console.print(listed)
-    if plan.chat:
+    if command and plan.chat:
         console.print(tables.chat_line(plan.chat))
     console.print(tables.table_plan_reasons(plan).to_rich())
     if plan.alternatives:
