@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 
 from seatrial.hardware.types import Gpu, Hardware
@@ -13,6 +14,8 @@ from seatrial.plan.limits import limits
 from seatrial.plan.own_fraction import RUNNING_FLAG, prefill_tokens
 
 WINDOW_FLAG = "--swa-full-tokens-ratio"
+REMEMBERED = 256
+"""Machines whose pools are kept: every checkpoint asks for the same."""
 DELAYER_FLAG = "--enable-prefill-delayer"
 
 
@@ -40,7 +43,8 @@ def usable_gpu_bytes(gpu: Gpu, fraction: float) -> int:
     return share if gpu.memory_free_bytes is None else min(share, gpu.memory_free_bytes)
 
 
-def llamacpp_pools(hardware: Hardware, nodes_gpus: Sequence[Gpu]) -> Pools:
+@lru_cache(maxsize=REMEMBERED)
+def llamacpp_pools(hardware: Hardware, nodes_gpus: tuple[Gpu, ...]) -> Pools:
     """GPU and host memory for llama.cpp; on unified memory the two are one, counted once."""
     if any(gpu.unified for gpu in nodes_gpus):
         gpu = next(gpu for gpu in nodes_gpus if gpu.unified)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from seatrial.catalog import checkpoints
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.named import named_machine
 from seatrial.hardware.types import Gpu, Hardware
-from seatrial.plan.candidate import Candidate
+from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.capacity import usable_host_bytes
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.limits import limits
@@ -43,19 +43,20 @@ class Change:
     candidate: Candidate
 
 
-def smallest_change(plan: Plan, candidate: Candidate) -> str | None:
+def smallest_change(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = ()) -> str | None:
     """What would make ``plan`` run, as one sentence; None where it runs or nothing tried helps.
 
     Args:
         plan: The plan.
         candidate: What it is of.
+        trials: What was weighed for the same request on the way to it.
 
     """
-    ways = [change.text for change in changes(plan, candidate)]
+    ways = [change.text for change in changes(plan, candidate, trials)]
     return f"Smallest change that fits: {', or '.join(ways)}." if ways else None
 
 
-def changes(plan: Plan, candidate: Candidate) -> list[Change]:
+def changes(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = ()) -> list[Change]:
     """The smallest changes that help, the least first.
 
     What needs nothing new comes alone: other ranks, fewer requests, a shorter context. Else up to two of another
@@ -67,11 +68,17 @@ def changes(plan: Plan, candidate: Candidate) -> list[Change]:
     for way in (_ranks, _context) if refused else (_ranks, _streams, _context):
         if change := way(plan, candidate):
             return [change]
-    bought = [] if refused else [way(plan, candidate) for way in (_lighter, _host_memory, _more_gpus)]
+    failed = {_pair(trial.candidate) for trial in trials if not trial.runs}
+    lighter = None if refused else _lighter(plan, candidate, failed)
+    bought = [] if refused else [lighter, *(way(plan, candidate) for way in (_host_memory, _more_gpus))]
     found = [change for change in bought if change][:2]
-    if not found and (other := _elsewhere(plan, candidate) or _other_machine(candidate)):
+    if not found and (other := _elsewhere(plan, candidate, failed) or _other_machine(candidate)):
         found = [other]
     return found
+
+
+def _pair(candidate: Candidate) -> tuple[str, str]:
+    return candidate.engine, candidate.checkpoint.id
 
 
 def _with(candidate: Candidate, request: Request) -> Candidate:
@@ -100,10 +107,11 @@ def _streams(plan: Plan, candidate: Candidate) -> Change | None:
         return _with(candidate, replace(request, concurrency=count))
 
     cache = plan.footprint.kv_bytes + plan.footprint.state_bytes
-    room = plan.capacity_bytes - plan.need_bytes + cache
-    near = room * plan.footprint.concurrency // max(1, cache)
+    near = (cache - plan.shortfall_bytes) * plan.footprint.concurrency // max(1, cache)
     count = largest(
-        request.concurrency - 1, lambda count: weigh(asking(count)).runs, (near, near + 1, near - near // 16)
+        request.concurrency - 1,
+        lambda count: weigh(asking(count)).runs,
+        (near, near + 1, near - near // 16, near + near // 16),
     )
     if not count:
         return None
@@ -122,12 +130,12 @@ def _context(plan: Plan, candidate: Candidate) -> Change | None:
     return Change(text, asking(steps))
 
 
-def _lighter(plan: Plan, candidate: Candidate) -> Change | None:
+def _lighter(plan: Plan, candidate: Candidate, failed: set[tuple[str, str]]) -> Change | None:
     have = candidate.checkpoint.weights_bytes or 0
     rows = [row for row in preferred(candidate.model, plan.engine, checkpoints()) if (row.weights_bytes or 0) < have]
     for row in sorted(rows, key=lambda row: -(row.weights_bytes or 0)):
         other = replace(candidate, checkpoint=row)
-        if weigh(other).runs:
+        if _pair(other) not in failed and weigh(other).runs:
             return Change(f"the checkpoint {row.id} ({format_gib(row.weights_bytes)})", other)
     return None
 
@@ -186,13 +194,14 @@ def _machine(request: Request, gpu: Gpu, count: int) -> Hardware:
     return replace(request.hardware, gpus=(gpu,) * count)
 
 
-def _elsewhere(plan: Plan, candidate: Candidate) -> Change | None:
+def _elsewhere(plan: Plan, candidate: Candidate, failed: set[tuple[str, str]]) -> Change | None:
     """Another checkpoint or engine on this machine."""
     asked = candidate.request.tensor_parallel
     free = replace(candidate.request, tensor_parallel=None)
     for engine in engines_of(free.hardware):
         for row in preferred(candidate.model, engine, checkpoints()):
-            if (engine, row.id) != (plan.engine, plan.checkpoint):
+            known = asked is None and (engine, row.id) in failed
+            if not known and (engine, row.id) != (plan.engine, plan.checkpoint):
                 other = Candidate(candidate.model, row, engine, free)
                 trial = weigh(other)
                 if trial.runs:

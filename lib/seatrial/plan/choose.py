@@ -108,7 +108,7 @@ def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, rank
     return replace(
         plan,
         reasons=tuple(reasons),
-        smallest_change=smallest_change(plan, best.candidate),
+        smallest_change=smallest_change(plan, best.candidate, trials),
         alternatives=alternatives_of(best.candidate, plan) if ranked else (),
     )
 
