@@ -91,7 +91,7 @@ def planning() -> Iterator[Figure]:
     count = len(machines) * len(CONTEXTS) * len(STREAMS_PLANNED) * 2
     yield Figure(f"{count:,} plans: machines x contexts x streams x models", timed(lambda: sweep(machines)), "s", 2.0)
     spent = timed(lambda: mixture(machines))
-    yield Figure(f"{MIXED:,} plans, each with a context and streams of its own, on 1 to 4 machines", spent, "s", 2.0)
+    yield Figure(f"{MIXED:,} plans, each with a context and streams of its own, on 1 to 4 machines", spent, "s")
 
 
 def ranked(hardware: Hardware, context: int) -> int:
