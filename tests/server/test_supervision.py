@@ -128,6 +128,20 @@ def test_a_stopped_supervisor_does_not_keep_the_engine(fake):
     until(lambda: not psutil.pid_exists(hanging), "the end of the supervisor")
 
 
+def test_a_crash_is_no_stop_though_a_stop_follows_at_once(fake):
+    """The engine dies and somebody asks for its end before the supervisor has looked: it crashed."""
+    server = fake()
+    hanging = supervisor_of("fake")
+    os.kill(hanging, signal.SIGSTOP)
+    try:
+        os.kill(server.pid, signal.SIGSEGV)
+        assert folder_of("fake").request_stop()
+    finally:
+        os.kill(hanging, signal.SIGCONT)
+    until(lambda: server.state == "ended", "the end")
+    assert "SIGSEGV" in server.why_ended().what
+
+
 def test_a_supervisor_killed_during_the_start_is_said(fake):
     """The launch does not wait for ever for somebody who is gone."""
 

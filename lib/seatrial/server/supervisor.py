@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 POLL_S = 0.1
+ENDING_S = 1.0
 MACOS_IDENTITY_S = 2.0  # `ps` costs milliseconds there; in between a bare signal 0 will do
 PR_SET_CHILD_SUBREAPER = 36
 PROC = Path("/proc")
@@ -232,17 +233,32 @@ class Supervisor:
     def _watch(self, engine: int) -> str:
         """Wait for a reason to end, and return it."""
         while True:
+            reason = self._asked_to_end()
             self._reap(engine)
+            if reason:
+                self._let_it_end(engine)
             if self.ended is not None:
                 return "exited"
-            if self.asked or Path("stop").exists():
-                return "stopped"
-            if not Path("record.json").exists():
-                return "record deleted"
-            if not self.record["keep_running"] and not self._owner_lives():
-                return "lease ended"
+            if reason:
+                return reason
             self._cap_log()
             self._wait(POLL_S)
+
+    def _asked_to_end(self) -> str | None:
+        if self.asked or Path("stop").exists():
+            return "stopped"
+        if not Path("record.json").exists():
+            return "record deleted"
+        if not self.record["keep_running"] and not self._owner_lives():
+            return "lease ended"
+        return None
+
+    def _let_it_end(self, engine: int) -> None:
+        """Who asks may have seen it crash: one whose first thread is gone ends by itself, its others in a moment."""
+        until = time.monotonic() + ENDING_S
+        while self.ended is None and start_of(engine) is None and time.monotonic() < until:
+            self._wait(POLL_S / 4)
+            self._reap(engine)
 
     def _wait(self, seconds: float) -> None:
         """Sleep, but wake at once when a child ends or a signal arrives."""
