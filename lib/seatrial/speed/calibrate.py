@@ -112,7 +112,7 @@ def published_rows() -> tuple[Published, ...]:
 
 
 def first_guesses() -> Constants:
-    """Where every fit begins: orders of magnitude from general knowledge."""
+    """Where every fit begins: orders of magnitude, some of them set with the rows in view."""
     known = calibration()["gpu"]
     return Constants(**known["start"], **{name: row["value"] for name, row in known["fixed"].items()})
 
