@@ -3,7 +3,7 @@
 import pytest
 from tests.standin_nvml import build_standin, standin_environment
 
-from seatrial.plan.versions import engine_versions
+from seatrial.catalog.engine_facts import engine_facts
 
 OURS = ("LD_LIBRARY_PATH", "STANDIN_NVML", "STANDIN_NVML_ERRORS")
 
@@ -26,7 +26,7 @@ def machine(require, tmp_path_factory):
 @pytest.fixture
 def sglang(tmp_path):
     """Setting that points to a python which says that it has a safe SGLang; it serves nothing."""
-    return {"SEATRIAL_SGLANG_PYTHON": _program(tmp_path / "python", f"\n{engine_versions()['sglang'].safe}")}
+    return {"SEATRIAL_SGLANG_PYTHON": _program(tmp_path / "python", f"\n{engine_facts('sglang').versions.safe}")}
 
 
 @pytest.fixture

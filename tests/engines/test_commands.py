@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.engines import ENGINES, build_command, engine_versions
+from seatrial.catalog.engine_facts import engine_facts, engine_ids, is_older
+from seatrial.engines import ENGINES, build_command
 from seatrial.engines.simulated import LONGEST_TPOT_S, LONGEST_TTFT_S
 from seatrial.engines.snapshot import read_snapshot, rejected, translate
 from seatrial.errors import DoesNotFitError, RefusedError, UnknownNameError
@@ -15,7 +16,6 @@ from seatrial.memory.options import Options
 from seatrial.plan import make_plan
 from seatrial.plan.recipes import cells
 from seatrial.plan.spellings import flag_values
-from seatrial.plan.versions import is_older
 from seatrial.records import Interval
 
 HEADS = {"sglang": 3, "vllm": 3}
@@ -250,7 +250,7 @@ def test_no_command_holds_a_secret_or_another_host():
 
 def test_versions_are_the_safe_ones():
     """The oldest safe versions and their holes stand in the data, each with a source."""
-    versions = engine_versions()
+    versions = {name: engine_facts(name).versions for name in engine_ids()}
     assert set(ENGINES) == set(versions)
     assert ("0.5.23", "0.33.0", "b9840") == tuple(versions[name].safe for name in ("sglang", "vllm", "llamacpp"))
     assert all(row.source and row.checked for row in versions.values())

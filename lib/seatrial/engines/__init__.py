@@ -12,7 +12,6 @@ from seatrial.engines.protocol import Build
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.plan.types import Plan
-from seatrial.plan.versions import EngineVersion, engine_versions
 
 ENGINES: dict[str, Build] = {
     "llamacpp": llamacpp.build,
@@ -48,4 +47,4 @@ def build_command(
     return ENGINES[plan.engine](plan, model_path=model_path, runner=runner, host=host)
 
 
-__all__ = ["ENGINES", "RUNNERS", "Command", "EngineVersion", "build_command", "engine_versions"]
+__all__ = ["ENGINES", "RUNNERS", "Command", "build_command"]

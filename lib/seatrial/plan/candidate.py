@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.chat import chat_of
 from seatrial.plan.request import Request, chosen_context
 from seatrial.plan.types import Plan, Recipe, Verdict
-from seatrial.plan.versions import engine_versions
 from seatrial.plan.wording import context_reason
 from seatrial.records import Reason
 from seatrial.speed.types import Prediction
@@ -119,7 +119,7 @@ def planned(candidate: Candidate, outcome: Outcome) -> Plan:
         model=candidate.model.id,
         checkpoint=candidate.checkpoint.id,
         engine=candidate.engine,
-        engine_version_min=engine_versions()[candidate.engine].safe,
+        engine_version_min=engine_facts(candidate.engine).versions.safe,
         hardware=request.hardware,
         nodes=outcome.nodes,
         gpus_per_node=outcome.gpus_per_node,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from seatrial.catalog.engine_facts import engine_facts, is_older
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.plan.chat import chat_of, chat_reasons
 from seatrial.plan.spellings import flag_values, respell
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
-from seatrial.plan.versions import engine_versions, is_older
 from seatrial.records import Reason
 from seatrial.units import counted, format_bytes, format_gib
 
@@ -54,7 +54,7 @@ def base_reasons(checkpoint: Checkpoint) -> list[Reason]:
 
 def version_reason(engine: str, checkpoint: Checkpoint) -> Reason:
     """Which version is needed, and since when it knows this checkpoint's draft."""
-    row = engine_versions()[engine]
+    row = engine_facts(engine).versions
     if row.safe is None:
         return Reason(f"{engine} is {row.why}.", "verified", row.source)
     text = f"{engine} {row.safe} or newer: {row.why}."
@@ -65,7 +65,7 @@ def version_reason(engine: str, checkpoint: Checkpoint) -> Reason:
 
 def cuda_reasons(plan: Plan) -> list[Reason]:
     """That the driver is older than the engine's release wants, where it was read and is."""
-    row, cuda = engine_versions()[plan.engine], plan.hardware.cuda
+    row, cuda = engine_facts(plan.engine).versions, plan.hardware.cuda
     if row.cuda is None or cuda is None or not is_older(cuda, row.cuda):
         return []
     text = (
@@ -95,7 +95,7 @@ def node_reasons(plan: Plan) -> list[Reason]:
     """How the machines start, where there are several."""
     if plan.nodes == 1:
         return []
-    row = engine_versions()[plan.engine]
+    row = engine_facts(plan.engine).versions
     more = f"; those after the first add {row.worker_flag}" if row.worker_flag else ""
     text = f"Each of the {plan.nodes} machines runs this command with its own rank and the address of the first{more}."
     return [Reason(text, "verified", plan.recipe.source if plan.recipe else row.source)]
@@ -120,7 +120,7 @@ def spelling_reasons(plan: Plan) -> list[Reason]:
     _, changes = respell(plan.engine, plan.recipe.argv)
     if not changes:
         return []
-    version = engine_versions()[plan.engine].safe
+    version = engine_facts(plan.engine).versions.safe
     told = "; ".join(_unique(change.told() for change in changes))
     text = f"Flags of the recipe as {plan.engine} {version} takes them: {told}."
     return [Reason(text, "verified", "; ".join(_unique(change.spelling.source for change in changes)))]
@@ -137,10 +137,10 @@ def draft_reasons(plan: Plan, checkpoint: Checkpoint) -> list[Reason]:
         exact = recipe is not None and not recipe.differences
         why = "the recipe runs without" if exact else "no recipe with a draft matches exactly"
         text = f"No speculative decoding: {why}; the checkpoint's draft ({head}) is counted and stays idle."
-        hint = engine_versions()[plan.engine].draft_flags.get(checkpoint.draft)
+        hint = engine_facts(plan.engine).versions.draft_flags.get(checkpoint.draft)
         if hint is None:
             return [Reason(text, "derived", plan.footprint.source)]
-        return [Reason(f"{text} {hint['text']}.", "derived", f"{plan.footprint.source}; {hint['source']}")]
+        return [Reason(f"{text} {hint.text}.", "derived", f"{plan.footprint.source}; {hint.source}")]
     cache = plan.footprint.kv_by_class.get("draft")
     text = f"Speculative decoding: {drafting} with the checkpoint's draft ({head})"
     text += f"; its KV cache of {format_bytes(cache)} is counted." if cache else "."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.types import Footprint
 from seatrial.plan.capacity import Pools
@@ -11,7 +12,6 @@ from seatrial.plan.recipes import Cell
 from seatrial.plan.request import Request
 from seatrial.plan.split import ALL_LAYERS, Split
 from seatrial.plan.types import Recipe
-from seatrial.plan.versions import engine_versions
 from seatrial.records import Reason
 from seatrial.units import counted, format_gib, to_gib
 
@@ -51,7 +51,7 @@ def cell_reason(cell: Cell, recipe: Recipe, context_tokens: int) -> Reason:
         )
     text = f"{team} ran exactly this: {cell.name}."
     if cell.image:
-        newer = engine_versions()[cell.engine].safe
+        newer = engine_facts(cell.engine).versions.safe
         text += f" It ran in the container {cell.image}; the flags here are those of {cell.engine} {newer}: "
         text += "take a build of it that is as new, since a plain release may lack what the container adds."
     if cell.context_limit and context_tokens < cell.context_limit:

@@ -8,8 +8,9 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from seatrial.catalog.engine_facts import Failure, engine_facts, engine_ids
+from seatrial.records import from_dict
 from seatrial.server.state import Exit
 
 LOG_LINES = 400
@@ -79,26 +80,31 @@ def how(ended: Exit) -> str:
 
 
 @cache
-def known_failures() -> dict[str, list[dict[str, Any]]]:
-    """Rows of failures.toml: under ``failure`` by log line, under ``signal`` by signal."""
-    return tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8"))
+def common_failures() -> tuple[Failure, ...]:
+    """Rows of failures.toml: what any engine can show."""
+    rows = tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8"))["failures"]
+    return tuple(from_dict(Failure, row) for row in rows)
+
+
+def known_failures(engine: str) -> tuple[Failure, ...]:
+    """What this engine can show, its own first; the first that is found decides."""
+    own = engine_facts(engine).failures if engine in engine_ids() else ()
+    return (*own, *common_failures())
 
 
 def _from_log(lines: list[str], engine: str) -> Diagnosis | None:
     recent = lines[-LOG_LINES:]
-    for row in known_failures()["failure"]:
-        if engine not in row.get("engines", (engine,)):
-            continue
-        found = tuple(line for line in recent if re.search(row["pattern"], line))
+    for row in known_failures(engine):
+        found = tuple(line for line in recent if row.pattern and re.search(row.pattern, line))
         if found:
-            return Diagnosis(row["cause"], row["what"], row["remedy"], found[-EVIDENCE_LINES:])
+            return Diagnosis(row.cause, row.what, row.remedy, found[-EVIDENCE_LINES:])
     return None
 
 
 def _from_signal(name: str | None, lines: list[str]) -> Diagnosis | None:
-    for row in known_failures()["signal"]:
-        if row["signal"] == name:
-            return Diagnosis(row["cause"], row["what"], row["remedy"], _last(lines))
+    for row in common_failures():
+        if row.signal and row.signal == name:
+            return Diagnosis(row.cause, row.what, row.remedy, _last(lines))
     return None
 
 

@@ -7,16 +7,15 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, is_older
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
-from seatrial.records import from_dict
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command
@@ -32,47 +31,14 @@ _ASK_PYTHON = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    """One row of programs.toml.
-
-    Attributes:
-        starts: Program, or module after ``python -m``.
-        engine: Engine id.
-        remedy: How to get it.
-        package: Name under which it is installed.
-        source: Where this is known from.
-        checked: When.
-        imports: Module that must be importable, None for programs on PATH.
-        also: Modules an optional part of the package needs.
-        runner: Way to run llama.cpp, None for other engines.
-        minimum: Oldest release accepted, None where the engine's own minimum counts.
-        setting: Environment variable with the path of a python (modules) or program installed elsewhere.
-        version: Arguments that make a program print its version.
-        version_pattern: Where in that output it stands.
-
-    """
-
-    starts: str
-    engine: str
-    remedy: str
-    package: str
-    source: str
-    checked: str
-    imports: str | None = None
-    also: tuple[str, ...] = ()
-    runner: str | None = None
-    minimum: str | None = None
-    setting: str | None = None
-    version: tuple[str, ...] = ()
-    version_pattern: str = ""
-
-
 @cache
 def known_programs() -> dict[str, Program]:
-    """Rows of programs.toml by what they start."""
-    text = Path(__file__).with_name("programs.toml").read_text(encoding="utf-8")
-    return {row["starts"]: from_dict(Program, row) for row in tomllib.loads(text)["program"]}
+    """Every way to start an engine, by what it starts."""
+    return {
+        row.starts: replace(row, minimum=row.minimum or facts.versions.safe)
+        for facts in map(engine_facts, engine_ids())
+        for row in facts.programs
+    }
 
 
 def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
@@ -232,9 +198,7 @@ def _run(argv: tuple[str, ...]) -> str:
 
 
 def _check_version(row: Program, version: str | None) -> None:
-    from seatrial.plan.versions import engine_versions, is_older  # noqa: PLC0415 -- see the top
-
-    minimum = row.minimum or engine_versions()[row.engine].safe
+    minimum = row.minimum
     # A build that does not know its own number (llama.cpp says 0 or 1) is taken as it is.
     if version is None or minimum is None or version in {"0", "1"}:
         return

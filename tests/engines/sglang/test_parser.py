@@ -4,7 +4,8 @@ import pytest
 from tests.engines.sglang.conftest import KEY
 from tools.engines import ask, read
 
-from seatrial.engines import build_command, engine_versions
+from seatrial.catalog.engine_facts import engine_facts
+from seatrial.engines import build_command
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 
@@ -23,7 +24,7 @@ def test_the_snapshot_is_what_the_parser_says(require):
     require("sglang parser")
     asked, kept = ask("sglang"), read("sglang")
     assert asked == {name: kept[name] for name in asked}
-    assert asked["version"] == engine_versions()["sglang"].safe
+    assert asked["version"] == engine_facts("sglang").versions.safe
 
 
 BAD = {
