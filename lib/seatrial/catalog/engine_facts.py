@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from seatrial.records import from_dict
 
@@ -92,6 +93,8 @@ class Program:
         setting: Environment variable with the path of a python (modules) or program installed elsewhere.
         version: Arguments that make a program print its version.
         version_pattern: Where in that output it stands.
+        flags: Release whose flags the snapshot holds, where the package is numbered otherwise than the engine.
+        help: Arguments that make a program list its flags, where that takes milliseconds.
 
     """
 
@@ -107,6 +110,8 @@ class Program:
     setting: str | None = None
     version: tuple[str, ...] = ()
     version_pattern: str = ""
+    flags: str | None = None
+    help: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,103 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """Which Prometheus series of the engine's ``/metrics`` say what; series of one name are added up.
+
+    Attributes:
+        source: Where the names stand.
+        checked: When they were looked up.
+        running: Requests being served.
+        waiting: Requests that queue.
+        kv_cache_usage: Share of the KV cache that is taken, 0 to 1.
+        generated_tokens: Tokens generated since the start.
+        prompt_tokens: Prompt tokens read since the start.
+        none: Why there are none, for an engine without metrics.
+
+    """
+
+    source: str
+    checked: str
+    running: str | None = None
+    waiting: str | None = None
+    kv_cache_usage: str | None = None
+    generated_tokens: str | None = None
+    prompt_tokens: str | None = None
+    none: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Something a machine must have before this engine is worth downloading anything for.
+
+    Attributes:
+        what: The reading it is about, one of ``seatrial.engines.requirements.READINGS``.
+        least: The smallest that will do; versions are compared number by number, bytes are numbers.
+        why: What needs it, as a clause of a sentence.
+        remedy: The one thing to do.
+        source: Where this is known from.
+        checked: When.
+        severity: ``problem``: nothing will start; ``warning``: something will be slow or fail under load.
+        on: Where it is asked for, by reading and the values that match; everywhere where empty.
+
+    """
+
+    what: str
+    least: str | int
+    why: str
+    remedy: str
+    source: str
+    checked: str
+    severity: Literal["problem", "warning"] = "problem"
+    on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """What the planner knows of an engine apart from formulas and rules.
+
+    Attributes:
+        order: Place in lists, and among engines whose plans stand alike; 1 is the first.
+        formats: Checkpoint formats it loads.
+        splits: How it spreads a model over GPUs: ``tensors`` over equal ones, ``layers`` over any, ``nothing``.
+        vendors: GPU vendors of the machines it is meant for; empty where any machine will do, also one without a GPU.
+        automatic: Whether it is considered where no engine was named.
+        like: Engine whose formulas, rules and checkpoints hold for this one too, None where it has its own.
+
+    """
+
+    order: int
+    formats: tuple[str, ...] = ()
+    splits: Literal["tensors", "layers", "nothing"] = "nothing"
+    vendors: tuple[str, ...] = ()
+    automatic: bool = False
+    like: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase of an engine's start, and how its log shows it.
+
+    Rows stand in the order in which they come; one name may stand in several rows.
+
+    Attributes:
+        name: What the engine does then, as a person would say it.
+        pattern: Regular expression, searched line by line. Groups, all optional: ``done`` and ``total`` count
+            parts (shards, graphs), ``step`` names the pass that they count in.
+        source: Where it is known from.
+        checked: When.
+        helps: What usually helps where an engine stalls here.
+
+    """
+
+    name: str
+    pattern: str
+    source: str
+    checked: str
+    helps: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFacts:
     """One engine.
 
@@ -141,16 +243,24 @@ class EngineFacts:
         title: Its name as people write it.
         summary: What it is, in a line.
         versions: See ``Versions``.
+        planning: See ``Planning``.
+        metrics: See ``Metrics``.
         programs: Ways to start it; the one that is taken first stands first.
+        requires: What a machine must have for it.
         failures: Its own failures; the first that is found decides.
+        phases: Phases of its start, in order; empty where its log does not tell.
 
     """
 
     title: str
     summary: str
     versions: Versions
+    planning: Planning
+    metrics: Metrics
     programs: tuple[Program, ...] = ()
+    requires: tuple[Requirement, ...] = ()
     failures: tuple[Failure, ...] = ()
+    phases: tuple[Phase, ...] = ()
 
 
 @cache
@@ -161,8 +271,28 @@ def engine_facts(engine: str) -> EngineFacts:
 
 @cache
 def engine_ids() -> tuple[str, ...]:
-    """Every engine that has a data file."""
-    return tuple(sorted(path.stem for path in FACTS.glob("*.toml")))
+    """Every engine that has a data file, in the order lists name them."""
+    names = sorted(path.stem for path in FACTS.glob("*.toml"))
+    return tuple(sorted(names, key=lambda name: engine_facts(name).planning.order))
+
+
+def planned_as(engine: str) -> str:
+    """The engine whose formulas, rules and checkpoints hold for ``engine``: mostly itself."""
+    return engine_facts(engine).planning.like or engine
+
+
+@cache
+def loaders(checkpoint_format: str) -> tuple[str, ...]:
+    """Engines with formulas of their own that load a format ("gguf", "safetensors", "mlx"), the preferred first."""
+    rows = ((name, engine_facts(name).planning) for name in engine_ids())
+    return tuple(name for name, row in rows if row.like is None and checkpoint_format in row.formats)
+
+
+def program_of(argv: Sequence[str]) -> Program | None:
+    """The way to start an engine that a command takes, None where it is none of these."""
+    starts = argv[2] if tuple(argv[1:2]) == ("-m",) else Path(argv[0]).name
+    rows = (row for name in engine_ids() for row in engine_facts(name).programs)
+    return next((row for row in rows if row.starts == starts), None)
 
 
 def is_older(version: str, minimum: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from seatrial.catalog import gguf, safetensors
 from seatrial.catalog.architecture import MODEL_TYPE, check_architecture
 from seatrial.catalog.classes import sum_by_class
+from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.listing import all_models
 from seatrial.catalog.parts import PART, read_parts
 from seatrial.catalog.types import Checkpoint, CheckpointFile
@@ -93,7 +94,7 @@ def _from_gguf(path: Path) -> Checkpoint:
         source="tensor sizes in the header of the file"
         if len(headers) == 1
         else f"headers of its {len(headers)} parts",
-        engines=("llamacpp",),
+        engines=loaders("gguf"),
         config=config,
         files=tuple(CheckpointFile(header.path.name, header.file_bytes) for header in headers),
         weights_by_class=sum_by_class(tensors),
@@ -121,7 +122,7 @@ def _from_folder(folder: Path) -> Checkpoint:
         weights_bytes=sum(tensors.values()) if tensors else claimed,
         origin="derived",
         source="headers of its safetensors files" if tensors else f"total_size in {safetensors.INDEX}",
-        engines=("sglang", "vllm"),
+        engines=loaders("safetensors"),
         draft=draft,
         config=config,
         files=tuple(CheckpointFile(path.name, path.stat().st_size) for path in paths),

@@ -6,25 +6,25 @@ several machines also ``{node_rank}`` and ``{head_address}``.
 
 from __future__ import annotations
 
-from seatrial.engines import llamacpp, mlx, sglang, simulated, vllm
+from seatrial.catalog.engine_facts import engine_ids
 from seatrial.engines.llamacpp import RUNNERS
-from seatrial.engines.protocol import Build
+from seatrial.engines.protocol import Engine, find_engine
+from seatrial.engines.snapshot import in_version
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.plan.types import Plan
 
-ENGINES: dict[str, Build] = {
-    "llamacpp": llamacpp.build,
-    "mlx": mlx.build,
-    "sglang": sglang.build,
-    "simulated": simulated.build,
-    "vllm": vllm.build,
-}
-"""Every engine, by id."""
+ENGINES: dict[str, Engine] = {name: find_engine(name) for name in engine_ids()}
+"""Every engine, by id, the preferred first: each data file in ``catalog/engines/`` with its module."""
 
 
 def build_command(
-    plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1"
+    plan: Plan,
+    *,
+    model_path: str | None = None,
+    runner: str | None = None,
+    host: str = "127.0.0.1",
+    version: str | None = None,
 ) -> Command:
     """The command that starts one rank of ``plan``.
 
@@ -34,6 +34,8 @@ def build_command(
         runner: llama.cpp: ``xllamacpp``, ``llama-server`` or ``llama_cpp.server``; SGLang: the python
             that has it; vLLM and MLX: the program.
         host: Address to listen on.
+        version: Version that is installed; its spellings are used where they are known to differ, and
+            ``Command.notes`` says where they are not known. None takes the newest known.
 
     Raises:
         DoesNotFitError: The plan's verdict is ``does_not_fit``.
@@ -44,7 +46,8 @@ def build_command(
         why = plan.reasons[0].text if plan.reasons else f"{plan.checkpoint} does not run on {plan.hardware.name}."
         error = RefusedError if plan.verdict == "refused" else DoesNotFitError
         raise error(why, remedy=plan.smallest_change or "")
-    return ENGINES[plan.engine](plan, model_path=model_path, runner=runner, host=host)
+    command = ENGINES[plan.engine].build(plan, model_path=model_path, runner=runner, host=host)
+    return command if version is None else in_version(command, version)
 
 
-__all__ = ["ENGINES", "RUNNERS", "Command", "build_command"]
+__all__ = ["ENGINES", "RUNNERS", "Command", "Engine", "build_command"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from seatrial.plan.spellings import LEFT_OUT, join_flags, respell
+from seatrial.catalog.engine_facts import is_older, program_of
+from seatrial.engines.types import Command
+from seatrial.plan.spellings import LEFT_OUT, join_flags, respell, respell_for
 
 FLAGS = Path(__file__).with_name("flags")
 
@@ -37,9 +39,14 @@ class Snapshot:
     python_accepted: frozenset[str] = frozenset()
 
 
+def has_snapshot(engine: str) -> bool:
+    """Whether the flags of that engine were written down."""
+    return (FLAGS / f"{engine}.json").is_file()
+
+
 @cache
 def read_snapshot(engine: str) -> Snapshot:
-    """The snapshot of ``sglang``, ``vllm`` or ``llamacpp``."""
+    """The snapshot of an engine that has one."""
     row = json.loads((FLAGS / f"{engine}.json").read_text(encoding="utf-8"))
     for name in {"accepted", "switches", "python_accepted"} & row.keys():
         row[name] = frozenset(row[name])
@@ -59,6 +66,26 @@ def translate(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[
     """
     words, changes = respell(engine, argv)
     return words, tuple(f"{change.told()}." for change in changes)
+
+
+def in_version(command: Command, version: str) -> Command:
+    """The command as the installed version takes it; one newer than the snapshot is noted.
+
+    Args:
+        command: In the flags of the snapshot.
+        version: As its program tells it: a wrapper's own number where the engine comes in one.
+
+    """
+    command = replace(command, argv=respell_for(command.engine, command.argv, version))
+    if not has_snapshot(command.engine):
+        return command
+    program = program_of(command.argv)
+    known = (program.flags if program else None) or read_snapshot(command.engine).version
+    if not is_older(known, version):
+        return command
+    name = program.package if program else command.engine
+    note = f"Flags were checked against {name} {known}; {version} is installed."
+    return replace(command, notes=(*command.notes, note))
 
 
 def rejected(engine: str, argv: Iterable[str]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ class Command:
         metrics_path: Prometheus text, None where the engine has none.
         program: What must be importable or on PATH, as a person would install it.
         stand_in: Whether this serves a stand-in rather than DeepSeek V4.
+        notes: What a person should know before it is started, one sentence each.
 
     """
 
@@ -39,6 +40,7 @@ class Command:
     metrics_path: str | None = None
     program: str = ""
     stand_in: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def simulated(self) -> bool:

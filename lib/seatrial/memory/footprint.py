@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any
 
 from seatrial.catalog import Checkpoint
+from seatrial.catalog.engine_facts import loaders, planned_as
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import kv
 from seatrial.memory.offload import place_layers
@@ -23,8 +24,6 @@ from seatrial.memory.types import Footprint, Parallelism
 MAX_CONCURRENCY = 1 << 20
 REMEMBERED = 8192
 """Footprints that are kept."""
-DEFAULT_ENGINES = {"safetensors": "sglang", "gguf": "llamacpp", "mlx": "mlx"}
-"""Whose layout is shown where no engine loads the checkpoint."""
 
 
 def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that changes bytes
@@ -59,9 +58,9 @@ def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that chang
 
     """
     subject = subject_of(checkpoint)
-    chosen = engine or (checkpoint.engines[0] if checkpoint.engines else DEFAULT_ENGINES[checkpoint.format])
+    chosen = engine or (checkpoint.engines[0] if checkpoint.engines else loaders(checkpoint.format)[0])
     footprint = _footprint(subject, chosen, context_tokens, concurrency, parallelism, options)
-    if chosen in {*checkpoint.engines, "simulated"}:
+    if planned_as(chosen) in {*checkpoint.engines, "simulated"}:
         return footprint
     loads = f"{' and '.join(checkpoint.engines)} can" if checkpoint.engines else checkpoint.note
     return replace(footprint, notes=(f"{chosen} does not load this checkpoint: {loads}.", *footprint.notes))
@@ -113,6 +112,7 @@ def _footprint(  # noqa: PLR0913, PLR0917
 ) -> Footprint:
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
+    engine = planned_as(engine)
     chosen, parallelism = read_options(options, parallelism)
     context = _context(subject, context_tokens)
     _check_draft(subject.shape, chosen.speculative)

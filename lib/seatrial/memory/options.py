@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
+from seatrial.catalog.engine_facts import engine_ids
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import kv
 from seatrial.memory.types import Parallelism
 
 SPECULATIVE = ("none", "mtp", "dspark")
-ENGINES = ("sglang", "vllm", "llamacpp", "mlx", "simulated")
+ENGINES = engine_ids()
 """Every engine this kit knows, the preferred first."""
 
 HELP = {

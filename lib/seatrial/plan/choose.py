@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from seatrial.catalog import checkpoints
+from seatrial.catalog.engine_facts import engine_facts, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.types import Hardware
@@ -68,6 +69,7 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
     """
     if engine not in {"auto", *ENGINES}:
         raise UnknownNameError("engine", engine, ("auto", *ENGINES))
+    asked = engine if engine == "auto" else planned_as(engine)
     request = Request(
         hardware=hardware,
         nodes=nodes,
@@ -75,15 +77,29 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
         concurrency=concurrency,
         objective=objective,
         tensor_parallel=tensor_parallel,
-        recipes=recipes,
+        recipes=recipes and asked == engine,
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
     )
     request.check()
     chosen_model, chosen = subject(model, checkpoint)
     _check_context(chosen_model, context_tokens)
-    trials = shortlist(chosen_model, chosen, engine, request)
-    return _finished(min(trials, key=preference), trials, named=chosen is not None, asked=engine, ranked=alternatives)
+    trials = shortlist(chosen_model, chosen, asked, request)
+    best = min(trials, key=preference)
+    plan = _finished(best, trials, named=chosen is not None, asked=asked, ranked=alternatives)
+    return plan if asked == engine else _planned_alike(plan, engine)
+
+
+def _planned_alike(plan: Plan, engine: str) -> Plan:
+    """The plan of one engine as that of another whose data file says that it takes the same."""
+    versions = engine_facts(engine).versions
+    text = f"{engine} is planned as {plan.engine} is, without its recipes: no formulas or rules of its own are known."
+    return replace(
+        plan,
+        engine=engine,
+        engine_version_min=versions.safe,
+        reasons=(Reason(text, "assumed", versions.source), *plan.reasons),
+    )
 
 
 def _check_context(model: Model, context_tokens: int | None) -> None:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Hardware
 
-PREFERRED = ("sglang", "vllm", "llamacpp")
+PREFERRED = tuple(name for name in engine_ids() if engine_facts(name).planning.automatic)
 """Engines that serve DeepSeek V4; of plans that stand alike the first here is chosen: SGLang has the most recipes."""
 
 
 def engines_of(hardware: Hardware) -> tuple[str, ...]:
     """Engines worth trying on this machine, the preferred first."""
-    vendors = {gpu.vendor for gpu in hardware.gpus}
-    return PREFERRED if vendors & {"nvidia", "amd"} else ("llamacpp",)
+    return tuple(name for name in PREFERRED if _meant_for(name, hardware))
 
 
 def every_engine(hardware: Hardware) -> tuple[str, ...]:
     """Engines a person may ask about on this machine, those that cannot run there among them."""
-    apple = any(gpu.vendor == "apple" for gpu in hardware.gpus)
-    return (*PREFERRED, "mlx") if apple else PREFERRED
+    named = (name for name in engine_ids() if name not in PREFERRED and engine_facts(name).planning.formats)
+    return (*PREFERRED, *(name for name in named if planned_as(name) == name and _meant_for(name, hardware)))
+
+
+def _meant_for(engine: str, hardware: Hardware) -> bool:
+    vendors = engine_facts(engine).planning.vendors
+    return not vendors or any(gpu.vendor in vendors for gpu in hardware.gpus)
 
 
 def preferred(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of
+from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
-from seatrial.memory.footprint import DEFAULT_ENGINES
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.prefer import engines_of, preferred
@@ -72,9 +72,7 @@ def _engines(chosen: Checkpoint | None, engine: str, hardware: Hardware) -> tupl
     if chosen is None:
         return names
     # Where no engine loads it, the one made for its format says why.
-    return (
-        tuple(name for name in names if name in chosen.engines) or chosen.engines or (DEFAULT_ENGINES[chosen.format],)
-    )
+    return tuple(name for name in names if name in chosen.engines) or chosen.engines or (loaders(chosen.format)[0],)
 
 
 def _rows(model: Model, chosen: Checkpoint | None, engine: str) -> list[Checkpoint]:

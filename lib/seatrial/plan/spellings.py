@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from seatrial.catalog.engine_facts import is_older
+
 LEFT_OUT = frozenset({"--trust-remote-code", "--enable-custom-logit-processor", "--api-key"})
 """Never written: they run code from a model or request, or show the key to every process."""
 
@@ -98,6 +100,29 @@ def respell(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[Re
         changes.append(Respelling(word, after, row))
         words += [after] if after else []
     return tuple(words), tuple(changes)
+
+
+def respell_for(engine: str, words: Iterable[str], version: str) -> tuple[str, ...]:
+    """Flags in the current spelling as an older version of the engine takes them, as far as the rows know it.
+
+    Args:
+        engine: Whose flags these are.
+        words: A command, flags with joined values or apart.
+        version: The version that is to take them.
+
+    """
+    rows = [row for row in spellings() if row.engine == engine and row.since and is_older(version, row.since)]
+    found: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        before = [row for row in rows if row.new == (word if row.value is not None else name)]
+        if not before:
+            found.append(word)
+            continue
+        row = max(before, key=lambda row: len(row.old))  # of several names the long one is no prefix
+        found.append(row.old + equals + (value if row.value is None else row.value))
+        found += [gone.old for gone in rows if gone.new is None and row.old in gone.beside and gone.old not in found]
+    return tuple(found)
 
 
 def _row_for(rows: Sequence[Spelling], name: str, value: str, there: set[str]) -> Spelling | None:

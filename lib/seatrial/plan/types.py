@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
 from seatrial.hardware.types import Hardware
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.records import Origin, Reason
@@ -13,7 +14,9 @@ from seatrial.speed.types import Prediction
 Verdict = Literal["verified", "fits", "does_not_fit", "refused"]
 Objective = Literal["latency", "balanced", "throughput"]
 
-TENSOR_PARALLEL = frozenset({"sglang", "vllm"})
+TENSOR_PARALLEL = frozenset(
+    name for name in engine_ids() if engine_facts(planned_as(name)).planning.splits == "tensors"
+)
 """Engines that split a model over equal GPUs; each other one takes one machine's memory as it is."""
 
 
