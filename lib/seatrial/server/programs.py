@@ -5,30 +5,38 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, is_older
+from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, is_older, program_of
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
+from seatrial.server.probing import PROBE_S, flags_taken, installed_here, installed_there, program_version
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command
     from seatrial.plan.types import Plan
 
-PROBE_S = 60.0
 PYTHON = re.compile(r"python(3(\.\d+)?)?")
-# Says which of the modules named after the package are missing, then the package's version.
-_ASK_PYTHON = (
-    "import importlib.metadata as m, importlib.util as u, sys;"
-    "print(','.join(n for n in sys.argv[2:] if not u.find_spec(n)));"
-    "print(next((d.version for d in m.distributions(name=sys.argv[1])), ''))"
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A way to start an engine that is here.
+
+    Attributes:
+        path: The program, or the python that has the module; absolute.
+        version: Of its package or program, None where it does not tell.
+        row: What the kit knows of it, None for a program of somebody's own.
+
+    """
+
+    path: str
+    version: str | None = None
+    row: Program | None = None
 
 
 @cache
@@ -91,7 +99,12 @@ def installed_command(plan: Plan, *, runner: str | None = None, model_path: str 
     if plan.engine == "llamacpp":
         runner = resolve_runner(runner, on_gpus=bool(plan.gpu_layers))
     command = build_command(plan, model_path=model_path, runner=runner)
-    return replace(command, argv=resolve_program(command))
+    found = find_program(command)
+    _check_version(found)
+    if found.version is not None:
+        command = build_command(plan, model_path=model_path, runner=runner, version=found.version)
+    _check_flags(found, command.argv)
+    return replace(command, argv=(found.path, *command.argv[1:]))
 
 
 def resolve_program(command: Command) -> tuple[str, ...]:
@@ -99,27 +112,66 @@ def resolve_program(command: Command) -> tuple[str, ...]:
 
     Raises:
         EngineMissingError: The program or module is not here.
-        RefusedError: It is older than what is safe or runs DeepSeek V4.
+        RefusedError: It is older than what is safe or runs DeepSeek V4, or does not take these flags.
 
     """
-    first, *rest = command.argv
+    found = find_program(command)
+    _check_version(found)
+    _check_flags(found, command.argv)
+    return (found.path, *command.argv[1:])
+
+
+def find_program(command: Command) -> Installed:
+    """The program a command starts, whatever its version.
+
+    Raises:
+        EngineMissingError: The program or module is not here.
+
+    """
+    first = command.argv[0]
+    known = program_of(command.argv)
+    row = known_programs()[known.starts] if known else None
     if PYTHON.fullmatch(Path(first).name) or first == sys.executable:
-        row = known_programs().get(rest[1]) if rest[:1] == ["-m"] else None
-        python = _program_path(first) if Path(first).is_absolute() else (_elsewhere(row) or sys.executable)
-        if row:
-            _check_module(row, python)
-        return (python, *rest)
-    row = known_programs().get(Path(first).name)
-    path = _program_path(first) if Path(first).is_absolute() else (_elsewhere(row) or shutil.which(first))
+        if row and row.imports:
+            return look_up(row, first)
+        return Installed(_program_path(first) if Path(first).is_absolute() else sys.executable)
+    if row:
+        return look_up(row, first)
+    path = _program_path(first) if Path(first).is_absolute() else shutil.which(first)
     if path is None:
         raise EngineMissingError(
             f"{command.engine} is not installed here: there is no program {first!r} on PATH.",
-            remedy=row.remedy if row else f"Install {command.program or first}.",
+            remedy=f"Install {command.program or first}.",
             cause="engine missing",
         )
-    if row and row.version:
-        _check_version(row, _program_version(row, path))
-    return (str(Path(path).absolute()), *rest)
+    return Installed(str(Path(path).absolute()))
+
+
+def look_up(row: Program, first: str | None = None, limit_s: float = PROBE_S) -> Installed:
+    """Where one of ``known_programs`` is here, and in which version.
+
+    Args:
+        row: The way to start an engine.
+        first: Program or python a command names; an absolute path is taken as it is.
+        limit_s: Seconds it may take to say its version.
+
+    Raises:
+        EngineMissingError: It is not here, or lacks its server.
+
+    """
+    named = _program_path(first) if first and Path(first).is_absolute() else None
+    if row.imports:
+        python = named or _elsewhere(row) or sys.executable
+        return Installed(python, _module_version(row, python, limit_s), row)
+    path = named or _elsewhere(row) or shutil.which(row.starts)
+    if path is None:
+        raise EngineMissingError(
+            f"{row.package} is not installed here: there is no program {row.starts!r} on PATH.",
+            remedy=row.remedy,
+            cause="engine missing",
+        )
+    path = str(Path(path).absolute())
+    return Installed(path, program_version(row, path, limit_s), row)
 
 
 def _program_path(path: str) -> str:
@@ -150,11 +202,11 @@ def _elsewhere(row: Program | None) -> str | None:
     return str(Path(found).absolute())  # not resolved: a virtual environment's python is a link
 
 
-def _check_module(row: Program, python: str) -> None:
+def _module_version(row: Program, python: str, limit_s: float) -> str | None:
     assert row.imports  # noqa: S101 -- rows started with `python -m` have it
     wanted = (row.imports, *row.also)
     here = python == sys.executable
-    absent, version = _installed_here(row, wanted) if here else _installed_there(row, wanted, python)
+    absent, version = installed_here(row, wanted) if here else installed_there(row, wanted, python, limit_s)
     if row.imports in absent:
         raise EngineMissingError(
             f"{row.package} is not installed for {python}.", remedy=row.remedy, cause="engine missing"
@@ -165,46 +217,35 @@ def _check_module(row: Program, python: str) -> None:
             remedy=row.remedy,
             cause="engine missing",
         )
-    _check_version(row, version)
+    return version
 
 
-def _installed_here(row: Program, wanted: tuple[str, ...]) -> tuple[list[str], str | None]:
-    absent = [name for name in wanted if find_spec(name) is None]
-    try:
-        return absent, metadata.version(row.package)
-    except metadata.PackageNotFoundError:
-        return absent, None
-
-
-def _installed_there(row: Program, wanted: tuple[str, ...], python: str) -> tuple[list[str], str | None]:
-    argv = (python, "-c", _ASK_PYTHON, row.package, *wanted)
-    told = _run(argv).splitlines()
-    if len(told) != 2:  # noqa: PLR2004 -- missing modules, version
-        return list(wanted), None
-    return [name for name in told[0].split(",") if name], told[1] or None
-
-
-def _program_version(row: Program, path: str) -> str | None:
-    match = re.search(row.version_pattern, _run((path, *row.version)))
-    return match[1] if match else None
-
-
-def _run(argv: tuple[str, ...]) -> str:
-    try:
-        told = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=PROBE_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return told.stdout + told.stderr
-
-
-def _check_version(row: Program, version: str | None) -> None:
-    minimum = row.minimum
-    # A build that does not know its own number (llama.cpp says 0 or 1) is taken as it is.
-    if version is None or minimum is None or version in {"0", "1"}:
-        return
-    if is_older(version, minimum):
+def _check_version(found: Installed) -> None:
+    row, version = found.row, found.version
+    minimum = row.minimum if row else None
+    if row and version and minimum and is_too_old(version, minimum):
         raise RefusedError(
             f"{row.package} {version} is installed, but {minimum} or newer is needed: "
             "older ones have known holes or do not run DeepSeek V4.",
+            remedy=row.remedy,
+        )
+
+
+def is_too_old(version: str, minimum: str) -> bool:
+    """Whether a version must not be started; a build that does not know its own number (0 or 1) is taken as it is."""
+    return version not in {"0", "1"} and is_older(version, minimum)
+
+
+def _check_flags(found: Installed, argv: tuple[str, ...]) -> None:
+    """Ask a program that lists its flags in no time whether it takes these; one that lists none is not asked."""
+    row = found.row
+    if row is None or not row.help:
+        return
+    taken = flags_taken(row, found.path)
+    unknown = sorted({word.partition("=")[0] for word in argv if word.startswith("--")} - taken)
+    if unknown and "--model" in taken:  # else it is no list of a server's flags
+        raise RefusedError(
+            f"{row.package} {found.version or ''} ({found.path}) does not take {', '.join(unknown)}: "
+            f"its own {row.help[0]} does not name {'it' if len(unknown) == 1 else 'them'}.",
             remedy=row.remedy,
         )
