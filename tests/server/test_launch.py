@@ -82,11 +82,11 @@ def test_another_model_is_not_ready(fake):
     assert "wrong model" == caught.value.cause
 
 
-def test_a_server_open_to_other_machines_is_refused(fake):
-    """An engine that listens on every interface is ended."""
-    with pytest.raises(EngineError, match="open to other machines") as caught:
+def test_a_command_open_to_other_machines_is_refused(fake):
+    """An engine told to listen on every address is never started."""
+    with pytest.raises(UsageError, match="open to other machines"):
         fake("--host=0.0.0.0")
-    assert "exposed" == caught.value.cause
+    assert list_servers(ended=True) == []
 
 
 def test_a_rejected_key_is_said():

@@ -16,15 +16,11 @@ from typing import Any
 
 from seatrial.batch.types import ParameterValue
 from seatrial.errors import UnknownNameError, UsageError
+from seatrial.secret_text import looks_secret
 
 TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 MAX_TEXT = 4096
 
-_SECRET = re.compile(
-    r"hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}"
-    r"|nvapi-[\w-]{8,}|xox[abprs]-[\w-]{8,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{20,}|glpat-[\w-]{8,}"
-    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.|-----BEGIN [A-Z ]*PRIVATE KEY|(?i:bearer\s+\S{8,})|//[^/\s:@]+:[^/\s@]+@"
-)
 _TRUE, _FALSE = {"true", "yes", "1", "on"}, {"false", "no", "0", "off"}
 
 
@@ -129,7 +125,7 @@ def check_value(name: str, value: Any) -> None:
         )
     if not isinstance(value, str):
         return
-    if _SECRET.search(value):
+    if looks_secret(value):
         raise UsageError(
             f"The value of {name} looks like a secret; parameters are stored in the executed notebook and the record.",
             remedy="Put secrets into the environment (HF_TOKEN, for instance) and leave the parameter out.",

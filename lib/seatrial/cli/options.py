@@ -60,6 +60,13 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         help="what the plan should be best at (default: balanced)",
     )
     parser.add_argument("--tensor-parallel", type=whole(), default=None, help="ranks (default: chosen)")
+    parser.add_argument(
+        "--engine-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="add an option of the engine that tunes it (a switch: the name alone); repeatable",
+    )
     parser.add_argument("--no-recipes", action="store_true", help="arithmetic alone, without vendor recipes")
 
 

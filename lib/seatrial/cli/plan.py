@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from seatrial.cli.answer import Answer, stdout
 from seatrial.cli.options import add_plan_options, plan_wish
 from seatrial.engines import build_command
+from seatrial.engines.extra import add_options
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import Plan, make_plan
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         plan = make_plan(**plan_wish(arguments, hardware), alternatives=arguments.all)
     except RefusedError as error:
         return _refused(arguments, hardware, error)
-    command = build_command(plan) if plan.runs else None
+    command = add_options(build_command(plan), arguments.engine_option) if plan.runs else None
     return Answer(document(plan, command), lambda: _show(plan, command), 0 if plan.runs else DOES_NOT_RUN)
 
 

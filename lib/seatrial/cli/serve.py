@@ -5,7 +5,8 @@ seatrial serve                                  DeepSeek V4 Flash, where it fits
 seatrial serve --plan plan.json                 what seatrial plan --json decided, checked against this machine
 seatrial serve --model smollm2 --keep-running   return, and let it run until seatrial stop
 
-It listens on 127.0.0.1 alone, with a random API key in a file only you can read. Ctrl-C stops
+It listens on 127.0.0.1 alone, with a random API key in a file only you can read, unless --host and
+--expose say otherwise; docs/security.md tells what that opens. Ctrl-C stops
 it and proves that it is gone. With --json the document is printed once it is ready.
 """
 
@@ -27,8 +28,11 @@ from seatrial.errors import EngineError, UsageError
 from seatrial.memory.types import Parallelism
 from seatrial.records import from_dict, read_json
 from seatrial.server import Event, Server, launch
+from seatrial.server.access import Access
+from seatrial.server.address import LARGEST_PORT
 from seatrial.server.here import fetch_stand_in
-from seatrial.server.launcher import LARGEST_PORT, STALL_LIMIT_S, check_launch
+from seatrial.server.launcher import STALL_LIMIT_S, check_launch
+from seatrial.server.processes import LOOPBACK
 from seatrial.units import format_seconds
 from seatrial.view.server_tables import stopped_line
 
@@ -59,6 +63,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=whole(0, LARGEST_PORT), default=0, help="0 chooses a free one (default)")
     parser.add_argument("--keep-running", action="store_true", help="return once it answers; end it with seatrial stop")
     parser.add_argument("--name", default=None, help="name in seatrial ps (default: the model's)")
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--expose", action="store_true", help="let --host be an address other machines can reach")
+    key = parser.add_mutually_exclusive_group()
+    key.add_argument("--api-key-file", type=Path, metavar="FILE", help="a key of your own, in a file only you can read")
+    key.add_argument("--api-key-env", metavar="VAR", help="environment variable with a key of your own")
     parser.add_argument(
         "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
     )
@@ -73,16 +82,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Answer:
     """Plan, launch and, unless it keeps running, stay until it ends."""
     leaving = _Leaving()
+    access = Access(arguments.host, arguments.expose, arguments.api_key_file, arguments.api_key_env)
+    access.own_key()  # before anything that takes time
     plan = _planned(arguments)
-    check_launch(plan, name=arguments.name, port=arguments.port, runner=arguments.runner)
+    asked: dict[str, Any] = {
+        "name": arguments.name,
+        "port": arguments.port,
+        "runner": arguments.runner,
+        "access": access,
+        "options": arguments.engine_option,
+    }
+    check_launch(plan, **asked)
     with progress_bar() as tell:
         fetch_stand_in(plan, tell)
     server = launch(
         plan,
-        name=arguments.name,
-        port=arguments.port,
+        **asked,
         keep_running=arguments.keep_running,
-        runner=arguments.runner,
         on_event=_tell,
         stall_limit_s=arguments.stall_limit_s,
     )

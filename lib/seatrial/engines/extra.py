@@ -18,6 +18,7 @@ from typing import Any, Literal
 from seatrial.engines.snapshot import FLAGS, read_snapshot, rejected
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
+from seatrial.plan.spellings import LEFT_OUT, flag_values
 from seatrial.records import from_dict
 
 OPTIONS = Path(__file__).with_name("options")
@@ -129,6 +130,30 @@ def add_options(command: Command, options: Iterable[str]) -> Command:
         seen.add(name)
         argv = _placed(argv, _flag(option, command), _checked(command.engine, option, value), command.program == APART)
     return replace(command, argv=argv)
+
+
+def set_host(command: Command, host: str) -> Command:
+    """The command listening on another address."""
+    return replace(command, argv=_placed(command.argv, "--host", host, command.program == APART))
+
+
+def host_of(command: Command) -> str | None:
+    """The address a command names, None where it names none."""
+    return flag_values(command.argv).get("--host")
+
+
+def check_words(argv: Iterable[str]) -> None:
+    """Refuse flags that are never started, whoever wrote the command.
+
+    Raises:
+        RefusedError: One that runs code from a model or a request, or shows a key.
+
+    """
+    for word in argv:
+        name = word.partition("=")[0].replace("_", "-")
+        if name in LEFT_OUT:
+            rule = next(rule for rule in rules() if re.fullmatch(rule.pattern, name.removeprefix("--")))
+            raise RefusedError(f"The flag {name} is refused: {rule.why}.", remedy=rule.remedy)
 
 
 def _split(text: str) -> tuple[str, str | None]:

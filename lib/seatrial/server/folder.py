@@ -91,18 +91,19 @@ class ServerFolder:
         """Record that it truly answers."""
         write_json(self.path / "ready.json", ready, mode=0o600)
 
-    def write_new_key(self, text: str = PLAIN_KEY, suffix: str = "") -> tuple[str, Path]:
-        """Write a fresh random key of 256 bits, readable by this user alone.
+    def write_new_key(self, text: str = PLAIN_KEY, suffix: str = "", *, own: str | None = None) -> tuple[str, Path]:
+        """Write the key of a launch, readable by this user alone: a fresh random one of 256 bits, unless one is given.
 
         Args:
             text: The file the engine reads, ``{key}`` being the key.
             suffix: How that file's name must end.
+            own: A person's own key.
 
         Returns:
             The key, and the file the engine reads.
 
         """
-        key = secrets.token_hex(KEY_BYTES)
+        key = own or secrets.token_hex(KEY_BYTES)
         write_text(self.key_file, f"{key}\n", mode=0o600)
         if text == PLAIN_KEY and not suffix:
             return key, self.key_file

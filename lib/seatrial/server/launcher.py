@@ -10,13 +10,16 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UsageError
+from seatrial.secret_text import secrets_of
 from seatrial.server import processes, supervisor
+from seatrial.server.access import Access, environment_without, is_keyed, listens_on, secured
+from seatrial.server.address import check_port
 from seatrial.server.folder import COMING_UP_S, NAME, ServerFolder, check_name, folder_of, launching
 from seatrial.server.programs import installed_command, resolve_program
 from seatrial.server.readiness import Event, PortStolenError, Startup
@@ -32,7 +35,6 @@ PORTS_TRIED = 4
 STALL_LIMIT_S = 300.0
 GRACE_S = 3.0
 LOG_CAP_BYTES = 16 << 20
-LARGEST_PORT = 65535
 
 log = logging.getLogger("seatrial")
 
@@ -43,6 +45,7 @@ class _Wish:
     keep_running: bool
     on_event: Callable[[Event], None]
     stall_limit_s: float
+    own_key: str | None
 
 
 def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
@@ -55,6 +58,8 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     on_event: Callable[[Event], None] | None = None,
     model_path: Path | None = None,
     stall_limit_s: float = STALL_LIMIT_S,
+    access: Access | None = None,
+    options: Sequence[str] = (),
 ) -> Server:
     """Launch an engine on this machine and wait until it truly answers.
 
@@ -65,29 +70,41 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     Args:
         plan: What to run; or the command itself.
         name: Name of the server; by default the model's, with a number where that is taken.
-        port: Port on 127.0.0.1; 0 chooses a free one.
+        port: Port to listen on; 0 chooses a free one.
         keep_running: Let it outlive this process; end it with ``stop``.
         runner: For llama.cpp: ``xllamacpp``, ``llama-server`` or ``llama_cpp.server``; None picks what is here.
         on_event: Called, in this thread, as it comes up.
         model_path: Weights file or folder; by default where ``fetch`` puts it.
         stall_limit_s: Seconds without any progress after which it is given up. There is no other limit.
+        access: Who may reach it, and with which key; by default this machine alone, with a random one.
+        options: Engine options to add, ``name=value``; those that tune are taken (docs/security.md).
 
     Raises:
-        UsageError: A bad name or port, the port or name is taken, or the checkpoint was not fetched.
+        UsageError: A bad name, port, address, key or option, a port or name that is taken, or a checkpoint not fetched.
         DoesNotFitError: The plan does not fit this machine.
-        RefusedError: The plan was refused, or the engine is too old.
+        RefusedError: The plan or an option was refused, or the engine is too old.
         EngineMissingError: The engine is not installed.
         EngineError: It ended before it was ready, stalled, or served something else.
 
     """
-    command = _command(plan, runner, model_path)
-    _check_port(port)
+    who = access or Access()
+    own_key = who.own_key()
+    command = secured(_command(plan, runner, model_path), who, options)
+    check_port(port, listens_on(command))
     with _claimed(name, plan.model) as folder:
-        wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s)
+        wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key)
         return _launch(command, folder, wish)
 
 
-def check_launch(plan: Plan, *, name: str | None = None, port: int = 0, runner: str | None = None) -> None:
+def check_launch(  # noqa: PLR0913 -- as for launch
+    plan: Plan,
+    *,
+    name: str | None = None,
+    port: int = 0,
+    runner: str | None = None,
+    access: Access | None = None,
+    options: Sequence[str] = (),
+) -> None:
     """Raise what ``launch`` would for anything but a missing checkpoint, before somebody fetches that.
 
     Args:
@@ -95,11 +112,14 @@ def check_launch(plan: Plan, *, name: str | None = None, port: int = 0, runner: 
         name: Name asked for.
         port: Port asked for.
         runner: See ``launch``.
+        access: Likewise.
+        options: Likewise.
 
     """
     _check_plan(plan)
-    installed_command(plan, runner=runner)
-    _check_port(port)
+    who = access or Access()
+    who.own_key()
+    check_port(port, listens_on(secured(installed_command(plan, runner=runner), who, options)))
     if name is not None:
         _check_not_running(check_name(name))
 
@@ -139,23 +159,6 @@ def _local_path(checkpoint: str) -> Path | None:
     from seatrial.catalog.fetch import local_path  # noqa: PLC0415
 
     return local_path(find_checkpoint(checkpoint))
-
-
-def _check_port(port: int) -> None:
-    if not 0 <= port <= LARGEST_PORT:
-        raise UsageError(f"{port} is no port: ports run from 1 to {LARGEST_PORT}.", remedy="Leave --port out.")
-    try:
-        free = port == 0 or processes.port_is_free(port)
-    except PermissionError as error:
-        raise UsageError(
-            f"Port {port} is reserved: this user may not listen on it.", remedy="Choose one above 1023."
-        ) from error
-    if not free:
-        pid, owner = processes.port_owner(port)
-        raise UsageError(
-            f"Port {port} is taken by {owner}{f' (pid {pid})' if pid else ''}.",
-            remedy="Choose another, or leave --port out, so that a free one is chosen.",
-        )
 
 
 @contextlib.contextmanager
@@ -208,7 +211,7 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
     _stop(folder)  # what an earlier launch of this name may have left, before its record is gone
     for attempt in range(1, PORTS_TRIED + 1):
         folder.clear()
-        key, engine_key_file = folder.write_new_key(command.key_file_text, command.key_file_suffix)
+        key, engine_key_file = folder.write_new_key(command.key_file_text, command.key_file_suffix, own=wish.own_key)
         record = _record(command, folder, wish, engine_key_file)
         folder.write_record(record)
         try:
@@ -233,7 +236,8 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
 
 
 def _record(command: Command, folder: ServerFolder, wish: _Wish, engine_key_file: Path) -> Record:
-    port = wish.port or processes.free_port()
+    host = listens_on(command)
+    port = wish.port or processes.free_port(host)
     filled = {"{port}": str(port), "{key_file}": str(engine_key_file.absolute())}
     argv = tuple(_fill(word, filled) for word in command.argv)
     return Record(
@@ -257,6 +261,8 @@ def _record(command: Command, folder: ServerFolder, wish: _Wish, engine_key_file
         simulated=command.simulated,
         grace_s=GRACE_S,
         log_cap_bytes=LOG_CAP_BYTES,
+        host=host,
+        keyed=is_keyed(command.engine),
     )
 
 
@@ -275,7 +281,11 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
     with said.open("wb") as output:
         # It forks and ends at once, so there is no child to wait for later. By the id it is found, and ended,
         # where the launch is given up before it has said a word.
-        env = {**os.environ, "SEATRIAL_LAUNCH_ID": record.launch_id}
+        env = {
+            **environment_without(record.engine),
+            "SEATRIAL_LAUNCH_ID": record.launch_id,
+            "SEATRIAL_MASKED": ",".join(name for name, value in os.environ.items() if secrets_of({name: value})),
+        }
         subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", env=env, check=False)
     deadline = time.monotonic() + COMING_UP_S
     while time.monotonic() < deadline:

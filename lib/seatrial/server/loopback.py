@@ -1,4 +1,4 @@
-"""Asks a server on this machine a question: loopback only, no redirects, never more than a megabyte."""
+"""Asks a server on this machine a question: at its own address, no redirects, never more than a megabyte."""
 
 from __future__ import annotations
 
@@ -37,16 +37,18 @@ def ask(  # noqa: PLR0913 -- what a request is made of
     *,
     key: str | None = None,
     body: dict[str, Any] | None = None,
+    host: str = LOOPBACK,
     timeout_s: float = 1.0,
     while_waiting: Callable[[], None] | None = None,
 ) -> Reply:
-    """One request to 127.0.0.1; POST where there is a body.
+    """One request to a server of ours; POST where there is a body.
 
     Args:
         port: Port on this machine.
         path: Path beginning with ``/``.
         key: API key to send; give it only to a server known to be ours.
         body: JSON body.
+        host: Address of this machine it is reached at.
         timeout_s: Seconds to connect and between bytes.
         while_waiting: Called ten times a second until the answer begins, however long that takes; may raise.
 
@@ -55,7 +57,7 @@ def ask(  # noqa: PLR0913 -- what a request is made of
         http.client.HTTPException: It does not speak HTTP.
 
     """
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         if body is None:

@@ -153,18 +153,18 @@ def port_owner(port: int) -> tuple[int | None, str]:
     return None, "another process"
 
 
-def port_is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now.
+def port_is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Whether a server could listen on this port of an address now.
 
     Raises:
         PermissionError: This user may not use the port at all.
 
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         # As servers do: connections of an earlier server that linger do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))  # without listening, which would get in a server's way
+            probe.bind((host, port))  # without listening, which would get in a server's way
         except OSError as error:
             if error.errno == errno.EACCES:
                 raise
@@ -172,8 +172,12 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
+def free_port(host: str = LOOPBACK) -> int:
+    """A port of an address nobody listens on at this moment."""
+    with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

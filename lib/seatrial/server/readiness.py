@@ -1,7 +1,7 @@
 """Waits until a launched engine truly answers, says what it is doing, and gives up for a reason only.
 
-Ready means all of: its process lives, the socket on its port belongs to it and to loopback alone,
-it is healthy, it lists the model, and it has generated one token with the key of this launch.
+Ready means all of: its process lives, the socket on its port belongs to it and to the address asked for alone,
+it is healthy, it lists the model, it has generated one token with the key of this launch, and none without.
 There is no limit on the time that takes as long as something moves.
 """
 
@@ -9,45 +9,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import ip_address
 
 from psutil import Process
 
 from seatrial.errors import EngineError
 from seatrial.server import log, loopback, processes
+from seatrial.server.address import near, plain
 from seatrial.server.diagnosis import LOG_LINES, diagnose, how
 from seatrial.server.folder import ServerFolder
+from seatrial.server.startup_log import STARTING
+from seatrial.server.startup_watch import FIRST_TOKEN, LOADING, READY, Event, Watch
 from seatrial.server.state import Processes, Ready, Record
-from seatrial.units import MIB, format_bytes, format_seconds
 
 POLL_S = 0.05
-ACTIVITY_S = 1.0
+OTHERS_S = 1.0
 EXIT_RECORD_S = 1.0
 HTTP_OK = 200
 HTTP_UNAUTHORIZED = (401, 403)
-# Growth below this is noise of an idle process, not progress.
-NOTABLE_BYTES = MIB
-NOTABLE_CPU_SHARE = 0.2
-# A busy processor alone may be compiling, or spinning: it stretches the stall limit, but not for ever.
-BUSY_FACTOR = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something a person who waits should see.
-
-    Attributes:
-        phase: ``starting``, ``loading``, ``first token``, ``ready`` or ``another port``.
-        text: The same as a sentence, with numbers.
-        elapsed_s: Seconds since the launch began.
-
-    """
-
-    phase: str
-    text: str
-    elapsed_s: float
-
 
 class PortStolenError(EngineError):
     """Another process listens on the port that was chosen for this engine."""
@@ -79,12 +57,9 @@ class Startup:
         self.folder = folder
         self.record = record
         self.key = key
-        self.stall_limit_s = stall_limit_s
-        self.on_event = on_event
         self.begun = begun
-        self.phase = ""
-        self.moved = self.idle = self.looked = self.searched = time.monotonic()
-        self.activity = processes.Activity(0, 0, 0, 0.0)
+        self.watch = Watch(folder, record, stall_limit_s=stall_limit_s, on_event=on_event, begun=begun)
+        self.searched = time.monotonic()
 
     def wait(self) -> Ready:
         """Return once it truly answers.
@@ -94,32 +69,44 @@ class Startup:
             EngineError: It ended, stalled, or serves something else; the cause and log lines are in it.
 
         """
-        self._enter("starting", f"{self.record.engine} starts on port {self.record.port}")
+        try:
+            return self._wait()
+        finally:
+            self.watch.close()
+
+    def _wait(self) -> Ready:
+        self.watch.enter(STARTING, f"{self.record.engine} starts on port {self.record.port}")
         steps = (self._has_its_port, self._is_healthy, self._lists_model, self._generates)
         for step in steps:
             while not step():
                 self._still_alive()
                 time.sleep(POLL_S)
         self._owns_port_alone()
+        self._needs_the_key()
         self._still_alive()
-        ready = Ready(ready_after_s=time.monotonic() - self.begun)
-        self._enter("ready", f"{self.record.model} answers on port {self.record.port}")
-        return ready
+        ready_after_s = time.monotonic() - self.begun
+        self.watch.enter(READY, f"{self.record.model} answers on port {self.record.port}")
+        return Ready(ready_after_s=ready_after_s, phases=tuple(self.watch.passed))
 
     # Steps: each says whether it is done, or raises where it never will be.
 
     def _has_its_port(self) -> bool:
-        if processes.listens(self._members(), self.record.port):
-            self._enter("loading", f"{self.record.engine} listens and loads {self.record.model}")
-            return True
-        if time.monotonic() - self.searched < ACTIVITY_S:
+        heard = processes.heard(self.record.port)
+        if heard is False:
             return False
-        # Dearer looks, taken seldom: processes that left the session, and other people's sockets.
-        self.searched = time.monotonic()
-        others = processes.listeners(self.record.port)
-        if others and not processes.listens(self._members(thorough=True), self.record.port):
-            raise self._stolen()
-        return bool(others)
+        if not processes.listens(self._members(), self.record.port):
+            # Dearer looks, for processes that left the session, and other people's sockets; taken seldom where it
+            # cannot be seen at a glance whether anybody listens.
+            if heard is None and time.monotonic() - self.searched < OTHERS_S:
+                return False
+            self.searched = time.monotonic()
+            if not processes.listeners(self.record.port):
+                return False
+            if not processes.listens(self._members(thorough=True), self.record.port):
+                raise self._stolen()
+        if not self.watch.told_by_log:
+            self.watch.enter(LOADING, f"{self.record.engine} listens and loads {self.record.model}")
+        return True
 
     def _is_healthy(self) -> bool:
         return self._get(self.record.health_path).status == HTTP_OK
@@ -133,37 +120,49 @@ class Startup:
             names = ", ".join(log.printable(name[:80]) for name in served[:5])
             raise self._failed(f"it serves {names} and not {self.record.model}", cause="wrong model")
         if served:
-            self._enter("first token", f"{self.record.model} is loaded and generates its first token")
+            self.watch.enter(FIRST_TOKEN, f"{self.record.model} is loaded and generates its first token")
         return bool(served)
 
     def _generates(self) -> bool:
-        asked = {"model": self.record.model, "max_tokens": 1}
-        question = {"messages": [{"role": "user", "content": "Hi"}]}
-        reply = self._post("/v1/chat/completions", {**asked, **question})
+        chat, completion = self._questions()
+        reply = self._ask(*chat, self.key)
         if reply.status != HTTP_OK:  # some models have no chat template
-            reply = self._post("/v1/completions", {**asked, "prompt": "Hi"})
+            reply = self._ask(*completion, self.key)
         return reply.status == HTTP_OK and loopback.generated_a_token(reply)
+
+    def _questions(self) -> tuple[tuple[str, dict[str, object]], ...]:
+        asked = {"model": self.record.model, "max_tokens": 1}
+        chat = {**asked, "messages": [{"role": "user", "content": "Hi"}]}
+        return ("/v1/chat/completions", chat), ("/v1/completions", {**asked, "prompt": "Hi"})
+
+    def _needs_the_key(self) -> None:
+        """Ask as a stranger would: an engine that is known to want a key must turn that away."""
+        if self.record.keyed and any(self._ask(*question, None).status == HTTP_OK for question in self._questions()):
+            raise self._failed("it answers requests without its API key", cause="key not asked for")
 
     def _owns_port_alone(self) -> None:
         ours = {member.pid for member in self._members(thorough=True)}
         for address, pid in processes.listeners(self.record.port):
             if pid not in ours:
                 raise self._stolen()
-            if not ip_address(address).is_loopback:
-                raise self._failed(f"it listens on {address}, open to other machines", cause="exposed")
+            if plain(address) != plain(self.record.host):
+                raise self._failed(f"it listens on {address}, and was told {self.record.host} alone", cause="exposed")
 
     # What every step needs
 
     def _get(self, path: str) -> loopback.Reply:
-        return self._ask(path, None)
+        return self._ask(path, None, self.key)
 
-    def _post(self, path: str, body: dict[str, object]) -> loopback.Reply:
-        return self._ask(path, body)
-
-    def _ask(self, path: str, body: dict[str, object] | None) -> loopback.Reply:
+    def _ask(self, path: str, body: dict[str, object] | None, key: str | None) -> loopback.Reply:
         try:
             return loopback.ask(
-                self.record.port, path, key=self.key, body=body, timeout_s=5.0, while_waiting=self._still_alive
+                self.record.port,
+                path,
+                key=key,
+                body=body,
+                host=near(self.record.host),
+                timeout_s=5.0,
+                while_waiting=self._still_alive,
             )
         except loopback.NO_ANSWER:
             return loopback.Reply(0, b"")
@@ -189,30 +188,10 @@ class Startup:
         raise self._failed("its supervisor is gone, killed from outside", cause="supervisor gone")
 
     def _still_moves(self) -> None:
-        now = time.monotonic()
-        if now - self.looked < ACTIVITY_S:
-            return
-        seen = processes.activity(self._members(), log.size(self.folder.log_file))
-        last, passed = self.activity, now - self.looked
-        self.activity, self.looked = seen, now
-        grew = (
-            seen.log_bytes != last.log_bytes
-            or abs(seen.memory_bytes - last.memory_bytes) > NOTABLE_BYTES
-            or seen.read_bytes - last.read_bytes > NOTABLE_BYTES
-        )
-        if grew:
-            self.moved = self.idle = now
-        elif seen.cpu_s - last.cpu_s > NOTABLE_CPU_SHARE * passed:
-            self.idle = now
-        if now - self.idle > self.stall_limit_s or now - self.moved > BUSY_FACTOR * self.stall_limit_s:
-            quiet = format_seconds(now - self.moved)
-            held = format_bytes(seen.memory_bytes)
-            raise self._failed(f"it stalled while {self.phase}: nothing moved for {quiet} at {held}", cause="stalled")
-
-    def _enter(self, phase: str, text: str) -> None:
-        self.phase = phase
-        self.moved = self.idle = time.monotonic()
-        self.on_event(Event(phase, text, time.monotonic() - self.begun))
+        self.watch.look()
+        why = self.watch.why_stalled()
+        if why:
+            raise self._failed(why, cause="stalled", remedy=self.watch.helps)
 
     def _stolen(self) -> PortStolenError:
         pid, name = processes.port_owner(self.record.port)
@@ -227,22 +206,27 @@ class Startup:
         assert known.exit is not None  # noqa: S101 -- asked by the caller
         found = diagnose(known.exit, log.tail(self.folder.log_file, LOG_LINES), self.record.engine)
         kind = PortStolenError if found.cause == "port in use" else EngineError
+        self.watch.catch_up()
+        phase = self.watch.place.name
         return kind(
             _with_lines(
-                f"{self.record.engine} ended before it was ready ({how(known.exit)}): {found.what}.", found.evidence
+                f"{self.record.engine} ended before it was ready, while {phase} ({how(known.exit)}): {found.what}.",
+                found.evidence,
             ),
             remedy=f"{found.remedy} The whole log: seatrial logs {self.record.name}",
             cause=found.cause,
             evidence=found.evidence,
+            phase=phase,
         )
 
-    def _failed(self, what: str, *, cause: str) -> EngineError:
+    def _failed(self, what: str, *, cause: str, remedy: str = "") -> EngineError:
         lines = tuple(log.tail(self.folder.log_file, 8))
         return EngineError(
             _with_lines(f"{self.record.engine} did not get ready: {what}.", lines),
-            remedy=f"The whole log: seatrial logs {self.record.name}",
+            remedy=f"{remedy} The whole log: seatrial logs {self.record.name}".strip(),
             cause=cause,
             evidence=lines,
+            phase=self.watch.place.name,
         )
 
 

@@ -6,7 +6,7 @@ import logging
 
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.server import folder as folders
-from seatrial.server import processes
+from seatrial.server.address import url_host
 from seatrial.server.folder import ServerFolder
 from seatrial.server.running import Server, Stopped
 
@@ -67,7 +67,7 @@ def server_of(folder: ServerFolder) -> Server | None:
     mine = known if known is not None and known.launch_id == record.launch_id else None
     return Server(
         name=record.name,
-        url=f"http://{processes.LOOPBACK}:{record.port}",
+        url=f"http://{url_host(record.host)}:{record.port}",
         model=record.model,
         engine=record.engine,
         pid=mine.engine.pid if mine and mine.engine else None,
@@ -83,4 +83,5 @@ def server_of(folder: ServerFolder) -> Server | None:
         health_path=record.health_path,
         tokenize_path=record.tokenize_path,
         metrics_path=record.metrics_path,
+        host=record.host,
     )

@@ -14,6 +14,7 @@ from typing import Self
 
 from seatrial.errors import EngineError, UsageError
 from seatrial.server import log, loopback, processes
+from seatrial.server.address import near
 from seatrial.server.diagnosis import LOG_LINES, Diagnosis, diagnose
 from seatrial.server.folder import ServerFolder, folder_of
 from seatrial.server.state import Exit, Identity, Processes, Record
@@ -58,7 +59,7 @@ class Server:
         model: Model id to ask for.
         engine: Engine id.
         pid: First process and process group of the engine, None where it never started.
-        port: Port on 127.0.0.1.
+        port: Port it listens on.
         api_key_file: File with the API key, readable by this user alone.
         log: File with the engine's output.
         ready_after_s: Seconds from launch to the first token generated, None while it starts.
@@ -70,6 +71,7 @@ class Server:
         health_path: Answers 200 when it is up.
         tokenize_path: Counts tokens, None where the engine has none.
         metrics_path: Prometheus text, None where the engine has none.
+        host: Address it listens on.
 
     """
 
@@ -90,6 +92,7 @@ class Server:
     health_path: str
     tokenize_path: str | None
     metrics_path: str | None
+    host: str = processes.LOOPBACK
 
     @property
     def state(self) -> str:
@@ -143,9 +146,11 @@ class Server:
         if not self.alive():
             return False
         try:
-            return loopback.ask(self.port, self.health_path, key=self.api_key(), timeout_s=timeout_s).status == 200  # noqa: PLR2004 -- OK
+            key, host = self.api_key(), near(self.host)
+            reply = loopback.ask(self.port, self.health_path, key=key, host=host, timeout_s=timeout_s)
         except (*loopback.NO_ANSWER, UsageError):
             return False
+        return reply.status == 200  # noqa: PLR2004 -- OK
 
     def why_ended(self) -> Diagnosis | None:
         """Why it ended by itself; None while it runs, and where it was stopped on purpose."""
@@ -233,7 +238,7 @@ class Server:
         here = record is not None and record.boot_id == processes.this_boot()
         while True:
             left = processes.members(known, self.launch_id) if here else []
-            free = processes.port_is_free(self.port)
+            free = processes.port_is_free(self.port, self.host)
             late = time.monotonic() - begun > timeout_s
             # A port that is taken though nothing of ours is left belongs to somebody else by now.
             if not left and (free or late or not was_running or processes.listeners(self.port)):

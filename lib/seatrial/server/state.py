@@ -22,7 +22,7 @@ class Record:
         launch_id: Random; also in the environment of every process of this launch (SEATRIAL_LAUNCH_ID).
         engine: Engine id.
         model: Model id it must list.
-        port: Port on 127.0.0.1.
+        port: Port it listens on.
         argv: Program and arguments as started.
         env: Environment variables added.
         key_env: Variable the engine reads its key from, None where it takes a file.
@@ -35,6 +35,8 @@ class Record:
         log_cap_bytes: Size past which the log's tail moves aside.
         stand_in: Whether it serves a stand-in rather than DeepSeek V4.
         simulated: Whether nothing real answers.
+        host: Address it listens on.
+        keyed: Whether the engine is known to refuse requests without its key.
 
     """
 
@@ -58,6 +60,8 @@ class Record:
     simulated: bool
     grace_s: float
     log_cap_bytes: int
+    host: str = "127.0.0.1"
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

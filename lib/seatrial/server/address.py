@@ -1,0 +1,122 @@
+"""Where a server listens: on this machine alone, unless a person says otherwise in so many words."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+
+from seatrial.errors import RefusedError, UsageError
+from seatrial.server import processes
+from seatrial.server.processes import LOOPBACK
+
+LONGEST_NAME = 253
+LARGEST_PORT = 65535
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9.:])?|::[0-9A-Fa-f.:]*")
+EXPOSE = "Use 127.0.0.1 and reach it by ssh -L, or add --expose if everybody who reaches that address may try the key."
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def listening_address(host: str, *, expose: bool = False, keyed: bool = True, engine: str = "the engine") -> str:
+    """The one address an engine is told to listen on: resolved once, so that no later answer of a name server counts.
+
+    Args:
+        host: An address of this machine, or a name that resolves to one.
+        expose: Whether it may be reached from other machines.
+        keyed: Whether the engine refuses requests without its key.
+        engine: Its id, for messages.
+
+    Raises:
+        UsageError: No address, none of this machine's, or open to others without ``expose``.
+        RefusedError: Open to others, and the engine knows no key.
+
+    """
+    found = _resolved(host)
+    open_ones = [address for address in found if not address.is_loopback]
+    if open_ones and not expose:
+        meant = "" if str(open_ones[0]) == host else f" ({open_ones[0]})"
+        raise UsageError(f"{_shown(host)}{meant} is open to other machines.", remedy=EXPOSE)
+    if open_ones and not keyed:
+        raise RefusedError(
+            f"{engine} knows no API key: on {host} everybody who reaches it could use it.",
+            remedy="Leave --host out, and reach it by ssh -L.",
+        )
+    address = next((one for one in found if str(one) == LOOPBACK), found[0])
+    if not address.is_unspecified:
+        _check_local(address, host)
+    return str(address)
+
+
+def plain(address: str) -> Address:
+    """An address, an IPv4 one that is written as IPv6 as itself."""
+    one = ipaddress.ip_address(address.partition("%")[0])
+    mapped = one.ipv4_mapped if isinstance(one, ipaddress.IPv6Address) else None
+    return mapped or one
+
+
+def near(address: str) -> str:
+    """The address at which this machine reaches what listens on ``address``: loopback for "every address"."""
+    one = plain(address)
+    if not one.is_unspecified:
+        return str(one)
+    return LOOPBACK if one.version == 4 else "::1"  # noqa: PLR2004 -- of the protocol
+
+
+def url_host(address: str) -> str:
+    """How the address is written in a URL."""
+    reached = near(address)
+    return f"[{reached}]" if ":" in reached else reached
+
+
+def check_port(port: int, host: str = LOOPBACK) -> None:
+    """Refuse a port that is none, is reserved or taken; 0 stands for any free one.
+
+    Raises:
+        UsageError: It cannot be listened on; who has it is said.
+
+    """
+    if not 0 <= port <= LARGEST_PORT:
+        raise UsageError(f"{port} is no port: ports run from 1 to {LARGEST_PORT}.", remedy="Leave --port out.")
+    try:
+        free = port == 0 or processes.port_is_free(port, host)
+    except PermissionError as error:
+        raise UsageError(
+            f"Port {port} is reserved: this user may not listen on it.", remedy="Choose one above 1023."
+        ) from error
+    if not free:
+        pid, owner = processes.port_owner(port)
+        raise UsageError(
+            f"Port {port} is taken by {owner}{f' (pid {pid})' if pid else ''}.",
+            remedy="Choose another, or leave --port out, so that a free one is chosen.",
+        )
+
+
+def _resolved(host: str) -> list[Address]:
+    if len(host) > LONGEST_NAME or not HOST.fullmatch(host):
+        raise UsageError(
+            f"{_shown(host)} is no address to listen on.", remedy="Give an address alone, without port: 127.0.0.1."
+        )
+    try:
+        rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{_shown(host)} has no address here.", remedy="Give an address of this machine.") from error
+    found = list(dict.fromkeys(plain(str(row[4][0])) for row in rows))
+    if any(address.is_multicast or address.is_link_local for address in found):
+        raise UsageError(f"{_shown(host)} is no address of one machine.", remedy="Give an address of this machine.")
+    return found
+
+
+def _check_local(address: Address, host: str) -> None:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 -- of the protocol
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError as error:
+        raise UsageError(
+            f"{_shown(host)} is no address of this machine ({error.strerror}).", remedy="Leave --host out: 127.0.0.1."
+        ) from error
+
+
+def _shown(host: str) -> str:
+    return repr(host if len(host) <= 80 else f"{host[:77]}...")  # noqa: PLR2004 -- one line

@@ -1,0 +1,81 @@
+"""The API key of a launch: random, or a person's own from a file or the environment, never from an argument."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from seatrial.errors import UsageError
+
+LEAST_CHARACTERS = 22
+"""128 bits of letters and digits."""
+LEAST_DIFFERENT = 10
+MOST_CHARACTERS = 512
+# What a bearer token may hold (RFC 6750), which also says nothing to YAML, shells and lists of keys.
+KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+RANDOM = "Leave it out, so that a random key is made; or make one: openssl rand -hex 32."
+
+
+def own_key(file: Path | None = None, variable: str | None = None) -> str | None:
+    """The key a person brought, None where a random one is wanted. No message repeats it.
+
+    Args:
+        file: File that holds it, readable by this user alone.
+        variable: Name of an environment variable that holds it.
+
+    Raises:
+        UsageError: Both, no such file or variable, a file others can read, or a key too weak to use.
+
+    """
+    if file is not None and variable is not None:
+        raise UsageError("The API key is to come from a file and from a variable.", remedy="Give one of the two.")
+    if file is not None:
+        return _checked(_read(file), f"in {file}")
+    if variable is not None:
+        if not VARIABLE.fullmatch(variable):
+            # Not repeated: who mistakes the option may have typed the key itself.
+            raise UsageError("--api-key-env takes the name of an environment variable.", remedy="Give its name alone.")
+        if variable not in os.environ:
+            raise UsageError(f"The environment variable {variable} is not set.", remedy=f"Set {variable}.")
+        return _checked(os.environ[variable], f"in {variable}")
+    return None
+
+
+def _read(file: Path) -> str:
+    try:
+        # Looked at when it is open: what is checked is what is read. A pipe would wait for a writer.
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            status = os.fstat(opened.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_uid not in {os.getuid(), 0}:
+                raise UsageError(f"{file} is no file of yours.", remedy="Write the key into a file of your own.")
+            if status.st_mode & OTHERS:
+                raise UsageError(
+                    f"{file} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}).",
+                    remedy=f"chmod 600 {file}, and use a new key: this one may have been read.",
+                )
+            return opened.read(4 * MOST_CHARACTERS).decode("ascii", errors="replace")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no such name is possible"
+        raise UsageError(f"The API key file cannot be read: {why}.", remedy="Check the path.") from error
+
+
+def _checked(text: str, where: str) -> str:
+    key = text.strip(" \t\r\n")
+    if not key:
+        raise UsageError(f"The API key {where} is blank.", remedy=RANDOM)
+    if len(key) < LEAST_CHARACTERS or len(set(key)) < LEAST_DIFFERENT:
+        raise UsageError(
+            f"The API key {where} is too easy to guess: at least {LEAST_CHARACTERS} characters, "
+            f"{LEAST_DIFFERENT} of them different, are asked for.",
+            remedy=RANDOM,
+        )
+    if len(key) > MOST_CHARACTERS or not KEY.fullmatch(key):
+        raise UsageError(
+            f"The API key {where} is longer than {MOST_CHARACTERS} characters, or holds others than A-Z a-z 0-9 . _ ~ + / - =.",
+            remedy=RANDOM,
+        )
+    return key
