@@ -236,6 +236,35 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """Something of an engine that changes how fast it is and not what it answers (unless ``answers`` says so).
+
+    Attributes:
+        name: As a person types it after ``--server-options``, and as a tuned result stores it.
+        values: What ``seatrial tune`` tries: words of the engine, or figures of the machine and the load, such as
+            ``cores-1`` and ``streams*2``. Empty where it is only tried when asked for.
+        what: What it does, as a clause.
+        source: Where it is known from.
+        checked: When.
+        flag: The argument it sets, by the program where spellings differ; a program that is not named has none.
+        variable: The environment variable it sets instead.
+        with_flag: Arguments that grow and shrink in step: a context that all slots share.
+        answers: Whether it also changes memory or answers, so that it is never searched by itself.
+
+    """
+
+    name: str
+    what: str
+    source: str
+    checked: str
+    values: tuple[str, ...] = ()
+    flag: str | Mapping[str, str] = ""
+    variable: str = ""
+    with_flag: tuple[str, ...] = ()
+    answers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFacts:
     """One engine.
 
@@ -249,6 +278,7 @@ class EngineFacts:
         requires: What a machine must have for it.
         failures: Its own failures; the first that is found decides.
         phases: Phases of its start, in order; empty where its log does not tell.
+        tune: Settings ``seatrial tune`` may change, those that usually matter most first.
 
     """
 
@@ -261,6 +291,7 @@ class EngineFacts:
     requires: tuple[Requirement, ...] = ()
     failures: tuple[Failure, ...] = ()
     phases: tuple[Phase, ...] = ()
+    tune: tuple[Setting, ...] = ()
 
 
 @cache
