@@ -113,6 +113,7 @@ class EngineError(SeatrialError):
     Attributes:
         cause: Short name of the diagnosed cause, ``"unknown"`` where none was found.
         evidence: The log lines the diagnosis rests on.
+        phase: Phase of the start in which it failed, empty where it was not starting.
 
     """
 
@@ -125,10 +126,12 @@ class EngineError(SeatrialError):
         remedy: str = "",
         cause: str = "unknown",
         evidence: tuple[str, ...] = (),
+        phase: str = "",
     ) -> None:
         super().__init__(what, remedy=remedy)
         self.cause = cause
         self.evidence = evidence
+        self.phase = phase
 
 
 class EngineMissingError(EngineError):

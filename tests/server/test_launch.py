@@ -40,7 +40,7 @@ def test_stop_gives_proof(fake):
 def test_events_tell_the_way_up(fake):
     """Whoever waits hears of each phase once, in order."""
     phases = []
-    fake("--healthy-after-s=0.3", on_event=lambda event: phases.append(event.phase)).stop()
+    fake("--healthy-after-s=0.3", on_event=lambda event: event.begins and phases.append(event.phase)).stop()
     assert ["starting", "loading", "first token", "ready"] == phases
 
 
@@ -176,7 +176,8 @@ class Thief:
 
     def __call__(self, event):
         """Called with each event of the launch."""
-        self.phases.append(event.phase)
+        if event.begins:
+            self.phases.append(event.phase)
         if self.socket is None:
             self.socket = socket.create_server(("127.0.0.1", list_servers()[0].port))
 

@@ -4,9 +4,9 @@ from seatrial.server.diagnosis import Diagnosis, diagnose
 from seatrial.server.launcher import launch
 from seatrial.server.log import printable
 from seatrial.server.programs import installed_command, resolve_program, resolve_runner
-from seatrial.server.readiness import Event
 from seatrial.server.registry import find_server, list_servers, stop_all, stop_server
 from seatrial.server.running import Server, Stopped
+from seatrial.server.startup_watch import Event
 
 __all__ = [
     "Diagnosis",

@@ -22,10 +22,13 @@ from seatrial.server.access import Access, environment_without, is_keyed, listen
 from seatrial.server.address import check_port
 from seatrial.server.folder import COMING_UP_S, NAME, ServerFolder, check_name, folder_of, launching
 from seatrial.server.programs import installed_command, resolve_program
-from seatrial.server.readiness import Event, PortStolenError, Startup
+from seatrial.server.readiness import PortStolenError, Startup
 from seatrial.server.registry import server_of
 from seatrial.server.running import Server
-from seatrial.server.state import Record
+from seatrial.server.startup_history import Start, add_start
+from seatrial.server.startup_subject import subject_of
+from seatrial.server.startup_watch import ANOTHER_PORT, Event
+from seatrial.server.state import Record, Subject
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command
@@ -46,6 +49,7 @@ class _Wish:
     on_event: Callable[[Event], None]
     stall_limit_s: float
     own_key: str | None
+    subject: Subject
 
 
 def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
@@ -73,7 +77,7 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
         port: Port to listen on; 0 chooses a free one.
         keep_running: Let it outlive this process; end it with ``stop``.
         runner: For llama.cpp: ``xllamacpp``, ``llama-server`` or ``llama_cpp.server``; None picks what is here.
-        on_event: Called, in this thread, as it comes up.
+        on_event: Called, in this thread, as it comes up: at each phase, and twice a second in between.
         model_path: Weights file or folder; by default where ``fetch`` puts it.
         stall_limit_s: Seconds without any progress after which it is given up. There is no other limit.
         access: Who may reach it, and with which key; by default this machine alone, with a random one.
@@ -92,7 +96,8 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     command = secured(_command(plan, runner, model_path), who, options)
     check_port(port, listens_on(command))
     with _claimed(name, plan.model) as folder:
-        wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key)
+        subject = subject_of(plan, command.argv)
+        wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key, subject)
         return _launch(command, folder, wish)
 
 
@@ -219,12 +224,14 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
             startup = Startup(
                 folder, record, key, stall_limit_s=wish.stall_limit_s, on_event=wish.on_event, begun=begun
             )
-            folder.write_ready(startup.wait())
+            ready = startup.wait()
+            folder.write_ready(ready)
+            add_start(Start(wish.subject, ready.phases, record.launched_at))
         except PortStolenError as error:
             _stop(folder)
             if wish.port or attempt == PORTS_TRIED:
                 raise
-            wish.on_event(Event("another port", error.what, time.monotonic() - begun))
+            wish.on_event(Event(ANOTHER_PORT, error.what, time.monotonic() - begun))
         except BaseException:
             _stop(folder)
             raise
@@ -261,6 +268,7 @@ def _record(command: Command, folder: ServerFolder, wish: _Wish, engine_key_file
         simulated=command.simulated,
         grace_s=GRACE_S,
         log_cap_bytes=LOG_CAP_BYTES,
+        subject=wish.subject,
         host=host,
         keyed=is_keyed(command.engine),
     )
@@ -307,4 +315,5 @@ def _stop(folder: ServerFolder) -> None:
 
 
 def _log_event(event: Event) -> None:
-    log.info("%s: %s", event.phase, event.text)
+    if event.begins:
+        log.info("%s: %s", event.phase, event.text)

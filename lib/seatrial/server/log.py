@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+
+from seatrial.secret_text import MASK, SECRET, secrets_of
 
 TAIL_BYTES = 1 << 20
 LONGEST_LINE = 2000
@@ -72,7 +75,7 @@ def _new_lines(log: Path, position: int, ended: Callable[[], bool], poll_s: floa
         over = ended()
         if size(log) < position:
             position = 0  # it passed its cap and was emptied
-        new = _read(log, position)
+        new = read(log, position)
         position += len(new)
         *whole, rest = _LINE_END.split(rest + new.decode(errors="replace"))
         yield from map(_shown, whole)
@@ -87,18 +90,29 @@ def _new_lines(log: Path, position: int, ended: Callable[[], bool], poll_s: floa
 def _end_of(log: Path, end: int | None = None) -> str:
     stop = size(log) if end is None else end
     begin = max(0, stop - TAIL_BYTES)
-    return _read(log, begin)[: stop - begin].decode(errors="replace")
+    return read(log, begin)[: stop - begin].decode(errors="replace")
 
 
-def _read(log: Path, position: int) -> bytes:
+def read(log: Path, position: int, most_bytes: int = TAIL_BYTES) -> bytes:
+    """What stands in the log from a byte on; empty where it cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(position)
-            return file.read(TAIL_BYTES)
+            return _masked(file.read(most_bytes), log)
     except OSError:
         return b""
 
 
+def _masked(text: bytes, log: Path) -> bytes:
+    """What was read without the key of the launch and the secrets of this environment, byte for byte as long."""
+    secrets = [*secrets_of()]
+    with contextlib.suppress(OSError):  # it goes when the server ends, and the supervisor has masked it by then
+        secrets.append(log.with_name("key").read_text(encoding="utf-8").strip())
+    for secret in filter(None, secrets):
+        text = text.replace(secret.encode(errors="surrogateescape"), b"*" * len(secret.encode(errors="surrogateescape")))
+    return text
+
+
 def _shown(line: str) -> str:
     cut = f"{line[:LONGEST_LINE]} ... ({len(line):,} characters)" if len(line) > LONGEST_LINE else line
-    return printable(cut)
+    return printable(SECRET.sub(MASK, cut))

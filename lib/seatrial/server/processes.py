@@ -10,6 +10,7 @@ import socket
 import time
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,6 +20,14 @@ from seatrial.server.state import Identity, Processes
 
 LOOPBACK = "127.0.0.1"
 GONE = (psutil.Error, OSError)
+LISTENING = "0A"  # in /proc/net/tcp
+COMPILERS = frozenset(
+    {
+        *("nvcc", "cicc", "ptxas", "cudafe++", "fatbinary", "nvlink", "hipcc", "amdclang", "amdclang++"),
+        *("ninja", "make", "cmake", "cc", "c++", "gcc", "g++", "cc1", "cc1plus", "clang", "clang++", "ld", "lld", "as"),
+    }
+)
+"""Programs that engines start to make kernels: while one of them works, the engine moves."""
 
 
 @cache
@@ -37,6 +46,13 @@ def lives(identity: Identity | None, boot: str | None = None) -> bool:
     if identity is None or (boot is not None and boot != this_boot()):
         return False
     return supervisor.start_of(identity.pid) == identity.start
+
+
+def kill(identity: Identity) -> None:
+    """End exactly this process at once; one that has ended is fine."""
+    with contextlib.suppress(ProcessLookupError):
+        if lives(identity):
+            os.kill(identity.pid, signal.SIGKILL)
 
 
 def members(processes: Processes | None, launch_id: str, *, thorough: bool = True) -> list[psutil.Process]:
@@ -96,30 +112,35 @@ class Activity:
     """What a starting engine has used so far; growth is progress.
 
     Attributes:
-        log_bytes: Size of its log.
         memory_bytes: Resident memory of all its processes.
         read_bytes: Bytes read from disk, 0 where the system does not tell.
         cpu_s: Processor seconds of all its processes.
+        gpu_bytes: Memory in use on all GPUs, 0 where that is not read.
+        compilers: Those of its processes that compile.
 
     """
 
-    log_bytes: int
     memory_bytes: int
     read_bytes: int
     cpu_s: float
+    gpu_bytes: int
+    compilers: frozenset[int]
 
 
-def activity(of: list[psutil.Process], log_bytes: int) -> Activity:
+def activity(of: list[psutil.Process], gpu_bytes: int = 0) -> Activity:
     """Sum over the processes of an engine."""
     memory = read = 0
     cpu = 0.0
+    compilers = set()
     for process in of:
         with contextlib.suppress(*GONE, AttributeError):
+            if process.name() in COMPILERS:
+                compilers.add(process.pid)
             memory += process.memory_info().rss
             times = process.cpu_times()
             cpu += times.user + times.system
             read += process.io_counters().read_bytes  # not on macOS
-    return Activity(log_bytes, memory, read, cpu)
+    return Activity(memory, read, cpu, gpu_bytes, frozenset(compilers))
 
 
 def listens(of: list[psutil.Process], port: int) -> bool:
@@ -128,6 +149,21 @@ def listens(of: list[psutil.Process], port: int) -> bool:
         with contextlib.suppress(*GONE):
             if any(_listening(connection, port) for connection in process.net_connections("tcp")):
                 return True
+    return False
+
+
+def heard(port: int) -> bool | None:
+    """Whether anybody listens on a port, read in a moment and without touching it; None where that is not known."""
+    wanted = f":{port:04X}"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            if table.endswith("tcp"):
+                return None  # macOS
+            continue
+        if any(row[1].endswith(wanted) and row[3] == LISTENING for row in map(str.split, rows)):
+            return True
     return False
 
 

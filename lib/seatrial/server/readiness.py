@@ -27,6 +27,7 @@ EXIT_RECORD_S = 1.0
 HTTP_OK = 200
 HTTP_UNAUTHORIZED = (401, 403)
 
+
 class PortStolenError(EngineError):
     """Another process listens on the port that was chosen for this engine."""
 

@@ -14,6 +14,34 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseTime:
+    """How long one phase of a start took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is started where: starts with the same one take about as long.
+
+    Attributes:
+        engine: Engine id.
+        version: Of its package, empty where it does not say.
+        checkpoint: Checkpoint id.
+        machine: Its GPUs or cores, and over how many ranks the model is split.
+        weights_bytes: Bytes of the weights, None where not known.
+
+    """
+
+    engine: str
+    version: str
+    checkpoint: str
+    machine: str
+    weights_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What was started, by whom. Holds no secret.
 
@@ -60,6 +88,7 @@ class Record:
     simulated: bool
     grace_s: float
     log_cap_bytes: int
+    subject: Subject | None = None
     host: str = "127.0.0.1"
     keyed: bool = False
 
@@ -118,8 +147,10 @@ class Ready:
     Attributes:
         ready_after_s: Seconds from the start of the launch to the first token generated.
         notes: What a person should know of the way there.
+        phases: How long each phase of the start took, in order; empty where nobody watched it from the beginning.
 
     """
 
     ready_after_s: float
     notes: tuple[str, ...] = field(default=())
+    phases: tuple[PhaseTime, ...] = ()

@@ -1,0 +1,147 @@
+"""Where a starting engine is, read from its log as it grows: the phase, and how far in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from seatrial.catalog.engine_facts import Phase, engine_facts, engine_ids
+from seatrial.server import log
+
+STARTING = "starting"
+READ_BYTES = 1 << 18
+"""Most that is read at a time: of a flood the end says where the engine is."""
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+# What differs from one redrawing of a line to the next without anything having moved: clocks, times left, rates,
+# percentages beside a count, spinners and bars.
+_CLOCK = re.compile(
+    r"\d{4}-\d\d-\d\d|\d\d-\d\d(?= \d\d:)|\d+:\d\d(?::\d\d)?(?:[.,]\d+)?|\[[^\[\]]*(?:it/s|s/it)[^\[\]]*\]"
+    r"|^\d+\.\d\d\.\d{3}\.\d{3}|\b\d+(?:\.\d+)? ?(?:ms|s|sec|seconds?|min|minutes?|h|hours?)\b|\b\d{10,}(?:\.\d+)?\b"
+)
+_NO_WORD = re.compile(r"\W+")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an engine is on its way up.
+
+    Attributes:
+        index: Row of the engine's phases, -1 before the first of them.
+        name: Name of the phase.
+        step: The pass that ``done`` counts in, empty where the log names none.
+        done: Parts done, None where nothing is counted.
+        total: Parts in all, likewise.
+
+    """
+
+    index: int = -1
+    name: str = STARTING
+    step: str = ""
+    done: int | None = None
+    total: int | None = None
+
+
+@cache
+def known_phases(engine: str) -> tuple[Phase, ...]:
+    """The phases of an engine's start; empty for one without a data file."""
+    return engine_facts(engine).phases if engine in engine_ids() else ()
+
+
+def advance(place: Place, lines: Iterable[str], phases: Sequence[Phase]) -> Place:
+    """Where the engine is after these lines.
+
+    Several ranks write the same lines, each at its own time, so a phase once reached is not left for an earlier one,
+    and a count once reached not for a smaller one; only a count that was complete may begin anew (a draft's weights
+    after the model's).
+
+    Args:
+        place: Where it was before.
+        lines: Plain lines, in order.
+        phases: Rows of the engine's data file.
+
+    """
+    for line in lines:
+        for index in range(max(place.index, 0), len(phases)):
+            found = _pattern(phases[index].pattern).search(line)
+            if found:
+                place = _arrive(place, index, phases[index].name, found.groupdict())
+                break
+    return place
+
+
+def _arrive(place: Place, index: int, name: str, groups: dict[str, str | None]) -> Place:
+    step = groups.get("step")
+    if index != place.index or (step is not None and step != place.step):
+        place = Place(index, name, step or "")
+    if groups.get("done") is None:
+        return place
+    done, total = int(groups["done"] or 0), int(groups["total"] or 0)
+    another = total != place.total or place.done is None
+    anew = place.done == place.total and done * 2 <= total
+    return replace(place, done=done, total=total) if another or anew or done > (place.done or 0) else place
+
+
+def plain(line: str) -> str:
+    """A line without what a terminal would obey."""
+    return log.printable(_ESCAPES.sub("", line)).rstrip()
+
+
+def gist(line: str) -> str:
+    """What a line says apart from the clock: a bar or spinner that is only redrawn keeps its gist.
+
+    Counters stay in: ``part 3`` and ``part 4`` are two things.
+    """
+    return _NO_WORD.sub(" ", _CLOCK.sub(" ", line))[:200]
+
+
+class LogReader:
+    """Gives the new lines of a log each time it is asked; copes with cut lines and with a log that begins anew.
+
+    Args:
+        path: The log file, which need not exist yet.
+
+    Attributes:
+        recent: The last lines, plain; the last of them may be unfinished.
+
+    """
+
+    KEPT = 8
+
+    def __init__(self, path: Path) -> None:
+        self.recent: tuple[str, ...] = ()
+        self._path = path
+        self._at = 0
+        self._rest = ""
+        self._whole: tuple[str, ...] = ()
+
+    def read(self) -> list[str]:
+        """Lines written since the last time, and the unfinished one at the end: bars are drawn without a line end."""
+        size = log.size(self._path)
+        if size < self._at:  # it passed its cap and was emptied
+            self._at, self._rest = 0, ""
+        skipped = size - self._at > READ_BYTES
+        if skipped:
+            self._at = size - READ_BYTES
+        new = log.read(self._path, self._at, READ_BYTES)
+        if not new:
+            return []
+        self._at += len(new)
+        text = new.decode(errors="replace")
+        *whole, rest = _LINE_END.split(text if skipped else self._rest + text)
+        if skipped:
+            whole = whole[1:]  # begins somewhere in a line
+        self._rest = rest[-log.LONGEST_LINE :]
+        done = [plain(line[: log.LONGEST_LINE]) for line in whole]
+        last = plain(self._rest)
+        self._whole = (*self._whole, *filter(None, done))[-self.KEPT :]
+        self.recent = (*self._whole, last)[-self.KEPT :] if last else self._whole
+        return [*done, last] if last else done
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)

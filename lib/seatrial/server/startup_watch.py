@@ -1,0 +1,209 @@
+"""Follows an engine on its way up: which phase, how far, for how much longer, and whether it still moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from seatrial.records import Interval
+from seatrial.server import processes
+from seatrial.server.folder import ServerFolder
+from seatrial.server.stall import GpuMemory, Movement
+from seatrial.server.startup_history import Past, TimeLeft, earlier_starts, find_past, time_left
+from seatrial.server.startup_log import STARTING, LogReader, Place, advance, known_phases
+from seatrial.server.state import PhaseTime, Record
+from seatrial.units import format_bytes, format_seconds
+
+LOADING = "loading"
+FIRST_TOKEN = "first token"  # noqa: S105 -- no password
+READY = "ready"
+ANOTHER_PORT = "another port"
+
+LOOK_S = 0.25
+TELL_S = 0.5
+ACTIVITY_S = 1.0
+PACES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person who waits should see.
+
+    Attributes:
+        phase: ``starting``, the phases of the engine's data file (``loading`` where it has none), ``first token``,
+            ``ready`` or ``another port``.
+        text: The same as a sentence, with numbers.
+        elapsed_s: Seconds since the launch began.
+        begins: Whether this phase begins; else it only goes on.
+        step: The pass that ``done`` counts in, empty where none is named.
+        done: Parts done (shards, graphs), None where nothing is counted.
+        total: Parts in all, likewise.
+        left: How long it still takes, with what that rests on; None once it is ready.
+        passed: The phases behind it and how long each took.
+        log: The last lines of the engine's log, plain text.
+
+    """
+
+    phase: str
+    text: str
+    elapsed_s: float
+    begins: bool = True
+    step: str = ""
+    done: int | None = None
+    total: int | None = None
+    left: TimeLeft | None = None
+    passed: tuple[PhaseTime, ...] = ()
+    log: tuple[str, ...] = ()
+
+
+class Watch:
+    """One engine on its way up.
+
+    Args:
+        folder: Its server folder.
+        record: What was started.
+        stall_limit_s: Seconds without any sign of progress after which it has stalled.
+        on_event: Called with each Event.
+        begun: ``time.monotonic()`` at which the launch began.
+
+    Attributes:
+        place: Where it is.
+        passed: The phases behind it.
+        movement: What was seen to move.
+
+    """
+
+    def __init__(
+        self,
+        folder: ServerFolder,
+        record: Record,
+        *,
+        stall_limit_s: float,
+        on_event: Callable[[Event], None],
+        begun: float,
+    ) -> None:
+        self.record = record
+        self.begun = begun
+        self.place = Place(name="")
+        self.passed: list[PhaseTime] = []
+        self.movement = Movement(stall_limit_s)
+        self._folder = folder
+        self._on_event = on_event
+        self._phases = known_phases(record.engine)
+        self._log = LogReader(folder.log_file)
+        self._gpus = GpuMemory()
+        self._entered = self._looked = self._told = self._measured = time.monotonic()
+        self._counted: list[tuple[float, int]] = []
+        self._text = ""
+
+    @property
+    def told_by_log(self) -> bool:
+        """Whether the engine's log tells its phases."""
+        return bool(self._phases)
+
+    @property
+    def helps(self) -> str:
+        """What usually helps where it stalls now."""
+        return next((row.helps for row in self._phases if row.name == self.place.name), "")
+
+    def enter(self, phase: str, text: str) -> None:
+        """Begin a phase that the log does not tell."""
+        self._enter(Place(len(self._phases) if phase in {FIRST_TOKEN, READY} else -1, phase), text)
+
+    def look(self) -> None:
+        """Read what is new, a few times a second at most, and tell it."""
+        now = time.monotonic()
+        if now - self._looked >= LOOK_S:
+            self._looked = now
+            self._read_log()
+        if now - self._measured >= ACTIVITY_S:
+            self._measured = now
+            self._measure()
+        if now - self._told >= TELL_S:
+            self._tell(begins=False)
+
+    def catch_up(self) -> None:
+        """Read the rest of the log of an engine that has ended, so that its last phase is known."""
+        self._read_log()
+
+    def close(self) -> None:
+        """End what it has begun."""
+        self._gpus.stop()
+
+    def why_stalled(self) -> str | None:
+        """What a stall looks like from here as a clause, None while it moves."""
+        if not self.movement.stalled:
+            return None
+        quiet, held = format_seconds(self.movement.still_s), format_bytes(self.movement.memory_bytes)
+        since = format_seconds(time.monotonic() - self._entered)
+        done = f" at {self.place.done} of {self.place.total}" if self.place.done is not None else ""
+        return f"it stalled while {self.place.name}{done}: nothing moved for {quiet} at {held}, {since} into this phase"
+
+    def _read_log(self) -> None:
+        lines = self._log.read()
+        self.movement.note_lines(lines)
+        place = advance(self.place, lines, self._phases)
+        if place.name != self.place.name:
+            self._enter(place, f"{self.record.engine}: {place.name}")
+        elif place != self.place:
+            anew = (place.step, place.total) != (self.place.step, self.place.total)
+            if anew or (place.done or 0) < (self.place.done or 0):
+                self._counted = []
+            self.place = place
+            self.movement.note()
+            if place.done is not None:
+                self._counted.append((time.monotonic(), place.done))
+
+    def _measure(self) -> None:
+        if not self.record.simulated:
+            self._gpus.start()
+        of = processes.members(self._folder.processes(), self.record.launch_id, thorough=False)
+        self.movement.note_activity(processes.activity(of, self._gpus.used_bytes))
+
+    def _enter(self, place: Place, text: str) -> None:
+        now = time.monotonic()
+        if self.place.name:
+            self.passed.append(PhaseTime(self.place.name, now - self._entered))
+        self.place, self._text, self._entered = place, text, now
+        self._counted = [] if place.done is None else [(now, place.done)]
+        self.movement.note()
+        self._tell(begins=True)
+
+    def _tell(self, *, begins: bool) -> None:
+        self._told = time.monotonic()
+        place, left = self.place, None if self.place.name == READY else self._left()
+        counted = f"{place.done} of {place.total}" if place.done is not None else ""
+        parts = [self._text, *filter(None, (place.step, counted))]
+        event = Event(place.name, ", ".join(parts), self._told - self.begun, begins=begins)
+        self._on_event(
+            replace(
+                event,
+                step=place.step,
+                done=place.done,
+                total=place.total,
+                left=left,
+                passed=tuple(self.passed),
+                log=self._log.recent,
+            )
+        )
+
+    def _left(self) -> TimeLeft:
+        order = [STARTING, *(row.name for row in self._phases), FIRST_TOKEN]
+        return time_left(self._past, self.place.name, time.monotonic() - self._entered, self._pace(), order)
+
+    @cached_property
+    def _past(self) -> Past | None:
+        return find_past(self.record.subject, earlier_starts())
+
+    def _pace(self) -> Interval | None:
+        """Seconds to the end of what is counted: at the pace so far, and at that of the last few parts."""
+        if len(self._counted) < 2 or not self.place.total:  # noqa: PLR2004 -- a pace needs two points
+            return None
+        last_at, last = self._counted[-1]
+        since = time.monotonic() - last_at
+        paces = []
+        for at, done in (self._counted[0], self._counted[-min(PACES, len(self._counted))]):
+            paces.append(max(0.0, (last_at - at) / (last - done) * (self.place.total - last) - since))
+        return Interval(min(paces), sum(paces) / len(paces), max(paces))
