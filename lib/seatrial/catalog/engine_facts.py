@@ -170,23 +170,30 @@ class Requirement:
 
     Attributes:
         what: The reading it is about, one of ``seatrial.engines.requirements.READINGS``.
-        least: The smallest that will do; versions are compared number by number, bytes are numbers.
         why: What needs it, as a clause of a sentence.
         remedy: The one thing to do.
         source: Where this is known from.
         checked: When.
-        severity: ``problem``: nothing will start; ``warning``: something will be slow or fail under load.
-        on: Where it is asked for, by reading and the values that match; everywhere where empty.
+        least: The smallest that will do: a version (compared number by number), bytes or a count, or ``unlimited``.
+        most: The largest version that will do, as far as it is written: "3.13" takes 3.13.5.
+        one_of: Values that will do, for readings that are names.
+        severity: ``problem``: it will not start; ``warning``: it may fail, or be slow.
+        stage: ``install``: asked only before the engine is installed; ``always``: also before a model is fetched
+            for it and before it is launched.
+        on: Where it is asked for: readings and the values that match; everywhere where empty.
 
     """
 
     what: str
-    least: str | int
     why: str
     remedy: str
     source: str
     checked: str
+    least: str | int | None = None
+    most: str | None = None
+    one_of: tuple[str, ...] = ()
     severity: Literal["problem", "warning"] = "problem"
+    stage: Literal["always", "install"] = "always"
     on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -276,6 +283,7 @@ class EngineFacts:
         metrics: See ``Metrics``.
         programs: Ways to start it; the one that is taken first stands first.
         requires: What a machine must have for it.
+        unrestricted: Why a machine need have nothing in particular, where ``requires`` is empty.
         failures: Its own failures; the first that is found decides.
         phases: Phases of its start, in order; empty where its log does not tell.
         tune: Settings ``seatrial tune`` may change, those that usually matter most first.
@@ -289,6 +297,7 @@ class EngineFacts:
     metrics: Metrics
     programs: tuple[Program, ...] = ()
     requires: tuple[Requirement, ...] = ()
+    unrestricted: str = ""
     failures: tuple[Failure, ...] = ()
     phases: tuple[Phase, ...] = ()
     tune: tuple[Setting, ...] = ()
@@ -329,6 +338,12 @@ def program_of(argv: Sequence[str]) -> Program | None:
 def is_older(version: str, minimum: str) -> bool:
     """Whether ``version`` comes before ``minimum``; numbers are compared, anything else is ignored."""
     return _numbers(version) < _numbers(minimum)
+
+
+def is_newer(version: str, most: str) -> bool:
+    """Whether ``version`` comes after ``most``, as far as that is written: 3.13.5 is no newer than 3.13."""
+    wanted = _numbers(most)
+    return _numbers(version)[: len(wanted)] > wanted
 
 
 def _numbers(version: str) -> tuple[int, ...]:

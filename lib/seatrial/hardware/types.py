@@ -114,3 +114,37 @@ class Hardware:
     def only_named(self) -> bool:
         """Whether its accelerators are another machine's, so that nothing is launched for it on this one."""
         return bool(self.gpus) and self.origin != "measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a computer lets a process do, beside memory. Unknown readings are None.
+
+    Attributes:
+        system: ``linux``, ``darwin``, ...
+        machine: Instruction set ("x86_64", "aarch64").
+        python: Version of the Python that makes environments.
+        glibc: Version of the C library, None where it is another one.
+        nvcc_path: The CUDA compiler, None where none was found.
+        nvcc: CUDA release of that compiler.
+        shared_memory_bytes: Size of /dev/shm.
+        open_files: Files and sockets a process may hold open, None where there is no limit.
+        open_files_most: How far it may raise that itself, None where there is no limit.
+        locked_memory_bytes: Memory it may lock, None where there is no limit.
+        cache_folder: Where engines keep kernels they have compiled.
+        cache_free_bytes: Free there.
+
+    """
+
+    system: str = "linux"
+    machine: str = ""
+    python: str | None = None
+    glibc: str | None = None
+    nvcc_path: str | None = None
+    nvcc: str | None = None
+    shared_memory_bytes: int | None = None
+    open_files: int | None = None
+    open_files_most: int | None = None
+    locked_memory_bytes: int | None = None
+    cache_folder: str = ""
+    cache_free_bytes: int | None = None

@@ -1,0 +1,168 @@
+"""Whether a machine has what an engine requires, before anything is downloaded: each with one remedy."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from seatrial.catalog.engine_facts import EngineFacts, Requirement, engine_facts, is_newer, is_older
+from seatrial.hardware.types import Hardware, Limits
+from seatrial.units import format_bytes
+
+Status = Literal["ok", "warning", "problem"]
+CUDA_BUILD = re.compile(r"\+cu(\d{2})\d")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        name: What was looked at.
+        status: ``ok``; ``warning``: something will not work or be slow; ``problem``: nothing works.
+        found: What was found, with the numbers.
+        remedy: The one thing to do, "" where nothing is needed.
+
+    """
+
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What requirements are held against.
+
+    Attributes:
+        hardware: From ``detect_hardware``.
+        limits: From ``seatrial.hardware.limits``.
+        nodes: Machines that work together.
+        version: Installed version of the engine, None where it is not installed or does not tell.
+
+    """
+
+    hardware: Hardware
+    limits: Limits
+    nodes: int = 1
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one of ``READINGS`` is called and shown."""
+
+    name: str
+    kind: Literal["version", "bytes", "count", "word"]
+
+
+READINGS = {
+    "driver": Reading("NVIDIA driver", "version"),
+    "nvcc": Reading("CUDA compiler (nvcc)", "version"),
+    "glibc": Reading("C library (glibc)", "version"),
+    "python": Reading("Python", "version"),
+    "shared_memory": Reading("shared memory (/dev/shm)", "bytes"),
+    "cache_free": Reading("free disk for compiled kernels", "bytes"),
+    "locked_memory": Reading("memory a process may lock", "bytes"),
+    "open_files_most": Reading("open files a process may ask for", "count"),
+    "vendor": Reading("GPU vendor", "word"),
+    "system": Reading("operating system", "word"),
+    "machine": Reading("processor architecture", "word"),
+    "architecture": Reading("GPU architecture", "word"),
+    "gpus": Reading("number of GPUs", "word"),
+    "nodes": Reading("number of machines", "word"),
+    "wsl": Reading("Windows Subsystem for Linux", "word"),
+    "cuda_line": Reading("CUDA the engine is built for", "word"),
+}
+"""Everything a requirement may be about."""
+ABSENT = "0"
+"""Version of what is not there."""
+
+
+def gates(engine: str, machine: Machine, *, installing: bool = False) -> tuple[Check, ...]:
+    """What ``engine`` requires, held against this machine; a reading nobody could take is passed over.
+
+    Args:
+        engine: Engine id.
+        machine: The machine, and the version that is installed.
+        installing: Also look at what matters only while it is installed.
+
+    """
+    facts = engine_facts(engine)
+    seen = readings(facts, machine)
+    rows = (row for row in facts.requires if installing or row.stage == "always")
+    held = [row for row in rows if all(seen[name] in values for name, values in row.on.items())]
+    return tuple(_check(facts, row, seen[row.what]) for row in held if seen[row.what] is not None)
+
+
+def readings(facts: EngineFacts, machine: Machine) -> dict[str, str | float | None]:
+    """Every reading by name; versions and words are text, sizes and counts numbers, what is unlimited is infinite."""
+    hardware, limits = machine.hardware, machine.limits
+    first = hardware.gpus[0] if hardware.gpus else None
+    several: Callable[[int], str] = lambda count: ("none", "one")[count] if count < 2 else "several"  # noqa: E731, PLR2004
+    build = CUDA_BUILD.search(machine.version or "")
+    return {
+        "driver": hardware.driver if first and first.vendor == "nvidia" else None,
+        "nvcc": limits.nvcc if limits.nvcc_path else ABSENT,
+        "glibc": limits.glibc,
+        "python": limits.python,
+        "shared_memory": limits.shared_memory_bytes,
+        "cache_free": limits.cache_free_bytes,
+        "locked_memory": _unbounded(limits.locked_memory_bytes),
+        "open_files_most": _unbounded(limits.open_files_most),
+        "vendor": first.vendor if first else "none",
+        "system": limits.system,
+        "machine": limits.machine,
+        "architecture": first.compute_capability if first else None,
+        "gpus": several(len(hardware.gpus)),
+        "nodes": several(machine.nodes),
+        "wsl": "yes" if hardware.host.wsl else "no",
+        "cuda_line": build[1] if build else (facts.versions.cuda or "").partition(".")[0],
+    }
+
+
+def _check(facts: EngineFacts, row: Requirement, value: str | float | None) -> Check:
+    reading = READINGS[row.what]
+    name = f"{facts.title}: {reading.name}"
+    shown = _shown(reading, value)
+    if _met(row, value):
+        return Check(name, "ok", shown)
+    found = f"{shown}, but {facts.title} needs {_needed(reading, row)}: {row.why}"
+    return Check(name, row.severity, found, row.remedy)
+
+
+def _met(row: Requirement, value: str | float | None) -> bool:
+    if row.one_of:
+        return value in row.one_of
+    if isinstance(value, str):
+        too_old = row.least is not None and is_older(value, str(row.least))
+        return not too_old and not (row.most and is_newer(value, row.most))
+    least = math.inf if row.least == "unlimited" else float(row.least or 0)
+    return value is not None and value >= least
+
+
+def _needed(reading: Reading, row: Requirement) -> str:
+    if row.one_of:
+        return " or ".join(row.one_of)
+    least = _shown(reading, math.inf if row.least == "unlimited" else row.least)
+    if reading.kind == "version":
+        return f"{least} to {row.most}" if row.most else f"{least} or newer"
+    return least if row.least == "unlimited" else f"at least {least}"
+
+
+def _shown(reading: Reading, value: str | float | None) -> str:
+    if value == ABSENT:
+        return "not found"
+    if value == math.inf:
+        return "no limit"
+    if reading.kind == "bytes":
+        return format_bytes(int(value or 0))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _unbounded(limit: int | None) -> float:
+    return math.inf if limit is None else limit

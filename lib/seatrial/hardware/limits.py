@@ -1,0 +1,102 @@
+"""What this computer lets an engine do besides memory: shared memory, open files, compilers, room for caches."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from seatrial.hardware.host import disk_free
+from seatrial.hardware.types import Limits
+
+PROBE_S = 10.0
+RELEASE = re.compile(r"release (\d+\.\d+)")
+
+
+def read_limits(
+    python: str | None = None, *, root: Path = Path("/"), environment: Mapping[str, str] | None = None
+) -> Limits:
+    """Read what holds for a process started here.
+
+    Args:
+        python: Python of the engine's environment, where a compiler may lie too; None where there is none.
+        root: Where ``/dev`` and ``/usr`` lie.
+        environment: Environment variables, those of this process where None.
+
+    """
+    variables = os.environ if environment is None else environment
+    nvcc = find_nvcc(python, root, variables)
+    files, files_most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    locked, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    library, glibc = platform.libc_ver()
+    cache = Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Limits(
+        system=sys.platform,
+        machine=platform.machine(),
+        python=platform.python_version(),
+        glibc=glibc if library == "glibc" and glibc else None,
+        nvcc_path=nvcc,
+        nvcc=nvcc_release(nvcc) if nvcc else None,
+        shared_memory_bytes=_size_of(root / "dev/shm"),
+        open_files=_bounded(files),
+        open_files_most=_bounded(files_most),
+        locked_memory_bytes=_bounded(locked),
+        cache_folder=str(cache),
+        cache_free_bytes=disk_free(cache),
+    )
+
+
+def find_nvcc(python: str | None, root: Path, environment: Mapping[str, str]) -> str | None:
+    """The CUDA compiler, looked for where the engines' JIT does: CUDA_HOME, PATH, /usr/local/cuda, their own packages."""
+    for candidate in _nvcc_candidates(python, root, environment):
+        if os.access(candidate, os.X_OK) and candidate.is_file():
+            return str(candidate)
+    return None
+
+
+def nvcc_release(nvcc: str) -> str | None:
+    """The CUDA release a compiler belongs to, None where it does not tell."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        told = subprocess.run(
+            [nvcc, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PROBE_S,
+            check=False,
+        )
+        match = RELEASE.search(told.stdout)
+        return match[1] if match else None
+    return None
+
+
+def _nvcc_candidates(python: str | None, root: Path, environment: Mapping[str, str]) -> Iterator[Path]:
+    for variable in ("CUDA_HOME", "CUDA_PATH"):
+        if environment.get(variable):
+            yield Path(environment[variable]) / "bin/nvcc"
+    on_path = shutil.which("nvcc", path=environment.get("PATH", ""))
+    if on_path:
+        yield Path(on_path)
+    yield root / "usr/local/cuda/bin/nvcc"
+    if python:
+        prefix = Path(python).parent.parent
+        yield prefix / "bin/nvcc"
+        yield from sorted(prefix.glob("lib/python3*/site-packages/nvidia/*/bin/nvcc"))
+
+
+def _size_of(folder: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(folder).total
+    return None
+
+
+def _bounded(limit: int) -> int | None:
+    return None if limit == resource.RLIM_INFINITY else limit
