@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 
 MASK = "[secret]"
-LEAST_CHARACTERS = 8
-"""Shorter values are words that stand in every log."""
+LEAST_CHARACTERS, LEAST_WITHOUT_DIGITS = 8, 12
+"""Shorter values are words that stand in every log and notebook ("text/plain", "application")."""
 
 SECRET_NAME = re.compile(r"(?i)((^|_)(TOKEN|KEY|SECRET|PAT)|PASSW(OR)?D|PASSPHRASE)$")
 """Environment variables that hold secrets: HF_TOKEN, OPENAI_API_KEY, AWS_SECRET_ACCESS_KEY, PGPASSWORD."""
@@ -37,11 +38,16 @@ def secrets_of(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
         if SECRET_NAME.search(name) and not value.startswith("/"):  # a path to a key is none
             found.add(value.strip())
         found.update(match[0] for match in SECRET.finditer(value))
-    return tuple(sorted((one for one in found if len(one) >= LEAST_CHARACTERS), key=len, reverse=True))
+    return tuple(sorted(filter(_is_long, found), key=len, reverse=True))
+
+
+def _is_long(text: str) -> bool:
+    return len(text) >= (LEAST_CHARACTERS if any(map(str.isdigit, text)) else LEAST_WITHOUT_DIGITS)
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """``text`` without these secrets."""
+    """``text`` without these secrets, as they are and as JSON writes them."""
     for secret in secrets:
-        text = text.replace(secret, MASK)
+        for form in {secret, json.dumps(secret)[1:-1]}:
+            text = text.replace(form, MASK)
     return text

@@ -32,6 +32,8 @@ from papermill.exceptions import PapermillExecutionError
 from seatrial import errors
 from seatrial.batch.types import Failure, ParameterValue, Status
 from seatrial.records import write_text
+from seatrial.secret_text import masked, secrets_of
+from seatrial.server.folder import server_keys
 
 ENGINE = "seatrial"
 GRACE_S = 8.0
@@ -74,6 +76,7 @@ class Execution:
     _kernel: Any = None
     _code_cells: int = 0
     _scratch: Path = field(default_factory=Path)
+    _keys: set[str] = field(default_factory=set)
 
     def run(self) -> tuple[Status, Failure | None]:
         """Execute the notebook, save it, and say how it ended.
@@ -104,6 +107,7 @@ class Execution:
                 pass  # self.stopping says so
             except RuntimeError as error:  # the kernel never answered
                 message = f"The notebook's kernel did not start: {error} {_tail(self.kernel_log())}".strip()
+                message = masked(message, self._secrets())
                 failure = Failure("KernelDied", message, self._cell_id(), UNEXPECTED)
             finally:
                 ensure_event_loop().close()  # jupyter_core makes one for each thread and leaves it open
@@ -177,7 +181,13 @@ class Execution:
 
     def _save(self) -> None:
         if self.notebook is not None:
-            write_text(self.target, nbformat.writes(self.notebook) + "\n")  # type: ignore[no-untyped-call]
+            text = nbformat.writes(self.notebook)  # type: ignore[no-untyped-call]
+            write_text(self.target, masked(text, self._secrets()) + "\n")
+
+    def _secrets(self) -> set[str]:
+        """What must not be kept: secrets of this environment, and the keys of servers seen so far."""
+        self._keys.update(server_keys())
+        return {*secrets_of(), *self._keys}
 
     def _mark_unfinished(self) -> None:
         """Undo papermill's claim that cells which never ran are completed."""
@@ -194,7 +204,8 @@ class Execution:
         kind = getattr(errors, str(error.ename), None)
         known = isinstance(kind, type) and issubclass(kind, errors.SeatrialError)
         exit_code = kind.exit_code if known and kind is not None else UNEXPECTED
-        return Failure(str(error.ename), _ANSI.sub("", str(error.evalue)).strip(), self._cell_id(), exit_code)
+        message = masked(_ANSI.sub("", str(error.evalue)).strip(), self._secrets())
+        return Failure(str(error.ename), message, self._cell_id(), exit_code)
 
 
 class _Kernel(AsyncKernelManager):

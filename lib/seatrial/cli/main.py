@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NoReturn
@@ -18,6 +19,7 @@ from typing import NoReturn
 from seatrial import __version__
 from seatrial.cli.answer import Answer
 from seatrial.errors import SeatrialError, UnknownNameError, UsageError
+from seatrial.secret_text import masked, secrets_of
 
 COMMANDS = {
     "detect": "this machine, or the named one",
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except SeatrialError as error:
-        print(f"seatrial: {error}", file=sys.stderr)  # noqa: T201 -- the command line talks here
+        print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)  # noqa: T201 -- the command line talks here
         return error.exit_code
     except KeyboardInterrupt:
         print("seatrial: interrupted.", file=sys.stderr)  # noqa: T201
@@ -61,13 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return 0
-    except Exception as error:  # the last line of defence; nobody should read a traceback
+    except Exception as error:  # noqa: BLE001 -- the last line of defence; nobody should read a traceback
         if os.environ.get("SEATRIAL_TRACEBACK"):
-            raise
+            print(masked(traceback.format_exc(), secrets_of()), file=sys.stderr)  # noqa: T201
+            return SeatrialError.exit_code
         kind = type(error).__name__
         where = " (the JSON document was not written)" if json_wanted else ""
         text = f"seatrial: unexpected failure{where}: {kind}: {error}\nSet SEATRIAL_TRACEBACK=1 to see where, and report it."
-        print(text, file=sys.stderr)  # noqa: T201
+        print(masked(text, secrets_of()), file=sys.stderr)  # noqa: T201
         return SeatrialError.exit_code
 
 

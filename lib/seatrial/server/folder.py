@@ -193,6 +193,15 @@ def folders() -> list[ServerFolder]:
     return [ServerFolder(entry) for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir()]
 
 
+def server_keys() -> set[str]:
+    """The keys of all servers that run, for whoever keeps texts in which one may stand."""
+    found = set()
+    for folder in folders():
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found.add(folder.key_file.read_text(encoding="utf-8").strip())
+    return found - {""}
+
+
 @contextlib.contextmanager
 def launching(name: str) -> Iterator[bool]:
     """Hold the name while a launch is under way; gives False where another process holds it.

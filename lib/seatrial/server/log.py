@@ -109,7 +109,9 @@ def _masked(text: bytes, log: Path) -> bytes:
     with contextlib.suppress(OSError):  # it goes when the server ends, and the supervisor has masked it by then
         secrets.append(log.with_name("key").read_text(encoding="utf-8").strip())
     for secret in filter(None, secrets):
-        text = text.replace(secret.encode(errors="surrogateescape"), b"*" * len(secret.encode(errors="surrogateescape")))
+        text = text.replace(
+            secret.encode(errors="surrogateescape"), b"*" * len(secret.encode(errors="surrogateescape"))
+        )
     return text
 
 

@@ -36,6 +36,7 @@ PR_SET_CHILD_SUBREAPER = 36
 PROC = Path("/proc")
 HAS_PROC = (PROC / "self" / "stat").exists()
 COPY_BYTES = 1 << 16
+SHORTEST_SECRET, LONGEST_SECRET = 8, 4096  # bytes: shorter ones are words, longer ones no keys
 
 
 class Row(NamedTuple):
@@ -166,7 +167,9 @@ class Supervisor:
         self.asked = False
         for asking in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(asking, self._ask)
-        self.log = -1
+        self.log = self.masking = -1
+        self.masked = 0
+        self.secrets: list[bytes] = []
         self.ended: int | None = None
         self.owner_checked = 0.0
 
@@ -212,10 +215,15 @@ class Supervisor:
     def _start_engine(self) -> int:
         argv = self.record["argv"]
         env = {**os.environ, **self.record["env"], "SEATRIAL_LAUNCH_ID": self.record["launch_id"]}
+        key = (self.folder / "key").read_text().strip()
         if self.record["key_env"]:
-            env[self.record["key_env"]] = (self.folder / "key").read_text().strip()
+            env[self.record["key_env"]] = key
+        named = (env.get(name, "") for name in os.environ.get("SEATRIAL_MASKED", "").split(","))
+        found = {value.strip().encode(errors="surrogateescape") for value in (key, *named)}
+        self.secrets = [secret for secret in found if SHORTEST_SECRET <= len(secret) <= LONGEST_SECRET]
         # Kept open: it is capped even where somebody deletes its name.
         self.log = os.open("engine.log", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self.masking = os.open("engine.log", os.O_RDWR)  # what appends cannot write elsewhere
         return os.posix_spawn(
             argv[0],
             argv,
@@ -331,7 +339,7 @@ class Supervisor:
         The engine appends, so it goes on at the new end. What it writes between copy and cut is lost.
         """
         cap = self.record["log_cap_bytes"]
-        size = os.fstat(self.log).st_size
+        size = self._mask_log()
         if size <= cap:
             return
         aside = Path("engine.log.tmp")
@@ -344,6 +352,24 @@ class Supervisor:
         except OSError:
             aside.unlink(missing_ok=True)  # a full disk: the cap matters more than the tail
         os.ftruncate(self.log, 0)
+
+    def _mask_log(self) -> int:
+        """Overwrite what is secret in the log: some engines write down their key, or the environment; gives its size."""
+        size = os.fstat(self.log).st_size
+        overlap = max(map(len, self.secrets), default=1) - 1  # the end of the last look may hold half a secret
+        start = max(0, self.masked - overlap, size - 2 * self.record["log_cap_bytes"]) if size >= self.masked else 0
+        while self.secrets and start < size and size != self.masked:
+            block = os.pread(self.masking, min(COPY_BYTES, size - start), start)
+            for secret in self.secrets:
+                at = -1
+                while (at := block.find(secret, at + 1)) >= 0:
+                    with contextlib.suppress(OSError):  # a full disk that copies on write: at least the readers mask it
+                        os.pwrite(self.masking, b"*" * len(secret), start + at)
+            if len(block) <= overlap or start + len(block) >= size:
+                break
+            start += len(block) - overlap
+        self.masked = size
+        return size
 
     def _note_exit(self, reason: str, *, error: str = "", oom_kills: dict[str, int] | None = None) -> None:
         status = self.ended
@@ -359,6 +385,8 @@ class Supervisor:
     def _finish(self) -> None:
         """Nothing is left: the key has no further use."""
         self.state["finished"] = True
+        with contextlib.suppress(OSError):
+            self._mask_log()
         with contextlib.suppress(OSError):  # a deleted folder, a full disk: that nobody is left can be seen without it
             for path in (Path("key"), *Path().glob("engine_key*")):
                 path.unlink(missing_ok=True)
