@@ -6,6 +6,7 @@ Follows the XDG base directories; ``SEATRIAL_CACHE`` and ``SEATRIAL_STATE`` move
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from seatrial.errors import UsageError
@@ -27,14 +28,17 @@ def models_dir() -> Path:
 
 
 def private_dir(path: Path) -> Path:
-    """Create ``path`` with mode 0700 and return it.
+    """Create ``path``, and what is missing above it, with mode 0700 and return it.
 
     Raises:
-        UsageError: The folder cannot be created, is a link, or belongs to somebody else.
+        UsageError: The folder cannot be created, is a link, belongs to somebody else, or lies where
+            everybody may put another in its place.
 
     """
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (*reversed(path.parents), path):
+            folder.mkdir(exist_ok=True, mode=0o700)
+        _check_above(path)
         if path.is_symlink() or path.stat().st_uid != os.getuid():
             raise UsageError(
                 f"{path} is a link or belongs to another user; keys and logs would be exposed.",
@@ -47,6 +51,17 @@ def private_dir(path: Path) -> Path:
             remedy="Set SEATRIAL_STATE (or SEATRIAL_CACHE) to a writable folder.",
         ) from error
     return path
+
+
+def _check_above(path: Path) -> None:
+    """Refuse a place in a folder where everybody may rename what is not theirs (writable, and not sticky as /tmp is)."""
+    for folder in path.resolve().parents:
+        mode = folder.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise UsageError(
+                f"Everybody may write to {folder}, and so put another folder in the place of {path}.",
+                remedy=f"chmod o-w {folder}, or set SEATRIAL_STATE to a folder elsewhere.",
+            )
 
 
 def _folder(own: str, xdg: str, default: str) -> Path:
