@@ -128,11 +128,10 @@ def readings(facts: EngineFacts, machine: Machine) -> dict[str, str | float | No
 def _check(facts: EngineFacts, row: Requirement, value: str | float | None) -> Check:
     reading = READINGS[row.what]
     name = f"{facts.title}: {reading.name}"
-    shown = _shown(reading, value)
     if _met(row, value):
-        return Check(name, "ok", shown)
-    found = f"{shown}, but {facts.title} needs {_needed(reading, row)}: {row.why}"
-    return Check(name, row.severity, found, row.remedy)
+        return Check(name, "ok", _shown(reading, value))
+    here = f"No {reading.name} was found" if value == ABSENT else f"The {reading.name} here is {_shown(reading, value)}"
+    return Check(name, row.severity, f"{here}, but {facts.title} needs {_needed(reading, row)}: {row.why}", row.remedy)
 
 
 def _met(row: Requirement, value: str | float | None) -> bool:
@@ -155,8 +154,6 @@ def _needed(reading: Reading, row: Requirement) -> str:
 
 
 def _shown(reading: Reading, value: str | float | None) -> str:
-    if value == ABSENT:
-        return "not found"
     if value == math.inf:
         return "no limit"
     if reading.kind == "bytes":

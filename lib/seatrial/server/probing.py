@@ -49,7 +49,7 @@ def installed_there(
 
 def program_version(row: Program, path: str, limit_s: float = PROBE_S) -> str | None:
     """What its python has installed, for a script of pip's (that takes no import); else what it says itself."""
-    python = _script_python(path)
+    python = script_python(path)
     version = installed_there(row, (), python, limit_s)[1] if python else None
     if version is None and row.version:
         match = re.search(row.version_pattern, _told(path, row.version, limit_s))
@@ -57,7 +57,8 @@ def program_version(row: Program, path: str, limit_s: float = PROBE_S) -> str | 
     return version
 
 
-def _script_python(path: str) -> str | None:
+def script_python(path: str) -> str | None:
+    """The python a script of pip's runs in, None for any other program."""
     try:
         with Path(path).open("rb") as stream:
             match = SCRIPT_PYTHON.match(stream.read(1024).decode(errors="replace"))
@@ -91,8 +92,8 @@ def _asked(argv: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
     """A process in a group of its own, which ends with this context whatever it started."""
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(
-        argv, stdin=null, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
-    )
+        argv, stdin=null, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True, cwd="/"
+    )  # in a folder of nobody's: `python -c` imports from the one it stands in
     try:
         yield process
     finally:

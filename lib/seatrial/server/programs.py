@@ -6,37 +6,31 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, is_older, program_of
+from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, program_of
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
-from seatrial.server.probing import PROBE_S, flags_taken, installed_here, installed_there, program_version
+from seatrial.server.gates import Installed, gates_here, judged, version_check
+from seatrial.server.holes import refuse_holes
+from seatrial.server.probing import (
+    PROBE_S,
+    flags_taken,
+    installed_here,
+    installed_there,
+    program_version,
+)
+from seatrial.server.search_path import find_on_path, passed_over
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command
     from seatrial.plan.types import Plan
 
+INSIST = "With --anyway (anyway=True) it is tried all the same."
 PYTHON = re.compile(r"python(3(\.\d+)?)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """A way to start an engine that is here.
-
-    Attributes:
-        path: The program, or the python that has the module; absolute.
-        version: Of its package or program, None where it does not tell.
-        row: What the kit knows of it, None for a program of somebody's own.
-
-    """
-
-    path: str
-    version: str | None = None
-    row: Program | None = None
 
 
 @cache
@@ -71,7 +65,7 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
     candidates = {row.runner: row for row in known_programs().values() if row.runner}
     for name in sorted(RUNNERS, key=lambda name: on_gpus and sys.platform != "darwin" and name == "xllamacpp"):
         row = candidates[name]
-        if _elsewhere(row) or (find_spec(row.imports) if row.imports else shutil.which(row.starts)):
+        if _elsewhere(row) or (find_spec(row.imports) if row.imports else find_on_path(row.starts)):
             return name
     raise EngineMissingError(
         "llama.cpp is not installed here: none of xllamacpp, llama-server and llama-cpp-python was found.",
@@ -80,18 +74,21 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
     )
 
 
-def installed_command(plan: Plan, *, runner: str | None = None, model_path: str | None = None) -> Command:
+def installed_command(
+    plan: Plan, *, runner: str | None = None, model_path: str | None = None, anyway: bool = False
+) -> Command:
     """The command of a plan with the program that is installed here.
 
     Args:
         plan: A plan that runs.
         runner: For llama.cpp one of ``seatrial.engines.RUNNERS``, None for what is here; see ``build_command``.
         model_path: Where the weights lie; the checkpoint id by default.
+        anyway: Note what would be refused for its version or this machine, instead of refusing it.
 
     Raises:
         UnknownNameError: There is no such runner.
         EngineMissingError: The program or module is not here.
-        RefusedError: It is older than what is safe or runs DeepSeek V4.
+        RefusedError: It is older than what is safe or runs DeepSeek V4, or this machine lacks what it requires.
 
     """
     from seatrial.engines import build_command  # noqa: PLC0415 -- see the top
@@ -100,11 +97,16 @@ def installed_command(plan: Plan, *, runner: str | None = None, model_path: str 
         runner = resolve_runner(runner, on_gpus=bool(plan.gpu_layers))
     command = build_command(plan, model_path=model_path, runner=runner)
     found = find_program(command)
-    _check_version(found)
+    refuse_holes(found.row, found.version)
     if found.version is not None:
         command = build_command(plan, model_path=model_path, runner=runner, version=found.version)
+    notes = [*command.notes, *judged(version_check(found), anyway=anyway, insist=INSIST)]
     _check_flags(found, command.argv)
-    return replace(command, argv=(found.path, *command.argv[1:]))
+    if not plan.hardware.only_named:
+        notes += judged(
+            gates_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes), anyway=anyway, insist=INSIST
+        )
+    return replace(command, argv=(found.path, *command.argv[1:]), notes=tuple(notes))
 
 
 def resolve_program(command: Command) -> tuple[str, ...]:
@@ -116,7 +118,8 @@ def resolve_program(command: Command) -> tuple[str, ...]:
 
     """
     found = find_program(command)
-    _check_version(found)
+    refuse_holes(found.row, found.version)
+    judged(version_check(found))
     _check_flags(found, command.argv)
     return (found.path, *command.argv[1:])
 
@@ -137,10 +140,10 @@ def find_program(command: Command) -> Installed:
         return Installed(_program_path(first) if Path(first).is_absolute() else sys.executable)
     if row:
         return look_up(row, first)
-    path = _program_path(first) if Path(first).is_absolute() else shutil.which(first)
+    path = _program_path(first) if Path(first).is_absolute() else find_on_path(first)
     if path is None:
         raise EngineMissingError(
-            f"{command.engine} is not installed here: there is no program {first!r} on PATH.",
+            f"{command.engine} is not installed here: there is no program {first!r} on PATH.{passed_over(first)}",
             remedy=f"Install {command.program or first}.",
             cause="engine missing",
         )
@@ -163,10 +166,10 @@ def look_up(row: Program, first: str | None = None, limit_s: float = PROBE_S) ->
     if row.imports:
         python = named or _elsewhere(row) or sys.executable
         return Installed(python, _module_version(row, python, limit_s), row)
-    path = named or _elsewhere(row) or shutil.which(row.starts)
+    path = named or _elsewhere(row) or find_on_path(row.starts)
     if path is None:
         raise EngineMissingError(
-            f"{row.package} is not installed here: there is no program {row.starts!r} on PATH.",
+            f"{row.package} is not installed here: there is no program {row.starts!r} on PATH.{passed_over(row.starts)}",
             remedy=row.remedy,
             cause="engine missing",
         )
@@ -218,22 +221,6 @@ def _module_version(row: Program, python: str, limit_s: float) -> str | None:
             cause="engine missing",
         )
     return version
-
-
-def _check_version(found: Installed) -> None:
-    row, version = found.row, found.version
-    minimum = row.minimum if row else None
-    if row and version and minimum and is_too_old(version, minimum):
-        raise RefusedError(
-            f"{row.package} {version} is installed, but {minimum} or newer is needed: "
-            "older ones have known holes or do not run DeepSeek V4.",
-            remedy=row.remedy,
-        )
-
-
-def is_too_old(version: str, minimum: str) -> bool:
-    """Whether a version must not be started; a build that does not know its own number (0 or 1) is taken as it is."""
-    return version not in {"0", "1"} and is_older(version, minimum)
 
 
 def _check_flags(found: Installed, argv: tuple[str, ...]) -> None:

@@ -1,0 +1,96 @@
+"""Whether what is installed, on this machine, is fit to be started: said before anything is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from seatrial.catalog.engine_facts import Program, engine_facts, is_older
+from seatrial.errors import RefusedError
+from seatrial.server.probing import script_python
+
+if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
+    from seatrial.engines.requirements import Check
+    from seatrial.hardware.types import Hardware
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A way to start an engine that is here.
+
+    Attributes:
+        path: The program, or the python that has the module; absolute.
+        version: Of its package or program, None where it does not tell.
+        row: What the kit knows of it, None for a program of somebody's own.
+
+    """
+
+    path: str
+    version: str | None = None
+    row: Program | None = None
+
+
+def gates_here(
+    engine: str, hardware: Hardware, *, found: Installed | None = None, nodes: int = 1, installing: bool = False
+) -> tuple[Check, ...]:
+    """What ``engine`` requires, held against this machine: ``seatrial.engines.requirements.gates``.
+
+    Args:
+        engine: Engine id.
+        hardware: This machine, from ``detect_hardware``.
+        found: The program that is installed, None where none is.
+        nodes: Machines that are to work together.
+        installing: Also look at what matters only while it is installed.
+
+    """
+    from seatrial.engines.requirements import Machine, gates  # noqa: PLC0415 -- see the top
+    from seatrial.hardware.limits import read_limits  # noqa: PLC0415 -- same
+
+    if not engine_facts(engine).requires:
+        return ()
+    python = (script_python(found.path) or found.path) if found else None
+    machine = Machine(hardware, read_limits(python), nodes, found.version if found else None)
+    return gates(engine, machine, installing=installing)
+
+
+def judged(checks: Iterable[Check], *, anyway: bool = False, insist: str = "") -> list[str]:
+    """Notes on everything that is not right.
+
+    Args:
+        checks: What was looked at.
+        anyway: Note also what cannot work.
+        insist: How a person insists on it, "" where nobody can.
+
+    Raises:
+        RefusedError: It cannot work, and nobody insisted.
+
+    """
+    notes = []
+    for check in checks:
+        if check.status == "problem" and not anyway:
+            raise RefusedError(f"{check.found}.", remedy=f"{check.remedy} {insist}".strip())
+        if check.status != "ok":
+            notes.append(f"{check.found}. {check.remedy}")
+    return notes
+
+
+def version_check(found: Installed) -> tuple[Check, ...]:
+    """Whether an installed program is new enough: one check, none where nobody knows its version."""
+    from seatrial.engines.requirements import Check  # noqa: PLC0415 -- see the top
+
+    row, version = found.row, found.version
+    if row is None or version is None or row.minimum is None:
+        return ()
+    if not is_too_old(version, row.minimum):
+        return (Check(row.package, "ok", f"{version}; {row.minimum} or newer is needed"),)
+    text = (
+        f"{row.package} {version} is installed, but {row.minimum} or newer is needed: "
+        "older ones have known holes or do not run DeepSeek V4"
+    )
+    return (Check(row.package, "problem", text, row.remedy),)
+
+
+def is_too_old(version: str, minimum: str) -> bool:
+    """Whether a version must not be started; a build that does not know its own number (0 or 1) is taken as it is."""
+    return version not in {"0", "1"} and is_older(version, minimum)
