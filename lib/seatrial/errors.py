@@ -114,6 +114,7 @@ class EngineError(SeatrialError):
         cause: Short name of the diagnosed cause, ``"unknown"`` where none was found.
         evidence: The log lines the diagnosis rests on.
         phase: Phase of the start in which it failed, empty where it was not starting.
+        next_command: After memory ran out: the command of the next smaller plan that fits, empty where there is none.
 
     """
 
@@ -127,11 +128,13 @@ class EngineError(SeatrialError):
         cause: str = "unknown",
         evidence: tuple[str, ...] = (),
         phase: str = "",
+        next_command: str = "",
     ) -> None:
         super().__init__(what, remedy=remedy)
         self.cause = cause
         self.evidence = evidence
         self.phase = phase
+        self.next_command = next_command
 
 
 class EngineMissingError(EngineError):

@@ -48,6 +48,20 @@ def format_bytes(size_bytes: float | None) -> str:
     return f"{size_bytes:,.0f} B"
 
 
+_PREFIXES = {"K": KIB, "M": MIB, "G": GIB, "T": GIB << 10}
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes in ``3.50 GiB``, ``448.00 MiB`` or ``0 bytes``, as engines write sizes: GB counts as GiB.
+
+    Raises:
+        ValueError: The text is no size.
+
+    """
+    number, _, unit = text.partition(" ")
+    return round(float(number) * _PREFIXES.get(unit[:1].upper(), 1))
+
+
 def format_seconds(seconds: float | None) -> str:
     """``3.2 ms``, ``1.25 s``, ``2 min 5 s``; ``unknown`` for None."""
     if seconds is None:

@@ -126,6 +126,9 @@ class Failure:
         checked: When.
         pattern: Regular expression, searched line by line.
         signal: For rows that go by how the process ended: the signal's name.
+        kind: ``general`` gives way to any ``cause``; a ``consequence`` of another failure is named where there is
+            nothing else.
+        phase: Phase of the start in which it happens, where the line alone says so.
 
     """
 
@@ -136,6 +139,8 @@ class Failure:
     checked: str
     pattern: str = ""
     signal: str = ""
+    kind: Literal["cause", "general", "consequence"] = "cause"
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)

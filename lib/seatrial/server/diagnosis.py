@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 import signal
-import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-from seatrial.catalog.engine_facts import Failure, engine_facts, engine_ids
-from seatrial.records import from_dict
+from seatrial.server.log import printable
+from seatrial.server.reading import Finding, LogEnd, during, table
 from seatrial.server.state import Exit
 
-LOG_LINES = 400
-EVIDENCE_LINES = 3
+LOG_LINES = 4000
+"""Last lines of a log that are read: eight ranks write hundreds after the first error."""
+EVIDENCE_LINES = 4
 LAST_LINES = 8
 SHELL_SIGNAL_BASE = 128
 SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
+GPU_MEMORY = "gpu out of memory"
+HOST_MEMORY = "host out of memory"
+MEMORY = frozenset({GPU_MEMORY, HOST_MEMORY})
 # llama.cpp marks the level of each line: "0.00.003.630 E gguf_init: ...".
-_ERROR_LINE = re.compile(r"^[\d.]+ E |\b(ERROR|CRITICAL|FATAL)\b|^\w*(Error|Exception)\b")
+_ERROR_LINE = re.compile(
+    r"^[\d.]+ E |\b(ERROR|CRITICAL|FATAL)\b|^\W*([Ee]rror|[Ff]atal)\b|^\w*(Error|Exception)\b|^Traceback"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Diagnosis:
         cause: Short name; ``unknown`` where no pattern fits.
         what: The cause as a clause of a sentence.
         remedy: What to do next.
-        evidence: The lines it rests on; for an unknown cause the last ones.
+        evidence: The lines it rests on; for an unknown cause the first and last error, or the last lines.
+        phase: Phase of its life in which it failed, as its log shows it; empty where it does not.
 
     """
 
@@ -38,9 +43,10 @@ class Diagnosis:
     what: str
     remedy: str
     evidence: tuple[str, ...]
+    phase: str = ""
 
 
-def diagnose(ended: Exit, lines: list[str], engine: str) -> Diagnosis:
+def diagnose(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
     """Name the cause of an engine's end.
 
     Args:
@@ -53,15 +59,17 @@ def diagnose(ended: Exit, lines: list[str], engine: str) -> Diagnosis:
         return Diagnosis(
             "not started", f"the program could not be started ({ended.error})", "Install the engine again.", ()
         )
-    name = signal_of(ended)
-    if name == "SIGKILL" and ended.oom_kills.get("cgroup", ended.oom_kills.get("machine", 0)) > 0:
+    name, log = signal_of(ended), LogEnd(lines[-LOG_LINES:], engine)
+    found = log.failure()
+    if _killed_for_memory(ended, name, found):
         return Diagnosis(
-            "host out of memory",
+            HOST_MEMORY,
             "the kernel killed it because memory ran out",
             "Use a smaller context (--context-tokens) or checkpoint, or raise the container's memory limit.",
-            _last(lines),
+            found.lines[:EVIDENCE_LINES] if found else _last(log),
+            found.phase if found else "",
         )
-    return _from_log(lines, engine) or _from_signal(name, lines) or _unknown(ended, lines)
+    return _from_log(found) or _from_signal(name, log) or _unknown(ended, log)
 
 
 def signal_of(ended: Exit) -> str | None:
@@ -79,41 +87,46 @@ def how(ended: Exit) -> str:
     return "not started" if ended.code is None else f"exit code {ended.code}"
 
 
-@cache
-def common_failures() -> tuple[Failure, ...]:
-    """Rows of failures.toml: what any engine can show."""
-    rows = tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8"))["failures"]
-    return tuple(from_dict(Failure, row) for row in rows)
+def _killed_for_memory(ended: Exit, name: str | None, found: Finding | None) -> bool:
+    """Whether the kernel counted an out-of-memory kill, and it or one of its processes was killed.
+
+    A log that names a cause of its own counts more: engines end their own processes by SIGKILL.
+    """
+    counted = ended.oom_kills.get("cgroup", ended.oom_kills.get("machine", 0)) > 0
+    if found is None or not counted:
+        return counted and name == "SIGKILL"
+    return found.row.kind == "consequence"
 
 
-def known_failures(engine: str) -> tuple[Failure, ...]:
-    """What this engine can show, its own first; the first that is found decides."""
-    own = engine_facts(engine).failures if engine in engine_ids() else ()
-    return (*own, *common_failures())
+def _from_log(found: Finding | None) -> Diagnosis | None:
+    if found is None:
+        return None
+    row, sentence = found.row, found.row.what
+    if row.cause in MEMORY and not row.phase and during(found.phase):
+        sentence = f"{sentence} {during(found.phase)}"
+    return Diagnosis(row.cause, sentence, row.remedy, _shown(found.lines[:EVIDENCE_LINES]), found.phase)
 
 
-def _from_log(lines: list[str], engine: str) -> Diagnosis | None:
-    recent = lines[-LOG_LINES:]
-    for row in known_failures(engine):
-        found = tuple(line for line in recent if row.pattern and re.search(row.pattern, line))
-        if found:
-            return Diagnosis(row.cause, row.what, row.remedy, found[-EVIDENCE_LINES:])
-    return None
-
-
-def _from_signal(name: str | None, lines: list[str]) -> Diagnosis | None:
-    for row in common_failures():
+def _from_signal(name: str | None, log: LogEnd) -> Diagnosis | None:
+    for row in table().failures:
         if row.signal and row.signal == name:
-            return Diagnosis(row.cause, row.what, row.remedy, _last(lines))
+            return Diagnosis(row.cause, row.what, row.remedy, _last(log))
     return None
 
 
-def _unknown(ended: Exit, lines: list[str]) -> Diagnosis:
-    return Diagnosis("unknown", f"the cause is not known ({how(ended)})", "Read the whole log.", _last(lines))
+def _unknown(ended: Exit, log: LogEnd) -> Diagnosis:
+    return Diagnosis("unknown", f"the cause is not known ({how(ended)})", "Read the whole log.", _last(log))
 
 
-def _last(lines: list[str]) -> tuple[str, ...]:
-    """The last lines that report an error, else the last ones at all."""
-    written = [line for line in lines[-LOG_LINES:] if line.strip()]
-    errors = [line for line in written if _ERROR_LINE.search(line)]
-    return tuple((errors or written)[-LAST_LINES:])
+def _last(log: LogEnd) -> tuple[str, ...]:
+    """What tracebacks of the end say, the first first; else the last lines that report an error; else the last."""
+    raised = [line.text for line in log.raised()]
+    if raised:
+        return _shown(tuple(dict.fromkeys([*raised[:2], raised[-1]])))
+    written = [line for line in log.lines if line.text.strip()]
+    errors = [line for line in written if not line.informs and _ERROR_LINE.search(line.text)]
+    return _shown([line.text for line in (errors or written)[-LAST_LINES:]])
+
+
+def _shown(lines: Sequence[str]) -> tuple[str, ...]:
+    return tuple(printable(line) for line in lines)

@@ -21,6 +21,7 @@ from seatrial.server import processes, supervisor
 from seatrial.server.access import Access, environment_without, is_keyed, listens_on, secured
 from seatrial.server.address import check_port
 from seatrial.server.folder import COMING_UP_S, NAME, ServerFolder, check_name, folder_of, launching
+from seatrial.server.next_plan import advise
 from seatrial.server.programs import installed_command, resolve_program
 from seatrial.server.readiness import PortStolenError, Startup
 from seatrial.server.registry import server_of
@@ -98,7 +99,10 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     with _claimed(name, plan.model) as folder:
         subject = subject_of(plan, command.argv)
         wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key, subject)
-        return _launch(command, folder, wish)
+        try:
+            return _launch(command, folder, wish)
+        except EngineError as error:
+            raise advise(error, plan) from error.__cause__
 
 
 def check_launch(  # noqa: PLR0913 -- as for launch

@@ -208,7 +208,7 @@ class Startup:
         found = diagnose(known.exit, log.tail(self.folder.log_file, LOG_LINES), self.record.engine)
         kind = PortStolenError if found.cause == "port in use" else EngineError
         self.watch.catch_up()
-        phase = self.watch.place.name
+        phase = found.phase or self.watch.place.name  # a traceback tells it better than progress does
         return kind(
             _with_lines(
                 f"{self.record.engine} ended before it was ready, while {phase} ({how(known.exit)}): {found.what}.",

@@ -1,0 +1,67 @@
+"""A line of an engine's log without what stands before its message: process, rank, clock, level, place in the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_COLOUR = re.compile(r"(?:\x1b|\\x1b|␛)\[[\d;]*[A-Za-z]")
+_PREFIX = re.compile(
+    r"""(?x)
+      \s?\((?=[^)]*\b(?:pid|rank)=)[^)]*\)\ ?                                    # (EngineCore_DP0 pid=123)
+    | \s?\[?[rR]ank[ ]?\d+\]?:\ ?                                                 # [rank3]:
+    | \s?\[(?P<c10d>[A-Z])\d{3,4}\ [^\]]*\]\ ?                                    # [E909 08:45:31.91 ProcessGroupNCCL.cpp:1589]
+    | \s?\[\d{4}-\d\d-\d\d[^\]]*\]\ ?                                             # [2026-04-16 01:02:09 DP0 TP1]
+    | \d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?(?:\ -)?\s                  # 2026-11-23 17:35:25,342 -
+    | (?P<level>TRACE|DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)(?P<end>:\w*:|:\ *|\ +-\ |\ )
+        (?:\d\d-\d\d\ [\d:.]+\ )?(?:\[[\w/.<>-]+:\d+\]\ ?)?                       # ERROR 09-28 15:47:24 [core.py:718]
+    | \[(?P<box>TRACE|DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\]\ ?
+    | \d+(?:\.\d+){2,3}\ (?P<letter>[EIWD])\                                      # llama.cpp: 0.00.003.630 E
+    | [A-Za-z][\w.-]*\ +\|\                                                       # docker compose: engine-1  |
+    """
+)
+_INSIDE = re.compile(r"\s|$|Traceback \(|During handling of|The above exception was|[|+ ]*[-~^|+]{3,}\s*$|[+|] ")
+_RAISES = re.compile(
+    r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Expired|Failure|NotFound)(?::\s|:?$)"
+)
+_INFORMS = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "I", "W", "D"})
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line.
+
+    Attributes:
+        text: As it stood, without colours.
+        message: Without prefixes.
+        informs: Whether its level says that nothing is wrong, or nothing much.
+
+    """
+
+    text: str
+    message: str
+    informs: bool = False
+
+    @property
+    def raises(self) -> bool:
+        """Whether it is the last line of a traceback: ``ValueError: why``."""
+        return _RAISES.match(self.message) is not None
+
+
+def split_lines(lines: Sequence[str]) -> list[Line]:
+    """Each line with its message."""
+    return [_line(_COLOUR.sub("", line).rstrip()) for line in lines]
+
+
+def is_inside(line: Line) -> bool:
+    """Whether a traceback goes on in it."""
+    return _INSIDE.match(line.message) is not None
+
+
+def _line(text: str) -> Line:
+    message, level = text, ""
+    while found := _PREFIX.match(message):
+        message = message[found.end() :]
+        level = next((value for name, value in found.groupdict().items() if name != "end" and value), level)
+    return Line(text, message, level in _INFORMS)

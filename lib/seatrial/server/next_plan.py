@@ -1,0 +1,207 @@
+"""The next smaller plan after memory ran out: the same planner asked for less, and the command that launches it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from seatrial.errors import EngineError
+from seatrial.server.diagnosis import GPU_MEMORY, MEMORY, Diagnosis
+from seatrial.server.reading import table
+from seatrial.units import counted, format_gib, parse_bytes
+
+if TYPE_CHECKING:  # the planner is loaded where a plan failed, not with every server
+    from seatrial.engines.types import Command
+    from seatrial.plan.candidate import Candidate
+    from seatrial.plan.types import Plan
+
+TOKEN_STEP = 1024
+LEAST_TOKENS = 2048
+BEFORE_CACHES = frozenset({"starting", "starting ranks", "loading weights"})
+"""Phases in which neither context nor requests have taken memory yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What a log says of memory that was too little.
+
+    Attributes:
+        missing_bytes: Bytes of one GPU (or of the host) that were too few, as far as the log tells; 0 where it does not.
+        most_tokens: Longest context the engine itself says there is room for, None where it says none.
+
+    """
+
+    missing_bytes: int = 0
+    most_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextPlan:
+    """A smaller plan that fits.
+
+    Attributes:
+        plan: The plan.
+        change: How it differs, as part of a sentence.
+        command: The whole command that launches it.
+
+    """
+
+    plan: Plan
+    change: str
+    command: str
+
+
+def shortage_of(lines: Sequence[str]) -> Shortage:
+    """What the log lines of a memory failure say of its size.
+
+    Args:
+        lines: The lines, for example the evidence of a diagnosis.
+
+    """
+    missing, tokens = 0, None
+    for row in table().shortages:
+        for found in re.finditer(row.pattern, "\n".join(lines)):
+            groups = found.groupdict()
+            if groups.get("tokens"):
+                tokens = int(groups["tokens"])
+            elif groups.get("free"):
+                missing = max(missing, parse_bytes(groups["asked"]) - parse_bytes(groups["free"]))
+    return Shortage(max(0, missing), tokens)
+
+
+def next_plan(plan: Plan, found: Diagnosis) -> NextPlan | None:
+    """The next smaller plan that fits this machine after one that was to fit ran out of memory.
+
+    The same checkpoint with fewer requests or a shorter context where these take memory, else a smaller checkpoint.
+    Each is planned anew, and must free what the log says was missing.
+
+    Args:
+        plan: The plan that failed.
+        found: Why, a memory cause.
+
+    Returns:
+        The plan, None for another cause and where nothing smaller fits.
+
+    """
+    from seatrial.plan.evaluate import weigh  # noqa: PLC0415 -- see the top
+
+    if found.cause not in MEMORY or plan.simulated:
+        return None
+    lacking = shortage_of(found.evidence)
+    for candidate, change in _smaller(plan, lacking, found):
+        trial = weigh(candidate)
+        if trial.runs and _frees(plan, trial.plan(), lacking, found.cause):
+            return NextPlan(trial.plan(), change, command_of(trial.plan()))
+    return None
+
+
+def command_of(plan: Plan) -> str:
+    """``seatrial serve`` with what makes exactly this plan here."""
+    words = ["seatrial", "serve", "--checkpoint", plan.checkpoint, "--engine", plan.engine]
+    words += ["--context-tokens", str(plan.context_tokens), "--concurrency", str(plan.concurrency)]
+    return shlex.join([*words, *(["--objective", plan.objective] if plan.objective != "balanced" else [])])
+
+
+def advise(error: EngineError, plan: Plan | Command) -> EngineError:
+    """The same error; where a plan ran out of memory its remedy is the next one that fits.
+
+    Args:
+        error: Why the engine ended.
+        plan: What was launched; of a command alone nobody knows what would be smaller.
+
+    """
+    from seatrial.engines import Command  # noqa: PLC0415 -- see the top
+
+    if error.cause not in MEMORY or isinstance(plan, Command):
+        return error
+    found = Diagnosis(error.cause, error.what, error.remedy, error.evidence, error.phase)
+    remedy, command = next_step(plan, found)
+    return type(error)(
+        error.what,
+        remedy=remedy or error.remedy,
+        cause=error.cause,
+        evidence=error.evidence,
+        phase=error.phase,
+        next_command=command,
+    )
+
+
+def next_step(plan: Plan, found: Diagnosis) -> tuple[str, str]:
+    """Remedy with the next plan that fits, and the command that launches it; both empty where memory is not the cause.
+
+    Args:
+        plan: What was to fit.
+        found: Why it failed.
+
+    """
+    if found.cause not in MEMORY or plan.simulated:
+        return "", ""
+    smaller = next_plan(plan, found)
+    if smaller is None:
+        return f"{_kept(plan, found)} No smaller plan fits this machine: seatrial plan --all ranks what does run.", ""
+    return f"{_kept(plan, found)} Next plan that fits: {smaller.change}. Run: {smaller.command}", smaller.command
+
+
+def _kept(plan: Plan, found: Diagnosis) -> str:
+    """What the plan had kept free, and what the engine lacked all the same."""
+    missing = shortage_of(found.evidence).missing_bytes
+    lacked = f"the log shows at least {format_gib(missing)} too little" if missing else "that was too little here"
+    if found.cause != GPU_MEMORY:
+        return "The plan said that it fits into host memory; other processes may hold some of it."
+    kept = plan.footprint.per_gpu_by_part.get("reserve", plan.footprint.reserve_bytes)
+    return f"The plan kept {format_gib(kept)} of each GPU for all but weights and caches; {lacked}."
+
+
+def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[Candidate, str]]:
+    """Smaller wishes, the least first."""
+    from seatrial.catalog import checkpoints, find_checkpoint, find_model  # noqa: PLC0415 -- see the top
+    from seatrial.plan.candidate import Candidate  # noqa: PLC0415 -- see the top
+    from seatrial.plan.prefer import preferred  # noqa: PLC0415 -- see the top
+    from seatrial.plan.request import Request  # noqa: PLC0415 -- see the top
+
+    model, have = find_model(plan.model), find_checkpoint(plan.checkpoint)
+    request = Request(
+        hardware=plan.hardware,
+        nodes=plan.nodes,
+        context_tokens=plan.context_tokens,
+        concurrency=plan.concurrency,
+        objective=plan.objective,
+    )
+    if found.phase not in BEFORE_CACHES:
+        for streams, tokens, change in _steps(plan, lacking):
+            less = replace(request, concurrency=streams, context_tokens=tokens)
+            yield Candidate(model, have, plan.engine, less), change
+    for row in sorted(preferred(model, plan.engine, checkpoints()), key=lambda row: -(row.weights_bytes or 0)):
+        if (row.weights_bytes or 0) < (have.weights_bytes or 0):
+            change = f"the checkpoint {row.id} ({format_gib(row.weights_bytes)})"
+            yield Candidate(model, row, plan.engine, request), change
+
+
+def _steps(plan: Plan, lacking: Shortage) -> Iterator[tuple[int, int, str]]:
+    """Requests, context and words: requests are halved down to one, then the context."""
+    streams, tokens = plan.concurrency, plan.context_tokens
+    if lacking.most_tokens is not None and LEAST_TOKENS <= lacking.most_tokens < tokens:
+        tokens = lacking.most_tokens // TOKEN_STEP * TOKEN_STEP
+        yield streams, tokens, _tokens(tokens, plan)
+    while streams > 1:
+        streams //= 2
+        yield streams, plan.context_tokens, f"{counted(streams, 'request')} at once instead of {plan.concurrency}"
+    tokens = plan.context_tokens
+    while tokens // 2 >= LEAST_TOKENS:
+        tokens = max(LEAST_TOKENS, tokens // 2 // TOKEN_STEP * TOKEN_STEP)
+        yield 1, tokens, _tokens(tokens, plan)
+
+
+def _tokens(tokens: int, plan: Plan) -> str:
+    return f"a context of {tokens:,} tokens instead of {plan.context_tokens:,}"
+
+
+def _frees(plan: Plan, smaller: Plan, lacking: Shortage, cause: str) -> bool:
+    """Whether a plan takes less where it ran out, by as much as the log says was missing."""
+    before, after = plan.footprint, smaller.footprint
+    if cause == GPU_MEMORY:
+        return after.per_gpu_bytes <= before.per_gpu_bytes - max(1, lacking.missing_bytes)
+    return after.host_bytes < before.host_bytes or after.weights_bytes < before.weights_bytes

@@ -1,0 +1,218 @@
+"""What an engine's log says of its end: the lines that name a failure, the phase it was in.
+
+A log holds much that looks like a failure and is none, and one failure makes many. So:
+
+1.  Lines that inform, warn, quote a request or show source code never name a cause, nor does the traceback of a
+    single request: the server lives on.
+2.  What the engine survived is not why it ended: what stands before it was ready or tried another way, before it
+    began the phase after the next one, or before three lines of ordinary work.
+3.  Of what is left a cause comes before something general ("a file is missing"), and both before what only follows
+    from another failure ("a worker is gone"). Among equals the first line wins: the other ranks die of it.
+
+Rows and patterns are data: ``failures.toml`` here, and the ``failures`` of each engine in ``catalog/engines``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from seatrial.catalog.engine_facts import Failure, engine_facts, engine_ids
+from seatrial.records import from_dict
+from seatrial.server.log_lines import Line, is_inside, split_lines
+from seatrial.server.startup_log import Place, advance, known_phases
+
+KINDS = ("cause", "general", "consequence")
+SURVIVED_WORK = 3
+SURVIVED_PHASES = 2
+LINES_AFTER = 6
+"""Lines after an error that may still say where it happened."""
+SERVING = "serving"
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePlace:
+    """One phase, by what a failure in it looks like; ``failures.toml`` explains the fields of these four."""
+
+    phase: str
+    during: str
+    frames: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Patterns of what a log says besides failures."""
+
+    quiet: str
+    ready: str
+    again: str
+    work: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """Pattern of a line with the figures of a memory failure."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What ``failures.toml`` holds."""
+
+    places: tuple[FailurePlace, ...]
+    moments: Moments
+    shortages: tuple[Shortage, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A failure a log names.
+
+    Attributes:
+        row: The row that says so.
+        lines: The line that names it first, and others that name the same cause.
+        phase: Phase it happened in, empty where the log does not say.
+
+    """
+
+    row: Failure
+    lines: tuple[str, ...]
+    phase: str
+
+
+@cache
+def table() -> Table:
+    """The rows that hold for every engine."""
+    return from_dict(Table, tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")))
+
+
+@cache
+def known_failures(engine: str) -> tuple[Failure, ...]:
+    """What this engine can show, its own first; within a line the first that is found decides."""
+    own = engine_facts(engine).failures if engine in engine_ids() else ()
+    return (*own, *table().failures)
+
+
+def during(phase: str) -> str:
+    """``while it loaded the weights``; empty for a phase without a sentence."""
+    return next((place.during for place in table().places if place.phase == phase), "")
+
+
+class LogEnd:
+    """The last lines of a log, read once.
+
+    Args:
+        lines: The lines.
+        engine: Engine id; some lines mean something for one engine only.
+
+    """
+
+    def __init__(self, lines: Sequence[str], engine: str) -> None:
+        self.engine = engine
+        self.lines = split_lines(lines)
+        ready, again = compiled(table().moments.ready), compiled(table().moments.again)
+        starts = [at + 1 for at, line in enumerate(self.lines) if ready.search(line.text)]
+        self.serves = bool(starts)
+        self.begin = max([0, *starts, *(at + 1 for at, line in enumerate(self.lines) if again.search(line.text))])
+        self.telling = list(self._telling())
+
+    def failure(self) -> Finding | None:
+        """The failure it names, None where it names none."""
+        found = [(at, row) for at in self.telling if (row := self._row(self.lines[at])) is not None]
+        if not found:
+            return None
+        places, work = self._places(), self._work()
+        lasting = [(at, row) for at, row in found if work[at] < SURVIVED_WORK and not self._went_on(places, at)]
+        if not lasting:
+            return None
+        at, row = min(lasting, key=lambda each: (KINDS.index(each[1].kind), each[0]))
+        same = [self.lines[place] for place, other in lasting if place >= at and other.cause == row.cause]
+        return Finding(row, different(same), row.phase or self._phase(at, places[at]))
+
+    def raised(self) -> list[Line]:
+        """The lines in which tracebacks end, first to last, those of single requests left out."""
+        return [self.lines[at] for at in self.telling if self.lines[at].raises]
+
+    def _telling(self) -> Iterator[int]:
+        """Places of the lines that may name a cause."""
+        quiet, request, inside = compiled(table().moments.quiet), compiled(table().moments.request), False
+        for at in range(self.begin, len(self.lines)):
+            line = self.lines[at]
+            if request.search(line.text):
+                inside = True
+            elif inside:
+                # A traceback's last line is not indented; after it another one may follow.
+                before = self.lines[at - 1]
+                inside = is_inside(line) or (bool(before.message) and is_inside(before))
+            if not inside and not line.informs and not quiet.search(line.message):
+                yield at
+
+    def _row(self, line: Line) -> Failure | None:
+        if not _any(self.engine).search(line.message):
+            return None
+        rows = (
+            row for row in known_failures(self.engine) if row.pattern and compiled(row.pattern).search(line.message)
+        )
+        return min(rows, key=lambda row: KINDS.index(row.kind), default=None)
+
+    def _places(self) -> list[Place]:
+        """The phase of the start at each line."""
+        phases, place, places = known_phases(self.engine), Place(), []
+        for line in self.lines:
+            place = advance(place, (line.text,), phases)
+            places.append(place)
+        return places
+
+    def _work(self) -> list[int]:
+        """Lines of ordinary work after each line."""
+        pattern, count, counts = compiled(table().moments.work), 0, []
+        for line in reversed(self.lines):
+            counts.append(count)
+            count += bool(pattern.search(line.text))
+        return counts[::-1]
+
+    def _went_on(self, places: list[Place], at: int) -> bool:
+        """Whether a phase was reached that all ranks must have reached together."""
+        names = [phase.name for phase in known_phases(self.engine)]
+        return len(dict.fromkeys(names[places[at].index + 1 : places[-1].index + 1])) >= SURVIVED_PHASES
+
+    def _phase(self, at: int, place: Place) -> str:
+        if self.serves:
+            return SERVING
+        for line in [*self.lines[at : at + LINES_AFTER], *reversed(self.lines[max(self.begin, at - 60) : at])]:
+            for row in table().places:
+                if row.frames and compiled(row.frames).search(line.message):
+                    return row.phase
+        return place.name
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of the tables."""
+    return re.compile(pattern)
+
+
+@cache
+def _any(engine: str) -> re.Pattern[str]:
+    """One pattern for all rows: most lines match none."""
+    return re.compile("|".join(_inline(row.pattern) for row in known_failures(engine) if row.pattern))
+
+
+def _inline(pattern: str) -> str:
+    bare = pattern.removeprefix("(?x)")
+    return f"(?:{pattern})" if bare == pattern else f"(?x:{bare})"
+
+
+def different(lines: Sequence[Line]) -> tuple[str, ...]:
+    """The lines as they stood, without those that say the same of another rank or process."""
+    kept: dict[str, str] = {}
+    for line in lines:
+        kept.setdefault(re.sub(r"\d+", "0", line.message), line.text)
+    return tuple(kept.values())
