@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 from tools.engines import python_of
@@ -31,6 +33,34 @@ def memory_cgroup():
     return folder if folder and os.access(folder / "cgroup.procs", os.W_OK) else None
 
 
+def disk_reads_are_counted():
+    """Whether the kernel counts what a process reads from the disk the repository lies on (not on tmpfs)."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=ROOT, prefix=".disk-") as file:
+            file.write(b"x" * (1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            before = psutil.Process().io_counters().read_bytes
+            os.pread(file.fileno(), 1 << 20, 0)
+            return psutil.Process().io_counters().read_bytes > before
+    except (OSError, AttributeError, psutil.Error):
+        return False
+
+
+def small_disks_can_be_mounted():
+    """Whether this user may mount a file system in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False)
+        return mounted.returncode == 0 and subprocess.run(["umount", folder], check=False).returncode == 0
+
+
+def slurm():
+    """Whether Slurm's own daemons can be started here: they want root."""
+    programs = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "runuser")
+    return os.getuid() == 0 and all(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in programs)
+
+
 def _stand_in():
     from seatrial.catalog import find_checkpoint
     from seatrial.catalog.fetch import fetch_checkpoint
@@ -50,6 +80,9 @@ PARTS = {
     "llama-server": lambda: os.environ.get("SEATRIAL_LLAMA_SERVER") or shutil.which("llama-server"),
     "llama_cpp.server": lambda: os.environ.get("SEATRIAL_LLAMACPP_PYTHON") or find_spec("llama_cpp"),
     "memory cgroup": memory_cgroup,
+    "disk": disk_reads_are_counted,
+    "mount": lambda: shutil.which("mount") and small_disks_can_be_mounted(),
+    "slurm": slurm,
     "ps": lambda: shutil.which("ps"),
     "repo2docker": lambda: find_spec("repo2docker"),
     "git": lambda: shutil.which("git") and (ROOT / ".git").exists(),
@@ -58,7 +91,10 @@ PARTS = {
 }
 """Parts some tests need, and how to find out whether they are here."""
 
-REMEDIES = {"sglang parser": "make test-engines installs it and runs these tests"}
+REMEDIES = {
+    "sglang parser": "make test-engines installs it and runs these tests",
+    "slurm": "on Debian and Ubuntu, as root: apt install slurm-wlm munge",
+}
 """What brings a part, where that is one command."""
 
 

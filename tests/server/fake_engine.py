@@ -40,6 +40,10 @@ def options():
     add("--children", type=int, default=0, help="start this many child processes")
     add("--escaping-child", action="store_true", help="start a child that leaves group and session")
     add("--flood", action="store_true", help="write to the log as fast as it can")
+    add("--flood-per-minute", type=int, help="write so many bytes to the log each minute")
+    add("--grow-s", type=float, default=0.0, help="take 4 MiB of memory each 0.1 s for so long before it listens")
+    add("--read-file", type=Path, help="read this file slowly from the disk before it listens")
+    add("--clock", type=Path, help="write the monotonic clock there when it can answer, and when it ends by itself")
     add("--die-after-s", type=float, help="die by SIGSEGV so long after the first completion")
     return parser.parse_args()
 
@@ -104,6 +108,36 @@ def flood():
         os.write(2, line * 16)
 
 
+def flood_evenly(bytes_per_minute):
+    """Fill the log for ever, at this rate."""
+    line = b"x" * 4095 + b"\n"
+    written, begun = 0, time.monotonic()
+    while True:
+        while written < (time.monotonic() - begun) * bytes_per_minute / 60:
+            written += os.write(2, line)
+        time.sleep(0.01)
+
+
+def note_time(chosen):
+    """Tell whoever asked at which moment this happened."""
+    if chosen.clock:
+        chosen.clock.write_text(repr(time.monotonic()))
+
+
+def load_slowly(chosen):
+    """Move memory or disk, and nothing else, for a while."""
+    held = []
+    until = time.monotonic() + chosen.grow_s
+    while time.monotonic() < until:
+        held.append(os.urandom(1 << 16) * 64)
+        time.sleep(0.1)
+    if chosen.read_file:
+        with chosen.read_file.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+            while file.read(2 << 20):
+                time.sleep(0.1)
+
+
 def start_children(chosen):
     """Processes that belong to this one."""
     for _ in range(chosen.children):
@@ -114,6 +148,8 @@ def start_children(chosen):
 
 def fail_early(chosen):
     """End, hang or spin before anything listens, where that was asked for."""
+    if chosen.signal or chosen.exit is not None:
+        note_time(chosen)
     if chosen.signal:
         os.kill(os.getpid(), signal.Signals[chosen.signal])
     if chosen.exit is not None:
@@ -136,12 +172,16 @@ def serve(chosen):
     threading.Thread(target=engine.serve_forever, daemon=True).start()
     if chosen.flood:
         threading.Thread(target=flood, daemon=True).start()
+    if chosen.flood_per_minute:
+        threading.Thread(target=flood_evenly, args=(chosen.flood_per_minute,), daemon=True).start()
     step = 0
+    while time.monotonic() < engine.healthy_at:
+        time.sleep(min(0.1, max(0.0, engine.healthy_at - time.monotonic())))
+        step += 1
+        log(f"loading part {step}")
+    note_time(chosen)
     while True:
-        time.sleep(0.1)
-        if time.monotonic() < engine.healthy_at:
-            step += 1
-            log(f"loading part {step}")
+        time.sleep(1000)
 
 
 def main():
@@ -153,6 +193,7 @@ def main():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     start_children(chosen)
     fail_early(chosen)
+    load_slowly(chosen)
     time.sleep(chosen.listen_after_s)
     serve(chosen)
 

@@ -6,14 +6,16 @@ from pathlib import Path
 
 from seatrial.catalog import shelf
 from seatrial.catalog.gguf import read_header
+from seatrial.catalog.parts import read_parts
 from seatrial.catalog.progress import FetchEvent, Progress, Tell
+from seatrial.catalog.safetensors import read_folder
 from seatrial.catalog.sources import Source, source_of
 from seatrial.catalog.transfer import RemoteFile, matches, set_aside, short_of_disk
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.units import format_bytes
 
-__all__ = ["FetchEvent", "fetch_checkpoint", "local_path"]
+__all__ = ["FetchEvent", "check_weights", "fetch_checkpoint", "local_path"]
 
 
 def local_path(checkpoint: Checkpoint) -> Path | None:
@@ -53,7 +55,7 @@ def fetch_checkpoint(
     tell = on_progress or _nobody
     given = shelf.given_path(checkpoint)
     if given is not None:
-        return _check_given(given)
+        return check_weights(given)
     folder = shelf.folder_of(checkpoint)
     here = shelf.ready_path(folder)
     if here is not None:
@@ -137,11 +139,23 @@ def _check_gguf(path: Path) -> None:
         raise
 
 
-def _check_given(path: Path) -> Path:
+def check_weights(path: Path) -> Path:
+    """The same path, once the header of every weights file there was read: before an engine sees them.
+
+    Args:
+        path: A GGUF file (with its other parts beside it), or a folder of safetensors.
+
+    Raises:
+        ModelFileError: A file is not what it should be, or a part is missing.
+        UsageError: There is nothing.
+
+    """
     if not path.exists():
         raise UsageError(f"There is no {path}.", remedy="Check the path.")
     if path.suffix.casefold() == ".gguf":
-        read_header(path)
+        read_parts(path)
+    elif path.is_dir() and any(path.glob("*.safetensors")):
+        read_folder(path)
     return path
 
 

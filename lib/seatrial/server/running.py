@@ -194,6 +194,8 @@ class Server:
                 self._wait_for_supervisor(known, begun + max(0.5, timeout_s - HELP_S))
             if record.boot_id == processes.this_boot():
                 processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
+                if known is not None and processes.lives(known.supervisor, record.boot_id):
+                    processes.kill(known.supervisor)  # it hangs, and nothing is left for it to watch
         return self._prove(record, begun, timeout_s, was_running=was_running)
 
     def __enter__(self) -> Self:

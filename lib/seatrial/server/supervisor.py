@@ -4,8 +4,8 @@ Runs as a detached process of its own, ``python -I -S supervisor.py SERVER_FOLDE
 standard library alone, so that it stays small and outlives the notebook kernel that asked for it.
 The folder is its only interface:
 
-    record.json    read once: what to start, whose lease it is (written by ``launch``); without it nobody
-                   finds the server any more, and the engine is stopped
+    record.json    read once: what to start, whose lease it is (written by ``launch``); once it is deleted nobody
+                   finds the server any more, and the engine is stopped; a damaged one is written again
     process.json   written here: who runs, and how it ended
     stop           appears when somebody wants the engine stopped
     engine.log     the engine's output; past its cap the tail moves to engine.log.1
@@ -250,16 +250,26 @@ class Supervisor:
             if reason:
                 return reason
             self._cap_log()
+            self._write_again()
             self._wait(POLL_S)
 
     def _asked_to_end(self) -> str | None:
         if self.asked or Path("stop").exists():
             return "stopped"
-        if not Path("record.json").exists():
+        if not Path("record.json").exists() and not Path("record.json.unreadable").exists():
             return "record deleted"
         if not self.record["keep_running"] and not self._owner_lives():
             return "lease ended"
         return None
+
+    def _write_again(self) -> None:
+        """Bring back what somebody found damaged and set aside: nobody finds the server without it."""
+        with contextlib.suppress(OSError):  # a full disk: at the next look
+            if not Path("process.json").exists():
+                self._write_state()
+            if not Path("record.json").exists():
+                _write_json("record.json", self.record)
+                Path("record.json.unreadable").replace("record.json.damaged")  # so that deleting it is heard again
 
     def _let_it_end(self, engine: int) -> None:
         """Who asks may have seen it crash: one whose first thread is gone ends by itself, its others in a moment."""
@@ -394,14 +404,18 @@ class Supervisor:
             self._write_state()
 
     def _write_state(self) -> None:
-        temporary = Path(".process.json.tmp")
-        with _private(temporary) as file:
-            file.write(json.dumps(self.state, indent=2).encode())
-        temporary.replace("process.json")
+        _write_json("process.json", self.state)
 
 
 def _identity(pid: int) -> dict[str, Any]:
     return {"pid": pid, "start": start_of(pid) or ""}
+
+
+def _write_json(name: str, value: dict[str, Any]) -> None:
+    temporary = Path(f".{name}.tmp")
+    with _private(temporary) as file:
+        file.write(json.dumps(value, indent=2).encode())
+    temporary.replace(name)
 
 
 def _private(path: Path) -> Any:

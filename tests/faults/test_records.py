@@ -1,0 +1,144 @@
+"""Faults 23 to 26: what is on the disk about a server is stale, of another boot, locked by the dead, or damaged."""
+
+import json
+import subprocess
+import time
+
+import pytest
+from tests.server.conftest import until
+
+from seatrial.server import find_server, list_servers, supervisor
+from seatrial.server.folder import folder_of
+from seatrial.server.processes import this_boot
+
+DAMAGE = {
+    "empty": b"",
+    "half": b'{"name": "fa',
+    "a list": b"[]",
+    "null": b"null",
+    "bytes": b"\x00\xff",
+    "other types": b'{"name": 3}',
+}
+LAUNCHER = """
+    from seatrial.server import launch
+    from tests.server.conftest import fake_command
+    launch(fake_command("--healthy-after-s=60"), name="fake", on_event=lambda event: print(event.phase, flush=True))
+"""
+
+
+@pytest.fixture
+def bystander():
+    """A process that is nobody's business here."""
+    process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def rewrite(name, **changes):
+    """Change fields of a state file of the server ``fake``."""
+    path = folder_of("fake").path / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.fault(23)
+def test_a_recycled_pid(fake, bystander):
+    """The record's pids belong to somebody else by now, told by the start time: never signalled, and launched anew."""
+    fake().stop()
+    recycled = {"pid": bystander.pid, "start": "1"}
+    rewrite("process.json", engine=recycled, supervisor=recycled, exit=None, finished=False)
+    server = find_server("fake")
+    assert ("stale", False) == (server.state, server.alive())
+    assert (False, 0) == (server.stop().was_running, server.stop().processes_left)
+    assert bystander.poll() is None
+    assert fake().responds()
+    assert bystander.poll() is None
+
+
+@pytest.mark.fault(23)
+def test_a_recycled_owner(fake, bystander, seen):
+    """The pid of a dead launcher belongs to somebody else by now: its lease has ended all the same."""
+    server = fake()
+    # What the supervisor holds is what it read when it came up; a record like this is what it would read.
+    rewrite("record.json", owner={"pid": bystander.pid, "start": "1"})
+    from seatrial.batch.leases import end_leases
+
+    begun = time.monotonic()
+    assert ["fake"] == [one.name for one in end_leases(timeout_s=0.2)]
+    seen.took("stop", time.monotonic() - begun)
+    assert not server.running
+    assert bystander.poll() is None
+
+
+@pytest.mark.fault(24)
+def test_a_reboot(fake, bystander):
+    """Same pid and start, but another boot: stale, listed, cleared by stop, nothing signalled."""
+    fake().stop()
+    same = {"pid": bystander.pid, "start": supervisor.start_of(bystander.pid)}
+    rewrite("record.json", boot_id="another")
+    rewrite("process.json", boot_id="another", engine=same, supervisor=same, exit=None, finished=False)
+    server = find_server("fake")
+    assert ("stale", False, False) == (server.state, server.running, server.alive())
+    assert ["fake"] == [listed.name for listed in list_servers()]
+    assert not server.stop().was_running
+    assert "ended" == server.state
+    assert bystander.poll() is None
+    assert this_boot() != "another"
+
+
+@pytest.mark.fault(25)
+def test_the_lock_s_holder_is_killed(another_process, fake, seen):
+    """In the middle of a launch: neither supervisor nor engine inherited the lock, so the name is free."""
+    other = another_process(LAUNCHER)
+    assert "starting\n" == other.stdout.readline()
+    other.kill()
+    other.wait()
+    begun = time.monotonic()
+    until(lambda: not find_server("fake").running, "the end of the first launch")
+    seen.took("lease", time.monotonic() - begun)
+    assert fake().responds()
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("name", ["record.json", "process.json", "ready.json"])
+def test_a_damaged_file_of_a_server_that_ended(fake, name, caplog):
+    """Set aside with a warning, and the next launch of that name works."""
+    folder = folder_of("fake").path
+    for content in DAMAGE.values():
+        fake().stop()
+        (folder / name).write_bytes(content)
+        list_servers(ended=True)
+        assert content == (folder / f"{name}.unreadable").read_bytes()
+    assert "was set aside" in caplog.text
+    assert fake().responds()
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("name", ["record.json", "process.json"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_of_a_server_that_runs(fake, name, damage, seen):
+    """Nothing is lost: its supervisor knows what stood there and writes it again, and the server goes on."""
+    server = fake("--children=1")
+    file = folder_of("fake").path / name
+    before = json.loads(file.read_text())
+    file.write_bytes(DAMAGE[damage])
+    list_servers()  # somebody looks, so that it is set aside
+    until(file.exists, "the file's return")
+    assert before == json.loads(file.read_text())
+    again = find_server("fake")
+    assert (server.pid, "ready", True) == (again.pid, again.state, again.responds())
+    proof = again.stop()
+    assert (True, 0) == (proof.was_running, proof.processes_left)
+    seen.took("stop", proof.took_s)
+
+
+@pytest.mark.fault(26)
+def test_a_damaged_file_is_not_another_user_s_secret(fake):
+    """What the supervisor writes again is as private as it was."""
+    server = fake()
+    file = folder_of("fake").path / "record.json"
+    file.write_bytes(b"{")
+    list_servers()
+    until(file.exists, "the file's return")
+    assert 0o600 == file.stat().st_mode & 0o777
+    assert server.responds()
