@@ -26,6 +26,7 @@ COMMANDS = {
     "models": "models and checkpoints of the catalog, with sizes and origins",
     "footprint": "bytes a checkpoint needs, by class and per GPU",
     "plan": "what runs on a machine, how, and why",
+    "engines": "engines that are here, their versions and known holes, and how to get the others",
     "fetch": "download a checkpoint, checked against its size and sha256",
     "serve": "launch an engine, wait until it truly answers, print the URL",
     "ps": "servers that run",

@@ -218,7 +218,7 @@ def _module_version(row: Program, python: str, limit_s: float) -> str | None:
         raise EngineMissingError(
             f"{row.package} {version or ''} is installed for {python} without its server: {', '.join(absent)} missing.",
             remedy=row.remedy,
-            cause="engine missing",
+            cause="engine incomplete",
         )
     return version
 

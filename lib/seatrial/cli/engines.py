@@ -1,0 +1,35 @@
+"""Engines this kit can start: which are here, where, how new, with which known holes.
+
+seatrial engines                 every program of every engine
+seatrial engines --json          the same for programs
+
+One that lies elsewhere is named by a variable (docs/servers.md): SEATRIAL_LLAMA_SERVER,
+SEATRIAL_LLAMACPP_PYTHON, SEATRIAL_SGLANG_PYTHON, SEATRIAL_VLLM, SEATRIAL_MLX.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from seatrial.cli.answer import Answer, stdout
+from seatrial.records import to_dict
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``seatrial engines`` can do."""
+    del parser
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """List the engines."""
+    from seatrial.server.inventory import list_engines  # noqa: PLC0415 -- late, so that --help is quick
+
+    del arguments
+    rows = list_engines()
+
+    def show() -> None:
+        from seatrial.view.engine_tables import table_engines  # noqa: PLC0415 -- only people need tables
+
+        stdout().print(table_engines(rows).to_rich())
+
+    return Answer([to_dict(row) for row in rows], show)
