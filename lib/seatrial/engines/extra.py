@@ -204,14 +204,14 @@ def _checked(engine: str, option: Option, value: str | None) -> str | None:
 
 def _takes(engine: str, option: Option, value: str) -> bool:
     if option.takes == "choice":
-        return value in _choices(engine, option)
+        return value in values_of(engine, option)
     pattern = r"-?[0-9]{1,12}" if option.takes == "count" else r"[0-9]{1,9}(\.[0-9]{1,9})?"
     return bool(re.fullmatch(pattern, value, re.ASCII)) and option.least <= float(value) <= option.most
 
 
 def _wanted(engine: str, option: Option) -> str:
     if option.takes == "choice":
-        return f"one of {', '.join(_choices(engine, option))}"
+        return f"one of {', '.join(values_of(engine, option))}"
     kind = "a whole number" if option.takes == "count" else "a number"
     return f"{kind} from {_number(option.least)} to {_number(option.most)}"
 
@@ -220,7 +220,8 @@ def _number(value: float) -> str:
     return f"{math.floor(value):,}" if value == math.floor(value) else f"{value:g}"
 
 
-def _choices(engine: str, option: Option) -> Sequence[str]:
+def values_of(engine: str, option: Option) -> Sequence[str]:
+    """The values a choice takes, from the list or from the engine's own parser."""
     return option.choices or read_snapshot(engine).choices[f"--{option.name}"]
 
 
