@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.catalog.engine_facts import Program, engine_facts, is_older
 from seatrial.errors import RefusedError
+from seatrial.server.holes import known_holes
 from seatrial.server.probing import script_python
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
@@ -84,10 +85,10 @@ def version_check(found: Installed) -> tuple[Check, ...]:
         return ()
     if not is_too_old(version, row.minimum):
         return (Check(row.package, "ok", f"{version}; {row.minimum} or newer is needed"),)
-    text = (
-        f"{row.package} {version} is installed, but {row.minimum} or newer is needed: "
-        "older ones have known holes or do not run DeepSeek V4"
-    )
+    holes = known_holes(row.starts, version)
+    named = "; ".join(f"{hole.what} ({', '.join(hole.ids)})" for hole in holes)
+    why = f"it has known security holes: {named}" if holes else "older ones have known holes or do not run DeepSeek V4"
+    text = f"{row.package} {version} is installed, but {row.minimum} or newer is needed: {why}"
     return (Check(row.package, "problem", text, row.remedy),)
 
 

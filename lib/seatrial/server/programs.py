@@ -97,10 +97,10 @@ def installed_command(
         runner = resolve_runner(runner, on_gpus=bool(plan.gpu_layers))
     command = build_command(plan, model_path=model_path, runner=runner)
     found = find_program(command)
-    refuse_holes(found.row, found.version)
     if found.version is not None:
         command = build_command(plan, model_path=model_path, runner=runner, version=found.version)
-    notes = [*command.notes, *judged(version_check(found), anyway=anyway, insist=INSIST)]
+    notes = [*command.notes, *judged(version_check(found), anyway=anyway)]
+    refuse_holes(found.row, found.version)
     _check_flags(found, command.argv)
     if not plan.hardware.only_named:
         notes += judged(
@@ -118,8 +118,8 @@ def resolve_program(command: Command) -> tuple[str, ...]:
 
     """
     found = find_program(command)
-    refuse_holes(found.row, found.version)
     judged(version_check(found))
+    refuse_holes(found.row, found.version)
     _check_flags(found, command.argv)
     return (found.path, *command.argv[1:])
 
