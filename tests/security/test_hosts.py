@@ -16,7 +16,7 @@ from seatrial.server.access import Access, is_keyed, secured
 from seatrial.server.address import listening_address, near, plain, url_host
 
 OPEN = [
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104
     "0",
     "0x0",
     "000.000.000.000",

@@ -77,6 +77,23 @@ def local_checkpoint(path: Path) -> Checkpoint:
     )
 
 
+def check_no_code(folder: Path) -> None:
+    """Refuse a folder whose configuration names code of its own: transformers would look for it in the folder.
+
+    Raises:
+        RefusedError: ``auto_map`` stands in one of its configuration files.
+        UsageError: One of them cannot be read.
+
+    """
+    for path in sorted(folder.glob("*config.json")):
+        config = read_json(path)
+        if isinstance(config, dict) and config.get("auto_map"):
+            raise RefusedError(
+                f"{path} names code of its own (auto_map); this kit starts none, and DeepSeek V4 needs none.",
+                remedy=f"Take the original {path.name}, or remove auto_map from it.",
+            )
+
+
 def _from_gguf(path: Path) -> Checkpoint:
     headers = read_parts(path)
     config = _gguf_config(headers[0])
@@ -124,6 +141,9 @@ def _from_folder(folder: Path) -> Checkpoint:
         source="headers of its safetensors files" if tensors else f"total_size in {safetensors.INDEX}",
         engines=loaders("safetensors"),
         draft=draft,
+        note="its config.json names code of its own (auto_map), so it is sized and not launched"
+        if config.get("auto_map")
+        else "",
         config=config,
         files=tuple(CheckpointFile(path.name, path.stat().st_size) for path in paths),
         weights_by_class=sum_by_class(tensors.items()),

@@ -46,7 +46,7 @@ class Manifest:
 
 def folder_of(checkpoint: Checkpoint) -> Path:
     """The folder a checkpoint is kept in; not created here."""
-    return models_dir() / re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint.id).lstrip(".-")
+    return models_dir() / (re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint.id).lstrip(".-") or "unnamed")
 
 
 def given_path(checkpoint: Checkpoint) -> Path | None:

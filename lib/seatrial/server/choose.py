@@ -168,7 +168,10 @@ def _embedded_uses_gpus() -> bool:
     """Whether the embedded llama.cpp was built for GPUs it finds here; asked in a process of its own."""
     argv = (sys.executable, "-c", _ASK_DEVICES)
     try:
-        told = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=PROBE_S, check=False)
+        # In a folder of nobody's: `python -c` imports from the one it stands in.
+        told = subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", timeout=PROBE_S, check=False, cwd="/"
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return "GPU" in told.stdout

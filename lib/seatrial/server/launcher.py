@@ -134,12 +134,15 @@ def check_launch(  # noqa: PLR0913 -- as for launch
 
 
 def _command(plan: Plan | Command, runner: str | None, model_path: Path | None) -> Command:
-    from seatrial.engines import Command  # noqa: PLC0415 -- see the top
+    from seatrial.catalog.local import check_no_code  # noqa: PLC0415 -- see the top
+    from seatrial.engines import Command  # noqa: PLC0415 -- same
 
     if isinstance(plan, Command):
         return replace(plan, argv=resolve_program(plan))
     _check_plan(plan)
     local = None if plan.simulated else model_path or _local_path(plan.checkpoint)
+    if local is not None and local.is_dir():
+        check_no_code(local)
     # The engine first: nobody should fetch 160 GB to learn that it is missing.
     command = installed_command(plan, model_path=str(local.absolute()) if local else None, runner=runner)
     if local is None and not plan.simulated:
