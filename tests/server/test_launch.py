@@ -360,7 +360,7 @@ def test_an_unwritable_state_folder_is_said(monkeypatch, tmp_path):
 
 def test_a_crash_while_serving_is_diagnosed(fake):
     """After it was ready: alive says no, and why it ended is known."""
-    server = fake("--die-after-s=0.1")
+    server = fake("--die-after-s=1")
     until(server.why_ended, "the crash")
     assert not server.alive()
     assert "segmentation fault" == server.why_ended().cause

@@ -23,17 +23,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.fetch import progress_bar
 from seatrial.cli.options import add_plan_options, plan_wish, positive, whole
+from seatrial.cli.startup import startup_progress
 from seatrial.engines import RUNNERS
 from seatrial.errors import EngineError, UsageError
 from seatrial.memory.types import Parallelism
 from seatrial.records import from_dict, read_json
-from seatrial.server import Event, Server, launch
+from seatrial.server import Server, launch
 from seatrial.server.access import Access
 from seatrial.server.address import LARGEST_PORT
+from seatrial.server.gates import insisting
 from seatrial.server.here import fetch_stand_in
 from seatrial.server.launcher import STALL_LIMIT_S, check_launch
 from seatrial.server.processes import LOOPBACK
-from seatrial.units import format_seconds
 from seatrial.view.server_tables import stopped_line
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     key.add_argument("--api-key-file", type=Path, metavar="FILE", help="a key of your own, in a file only you can read")
     key.add_argument("--api-key-env", metavar="VAR", help="environment variable with a key of your own")
     parser.add_argument(
+        "--anyway", action="store_true", help="try it though this machine lacks what the engine requires"
+    )
+    parser.add_argument(
         "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
     )
     parser.add_argument(
@@ -81,6 +85,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Plan, launch and, unless it keeps running, stay until it ends."""
+    with insisting(wanted=arguments.anyway):
+        return _serve(arguments)
+
+
+def _serve(arguments: argparse.Namespace) -> Answer:
     leaving = _Leaving()
     access = Access(arguments.host, arguments.expose, arguments.api_key_file, arguments.api_key_env)
     access.own_key()  # before anything that takes time
@@ -95,13 +104,14 @@ def run(arguments: argparse.Namespace) -> Answer:
     check_launch(plan, **asked)
     with progress_bar() as tell:
         fetch_stand_in(plan, tell)
-    server = launch(
-        plan,
-        **asked,
-        keep_running=arguments.keep_running,
-        on_event=_tell,
-        stall_limit_s=arguments.stall_limit_s,
-    )
+    with startup_progress() as show:
+        server = launch(
+            plan,
+            **asked,
+            keep_running=arguments.keep_running,
+            on_event=show,
+            stall_limit_s=arguments.stall_limit_s,
+        )
     if arguments.keep_running:
         return Answer(document(server), lambda: _show(server))
     leaving.waits = True
@@ -173,10 +183,6 @@ def _check_alone(arguments: argparse.Namespace) -> None:
         raise UsageError(
             f"--plan decides what {named} would.", remedy="Leave it out, or make another plan: seatrial plan --json."
         )
-
-
-def _tell(event: Event) -> None:
-    stderr().print(f"{format_seconds(event.elapsed_s):>8}  {event.text}", soft_wrap=True)
 
 
 def _show(server: Server) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from seatrial.records import to_dict
 from seatrial.server.choose import choose_plan, find_obstacle
 from seatrial.server.running import Server, Stopped
+from seatrial.server.startup_watch import Event
 
 if TYPE_CHECKING:
     from seatrial.plan import Plan
@@ -156,8 +157,12 @@ def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None)
             fetch_checkpoint(checkpoint, on_progress=on_progress)
 
 
-def launch_if_possible(plan: Plan) -> Server | NotLaunched:
+def launch_if_possible(plan: Plan, *, on_event: Callable[[Event], None] | None = None) -> Server | NotLaunched:
     """Launch the plan where it is for this machine and everything it needs is here; else say what is missing.
+
+    Args:
+        plan: What to run.
+        on_event: See ``launch``; ``seatrial.view.startup_panel()`` shows it in a notebook.
 
     Raises:
         EngineError: The engine was started and failed.
@@ -176,7 +181,7 @@ def launch_if_possible(plan: Plan) -> Server | NotLaunched:
         return NotLaunched(obstacle.what, obstacle.remedy)
     if local_path(find_checkpoint(plan.checkpoint)) is None:
         return NotLaunched(f"{plan.checkpoint} is not on this machine.", f"Run: seatrial fetch {plan.checkpoint}")
-    return launch(plan)
+    return launch(plan, on_event=on_event)
 
 
 def server_document(server: Server | NotLaunched, stopped: Stopped | NotLaunched) -> dict[str, Any]:

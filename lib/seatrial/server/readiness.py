@@ -7,8 +7,10 @@ There is no limit on the time that takes as long as something moves.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from psutil import Process
 
@@ -22,8 +24,8 @@ from seatrial.server.startup_watch import FIRST_TOKEN, LOADING, READY, Event, Wa
 from seatrial.server.state import Processes, Ready, Record
 
 POLL_S = 0.05
-OTHERS_S = 1.0
 EXIT_RECORD_S = 1.0
+ALONE_S = 1.0
 HTTP_OK = 200
 HTTP_UNAUTHORIZED = (401, 403)
 
@@ -59,8 +61,8 @@ class Startup:
         self.record = record
         self.key = key
         self.begun = begun
+        self.alone_at = -math.inf
         self.watch = Watch(folder, record, stall_limit_s=stall_limit_s, on_event=on_event, begun=begun)
-        self.searched = time.monotonic()
 
     def wait(self) -> Ready:
         """Return once it truly answers.
@@ -72,6 +74,14 @@ class Startup:
         """
         try:
             return self._wait()
+        except PortStolenError:
+            raise  # another port is tried
+        except EngineError as error:
+            self.watch.fail(error.what.partition("\n")[0])
+            raise
+        except KeyboardInterrupt:
+            self.watch.fail("It was interrupted.")
+            raise
         finally:
             self.watch.close()
 
@@ -82,7 +92,6 @@ class Startup:
             while not step():
                 self._still_alive()
                 time.sleep(POLL_S)
-        self._owns_port_alone()
         self._needs_the_key()
         self._still_alive()
         ready_after_s = time.monotonic() - self.begun
@@ -92,19 +101,13 @@ class Startup:
     # Steps: each says whether it is done, or raises where it never will be.
 
     def _has_its_port(self) -> bool:
-        heard = processes.heard(self.record.port)
-        if heard is False:
+        if not processes.heard(self.record.port, near(self.record.host)):
             return False
-        if not processes.listens(self._members(), self.record.port):
-            # Dearer looks, for processes that left the session, and other people's sockets; taken seldom where it
-            # cannot be seen at a glance whether anybody listens.
-            if heard is None and time.monotonic() - self.searched < OTHERS_S:
-                return False
-            self.searched = time.monotonic()
-            if not processes.listeners(self.record.port):
-                return False
-            if not processes.listens(self._members(thorough=True), self.record.port):
-                raise self._stolen()
+        found = self._port_listeners()
+        if found and not any(ours for _, ours in found):
+            raise self._stolen()
+        if not found:
+            return False
         if not self.watch.told_by_log:
             self.watch.enter(LOADING, f"{self.record.engine} listens and loads {self.record.model}")
         return True
@@ -126,9 +129,15 @@ class Startup:
 
     def _generates(self) -> bool:
         chat, completion = self._questions()
-        reply = self._ask(*chat, self.key)
-        if reply.status != HTTP_OK:  # some models have no chat template
-            reply = self._ask(*completion, self.key)
+        with ThreadPoolExecutor(1) as beside:
+            due = time.monotonic() - self.alone_at > ALONE_S
+            alone = beside.submit(self._owns_port_alone) if due else None  # takes no longer than the token
+            reply = self._ask(*chat, self.key)
+            if reply.status != HTTP_OK:  # some models have no chat template
+                reply = self._ask(*completion, self.key)
+            if alone is not None:
+                alone.result()
+                self.alone_at = time.monotonic()
         return reply.status == HTTP_OK and loopback.generated_a_token(reply)
 
     def _questions(self) -> tuple[tuple[str, dict[str, object]], ...]:
@@ -142,14 +151,21 @@ class Startup:
             raise self._failed("it answers requests without its API key", cause="key not asked for")
 
     def _owns_port_alone(self) -> None:
-        ours = {member.pid for member in self._members(thorough=True)}
-        for address, pid in processes.listeners(self.record.port):
-            if pid not in ours:
+        for address, ours in self._port_listeners():
+            if not ours:
                 raise self._stolen()
             if plain(address) != plain(self.record.host):
                 raise self._failed(f"it listens on {address}, and was told {self.record.host} alone", cause="exposed")
 
     # What every step needs
+
+    def _port_listeners(self) -> list[tuple[str, bool]]:
+        """Address of everything that listens on its port, and whether it is the engine's own."""
+        found = processes.port_listeners(self.record.port, self._members())
+        if all(ours for _, ours in found):
+            return found
+        # A dearer look, for processes that left the session.
+        return processes.port_listeners(self.record.port, self._members(thorough=True))
 
     def _get(self, path: str) -> loopback.Reply:
         return self._ask(path, None, self.key)

@@ -21,7 +21,7 @@ from seatrial.units import counted
 FILE = "startups.jsonl"
 KEPT = 200
 COMPARED = 5
-LARGEST_FILE = 4 << 20
+CUT_BYTES, MOST_BYTES = 1 << 18, 1 << 20
 WEIGHTS = "loading weights"
 """The phase whose time goes with the bytes of the checkpoint; the others' do not."""
 COUNTED_ONCE = (WEIGHTS, "downloading")
@@ -82,7 +82,8 @@ class TimeLeft:
         if self.seconds is None:
             return f"time left {self.basis}"
         low, middle, high = (rough(value) for value in (self.seconds.low, self.seconds.expected, self.seconds.high))
-        spread = "" if low == high else f"{low} to {high}; "
+        shortest = low.partition(" ")[0] if low.partition(" ")[2] == high.partition(" ")[2] else low
+        spread = "" if low == high else f"{shortest} to {high}; "
         of = " of what it counts now" if self.phase_only else ""
         return f"about {middle} left{of} ({spread}{self.basis})"
 
@@ -101,8 +102,9 @@ def add_start(start: Start) -> None:
     """Keep a start that succeeded; a history that cannot be written is said and otherwise does no harm."""
     try:
         with _locked() as path:
-            kept = [*_read(path), start][-KEPT:]
-            write_text(path, "".join(f"{json.dumps(to_dict(one))}\n" for one in kept), mode=0o600)
+            if path.exists() and path.stat().st_size > CUT_BYTES:
+                write_text(path, "".join(map(_line, _read(path)[-KEPT:])), mode=0o600)
+            _append(path, _line(start))
     except (UsageError, OSError) as error:
         log.warning("How long this start took is not kept: %s", error)
 
@@ -186,10 +188,23 @@ def _scaled(start: Start, weights_bytes: int) -> tuple[PhaseTime, ...]:
 def _read(path: Path) -> list[Start]:
     starts = []
     with contextlib.suppress(OSError), path.open("rb") as file:
-        for line in file.read(LARGEST_FILE).decode(errors="replace").splitlines():
+        for line in filter(None, file.read(MOST_BYTES).decode(errors="replace").splitlines()):
             with contextlib.suppress(ValueError, RecursionError, UsageError):
                 starts.append(from_dict(Start, json.loads(line)))
     return starts
+
+
+def _line(start: Start) -> str:
+    return f"{json.dumps(to_dict(start))}\n"
+
+
+def _append(path: Path, line: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        # A line that was cut short, by a full disk or a crash, must not swallow this one.
+        os.write(file, f"\n{line}".encode())
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

@@ -9,13 +9,14 @@ from functools import cache
 from pathlib import Path
 
 from seatrial.catalog.engine_facts import Phase, engine_facts, engine_ids
+from seatrial.secret_text import MASK, SECRET
 from seatrial.server import log
 
 STARTING = "starting"
 READ_BYTES = 1 << 18
 """Most that is read at a time: of a flood the end says where the engine is."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_LINE_END = re.compile(r"\r\n|\n|\r")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
 # What differs from one redrawing of a line to the next without anything having moved: clocks, times left, rates,
 # percentages beside a count, spinners and bars.
 _CLOCK = re.compile(
@@ -85,9 +86,10 @@ def _arrive(place: Place, index: int, name: str, groups: dict[str, str | None]) 
     return replace(place, done=done, total=total) if another or anew or done > (place.done or 0) else place
 
 
-def plain(line: str) -> str:
-    """A line without what a terminal would obey."""
-    return log.printable(_ESCAPES.sub("", line)).rstrip()
+def plain(line: bytes) -> str:
+    """A line without secrets and without what a terminal would obey, long ones cut."""
+    text = _ESCAPES.sub("", line[: log.LONGEST_LINE].decode(errors="replace"))
+    return log.printable(SECRET.sub(MASK, text)).rstrip()
 
 
 def gist(line: str) -> str:
@@ -115,28 +117,25 @@ class LogReader:
         self.recent: tuple[str, ...] = ()
         self._path = path
         self._at = 0
-        self._rest = ""
+        self._seen = 0
         self._whole: tuple[str, ...] = ()
 
     def read(self) -> list[str]:
         """Lines written since the last time, and the unfinished one at the end: bars are drawn without a line end."""
         size = log.size(self._path)
-        if size < self._at:  # it passed its cap and was emptied
-            self._at, self._rest = 0, ""
-        skipped = size - self._at > READ_BYTES
-        if skipped:
-            self._at = size - READ_BYTES
-        new = log.read(self._path, self._at, READ_BYTES)
-        if not new:
+        if size < self._seen:  # it passed its cap and was emptied
+            self._at = 0
+        elif size == self._seen:
             return []
-        self._at += len(new)
-        text = new.decode(errors="replace")
-        *whole, rest = _LINE_END.split(text if skipped else self._rest + text)
-        if skipped:
-            whole = whole[1:]  # begins somewhere in a line
-        self._rest = rest[-log.LONGEST_LINE :]
-        done = [plain(line[: log.LONGEST_LINE]) for line in whole]
-        last = plain(self._rest)
+        self._seen = size
+        skipped = size - self._at > READ_BYTES
+        start = size - READ_BYTES if skipped else self._at
+        new = log.read(self._path, start, READ_BYTES)
+        *whole, rest = _LINE_END.split(new)
+        # An unfinished line is read again with its end: a secret in it is only known whole.
+        self._at = start + len(new) - len(rest)
+        done = [plain(line) for line in whole[skipped:]]  # the first may begin somewhere in a line
+        last = plain(rest)
         self._whole = (*self._whole, *filter(None, done))[-self.KEPT :]
         self.recent = (*self._whole, last)[-self.KEPT :] if last else self._whole
         return [*done, last] if last else done

@@ -19,6 +19,7 @@ from seatrial.units import format_bytes, format_seconds
 LOADING = "loading"
 FIRST_TOKEN = "first token"  # noqa: S105 -- no password
 READY = "ready"
+FAILED = "failed"
 ANOTHER_PORT = "another port"
 
 LOOK_S = 0.25
@@ -33,7 +34,7 @@ class Event:
 
     Attributes:
         phase: ``starting``, the phases of the engine's data file (``loading`` where it has none), ``first token``,
-            ``ready`` or ``another port``.
+            ``ready``, ``failed`` or ``another port``.
         text: The same as a sentence, with numbers.
         elapsed_s: Seconds since the launch began.
         begins: Whether this phase begins; else it only goes on.
@@ -43,6 +44,10 @@ class Event:
         left: How long it still takes, with what that rests on; None once it is ready.
         passed: The phases behind it and how long each took.
         log: The last lines of the engine's log, plain text.
+        model: What is started.
+        engine: With what.
+        stand_in: Whether that is a stand-in rather than DeepSeek V4.
+        simulated: Whether no model is behind it.
 
     """
 
@@ -56,6 +61,10 @@ class Event:
     left: TimeLeft | None = None
     passed: tuple[PhaseTime, ...] = ()
     log: tuple[str, ...] = ()
+    model: str = ""
+    engine: str = ""
+    stand_in: bool = False
+    simulated: bool = False
 
 
 class Watch:
@@ -124,6 +133,12 @@ class Watch:
         if now - self._told >= TELL_S:
             self._tell(begins=False)
 
+    def fail(self, why: str) -> None:
+        """Tell that it did not come up; the place is where it got to."""
+        now = time.monotonic()
+        self.passed.append(PhaseTime(self.place.name, now - self._entered))
+        self._on_event(self._filled(Event(FAILED, why, now - self.begun)))
+
     def catch_up(self) -> None:
         """Read the rest of the log of an engine that has ended, so that its last phase is known."""
         self._read_log()
@@ -176,17 +191,22 @@ class Watch:
         place, left = self.place, None if self.place.name == READY else self._left()
         counted = f"{place.done} of {place.total}" if place.done is not None else ""
         parts = [self._text, *filter(None, (place.step, counted))]
-        event = Event(place.name, ", ".join(parts), self._told - self.begun, begins=begins)
-        self._on_event(
-            replace(
-                event,
-                step=place.step,
-                done=place.done,
-                total=place.total,
-                left=left,
-                passed=tuple(self.passed),
-                log=self._log.recent,
-            )
+        event = Event(place.name, ", ".join(parts), self._told - self.begun, begins=begins, left=left)
+        self._on_event(self._filled(event))
+
+    def _filled(self, event: Event) -> Event:
+        place, record = self.place, self.record
+        return replace(
+            event,
+            step=place.step,
+            done=place.done,
+            total=place.total,
+            passed=tuple(self.passed),
+            log=self._log.recent,
+            model=record.model,
+            engine=record.engine,
+            stand_in=record.stand_in,
+            simulated=record.simulated,
         )
 
     def _left(self) -> TimeLeft:

@@ -10,11 +10,16 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
 from seatrial.simulator import FAULTS, Settings
+from seatrial.simulator.startup import phases
+
+STARTUP = "SEATRIAL_SIMULATED_STARTUP_S"
+"""Sets --startup-s where the command line is somebody else's: a notebook's, a test's."""
 
 logger = logging.getLogger("seatrial.simulator")
 
@@ -48,6 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--fault-times", type=_count, help="requests that meet the fault (default: all)")
     add("--retry-after-s", type=_seconds, default=defaults.retry_after_s)
     add("--ready-after-s", type=_seconds, default=0.0, help="/health says 503 until then")
+    add(
+        "--startup-s", type=_seconds, default=os.environ.get(STARTUP, "0"), help=f"phases before it listens ({STARTUP})"
+    )
     return parser
 
 
@@ -65,6 +73,8 @@ def main() -> int:
         logger.error("the key file %s cannot be read: %s", arguments.api_key_file, error.strerror)  # noqa: TRY400
         return 2
     settings = Settings(**{**chosen, "faults": tuple(arguments.faults)}, api_key=key)
+    for seconds in phases(arguments.startup_s) if arguments.startup_s else ():
+        time.sleep(seconds)
     try:
         with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
             runner.run(_serve(settings, arguments.host, arguments.port))

@@ -32,6 +32,7 @@ _PLACES = {
     "show_reply": "server_views",
     "show_server": "server_views",
     "show_stopped": "server_views",
+    "startup_panel": "startup",
     "table_command": "lesson_tables",
     "table_contexts": "lesson_tables",
     "table_fits": "fit_tables",

@@ -30,6 +30,7 @@ from seatrial.view.plotly_chart import show_chart, to_plotly
 from seatrial.view.report import write_report
 from seatrial.view.server_tables import table_servers
 from seatrial.view.server_views import show_log, show_reply, show_server, show_stopped
+from seatrial.view.startup import startup_panel
 from seatrial.view.svg import to_svg
 from seatrial.view.table import Table
 from seatrial.view.untrusted import PlainText
@@ -59,6 +60,7 @@ __all__ = [
     "show_reply",
     "show_server",
     "show_stopped",
+    "startup_panel",
     "table_command",
     "table_contexts",
     "table_fits",
