@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, program_of
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
 from seatrial.server.gates import Installed, gates_here, judged, version_check
-from seatrial.server.holes import refuse_holes
 from seatrial.server.probing import (
     PROBE_S,
     flags_taken,
@@ -100,7 +99,6 @@ def installed_command(
     if found.version is not None:
         command = build_command(plan, model_path=model_path, runner=runner, version=found.version)
     notes = [*command.notes, *judged(version_check(found), anyway=anyway)]
-    refuse_holes(found.row, found.version)
     _check_flags(found, command.argv)
     if not plan.hardware.only_named:
         notes += judged(
@@ -119,7 +117,6 @@ def resolve_program(command: Command) -> tuple[str, ...]:
     """
     found = find_program(command)
     judged(version_check(found))
-    refuse_holes(found.row, found.version)
     _check_flags(found, command.argv)
     return (found.path, *command.argv[1:])
 
