@@ -207,6 +207,28 @@ def test_ctrl_c_while_notebooks_are_being_started_stops_them(write_notebook, tmp
     assert "completed" not in {one.status for one in read_run(tmp_path / "run").notebooks}
 
 
+def test_ctrl_c_is_heard_whichever_thread_the_system_hands_it_to(write_notebook, tmp_path):
+    """A signal that another thread takes wakes no wait of the main one; the notebook is stopped all the same."""
+    path = write_notebook("slow", "import time\ntime.sleep(20)")
+    script = textwrap.dedent("""
+        import signal, sys, threading
+        from seatrial.batch import run_notebooks
+        def strike(step):
+            if step.cell == "cell-0":
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        run_notebooks(sys.argv[2:], output=sys.argv[1], on_progress=strike)
+    """)
+    process = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "run", path],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "KeyboardInterrupt" in process.stderr
+    assert ["interrupted"] == [one.status for one in read_run(tmp_path / "run").notebooks]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from seatrial.batch.execute import Execution
 
 OnProgress = Callable[[Progress], None]
+HEARING_S = 0.25
+"""How often the main thread looks up: a Ctrl-C that the system hands to another thread wakes no wait."""
 
 
 def run_notebooks(
@@ -127,7 +129,7 @@ class _Series:
                 try:
                     # Within the try: leaving the pool waits for what was submitted, so a Ctrl-C here must stop it too.
                     futures.extend(pool.submit(self._execute, index) for index in group)
-                    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                    done = _first_done(futures)
                 except BaseException:
                     for future in futures:
                         future.cancel()
@@ -218,6 +220,14 @@ class _Series:
         )
         write_json(self.folder / RECORD, run)
         return run
+
+
+def _first_done(futures: Sequence[Future[None]]) -> set[Future[None]]:
+    """Those that are done once all are, or one has failed."""
+    while True:
+        done, pending = wait(futures, timeout=HEARING_S, return_when=FIRST_EXCEPTION)
+        if not pending or any(future.exception() for future in done):
+            return done
 
 
 def _now() -> str:
