@@ -145,6 +145,8 @@ class ServerFolder:
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         path = self.path / name
+        if self.path.is_symlink():
+            return None  # nothing made here is a link: these are somebody else's files
         try:
             return from_dict(kind, read_json(path))
         except UsageError as error:
@@ -190,7 +192,11 @@ def folders() -> list[ServerFolder]:
         entries = sorted(servers_dir().iterdir())
     except OSError:
         return []
-    return [ServerFolder(entry) for entry in entries if NAME.fullmatch(entry.name) and entry.is_dir()]
+    return [
+        ServerFolder(entry)
+        for entry in entries
+        if NAME.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink()
+    ]
 
 
 def server_keys() -> set[str]:
