@@ -1,6 +1,7 @@
 """Where the kit keeps things: model files in the cache, server records in the state folder.
 
-Follows the XDG base directories; ``SEATRIAL_CACHE`` and ``SEATRIAL_STATE`` move either.
+Follows the XDG base directories; ``SEATRIAL_CACHE`` and ``SEATRIAL_STATE`` move either, ``SEATRIAL_ENGINES`` the
+environments of engines, which else lie in the cache.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ def state_dir() -> Path:
 def models_dir() -> Path:
     """Folder in which fetched checkpoints lie; not created here."""
     return cache_dir() / "models"
+
+
+def engines_dir() -> Path:
+    """Folder of the environments that engines were installed into; not created here."""
+    own = os.environ.get("SEATRIAL_ENGINES")
+    return Path(own).expanduser() if own else cache_dir() / "engines"
 
 
 def private_dir(path: Path) -> Path:

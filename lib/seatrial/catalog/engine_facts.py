@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from seatrial.records import from_dict
+from seatrial.records import Origin, from_dict
 
 FACTS = Path(__file__).with_name("engines")
 
@@ -126,8 +126,8 @@ class Failure:
         checked: When.
         pattern: Regular expression, searched line by line.
         signal: For rows that go by how the process ended: the signal's name.
-        kind: ``general`` gives way to any ``cause``; a ``consequence`` of another failure is named where there is
-            nothing else.
+        kind: ``general`` gives way to any ``cause``, a ``consequence`` of another failure to both, and what is
+            ``vague`` to all.
         phase: Phase of the start in which it happens, where the line alone says so.
 
     """
@@ -139,7 +139,7 @@ class Failure:
     checked: str
     pattern: str = ""
     signal: str = ""
-    kind: Literal["cause", "general", "consequence"] = "cause"
+    kind: Literal["cause", "general", "consequence", "vague"] = "cause"
     phase: str = ""
 
 
@@ -277,6 +277,42 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Install:
+    """How an engine is put into an environment of its own. Sizes are those of Linux on x86-64.
+
+    Attributes:
+        name: As ``seatrial engines install`` calls it.
+        package: Package whose version tells what is installed.
+        version: Release that is installed.
+        requirements: What pip or uv is asked for, with environment markers.
+        pythons: Versions of Python it may live in, the preferred first; what runs the kit comes before them all.
+        proof: Modules that must import afterwards.
+        download_bytes: What is downloaded, everything it brings included.
+        installed_bytes: What it takes on the disk.
+        origin: Where ``installed_bytes`` is from.
+        source: Where the sizes stand.
+        checked: When they were looked up.
+        compilers: C++ compilers of which one must be here; empty where nothing is compiled.
+        note: What to know beforehand.
+
+    """
+
+    name: str
+    package: str
+    version: str
+    requirements: tuple[str, ...]
+    pythons: tuple[str, ...]
+    proof: tuple[str, ...]
+    download_bytes: int
+    installed_bytes: int
+    origin: Origin
+    source: str
+    checked: str
+    compilers: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFacts:
     """One engine.
 
@@ -292,6 +328,7 @@ class EngineFacts:
         failures: Its own failures; the first that is found decides.
         phases: Phases of its start, in order; empty where its log does not tell.
         tune: Settings ``seatrial tune`` may change, those that usually matter most first.
+        install: How it is put into an environment of its own, None where the kit does not do that.
 
     """
 
@@ -306,6 +343,7 @@ class EngineFacts:
     failures: tuple[Failure, ...] = ()
     phases: tuple[Phase, ...] = ()
     tune: tuple[Setting, ...] = ()
+    install: Install | None = None
 
 
 @cache

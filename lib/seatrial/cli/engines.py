@@ -2,6 +2,8 @@
 
 seatrial engines                 every program of every engine
 seatrial engines --json          the same for programs
+seatrial engines install NAME    sglang, vllm, llama-cpp-python or mlx, in an environment of its own
+seatrial engines remove NAME     remove that again
 
 One that lies elsewhere is named by a variable (docs/servers.md): SEATRIAL_LLAMA_SERVER,
 SEATRIAL_LLAMACPP_PYTHON, SEATRIAL_SGLANG_PYTHON, SEATRIAL_VLLM, SEATRIAL_MLX.
@@ -11,20 +13,24 @@ from __future__ import annotations
 
 import argparse
 
+from seatrial.cli import engines_install
 from seatrial.cli.answer import Answer, stdout
 from seatrial.records import to_dict
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare what ``seatrial engines`` can do."""
-    del parser
+    engines_install.add_commands(parser)
 
 
 def run(arguments: argparse.Namespace) -> Answer:
-    """List the engines."""
+    """List the engines, or install or remove one."""
+    if arguments.action is not None:
+        return (
+            engines_install.install(arguments) if arguments.action == "install" else engines_install.remove(arguments)
+        )
     from seatrial.server.inventory import list_engines  # noqa: PLC0415 -- late, so that --help is quick
 
-    del arguments
     rows = list_engines()
 
     def show() -> None:

@@ -1,0 +1,112 @@
+"""Whether an engine is worth downloading for this machine, and which Python it may live in."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from seatrial import paths
+from seatrial.catalog.engine_facts import Install, engine_facts
+from seatrial.errors import DoesNotFitError, RefusedError
+from seatrial.server.gates import insisting, judged
+from seatrial.server.search_path import find_on_path
+from seatrial.units import format_bytes
+
+if TYPE_CHECKING:
+    from seatrial.engines.requirements import Check
+
+INSIST = "With --anyway it is installed all the same."
+ELSEWHERE = "Free some space, or set SEATRIAL_ENGINES to a folder on another disk."
+PROBE_S = 60.0
+
+
+def check_machine(engine: str, row: Install, python: str, *, anyway: bool) -> list[str]:
+    """Hold the machine against what the engine needs, before anything is downloaded.
+
+    Returns:
+        Notes on what is not quite right; with ``anyway`` also on what would be refused.
+
+    Raises:
+        RefusedError: It cannot run or be built here.
+        DoesNotFitError: The disk is too small.
+
+    """
+    with insisting(wanted=anyway):
+        notes = judged(_checks(engine, row, python), INSIST)
+    short = _disk_shortage(row)
+    if short and not anyway:
+        raise DoesNotFitError(short, remedy=f"{ELSEWHERE} {INSIST}")
+    return [*notes, f"{short} {ELSEWHERE}"] if short else notes
+
+
+def _checks(engine: str, row: Install, python: str) -> Iterator[Check]:
+    from seatrial.engines.requirements import Check, Machine, gates  # noqa: PLC0415 -- only an installation needs it
+    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- same
+    from seatrial.hardware.limits import read_limits  # noqa: PLC0415 -- same
+
+    limits = replace(read_limits(), python=python_version(python))
+    machine = Machine(detect_hardware(), limits)
+    always = gates(engine, machine)
+    for check in gates(engine, machine, installing=True):
+        # What is asked of an installation alone would make all of the download useless: it refuses, not warns.
+        yield check if check in always or check.status == "ok" else replace(check, status="problem")
+    if row.compilers and not any(find_on_path(name) for name in (os.environ.get("CXX"), *row.compilers) if name):
+        found = f"{row.name} is compiled here, and none of {', '.join(row.compilers)} was found"
+        remedy = "Install a C++ compiler. On Debian and Ubuntu: apt install build-essential."
+        yield Check(f"{engine_facts(engine).title}: compiler", "problem", found, remedy)
+
+
+def needed_bytes(row: Install) -> int:
+    """Free disk it takes: what is installed, and what is downloaded, once in the cache and once beside it."""
+    return row.installed_bytes + 2 * row.download_bytes
+
+
+def sizes(row: Install) -> str:
+    """What it takes on the disk, for people."""
+    about = "about " if row.origin == "assumed" else ""
+    installed, download = format_bytes(row.installed_bytes), format_bytes(row.download_bytes)
+    return (
+        f"{about}{format_bytes(needed_bytes(row))} of disk ({about}{installed} installed, "
+        f"and twice the {download} that are downloaded)"
+    )
+
+
+def _disk_shortage(row: Install) -> str:
+    from seatrial.hardware.host import disk_free  # noqa: PLC0415 -- only an installation needs it
+
+    folder = paths.engines_dir().absolute()
+    free = disk_free(folder)
+    if free is None or free >= needed_bytes(row):
+        return ""
+    return f"{row.name} {row.version} needs {sizes(row)} in {folder}, and {format_bytes(free)} are free."
+
+
+def find_python(row: Install) -> str:
+    """A Python the engine may live in: the one that runs the kit where that will do.
+
+    Raises:
+        RefusedError: There is none.
+
+    """
+    if python_version(sys.executable) in row.pythons:
+        return sys.executable
+    for version in row.pythons:
+        python = find_on_path(f"python{version}")
+        if python and python_version(python) == version:
+            return python
+    raise RefusedError(
+        f"{row.name} {row.version} lives in Python {', '.join(row.pythons)}, and this is {platform.python_version()}.",
+        remedy=f"Install Python {row.pythons[0]}, so that python{row.pythons[0]} is on PATH.",
+    )
+
+
+def python_version(python: str) -> str:
+    """``3.12``; empty for one that does not start."""
+    argv = (python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+    told = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=PROBE_S, check=False)
+    return told.stdout.strip()

@@ -1,0 +1,211 @@
+"""Runs pip or uv: what they say goes to a log and is counted, what went wrong gets its name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from seatrial.catalog.engine_facts import Failure
+from seatrial.errors import EngineError
+from seatrial.records import from_dict
+from seatrial.server.log import printable
+from seatrial.server.search_path import find_on_path
+from seatrial.units import format_bytes
+
+Tool = Literal["uv", "pip"]
+TOOLS: tuple[Tool, ...] = ("uv", "pip")
+# Settings of pip that say where packages come from or which: uv reads none of them.
+PIP_ONLY = re.compile(
+    r"(?m)^(?:\S+\.)(index-url|extra-index-url|find-links|no-index|constraint|cert|proxy|trusted-host)="
+)
+# Would send packages elsewhere than into the environment.
+MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
+CAUSES = Path(__file__).with_name("install_failures.toml")
+TAIL_LINES = 8
+READ_BACK_BYTES = 256_000
+PACKAGE_LINE = re.compile(
+    r"^\s*(?P<what>Collecting|Processing|Downloading|Using cached|Building wheel for|Building|Installing collected packages:"
+    r"|Prepared|Installed|Resolved) (?P<name>[^\s(]+)(?: \((?P<size>[\d.]+) ?(?P<unit>[kKMGT]?i?)B\))?"
+)
+UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
+"""pip counts in thousands, uv in binary units."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallEvent:
+    """One step of an installation, for a progress bar.
+
+    Attributes:
+        stage: ``check``, ``environment``, ``download``, ``build``, ``install``, ``prove`` or ``done``.
+        text: What happens, in one line.
+        done_bytes: Bytes of packages that are on their way or here.
+        total_bytes: Bytes that are downloaded in all.
+
+    """
+
+    stage: Literal["check", "environment", "download", "build", "install", "prove", "done"]
+    text: str
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+Tell = Callable[[InstallEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Causes:
+    """What ``install_failures.toml`` holds."""
+
+    failures: tuple[Failure, ...]
+
+
+@dataclass(slots=True)
+class Steps:
+    """The processes of one installation.
+
+    Attributes:
+        name: What is installed, for messages.
+        log: File their output goes to.
+        temporary: Folder for what they unpack; it lies on the disk that was checked.
+        lock: Descriptor of the lock; they hold it too, so that nobody begins anew while one of them is left.
+        tell: Told of every step.
+        total_bytes: What is downloaded in all.
+        done_bytes: What of it has been met with.
+        collected: Packages met with.
+
+    """
+
+    name: str
+    log: Path
+    temporary: Path
+    lock: int
+    tell: Tell
+    total_bytes: int
+    done_bytes: int = 0
+    collected: set[str] = field(default_factory=set)
+
+    def run(self, argv: list[str]) -> None:
+        """Run one step to its end.
+
+        Raises:
+            EngineError: It failed; the cause is named where its output tells.
+
+        """
+        with self._started(argv) as process, self.log.open("ab") as log:
+            assert process.stdout  # noqa: S101 -- a pipe was asked for
+            log.write(f"$ {' '.join(argv)}\n".encode())
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                self._count(line.decode(errors="replace"))
+        if process.returncode:
+            raise self._failed(process.returncode)
+
+    @contextlib.contextmanager
+    def _started(self, argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+        """A process in a group of its own, which ends with this context whatever it started."""
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment(self.temporary),
+            start_new_session=True,
+            pass_fds=(self.lock,),
+        )
+        try:
+            yield process
+            process.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if process.stdout:
+                process.stdout.close()
+            process.wait()
+
+    def _count(self, line: str) -> None:
+        match = PACKAGE_LINE.match(line)
+        if match is None:
+            return
+        what, name = match["what"], match["name"].rpartition("/")[2]
+        if what in {"Collecting", "Processing"}:
+            self.collected.add(name)
+        if match["size"] and not name.endswith(".metadata"):
+            self.done_bytes += round(float(match["size"]) * UNITS[match["unit"].upper()])
+        if what.startswith("Building"):
+            self.tell(InstallEvent("build", f"compiling {name}", self.done_bytes, self.total_bytes))
+        elif what.startswith("Install"):
+            self.tell(InstallEvent("install", "unpacking packages", self.done_bytes, self.total_bytes))
+        else:
+            known = f"{len(self.collected)} packages found, " if self.collected else ""
+            text = f"{known}{format_bytes(self.done_bytes)} of about {format_bytes(self.total_bytes)}: {name}"
+            self.tell(InstallEvent("download", text, self.done_bytes, self.total_bytes))
+
+    def _failed(self, code: int) -> EngineError:
+        lines = _last_lines(self.log)
+        row, evidence = diagnose_installation(lines)
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        what = row.what if row else f"the cause is not known ({how})"
+        shown = "\n".join(f"  | {line}" for line in evidence)
+        remedy = row.remedy if row else "Read the log."
+        return EngineError(
+            f"{self.name} could not be installed: {what}.\n{shown}",
+            remedy=f"{remedy} The whole log: {self.log}",
+            cause=row.cause if row else "unknown",
+            evidence=evidence,
+        )
+
+
+def environment(temporary: Path) -> dict[str, str]:
+    """The variables pip and uv see: the person's own, less those that lead elsewhere."""
+    kept = {name: value for name, value in os.environ.items() if name not in MISLEADING}
+    return kept | {
+        "TMPDIR": str(temporary),
+        "PIP_USER": "0",
+        "PIP_NO_INPUT": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "UV_NO_PROGRESS": "1",
+        "NO_COLOR": "1",
+    }
+
+
+def choose_tool() -> Tool:
+    """``uv`` where it is on PATH; ``pip`` where it is not, or where pip was told where packages come from."""
+    return "uv" if find_on_path("uv") and not PIP_ONLY.search(_pip_settings()) else "pip"
+
+
+def _pip_settings() -> str:
+    argv = (sys.executable, "-m", "pip", "config", "list")
+    return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout
+
+
+def diagnose_installation(lines: list[str]) -> tuple[Failure | None, tuple[str, ...]]:
+    """The row that names the cause, None where none does; and the lines that show it."""
+    telling = [line for line in lines if line.strip() and not line.lstrip().startswith("WARNING: Location")]
+    for row in _causes():
+        found = [line for line in telling if re.search(row.pattern, line)]
+        if found:
+            return row, tuple(printable(line.strip()[:300]) for line in found[-3:])
+    return None, tuple(printable(line.rstrip()[:300]) for line in telling[-TAIL_LINES:])
+
+
+@cache
+def _causes() -> tuple[Failure, ...]:
+    return from_dict(Causes, tomllib.loads(CAUSES.read_text(encoding="utf-8"))).failures
+
+
+def _last_lines(log: Path) -> list[str]:
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - READ_BACK_BYTES))
+        return stream.read().decode(errors="replace").splitlines()
