@@ -95,7 +95,7 @@ def _killed_for_memory(ended: Exit, name: str | None, found: Finding | None) -> 
     counted = ended.oom_kills.get("cgroup", ended.oom_kills.get("machine", 0)) > 0
     if found is None or not counted:
         return counted and name == "SIGKILL"
-    return found.row.kind == "consequence"
+    return found.row.kind in {"consequence", "vague"}
 
 
 def _from_log(found: Finding | None) -> Diagnosis | None:

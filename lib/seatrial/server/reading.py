@@ -7,7 +7,8 @@ A log holds much that looks like a failure and is none, and one failure makes ma
 2.  What the engine survived is not why it ended: what stands before it was ready or tried another way, before it
     began the phase after the next one, or before three lines of ordinary work.
 3.  Of what is left a cause comes before something general ("a file is missing"), and both before what only follows
-    from another failure ("a worker is gone"). Among equals the first line wins: the other ranks die of it.
+    from another failure ("a worker was killed") or says no more than that something failed. Among equals the first
+    line wins: the other ranks die of it.
 
 Rows and patterns are data: ``failures.toml`` here, and the ``failures`` of each engine in ``catalog/engines``.
 """
@@ -26,7 +27,7 @@ from seatrial.records import from_dict
 from seatrial.server.log_lines import Line, is_inside, split_lines
 from seatrial.server.startup_log import Place, advance, known_phases
 
-KINDS = ("cause", "general", "consequence")
+KINDS = ("cause", "general", "consequence", "vague")
 SURVIVED_WORK = 3
 SURVIVED_PHASES = 2
 LINES_AFTER = 6
