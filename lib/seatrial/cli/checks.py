@@ -7,20 +7,18 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from seatrial import paths
-from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
+from seatrial.cli.engine_checks import check_engines, check_wsl
+from seatrial.engines.requirements import Check
+from seatrial.errors import SeatrialError
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.units import GIB, format_bytes, format_gib
-
-Status = Literal["ok", "warning", "problem"]
 
 CONTRIBUTOR_EXTRAS = {"test", "dev"}
 MIN_OPEN_FILES = 4096
@@ -29,32 +27,15 @@ MIN_SHARED_MEMORY = GIB
 """NCCL passes data between GPUs through it; Docker's default of 64 MiB is too small."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at.
-
-    Attributes:
-        name: What was looked at.
-        status: ``ok``; ``warning``: something will not work or be slow; ``problem``: nothing works.
-        found: What was found, with the numbers.
-        remedy: The one thing to do, "" where nothing is needed.
-
-    """
-
-    name: str
-    status: Status
-    found: str
-    remedy: str = ""
-
-
 def run_checks() -> list[Check]:
     """Look at everything; a check that fails itself becomes a problem."""
     hardware = detect_hardware()
     looks: tuple[Callable[[], Iterable[Check]], ...] = (
         check_python,
         check_packages,
-        check_engines,
+        lambda: check_engines(hardware),
         lambda: check_accelerators(hardware),
+        lambda: check_wsl(hardware),
         lambda: check_memory(hardware),
         check_stand_in,
         lambda: check_disk(hardware.host.disk_free_bytes),
@@ -114,28 +95,6 @@ def _wrong_with(requirement: Requirement) -> str:
     if requirement.specifier.contains(version, prereleases=True):
         return ""
     return f"{requirement.name} {version} is installed, {requirement.specifier} is needed"
-
-
-def check_engines() -> Iterator[Check]:
-    """Every way to start an engine: here and new enough, or how to get it."""
-    from seatrial.engines.types import Command  # noqa: PLC0415 -- late, so that --help is quick
-    from seatrial.server.programs import known_programs, resolve_program, resolve_runner  # noqa: PLC0415
-
-    for starts, row in known_programs().items():
-        argv = ("python", "-m", starts) if row.imports else (starts,)
-        name = f"Engine {row.runner or row.package}"
-        try:
-            found = resolve_program(Command(engine=row.package, argv=argv, model=""))
-        except EngineMissingError:
-            yield Check(name, "ok", "not installed (optional)", row.remedy)
-        except RefusedError as error:
-            yield Check(name, "warning", error.what, error.remedy)
-        else:
-            yield Check(name, "ok", f"starts with {' '.join(found)}")
-    try:
-        yield Check("llama.cpp", "ok", f"runs through {resolve_runner()}")
-    except EngineMissingError as error:
-        yield Check("llama.cpp", "problem", error.what, error.remedy)
 
 
 def check_accelerators(hardware: Hardware) -> Iterator[Check]:

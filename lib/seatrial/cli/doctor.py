@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 
 from seatrial.cli.answer import Answer, stdout
-from seatrial.cli.checks import Check, run_checks
+from seatrial.cli.checks import run_checks
+from seatrial.engines.requirements import Check
 from seatrial.records import to_dict
 from seatrial.view.table import Table
 

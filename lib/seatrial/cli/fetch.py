@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from seatrial.catalog import Checkpoint, find_checkpoint, models
-from seatrial.catalog.fetch import fetch_checkpoint
+from seatrial.catalog.fetch import fetch_checkpoint, local_path
 from seatrial.catalog.progress import FetchEvent, Tell
 from seatrial.cli.answer import Answer, stderr, stdout
-from seatrial.errors import DoesNotFitError, EngineMissingError
+from seatrial.engines.served import is_stand_in
+from seatrial.errors import DoesNotFitError, EngineMissingError, RefusedError
+from seatrial.server.gates import insisting
 from seatrial.server.here import V4
 from seatrial.units import format_gib
 
@@ -34,12 +36,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", metavar="DIR", default=None, help="a folder that holds the files (default: network)"
     )
+    parser.add_argument(
+        "--anyway", action="store_true", help="download it though this machine lacks what its engines require"
+    )
 
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Fetch, with a progress bar on stderr."""
     model = _v4_model(arguments.checkpoint)
-    checkpoint = choose_checkpoint(model) if model else find_checkpoint(arguments.checkpoint)
+    with insisting(wanted=arguments.anyway):
+        checkpoint = choose_checkpoint(model) if model else find_checkpoint(arguments.checkpoint)
+    if not arguments.anyway:
+        _check_worth(checkpoint)
     with progress_bar() as tell:
         path = fetch_checkpoint(checkpoint, on_progress=tell, source=arguments.source)
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
@@ -58,12 +66,30 @@ def _v4_model(text: str) -> str | None:
     return next((model.id for model in named if model.id in V4), None)
 
 
+def _check_worth(checkpoint: Checkpoint) -> None:
+    """Refuse to download gigabytes that no engine here could serve.
+
+    Raises:
+        RefusedError: The engines that are installed are too old, or this machine lacks what they require.
+
+    """
+    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- what is here already needs none of it
+    from seatrial.server.inventory import why_not_fetch  # noqa: PLC0415 -- same
+
+    if is_stand_in(checkpoint.model) or local_path(checkpoint) is not None:
+        return
+    obstacle = why_not_fetch(checkpoint, detect_hardware())
+    if obstacle is not None:
+        raise obstacle
+
+
 def choose_checkpoint(model: str) -> Checkpoint:
     """The checkpoint of a V4 model that ``serve`` and the notebooks would launch on this machine.
 
     Raises:
         DoesNotFitError: The model does not run here; nothing is downloaded.
         EngineMissingError: It would, but no engine that runs it is installed; nothing is downloaded.
+        RefusedError: What is installed is too old, or this machine lacks what it requires; likewise.
 
     """
     from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- only a model's name needs a plan
@@ -80,12 +106,14 @@ def choose_checkpoint(model: str) -> Checkpoint:
             remedy=f"{plan.smallest_change or ''} {elsewhere}".strip(),
         )
     if choice.missing is not None:
-        raise EngineMissingError(
+        what = (
             f"The plan for {plan.hardware.name} is {plan.checkpoint} with {plan.engine}, but {choice.missing.what} "
-            "No other engine that is installed runs it, so nothing is downloaded.",
-            remedy=f"{choice.missing.remedy} Or seatrial fetch {plan.checkpoint} gets the checkpoint alone.",
-            cause="engine missing",
+            "No other engine that is installed runs it, so nothing is downloaded."
         )
+        remedy = f"{choice.missing.remedy} Or seatrial fetch {plan.checkpoint} gets the checkpoint alone."
+        if isinstance(choice.missing, RefusedError):
+            raise RefusedError(what, remedy=remedy)
+        raise EngineMissingError(what, remedy=remedy, cause="engine missing")
     stderr().print(choice.why, soft_wrap=True)
     return find_checkpoint(plan.checkpoint)
 

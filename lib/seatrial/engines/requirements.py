@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,7 +102,6 @@ def readings(facts: EngineFacts, machine: Machine) -> dict[str, str | float | No
     """Every reading by name; versions and words are text, sizes and counts numbers, what is unlimited is infinite."""
     hardware, limits = machine.hardware, machine.limits
     first = hardware.gpus[0] if hardware.gpus else None
-    several: Callable[[int], str] = lambda count: ("none", "one")[count] if count < 2 else "several"  # noqa: E731, PLR2004
     build = CUDA_BUILD.search(machine.version or "")
     return {
         "driver": hardware.driver if first and first.vendor == "nvidia" else None,
@@ -118,8 +116,8 @@ def readings(facts: EngineFacts, machine: Machine) -> dict[str, str | float | No
         "system": limits.system,
         "machine": limits.machine,
         "architecture": first.compute_capability if first else None,
-        "gpus": several(len(hardware.gpus)),
-        "nodes": several(machine.nodes),
+        "gpus": _how_many(len(hardware.gpus)),
+        "nodes": _how_many(machine.nodes),
         "wsl": "yes" if hardware.host.wsl else "no",
         "cuda_line": build[1] if build else (facts.versions.cuda or "").partition(".")[0],
     }
@@ -159,6 +157,10 @@ def _shown(reading: Reading, value: str | float | None) -> str:
     if reading.kind == "bytes":
         return format_bytes(int(value or 0))
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _how_many(count: int) -> str:
+    return "several" if count > 1 else "one" if count else "none"
 
 
 def _unbounded(limit: int | None) -> float:

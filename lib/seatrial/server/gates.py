@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from seatrial.server.probing import script_python
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.requirements import Check
     from seatrial.hardware.types import Hardware
+
+_INSISTS: ContextVar[bool] = ContextVar("insists", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +59,32 @@ def gates_here(
     return gates(engine, machine, installing=installing)
 
 
-def judged(checks: Iterable[Check], *, anyway: bool = False, insist: str = "") -> list[str]:
+@contextmanager
+def insisting(*, wanted: bool = True) -> Iterator[None]:
+    """While this holds, what this machine lacks is noted instead of refused: somebody insists (``--anyway``)."""
+    token = _INSISTS.set(wanted)
+    try:
+        yield
+    finally:
+        _INSISTS.reset(token)
+
+
+def judged(checks: Iterable[Check], hint: str = "") -> list[str]:
     """Notes on everything that is not right.
 
     Args:
         checks: What was looked at.
-        anyway: Note also what cannot work.
-        insist: How a person insists on it, "" where nobody can.
+        hint: How a person insists, added to the remedy of what is refused; "" where nobody can: old versions have
+            holes.
 
     Raises:
-        RefusedError: It cannot work, and nobody insisted.
+        RefusedError: Something cannot work, and nobody insists.
 
     """
     notes = []
     for check in checks:
-        if check.status == "problem" and not anyway:
-            raise RefusedError(f"{check.found}.", remedy=f"{check.remedy} {insist}".strip())
+        if check.status == "problem" and not (hint and _INSISTS.get()):
+            raise RefusedError(f"{check.found}.", remedy=f"{check.remedy} {hint}".strip())
         if check.status != "ok":
             notes.append(f"{check.found}. {check.remedy}")
     return notes

@@ -6,12 +6,16 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from seatrial.catalog.engine_facts import EngineFacts, Hole, Program, engine_facts, engine_ids, is_older
-from seatrial.errors import EngineMissingError
-from seatrial.server.gates import version_check
+from seatrial.errors import EngineMissingError, RefusedError
+from seatrial.server.gates import Installed, gates_here, version_check
 from seatrial.server.programs import known_programs, look_up
+
+if TYPE_CHECKING:
+    from seatrial.catalog import Checkpoint
+    from seatrial.hardware import Hardware
 
 PROBE_S = 10.0
 """Seconds a program may take to say its version; a list is not worth a longer wait."""
@@ -64,6 +68,37 @@ def list_engines() -> tuple[EngineProgram, ...]:
     rows = [(name, known_programs()[row.starts]) for name in engine_ids() for row in engine_facts(name).programs]
     with ThreadPoolExecutor(max_workers=max(1, len(rows))) as pool:
         return tuple(pool.map(lambda pair: _look(*pair), rows))
+
+
+def why_not_fetch(checkpoint: Checkpoint, hardware: Hardware) -> RefusedError | None:
+    """Why nothing on this machine could serve a checkpoint once it is here; None where something could.
+
+    Engines that are not installed yet count where the machine has what they require. A machine without GPUs may
+    fetch what only GPUs serve: clusters download on their login nodes.
+
+    Args:
+        checkpoint: What is about to be downloaded.
+        hardware: This machine.
+
+    """
+    rows = [row for row in list_engines() if row.engine in checkpoint.engines]
+    here = [row for row in rows if row.path]
+    reasons = []
+    for row in here or [row for row in rows if row.state == "not installed"]:
+        found = Installed(row.path, row.version) if row.path else None
+        checks = gates_here(row.engine, hardware, found=found)
+        wrong = [(row.why, row.remedy)] if row.state == "too old" else []
+        wrong += [(check.found, check.remedy) for check in checks if check.status == "problem"]
+        if not wrong:
+            return None
+        reasons.append(wrong[0])
+    if not reasons:
+        return None
+    what, remedy = reasons[0]
+    return RefusedError(
+        f"{checkpoint.id} is not downloaded, since nothing here could serve it: {what}.",
+        remedy=f"{remedy} With --anyway it is downloaded all the same.",
+    )
 
 
 def _look(engine: str, row: Program) -> EngineProgram:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, program_of
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
 from seatrial.server.gates import Installed, gates_here, judged, version_check
+from seatrial.server.own_engines import own_program
 from seatrial.server.probing import (
     PROBE_S,
     flags_taken,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # an engine's own process imports this package too, and need 
     from seatrial.engines.types import Command
     from seatrial.plan.types import Plan
 
-INSIST = "With --anyway (anyway=True) it is tried all the same."
+INSIST = "With --anyway it is tried all the same."
 PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
 
@@ -73,16 +74,13 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
     )
 
 
-def installed_command(
-    plan: Plan, *, runner: str | None = None, model_path: str | None = None, anyway: bool = False
-) -> Command:
+def installed_command(plan: Plan, *, runner: str | None = None, model_path: str | None = None) -> Command:
     """The command of a plan with the program that is installed here.
 
     Args:
         plan: A plan that runs.
         runner: For llama.cpp one of ``seatrial.engines.RUNNERS``, None for what is here; see ``build_command``.
         model_path: Where the weights lie; the checkpoint id by default.
-        anyway: Note what would be refused for its version or this machine, instead of refusing it.
 
     Raises:
         UnknownNameError: There is no such runner.
@@ -98,12 +96,10 @@ def installed_command(
     found = find_program(command)
     if found.version is not None:
         command = build_command(plan, model_path=model_path, runner=runner, version=found.version)
-    notes = [*command.notes, *judged(version_check(found), anyway=anyway)]
+    notes = [*command.notes, *judged(version_check(found))]
     _check_flags(found, command.argv)
     if not plan.hardware.only_named:
-        notes += judged(
-            gates_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes), anyway=anyway, insist=INSIST
-        )
+        notes += judged(gates_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes), INSIST)
     return replace(command, argv=(found.path, *command.argv[1:]), notes=tuple(notes))
 
 
@@ -183,15 +179,17 @@ def _program_path(path: str) -> str:
 
 
 def _elsewhere(row: Program | None) -> str | None:
-    """The path a person set for it.
+    """The path a person set for it, else where the kit installed it.
 
     Raises:
         EngineMissingError: Nothing that can be run stands there.
 
     """
-    path = os.environ.get(row.setting, "") if row and row.setting else ""
-    if row is None or not path:
+    if row is None:
         return None
+    path = os.environ.get(row.setting, "") if row.setting else ""
+    if not path:
+        return own_program(row)
     found = shutil.which(str(Path(path).expanduser()))
     if found is None:
         raise EngineMissingError(

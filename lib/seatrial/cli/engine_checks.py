@@ -1,0 +1,96 @@
+"""What ``seatrial doctor`` says of engines: what is here, what this machine lacks for each, whether V4 runs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from seatrial import paths
+from seatrial.engines.requirements import Check
+from seatrial.errors import EngineMissingError
+from seatrial.hardware import Hardware
+from seatrial.units import format_gib
+
+if TYPE_CHECKING:
+    from seatrial.server.inventory import EngineProgram
+
+LOOKED_AT_ONCE = {"shared memory (/dev/shm)"}
+"""Readings that doctor has one check for, whatever the engine."""
+WINDOWS_DISKS = "/mnt/"
+
+
+def check_engines(hardware: Hardware) -> Iterator[Check]:
+    """Every way to start an engine, then what each engine that is here or meant for this machine lacks."""
+    from seatrial.errors import SeatrialError  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.server.inventory import list_engines  # noqa: PLC0415 -- same
+    from seatrial.server.programs import resolve_runner  # noqa: PLC0415 -- same
+
+    rows = list_engines()
+    for row in rows:
+        yield _of_program(row)
+    try:
+        yield Check("llama.cpp", "ok", f"runs through {resolve_runner()}")
+    except EngineMissingError as error:
+        yield Check("llama.cpp", "problem", error.what, error.remedy)
+    for engine in dict.fromkeys(row.engine for row in rows):
+        try:
+            yield from check_requirements(engine, hardware, [row for row in rows if row.engine == engine])
+        except SeatrialError as error:
+            yield Check(f"Engine {engine}", "warning", error.what, error.remedy or "Mend that first.")
+
+
+def _of_program(row: EngineProgram) -> Check:
+    name = f"Engine {row.program if row.starts != 'llama-server' else row.starts}"
+    if row.state == "not installed":
+        return Check(name, "ok", "not installed (optional)", row.remedy)
+    if row.state == "ready":
+        version = f" {row.version}" if row.version else ""
+        return Check(name, "ok", f"{row.program}{version} at {row.path}")
+    return Check(name, "warning", row.why, row.remedy)
+
+
+def check_requirements(engine: str, hardware: Hardware, rows: Sequence[EngineProgram]) -> Iterator[Check]:
+    """What one engine requires that this machine lacks, each a warning: others may run all the same."""
+    from seatrial.catalog.engine_facts import engine_facts  # noqa: PLC0415 -- see above
+    from seatrial.server.gates import Installed, gates_here  # noqa: PLC0415 -- same
+
+    facts = engine_facts(engine)
+    here = next((row for row in rows if row.path), None)
+    meant = any(gpu.vendor in facts.planning.vendors for gpu in hardware.gpus)
+    if not facts.requires or not (here or meant):
+        return
+    found = Installed(str(here.path), here.version) if here else None
+    checks = gates_here(engine, hardware, found=found, installing=here is None)
+    wrong = [check for check in checks if check.status != "ok" and check.name.partition(": ")[2] not in LOOKED_AT_ONCE]
+    for check in wrong:
+        yield replace(check, status="warning")
+    if not wrong:
+        met = ", ".join(f"{check.name.partition(': ')[2]} {check.found}" for check in checks)
+        yield Check(f"{facts.title}: what it requires", "ok", met)
+    if meant:
+        yield _runs_v4(engine, facts.title, hardware)
+
+
+def _runs_v4(engine: str, title: str, hardware: Hardware) -> Check:
+    from seatrial.plan import make_plan  # noqa: PLC0415 -- see above
+
+    plan = make_plan("flash", hardware=hardware, engine=engine)
+    name = f"{title}: DeepSeek V4 Flash"
+    if plan.runs:
+        return Check(name, "ok", f"{plan.checkpoint} runs on {hardware.name}")
+    why = plan.reasons[0].text if plan.reasons else f"{plan.checkpoint} does not run on {hardware.name}"
+    return Check(name, "warning" if plan.verdict == "refused" else "ok", why.rstrip("."), plan.smallest_change or "seatrial plan --all ranks what does run.")
+
+
+def check_wsl(hardware: Hardware) -> Iterator[Check]:
+    """What is particular about Linux inside Windows."""
+    if not hardware.host.wsl:
+        return
+    folder = str(paths.models_dir())
+    if folder.startswith(WINDOWS_DISKS):
+        found = f"{folder} lies on a disk of Windows, which WSL reads many times slower than its own"
+        yield Check("WSL", "warning", found, "Set SEATRIAL_CACHE to a folder of Linux, such as ~/.cache/seatrial.")
+    memory = format_gib(hardware.host.memory_bytes)
+    found = f"Linux sees {memory}; WSL gives it half of the memory of Windows unless .wslconfig says otherwise"
+    yield Check("WSL", "ok", found)

@@ -1,0 +1,132 @@
+"""What this machine lacks is said before gigabytes are fetched: the driver, the version that is installed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+OLD_DRIVER = {"STANDIN_NVML_DRIVER": "535.129.03", "STANDIN_NVML_CUDA": "12020"}
+FLASH = "deepseek-ai/DeepSeek-V4-Flash"
+GGUF = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL"
+NO_ROOM = {"SEATRIAL_CACHE": "/proc/seatrial"}
+NO_HUB = {"HF_ENDPOINT": "http://127.0.0.1:9", "PIP_NO_INDEX": "1"}
+
+
+@pytest.fixture
+def seatrial(tmp_path):
+    """Run the command line where nothing can be downloaded and no engine is set but those given."""
+
+    def run(*words, **settings):
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("SEATRIAL_")}
+        environment = plain | NO_HUB | {"SEATRIAL_CACHE": str(tmp_path / "cache")} | settings
+        environment |= {"SEATRIAL_STATE": os.environ["SEATRIAL_STATE"], "COLUMNS": "200"}
+        command = [sys.executable, "-m", "seatrial", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def scripted(tmp_path):
+    """Write a program that says something; gives its path."""
+
+    def write(name, says):
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return write
+
+
+def test_an_old_driver_stops_the_download(seatrial, machine, sglang, tmp_path):
+    """Exit code 3 with both versions, and nothing is written."""
+    done = seatrial("fetch", FLASH, **machine("4xH200", **sglang, **OLD_DRIVER))
+    assert 3 == done.returncode, done.stderr
+    assert "driver here is 535.129.03, but SGLang needs 580.65.06 or newer" in done.stderr
+    assert "--anyway" in done.stderr
+    assert not (tmp_path / "cache").exists()
+
+
+def test_who_insists_gets_the_download(seatrial, machine, sglang):
+    """Then the disk is looked at, on which there is no room."""
+    done = seatrial("fetch", FLASH, "--anyway", **machine("4xH200", **sglang, **OLD_DRIVER), **NO_ROOM)
+    assert "are needed under /proc/seatrial" in done.stderr
+
+
+def test_an_old_driver_leaves_llamacpp(seatrial, machine, llama_server):
+    """A checkpoint llama.cpp loads is fetched: it asks nothing of the driver that its build does not say itself."""
+    done = seatrial("fetch", GGUF, **machine("8xH100", **llama_server, **OLD_DRIVER), **NO_ROOM)
+    assert "are needed under /proc/seatrial" in done.stderr
+
+
+def test_with_an_old_driver_the_plan_goes_to_the_engine_that_runs(seatrial, machine, sglang, llama_server):
+    """``fetch flash`` says why it is not SGLang's checkpoint."""
+    done = seatrial("fetch", "flash", **machine("4xH200", **sglang, **llama_server, **OLD_DRIVER))
+    assert "GGUF" in done.stderr.splitlines()[0], done.stderr
+    assert "but SGLang needs 580.65.06 or newer" in " ".join(done.stderr.split())
+
+
+def test_an_old_driver_stops_serve(seatrial, machine, sglang):
+    """Before it looks for the checkpoint; with --anyway that is what is missing."""
+    here = machine("4xH200", **sglang, **OLD_DRIVER)
+    refused = seatrial("serve", f"--checkpoint={FLASH}", "--engine=sglang", **here)
+    assert (3, True) == (refused.returncode, "580.65.06" in refused.stderr), refused.stderr
+    tried = seatrial("serve", f"--checkpoint={FLASH}", "--engine=sglang", "--anyway", **here)
+    assert (2, True) == (tried.returncode, "is not on this machine yet" in tried.stderr), tried.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "says", "needed"),
+    [("SEATRIAL_SGLANG_PYTHON", "\n0.5.11", "0.5.23"), ("SEATRIAL_VLLM", "0.19.1", "0.33.0")],
+)
+def test_an_engine_too_old_for_v4_stops_the_download(seatrial, machine, scripted, setting, says, needed):  # noqa: PLR0913, PLR0917 -- one case
+    """It is installed, so that is the one that would be started."""
+    done = seatrial("fetch", FLASH, **machine("4xH200", **{setting: scripted("engine", says)}))
+    assert 3 == done.returncode, done.stderr
+    assert f"{says.strip()} is installed, but {needed} or newer is needed" in done.stderr
+
+
+def test_without_a_gpu_the_download_goes_on(seatrial):
+    """Clusters download on their login nodes."""
+    done = seatrial("fetch", FLASH, **NO_ROOM)
+    assert "are needed under /proc/seatrial" in done.stderr
+
+
+def doctor(seatrial, **here):
+    """What doctor looked at, by name."""
+    done = seatrial("doctor", "--json", **here)
+    document = json.loads(done.stdout)
+    return document, {check["name"]: check for check in document["checks"]}
+
+
+def test_doctor_shows_the_driver_with_one_remedy(seatrial, machine):
+    """A warning for each engine meant for these GPUs; the kit itself can be used."""
+    document, checks = doctor(seatrial, **machine("8xH100", **OLD_DRIVER))
+    assert document["usable"]
+    for title in ("SGLang", "vLLM"):
+        check = checks[f"{title}: NVIDIA driver"]
+        assert ("warning", True) == (check["status"], "535.129.03" in check["found"])
+        assert check["remedy"].startswith("Update the NVIDIA driver")
+
+
+def test_doctor_shows_a_gpu_no_engine_takes(seatrial, machine):
+    """A100: the planner's own rule, said for each engine it stops."""
+    _, checks = doctor(seatrial, **machine("8xA100"))
+    check = checks["SGLang: DeepSeek V4 Flash"]
+    assert ("warning", True) == (check["status"], "Hopper" in check["found"])
+
+
+def test_doctor_says_nothing_of_engines_for_other_machines(seatrial):
+    """Without GPUs and without SGLang there is nothing it could lack."""
+    _, checks = doctor(seatrial)
+    assert [] == [name for name in checks if name.startswith("SGLang")]
+
+
+def test_doctor_warns_of_a_setting_that_leads_nowhere(seatrial):
+    """It is no longer called merely not installed."""
+    _, checks = doctor(seatrial, SEATRIAL_VLLM="/nowhere/vllm")
+    check = checks["Engine vllm"]
+    assert ("warning", True) == (check["status"], "SEATRIAL_VLLM" in check["found"])
