@@ -21,6 +21,8 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+from seatrial.printable import printable
+
 
 class SeatrialError(Exception):
     """Base of every error raised on purpose.
@@ -34,6 +36,7 @@ class SeatrialError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
+        what, remedy = printable(what), printable(remedy)  # names and log lines in them come from outside
         super().__init__(f"{what}\n{remedy}" if remedy else what)
         self.what = what
         self.remedy = remedy

@@ -128,7 +128,7 @@ def check_url(text: str) -> str:
             remedy="Leave it out; an API key goes through --api-key-env.",
         )
     if parts.query or parts.fragment:
-        raise UsageError(f"{shown!r} has a query or a fragment.", remedy=remedy)
+        raise UsageError("The URL has a query or a fragment, in which a key may stand.", remedy=remedy)
     host = check_host(parts.hostname)
     name = f"[{host}]" if ":" in host else host
     base = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")

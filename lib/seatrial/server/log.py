@@ -10,24 +10,12 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
+from seatrial.printable import printable
 from seatrial.secret_text import MASK, SECRET, secrets_of
 
 TAIL_BYTES = 1 << 20
 LONGEST_LINE = 2000
 _LINE_END = re.compile(r"\r\n|\n|\r")  # a progress bar rewrites its line with \r
-
-
-def printable(text: str) -> str:
-    """``text`` with everything a terminal would obey, or an eye would miss, written as an escape.
-
-    Newlines and tabs stay. Logs and model ids come from outside: a line may hold colours,
-    links, cursor movements, invisible characters or text that runs backwards.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode() for sign in text
-    )
 
 
 def size(log: Path) -> int:
