@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from seatrial.errors import EngineError, UsageError
 from seatrial.server import log, loopback, processes
@@ -18,6 +18,9 @@ from seatrial.server.address import near
 from seatrial.server.diagnosis import LOG_LINES, Diagnosis, diagnose
 from seatrial.server.folder import ServerFolder, folder_of
 from seatrial.server.state import Exit, Identity, Processes, Record
+
+if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
+    from seatrial.engines.metrics import ServerMetrics
 
 STOP_S = 10.0
 HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
@@ -151,6 +154,12 @@ class Server:
         except (*loopback.NO_ANSWER, UsageError):
             return False
         return reply.status == 200  # noqa: PLR2004 -- OK
+
+    def metrics(self, timeout_s: float = HEALTH_S) -> ServerMetrics | None:
+        """What it says of its requests, queue and KV cache; None where it says nothing within ``timeout_s`` seconds."""
+        from seatrial.server.metrics import metrics_of  # noqa: PLC0415 -- only who asks needs it
+
+        return metrics_of(self, timeout_s)
 
     def why_ended(self) -> Diagnosis | None:
         """Why it ended by itself; None while it runs, and where it was stopped on purpose."""

@@ -1,0 +1,111 @@
+"""What servers say of themselves: Prometheus text by each engine's names, garbage included, and a real server's."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.server.conftest import until
+
+from seatrial.catalog.engine_facts import engine_facts, engine_ids
+from seatrial.engines.metrics import ServerMetrics, read_metrics, samples
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+from seatrial.server import launch, loopback
+
+SGLANG = """
+# HELP sglang:num_running_reqs The number of running requests.
+# TYPE sglang:num_running_reqs gauge
+sglang:num_running_reqs{engine_type="unified",model_name="m",dp_rank="0"} 3.0
+sglang:num_running_reqs{engine_type="unified",model_name="m",dp_rank="1"} 2.0
+sglang:num_queue_reqs{model_name="m"} 7.0 1764000000000
+sglang:token_usage{dp_rank="0"} 0.25
+sglang:token_usage{dp_rank="1"} 0.75
+sglang:generation_tokens_total{model_name="a \\"quoted\\" } name"} 1.5e+03
+sglang:prompt_tokens_total{} 64
+"""
+
+
+def read(engine, text):
+    """The text by an engine's own names."""
+    return read_metrics(text, engine_facts(engine).metrics)
+
+
+def test_replicas_add_up_and_the_fullest_cache_counts():
+    """Labels, quoted braces, exponents, time stamps: the text format as it is."""
+    assert ServerMetrics(running=5, waiting=7, kv_cache_usage=0.75, generated_tokens=1500, prompt_tokens=64) == read(
+        "sglang", SGLANG
+    )
+
+
+def test_vllm_is_read_by_its_own_names():
+    """Counters end in _total; series of histograms are others."""
+    text = 'vllm:num_requests_running{engine="0"} 1\nvllm:num_requests_waiting 0\nvllm:kv_cache_usage_perc 0.5\n'
+    text += "vllm:generation_tokens_total 10\nvllm:prompt_tokens_total 20\nvllm:generation_tokens_created 1.7e9\n"
+    assert ServerMetrics(1, 0, 0.5, 10, 20) == read("vllm", text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "# HELP",
+        "sglang:num_running_reqs",
+        "sglang:num_running_reqs NaN",
+        "sglang:num_running_reqs +Inf",
+        "sglang:num_running_reqs -1",
+        "sglang:num_running_reqs three",
+        'sglang:num_running_reqs{a="b 3',
+        "sglang:num_running_reqs 1 2 3",
+        "<html><body>sglang:num_running_reqs 3</body></html>",
+        "sglang:num_running_reqs_total 3",
+        "\0\0\0",
+    ],
+)
+def test_what_is_no_sample_is_passed_over(line):
+    """Unknown is None, never 0."""
+    assert ServerMetrics() == read("sglang", line)
+
+
+@given(st.text())
+def test_nothing_a_server_sends_breaks_the_reader(text):
+    """Whatever the bytes, figures are counts of at least 0 or unknown."""
+    for engine in engine_ids():
+        found = read(engine, text)
+        assert found.kv_cache_usage is None or 0 <= found.kv_cache_usage <= 1
+        assert all(value is None or value >= 0 for value in (found.running, found.waiting))
+
+
+def test_a_megabyte_of_braces_is_read_in_no_time():
+    """The longest answer that is taken, in the worst form: no backtracking without end."""
+    assert [] == list(samples("a" + '{"' * (1 << 19)))
+
+
+def test_an_engine_without_metrics_says_why():
+    """MLX has none; every other engine names at least the requests that run."""
+    for engine in engine_ids():
+        table = engine_facts(engine).metrics
+        assert (table.running is None) == bool(table.none)
+
+
+@pytest.mark.engine
+def test_the_real_server_tells_what_it_does(require):
+    """llama.cpp counts tokens, and a request that is being served."""
+    require("xllamacpp")
+    require("stand-in model")
+    plan = make_plan("smollm2", hardware=detect_hardware(), concurrency=1, context_tokens=2048)
+    with launch(plan) as server:
+        before = server.metrics()
+        asked = {"model": server.model, "prompt": "The sea is", "max_tokens": 400, "ignore_eos": True}
+        sent = threading.Thread(
+            target=lambda: loopback.ask(server.port, "/v1/completions", key=server.api_key(), body=asked, timeout_s=120)
+        )
+        sent.start()
+        until(lambda: (server.metrics() or ServerMetrics()).running == 1, "a running request in /metrics")
+        sent.join()
+        after = server.metrics()
+        assert 400 == after.generated_tokens - before.generated_tokens
+        assert after.prompt_tokens > before.prompt_tokens
+        assert 0 == after.waiting
+        assert after.kv_cache_usage is None
+    assert server.metrics() is None
