@@ -30,6 +30,9 @@ def options():
     add("--exit", type=int, help="exit with this code before it listens")
     add("--signal", help="die by this signal before it listens")
     add("--listen-after-s", type=float, default=0.0, help="say nothing until then")
+    add("--script", type=Path, help="JSON, [seconds, text] each: wait, then write the text as it is, before it listens")
+    add("--script-again", action="store_true", help="go through the script for ever")
+    add("--script-exit", type=int, help="exit with this code once the script is over")
     add("--healthy-after-s", type=float, default=0.0, help="/health answers 503 until then, a log line each 0.1 s")
     add("--never-listen", action="store_true", help="sleep for ever")
     add("--spin", action="store_true", help="burn the processor for ever")
@@ -163,6 +166,19 @@ def fail_early(chosen):
         eaten.append(os.urandom(1 << 20) * 16)
 
 
+def recite(chosen):
+    """Write what the script says, when it says so; ``{clock}`` stands for the time."""
+    steps = json.loads(chosen.script.read_text()) if chosen.script else []
+    while steps:
+        for seconds, text in steps:
+            time.sleep(seconds)
+            os.write(2, text.replace("{clock}", time.strftime("%H:%M:%S")).encode())
+        if not chosen.script_again:
+            break
+    if chosen.script_exit is not None:
+        sys.exit(chosen.script_exit)
+
+
 def serve(chosen):
     """Listen and answer, for ever."""
     engine = Engine((chosen.host, chosen.port), Handler)
@@ -195,6 +211,7 @@ def main():
     fail_early(chosen)
     load_slowly(chosen)
     time.sleep(chosen.listen_after_s)
+    recite(chosen)
     serve(chosen)
 
 

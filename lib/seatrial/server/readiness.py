@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from psutil import Process
 
@@ -26,6 +27,12 @@ from seatrial.server.state import Processes, Ready, Record
 POLL_S = 0.05
 EXIT_RECORD_S = 1.0
 ALONE_S = 1.0
+# An engine's end that somebody wanted needs no diagnosis.
+ON_PURPOSE = {
+    "stopped": "somebody stopped it",
+    "lease ended": "the process that launched it is gone",
+    "record deleted": "its record was deleted",
+}
 HTTP_OK = 200
 HTTP_UNAUTHORIZED = (401, 403)
 
@@ -73,7 +80,33 @@ class Startup:
 
         """
         try:
-            return self._wait()
+            with self._telling_failures():
+                return self._wait()
+        finally:
+            self.watch.close()
+
+    def follow(self, seconds: float) -> None:
+        """Only watch, for so long: another process asks for the first token. Tells ``ready`` once that said so.
+
+        Raises:
+            EngineError: It ended.
+
+        """
+        self._begin()
+        until = time.monotonic() + seconds
+        with self._telling_failures():
+            while not self.folder.ready():
+                if self.folder.processes() is not None:  # before, its supervisor comes up
+                    self._still_alive()
+                if time.monotonic() >= until:
+                    return
+                time.sleep(POLL_S)
+        self._arrive()
+
+    @contextmanager
+    def _telling_failures(self) -> Iterator[None]:
+        try:
+            yield
         except PortStolenError:
             raise  # another port is tried
         except EngineError as error:
@@ -82,11 +115,17 @@ class Startup:
         except KeyboardInterrupt:
             self.watch.fail("It was interrupted.")
             raise
-        finally:
-            self.watch.close()
+
+    def _begin(self) -> None:
+        if not self.watch.place.name:
+            self.watch.enter(STARTING, f"{self.record.engine} starts on port {self.record.port}")
+
+    def _arrive(self) -> None:
+        if self.watch.place.name != READY:
+            self.watch.enter(READY, f"{self.record.model} answers on port {self.record.port}")
 
     def _wait(self) -> Ready:
-        self.watch.enter(STARTING, f"{self.record.engine} starts on port {self.record.port}")
+        self._begin()
         steps = (self._has_its_port, self._is_healthy, self._lists_model, self._generates)
         for step in steps:
             while not step():
@@ -95,7 +134,7 @@ class Startup:
         self._needs_the_key()
         self._still_alive()
         ready_after_s = time.monotonic() - self.begun
-        self.watch.enter(READY, f"{self.record.model} answers on port {self.record.port}")
+        self._arrive()
         return Ready(ready_after_s=ready_after_s, phases=tuple(self.watch.passed))
 
     # Steps: each says whether it is done, or raises where it never will be.
@@ -108,7 +147,7 @@ class Startup:
             raise self._stolen()
         if not found:
             return False
-        if not self.watch.told_by_log:
+        if not self.watch.told_by_log and self.watch.place.name != LOADING:
             self.watch.enter(LOADING, f"{self.record.engine} listens and loads {self.record.model}")
         return True
 
@@ -221,6 +260,8 @@ class Startup:
 
     def _ended(self, known: Processes) -> EngineError:
         assert known.exit is not None  # noqa: S101 -- asked by the caller
+        if known.exit.reason in ON_PURPOSE:
+            return self._failed(ON_PURPOSE[known.exit.reason], cause="stopped")
         found = diagnose(known.exit, log.tail(self.folder.log_file, LOG_LINES), self.record.engine)
         kind = PortStolenError if found.cause == "port in use" else EngineError
         self.watch.catch_up()

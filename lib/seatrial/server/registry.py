@@ -84,4 +84,5 @@ def server_of(folder: ServerFolder) -> Server | None:
         tokenize_path=record.tokenize_path,
         metrics_path=record.metrics_path,
         host=record.host,
+        phases=ready.phases if ready else (),
     )

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +17,11 @@ from seatrial.server import log, loopback, processes
 from seatrial.server.address import near
 from seatrial.server.diagnosis import LOG_LINES, Diagnosis, diagnose
 from seatrial.server.folder import ServerFolder, folder_of
-from seatrial.server.state import Exit, Identity, Processes, Record
+from seatrial.server.state import Exit, Identity, PhaseTime, Processes, Record
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.metrics import ServerMetrics
+    from seatrial.server.startup_watch import Event
 
 STOP_S = 10.0
 HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
@@ -74,6 +75,7 @@ class Server:
         health_path: Answers 200 when it is up.
         tokenize_path: Counts tokens, None where the engine has none.
         metrics_path: Prometheus text, None where the engine has none.
+        phases: How long each phase of its start took, in order; empty where that is not known.
         host: Address it listens on.
 
     """
@@ -96,6 +98,7 @@ class Server:
     tokenize_path: str | None
     metrics_path: str | None
     host: str = processes.LOOPBACK
+    phases: tuple[PhaseTime, ...] = ()
 
     @property
     def state(self) -> str:
@@ -138,6 +141,18 @@ class Server:
             if self._record() is not None:
                 return Path(self.api_key_file).read_text(encoding="utf-8").strip()
         raise UsageError(f"The server {self.name!r} has ended, and its key with it.", remedy="Launch it again.")
+
+    def wait_ready(self, on_event: Callable[[Event], None] | None = None) -> Server:
+        """This server once it answers, where it is still starting; ``on_event`` is told as by ``launch``.
+
+        Raises:
+            UsageError: It has ended.
+            EngineError: It ended before it was ready, or stalled.
+
+        """
+        from seatrial.server.waiting import wait_ready  # noqa: PLC0415 -- it needs this module
+
+        return wait_ready(self, on_event=on_event)
 
     def alive(self) -> bool:
         """Whether its engine process runs; it may still hang: see ``responds``."""

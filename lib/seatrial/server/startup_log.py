@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from seatrial.catalog.engine_facts import Phase, engine_facts, engine_ids
+from seatrial.printable import printable
 from seatrial.secret_text import MASK, SECRET
 from seatrial.server import log
 
@@ -16,7 +17,7 @@ STARTING = "starting"
 READ_BYTES = 1 << 18
 """Most that is read at a time: of a flood the end says where the engine is."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+_LINE_END = re.compile(rb"(\r\n|\n|\r)")
 # What differs from one redrawing of a line to the next without anything having moved: clocks, times left, rates,
 # percentages beside a count, spinners and bars.
 _CLOCK = re.compile(
@@ -89,7 +90,7 @@ def _arrive(place: Place, index: int, name: str, groups: dict[str, str | None]) 
 def plain(line: bytes) -> str:
     """A line without secrets and without what a terminal would obey, long ones cut."""
     text = _ESCAPES.sub("", line[: log.LONGEST_LINE].decode(errors="replace"))
-    return log.printable(SECRET.sub(MASK, text)).rstrip()
+    return printable(SECRET.sub(MASK, text)).rstrip()
 
 
 def gist(line: str) -> str:
@@ -131,12 +132,13 @@ class LogReader:
         skipped = size - self._at > READ_BYTES
         start = size - READ_BYTES if skipped else self._at
         new = log.read(self._path, start, READ_BYTES)
-        *whole, rest = _LINE_END.split(new)
+        *whole, rest = _LINE_END.split(new)  # lines, each followed by its end
         # An unfinished line is read again with its end: a secret in it is only known whole.
         self._at = start + len(new) - len(rest)
-        done = [plain(line) for line in whole[skipped:]]  # the first may begin somewhere in a line
-        last = plain(rest)
-        self._whole = (*self._whole, *filter(None, done))[-self.KEPT :]
+        lines = [(plain(line), end) for line, end in zip(whole[::2], whole[1::2], strict=True)][skipped:]
+        done, last = [line for line, _ in lines], plain(rest)
+        stays = (line for line, end in lines if line and end != b"\r")  # a bar is drawn over its last state
+        self._whole = (*self._whole, *stays)[-self.KEPT :]
         self.recent = (*self._whole, last)[-self.KEPT :] if last else self._whole
         return [*done, last] if last else done
 

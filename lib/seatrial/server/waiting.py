@@ -1,0 +1,82 @@
+"""Waits for a server that is starting already: after a kernel restart, or from another terminal."""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from seatrial.errors import EngineError, UsageError
+from seatrial.server.folder import ServerFolder, folder_of, launching
+from seatrial.server.launcher import STALL_LIMIT_S
+from seatrial.server.readiness import Startup
+from seatrial.server.registry import server_of
+from seatrial.server.running import Server
+from seatrial.server.startup_watch import Event
+from seatrial.server.state import Record
+
+POLL_S = 0.05
+ASK_S = 0.5
+"""Seconds between two looks whether the process that launched it still waits for it."""
+
+
+def wait_ready(
+    server: Server, *, on_event: Callable[[Event], None] | None = None, stall_limit_s: float = STALL_LIMIT_S
+) -> Server:
+    """Wait until a server that starts answers; one that does already is given back at once.
+
+    While the process that launched it lives, that one decides; where it is gone and the server was to keep running,
+    this one takes its place and asks for the first token itself.
+
+    Args:
+        server: As ``find_server`` gives it.
+        on_event: As for ``launch``.
+        stall_limit_s: As for ``launch``, where this process decides.
+
+    Raises:
+        UsageError: It has ended.
+        EngineError: It ended before it was ready, stalled, or served something else.
+
+    """
+    folder = folder_of(server.name)
+    tell = on_event or (lambda _: None)
+    startup: Startup | None = None
+    with contextlib.ExitStack() as open_until_the_end:
+        while True:
+            record, now = folder.record(), server_of(folder)
+            if record is None or now is None or now.state in {"ended", "stale"}:
+                raise UsageError(f"The server {server.name!r} has ended.", remedy="Launch it again.")
+            if folder.ready():
+                if startup is not None:
+                    startup.follow(0.0)
+                return server_of(folder) or now
+            if startup is None or startup.record.launch_id != record.launch_id:  # another port was tried
+                begun = _begun(record)
+                startup = Startup(folder, record, now.api_key(), stall_limit_s=math.inf, on_event=tell, begun=begun)
+                open_until_the_end.callback(startup.watch.close)
+            with launching(server.name) as free:
+                if free and folder.processes() is not None and not folder.ready():
+                    return _take_over(folder, startup, stall_limit_s)
+            startup.follow(ASK_S)
+
+
+def _take_over(folder: ServerFolder, startup: Startup, stall_limit_s: float) -> Server:
+    startup.watch.movement.limit_s = stall_limit_s
+    found = server_of(folder)
+    assert found is not None  # noqa: S101 -- its record was read a moment ago
+    try:
+        # Nobody has watched the whole of it: how long its phases took is not known.
+        folder.write_ready(replace(startup.wait(), phases=()))
+    except EngineError:
+        found.stop()
+        raise
+    return server_of(folder) or found
+
+
+def _begun(record: Record) -> float:
+    """``time.monotonic()`` at which it was launched, by the wall clock: another process did that."""
+    since = time.time() - calendar.timegm(time.strptime(record.launched_at, "%Y-%m-%dT%H:%M:%SZ"))
+    return time.monotonic() - max(0.0, since)
