@@ -8,12 +8,13 @@ import pytest
 from seatrial.server.diagnosis import diagnose
 from seatrial.server.state import Exit
 
-CORPUS = Path(__file__).with_name("failures")
+FAILURES = Path(__file__).with_name("failures")
+HEALTHY = Path(__file__).with_name("healthy")
 
 
-def cases(*names):
-    """Every case of some files, by default of all that hold failures."""
-    files = [CORPUS / f"{name}.toml" for name in names] or sorted(CORPUS.glob("*.toml"))
+def cases(name="*", folder=FAILURES):
+    """Every case of a file, by default of all that hold failures."""
+    files = sorted(folder.glob(f"{name}.toml"))
     rows = [row for file in files for row in tomllib.loads(file.read_text(encoding="utf-8"))["cases"]]
     return [pytest.param(row, id=row["name"]) for row in rows]
 
@@ -34,3 +35,19 @@ def test_a_case_is_read_as_a_person_would(case):
     assert case.get("phase", found.phase) == found.phase
     assert [] == [text for text in case.get("evidence", []) if not any(text in line for line in found.evidence)]
     assert found.remedy
+
+
+@pytest.mark.parametrize("case", cases("scary", folder=HEALTHY))
+@pytest.mark.parametrize(("number", "cause"), [(None, "unknown"), (15, "terminated")])
+def test_words_of_a_failure_are_none(case, number, cause):
+    """A healthy log names no cause, however the engine ends then."""
+    found = diagnosis({**case, "signal": number})
+    assert cause == found.cause, found
+
+
+@pytest.mark.parametrize("case", cases("unknown", folder=HEALTHY))
+def test_an_unknown_failure_says_so_and_shows_its_lines(case):
+    """The last line of the first traceback, not the noise of the end."""
+    found = diagnosis(case)
+    assert "unknown" == found.cause, found
+    assert [] == [text for text in case["evidence"] if not any(text in line for line in found.evidence)]

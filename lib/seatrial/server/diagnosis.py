@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seatrial.server.log import printable
-from seatrial.server.reading import Finding, LogEnd, during, table
+from seatrial.server.reading import Finding, LogEnd, different, during, table
 from seatrial.server.state import Exit
 
 LOG_LINES = 4000
@@ -69,6 +69,8 @@ def diagnose(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
             found.lines[:EVIDENCE_LINES] if found else _last(log),
             found.phase if found else "",
         )
+    if found is not None and found.row.kind == "vague" and log.unexplained():
+        return _unknown(ended, log)
     return _from_log(found) or _from_signal(name, log) or _unknown(ended, log)
 
 
@@ -120,7 +122,7 @@ def _unknown(ended: Exit, log: LogEnd) -> Diagnosis:
 
 def _last(log: LogEnd) -> tuple[str, ...]:
     """What tracebacks of the end say, the first first; else the last lines that report an error; else the last."""
-    raised = [line.text for line in log.raised()]
+    raised = different(log.unexplained())
     if raised:
         return _shown(tuple(dict.fromkeys([*raised[:2], raised[-1]])))
     written = [line for line in log.lines if line.text.strip()]

@@ -137,9 +137,10 @@ class LogEnd:
         same = [self.lines[place] for place, other in lasting if place >= at and other.cause == row.cause]
         return Finding(row, different(same), row.phase or self._phase(at, places[at]))
 
-    def raised(self) -> list[Line]:
-        """The lines in which tracebacks end, first to last, those of single requests left out."""
-        return [self.lines[at] for at in self.telling if self.lines[at].raises]
+    def unexplained(self) -> list[Line]:
+        """The lines in which tracebacks end that no row explains; those of single requests left out."""
+        ends = (self.lines[at] for at in self.telling if self.lines[at].raises)
+        return [line for line in ends if self._row(line) is None]
 
     def _telling(self) -> Iterator[int]:
         """Places of the lines that may name a cause."""
