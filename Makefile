@@ -8,7 +8,7 @@ MODEL  ?=
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-engines lab bench lint clean
+.PHONY: help run test test-engines faults lab bench lint clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ test: .venv/test.stamp ## set up and run every test
 test-engines: .venv/test.stamp ## ask SGLang's own parser about every command (no GPU; 1.5 GB in .engines, once)
 	@$(BIN)/python tools/engines.py install sglang
 	@SEATRIAL_REQUIRE="sglang parser" $(BIN)/python -m pytest -m sglang tests/engines
+
+faults: .venv/test.stamp ## inject every fault five times, print the table and write faults.json
+	@$(BIN)/seatrial fetch smollm2
+	@$(BIN)/python tools/faults.py --output faults.json
 
 lab: .venv/lab.stamp ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -1,0 +1,261 @@
+"""Slurm: a job of ranks is submitted, watched, and gone as a whole within seconds of the first rank that dies.
+
+Slurm's own programs do the work: ``sbatch``, ``squeue``, ``scontrol``, ``scancel``. The script starts each rank by its
+number; every word of it is quoted, so that no argument is ever read by a shell.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from seatrial.errors import EngineError, EngineMissingError, RefusedError, UsageError
+from seatrial.records import write_text
+from seatrial.server import printable
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+POLL_S = 0.25
+GONE_S = 10.0
+ANSWER_S = 30.0
+EVIDENCE_LINES = 8
+ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
+NEVER = {"PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "AccountNotAllowed", "QOSNotAllowed"}
+"""Reasons for which a job would wait for ever."""
+
+WATCH = r"""step=$!
+while kill -0 "$step" 2>/dev/null; do
+    sleep 0.5
+    if grep -q '^srun: error: .*: tasks\{0,1\} [0-9]' LOG; then scancel --signal=KILL "$SLURM_JOB_ID.0"; fi
+done
+wait "$step"
+"""
+"""The job ends its ranks itself when one dies. Slurm's own --kill-on-bad-exit asks with TERM, and an engine that
+ignores that keeps its GPUs for the cluster's KillWait: half a minute."""
+
+# What comes after one of these was ended, and did not die by itself.
+_ENDING = re.compile(r"^srun: (Job step aborted|forcing job termination|got SIG)|CANCELLED AT ")
+# srun: error: n1: task 1: Killed  --  srun: error: n0: tasks 0-1: Exited with exit code 3
+_DIED = re.compile(r"srun: error: (?P<node>[\w.-]+): tasks? (?P<ranks>[\d,-]+): (?P<how>.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to run, one rank a node.
+
+    Attributes:
+        name: Name in Slurm's lists.
+        ranks: Program and arguments of each rank.
+        gpus_per_rank: GPUs each rank asks for.
+        partition: Slurm's partition, None for its default.
+        time_limit_minutes: After which Slurm ends it, None for the partition's own.
+
+    """
+
+    name: str
+    ranks: tuple[tuple[str, ...], ...]
+    gpus_per_rank: int = 0
+    partition: str | None = None
+    time_limit_minutes: int | None = None
+
+
+class JobError(EngineError):
+    """A job that did not end well; nothing of it runs any more.
+
+    Attributes:
+        cause: ``rank died``, ``cancelled``, ``time limit``, ``node failed``, ``never starts`` or ``unknown``.
+        rank: The rank that died first, None where none did.
+        node: The node it ran on.
+
+    """
+
+    rank: int | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job that Slurm has taken.
+
+    Attributes:
+        job: What was submitted.
+        number: Slurm's number of it.
+        log: What Slurm and its ranks wrote: ``job.log``, and ``rank-N.log`` beside it.
+
+    """
+
+    job: Job
+    number: int
+    log: Path
+
+    def wait(self) -> None:
+        """Return when every rank has ended well.
+
+        Raises:
+            JobError: A rank died, or Slurm ended the job; when this arrives nothing of it is left.
+
+        """
+        while True:
+            died = self._first_death()
+            if died:
+                self._end()
+                raise self._rank_died(died)
+            state, reason = self.state()
+            if state == "PENDING" and reason in NEVER:
+                self._end()
+                raise self._failed(f"it would wait for ever ({reason})", "never starts", "Ask for less: sinfo -l.")
+            if state in ENDED:
+                return self._ended(state)
+            time.sleep(POLL_S)
+
+    def state(self) -> tuple[str, str]:
+        """Slurm's state and reason, such as ``("PENDING", "Resources")``."""
+        told = _run("scontrol", "show", "job", str(self.number), "--oneliner")
+        fields = dict(word.split("=", 1) for word in told.split() if "=" in word)
+        return fields.get("JobState", "UNKNOWN"), fields.get("Reason", "")
+
+    def cancel(self) -> None:
+        """End it, and return when it has ended."""
+        self._end()
+
+    def _ended(self, state: str) -> None:
+        died = self._first_death()  # written just before the end
+        if died:
+            raise self._rank_died(died)
+        if state == "COMPLETED":
+            return
+        if state == "CANCELLED":
+            raise self._failed("it was cancelled", "cancelled", "Somebody ran scancel: submit it again.")
+        if state == "TIMEOUT":
+            raise self._failed("its time limit was over", "time limit", "Ask for more minutes.")
+        if state in {"NODE_FAIL", "BOOT_FAIL"}:
+            raise self._failed("a node failed", "node failed", "Leave the node out (sbatch --exclude), then try again.")
+        raise self._failed(f"Slurm ended it ({state})", "unknown", f"Read {self.log}.")
+
+    def _first_death(self) -> re.Match[str] | None:
+        before = itertools.takewhile(lambda line: not _ENDING.search(line), self._lines())
+        return next(filter(None, map(_DIED.search, before)), None)
+
+    def _rank_died(self, died: re.Match[str]) -> JobError:
+        rank = int(re.split(r"[,-]", died["ranks"])[0])
+        how = printable(died["how"].strip())
+        error = self._failed(
+            f"rank {rank} on node {died['node']} died: {how}",
+            "rank died",
+            f"Read {self.log.with_name(f'rank-{rank}.log')}.",
+        )
+        error.rank, error.node = rank, died["node"]
+        return error
+
+    def _failed(self, what: str, cause: str, remedy: str) -> JobError:
+        said = tuple(printable(line)[:300] for line in self._lines() if line.strip())
+        return JobError(
+            f"Job {self.number} ({self.job.name}, {len(self.job.ranks)} ranks) has failed: {what}.",
+            remedy=remedy,
+            cause=cause,
+            evidence=tuple(line for line in said if _DIED.search(line))[:EVIDENCE_LINES] or said[-EVIDENCE_LINES:],
+        )
+
+    def _lines(self) -> list[str]:
+        try:
+            return self.log.read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+
+    def _end(self) -> None:
+        """KILL for what is left of its ranks first: Slurm itself waits half a minute for one that ignores TERM."""
+        _run("scancel", "--signal=KILL", f"{self.number}.0", refused=True)
+        _run("scancel", str(self.number), refused=True)
+        until = time.monotonic() + GONE_S
+        while self.state()[0] not in ENDED:
+            if time.monotonic() > until:
+                raise self._failed(
+                    "it could not be ended", "cannot be stopped", f"Look: scontrol show job {self.number}."
+                )
+            time.sleep(POLL_S)
+
+
+def submit(job: Job, folder: Path) -> Submitted:
+    """Submit a job to Slurm.
+
+    Args:
+        job: What is to run.
+        folder: For its script and logs; every node must see it.
+
+    Raises:
+        UsageError: A name or number makes no sense.
+        RefusedError: No such nodes, partition or GPUs, in Slurm's own words.
+        EngineMissingError: There is no Slurm here.
+
+    """
+    _check(job)
+    folder = folder.absolute()
+    log = folder / "job.log"
+    if re.search(r"[%\\\n]", str(log)):  # Slurm would replace it
+        raise UsageError(f"{folder} cannot hold a job: Slurm reads % and \\ in it.", remedy="Choose another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    write_text(folder / "ranks.sh", _ranks_script(job), mode=0o600)
+    write_text(folder / "job.sh", _job_script(job, folder), mode=0o600)
+    _run("sbatch", "--test-only", str(folder / "job.sh"))  # else it may queue what can never run
+    told = _run("sbatch", "--parsable", str(folder / "job.sh"))
+    return Submitted(job, int(told.split(";")[0]), log)
+
+
+def _job_script(job: Job, folder: Path) -> str:
+    options = [
+        f"--job-name={job.name}",
+        f"--nodes={len(job.ranks)}",
+        f"--ntasks={len(job.ranks)}",
+        "--ntasks-per-node=1",
+        "--no-requeue",
+        f"--output={folder / 'job.log'}",
+    ]
+    options += [f"--gpus-per-node={job.gpus_per_rank}"] if job.gpus_per_rank else []
+    options += [f"--partition={job.partition}"] if job.partition else []
+    options += [f"--time={job.time_limit_minutes}"] if job.time_limit_minutes else []
+    start = ["srun", "--kill-on-bad-exit=0", f"--output={folder / 'rank-%t.log'}", "sh", str(folder / "ranks.sh")]
+    head = "\n".join(["#!/bin/sh", *(f"#SBATCH {shlex.quote(option)}" for option in options)])
+    return f"{head}\n{shlex.join(start)} &\n{WATCH.replace('LOG', shlex.quote(str(folder / 'job.log')))}"
+
+
+def _ranks_script(job: Job) -> str:
+    cases = [f"{rank}) exec {shlex.join(argv)} ;;" for rank, argv in enumerate(job.ranks)]
+    return "\n".join(['case "$SLURM_PROCID" in', *cases, "esac", "exit 64"]) + "\n"
+
+
+def _check(job: Job) -> None:
+    for what, name in (("job", job.name), ("partition", job.partition)):
+        if name is not None and not NAME.fullmatch(name):
+            raise UsageError(f"{name[:80]!r} cannot name a {what}.", remedy="Use letters, digits, '.', '_' and '-'.")
+    if not job.ranks or not all(argv and argv[0] for argv in job.ranks):
+        raise UsageError("A job needs a program for every rank.", remedy="Give each rank its program and arguments.")
+    if any("\0" in word for argv in job.ranks for word in argv):
+        raise UsageError("A NUL byte can be in no argument.", remedy="Leave it out.")
+    if job.gpus_per_rank < 0 or (job.time_limit_minutes is not None and job.time_limit_minutes < 1):
+        raise UsageError(
+            f"{job.gpus_per_rank} GPUs for {job.time_limit_minutes} minutes make no sense.",
+            remedy="Use numbers above 0.",
+        )
+
+
+def _run(*words: str, refused: bool = False) -> str:
+    """What a program of Slurm says; where it refuses, its own words, unless that is ``refused`` before."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=ANSWER_S, check=False)
+    except FileNotFoundError as error:
+        raise EngineMissingError(
+            f"There is no {words[0]} here.", remedy="Run this where Slurm's programs are.", cause="engine missing"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise JobError(
+            f"{words[0]} did not answer within {ANSWER_S:g} s.", remedy="Ask whether slurmctld runs: scontrol ping."
+        ) from error
+    if done.returncode and not refused:
+        said = printable(" ".join(done.stderr.replace(f"{words[0]}: error:", "").split()))[:400]
+        raise RefusedError(f"Slurm refuses: {said}", remedy="See what there is: sinfo --Node --long.")
+    return done.stdout
