@@ -83,6 +83,7 @@ PARTS = {
     "disk": disk_reads_are_counted,
     "mount": lambda: shutil.which("mount") and small_disks_can_be_mounted(),
     "slurm": slurm,
+    "uv": lambda: find_spec("uv"),
     "ps": lambda: shutil.which("ps"),
     "repo2docker": lambda: find_spec("repo2docker"),
     "git": lambda: shutil.which("git") and (ROOT / ".git").exists(),
@@ -122,5 +123,6 @@ def require():
 
 @pytest.fixture(autouse=True)
 def isolated_state(monkeypatch, tmp_path_factory):
-    """Server records of a test never meet those of the person who runs it."""
+    """Server records and engines of a test never meet those of the person who runs it."""
     monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("SEATRIAL_ENGINES", str(tmp_path_factory.mktemp("engines")))

@@ -18,10 +18,9 @@ from seatrial.errors import EngineError, UnknownNameError, UsageError
 from seatrial.records import to_dict, write_json, write_text
 from seatrial.server.folder import folder_of as server_folder
 from seatrial.server.install_checks import check_machine, find_python, python_version, sizes
-from seatrial.server.install_steps import InstallEvent, Steps, Tell, Tool, choose_tool
+from seatrial.server.install_steps import InstallEvent, Steps, Tell, Tool, choose_tool, find_uv
 from seatrial.server.own_engines import NOTE, Installation, folder_of, installations, read_installation
 from seatrial.server.registry import list_servers
-from seatrial.server.search_path import find_on_path
 
 PROOF = (
     "import importlib, importlib.metadata, sys\n"
@@ -155,7 +154,7 @@ def _install(job: _Job) -> Installation:
     own = str(folder / "bin/python")
     steps = Steps(row.name, log, temporary, job.lock, tell, row.download_bytes)
     if job.tool == "uv":
-        uv = find_on_path("uv") or "uv"
+        uv = find_uv()
         steps.run([uv, "venv", "--allow-existing", "--no-project", "--python", job.python, str(folder)])
         steps.run([uv, "pip", "install", "--python", own, *row.requirements])
     else:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 from seatrial.catalog.engine_facts import Failure
-from seatrial.errors import EngineError
+from seatrial.errors import EngineError, UsageError
 from seatrial.records import from_dict
 from seatrial.server.log import printable
-from seatrial.server.search_path import find_on_path
+from seatrial.server.search_path import find_on_path, passed_over
 from seatrial.units import format_bytes
 
 Tool = Literal["uv", "pip"]
@@ -34,8 +34,8 @@ CAUSES = Path(__file__).with_name("install_failures.toml")
 TAIL_LINES = 8
 READ_BACK_BYTES = 256_000
 PACKAGE_LINE = re.compile(
-    r"^\s*(?P<what>Collecting|Processing|Downloading|Using cached|Building wheel for|Building|Installing collected packages:"
-    r"|Prepared|Installed|Resolved) (?P<name>[^\s(]+)(?: \((?P<size>[\d.]+) ?(?P<unit>[kKMGT]?i?)B\))?"
+    r"^\s*(?P<what>Collecting|Processing|Downloading|Using cached|Building wheel for|Building|Installing collected packages:) "
+    r"(?P<name>[^\s(]+)(?: \((?P<size>[\d.]+) ?(?P<unit>[kKMGT]?i?)B\))?"
 )
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 """pip counts in thousands, uv in binary units."""
@@ -178,6 +178,19 @@ def environment(temporary: Path) -> dict[str, str]:
         "UV_NO_PROGRESS": "1",
         "NO_COLOR": "1",
     }
+
+
+def find_uv() -> str:
+    """Where uv is.
+
+    Raises:
+        UsageError: It is not on PATH.
+
+    """
+    found = find_on_path("uv")
+    if found is None:
+        raise UsageError(f"There is no uv on PATH.{passed_over('uv')}", remedy="Install uv, or use --tool pip.")
+    return found
 
 
 def choose_tool() -> Tool:
