@@ -25,18 +25,17 @@ from pathlib import Path
 
 import psutil
 
+from bench_servers import servers
 from seatrial import __version__
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.measure import Measurement, Workload, start_load
 from seatrial.plan import make_plan
 from seatrial.records import write_json
-from seatrial.server import launch
 from seatrial.view.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 5
 TTFT_S, TPOT_S = 0.05, 0.01
-WATCHED_S = 10.0
 STREAMS = (1, 64, 128)
 RANKED = (("h200x8", None), ("b200x8", None), ("gb300x4", None), ("m3-ultra-512gb", None), ("rtx4090x2", 256.0))
 """Machines whose alternatives are ranked, with host memory in GiB where they have some of their own."""
@@ -64,7 +63,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--streams", type=lambda text: tuple(map(int, text.split(","))), default=STREAMS)
     arguments = parser.parse_args()
-    figures = [*starts(), *planning(), *client(arguments.streams), *supervisor(), *runs()]
+    figures = [*starts(), *planning(), *client(arguments.streams), *(Figure(*row) for row in servers()), *runs()]
     print(table(figures).to_text())
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "figures": figures})
@@ -150,23 +149,6 @@ def client(levels: tuple[int, ...]) -> Iterator[Figure]:
         yield Figure(f"client, {streams} streams: delay added to a token p99", rank(added, 0.99) * 1e3, "ms")
         yield Figure(f"client, {streams} streams: loop lag p99", point.self_check.loop_lag_p99_s * 1e3, "ms")
         yield Figure(f"client, {streams} streams: memory", memory / 1e6, "MB")
-
-
-def supervisor() -> Iterator[Figure]:
-    """What watches an engine, beside the engine."""
-    with tempfile.TemporaryDirectory() as state:
-        os.environ["SEATRIAL_STATE"] = state
-        begin = time.perf_counter()
-        with launch(make_plan("smollm2", hardware=detect_hardware(), engine="simulated")) as server:
-            yield Figure("serve, simulated engine: ready after", time.perf_counter() - begin, "s")
-            watching = psutil.Process(server.pid).parent()
-            assert watching is not None  # noqa: S101 -- it outlives the engine
-            yield Figure("supervisor: memory", watching.memory_info().rss / 1e6, "MB", 25.0)
-            before = watching.cpu_times()
-            time.sleep(WATCHED_S)
-            after = watching.cpu_times()
-            used = after.user + after.system - before.user - before.system
-            yield Figure("supervisor: share of a core", used / WATCHED_S * 100, "%", 0.5)
 
 
 def runs() -> Iterator[Figure]:

@@ -1,0 +1,146 @@
+"""Measure how servers are kept: ready reported, crash diagnosed, stopped, found again, and what their supervisor costs.
+
+On the scripted engine of the tests, which notes on the machine's own clock when it could answer, and on the stand-in
+model with the real llama.cpp.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from seatrial.engines.types import Command
+from seatrial.errors import EngineError
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+from seatrial.server import Server, launch
+
+ENGINE = Path(__file__).resolve().parents[1] / "tests" / "server" / "fake_engine.py"
+REPEATS = 5
+WATCHED_S = 10.0
+POLL_S = 0.001
+FLOOD = 100_000_000
+ATTACH = """
+import time
+begin = time.perf_counter()
+from seatrial.server import find_server
+server = find_server("bench")
+assert server.responds() and server.api_key()
+print(time.perf_counter() - begin)
+"""
+
+
+class Row(NamedTuple):
+    """One figure; ``bar`` is the most it may be, None where nothing is promised."""
+
+    name: str
+    value: float
+    unit: str
+    bar: float | None = None
+
+
+def servers() -> Iterator[Row]:
+    """Everything about servers, in a state folder of its own."""
+    with tempfile.TemporaryDirectory() as state:
+        os.environ["SEATRIAL_STATE"] = state
+        clock = Path(state, "clock")
+        lags = [ready_lag_s(clock) for _ in range(REPEATS)]
+        yield Row("serve: ready reported after the engine can answer, longest of 5", max(lags), "s", 0.3)
+        starting = [crash_while_starting_s(clock) for _ in range(REPEATS)]
+        yield Row("serve: crash while starting diagnosed, longest of 5", max(starting), "s", 2.0)
+        serving = [crash_while_serving_s() for _ in range(REPEATS)]
+        yield Row("serve: crash while serving diagnosed, longest of 5", max(serving), "s", 2.0)
+        yield from stops()
+        yield from supervisor()
+
+
+def engine(*flags: str) -> Command:
+    """The scripted engine of the tests."""
+    argv = ("python", str(ENGINE), "--port={port}", "--key-file={key_file}", *flags)
+    return Command(engine="fake", argv=argv, model="fake-model", key_env=None)
+
+
+def ready_lag_s(clock: Path) -> float:
+    """Seconds from the moment a slow engine could answer to ``launch`` returning."""
+    with launch(engine("--healthy-after-s=0.5", f"--clock={clock}"), name="bench"):
+        return time.monotonic() - float(clock.read_text())
+
+
+def crash_while_starting_s(clock: Path) -> float:
+    """Seconds from a crash to the error with its cause."""
+    cause = ""
+    try:
+        launch(engine("--signal=SIGSEGV", f"--clock={clock}"), name="bench")
+    except EngineError as error:
+        cause = error.cause
+    took = time.monotonic() - float(clock.read_text())
+    assert cause == "segmentation fault", cause  # noqa: S101 -- else the figure means nothing
+    return took
+
+
+def crash_while_serving_s() -> float:
+    """Seconds from a kill to the cause."""
+    with launch(engine(), name="bench") as server:
+        assert server.pid is not None  # noqa: S101 -- it runs
+        os.kill(server.pid, signal.SIGSEGV)
+        begin = time.monotonic()
+        while server.why_ended() is None:
+            time.sleep(POLL_S)
+        return time.monotonic() - begin
+
+
+def stops() -> Iterator[Row]:
+    """How long until nothing is left and the port is free, of usual engines and of one that ignores TERM."""
+    usual = [stop_s(launch(engine("--children=2", "--escaping-child"), name="bench")) for _ in range(REPEATS)]
+    yield Row("stop: engine with three children, median of 5", statistics.median(usual), "s", 1.0)
+    stubborn = stop_s(launch(engine("--children=2", "--ignore-term"), name="bench"))
+    yield Row("stop: engine that ignores TERM", stubborn, "s", 10.0)
+    small = make_plan("smollm2", hardware=detect_hardware())
+    real = stop_s(launch(small, name="bench"))
+    yield Row("stop: llama.cpp with the stand-in model", real, "s", 1.0)
+
+
+def stop_s(server: Server) -> float:
+    """Seconds it takes to stop and prove it."""
+    return server.stop().took_s
+
+
+def supervisor() -> Iterator[Row]:
+    """What watches an engine, beside the engine, and how soon another process has the server."""
+    begin = time.perf_counter()
+    with launch(make_plan("smollm2", hardware=detect_hardware(), engine="simulated"), name="bench") as server:
+        yield Row("serve, simulated engine: ready after", time.perf_counter() - begin, "s")
+        yield Row(
+            "re-attach from a new process, imports included, longest of 5", max(map(attach_s, range(REPEATS))), "s", 1.0
+        )
+        yield from cost(server, "supervisor", 0.5)
+    with launch(engine(f"--flood-per-minute={FLOOD}"), name="bench") as server:
+        yield from cost(server, "supervisor, engine logs 100 MB a minute", None)
+
+
+def attach_s(_: int) -> float:
+    """Seconds a new process needs to find the server, see it answer and have its key."""
+    told = subprocess.run([sys.executable, "-c", ATTACH], capture_output=True, text=True, check=True)
+    return float(told.stdout)
+
+
+def cost(server: Server, what: str, share: float | None) -> Iterator[Row]:
+    """Memory and processor of a server's supervisor, watched for a while."""
+    watching = psutil.Process(server.pid).parent()
+    assert watching is not None  # noqa: S101 -- it outlives the engine
+    before = watching.cpu_times()
+    time.sleep(WATCHED_S)
+    after = watching.cpu_times()
+    yield Row(f"{what}: memory", watching.memory_info().rss / 1e6, "MB", 25.0)
+    used = after.user + after.system - before.user - before.system
+    yield Row(f"{what}: share of a core", used / WATCHED_S * 100, "%", share)
