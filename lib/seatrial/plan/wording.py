@@ -44,7 +44,7 @@ def memory_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
 
 def cell_reason(cell: Cell, recipe: Recipe, context_tokens: int) -> Reason:
     """Who ran it; where a shorter context is planned than it was run with, that is said."""
-    team = {"sglang": "The SGLang team", "vllm": "The vLLM team"}[cell.engine]
+    team = f"The {engine_facts(cell.engine).title} team"
     if not cell.verified:
         return Reason(
             f"The vLLM recipe reports this one configuration for the GPU: {cell.name}.", "derived", recipe.source

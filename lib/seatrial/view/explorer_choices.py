@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seatrial.catalog import checkpoints, find_model, models
+from seatrial.catalog.engine_facts import engine_facts
 from seatrial.hardware import Hardware, accelerators
+from seatrial.plan.prefer import PREFERRED
 from seatrial.units import to_gb
 
 AUTO = "auto"
@@ -15,7 +17,7 @@ CONTEXTS = tuple(sorted(size << power for power in range(10, 20) for size in (2,
 """A step of a half up or a third up, tokens: 2,048, 3,072, 4,096 ... 1,048,576."""
 LOADS = tuple(1 << power for power in range(11))
 HOST_GIB = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
-ENGINES = (("chosen for the machine", AUTO), ("SGLang", "sglang"), ("vLLM", "vllm"), ("llama.cpp", "llamacpp"))
+ENGINES = (("chosen for the machine", AUTO), *((engine_facts(name).title, name) for name in PREFERRED))
 
 Options = list[tuple[str, str]]
 Steps = list[tuple[str, int]]
