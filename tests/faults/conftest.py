@@ -7,15 +7,15 @@
 import contextlib
 import os
 import select
+import socket
 import threading
 import time
 
-import psutil
 import pytest
+from tests.conftest import memory_cgroup
 from tests.hardware.conftest import detect_nvidia, nvml_library
 from tests.measure.conftest import measured, simulate
 from tests.server.conftest import another_process, fake, launched_processes, until
-from tests.server.test_launch import small_cgroup, thief
 from tests.server.test_llamacpp import stand_in
 
 from seatrial.server import list_servers, stop_all
@@ -27,9 +27,7 @@ __all__ = [
     "measured",
     "nvml_library",
     "simulate",
-    "small_cgroup",
     "stand_in",
-    "thief",
 ]
 
 
@@ -118,10 +116,39 @@ def ends():
         yield watch
 
 
-def all_gone(pids):
-    """Whether none of these processes runs any more."""
-    return not any(
-        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-        for pid in pids
-        if psutil.pid_exists(pid)
-    )
+@pytest.fixture
+def small_cgroup(require):
+    """A control group whose processes may use 256 MiB together."""
+    require("memory cgroup")
+    group = memory_cgroup() / f"seatrial-test-{os.getpid()}"
+    group.mkdir()
+    limits = {"memory.limit_in_bytes": 256 << 20, "memory.max": 256 << 20, "memory.swap.max": 0}
+    for name, limit in limits.items():
+        if (group / name).exists():
+            (group / name).write_text(str(limit))
+    yield group
+    until(lambda: not (group / "cgroup.procs").read_text(), "the end of every process of the group")
+    group.rmdir()
+
+
+class Thief:
+    """Listens on the port of the first server that starts, before its engine does."""
+
+    def __init__(self):
+        self.phases = []
+        self.socket = None
+
+    def __call__(self, event):
+        """Called with each event of the launch."""
+        if event.begins:
+            self.phases.append(event.phase)
+        if self.socket is None:
+            self.socket = socket.create_server(("127.0.0.1", list_servers()[0].port))
+
+
+@pytest.fixture
+def thief():
+    """Somebody who steals one port, and gives it back in the end."""
+    thief = Thief()
+    yield thief
+    thief.socket.close()

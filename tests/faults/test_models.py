@@ -4,7 +4,7 @@ import pytest
 from tests.catalog.test_gguf import WRONG
 from tests.gguf_bytes import UINT16, gguf, pair
 
-from seatrial.errors import ModelFileError
+from seatrial.errors import ModelFileError, UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.server import launch, list_servers
@@ -37,6 +37,13 @@ def test_a_bad_file_reaches_no_engine(launched_with, tmp_path, seen):
         assert str(path) in error.what
         seen.cause(error)
     seen.ran(f"{len(WRONG)} kinds")
+
+
+def test_no_file_at_all(require, tmp_path):
+    """Bad usage, with the path."""
+    require("xllamacpp")
+    with pytest.raises(UsageError, match="no-such-file"):
+        launch(make_plan("smollm2", hardware=detect_hardware()), model_path=tmp_path / "no-such-file.gguf")
 
 
 @pytest.mark.fault(33)

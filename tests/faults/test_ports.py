@@ -4,10 +4,10 @@ import os
 import socket
 
 import pytest
-from tests.server.test_launch import free_port
 
 from seatrial.errors import EngineError, UsageError
 from seatrial.server import list_servers
+from seatrial.server.processes import free_port
 
 
 @pytest.mark.fault(11)

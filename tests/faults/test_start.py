@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.server.conftest import FAKE_ENGINE, fake_command, launched_processes, until
-from tests.server.test_launch import free_port
 
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.fetch import local_path
@@ -21,6 +20,7 @@ from seatrial.errors import EngineError, EngineMissingError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.server import diagnose, installed_command, launch, list_servers, supervisor
+from seatrial.server.processes import free_port
 from seatrial.server.state import Exit
 
 STALL_S = 1.5

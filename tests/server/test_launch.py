@@ -1,16 +1,12 @@
 """Launching: ready only when it truly answers, a named cause where it never does, nothing left behind."""
 
-import os
-import signal
-import socket
 import stat
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from tests.conftest import memory_cgroup
-from tests.server.conftest import fake_command, launched_processes, until
+from tests.server.conftest import fake_command, launched_processes
 
 from seatrial.engines.types import Command
 from seatrial.errors import EngineError, EngineMissingError, RefusedError, UsageError
@@ -75,13 +71,6 @@ def test_the_log_of_a_failed_launch_can_be_read(fake):
     assert "last words" in find_server("fake").read_log()
 
 
-def test_another_model_is_not_ready(fake):
-    """A server that lists another model is refused, both named."""
-    with pytest.raises(EngineError, match="serves other-model and not fake-model") as caught:
-        fake("--model=other-model")
-    assert "wrong model" == caught.value.cause
-
-
 def test_a_command_open_to_other_machines_is_refused(fake):
     """An engine told to listen on every address is never started."""
     with pytest.raises(UsageError, match="open to other machines"):
@@ -97,67 +86,10 @@ def test_a_rejected_key_is_said():
         launch(Command(engine="fake", argv=argv, model="fake-model"), name="fake")
 
 
-def test_a_slow_start_that_makes_progress_is_waited_for(fake):
-    """Longer than the stall limit, but its log grows: it becomes ready."""
-    server = fake("--healthy-after-s=3", stall_limit_s=1.5)
-    assert 3 < server.ready_after_s
-
-
-@pytest.mark.parametrize("flag", ["--never-listen", "--deaf", "--no-tokens"])
-def test_a_start_that_stalls_is_given_up(fake, flag):
-    """Nothing moves for the stall limit: it is ended, and where it stood is said."""
-    with pytest.raises(EngineError, match="stalled while") as caught:
-        fake(flag, "--children=2", stall_limit_s=1.5)
-    assert "stalled" == caught.value.cause
-    assert [] == launched_processes()
-
-
 def test_a_busy_processor_alone_does_not_count_for_ever(fake):
     """An engine that only spins gets ten times the stall limit."""
     with pytest.raises(EngineError, match="stalled while starting"):
         fake("--spin", stall_limit_s=0.3)
-
-
-def test_an_out_of_memory_kill_is_told_from_a_plain_one(another_process, small_cgroup):
-    """The kernel kills the engine for want of memory: said so, though the signal is the same."""
-    told = another_process(
-        f"""
-        import os, pathlib
-        pathlib.Path({str(small_cgroup)!r}, "cgroup.procs").write_text(str(os.getpid()))
-        from seatrial.errors import EngineError
-        from seatrial.server import launch
-        from tests.server.conftest import fake_command
-        try:
-            launch(fake_command("--eat"), name="fake")
-        except EngineError as error:
-            print(error.cause, flush=True)
-        """
-    )
-    assert "host out of memory\n" == told.stdout.readline()
-
-
-@pytest.fixture
-def small_cgroup(require):
-    """A control group whose processes may use 256 MiB together."""
-    require("memory cgroup")
-    group = memory_cgroup() / f"seatrial-test-{os.getpid()}"
-    group.mkdir()
-    limits = {"memory.limit_in_bytes": 256 << 20, "memory.max": 256 << 20, "memory.swap.max": 0}
-    for name, limit in limits.items():
-        if (group / name).exists():
-            (group / name).write_text(str(limit))
-    yield group
-    until(lambda: not (group / "cgroup.procs").read_text(), "the end of every process of the group")
-    group.rmdir()
-
-
-def test_a_port_that_is_taken_is_refused_with_its_owner(fake):
-    """Bad usage: the process that has the port is named."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=rf"Port {port} is taken by .*\(pid {os.getpid()}\)"):
-            fake(port=port)
-    assert [] == list_servers(ended=True)
 
 
 @pytest.mark.parametrize("port", [-1, 65536, 10**9])
@@ -165,67 +97,6 @@ def test_no_such_port(fake, port):
     """A number that is no port is bad usage."""
     with pytest.raises(UsageError, match="is no port"):
         fake(port=port)
-
-
-class Thief:
-    """Listens on the port of the first server that starts, before its engine does."""
-
-    def __init__(self):
-        self.phases = []
-        self.socket = None
-
-    def __call__(self, event):
-        """Called with each event of the launch."""
-        if event.begins:
-            self.phases.append(event.phase)
-        if self.socket is None:
-            self.socket = socket.create_server(("127.0.0.1", list_servers()[0].port))
-
-
-@pytest.fixture
-def thief():
-    """Somebody who steals one port, and gives it back in the end."""
-    thief = Thief()
-    yield thief
-    thief.socket.close()
-
-
-def test_a_stolen_port_is_noticed_and_another_is_tried(fake, thief):
-    """Between choice and bind somebody else listens: the engine fails, and gets a new port."""
-    server = fake("--listen-after-s=0.3", on_event=thief)
-    assert ["starting", "another port", "starting", "loading", "first token", "ready"] == thief.phases
-    assert thief.socket.getsockname()[1] != server.port
-
-
-@pytest.mark.parametrize("slowness", ["--listen-after-s=0.3", "--listen-after-s=30"])
-def test_a_chosen_port_that_is_stolen_is_an_error(fake, thief, slowness):
-    """No other port will do: said with the thief's pid, whether or not the engine has tried to listen yet."""
-    with pytest.raises(EngineError, match=r"was taken by|took its port") as caught:
-        fake(slowness, port=free_port(), on_event=thief)
-    assert "port in use" == caught.value.cause
-
-
-def free_port():
-    """A port nobody has right now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
-def test_stop_and_start_on_one_port_five_times(fake):
-    """A port that was used a moment ago is used again."""
-    port = free_port()
-    ports = []
-    for _ in range(5):
-        with fake(port=port) as server:
-            ports.append(server.port)
-    assert [port] * 5 == ports
-
-
-def test_a_missing_program_is_said_before_anything_is_launched():
-    """No folder, no process: the program and how to get it."""
-    with pytest.raises(EngineMissingError, match="no program 'no-such-engine'"):
-        launch(Command(engine="fake", argv=("no-such-engine",), model="m"))
-    assert [] == list_servers(ended=True)
 
 
 def test_a_missing_engine_is_said_before_a_missing_checkpoint(monkeypatch):
@@ -280,22 +151,6 @@ def test_two_launches_of_one_name_at_once(another_process, fake):
     assert "starting\n" == other.stdout.readline()
     with pytest.raises(UsageError, match="under way"):
         fake()
-
-
-def test_a_killed_launcher_frees_the_name(another_process, fake):
-    """The lock of a launch is not inherited by supervisor or engine: it ends with the launcher."""
-    other = another_process(
-        """
-        from seatrial.server import launch
-        from tests.server.conftest import fake_command
-        launch(fake_command("--healthy-after-s=60"), name="fake", on_event=lambda e: print(e.phase, flush=True))
-        """
-    )
-    assert "starting\n" == other.stdout.readline()
-    other.kill()
-    other.wait()
-    until(lambda: not find_server("fake").running, "the end of the first launch")
-    assert fake().alive()
 
 
 def test_interrupting_a_launch_leaves_nothing(fake):
@@ -356,19 +211,3 @@ def test_an_unwritable_state_folder_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("SEATRIAL_STATE", str(blocked))
     with pytest.raises(UsageError, match="cannot be written"):
         launch(fake_command(), name="fake")
-
-
-def test_a_crash_while_serving_is_diagnosed(fake):
-    """After it was ready: alive says no, and why it ended is known."""
-    server = fake("--die-after-s=1")
-    until(server.why_ended, "the crash")
-    assert not server.alive()
-    assert "segmentation fault" == server.why_ended().cause
-
-
-def test_a_hanging_server_is_alive_but_does_not_respond_and_can_be_stopped(fake):
-    """SIGSTOP: liveness tells the difference, and stop still ends it."""
-    server = fake()
-    os.kill(server.pid, signal.SIGSTOP)
-    assert (True, False) == (server.alive(), server.responds(timeout_s=0.3))
-    assert server.stop().port_free

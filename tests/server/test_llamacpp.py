@@ -7,7 +7,7 @@ from tests.server.conftest import launched_processes, until
 
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.fetch import fetch_checkpoint
-from seatrial.errors import EngineError, UsageError
+from seatrial.errors import UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.server import find_server, launch, loopback
@@ -78,36 +78,6 @@ def test_the_engine_ends_with_its_owner(stand_in, another_process):
     owner.kill()
     until(lambda: find_server("owned").state == "ended", "the end of the lease")
     until(lambda: not launched_processes(), "the end of the supervisor")  # it writes the end, then goes
-
-
-@pytest.mark.parametrize(
-    ("content", "cause"),
-    [
-        (b"", "bad model file"),
-        (b"<!DOCTYPE html><html>not found</html>" * 100, "bad model file"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "bad model file"),
-        (b"GGUF\x03\x00\x00\x00" + b"\xff" * 4000, "bad model file"),
-        (None, "missing file"),
-    ],
-)
-def test_a_file_that_is_no_model_is_named(stand_in, tmp_path, content, cause):
-    """The real engine's log is understood: the cause is the file."""
-    path = tmp_path / "model.gguf"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(EngineError) as caught:
-        launch(stand_in, model_path=path)
-    assert cause == caught.value.cause
-
-
-def test_a_truncated_model_is_named(stand_in, tmp_path):
-    """The header is fine and the tensors are cut: a bad model file too."""
-    whole = fetch_checkpoint(find_checkpoint(stand_in.checkpoint)).read_bytes()
-    path = tmp_path / "model.gguf"
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(EngineError) as caught:
-        launch(stand_in, model_path=path)
-    assert "bad model file" == caught.value.cause
 
 
 def test_a_checkpoint_that_was_not_fetched_is_said(stand_in, monkeypatch, tmp_path):

@@ -1,19 +1,17 @@
 """The lease: an engine ends with its owner, whatever happened to that, unless it was told to keep running."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from tests.server.conftest import fake_command, launched_processes, until
+from tests.server.conftest import launched_processes, until
 
-from seatrial.server import find_server, launch, list_servers, supervisor
+from seatrial.server import find_server, supervisor
 from seatrial.server.folder import folder_of
 from seatrial.server.processes import lives, this_boot
 from seatrial.server.state import Identity
@@ -73,16 +71,6 @@ def test_a_new_process_attaches_by_name(fake, another_process):
     assert f"{server.url} True 64\n" == other.stdout.readline()
 
 
-def test_a_server_launched_in_a_thread_outlives_the_thread():
-    """Widgets launch from threads: the lease belongs to the process."""
-    launched = []
-    thread = threading.Thread(target=lambda: launched.append(launch(fake_command(), name="fake")))
-    thread.start()
-    thread.join()
-    assert launched[0].responds()
-    launched[0].stop()
-
-
 @pytest.mark.parametrize("flags", [["--children=3"], ["--escaping-child"], ["--ignore-term", "--children=1"]])
 def test_stop_takes_everything_the_engine_started(fake, flags):
     """Children in its group, a child in a session of its own, an engine that ignores TERM: all gone."""
@@ -116,18 +104,6 @@ def test_a_killed_supervisor_is_said_and_stop_still_works(fake):
     assert not Path(server.api_key_file).exists()
 
 
-def test_a_stopped_supervisor_does_not_keep_the_engine(fake):
-    """The supervisor itself hangs (SIGSTOP): stop ends the engine without it."""
-    server = fake()
-    hanging = supervisor_of("fake")
-    os.kill(hanging, signal.SIGSTOP)
-    try:
-        assert 0 == server.stop().processes_left
-    finally:
-        os.kill(hanging, signal.SIGCONT)
-    until(lambda: not psutil.pid_exists(hanging), "the end of the supervisor")
-
-
 def test_a_crash_is_no_stop_though_a_stop_follows_at_once(fake):
     """The engine dies and somebody asks for its end before the supervisor has looked: it crashed."""
     server = fake()
@@ -152,72 +128,6 @@ def test_a_supervisor_killed_during_the_start_is_said(fake):
 
     with pytest.raises(Exception, match="supervisor is gone"):
         fake("--never-listen", on_event=kill)
-
-
-def test_a_record_of_another_boot_is_stale_and_touches_nothing(fake):
-    """After a reboot the pids belong to others: nothing is signalled, and stop clears the record."""
-    server = fake()
-    server.stop()
-    bystander = subprocess.Popen(["sleep", "1000"])
-    try:
-        rewrite("record.json", boot_id="another")
-        rewrite(
-            "process.json",
-            boot_id="another",
-            engine=identity(bystander.pid),
-            supervisor=identity(bystander.pid),
-            exit=None,
-            finished=False,
-        )
-        assert "stale" == server.state
-        assert ["fake"] == [listed.name for listed in list_servers()]
-        assert not server.stop().was_running
-        assert bystander.poll() is None
-    finally:
-        bystander.kill()
-        bystander.wait()
-
-
-def test_a_recycled_pid_is_never_signalled(fake):
-    """The pid in the record belongs to another process by now, told by its start: it is left alone."""
-    server = fake()
-    server.stop()
-    bystander = subprocess.Popen(["sleep", "1000"], start_new_session=True)
-    try:
-        recycled = {"pid": bystander.pid, "start": "1"}
-        rewrite("process.json", engine=recycled, supervisor=recycled, exit=None, finished=False)
-        assert "stale" == server.state
-        assert not server.stop().was_running
-        assert bystander.poll() is None
-        assert fake().alive()
-    finally:
-        bystander.kill()
-        bystander.wait()
-
-
-def identity(pid):
-    """What a record says of a process."""
-    return {"pid": pid, "start": supervisor.start_of(pid)}
-
-
-def rewrite(name, **changes):
-    """Change fields of a state file of the server ``fake``."""
-    path = folder_of("fake").path / name
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": 3}', "\x00\xff", "null"])
-@pytest.mark.parametrize("name", ["record.json", "process.json", "ready.json"])
-def test_a_state_file_that_makes_no_sense_is_set_aside(fake, name, text, caplog):
-    """Empty, cut or of another kind: it is put aside with a warning, and the next launch works."""
-    server = fake()
-    folder = folder_of("fake").path
-    server.stop()
-    (folder / name).write_text(text)
-    list_servers()
-    assert (folder / f"{name}.unreadable").exists()
-    assert "was set aside" in caplog.text
-    assert fake().alive()
 
 
 def test_a_running_server_whose_process_file_is_lost_can_be_stopped(fake):
@@ -273,24 +183,6 @@ def test_the_supervisor_is_small(fake):
     """At most 25 MB resident."""
     fake()
     assert psutil.Process(supervisor_of("fake")).memory_info().rss < 25e6
-
-
-@pytest.mark.parametrize(
-    ("membership", "path", "text"),
-    [
-        ("0::/box\n", "box/memory.events", "low 0\noom 3\noom_kill 2\n"),
-        ("5:cpu,memory:/box\n0::/\n", "memory/box/memory.oom_control", "under_oom 0\noom_kill 2\n"),
-    ],
-)
-def test_out_of_memory_kills_are_counted_in_both_kinds_of_control_groups(tmp_path, membership, path, text):
-    """Version 2 and version 1 keep the counter in different files."""
-    (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text(membership)
-    (tmp_path / "proc/vmstat").write_text("pgfault 1\noom_kill 7\n")
-    file = tmp_path / "cgroup" / path
-    file.parent.mkdir(parents=True)
-    file.write_text(text)
-    assert {"machine": 7, "cgroup": 2} == supervisor.oom_kills(tmp_path / "cgroup", tmp_path / "proc")
 
 
 def test_no_supervisor_is_left_after_stop(fake):
