@@ -7,7 +7,8 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seatrial.server.log import printable
+from seatrial.errors import EngineError
+from seatrial.printable import printable
 from seatrial.server.reading import Finding, LogEnd, different, during, table
 from seatrial.server.state import Exit
 
@@ -72,6 +73,26 @@ def diagnose(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
     if found is not None and found.row.kind == "vague" and log.unexplained():
         return _unknown(ended, log)
     return _from_log(found) or _from_signal(name, log) or _unknown(ended, log)
+
+
+def ended_error(found: Diagnosis, engine: str, name: str) -> EngineError:
+    """The error of a server that was ready and has ended by itself.
+
+    Args:
+        found: Why it ended.
+        engine: Engine id.
+        name: Name of the server.
+
+    """
+    return EngineError(
+        "\n".join(
+            [f"{engine} ended while it served: {found.what}.", *(f"  | {line[:300]}" for line in found.evidence)]
+        ),
+        remedy=f"{found.remedy} The whole log: seatrial logs {name}",
+        cause=found.cause,
+        evidence=found.evidence,
+        phase=found.phase,
+    )
 
 
 def signal_of(ended: Exit) -> str | None:

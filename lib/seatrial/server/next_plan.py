@@ -1,4 +1,12 @@
-"""The next smaller plan after memory ran out: the same planner asked for less, and the command that launches it."""
+"""The next smaller plan after memory ran out: the same planner asked for less, and the command that launches it.
+
+The engine ran out although the plan said that it fits, so the plan's reserve was too small here, by what the log says
+or by an unknown amount. The next step down is the first of these that runs and frees as much:
+
+*   SGLang and vLLM after their caches were made: a smaller share of each GPU, which still holds the requests;
+*   fewer requests at once, then a shorter context;
+*   a smaller checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +14,10 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import floor
 from typing import TYPE_CHECKING
 
-from seatrial.errors import EngineError
+from seatrial.errors import DoesNotFitError, EngineError, UsageError
 from seatrial.server.diagnosis import GPU_MEMORY, MEMORY, Diagnosis
 from seatrial.server.reading import table
 from seatrial.units import counted, format_gib, parse_bytes
@@ -20,8 +29,11 @@ if TYPE_CHECKING:  # the planner is loaded where a plan failed, not with every s
 
 TOKEN_STEP = 1024
 LEAST_TOKENS = 2048
+SHARE_STEP = 0.05
 BEFORE_CACHES = frozenset({"starting", "starting ranks", "loading weights"})
 """Phases in which neither context nor requests have taken memory yet."""
+BESIDE_CACHES = frozenset({"compiling kernels", "capturing graphs", "warming up", "opening its port", "serving"})
+"""Phases in which what runs out is the memory beside the caches: these take the share they were given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,8 @@ def next_plan(plan: Plan, found: Diagnosis) -> NextPlan | None:
     if found.cause not in MEMORY or plan.simulated:
         return None
     lacking = shortage_of(found.evidence)
+    if (smaller := _smaller_share(plan, lacking, found)) is not None:
+        return smaller
     for candidate, change in _smaller(plan, lacking, found):
         trial = weigh(candidate)
         if trial.runs and _frees(plan, trial.plan(), lacking, found.cause):
@@ -98,11 +112,50 @@ def next_plan(plan: Plan, found: Diagnosis) -> NextPlan | None:
     return None
 
 
-def command_of(plan: Plan) -> str:
-    """``seatrial serve`` with what makes exactly this plan here."""
+def command_of(plan: Plan, share: float | None = None) -> str:
+    """``seatrial serve`` with what makes this plan here, and the share of GPU memory where it is not the plan's own."""
     words = ["seatrial", "serve", "--checkpoint", plan.checkpoint, "--engine", plan.engine]
     words += ["--context-tokens", str(plan.context_tokens), "--concurrency", str(plan.concurrency)]
-    return shlex.join([*words, *(["--objective", plan.objective] if plan.objective != "balanced" else [])])
+    words += ["--objective", plan.objective] if plan.objective != "balanced" else []
+    return shlex.join([*words, *(["--gpu-memory-fraction", f"{share:g}"] if share else [])])
+
+
+def with_share(plan: Plan, share: float) -> Plan:
+    """The same plan with another share of GPU memory.
+
+    Args:
+        plan: A plan for SGLang or vLLM.
+        share: Share of each GPU, above 0 and at most 1.
+
+    Raises:
+        UsageError: Its engine has no such setting.
+        DoesNotFitError: The share does not hold what was planned.
+
+    """
+    least = plan.gpu_memory_fraction_min
+    if least is None:
+        raise UsageError(
+            f"{plan.engine} takes no share of GPU memory that could be set.", remedy="Leave --gpu-memory-fraction out."
+        )
+    if share < least:
+        raise DoesNotFitError(
+            f"A share of {share:g} of each GPU does not hold the plan; it needs {least:g}.",
+            remedy=f"Give --gpu-memory-fraction {least:g} or more, or plan for fewer requests or a shorter context.",
+        )
+    return replace(plan, gpu_memory_fraction=share, gpu_memory_fraction_used=share)
+
+
+def _smaller_share(plan: Plan, lacking: Shortage, found: Diagnosis) -> NextPlan | None:
+    """The same plan with less of each GPU for weights and caches, where that still holds the requests."""
+    used, least = plan.gpu_memory_fraction_used, plan.gpu_memory_fraction_min
+    memory = plan.hardware.gpus[0].memory_bytes if plan.hardware.gpus else None
+    if found.cause != GPU_MEMORY or found.phase not in BESIDE_CACHES or not (used and least and memory):
+        return None
+    share = floor(round((used - max(SHARE_STEP, lacking.missing_bytes / memory)) * 100, 6)) / 100
+    if share < least:
+        return None
+    change = f"{share:g} of each GPU for weights and caches instead of {used:g}, which still holds the requests"
+    return NextPlan(with_share(plan, share), change, command_of(plan, share))
 
 
 def advise(error: EngineError, plan: Plan | Command) -> EngineError:
@@ -181,15 +234,19 @@ def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[
 
 
 def _steps(plan: Plan, lacking: Shortage) -> Iterator[tuple[int, int, str]]:
-    """Requests, context and words: requests are halved down to one, then the context."""
+    """Requests, context and words: requests are halved down to one, then the context.
+
+    Where the engine says which context there is room for, it speaks of a single request: then only that helps.
+    """
     streams, tokens = plan.concurrency, plan.context_tokens
-    if lacking.most_tokens is not None and LEAST_TOKENS <= lacking.most_tokens < tokens:
-        tokens = lacking.most_tokens // TOKEN_STEP * TOKEN_STEP
-        yield streams, tokens, _tokens(tokens, plan)
+    if lacking.most_tokens is not None:
+        tokens = min(tokens, lacking.most_tokens // TOKEN_STEP * TOKEN_STEP)
+        if tokens >= LEAST_TOKENS:
+            yield streams, tokens, _tokens(tokens, plan)
+        return
     while streams > 1:
         streams //= 2
-        yield streams, plan.context_tokens, f"{counted(streams, 'request')} at once instead of {plan.concurrency}"
-    tokens = plan.context_tokens
+        yield streams, tokens, f"{counted(streams, 'request')} at once instead of {plan.concurrency}"
     while tokens // 2 >= LEAST_TOKENS:
         tokens = max(LEAST_TOKENS, tokens // 2 // TOKEN_STEP * TOKEN_STEP)
         yield 1, tokens, _tokens(tokens, plan)
@@ -202,6 +259,8 @@ def _tokens(tokens: int, plan: Plan) -> str:
 def _frees(plan: Plan, smaller: Plan, lacking: Shortage, cause: str) -> bool:
     """Whether a plan takes less where it ran out, by as much as the log says was missing."""
     before, after = plan.footprint, smaller.footprint
+    if lacking.most_tokens is not None and smaller.context_tokens <= lacking.most_tokens:
+        return True
     if cause == GPU_MEMORY:
         return after.per_gpu_bytes <= before.per_gpu_bytes - max(1, lacking.missing_bytes)
     return after.host_bytes < before.host_bytes or after.weights_bytes < before.weights_bytes
