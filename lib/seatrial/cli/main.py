@@ -33,6 +33,7 @@ COMMANDS = {
     "logs": "the log of a server",
     "stop": "stop a server and prove that it is gone",
     "measure": "send load to a server and sum up what came back",
+    "tune": "search the fastest settings of an engine on this machine, and remember them",
     "run": "run notebooks headlessly, one record a run",
     "report": "a self-contained page that compares runs",
     "doctor": "what is missing or wrong here, one remedy each",

@@ -25,6 +25,7 @@ from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import Plan, make_plan
 from seatrial.records import to_dict
+from seatrial.server.tuned import tuned_plan
 
 if TYPE_CHECKING:
     from seatrial.engines import Command
@@ -50,6 +51,8 @@ def run(arguments: argparse.Namespace) -> Answer:
         plan = make_plan(**plan_wish(arguments, hardware), alternatives=arguments.all)
     except RefusedError as error:
         return _refused(arguments, hardware, error)
+    if not arguments.no_tuned:
+        plan = tuned_plan(plan)
     command = add_options(build_command(plan), arguments.engine_option) if plan.runs else None
     return Answer(document(plan, command), lambda: _show(plan, command), 0 if plan.runs else DOES_NOT_RUN)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from seatrial.catalog.engine_facts import engine_ids
 from seatrial.engines.llamacpp import RUNNERS
 from seatrial.engines.protocol import Engine, find_engine
+from seatrial.engines.settings import apply_settings
 from seatrial.engines.snapshot import in_version
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError
@@ -26,7 +27,7 @@ def build_command(
     host: str = "127.0.0.1",
     version: str | None = None,
 ) -> Command:
-    """The command that starts one rank of ``plan``.
+    """The command that starts one rank of ``plan``, with the settings that were tuned for it.
 
     Args:
         plan: A plan that runs.
@@ -47,6 +48,7 @@ def build_command(
         error = RefusedError if plan.verdict == "refused" else DoesNotFitError
         raise error(why, remedy=plan.smallest_change or "")
     command = ENGINES[plan.engine].build(plan, model_path=model_path, runner=runner, host=host)
+    command = apply_settings(command, plan.settings)
     return command if version is None else in_version(command, version)
 
 

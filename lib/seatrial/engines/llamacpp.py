@@ -14,8 +14,10 @@ RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
 """Ways to run llama.cpp, the embedded one first."""
 BATCH_TOKENS = 2048
 UBATCH_TOKENS = 512
-# Spinning worker threads starve each other on shared cores: 199 tok/s fell to 3.8 with two threads on two busy cores.
-ENV = {"OMP_WAIT_POLICY": "passive"}
+# Worker threads that wait for ever for one that the system took off its core starve it and each other: on two busy
+# cores 199 tok/s fell to 3.8. Those that sleep at once lose a third on a quiet machine. So they look for some
+# microseconds, then sleep (docs/tuning.md); the policy is for OpenMP runtimes that do not know the other variable.
+ENV = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 
 
 def build(plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1") -> Command:

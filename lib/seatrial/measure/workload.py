@@ -52,13 +52,14 @@ def check_workload(workload: Workload, engine: str | None) -> None:
             f"{workload.requests} requests cannot keep {most} streams busy.",
             remedy=f"Ask for at least {most} requests; {4 * most} give a steady stretch.",
         )
-    if workload.ignore_eos and engine not in _engines_with_ignore_eos():
+    if workload.ignore_eos and engine not in engines_with_ignore_eos():
         raise UsageError(
             f"ignore_eos is not known to work with {engine or 'an unknown engine'}.",
             remedy="Leave it out: answers then end where the model ends them, and their tokens are counted.",
         )
 
 
-def _engines_with_ignore_eos() -> dict[str, str]:
+def engines_with_ignore_eos() -> dict[str, str]:
+    """Engines whose answers can be made to reach a length, each with where that is documented."""
     data = msgspec.json.decode(files("seatrial.measure").joinpath("engines.json").read_bytes())
     return dict(data["ignore_eos"])

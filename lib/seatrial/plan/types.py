@@ -138,6 +138,8 @@ class Plan:
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory, None elsewhere.
         gpu_shares: llama.cpp: layers of each GPU, dealt out so that the bytes are even; empty where there are not
             several.
+        settings: Settings of the engine that were measured to be faster here than the kit's defaults (``seatrial
+            tune``), by name; empty for the defaults.
         footprint: Bytes needed.
         capacity_bytes: Bytes there are for it (GPU memory the engine may use, host memory for llama.cpp).
         shortfall_bytes: Bytes too few; 0 where it fits or is refused. SGLang, vLLM: ``need_bytes`` less
@@ -182,6 +184,7 @@ class Plan:
     running_requests: int | None = None
     running_requests_full: int | None = None
     gpu_shares: tuple[int, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> bool:

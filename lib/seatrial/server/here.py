@@ -14,6 +14,7 @@ from seatrial.records import to_dict
 from seatrial.server.choose import choose_plan, find_obstacle
 from seatrial.server.running import Server, Stopped
 from seatrial.server.startup_watch import Event
+from seatrial.server.tuned import tuned_plan
 
 if TYPE_CHECKING:
     from seatrial.plan import Plan
@@ -48,7 +49,7 @@ class NotLaunched:
 def plan_here(
     model: str = "auto", *, engine: str = "auto", context_tokens: int | None = None, concurrency: int = 1
 ) -> Plan:
-    """The plan that this machine can carry out now.
+    """The plan that this machine can carry out now, with the settings ``seatrial tune`` found for it.
 
     Args:
         model: ``auto``: V4 where it fits and is here, else the stand-in. A model id: that one, with what can be
@@ -71,12 +72,12 @@ def plan_here(
         "concurrency": concurrency,
     }
     if model != "auto":
-        return choose_plan(model, **wish).plan
+        return tuned_plan(choose_plan(model, **wish).plan)
     for name in V4:
         choice = choose_plan(name, **wish)
         if choice.fetched:
-            return choice.plan
-    return choose_plan(STAND_IN, **wish).plan
+            return tuned_plan(choice.plan)
+    return tuned_plan(choose_plan(STAND_IN, **wish).plan)
 
 
 def plan_for(

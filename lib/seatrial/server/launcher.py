@@ -30,6 +30,7 @@ from seatrial.server.startup_history import Start, add_start
 from seatrial.server.startup_subject import subject_of
 from seatrial.server.startup_watch import ANOTHER_PORT, Event
 from seatrial.server.state import Record, Subject
+from seatrial.server.tuned import tuned_plan
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command
@@ -65,6 +66,7 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     stall_limit_s: float = STALL_LIMIT_S,
     access: Access | None = None,
     options: Sequence[str] = (),
+    tuned: bool = True,
 ) -> Server:
     """Launch an engine on this machine and wait until it truly answers.
 
@@ -83,6 +85,7 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
         stall_limit_s: Seconds without any progress after which it is given up. There is no other limit.
         access: Who may reach it, and with which key; by default this machine alone, with a random one.
         options: Engine options to add, ``name=value``; those that tune are taken (docs/security.md).
+        tuned: Use what ``seatrial tune`` found on this machine, where the plan does not have it yet.
 
     Raises:
         UsageError: A bad name, port, address, key or option, a port or name that is taken, or a checkpoint not fetched.
@@ -94,7 +97,7 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     """
     who = access or Access()
     own_key = who.own_key()
-    command = secured(_command(plan, runner, model_path), who, options)
+    command = secured(_command(plan, runner, model_path, tuned), who, options)
     check_port(port, listens_on(command))
     with _claimed(name, plan.model) as folder:
         subject = subject_of(plan, command.argv)
@@ -133,13 +136,14 @@ def check_launch(  # noqa: PLR0913 -- as for launch
         _check_not_running(check_name(name))
 
 
-def _command(plan: Plan | Command, runner: str | None, model_path: Path | None) -> Command:
+def _command(plan: Plan | Command, runner: str | None, model_path: Path | None, tuned: bool) -> Command:
     from seatrial.catalog.local import check_no_code  # noqa: PLC0415 -- see the top
     from seatrial.engines import Command  # noqa: PLC0415 -- same
 
     if isinstance(plan, Command):
         return replace(plan, argv=resolve_program(plan))
     _check_plan(plan)
+    plan = tuned_plan(plan, runner) if tuned else plan
     local = None if plan.simulated else model_path or _local_path(plan.checkpoint)
     if local is not None and local.is_dir():
         check_no_code(local)

@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--tensor-split", default=None, help="shares of the layers, one a GPU: 12,14,18")
     flags.add_argument("--batch-size", type=int, default=None)
     flags.add_argument("--ubatch-size", type=int, default=None)
+    flags.add_argument("--flash-attn", choices=("on", "off", "auto"), default=None)
     flags.add_argument("--cache-type-k", default=None, help="f16, q8_0, ...")
     flags.add_argument("--cache-type-v", default=None)
     flags.add_argument("--temp", type=float, default=None, help="sampling where a request says nothing")
@@ -75,6 +76,9 @@ def parameters(options: argparse.Namespace) -> Any:
     for name in ("cache_type_k", "cache_type_v"):
         if getattr(options, name):
             setattr(chosen, name, _tensor_type(xllamacpp, getattr(options, name)))
+    if options.flash_attn:
+        kinds = {"on": "ENABLED", "off": "DISABLED", "auto": "AUTO"}
+        chosen.flash_attn_type = xllamacpp.llama_flash_attn_type[f"LLAMA_FLASH_ATTN_TYPE_{kinds[options.flash_attn]}"]
     for name in ("temp", "top_p", "min_p"):
         if getattr(options, name) is not None:
             setattr(chosen.sampling, name, getattr(options, name))

@@ -1,0 +1,148 @@
+"""Search the settings of an engine on this machine in bounded time, and remember the fastest.
+
+seatrial tune                                     what runs here: V4 where it fits and is here, else the stand-in
+seatrial tune --model smollm2 --budget-s 120      in two minutes
+seatrial tune --streams 4                         for four requests at once
+seatrial tune --server-options threads=1,threads=2,ubatch-size=256
+                                                  these values alone
+seatrial tune --show                              what is remembered; --forget removes it
+
+Every candidate is a server of its own under the load of seatrial measure, measured side by side with the
+default. One is kept where it is faster beyond the noise; plan, serve and the notebooks then use it on this
+machine (--no-tuned does not). Ctrl-C keeps what was measured: the next run goes on from there.
+docs/tuning.md says how it searches and what it may change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from seatrial.cli.answer import Answer, stderr, stdout
+from seatrial.cli.options import positive, whole
+from seatrial.engines import RUNNERS
+from seatrial.errors import UsageError
+from seatrial.records import to_dict
+
+if TYPE_CHECKING:
+    from seatrial.plan import Plan
+    from seatrial.server.tuned import Round, Tuned
+
+MAX_STREAMS = 256
+MAX_LEVELS = 8
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``seatrial tune``."""
+    parser.add_argument("--model", default="auto", help="flash, pro, smollm2 or tiny-v4 (default: what runs here)")
+    parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
+    parser.add_argument("--engine", default="auto", help="auto, sglang, vllm, llamacpp, mlx or simulated")
+    parser.add_argument(
+        "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
+    )
+    parser.add_argument("--context-tokens", type=whole(), default=None, help="context of each request")
+    parser.add_argument("--streams", type=_streams, default=(1, 4, 8), help="requests at once (default: 1,4,8)")
+    parser.add_argument("--budget-s", type=positive(86400), default=300.0, help="seconds it may take (default: 300)")
+    parser.add_argument(
+        "--server-options",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,...",
+        help="try these values alone, a name once for each value",
+    )
+    parser.add_argument("--prompt-tokens", type=whole(1, 1 << 20), default=128, help="of each prompt (default: 128)")
+    parser.add_argument("--answer-tokens", type=whole(16, 1 << 16), default=64, help="of each answer (default: 64)")
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--show", action="store_true", help="show what is remembered")
+    either.add_argument("--forget", action="store_true", help="remove it")
+
+
+def run(arguments: argparse.Namespace) -> Answer:
+    """Tune, show or forget."""
+    from seatrial.server.tuned import forget_tuned, read_tuned, subject_of  # noqa: PLC0415 -- --help needs none of it
+
+    plan = _planned(arguments)
+    if not arguments.show and not arguments.forget:
+        return _answer(_tune(plan, arguments))
+    subject = subject_of(plan, arguments.runner)
+    if arguments.forget:
+        gone = forget_tuned(subject)
+        text = "Forgotten." if gone else "Nothing was remembered."
+        return Answer({"forgotten": gone}, lambda: stdout().print(text))
+    found = read_tuned(subject)
+    if found is None:
+        raise UsageError(
+            f"Nothing was tuned for {plan.checkpoint} with {plan.engine} on this machine.", remedy="Run: seatrial tune"
+        )
+    return _answer(found)
+
+
+def _planned(arguments: argparse.Namespace) -> Plan:
+    from seatrial.server.here import plan_here  # noqa: PLC0415 -- --help needs none of it
+
+    wish: dict[str, Any] = {"context_tokens": arguments.context_tokens, "concurrency": max(arguments.streams)}
+    if arguments.checkpoint is None and arguments.runner is None:
+        plan = plan_here(arguments.model, engine=arguments.engine, **wish)
+    else:
+        from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- same
+        from seatrial.server.choose import choose_plan  # noqa: PLC0415 -- same
+
+        model = None if arguments.checkpoint else {"auto": "smollm2"}.get(arguments.model, arguments.model)
+        named = {"checkpoint": arguments.checkpoint, "engine": arguments.engine, "runner": arguments.runner}
+        plan = choose_plan(model, hardware=detect_hardware(), **named, **wish).plan
+    return replace(plan, settings={})
+
+
+def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
+    from seatrial.cli.fetch import progress_bar  # noqa: PLC0415 -- --help needs none of it
+    from seatrial.plan import make_plan  # noqa: PLC0415 -- same
+    from seatrial.server.here import fetch_stand_in  # noqa: PLC0415 -- same
+    from seatrial.server.launcher import check_launch  # noqa: PLC0415 -- same
+    from seatrial.tune import Wish, tune_machine  # noqa: PLC0415 -- same
+    from seatrial.tune.grid import parse_grid  # noqa: PLC0415 -- same
+    from seatrial.view.tune_tables import round_line  # noqa: PLC0415 -- same
+
+    wish = Wish(
+        streams=arguments.streams,
+        budget_s=arguments.budget_s,
+        asked=parse_grid(arguments.server_options),
+        prompt_tokens=arguments.prompt_tokens,
+        answer_tokens=arguments.answer_tokens,
+        runner=arguments.runner,
+    )
+    check_launch(plan, runner=arguments.runner)
+    with progress_bar() as tell:
+        fetch_stand_in(plan, tell)
+
+    def plan_for(streams: int) -> Plan:
+        return make_plan(
+            checkpoint=plan.checkpoint,
+            hardware=plan.hardware,
+            engine=plan.engine,
+            context_tokens=plan.context_tokens,
+            concurrency=streams,
+        )
+
+    ends = time.monotonic() + wish.budget_s
+
+    def show(rounds: Sequence[Round]) -> None:
+        stderr().print(round_line(list(rounds), ends - time.monotonic()), soft_wrap=True)
+
+    return tune_machine(plan_for, wish, show)
+
+
+def _answer(tuned: Tuned) -> Answer:
+    from seatrial.view.tune_tables import table_tuned  # noqa: PLC0415 -- same
+
+    document = {**to_dict(tuned), "origin": "measured", "file": str(tuned.subject.path)}
+    return Answer(document, lambda: stdout().print(table_tuned(tuned).to_rich()))
+
+
+def _streams(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) > MAX_LEVELS:
+        raise argparse.ArgumentTypeError(f"more than {MAX_LEVELS} numbers of streams")
+    return tuple(sorted(set(map(whole(1, MAX_STREAMS), parts))))

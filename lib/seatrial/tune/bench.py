@@ -1,0 +1,158 @@
+"""Real servers under real load: each candidate launched by the kit and measured by its own load generator."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from seatrial.errors import EngineError, MeasurementError
+from seatrial.measure import Point, Workload, measure_server
+from seatrial.measure.summary import CPU_SHARE
+from seatrial.measure.workload import engines_with_ignore_eos
+from seatrial.plan.types import Plan
+from seatrial.server import Server, launch
+from seatrial.server.tuned import Reading
+from seatrial.tune.pairs import Key, key_of
+
+MOST_SERVERS = 6
+MEMORY_SHARE = 0.7
+"""Share of the free memory that servers waiting for their turn may take."""
+LAG_SHARE = 0.01
+"""Lateness of the client's event loop that tokens over a whole window can bear."""
+FIRST_ANSWER_TOKENS = 16
+LEAST_REQUESTS_A_STREAM = 2
+MOST_REQUESTS_A_STREAM = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a candidate is measured with.
+
+    Attributes:
+        prompt_tokens: Of each prompt.
+        answer_tokens: Of each answer.
+        seconds: How long one measurement should take.
+
+    """
+
+    prompt_tokens: int = 128
+    answer_tokens: int = 64
+    seconds: float = 2.5
+
+
+class ServerBench:
+    """Launches candidates, keeps as many up as memory allows, measures them. A context manager: none is left behind.
+
+    Args:
+        plan_for: The plan for a number of requests at once.
+        load: What they are measured with.
+        runner: For llama.cpp the way it is run.
+
+    """
+
+    def __init__(self, plan_for: Callable[[int], Plan], load: Load, runner: str | None = None) -> None:
+        self._plan_for = plan_for
+        self._load = load
+        self._runner = runner
+        self._up: OrderedDict[tuple[int, Key], Server] = OrderedDict()
+        self._requests: dict[int, int] = {}
+        self._seed = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        while self._up:
+            self._up.popitem()[1].stop()
+
+    def measure(self, settings: Mapping[str, str], streams: int) -> Reading:
+        """One measurement.
+
+        Raises:
+            SeatrialError: The default itself does not start or answer: there is nothing to compare with.
+
+        """
+        self._seed += 1
+        try:
+            server = self._server(streams, settings)
+            if streams not in self._requests:
+                self._requests[streams] = self._calibrated(server, streams)
+            begun = time.monotonic()
+            speed = self._speed(server, streams, self._requests[streams], self._load.answer_tokens)
+        except (EngineError, MeasurementError) as error:
+            if not settings:
+                raise
+            return Reading(dict(settings), None, error.what.splitlines()[0])
+        return Reading(dict(settings), speed, took_s=time.monotonic() - begun)
+
+    def _server(self, streams: int, settings: Mapping[str, str]) -> Server:
+        key = (streams, key_of(settings))
+        if key in self._up:
+            self._up.move_to_end(key)
+            if self._up[key].alive():
+                return self._up[key]
+            self._up.pop(key).stop()
+        for other in [other for other in self._up if other[0] != streams]:
+            self._up.pop(other).stop()
+        plan = replace(self._plan_for(streams), settings=dict(settings))
+        while len(self._up) >= servers_at_once(plan):
+            self._up.popitem(last=False)[1].stop()
+        taken = {server.name for server in self._up.values()}
+        name = next(name for number in range(1, MOST_SERVERS + 2) if (name := f"tune-{number}") not in taken)
+        self._up[key] = launch(plan, name=name, runner=self._runner, tuned=False)
+        return self._up[key]
+
+    def _calibrated(self, server: Server, streams: int) -> int:
+        """Requests that take about as long as a measurement should."""
+        speed = self._speed(server, streams, 2 * streams, min(FIRST_ANSWER_TOKENS, self._load.answer_tokens))
+        wanted = math.ceil(self._load.seconds * speed / self._load.answer_tokens)
+        return max(LEAST_REQUESTS_A_STREAM * streams, min(MOST_REQUESTS_A_STREAM * streams, wanted))
+
+    def _speed(self, server: Server, streams: int, requests: int, answer_tokens: int) -> float:
+        workload = Workload(
+            concurrency=(streams,),
+            requests=requests,
+            prompt_tokens=self._load.prompt_tokens,
+            answer_tokens=answer_tokens,
+            ignore_eos=server.engine in engines_with_ignore_eos(),
+            seed=self._seed,
+        )
+        points = measure_server(server, workload).points
+        if not points:
+            raise MeasurementError(f"{server.name} did not answer.")
+        return tokens_per_s(points[0])
+
+
+def tokens_per_s(point: Point) -> float:
+    """Tokens per second over the steady window, where they are to be believed.
+
+    The point's own self-check is about single tokens: it wants the client's event loop to be late by at
+    most a twentieth of a TPOT. A server that takes every core makes it late by a slice of the scheduler,
+    a few milliseconds; over a window of seconds that changes nothing.
+
+    Raises:
+        MeasurementError: They are not.
+
+    """
+    check = point.self_check
+    if point.requests.failed or not point.output_tokens_per_s:
+        kinds = ", ".join(point.requests.errors) or "no steady window"
+        raise MeasurementError(f"{point.requests.failed} of {point.requests.sent} requests failed ({kinds}).")
+    if check.cpu_share > CPU_SHARE or check.loop_lag_p99_s > LAG_SHARE * point.duration_s:
+        raise MeasurementError(f"The client did not keep up: {check.why}")
+    return point.output_tokens_per_s
+
+
+def servers_at_once(plan: Plan) -> int:
+    """How many servers of a plan may stand side by side; on GPUs, whose memory an engine takes whole, one."""
+    free = plan.hardware.host.memory_available_bytes
+    if plan.simulated:
+        return MOST_SERVERS
+    if plan.hardware.gpus or not free or not plan.need_bytes:
+        return 1
+    return max(1, min(MOST_SERVERS, int(free * MEMORY_SHARE) // plan.need_bytes))

@@ -1,0 +1,111 @@
+"""A whole tuning: kept round by round, gone on with after an interruption, one at a time."""
+
+import pytest
+from tests.tune.surfaces import Interrupted, Surface
+
+from seatrial.errors import UnknownNameError, UsageError
+from seatrial.server.tuned import read_tuned, subject_of, tuned_plan
+from seatrial.tune import Budget, Wish, tune_machine, tune_on
+from seatrial.tune.run import _alone
+
+EFFECTS = {"tpot-s": {"0.001": 0.5, "0.002": 0.2}, "slots": {"9": 0.1}}
+WISH = Wish(streams=(1, 4), asked={name: tuple(values) for name, values in EFFECTS.items()})
+BEST = {"tpot-s": "0.001", "slots": "9"}
+
+
+def tuned_on(surface, plan_for, wish=WISH, budget_s=1e6):
+    """A tuning on a made-up machine, by its clock."""
+    return tune_on(surface, plan_for, wish, Budget(surface.clock, budget_s))
+
+
+def test_every_number_of_streams_is_tuned_and_kept(plan_for):
+    """What was found lies on disk, for each load, complete, with the time it took."""
+    surface = Surface(EFFECTS, noise=0.02)
+
+    tuned = tuned_on(surface, plan_for)
+
+    assert [(1, BEST), (4, BEST)] == [(level.streams, level.settings) for level in tuned.levels]
+    assert tuned.complete
+    assert surface.now == tuned.spent_s
+    assert tuned == read_tuned(subject_of(plan_for(1)))
+
+
+def test_an_interrupted_search_is_gone_on_with(plan_for):
+    """Ctrl-C in the middle loses one round; the next run measures only what is missing, and comes out the same."""
+    whole = Surface(EFFECTS)
+    tuned_on(whole, plan_for)
+    subject_of(plan_for(1)).path.unlink()
+    first = Interrupted(EFFECTS, after=17)
+    with pytest.raises(KeyboardInterrupt):
+        tuned_on(first, plan_for)
+    half = read_tuned(subject_of(plan_for(1)))
+    kept = sum(len(taken.readings) for taken in half.rounds)
+    second = Surface(EFFECTS)
+
+    tuned = tuned_on(second, plan_for)
+
+    assert not half.complete
+    assert 0 < 17 - kept < 5
+    assert whole.measured == kept + second.measured
+    assert [BEST, BEST] == [level.settings for level in tuned.levels]
+    assert tuned.complete
+
+
+def test_a_search_cut_short_by_its_budget_goes_on_too(plan_for):
+    """Without time to confirm nothing is kept; with a second budget the same search comes to its end."""
+    short = tuned_on(Surface(EFFECTS), plan_for, budget_s=60)
+
+    tuned = tuned_on(Surface(EFFECTS), plan_for)
+
+    assert not short.complete
+    assert [BEST, BEST] == [level.settings for level in tuned.levels]
+
+
+def test_a_finished_search_begins_anew_and_leaves_other_loads_alone(plan_for):
+    """Tuning one load again measures it again; what is known of another load stays."""
+    tuned_on(Surface(EFFECTS), plan_for)
+    other = {"tpot-s": {"0.001": -0.5, "0.002": 0.4}, "slots": {"9": -0.1}}
+
+    tuned = tuned_on(Surface(other), plan_for, Wish(streams=(4,), asked=WISH.asked))
+
+    assert [(1, BEST), (4, {"tpot-s": "0.002"})] == [(level.streams, level.settings) for level in tuned.levels]
+
+
+def test_another_load_is_not_mixed_with_this_one(plan_for):
+    """Rounds of an interrupted search with other prompts are not gone on with."""
+    with pytest.raises(KeyboardInterrupt):
+        tuned_on(Interrupted(EFFECTS, after=17), plan_for)
+    surface = Surface(EFFECTS)
+
+    tuned = tuned_on(surface, plan_for, Wish(streams=(1, 4), asked=WISH.asked, prompt_tokens=512))
+
+    assert surface.measured == sum(len(taken.readings) for taken in tuned.rounds)
+
+
+def test_a_setting_the_engine_does_not_have_is_said_before_anything_runs(plan_for):
+    """The nearest names are given, and nothing is measured."""
+    surface = Surface(EFFECTS)
+
+    with pytest.raises(UnknownNameError, match="slot"):
+        tuned_on(surface, plan_for, Wish(asked={"slot": ("1",)}))
+
+    assert 0 == surface.measured
+
+
+def test_two_tunings_at_once_are_refused(plan_for):
+    """Each would measure the other."""
+    with _alone(), pytest.raises(UsageError, match="under way"):
+        tune_machine(plan_for, WISH)
+
+
+def test_a_plan_gets_what_was_found_for_its_load(plan_for):
+    """A plan for two requests takes what was best at four, and says so with date and origin."""
+    tuned = tuned_on(Surface(EFFECTS), plan_for)
+
+    plan = tuned_plan(plan_for(2))
+
+    assert BEST == plan.settings
+    reason = plan.reasons[-1]
+    assert "measured" == reason.origin
+    assert f"measured here on the simulator on {tuned.measured_at[:10]}" in reason.text
+    assert plan == tuned_plan(plan)
