@@ -25,15 +25,17 @@ from seatrial.cli.fetch import progress_bar
 from seatrial.cli.options import add_plan_options, plan_wish, positive, whole
 from seatrial.cli.startup import startup_progress
 from seatrial.engines import RUNNERS
-from seatrial.errors import EngineError, UsageError
+from seatrial.errors import UsageError
 from seatrial.memory.types import Parallelism
 from seatrial.records import from_dict, read_json
 from seatrial.server import Server, launch
 from seatrial.server.access import Access
 from seatrial.server.address import LARGEST_PORT
+from seatrial.server.diagnosis import ended_error
 from seatrial.server.gates import insisting
 from seatrial.server.here import fetch_stand_in
 from seatrial.server.launcher import STALL_LIMIT_S, check_launch
+from seatrial.server.next_plan import advise, with_share
 from seatrial.server.processes import LOOPBACK
 from seatrial.server.tuned import tuned_plan
 from seatrial.view.server_tables import stopped_line
@@ -77,6 +79,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
     )
     parser.add_argument(
+        "--gpu-memory-fraction",
+        type=positive(1.0),
+        metavar="SHARE",
+        help="share of each GPU that SGLang or vLLM may take for weights and caches (default: the plan's)",
+    )
+    parser.add_argument(
         "--stall-limit-s",
         type=positive(86400),
         default=STALL_LIMIT_S,
@@ -95,6 +103,8 @@ def _serve(arguments: argparse.Namespace) -> Answer:
     access = Access(arguments.host, arguments.expose, arguments.api_key_file, arguments.api_key_env)
     access.own_key()  # before anything that takes time
     plan = _planned(arguments)
+    if arguments.gpu_memory_fraction is not None:
+        plan = with_share(plan, arguments.gpu_memory_fraction)
     asked: dict[str, Any] = {
         "name": arguments.name,
         "port": arguments.port,
@@ -117,7 +127,7 @@ def _serve(arguments: argparse.Namespace) -> Answer:
     if arguments.keep_running:
         return Answer(document(server), lambda: _show(server))
     leaving.waits = True
-    return Answer(document(server), lambda: _show(server), then=lambda: _hold(server, leaving))
+    return Answer(document(server), lambda: _show(server), then=lambda: _hold(server, leaving, plan))
 
 
 class _Leaving:
@@ -204,7 +214,7 @@ def _show(server: Server) -> None:
     console.print(f"  stop      {f'seatrial stop {server.name}' if server.keep_running else 'Ctrl-C'}", soft_wrap=True)
 
 
-def _hold(server: Server, leaving: _Leaving) -> int:
+def _hold(server: Server, leaving: _Leaving, plan: Plan) -> int:
     """Stay until Ctrl-C, or until it ends by itself or is stopped from another terminal."""
     while server.alive() and not leaving.wanted:
         time.sleep(WATCH_S)
@@ -216,11 +226,4 @@ def _hold(server: Server, leaving: _Leaving) -> int:
     if why is None:
         stderr().print(f"{server.name} was stopped.")
         return 0
-    raise EngineError(
-        "\n".join(
-            [f"{server.engine} ended while it served: {why.what}.", *(f"  | {line[:300]}" for line in why.evidence)]
-        ),
-        remedy=f"{why.remedy} The whole log: seatrial logs {server.name}",
-        cause=why.cause,
-        evidence=why.evidence,
-    )
+    raise advise(ended_error(why, server.engine, server.name), plan)
