@@ -10,6 +10,7 @@ import html
 from importlib.resources import files
 from typing import Any
 
+from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.server import Event
 from seatrial.server.startup_watch import FAILED, READY
 from seatrial.units import format_seconds
@@ -77,27 +78,33 @@ def table_startup(event: Event) -> Table:
 
 def page(event: Event) -> str:
     """The panel as HTML; every text from outside is escaped."""
-    total = sum(time.seconds for time in event.passed) or 1.0
-    rows = [_row("done", time.name, time.seconds / total, format_seconds(time.seconds)) for time in event.passed]
-    if event.phase not in _OVER:
+    over = event.phase in _OVER
+    whole = sum(time.seconds for time in event.passed) or 1.0
+    rows = [
+        _row("done", time.name, time.seconds / whole if over else 1.0, format_seconds(time.seconds))
+        for time in event.passed
+    ]
+    if not over:
         share = event.done / event.total if event.done is not None and event.total else None
         rows.append(_row("now", _phase(event), share, "" if share is None else f"{share:.0%}"))
     lines = "\n".join(_text(line) for line in event.log)
     log = f'<pre aria-label="the last lines of its log">{lines}</pre>' if lines else ""
     note = f"<p>{_text(_note(event))}</p>" if _note(event) else ""
     head = f"<p><b>{_text(_title(event))}</b></p>"
-    return f'<style>{_css()}</style><div class="st-start">{head}{note}<table>{"".join(rows)}</table>{log}</div>'
+    shares = "<tr><th></th><th>share of the time</th><th></th></tr>" if over else ""
+    return f'<style>{_css()}</style><div class="st-start">{head}{note}<table>{shares}{"".join(rows)}</table>{log}</div>'
 
 
 def _row(kind: str, name: str, share: float | None, right: str) -> str:
-    """A phase: what it is, a bar (its share of the way so far, or how much of it is done), a figure."""
+    """A phase: what it is, a bar (how much of it is done, in the end its share of the time), a figure."""
     width = "" if share is None else f' style="width:{min(max(share, 0.0), 1.0) * 100:.1f}%"'
     bar = f'<div class="b {kind}"><i{width}></i></div>' if share is not None else f'<div class="b {kind} open"></div>'
     return f'<tr class="{kind}"><td>{_text(name)}</td><td>{bar}</td><td class="n">{_text(right)}</td></tr>'
 
 
 def _title(event: Event) -> str:
-    what = f"{event.model} with {event.engine}" if event.model else "The engine"
+    engine = engine_facts(event.engine).title if event.engine in engine_ids() else event.engine
+    what = f"{event.model} with {engine}" if event.model else "The engine"
     if event.simulated:
         what += " (simulated: no model behind it)"
     elif event.stand_in:
