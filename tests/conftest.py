@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from hypothesis import settings
-from tools.engines import python_of
+from tools.engines import own, python_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,12 +88,18 @@ PARTS = {
     "repo2docker": lambda: find_spec("repo2docker"),
     "git": lambda: shutil.which("git") and (ROOT / ".git").exists(),
     "sglang parser": lambda: python_of("sglang"),
+    "sglang server": lambda: os.environ.get("SGLANG_SERVER") and python_of("sglang"),
+    "mlx": lambda: own("mlx"),
+    "llama-cpp-python": lambda: own("llama-cpp-python"),
     "index": lambda: subprocess.run(ANSWERS, capture_output=True, check=False).returncode == 0,
 }
 """Parts some tests need, and how to find out whether they are here."""
 
 REMEDIES = {
     "sglang parser": "make test-engines installs it and runs these tests",
+    "sglang server": "make test-engines SGLANG_SERVER=1 installs it and runs these tests",
+    "mlx": "make test-engines installs it and runs these tests",
+    "llama-cpp-python": "make test-engines installs it and runs these tests",
     "slurm": "on Debian and Ubuntu, as root: apt install slurm-wlm munge",
 }
 """What brings a part, where that is one command."""

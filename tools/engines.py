@@ -1,14 +1,18 @@
-"""An engine's own argument parser: the environment it answers in, and the flags it takes.
+"""Engines for the tests, in .engines, with the pins of tests/engines; and the flags an engine's own parser takes.
 
-python tools/engines.py install sglang   make .engines/sglang, unless it is there with today's pins
+python tools/engines.py install          everything below, unless it is there with today's pins
+python tools/engines.py install mlx      what seatrial engines install makes of it; llama-cpp-python likewise
+python tools/engines.py install sglang   SGLang without a GPU: its parser, and its server on the processor
 python tools/engines.py flags sglang     ask that parser and write lib/seatrial/engines/flags/sglang.json anew
 
-Needs PyTorch's CPU wheels within pip's reach (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS); nothing with CUDA is installed.
+SGLang needs PyTorch's CPU wheels within pip's reach (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS); nothing with CUDA is
+installed.
 """
 
 import argparse
 import datetime as dt
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,22 +21,31 @@ import time
 from pathlib import Path
 from typing import Any
 
+from seatrial.errors import SeatrialError
+from seatrial.server.install import install_engine
+from seatrial.server.install_steps import InstallEvent
+from seatrial.server.own_engines import Installation, installations
+
 ROOT = Path(__file__).resolve().parents[1]
+ENGINES = ROOT / ".engines"
+"""Where they lie."""
+OWN = {"mlx": "mlx", "llama-cpp-python": "llama_cpp"}
+"""Engines the kit itself installs for the tests, and the folder with their pins."""
 FLAGS = ROOT / "lib/seatrial/engines/flags"
 CITED = {"sglang": "sglang {version} wheel (PyPI): its own argument parser, dumped"}
 """Engines whose parser can be asked, and how its answer is cited."""
 NEEDED_BYTES = 2_500_000_000
-"""Free space asked for: what is installed takes 1.5 GB, and pip unpacks beside it."""
+"""Free space asked for: what is installed takes 1.6 GB, and pip unpacks beside it."""
 
 
 def pins_of(engine: str) -> Path:
     """What the environment of ``engine`` holds."""
-    return ROOT / "tests/engines" / engine / "requirements.txt"
+    return ROOT / "tests/engines" / OWN.get(engine, engine) / "requirements.txt"
 
 
 def folder_of(engine: str) -> Path:
     """Where that environment lies."""
-    return ROOT / ".engines" / engine
+    return ENGINES / engine
 
 
 def python_of(engine: str) -> Path | None:
@@ -44,7 +57,7 @@ def python_of(engine: str) -> Path | None:
 
 
 def make(engine: str) -> None:
-    """Install the environment anew; its pins are noted last, so that half a one is never used.
+    """Install the environment of a parser anew; its pins are noted last, so that half a one is never used.
 
     Raises:
         SystemExit: Too little room, or pip found no fitting package.
@@ -56,7 +69,10 @@ def make(engine: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         sys.exit(f"{folder} needs {NEEDED_BYTES / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make room there.")
-    print(f"Installing {engine}'s parser (CPU only, about 1.5 GB, once) into {folder} ...", flush=True)
+    print(
+        f"Installing {engine} for its parser and its server (CPU only, about 1.6 GB, once) into {folder} ...",
+        flush=True,
+    )
     began = time.monotonic()
     try:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -65,12 +81,41 @@ def make(engine: str) -> None:
     except subprocess.CalledProcessError as error:
         shutil.rmtree(folder)
         sys.exit(
-            f"{engine}'s parser could not be installed ({error}). It needs a package index and PyTorch's CPU wheels "
+            f"{engine} could not be installed ({error}). It needs a package index and PyTorch's CPU wheels "
             "(version 2.13.0+cpu): name where they lie in PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS."
         )
     shutil.copy(pins, folder / "requirements.txt")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     print(f"Installed {size / 1e9:.1f} GB in {time.monotonic() - began:.0f} s.")
+
+
+def own(engine: str) -> Installation | None:
+    """The engine as the kit installed it with today's pins, None where it has not."""
+    row = next((row for row in installations(ENGINES) if row.name == engine), None)
+    noted = Path(row.path) / "requirements.txt" if row else None
+    return row if noted and noted.exists() and noted.read_bytes() == pins_of(engine).read_bytes() else None
+
+
+def make_own(engine: str) -> None:
+    """Have the kit install an engine, with the pins as constraints.
+
+    Raises:
+        SystemExit: It could not be installed.
+
+    """
+    os.environ |= {"SEATRIAL_ENGINES": str(ENGINES), "PIP_CONSTRAINT": str(pins_of(engine))}
+    try:
+        made = install_engine(engine, reinstall=True, tool="pip", on_event=tell).installation
+    except SeatrialError as error:
+        sys.exit(str(error))
+    shutil.copy(pins_of(engine), Path(made.path) / "requirements.txt")
+    print(f"Installed {made.size_bytes / 1e9:.1f} GB in {made.took_s:.0f} s.")
+
+
+def tell(event: InstallEvent) -> None:
+    """A line for what takes long."""
+    if event.stage in {"check", "build"}:
+        print(f"{event.text} ...", flush=True)
 
 
 def ask(engine: str) -> dict[str, Any]:
@@ -127,12 +172,16 @@ def main() -> None:
     """Do what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("install", "flags"))
-    parser.add_argument("engine", choices=sorted(CITED))
+    parser.add_argument("engine", choices=sorted({*CITED, *OWN}), nargs="?")
     given = parser.parse_args()
     if given.what == "flags":
-        write_flags(given.engine)
-    elif python_of(given.engine) is None:
-        make(given.engine)
+        write_flags(given.engine or "sglang")
+        return
+    for engine in (given.engine,) if given.engine else (*OWN, *CITED):
+        if engine in OWN and own(engine) is None:
+            make_own(engine)
+        elif engine in CITED and python_of(engine) is None:
+            make(engine)
 
 
 if __name__ == "__main__":

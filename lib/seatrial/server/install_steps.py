@@ -17,8 +17,8 @@ from typing import Literal
 
 from seatrial.catalog.engine_facts import Failure
 from seatrial.errors import EngineError, UsageError
+from seatrial.printable import printable
 from seatrial.records import from_dict
-from seatrial.server.log import printable
 from seatrial.server.search_path import find_on_path, passed_over
 from seatrial.units import format_bytes
 

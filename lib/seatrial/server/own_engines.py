@@ -67,9 +67,13 @@ def read_installation(folder: Path) -> Installation | None:
     return found if whole else None
 
 
-def installations() -> list[Installation]:
-    """Every engine that is whole, the last installed first."""
-    found = [row for folder in _folders() if (row := read_installation(folder)) is not None]
+def installations(parent: Path | None = None) -> list[Installation]:
+    """Every engine that is whole, the last installed first; in ``parent``, or where the kit keeps them."""
+    found = [
+        row
+        for folder in _folders(parent or paths.engines_dir().absolute())
+        if (row := read_installation(folder)) is not None
+    ]
     return sorted(found, key=lambda row: row.installed_at, reverse=True)
 
 
@@ -83,8 +87,8 @@ def own_program(row: Program) -> str | None:
     return None
 
 
-def _folders() -> Iterator[Path]:
+def _folders(parent: Path) -> Iterator[Path]:
     try:
-        yield from sorted(path for path in paths.engines_dir().absolute().iterdir() if path.is_dir())
+        yield from sorted(path for path in parent.iterdir() if path.is_dir())
     except OSError:
         return

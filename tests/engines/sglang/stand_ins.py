@@ -19,10 +19,15 @@ class Inert(ModuleType):
 
     __path__: Sequence[str] = ()
 
+    __version__ = "3.8.0"
+    """SGLang takes another way with a triton below 3."""
+
     def __getattr__(self, name: str) -> Any:
-        """Any name but Python's own."""
+        """Any name but Python's own; a driver there is none, as for the real triton on a machine without GPUs."""
         if name.startswith("__"):
             raise AttributeError(name)
+        if name == "active":
+            raise RuntimeError("0 active drivers")
         if name[0].isupper():
             return type(name, (), {"__init__": lambda *_, **__: None})
         return Inert(f"{self.__name__}.{name}")
