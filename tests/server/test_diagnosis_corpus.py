@@ -45,6 +45,27 @@ def test_words_of_a_failure_are_none(case, number, cause):
     assert cause == found.cause, found
 
 
+SHUT_DOWN = """
+[rank0]:[W1010 02:14:19.260121 ProcessGroupNCCL.cpp:1496] Warning: WARNING: destroy_process_group() was not called
+/usr/lib/python3.12/multiprocessing/resource_tracker.py:279: UserWarning: resource_tracker: There appear to be 1 leaked
+Traceback (most recent call last):
+  File "/usr/lib/python3.12/multiprocessing/resource_tracker.py", line 239, in main
+KeyError: '/psm_a1b2'
+FileNotFoundError: [Errno 2] No such file or directory: '/psm_a1b2'
+EOFError
+BrokenPipeError: [Errno 32] Broken pipe"""
+
+
+@pytest.mark.parametrize("case", cases())
+def test_neither_what_came_before_nor_the_end_of_its_helpers_hides_the_cause(case):
+    """Each healthy log of the engine before it, and the noise of processes that end after it."""
+    healthy = [param.values[0] for param in cases("scary", folder=HEALTHY)]
+    logs = [
+        f"{other['log']}{case['log'].lstrip()}{SHUT_DOWN}" for other in healthy if other["engine"] == case["engine"]
+    ]
+    assert {case["cause"]} == {diagnosis({**case, "log": log}).cause for log in logs}
+
+
 @pytest.mark.parametrize("case", cases("unknown", folder=HEALTHY))
 def test_an_unknown_failure_says_so_and_shows_its_lines(case):
     """The last line of the first traceback, not the noise of the end."""

@@ -18,9 +18,11 @@ EVIDENCE_LINES = 4
 LAST_LINES = 8
 SHELL_SIGNAL_BASE = 128
 SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
+CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"})
 GPU_MEMORY = "gpu out of memory"
 HOST_MEMORY = "host out of memory"
-MEMORY = frozenset({GPU_MEMORY, HOST_MEMORY})
+MEMORY = frozenset({GPU_MEMORY, HOST_MEMORY, "out of memory"})
+"""Causes of want of memory; the last where the log does not say which."""
 # llama.cpp marks the level of each line: "0.00.003.630 E gguf_init: ...".
 _ERROR_LINE = re.compile(
     r"^[\d.]+ E |\b(ERROR|CRITICAL|FATAL)\b|^\W*([Ee]rror|[Ff]atal)\b|^\w*(Error|Exception)\b|^Traceback"
@@ -70,9 +72,13 @@ def diagnose(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
             found.lines[:EVIDENCE_LINES] if found else _last(log),
             found.phase if found else "",
         )
-    if found is not None and found.row.kind == "vague" and log.unexplained():
-        return _unknown(ended, log)
-    return _from_log(found) or _from_signal(name, log) or _unknown(ended, log)
+    if found is not None and found.row.kind == "vague":
+        # Engines kill themselves when a part of them has failed; a crash says more than that something did.
+        crash = _from_signal(name, log) if name in CRASHES else None
+        return crash or (_unknown(ended, log) if log.unexplained() else _from_log(found))
+    if found is not None:
+        return _from_log(found)
+    return _from_signal(name, log) or _unknown(ended, log)
 
 
 def ended_error(found: Diagnosis, engine: str, name: str) -> EngineError:
@@ -121,9 +127,7 @@ def _killed_for_memory(ended: Exit, name: str | None, found: Finding | None) -> 
     return found.row.kind in {"consequence", "vague"}
 
 
-def _from_log(found: Finding | None) -> Diagnosis | None:
-    if found is None:
-        return None
+def _from_log(found: Finding) -> Diagnosis:
     row, sentence = found.row, found.row.what
     if row.cause in MEMORY and not row.phase and during(found.phase):
         sentence = f"{sentence} {during(found.phase)}"

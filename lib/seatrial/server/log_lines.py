@@ -22,6 +22,7 @@ _PREFIX = re.compile(
     """
 )
 _INSIDE = re.compile(r"\s|$|Traceback \(|During handling of|The above exception was|[|+ ]*[-~^|+]{3,}\s*$|[+|] ")
+_LEADS_ON = re.compile(r"During handling of|The above exception was")
 _RAISES = re.compile(
     r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Expired|Failure|NotFound)(?::\s|:?$)"
 )
@@ -57,6 +58,11 @@ def split_lines(lines: Sequence[str]) -> list[Line]:
 def is_inside(line: Line) -> bool:
     """Whether a traceback goes on in it."""
     return _INSIDE.match(line.message) is not None
+
+
+def leads_on(line: Line) -> bool:
+    """Whether another traceback follows that belongs to the one before."""
+    return _LEADS_ON.match(line.message) is not None
 
 
 def _line(text: str) -> Line:

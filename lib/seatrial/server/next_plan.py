@@ -18,7 +18,7 @@ from math import floor
 from typing import TYPE_CHECKING
 
 from seatrial.errors import DoesNotFitError, EngineError, UsageError
-from seatrial.server.diagnosis import GPU_MEMORY, MEMORY, Diagnosis
+from seatrial.server.diagnosis import GPU_MEMORY, HOST_MEMORY, MEMORY, Diagnosis
 from seatrial.server.reading import table
 from seatrial.units import counted, format_gib, parse_bytes
 
@@ -203,7 +203,7 @@ def _kept(plan: Plan, found: Diagnosis) -> str:
     missing = shortage_of(found.evidence).missing_bytes
     lacked = f"the log shows at least {format_gib(missing)} too little" if missing else "that was too little here"
     if found.cause != GPU_MEMORY:
-        return "The plan said that it fits into host memory; other processes may hold some of it."
+        return "The plan said that it fits; other processes may hold some of the memory it was made for."
     kept = plan.footprint.per_gpu_by_part.get("reserve", plan.footprint.reserve_bytes)
     return f"The plan kept {format_gib(kept)} of each GPU for all but weights and caches; {lacked}."
 
@@ -263,4 +263,6 @@ def _frees(plan: Plan, smaller: Plan, lacking: Shortage, cause: str) -> bool:
         return True
     if cause == GPU_MEMORY:
         return after.per_gpu_bytes <= before.per_gpu_bytes - max(1, lacking.missing_bytes)
-    return after.host_bytes < before.host_bytes or after.weights_bytes < before.weights_bytes
+    if cause == HOST_MEMORY:
+        return after.host_bytes < before.host_bytes or after.weights_bytes < before.weights_bytes
+    return after.total_bytes < before.total_bytes

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from seatrial.catalog.engine_facts import Failure, engine_facts, engine_ids
 from seatrial.records import from_dict
-from seatrial.server.log_lines import Line, is_inside, split_lines
+from seatrial.server.log_lines import Line, is_inside, leads_on, split_lines
 from seatrial.server.startup_log import Place, advance, known_phases
 
 KINDS = ("cause", "general", "consequence", "vague")
@@ -144,16 +144,25 @@ class LogEnd:
 
     def _telling(self) -> Iterator[int]:
         """Places of the lines that may name a cause."""
-        quiet, request, inside = compiled(table().moments.quiet), compiled(table().moments.request), False
+        quiet, apart = compiled(table().moments.quiet), set(self._of_requests())
+        for at in range(self.begin, len(self.lines)):
+            line = self.lines[at]
+            if at not in apart and not line.informs and not quiet.search(line.message):
+                yield at
+
+    def _of_requests(self) -> Iterator[int]:
+        """Places of tracebacks that are about a single request, with the further ones they lead to."""
+        request, inside, over = compiled(table().moments.request), False, False
         for at in range(self.begin, len(self.lines)):
             line = self.lines[at]
             if request.search(line.text):
-                inside = True
+                inside, over = True, False
+            elif inside and over:
+                inside = not line.message or leads_on(line)
+                over = inside and not leads_on(line)
             elif inside:
-                # A traceback's last line is not indented; after it another one may follow.
-                before = self.lines[at - 1]
-                inside = is_inside(line) or (bool(before.message) and is_inside(before))
-            if not inside and not line.informs and not quiet.search(line.message):
+                over = not is_inside(line)  # its last line is not indented
+            if inside:
                 yield at
 
     def _row(self, line: Line) -> Failure | None:
