@@ -74,6 +74,12 @@ def checkpoint(name="someone/model-GGUF:Q4_K_M", **fields):
     return Checkpoint(id=name, model="flash", origin="assumed", source="made for a test", **values)
 
 
+def safetensors(name):
+    """A well-formed file of one tensor."""
+    header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    return len(header).to_bytes(8, "little") + header + b"\0" * 4
+
+
 def sha256(path):
     """Of a whole file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -333,8 +339,8 @@ def test_a_plain_quantization_is_not_the_dynamic_one(hub, gguf):
 def test_safetensors_come_with_config_and_tokenizer_and_without_pickles(hub):
     """Of a mixed repository: weights, JSON and tokenizer; no .bin, no code, no sub-folder."""
     hub.files = {
-        "model-00001-of-00002.safetensors": b"one",
-        "model-00002-of-00002.safetensors": b"two",
+        "model-00001-of-00002.safetensors": safetensors("one"),
+        "model-00002-of-00002.safetensors": safetensors("two"),
         "config.json": b"{}",
         "tokenizer.json": b"{}",
         "chat_template.jinja": b"{{ messages }}",
@@ -357,7 +363,7 @@ def test_safetensors_come_with_config_and_tokenizer_and_without_pickles(hub):
 
 def test_small_files_are_checked_by_their_git_hash(hub):
     """Hubs give no SHA-256 for files outside LFS: a changed config.json is still noticed."""
-    hub.files = {"model.safetensors": b"weights", "config.json": b'{"a": 1}'}
+    hub.files = {"model.safetensors": safetensors("w"), "config.json": b'{"a": 1}'}
     hub.bodies["config.json"] = b'{"a": 2}'
     with pytest.raises(ModelFileError, match=r"config\.json is corrupt"):
         fetch_checkpoint(checkpoint("someone/model-GGUF", format="safetensors", engines=("sglang",)))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
-from seatrial.catalog import shelf
-from seatrial.catalog.gguf import read_header
+from seatrial.catalog import gguf, safetensors, shelf
 from seatrial.catalog.parts import read_parts
 from seatrial.catalog.progress import FetchEvent, Progress, Tell
-from seatrial.catalog.safetensors import read_folder
 from seatrial.catalog.sources import Source, source_of
-from seatrial.catalog.transfer import RemoteFile, matches, set_aside, short_of_disk
+from seatrial.catalog.transfer import RemoteFile, matches, set_aside, short_of_disk, writing
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.units import format_bytes
+
+HEADERS: dict[str, Callable[[Path], object]] = {".gguf": gguf.read_header, ".safetensors": safetensors.read_header}
+"""How the header of a weights file is read, by the ending of its name."""
 
 __all__ = ["FetchEvent", "check_weights", "fetch_checkpoint", "local_path"]
 
@@ -65,7 +68,7 @@ def fetch_checkpoint(
     _check_room((checkpoint.weights_bytes or 0) - _bytes_here(folder), folder)  # no request for what cannot fit
     provider = source_of(checkpoint, source, tell)
     _check_disk(provider, folder, checkpoint, tell)
-    with shelf.locked(folder, tell):
+    with shelf.leaving_nothing(folder), shelf.locked(folder, tell):
         here = shelf.ready_path(folder)  # another process may have brought it meanwhile
         if here is None:
             here = _bring(provider, folder, checkpoint, tell)
@@ -85,7 +88,13 @@ def _check_disk(provider: Source, folder: Path, checkpoint: Checkpoint, tell: Te
 
 def _bytes_here(folder: Path) -> int:
     """Bytes of the checkpoint that take up the disk already, partial files included."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".corrupt")
+    size = 0
+    with writing(folder):
+        for path in folder.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # another process moves its parts into place
+                if path.suffix != ".corrupt" and path.name != shelf.MANIFEST and path.is_file():
+                    size += path.stat().st_size
+    return size
 
 
 def _check_room(need_bytes: int, folder: Path) -> None:
@@ -110,9 +119,11 @@ def _bring(provider: Source, folder: Path, checkpoint: Checkpoint, tell: Tell) -
             progress.finished_bytes += file.size_bytes or 0
         else:
             missing.append(file)
+    if any(folder.rglob("*.corrupt")):  # what was set aside still takes its room
+        _check_room(sum(file.size_bytes or 0 for file in provider.files) - _bytes_here(folder), folder)
     provider.bring(missing, folder, progress)
     for file in provider.files:
-        _check_gguf(folder / file.name)
+        _check_header(folder / file.name)
     shelf.write_manifest(folder, checkpoint, provider.label, provider.files)
     return shelf.weights_in(folder, provider.files)
 
@@ -129,11 +140,13 @@ def _usable(path: Path, file: RemoteFile, progress: Progress) -> bool:
     return False
 
 
-def _check_gguf(path: Path) -> None:
-    if path.suffix.casefold() != ".gguf":
+def _check_header(path: Path) -> None:
+    """Read the header of a weights file; one that is not what its name says is set aside."""
+    read = HEADERS.get(path.suffix.casefold())
+    if read is None:
         return
     try:
-        read_header(path)
+        read(path)
     except ModelFileError:
         set_aside(path)
         raise
@@ -155,7 +168,7 @@ def check_weights(path: Path) -> Path:
     if path.suffix.casefold() == ".gguf":
         read_parts(path)
     elif path.is_dir() and any(path.glob("*.safetensors")):
-        read_folder(path)
+        safetensors.read_folder(path)
     return path
 
 

@@ -14,6 +14,8 @@ from seatrial.units import format_bytes
 BESIDE_WEIGHTS = re.compile(
     r".*\.(json|jinja)|(.*/)?(merges|vocab)\.txt|(.*/)?tokenizer\.model|(.*/)?LICENSE[^/]*", re.IGNORECASE
 )
+OWN_NAME = "seatrial.json"
+"""The kit's own file beside a checkpoint's; a file of that name is never fetched."""
 PICKLED = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)", re.IGNORECASE)
 PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
 NOT_THE_MODEL = re.compile(r"(^|[/._-])(mmproj|imatrix)([._-]|$)", re.IGNORECASE)
@@ -33,6 +35,7 @@ def choose_files(files: Sequence[RemoteFile], name: str, quantization: str | Non
         ModelFileError: A part of a split model is missing.
 
     """
+    files = [file for file in files if file.name != OWN_NAME]
     safetensors = [file for file in files if file.name.casefold().endswith(".safetensors")]
     if safetensors and quantization is None:
         return _top_level(safetensors) + tuple(

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from seatrial.catalog.progress import FetchEvent, Tell
+from seatrial.catalog.selection import OWN_NAME
 from seatrial.catalog.transfer import RemoteFile, sha256_of, writing
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import SeatrialError
 from seatrial.paths import models_dir
 from seatrial.records import from_dict, read_json, write_json
 
-MANIFEST = "seatrial.json"
+MANIFEST = OWN_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +87,53 @@ def weights_in(folder: Path, files: Sequence[StoredFile | RemoteFile]) -> Path:
 
 def free_bytes(folder: Path) -> int:
     """Free bytes on the disk ``folder`` is, or would be, on."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    with writing(folder):
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
+
+
+@contextlib.contextmanager
+def leaving_nothing(folder: Path) -> Iterator[None]:
+    """Where what follows fails before anything has arrived, the folders made for it go again."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):  # something lies in it, or it was never made
+                path.rmdir()
+        raise
 
 
 @contextlib.contextmanager
 def locked(folder: Path, tell: Tell) -> Iterator[None]:
     """Hold the checkpoint's lock: of two processes that fetch the same, one waits and finds it done."""
     lock = folder.with_name(f"{folder.name}.lock")
-    with writing(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        stream = lock.open("a")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell(FetchEvent("wait", "another process fetches the same checkpoint; waiting for it"))
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    while True:
+        with writing(lock):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            stream = lock.open("a")
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                tell(FetchEvent("wait", "another process fetches the same checkpoint; waiting for it"))
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            if not _is_still(lock, stream):
+                continue  # whoever had it has removed it: others lock a new file
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _is_still(path: Path, stream: IO[str]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _stored(folder: Path, name: str, sha256: str) -> StoredFile:
