@@ -143,7 +143,12 @@ def main() -> int:
     arguments = parser.parse_args()
     faults = Faults(arguments.repeat, frozenset(map(int, filter(None, arguments.only.split(",")))))
     os.chdir(ROOT)
-    broken = pytest.main(["-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", str(FOLDER)], plugins=[faults])
+    options = ["-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", str(FOLDER)]
+    try:
+        broken = bool(pytest.main(options, plugins=[faults]))
+    except Exception as error:  # noqa: BLE001 -- what was left over at the very end must not cost the table
+        print(f"pytest: {error}")
+        broken = True
     results = [
         result_of(row, faults.trials[row["number"]], arguments.repeat)
         for row in FACTS["faults"]
@@ -156,7 +161,7 @@ def main() -> int:
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "bars_s": TIMES, "faults": results})
         print(f"Written: {arguments.output}")
-    return int(bool(broken) or any(result.failures or result.orphans for result in results))
+    return int(broken or any(result.failures or result.orphans for result in results))
 
 
 def result_of(row: dict[str, str], trials: list[Trial], repetitions: int) -> Result:

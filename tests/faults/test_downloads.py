@@ -55,10 +55,10 @@ def test_right_size_wrong_bytes(hub, gguf, cache, seen):
 
 @pytest.mark.fault(32)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_killed_in_a_download(hub, gguf, cache, number, seen):
+def test_killed_in_a_download(process, hub, gguf, cache, number):
     """In the middle: no file has its name, the next fetch asks for the rest alone, and only the model is left."""
     hub.pause, hub.pause_after = threading.Event(), 1_500_000
-    child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(FETCH)], stderr=subprocess.DEVNULL)
+    child = process(sys.executable, "-c", textwrap.dedent(FETCH), stderr=subprocess.DEVNULL)
     until(lambda: sum(path.stat().st_size for path in cache.rglob("*.part")) >= hub.pause_after, "half of the file")
     os.kill(child.pid, number)
     child.wait(30)
@@ -68,4 +68,3 @@ def test_killed_in_a_download(hub, gguf, cache, number, seen):
     assert gguf == fetch_checkpoint(checkpoint()).read_bytes()
     assert "bytes=1500000-" == hub.asked("/resolve/")[-1].get("Range")
     assert [NAME, "seatrial.json"] == everything_under(cache)
-    seen.ran(number.name)

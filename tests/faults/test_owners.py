@@ -133,15 +133,20 @@ def notebook(tmp_path):
 @pytest.mark.fault(20)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
 @pytest.mark.parametrize("how", RUN)
-def test_papermill_is_killed(notebook, tmp_path, how, number, seen):
+def test_papermill_is_killed(process, notebook, how, number, seen):
     """In the middle of a notebook that launched an engine: no kernel, no engine, no supervisor is left."""
-    runner = subprocess.Popen(
-        [sys.executable, "-c", RUN[how], notebook, tmp_path / "run"],
+    folder = notebook.parent
+    runner = process(
+        sys.executable,
+        "-c",
+        RUN[how],
+        notebook,
+        folder / "run",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    until((tmp_path / "ready").exists, "the launch in the notebook")
+    until((folder / "ready").exists, "the launch in the notebook")
     kernels = psutil.Process(runner.pid).children(recursive=True)
     begun = time.monotonic()
     runner.send_signal(number)
@@ -196,27 +201,17 @@ RACE = """
 
 
 @pytest.mark.fault(22)
-def test_launched_twice_at_once(tmp_path, seen):
+def test_launched_twice_at_once(process, tmp_path, seen):
     """Three processes launch one name at the same moment: one server, two clear refusals."""
     code = textwrap.dedent(RACE.format(go=str(tmp_path / "go")))
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        for _ in range(3)
-    ]
-    try:
-        assert ["here\n"] * 3 == [racer.stdout.readline() for racer in racers]
-        (tmp_path / "go").touch()
-        said = sorted(racer.stdout.readline() for racer in racers)
-        assert ["refused", "refused", "won"] == [line.split()[0] for line in said]
-        assert all("under way" in line or "runs already" in line for line in said[:2])
-        server = find_server("fake")
-        assert (int(said[2].split()[1]), True) == (server.pid, server.responds())
-        assert 1 == sum("fake_engine.py" in " ".join(one.cmdline()) for one in launched_processes())
-        seen.ran("three processes, released by one file")
-    finally:
-        for racer in racers:
-            racer.kill()
-            racer.communicate()
-    assert (folder_of("fake").path / "record.json").exists()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    racers = [process(sys.executable, "-c", code, cwd=ROOT, **pipes) for _ in range(3)]
+    assert ["here\n"] * 3 == [racer.stdout.readline() for racer in racers]
+    (tmp_path / "go").touch()
+    said = sorted(racer.stdout.readline() for racer in racers)
+    assert ["refused", "refused", "won"] == [line.split()[0] for line in said]
+    assert all("under way" in line or "runs already" in line for line in said[:2])
+    server = find_server("fake")
+    assert (int(said[2].split()[1]), True) == (server.pid, server.responds())
+    assert 1 == sum("fake_engine.py" in " ".join(one.cmdline()) for one in launched_processes())
+    seen.ran("three processes, released by one file")

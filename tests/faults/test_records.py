@@ -1,7 +1,6 @@
 """Faults 23 to 26: what is on the disk about a server is stale, of another boot, locked by the dead, or damaged."""
 
 import json
-import subprocess
 import time
 
 import pytest
@@ -27,12 +26,9 @@ LAUNCHER = """
 
 
 @pytest.fixture
-def bystander():
+def bystander(process):
     """A process that is nobody's business here."""
-    process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
-    yield process
-    process.kill()
-    process.wait()
+    return process("sleep", "1000", start_new_session=True)
 
 
 def rewrite(name, **changes):

@@ -89,7 +89,7 @@ class Counted:
 def test_the_real_engine_dies_in_a_stream(stand_in, ends, seen):
     """Real llama.cpp crashes under load: the load ends with what came, the server knows why it ended."""
     with launch(stand_in, name="real") as server:
-        with start_load(server, replaced({**LONG, "requests": 200})) as load:
+        with start_load(server, replaced({**LONG, "requests": 200, "answer_tokens": 32})) as load:
             until(lambda: load.recorder.completions, "the first answer")
             ago_s = ends(server.pid)
             os.kill(server.pid, signal.SIGSEGV)

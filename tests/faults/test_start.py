@@ -11,7 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.gguf_bytes import small
 from tests.server.conftest import FAKE_ENGINE, fake_command, launched_processes, until
+from tests.server.test_diagnosis_corpus import cases
 
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.fetch import local_path
@@ -24,6 +26,7 @@ from seatrial.server.processes import free_port
 from seatrial.server.state import Exit
 
 STALL_S = 1.5
+SLOW_S = 3.0
 
 
 def failed(start):
@@ -161,45 +164,103 @@ def test_killed_for_want_of_memory_behind_a_shell(another_process, small_cgroup,
     seen.ran("real kill in a control group, sh in between")
 
 
-OUT_OF_MEMORY = {
-    "weights": (
-        "sglang",
-        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.17 GiB. GPU 0 has a total capacity of 79.11 GiB",
-    ),
-    "cache": (
-        "llamacpp",
-        "llama_init_from_model: failed to initialize the context: failed to allocate buffer for kv cache",
-    ),
-}
+ENDS = {case.id: case.values[0] for case in cases()}
+"""How real engines ended, by the names in tests/server/failures."""
+SCRIPT = """#!/bin/sh
+if [ "$1" = --version ]; then echo "version: 9999 (abc)"; exit 0; fi
+cat '{log}' >&2
+exit 1
+"""
+
+
+@pytest.fixture
+def engine_that_says(tmp_path, monkeypatch):
+    """A llama-server that writes what a real one wrote, and exits."""
+
+    def install(log):
+        (tmp_path / "said").write_text(log)
+        program = tmp_path / "llama-server"
+        program.write_text(SCRIPT.format(log=tmp_path / "said"))
+        program.chmod(0o755)
+        monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", str(program))
+
+    return install
+
+
+def ended_as(name, clock):
+    """Start an engine that ends as this real one did: the error, its cause and phase."""
+    case = ENDS[name]
+    said = [f"--say={line}" for line in case["log"].strip().splitlines()]
+    command = fake_command("--exit=1", *said, clock.flag, engine=case["engine"])
+    error = failed(lambda: launch(command, name="fake"))
+    assert (case["cause"], case["phase"]) == (error.cause, error.phase)
+    assert all(any(words in line for line in error.evidence) for words in case["evidence"])
+    return error
+
+
+def next_plan(seen, plan, path):
+    """Launch a plan that runs out of memory: the error, which says the next smaller plan and its command."""
+    error = failed(lambda: launch(plan, model_path=path, runner="llama-server"))
+    seen.cause(error)
+    assert "Next plan that fits: " in error.remedy
+    assert error.next_command in error.remedy
+    return error
+
+
+@pytest.fixture
+def on_gpus(tmp_path):
+    """A plan for measured GPUs, and a file to load."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(small())
+
+    def plan(model, machine):
+        hardware = replace(detect_hardware(machine), origin="measured")
+        return make_plan(model, hardware=hardware, engine="llamacpp", context_tokens=8192, concurrency=4), path
+
+    return plan
 
 
 @pytest.mark.fault(6)
-def test_the_gpu_runs_out_of_memory(clock, seen):
-    """Loading the weights: the line the engine wrote is the evidence."""
-    engine, line = OUT_OF_MEMORY["weights"]
-    error = failed(lambda: launch(fake_command("--exit=1", f"--say={line}", clock.flag, engine=engine), name="fake"))
+@pytest.mark.parametrize("name", ["sglang-oom-weights", "llamacpp-oom-weights"])
+def test_the_gpu_runs_out_of_memory(clock, seen, name):
+    """While the weights are loaded, as real engines wrote it."""
+    seen.cause(ended_as(name, clock))
     seen.took("diagnosis", clock.ago_s())
-    assert "gpu out of memory" in seen.cause(error)
-    assert line in error.evidence
+    seen.ran(name)
+
+
+@pytest.mark.fault(6)
+def test_the_gpu_runs_out_of_memory_under_a_plan(engine_that_says, on_gpus, seen):
+    """The plan said that it fits: the error says the next one that does."""
+    engine_that_says(ENDS["llamacpp-oom-weights"]["log"])
+    assert "gpu out of memory" == next_plan(seen, *on_gpus("flash", "h200x2")).cause
 
 
 @pytest.mark.fault(7)
-def test_the_cache_does_not_fit(clock, seen):
-    """After loading: the KV cache is named, not the weights."""
-    engine, line = OUT_OF_MEMORY["cache"]
-    start = fake_command("--exit=1", "--say=load_tensors: done", f"--say={line}", clock.flag, engine=engine)
-    error = failed(lambda: launch(start, name="fake"))
+@pytest.mark.parametrize("name", ["sglang-kv-not-enough", "llamacpp-oom-kv"])
+def test_the_cache_does_not_fit(clock, seen, name):
+    """After loading: the phase tells it from the weights."""
+    error = ended_as(name, clock)
     seen.took("diagnosis", clock.ago_s())
-    assert "out of memory" in seen.cause(error)
-    assert line in error.evidence
+    seen.cause(error)
+    assert "KV cache" in error.what
+    seen.ran(name)
+
+
+@pytest.mark.fault(7)
+def test_the_cache_does_not_fit_under_a_plan(engine_that_says, on_gpus, seen):
+    """The next plan asks for less of just that."""
+    engine_that_says(ENDS["llamacpp-oom-kv"]["log"])
+    error = next_plan(seen, *on_gpus("smollm2", "rtx4090x1"))
+    assert ("gpu out of memory", "allocating caches") == (error.cause, error.phase)
 
 
 @pytest.fixture
 def cold_file(require):
-    """Six MiB on the disk that no cache holds."""
+    """A hundred MiB on the disk that no cache holds."""
     require("disk")
     with tempfile.NamedTemporaryFile(dir=Path.cwd(), prefix=".fault-") as file:
-        file.write(b"x" * (20 << 20))
+        file.write(b"x" * (100 << 20))
         drop_from_cache(file)
         yield file.name
 
@@ -212,13 +273,12 @@ def drop_from_cache(file):
 
 
 @pytest.mark.fault(8)
-@pytest.mark.parametrize("flag", ["--healthy-after-s=3", "--grow-s=3", "--read-file={cold_file}"])
+@pytest.mark.parametrize("flag", ["--healthy-after-s=4", "--grow-s=4", "--read-file={cold_file}"])
 def test_a_slow_start_that_moves(fake, request, flag, seen):
-    """Twice the stall limit and more, in which only the log, only memory, or only the disk moves."""
+    """Longer than the stall limit, and only the log, only memory, or only the disk moves."""
     flag = flag.format(cold_file=request.getfixturevalue("cold_file") if "{" in flag else "")
-    limit = 0.5 if "read" in flag else STALL_S
-    server = fake(flag, stall_limit_s=limit)
-    assert ("ready", True) == (server.state, server.ready_after_s > limit)
+    server = fake(flag, stall_limit_s=SLOW_S)
+    assert ("ready", True) == (server.state, server.ready_after_s > SLOW_S)
     seen.ran(flag.partition("=")[0].lstrip("-"))
 
 
