@@ -1,5 +1,6 @@
 """``llama_cpp.server``, built from source and launched by the kit."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,12 +19,26 @@ pytestmark = [
 
 
 @pytest.fixture
-def server(require):
-    """The server, with SmolLM2."""
+def plan(require):
+    """SmolLM2 on this machine."""
     require("llama-cpp-python")
     require("stand-in model")
-    with launch(make_plan("smollm2", hardware=detect_hardware()), runner="llama_cpp.server") as running:
+    return make_plan("smollm2", hardware=detect_hardware())
+
+
+@pytest.fixture
+def server(plan):
+    """The server, with SmolLM2."""
+    with launch(plan, runner="llama_cpp.server") as running:
         yield running
+
+
+def test_what_it_allocates_is_what_the_plan_says(plan, server):
+    """KV cache and weights in the log of the launched server equal the plan's bytes, to the last digit printed."""
+    log = "\n".join(server.read_log(4000))
+    found = [float(re.findall(rf"{name} buffer size = +([\d.]+) MiB", log)[0]) for name in ("CPU KV", "_Mapped model")]
+    planned = [plan.footprint.kv_bytes / 2**20, plan.footprint.weights_bytes / 2**20]
+    assert pytest.approx(planned, abs=0.0051) == found
 
 
 def test_two_streams_at_once_both_end(server):
