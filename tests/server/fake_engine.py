@@ -4,6 +4,7 @@ Run by the supervisor as the real ones are: ``python fake_engine.py --port=... -
 """
 
 import argparse
+import ctypes
 import json
 import os
 import signal
@@ -40,6 +41,7 @@ def options():
     add("--no-tokens", action="store_true", help="completions come back empty")
     add("--deaf", action="store_true", help="accept connections and never answer")
     add("--ignore-term", action="store_true", help="ignore SIGTERM")
+    add("--headless", action="store_true", help="end the first thread alone on SIGUSR1 (Linux)")
     add("--children", type=int, default=0, help="start this many child processes")
     add("--escaping-child", action="store_true", help="start a child that leaves group and session")
     add("--flood", action="store_true", help="write to the log as fast as it can")
@@ -181,6 +183,8 @@ def recite(chosen):
 
 def serve(chosen):
     """Listen and answer, for ever."""
+    if chosen.headless:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # in the threads that follow as well
     engine = Engine((chosen.host, chosen.port), Handler)
     engine.chosen = chosen
     engine.healthy_at = time.monotonic() + chosen.healthy_after_s
@@ -196,6 +200,9 @@ def serve(chosen):
         step += 1
         log(f"loading part {step}")
     note_time(chosen)
+    if chosen.headless:
+        signal.sigwait({signal.SIGUSR1})
+        ctypes.CDLL(None).pthread_exit(None)
     while True:
         time.sleep(1000)
 

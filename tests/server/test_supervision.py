@@ -13,7 +13,7 @@ from tests.server.conftest import launched_processes, until
 
 from seatrial.server import find_server, supervisor
 from seatrial.server.folder import folder_of
-from seatrial.server.processes import lives, this_boot
+from seatrial.server.processes import lives, port_is_free, this_boot
 from seatrial.server.state import Identity
 
 LAUNCHER = """
@@ -194,3 +194,26 @@ def test_no_supervisor_is_left_after_stop(fake):
     while supervisor.start_of(pid) is not None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert supervisor.start_of(pid) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process is a zombie only when all of it has ended")
+def test_an_engine_whose_first_thread_alone_has_ended_is_stopped(fake):
+    """Its process counts as a zombie while its other threads still hold the port: no proof before they are gone."""
+    server = fake("--headless")
+    os.kill(server.pid, signal.SIGUSR1)
+    until(lambda: psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE, "the end of its first thread")
+    assert not port_is_free(server.port)
+    stopped = server.stop()
+    assert (0, True, True) == (stopped.processes_left, stopped.port_free, port_is_free(server.port))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process is a zombie only when all of it has ended")
+def test_without_a_supervisor_such_an_engine_is_stopped_too(fake):
+    """The same, where whoever stops it has to find its processes."""
+    server = fake("--headless")
+    os.kill(server.pid, signal.SIGUSR1)
+    until(lambda: psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE, "the end of its first thread")
+    known = folder_of("fake").processes()
+    os.kill(known.supervisor.pid, signal.SIGKILL)
+    until(lambda: not lives(known.supervisor), "the end of its supervisor")
+    assert (0, True) == (server.stop().processes_left, port_is_free(server.port))

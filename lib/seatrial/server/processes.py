@@ -83,7 +83,8 @@ def members(processes: Processes | None, launch_id: str, *, thorough: bool = Tru
             process = psutil.Process(pid)
             if not inside and thorough and process.uids().real == os.getuid():
                 inside = process.environ().get("SEATRIAL_LAUNCH_ID") == launch_id
-            if inside and process.status() != psutil.STATUS_ZOMBIE:
+            # Where the first thread alone has ended, the others still hold the port.
+            if inside and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1):
                 found.append(process)
     return found
 

@@ -48,6 +48,12 @@ class Row(NamedTuple):
     session: int
     state: str
     start: str
+    threads: int = 1
+
+    @property
+    def gone(self) -> bool:
+        """Whether all of it has ended. Its first thread alone may have: the others still hold its port then."""
+        return self.state[0] in "ZX" and self.threads <= 1
 
 
 # Telling processes apart
@@ -67,7 +73,7 @@ def process_row(pid: int) -> Row | None:
         return None
     # The name in parentheses may itself hold parentheses and spaces.
     fields = stat.rpartition(")")[2].split()
-    return Row(pid, int(fields[1]), int(fields[2]), int(fields[3]), fields[0], fields[19])
+    return Row(pid, int(fields[1]), int(fields[2]), int(fields[3]), fields[0], fields[19], int(fields[17]))
 
 
 def process_table() -> list[Row]:
@@ -341,7 +347,7 @@ class Supervisor:
                 row = table[row.parent]
             return False
 
-        return [row for row in table.values() if row.pid != mine and row.state[0] not in "ZX" and belongs(row)]
+        return [row for row in table.values() if row.pid != mine and not row.gone and belongs(row)]
 
     def _cap_log(self) -> None:
         """Move the tail of a log past its cap aside and empty it, without the engine noticing.
