@@ -1,6 +1,6 @@
 """The log of a server, running or ended; -f follows it until the server ends or Ctrl-C.
 
-Control characters are shown as escapes: a log is text from outside.
+Of a server that ended by itself the cause is said below, on standard error. Control characters are shown as escapes: a log is text from outside.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import argparse
 import contextlib
 from collections.abc import Iterable
 
-from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import whole
 from seatrial.errors import UsageError
-from seatrial.server import find_server
+from seatrial.server import Server, find_server
 
 MOST_LINES = 100_000
 
@@ -32,18 +32,21 @@ def run(arguments: argparse.Namespace) -> Answer:
         raise UsageError("--json prints one document, --follow never ends.", remedy="Use one of them.")
     server = find_server(arguments.name)
     if arguments.follow:
-        return Answer(None, lambda: None, then=lambda: _follow(server.follow_log(arguments.lines)))
-    lines = server.read_log(arguments.lines)
-    document = {"name": server.name, "log": server.log, "lines": lines}
-    return Answer(document, lambda: _show(lines))
+        return Answer(None, lambda: None, then=lambda: _follow(server, arguments.lines))
+    lines, why = server.read_log(arguments.lines), server.why_ended()
+    document = {"name": server.name, "log": server.log, "lines": lines, "cause": why.cause if why else None}
+    return Answer(document, lambda: _show(server, lines))
 
 
-def _show(lines: Iterable[str]) -> None:
+def _show(server: Server, lines: Iterable[str]) -> None:
     for line in lines:
         stdout().print(line, soft_wrap=True)
+    why = server.why_ended()
+    if why is not None:
+        stderr().print(f"{server.name} ended by itself: {why.what}.\n{why.remedy}", soft_wrap=True)
 
 
-def _follow(lines: Iterable[str]) -> int:
+def _follow(server: Server, lines: int) -> int:
     with contextlib.suppress(KeyboardInterrupt):  # how one leaves a log that goes on
-        _show(lines)
+        _show(server, server.follow_log(lines))
     return 0

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import positive, whole
-from seatrial.errors import MeasurementError, UsageError
+from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
 from seatrial.measure import Measurement, Progress, Workload, find_problems, measure_server
 from seatrial.measure.concurrency import MAX_LEVELS
 from seatrial.measure.workload import MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS
@@ -75,7 +75,15 @@ def run(arguments: argparse.Namespace) -> Answer:
     target = _target(arguments)
     with _Display() if not arguments.json else nullcontext() as display:
         show = display.update if display is not None else None
-        measurement = measure_server(target, workload, api_key=api_key, model=arguments.model, on_event=show)
+        try:
+            measurement = measure_server(target, workload, api_key=api_key, model=arguments.model, on_event=show)
+        except SeatrialError as error:
+            gone = _why_it_ended(target)
+            if gone is None:
+                raise
+            raise gone from error
+    if gone := _why_it_ended(target):
+        stderr().print(f"{gone.what}\n{gone.remedy}", soft_wrap=True)
     problems = find_problems(measurement)
     if arguments.json:
         for line in (*measurement.notes, *problems):
@@ -129,6 +137,18 @@ def _target(arguments: argparse.Namespace) -> ServerLike | str:
     from seatrial.server import find_server  # noqa: PLC0415 -- only needed for servers of this machine
 
     return find_server(arguments.server)
+
+
+def _why_it_ended(target: ServerLike | str) -> EngineError | None:
+    """Why the server is gone, where it is one of this machine's that ended by itself."""
+    from seatrial.server import Server  # noqa: PLC0415 -- see above
+    from seatrial.server.diagnosis import ended_error  # noqa: PLC0415 -- see above
+
+    if not isinstance(target, Server) or target.alive():
+        return None
+    target.stop()  # waits until its supervisor has written down how it ended
+    why = target.why_ended()
+    return None if why is None else ended_error(why, target.engine, target.name)
 
 
 def _api_key(variable: str | None) -> str | None:

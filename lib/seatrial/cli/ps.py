@@ -1,7 +1,8 @@
 """Servers that run on this machine, whoever launched them: name, state, model, address.
 
 A server that runs and does not answer is said to hang; a stale record is one whose processes are
-gone without a word (a reboot, a kill). --all also lists those that have ended.
+gone without a word (a reboot, a kill). --all also lists those that have ended, with the cause
+where they ended by themselves.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Answer:
     """List the servers."""
-    servers = [(server, _state(server)) for server in list_servers(ended=arguments.all)]
-    rows = [{**document(server), "state": state, "launched_at": server.launched_at} for server, state in servers]
+    servers = [(server, _state(server), _cause(server)) for server in list_servers(ended=arguments.all)]
+    rows = [
+        {**document(server), "state": state, "launched_at": server.launched_at, "cause": cause}
+        for server, state, cause in servers
+    ]
+    told = [(server, f"{state}: {cause}" if cause else state) for server, state, cause in servers]
 
     def show() -> None:
         from seatrial.view.server_tables import table_servers  # noqa: PLC0415 -- only people need tables
 
-        stdout().print(table_servers(servers).to_rich() if servers else "No server runs. Launch one: seatrial serve")
+        stdout().print(table_servers(told).to_rich() if servers else "No server runs. Launch one: seatrial serve")
 
     return Answer(rows, show)
 
@@ -34,3 +39,8 @@ def run(arguments: argparse.Namespace) -> Answer:
 def _state(server: Server) -> str:
     state = server.state
     return "hangs" if state == "ready" and not server.responds() else state
+
+
+def _cause(server: Server) -> str | None:
+    why = server.why_ended()
+    return None if why is None else why.cause
