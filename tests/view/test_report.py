@@ -69,6 +69,20 @@ def test_a_whole_run_has_every_section_and_its_four_plots(build):
         assert words in page.text
 
 
+def test_how_the_server_came_up_is_a_table(build):
+    """Each phase with its time and share, and the log that was kept; damaged rows are left out."""
+    recorded = results()
+    phases = [{"name": "loading weights", "seconds": 75.0}, {"name": HOSTILE, "seconds": 25.0}, {"name": 3}, "no"]
+    recorded["server"] = {**recorded["server"], "phases": phases}
+    name = recorded["server"]["name"]
+    page = Page(
+        build(recorded, notebooks=[{"notebook": "04.ipynb", "status": "completed", "logs": [f"logs/04-{name}.log"]}])
+    )
+    assert "It came up in 1 min 40 s" in page.text
+    assert "75%" in page.text
+    assert f"logs/04-{name}.log" in page.text
+
+
 def test_it_says_that_a_stand_in_was_measured(build):
     """In the headline and in a banner, before any figure."""
     html = build()

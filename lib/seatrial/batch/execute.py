@@ -63,6 +63,7 @@ class Execution:
         target: Where the executed notebook is written.
         parameters: Values for its parameters cell.
         on_cell: Called with the id and the place (from 1) of each code cell that starts.
+        kernel_pid: The process that runs its cells, None before the first of them.
 
     """
 
@@ -73,6 +74,7 @@ class Execution:
     notebook: Any = None
     cell: Any = None
     stopping: bool = False
+    kernel_pid: int | None = None
     _kernel: Any = None
     _code_cells: int = 0
     _scratch: Path = field(default_factory=Path)
@@ -132,7 +134,7 @@ class Execution:
 
     def _signal(self, number: signal.Signals) -> None:
         # The process object, not a remembered pid: a finished process is never signalled.
-        process = getattr(getattr(self._kernel, "provisioner", None), "process", None)
+        process = self._process()
         if process is None or process.poll() is not None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -140,6 +142,9 @@ class Execution:
                 os.killpg(process.pid, number)
             else:
                 process.send_signal(number)
+
+    def _process(self) -> Any:
+        return getattr(getattr(self._kernel, "provisioner", None), "process", None)
 
     def start_kernel(self) -> AsyncKernelManager:
         """A manager for a kernel of this very Python, not started yet."""
@@ -164,6 +169,7 @@ class Execution:
         if self.stopping:
             raise Interruption
         self.cell = cell
+        self.kernel_pid = getattr(self._process(), "pid", None)
         self._code_cells += 1
         self.on_cell(str(cell.get("id", "")), self._code_cells)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from seatrial import __version__
 from seatrial.batch.folders import RECORD, check_targets, choose_folder, claimed, read_results
 from seatrial.batch.leases import end_leases
+from seatrial.batch.logs import keep_logs
 from seatrial.batch.parameters import choose_parameters
 from seatrial.batch.signals import ignoring_signals, stop_signals
 from seatrial.batch.sources import Source, groups_of, read_sources
@@ -157,7 +158,7 @@ class _Series:
         from seatrial.batch.execute import Execution  # noqa: PLC0415 -- papermill takes a second to import
 
         source, result = self.sources[index], self.results[index]
-        start = monotonic()
+        start, started_at = monotonic(), _now()
         execution = Execution(
             source=source.path,
             target=self.folder / result.notebook,
@@ -177,8 +178,9 @@ class _Series:
             with self.lock:
                 del self.running[index]
         took = monotonic() - start
+        logs = keep_logs(self.folder, result.notebook, execution.kernel_pid, started_at)
         with self.lock:
-            self.results[index] = replace(result, status=status, error=failure, duration_s=round(took, 3))
+            self.results[index] = replace(result, status=status, error=failure, duration_s=round(took, 3), logs=logs)
             self._write(finished=False)
         self._tell("finished", index, status=status, elapsed_s=took)
 

@@ -34,6 +34,7 @@ class NotebookResult:
         source_sha256: Of the cells it was made from.
         error: Why it stopped, None where it completed.
         kept: Whether this result was already in the folder and was kept.
+        logs: Logs of the engines it launched, relative to the run's folder.
 
     """
 
@@ -45,6 +46,7 @@ class NotebookResult:
     source_sha256: str
     error: Failure | None = None
     kept: bool = False
+    logs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

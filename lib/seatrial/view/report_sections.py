@@ -19,6 +19,7 @@ from seatrial.view.plan_bars import memory_chart, model_name
 from seatrial.view.plan_tables import needs_unknown_host, table_plan_reasons
 from seatrial.view.report_parts import badge, banner, code, missing, plot, plots, section, table, text, tiles
 from seatrial.view.run_record import RunRecord
+from seatrial.view.startup import table_phases
 from seatrial.view.table import Row, Table
 
 VERDICTS = {
@@ -122,7 +123,10 @@ def launched(run: RunRecord, anchor: str) -> str:
     if isinstance(server.get("ready_after_s"), int | float):
         rows.append(("Ready after", f"{format_seconds(server['ready_after_s'])}: it had generated a token"))
     rows += _proof(server.get("stopped"))
+    rows += [("Its log", name) for name in run.logs]
     parts = [table(Table("The server", ("What", "Value"), tuple(rows)))] if rows else []
+    if run.phases:
+        parts.append(table(table_phases(run.phases)))
     command = command_line(run.command)
     if command:
         parts += ["<h3>Its command</h3>", code(command)]

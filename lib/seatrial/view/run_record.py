@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from seatrial.hardware.types import Hardware
 from seatrial.measure.types import Measurement
 from seatrial.plan.types import Plan
 from seatrial.records import from_dict, read_json
+from seatrial.server.state import PhaseTime
 from seatrial.speed.types import Prediction
 
 RECORD = "record.json"
@@ -62,6 +64,22 @@ class RunRecord:
     def failed(self) -> list[dict[str, Any]]:
         """Notebooks that did not complete."""
         return [row for row in self.notebooks if row.get("status") != "completed"]
+
+    @property
+    def phases(self) -> tuple[PhaseTime, ...]:
+        """How long each phase of the server's start took; empty where that was not recorded or makes no sense."""
+        rows = self.server.get("phases")
+        found = []
+        for row in rows if isinstance(rows, list) else ():
+            with contextlib.suppress(UsageError):
+                found.append(from_dict(PhaseTime, row))
+        return tuple(found)
+
+    @property
+    def logs(self) -> list[str]:
+        """Logs kept of the server, relative to the run's folder."""
+        names = [name for row in self.notebooks for name in row.get("logs") or () if isinstance(name, str)]
+        return [name for name in names if name.endswith(f"-{self.server.get('name')}.log")]
 
     @property
     def stand_in(self) -> bool:

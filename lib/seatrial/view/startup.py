@@ -7,12 +7,14 @@ from whichever thread launches. Where no front end shows widgets, one table of t
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.server import Event
 from seatrial.server.startup_watch import FAILED, READY
+from seatrial.server.state import PhaseTime
 from seatrial.units import format_seconds
 from seatrial.view.live import is_headless
 from seatrial.view.table import Row, Table
@@ -74,6 +76,13 @@ def table_startup(event: Event) -> Table:
     if event.phase not in _OVER:
         rows.append((_phase(event), "under way"))
     return Table(_title(event), ("phase", "took>"), tuple(rows), note=_note(event))
+
+
+def table_phases(phases: Sequence[PhaseTime]) -> Table:
+    """How long each phase of a start took, and which share of it that is."""
+    whole = sum(time.seconds for time in phases)
+    rows = tuple((time.name, format_seconds(time.seconds), f"{time.seconds / (whole or 1.0):.0%}") for time in phases)
+    return Table(f"It came up in {format_seconds(whole)}", ("phase", "took>", "share>"), rows)
 
 
 def page(event: Event) -> str:
