@@ -5,7 +5,9 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 
@@ -15,7 +17,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
+AuthInfo=socket={munge}/socket
 CredType=cred/munge
 SlurmctldPort={ports[0]}
 StateSaveLocation={folder}/state
@@ -34,8 +36,8 @@ SchedulerType=sched/backfill
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 GresTypes=gpu
-NodeName=n0 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=1000 Gres=gpu:h200:8 State=UNKNOWN
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=1000 Gres=gpu:h200:8 State=UNKNOWN
+NodeName=n0 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=100 Gres=gpu:h200:8 State=UNKNOWN
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 RealMemory=100 Gres=gpu:h200:8 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=10:00 State=UP
 """
 GRES = "NodeName=n[0-1] Name=gpu Type=h200 Count=8 File={folder}/gpu/nvidia[0-7]\n"
@@ -47,8 +49,8 @@ UP_S = 60
 def one_box_slurm(folder):
     """Run it in this folder; gives the environment its programs need. All of it is gone at the end."""
     environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": SBIN}
-    prepare(folder)
-    munge = folder / "munge"
+    munge = Path(tempfile.mkdtemp(prefix="munge-"))  # not below folder: munged is another user, who may not read there
+    prepare(folder, munge)
     keys = [f"--socket={munge}/socket", f"--key-file={munge}/key", f"--pid-file={munge}/pid"]
     munged = [
         "runuser",
@@ -74,22 +76,21 @@ def one_box_slurm(folder):
     finally:
         for process in reversed(started):
             end(process)
+        shutil.rmtree(munge)
 
 
-def prepare(folder):
+def prepare(folder, munge):
     """Folders, settings, a key, and sixteen GPUs that are plain files."""
-    for name in ("state", "run", "log", "gpu", "munge"):
+    for name in ("state", "run", "log", "gpu"):
         (folder / name).mkdir(parents=True)
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == os.getuid() and "pytest" in str(parent):
-            parent.chmod(0o755)  # munged is another user
     for number in range(8):
         (folder / "gpu" / f"nvidia{number}").touch()
-    (folder / "munge" / "key").write_bytes(os.urandom(1024))
-    (folder / "munge" / "key").chmod(0o400)
-    for path in (folder / "munge", folder / "munge" / "key"):
+    munge.chmod(0o755)
+    (munge / "key").write_bytes(os.urandom(1024))
+    (munge / "key").chmod(0o400)
+    for path in (munge, munge / "key"):
         shutil.chown(path, "munge", "munge")
-    values = {"host": socket.gethostname().split(".")[0], "folder": folder, "ports": free_ports(3)}
+    values = {"host": socket.gethostname().split(".")[0], "folder": folder, "munge": munge, "ports": free_ports(3)}
     (folder / "slurm.conf").write_text(CONF.format(**values))
     (folder / "gres.conf").write_text(GRES.format(**values))
 
