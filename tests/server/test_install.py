@@ -1,5 +1,6 @@
 """Engines in environments of their own: the real pip and uv install small stand-ins for them from a folder."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from tests.server.conftest import FAKE_ENGINE, fake_command, until
 from tests.server.stand_in_wheels import MODULES, installs, write_source, write_stand_ins
 
+from seatrial.cli.main import main
 from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UnknownNameError, UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.server import launch
@@ -320,3 +322,32 @@ def test_what_pip_and_uv_say_is_understood(line, cause):
     """Each failure has a name; what is none has none."""
     row, evidence = diagnose_installation(["Collecting numpy", line])
     assert (cause, True) == (row.cause if row else None, line.strip() in evidence)
+
+
+def test_the_command_line_installs_and_removes(wheels, capsys):
+    """One document on standard output, progress on the other, and a second call that says so."""
+    row = write_stand_ins(wheels, SMALL)
+    documents, said = [], []
+    for words in (["install", SMALL, "--tool", "pip"], ["install", SMALL], ["remove", SMALL], ["remove", SMALL]):
+        assert 0 == main(["engines", *words, "--json"])
+        out, err = capsys.readouterr()
+        documents.append(json.loads(out))
+        said.append(err)
+    first, second, gone, nothing = documents
+    assert (row.version, False, True) == (first["version"], first["already"], second["already"])
+    assert ([first["path"]], []) == ([each["path"] for each in gone], nothing)
+    assert "468.8 MiB of disk" in said[0]
+    assert 2 == main(["engines", "install", "nothing"])
+
+
+def test_for_people_it_says_where_and_how_much(wheels, capsys):
+    """A sentence each time, without any flag."""
+    row = write_stand_ins(wheels, SMALL)
+    said = []
+    for words in (["install", SMALL], ["install", SMALL], ["remove", SMALL], ["remove", SMALL]):
+        assert 0 == main(["engines", *words])
+        said.append(" ".join(capsys.readouterr().out.split()))
+    assert said[0].startswith(f"mlx-lm {row.version} is installed in ")
+    assert "is installed already" in said[1]
+    assert said[2].startswith(f"mlx {row.version} is removed: ")
+    assert "mlx was not installed by seatrial." == said[3]
