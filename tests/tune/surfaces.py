@@ -24,6 +24,7 @@ class Surface:
         self.broken = broken
         self.now = 0.0
         self.measured = 0
+        self.renewed = 0
         self._random = random.Random(seed)  # noqa: S311 -- noise, not secrets
 
     @property
@@ -51,6 +52,10 @@ class Surface:
             return Reading(dict(settings), None, "it did not start", took_s=self.took_s)
         speed = 50 * streams * math.exp(self.true_gain(settings) + self._random.gauss(0, self.noise))
         return Reading(dict(settings), speed, took_s=self.took_s)
+
+    def renew(self):
+        """Servers that are started anew take no time here."""
+        self.renewed += 1
 
 
 class Interrupted(Surface):

@@ -73,6 +73,7 @@ def test_a_gain_is_told_with_its_certainty():
     assert 1.2 < level.gain_low < level.gain
     assert 0.005 < level.spread < 0.1
     assert level.pairs >= 4
+    assert surface.renewed >= 2
 
 
 def test_settings_that_do_not_start_are_left_out():

@@ -67,6 +67,10 @@ class ServerBench:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Stop every server; the next measurement starts its own."""
         while self._up:
             self._up.popitem()[1].stop()
 

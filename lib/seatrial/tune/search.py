@@ -18,6 +18,10 @@ from seatrial.tune.pairs import DEFAULT, Comparison, Key, best_speed, compare, k
 RACE_ROUNDS = 4
 CONFIRM_ROUNDS = 9
 CONFIRM_LEAST = 4
+RENEWED = 3
+"""Rounds after which a confirmation starts both servers anew."""
+LEAST_PAIRS = 2
+"""Rounds before a candidate may fall out of a race."""
 RACE_SHARE = 0.6
 """Share of a level's time for the races; the rest is for confirming what won them."""
 FORGETS = 0.8
@@ -31,6 +35,9 @@ class Bench(Protocol):
 
     def measure(self, settings: Mapping[str, str], streams: int) -> Reading:
         """Tokens per second, or why there are none."""
+
+    def renew(self) -> None:
+        """Start every server anew before the next measurement: one may have had luck with where its memory lies."""
 
 
 @dataclass(slots=True)
@@ -152,10 +159,15 @@ def race(track: Track, best: Key, challengers: Sequence[Key], budget: Budget) ->
     for _ in range(RACE_ROUNDS):
         if not running or not track.take(tuple(dict.fromkeys([DEFAULT, best, *running])), budget):
             break
-        running = [key for key in running if not track.failed(key) and track.compare(key, best).high > 0]
+        running = [key for key in running if not track.failed(key) and _may_win(track.compare(key, best))]
     ahead = [(track.compare(key, best), key) for key in running]
     won = [(found.gain, key) for found, key in ahead if found.gain > max(found.error, LEAST_GAIN / 2)]
     return max(won)[1] if won else best
+
+
+def _may_win(found: Comparison) -> bool:
+    """Whether it is not clearly behind; one round alone shows nothing."""
+    return found.pairs < LEAST_PAIRS or found.high > 0
 
 
 def confirm(track: Track, winner: Key, budget: Budget) -> Comparison | None:
@@ -163,6 +175,8 @@ def confirm(track: Track, winner: Key, budget: Budget) -> Comparison | None:
     fresh = len(track.rounds)
     found = None
     for number in range(1, CONFIRM_ROUNDS + 1):
+        if number % RENEWED == 1:
+            track.bench.renew()
         if not track.take((DEFAULT, winner), budget) or track.failed(winner):
             break
         if number < CONFIRM_LEAST:
