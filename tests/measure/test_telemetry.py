@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from tests.server.conftest import until
 
-from seatrial.measure.telemetry import ProcessTree, Reading, Telemetry
+from seatrial.engines.metrics import ServerMetrics
+from seatrial.measure.telemetry import METRICS_LIMIT_S, ProcessTree, Reading, Telemetry
 
 BUSY_CHILD = """
 import subprocess, sys
@@ -59,3 +61,18 @@ def test_this_process():
         while telemetry.latest.memory_bytes is None:
             pass
     assert telemetry.latest.memory_bytes > 1 << 20
+
+
+def test_a_server_is_asked_for_its_queue_and_cache():
+    """Seldom, and what it does not say stays unknown."""
+    asked = []
+
+    def metrics(timeout_s):
+        asked.append(timeout_s)
+        return ServerMetrics(waiting=3, kv_cache_usage=0.5) if len(asked) == 1 else None
+
+    with Telemetry(os.getpid(), metrics) as telemetry:
+        until(lambda: telemetry.latest.waiting_requests == 3, "a reading with the queue")
+        assert 0.5 == telemetry.latest.kv_cache_usage
+        until(lambda: len(asked) > 1 and telemetry.latest.waiting_requests is None, "a reading without an answer")
+    assert {METRICS_LIMIT_S} == set(asked)

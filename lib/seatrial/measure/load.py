@@ -200,7 +200,7 @@ class Load:
 
     def _follow(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 -- asked for when it was started
-        with Telemetry(self._target.pid) as telemetry:
+        with Telemetry(self._target.pid, self._target.metrics) as telemetry:
             try:
                 for line in self._process.stdout:
                     self._take(decode_event(line), telemetry)
@@ -261,6 +261,8 @@ class Load:
                 gpu_memory_bytes=reading.gpu_memory_bytes,
                 gpu_utilization=reading.gpu_utilization,
                 gpu_power_w=reading.gpu_power_w,
+                waiting_requests=reading.waiting_requests,
+                kv_cache_usage=reading.kv_cache_usage,
             )
         )
 

@@ -10,10 +10,13 @@ import ipaddress
 import socket
 import unicodedata
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from seatrial.errors import UsageError
+
+if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
+    from seatrial.engines.metrics import ServerMetrics
 
 MAX_URL = 2048
 
@@ -58,6 +61,13 @@ class ServerLike(Protocol):
         """The key its requests must carry."""
 
 
+class AskMetrics(Protocol):
+    """Asks a server for its metrics, such as ``Server.metrics``."""
+
+    def __call__(self, timeout_s: float) -> ServerMetrics | None:
+        """What it says within ``timeout_s`` seconds, None where that is nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A server to measure.
@@ -68,6 +78,7 @@ class Target:
         api_key: Sent as bearer token; never shown.
         engine: Engine id where it is known.
         pid: Its process on this machine, None elsewhere.
+        metrics: Asks it for its queue and cache, None where it was not launched by this kit.
 
     """
 
@@ -78,6 +89,7 @@ class Target:
     pid: int | None = None
     stand_in: bool = False
     simulated: bool = False
+    metrics: AskMetrics | None = None
 
     def __repr__(self) -> str:
         """Without the key."""
@@ -101,6 +113,7 @@ def find_target(server: ServerLike | str, *, api_key: str | None = None, model: 
         server.pid,
         server.stand_in,
         server.simulated,
+        getattr(server, "metrics", None),
     )
 
 

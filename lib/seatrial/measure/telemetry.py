@@ -6,17 +6,25 @@ Read in a thread of its own, so that a driver that hangs holds up neither the lo
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import psutil
 
 from seatrial.hardware.telemetry import GpuTelemetry
 
+if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
+    from seatrial.engines.metrics import ServerMetrics
+    from seatrial.measure.target import AskMetrics
+
 PERIOD_S = 0.25
+METRICS_PERIOD_S = 1.0
+"""Seldom, since the engine answers it beside its work."""
+METRICS_LIMIT_S = 0.5
 LEAVE_S = 1.0
 
 
@@ -29,6 +37,8 @@ class Reading:
     gpu_memory_bytes: tuple[int | None, ...] = ()
     gpu_utilization: tuple[float | None, ...] = ()
     gpu_power_w: tuple[float | None, ...] = ()
+    waiting_requests: int | None = None
+    kv_cache_usage: float | None = None
 
 
 class ProcessTree:
@@ -75,10 +85,14 @@ class Telemetry:
 
     Args:
         pid: The engine's first process; None for a server elsewhere, of which nothing is read.
+        metrics: Asks the server itself for its queue and cache, None where it cannot be asked.
 
     """
 
-    def __init__(self, pid: int | None) -> None:
+    def __init__(self, pid: int | None, metrics: AskMetrics | None = None) -> None:
+        self._metrics = metrics
+        self._asked_at = -math.inf
+        self._said: ServerMetrics | None = None
         self._tree = None if pid is None else ProcessTree(pid)
         self._latest = Reading()
         self._stopped = threading.Event()
@@ -106,6 +120,22 @@ class Telemetry:
                 share, resident = self._tree.read()
                 read = gpus.read()
                 used, busy, power = zip(*read, strict=True) if read else ((), (), ())
-                self._latest = Reading(share, resident, used, busy, power)
+                said = self._server_says()
+                self._latest = Reading(
+                    share,
+                    resident,
+                    used,
+                    busy,
+                    power,
+                    waiting_requests=said.waiting if said else None,
+                    kv_cache_usage=said.kv_cache_usage if said else None,
+                )
                 if self._stopped.wait(PERIOD_S):
                     return
+
+    def _server_says(self) -> ServerMetrics | None:
+        now = time.monotonic()
+        if self._metrics is not None and now - self._asked_at >= METRICS_PERIOD_S:
+            self._asked_at = now
+            self._said = self._metrics(METRICS_LIMIT_S)
+        return self._said

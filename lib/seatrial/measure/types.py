@@ -99,6 +99,8 @@ class Sample:
         gpu_memory_bytes: Per GPU.
         gpu_utilization: Per GPU, 0 to 1.
         gpu_power_w: Per GPU.
+        waiting_requests: Requests in the server's own queue, by its ``/metrics``.
+        kv_cache_usage: Share of its KV cache that is taken, 0 to 1, likewise.
 
     """
 
@@ -111,6 +113,8 @@ class Sample:
     gpu_memory_bytes: tuple[int | None, ...] = ()
     gpu_utilization: tuple[float | None, ...] = ()
     gpu_power_w: tuple[float | None, ...] = ()
+    waiting_requests: int | None = None
+    kv_cache_usage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
