@@ -77,6 +77,7 @@ BAD = {
     "more ranks than GPUs": ({"tensor_parallel": 16}, UsageError),
     "unknown engine": ({"engine": "tgi"}, UnknownNameError),
     "unknown model": ({"model": "flsh"}, UnknownNameError),
+    "empty model": ({"model": ""}, UnknownNameError),
     "unknown objective": ({"objective": "cheap"}, UnknownNameError),
     "unknown checkpoint": ({"checkpoint": "deepseek-ai/DeepSeek-V5"}, UnknownNameError),
     "model and checkpoint disagree": ({"model": "pro", "checkpoint": "deepseek-ai/DeepSeek-V4-Flash"}, UsageError),

@@ -25,7 +25,7 @@ def subject(model: str | None, checkpoint: str | Checkpoint | None) -> tuple[Mod
 
     """
     if checkpoint is None:
-        found = find_model(model or DEFAULT_MODEL)
+        found = find_model(DEFAULT_MODEL if model is None else model)
         # Another architecture has no sizes to choose by: its checkpoint carries the refusal.
         return found, find_checkpoint(found.default_checkpoint) if found.role == "refused" else None
     row = find_checkpoint(checkpoint) if isinstance(checkpoint, str) else checkpoint
