@@ -95,9 +95,13 @@ SERVE_AND_MEASURE = """
     from tests.simulator import running_simulator
     from seatrial.measure import measure_server
     from seatrial.server import launch
+    from seatrial.server.folder import folder_of
+    from seatrial.server.waiting import wait_ready
 
     with launch(fake_command("--healthy-after-s=1"), name="fake", stall_limit_s=30) as server:
         ready = server.ready_after_s
+        waited = wait_ready(server).ready_after_s
+        assert folder_of("fake").is_fresh()
         os.kill(server.pid, 11)
         cause = until(server.why_ended, "the crash").cause
     with launch(fake_command(), name="fake") as server:
@@ -105,7 +109,7 @@ SERVE_AND_MEASURE = """
     with running_simulator("--ttft-s=0.02", "--tpot-s=0.004") as simulator:
         measurement = measure_server(simulator.url, SMALL)
     point = measurement.points[0]
-    times = [ready, stopped, *(gap for one in measurement.completions for gap in one.gaps_s)]
+    times = [ready, waited, stopped, *(gap for one in measurement.completions for gap in one.gaps_s)]
     times += [one.first_token_s - one.sent_s for one in measurement.completions]
     rates = [sample.tokens_per_s for sample in measurement.samples if sample.tokens_per_s is not None]
     print(json.dumps({

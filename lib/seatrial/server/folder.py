@@ -29,6 +29,7 @@ from typing import TypeVar
 from seatrial import paths
 from seatrial.errors import UsageError
 from seatrial.records import from_dict, read_json, write_json, write_text
+from seatrial.server.processes import this_boot
 from seatrial.server.state import Processes, Ready, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -118,10 +119,10 @@ class ServerFolder:
 
     def is_fresh(self) -> bool:
         """Whether the record was written so lately that the supervisor may not have come up yet."""
-        try:
-            return abs(time.time() - (self.path / "record.json").stat().st_mtime) < COMING_UP_S
-        except OSError:
+        record = self.record()
+        if record is None or record.boot_id != this_boot():
             return False
+        return time.monotonic() - record.begun_s < COMING_UP_S
 
     def request_stop(self) -> bool:
         """Ask the supervisor to stop the engine; it looks several times a second.

@@ -149,11 +149,15 @@ def _command(plan: Plan | Command, runner: str | None, model_path: Path | None, 
         check_no_code(local)
     # The engine first: nobody should fetch 160 GB to learn that it is missing.
     command = installed_command(plan, model_path=str(local.absolute()) if local else None, runner=runner)
+    for note in command.notes:
+        log.warning("%s", note)
     if local is None and not plan.simulated:
         raise UsageError(
             f"The checkpoint {plan.checkpoint} is not on this machine yet.",
             remedy=f"Run: seatrial fetch {plan.checkpoint}",
         )
+    if local is not None:
+        _check_weights(local)
     return command
 
 
@@ -175,6 +179,12 @@ def _local_path(checkpoint: str) -> Path | None:
     from seatrial.catalog.fetch import local_path  # noqa: PLC0415
 
     return local_path(find_checkpoint(checkpoint))
+
+
+def _check_weights(path: Path) -> None:
+    from seatrial.catalog.fetch import check_weights  # noqa: PLC0415 -- see the top
+
+    check_weights(path)
 
 
 @contextlib.contextmanager
@@ -282,6 +292,7 @@ def _record(command: Command, folder: ServerFolder, wish: _Wish, engine_key_file
         subject=wish.subject,
         host=host,
         keyed=is_keyed(command.engine),
+        begun_s=time.monotonic(),
     )
 
 

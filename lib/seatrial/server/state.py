@@ -58,6 +58,7 @@ class Record:
         keep_running: Whether the engine outlives its owner.
         boot_id: Boot of the machine in which it was started.
         launched_at: UTC, ISO 8601.
+        begun_s: ``time.monotonic()`` of that moment, the same for every process of this boot: it never jumps.
         health_path: See ``Command``; likewise the other paths.
         grace_s: Seconds between TERM and KILL.
         log_cap_bytes: Size past which the log's tail moves aside.
@@ -91,6 +92,7 @@ class Record:
     subject: Subject | None = None
     host: str = "127.0.0.1"
     keyed: bool = False
+    begun_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,7 +14,6 @@ from seatrial.server.readiness import Startup
 from seatrial.server.registry import server_of
 from seatrial.server.running import Server
 from seatrial.server.startup_watch import Event
-from seatrial.server.state import Record
 
 POLL_S = 0.05
 ASK_S = 0.5
@@ -54,8 +51,9 @@ def wait_ready(
                     startup.follow(0.0)
                 return server_of(folder) or now
             if startup is None or startup.record.launch_id != record.launch_id:  # another port was tried
-                begun = _begun(record)
-                startup = Startup(folder, record, now.api_key(), stall_limit_s=math.inf, on_event=tell, begun=begun)
+                startup = Startup(
+                    folder, record, now.api_key(), stall_limit_s=math.inf, on_event=tell, begun=record.begun_s
+                )
                 open_until_the_end.callback(startup.watch.close)
             with launching(server.name) as free:
                 if free and folder.processes() is not None and not folder.ready():
@@ -74,9 +72,3 @@ def _take_over(folder: ServerFolder, startup: Startup, stall_limit_s: float) -> 
         found.stop()
         raise
     return server_of(folder) or found
-
-
-def _begun(record: Record) -> float:
-    """``time.monotonic()`` at which it was launched, by the wall clock: another process did that."""
-    since = time.time() - calendar.timegm(time.strptime(record.launched_at, "%Y-%m-%dT%H:%M:%SZ"))
-    return time.monotonic() - max(0.0, since)
