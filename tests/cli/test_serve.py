@@ -87,9 +87,9 @@ def test_a_kept_server_is_listed_read_and_stopped_from_elsewhere(seatrial, capsy
     document = json.loads(out)
     assert (0, "kept") == (process.returncode, document["name"])
     assert 0 == main(["ps", "--json"])
-    assert [("kept", "ready", document["pid"])] == [
-        (row["name"], row["state"], row["pid"]) for row in json.loads(capsys.readouterr().out)
-    ]
+    (row,) = json.loads(capsys.readouterr().out)
+    assert ("kept", "ready", document["pid"]) == (row["name"], row["state"], row["pid"])
+    assert (0, 0) == (row["metrics"]["running"], row["metrics"]["waiting"])
     assert 0 == main(["logs", "kept", "--json", "--lines=400"])
     assert any("model loaded" in line for line in json.loads(capsys.readouterr().out)["lines"])
     assert 0 == main(["stop", "kept", "--json"])

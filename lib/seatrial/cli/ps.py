@@ -2,7 +2,7 @@
 
 A server that runs and does not answer is said to hang; a stale record is one whose processes are
 gone without a word (a reboot, a kill). --all also lists those that have ended, with the cause
-where they ended by themselves.
+where they ended by themselves. With --json also requests, queue and KV cache of what is ready.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 
 from seatrial.cli.answer import Answer, stdout
 from seatrial.cli.serve import document
+from seatrial.records import to_dict
 from seatrial.server import Server, list_servers
 
 
@@ -23,7 +24,13 @@ def run(arguments: argparse.Namespace) -> Answer:
     """List the servers."""
     servers = [(server, _state(server), _cause(server)) for server in list_servers(ended=arguments.all)]
     rows = [
-        {**document(server), "state": state, "launched_at": server.launched_at, "cause": cause}
+        {
+            **document(server),
+            "state": state,
+            "launched_at": server.launched_at,
+            "cause": cause,
+            "metrics": to_dict(server.metrics()) if state == "ready" else None,
+        }
         for server, state, cause in servers
     ]
     told = [(server, f"{state}: {cause}" if cause else state) for server, state, cause in servers]
