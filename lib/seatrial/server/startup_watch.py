@@ -159,7 +159,10 @@ class Watch:
     def _read_log(self) -> None:
         lines = self._log.read()
         self.movement.note_lines(lines)
-        place = advance(self.place, lines, self._phases)
+        for line in lines:  # one by one: a phase that was over before it was looked at is told all the same
+            self._follow(advance(self.place, [line], self._phases))
+
+    def _follow(self, place: Place) -> None:
         if place.name != self.place.name:
             self._enter(place, f"{self.record.engine}: {place.name}")
         elif place != self.place:
@@ -168,8 +171,14 @@ class Watch:
                 self._counted = []
             self.place = place
             self.movement.note()
-            if place.done is not None:
-                self._counted.append((time.monotonic(), place.done))
+            self._count(place)
+
+    def _count(self, place: Place) -> None:
+        """Note how far it is; of what was read in one look the last."""
+        if place.done is not None:
+            if self._counted and self._counted[-1][0] == self._looked:
+                self._counted.pop()
+            self._counted.append((self._looked, place.done))
 
     def _measure(self) -> None:
         if not self.record.simulated:
@@ -182,7 +191,8 @@ class Watch:
         if self.place.name:
             self.passed.append(PhaseTime(self.place.name, now - self._entered))
         self.place, self._text, self._entered = place, text, now
-        self._counted = [] if place.done is None else [(now, place.done)]
+        self._counted = []
+        self._count(place)
         self.movement.note()
         self._tell(begins=True)
 
