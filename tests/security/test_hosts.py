@@ -100,6 +100,10 @@ def test_with_expose_the_engine_gets_exactly_the_address(host):
     command = secured(leaky_command(), Access(host=host, expose=True))
     assert 1 == sum(word.startswith("--host") for word in command.argv)
     assert f"--host={host}" in command.argv
+    assert ["in clear text", "leaves open"] == [
+        part for note in command.notes for part in ("in clear text", "leaves open") if part in note
+    ]
+    assert () == secured(leaky_command(), Access()).notes
 
 
 @pytest.mark.parametrize("engine", ["mlx", "fake", "no-such-engine"])

@@ -6,13 +6,13 @@ import fnmatch
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial.errors import UsageError
 from seatrial.secret_text import SECRET_NAME, looks_secret
-from seatrial.server.address import listening_address
+from seatrial.server.address import listening_address, plain
 from seatrial.server.keys import own_key
 from seatrial.server.processes import LOOPBACK
 
@@ -77,7 +77,9 @@ def secured(command: Command, access: Access, options: Sequence[str] = ()) -> Co
     host = access.host if access.host != LOOPBACK else host_of(command) or LOOPBACK
     address = listening_address(host, expose=access.expose, keyed=is_keyed(command.engine), engine=command.engine)
     command = add_options(command, options)
-    return command if address == (host_of(command) or LOOPBACK) else set_host(command, address)
+    if address != (host_of(command) or LOOPBACK):
+        command = set_host(command, address)
+    return replace(command, notes=(*command.notes, *_warnings(command.engine, address)))
 
 
 def listens_on(command: Command) -> str:
@@ -97,6 +99,19 @@ def environment_without(engine: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not any(fnmatch.fnmatchcase(name.casefold(), pattern) for pattern in closed)
     }
+
+
+def _warnings(engine: str, address: str) -> list[str]:
+    """What a person should know who lets other machines in."""
+    from seatrial.catalog.engine_facts import engine_facts  # noqa: PLC0415 -- see the top
+
+    if plain(address).is_loopback:
+        return []
+    gaps = "; ".join(engine_facts(engine).versions.gaps)
+    return [
+        f"It listens on {address}: whoever reaches that may try the key, which crosses the network in clear text.",
+        f"{engine} leaves open: {gaps}.",
+    ]
 
 
 def _check_env(env: Mapping[str, str]) -> None:

@@ -99,6 +99,8 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     own_key = who.own_key()
     command = secured(_command(plan, runner, model_path, tuned), who, options)
     check_port(port, listens_on(command))
+    for note in command.notes:
+        log.warning("%s", note)
     with _claimed(name, plan.model) as folder:
         subject = subject_of(plan, command.argv)
         wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key, subject)
@@ -149,8 +151,6 @@ def _command(plan: Plan | Command, runner: str | None, model_path: Path | None, 
         check_no_code(local)
     # The engine first: nobody should fetch 160 GB to learn that it is missing.
     command = installed_command(plan, model_path=str(local.absolute()) if local else None, runner=runner)
-    for note in command.notes:
-        log.warning("%s", note)
     if local is None and not plan.simulated:
         raise UsageError(
             f"The checkpoint {plan.checkpoint} is not on this machine yet.",
