@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from tests.server.conftest import until
+from tests.server.conftest import launched_processes, until
 
 from seatrial.server import find_server, list_servers, supervisor
 from seatrial.server.folder import folder_of
@@ -129,12 +129,15 @@ def test_a_damaged_file_of_a_server_that_runs(fake, name, damage, seen):
 
 
 @pytest.mark.fault(26)
-def test_a_damaged_file_is_not_another_user_s_secret(fake):
-    """What the supervisor writes again is as private as it was."""
-    server = fake()
+def test_what_is_written_again_is_private_and_can_be_deleted(fake):
+    """Readable by this user alone; deleting it later still ends the server."""
+    server = fake(keep_running=True)
     file = folder_of("fake").path / "record.json"
     file.write_bytes(b"{")
     list_servers()
     until(file.exists, "the file's return")
     assert 0o600 == file.stat().st_mode & 0o777
+    until(lambda: not file.with_name("record.json.unreadable").exists(), "the damaged one's move")
     assert server.responds()
+    file.unlink()
+    until(lambda: not launched_processes(), "the end of the engine")
