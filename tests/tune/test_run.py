@@ -3,7 +3,7 @@
 import pytest
 from tests.tune.surfaces import Interrupted, Surface
 
-from seatrial.errors import UnknownNameError, UsageError
+from seatrial.errors import MeasurementError, UnknownNameError, UsageError
 from seatrial.server.tuned import read_tuned, subject_of, tuned_plan
 from seatrial.tune import Budget, Wish, tune_machine, tune_on
 from seatrial.tune.run import _alone
@@ -90,6 +90,12 @@ def test_a_setting_the_engine_does_not_have_is_said_before_anything_runs(plan_fo
         tuned_on(surface, plan_for, Wish(asked={"slot": ("1",)}))
 
     assert 0 == surface.measured
+
+
+def test_a_default_that_is_never_measured_validly_is_told(plan_for):
+    """Without it there is nothing to compare with: exit code 5, and what to do."""
+    with pytest.raises(MeasurementError, match="at 1 at once: it did not start"):
+        tuned_on(Surface(EFFECTS, broken=({},)), plan_for)
 
 
 def test_two_tunings_at_once_are_refused(plan_for):

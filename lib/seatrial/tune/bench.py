@@ -78,7 +78,7 @@ class ServerBench:
         """One measurement.
 
         Raises:
-            SeatrialError: The default itself does not start or answer: there is nothing to compare with.
+            EngineError: The default itself does not start: there is nothing to compare with.
 
         """
         self._seed += 1
@@ -87,10 +87,12 @@ class ServerBench:
             if streams not in self._requests:
                 self._requests[streams] = self._calibrated(server, streams)
             begun = time.monotonic()
-            speed = self._speed(server, streams, self._requests[streams], self._load.answer_tokens)
-        except (EngineError, MeasurementError) as error:
+            speed = tokens_per_s(self._point(server, streams, self._requests[streams], self._load.answer_tokens))
+        except EngineError as error:
             if not settings:
                 raise
+            return Reading(dict(settings), None, error.what.splitlines()[0])
+        except MeasurementError as error:
             return Reading(dict(settings), None, error.what.splitlines()[0])
         return Reading(dict(settings), speed, took_s=time.monotonic() - begun)
 
@@ -113,11 +115,12 @@ class ServerBench:
 
     def _calibrated(self, server: Server, streams: int) -> int:
         """Requests that take about as long as a measurement should."""
-        speed = self._speed(server, streams, 2 * streams, min(FIRST_ANSWER_TOKENS, self._load.answer_tokens))
-        wanted = math.ceil(self._load.seconds * speed / self._load.answer_tokens)
+        answer_tokens = min(FIRST_ANSWER_TOKENS, self._load.answer_tokens)
+        point = self._point(server, streams, LEAST_REQUESTS_A_STREAM * streams, answer_tokens)
+        wanted = math.ceil(self._load.seconds * (point.output_tokens_per_s or 0.0) / self._load.answer_tokens)
         return max(LEAST_REQUESTS_A_STREAM * streams, min(MOST_REQUESTS_A_STREAM * streams, wanted))
 
-    def _speed(self, server: Server, streams: int, requests: int, answer_tokens: int) -> float:
+    def _point(self, server: Server, streams: int, requests: int, answer_tokens: int) -> Point:
         workload = Workload(
             concurrency=(streams,),
             requests=requests,
@@ -129,7 +132,7 @@ class ServerBench:
         points = measure_server(server, workload).points
         if not points:
             raise MeasurementError(f"{server.name} did not answer.")
-        return tokens_per_s(points[0])
+        return points[0]
 
 
 def tokens_per_s(point: Point) -> float:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from seatrial import paths
 from seatrial.engines import Command
 from seatrial.engines.settings import applies, settings_of, value_of
-from seatrial.errors import UsageError
+from seatrial.errors import MeasurementError, UsageError
 from seatrial.plan.types import Plan
 from seatrial.server import tuned as store
 from seatrial.server.programs import installed_command
@@ -67,6 +67,7 @@ def tune_machine(plan_for: PlanFor, wish: Wish, on_round: OnRound = lambda _: No
     Raises:
         UsageError: Another tuning runs, or the engine has no such setting.
         EngineError: The default does not start.
+        MeasurementError: It gives no valid measurement.
 
     """
     begun = time.monotonic()
@@ -95,6 +96,7 @@ def tune_on(bench: Bench, plan_for: PlanFor, wish: Wish, budget: Budget, on_roun
         track.cost_s, track.start_s = cost_s, start_s
         share = budget.share(1 / (len(tracks) - number))
         level = search(track, _grid(plan_for, track.streams, wish), share, best)
+        _check_default(track)
         cost_s, start_s = track.cost_s, track.start_s
         best = key_of(level.settings) or best
         if track.rounds:
@@ -104,6 +106,16 @@ def tune_on(bench: Bench, plan_for: PlanFor, wish: Wish, budget: Budget, on_roun
     tuned = replace(tuned, complete=not any(track.cut for track in tracks))
     write_tuned(tuned)
     return tuned
+
+
+def _check_default(track: Track) -> None:
+    """Raise where the default was measured and never validly: nothing can be said of what is faster."""
+    if track.rounds and track.failed(DEFAULT):
+        last = next(one for one in track.rounds[-1].readings if not one.settings)
+        raise MeasurementError(
+            f"The default gave no valid measurement at {track.streams} at once: {last.why}",
+            remedy="Try again when the machine has less to do, or with longer answers (--answer-tokens).",
+        )
 
 
 def _grid(plan_for: PlanFor, streams: int, wish: Wish) -> Grid:
