@@ -4,8 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from seatrial.engines.snapshot import read_snapshot
 
 OLD_DRIVER = {"STANDIN_NVML_DRIVER": "535.129.03", "STANDIN_NVML_CUDA": "12020"}
 FLASH = "deepseek-ai/DeepSeek-V4-Flash"
@@ -123,6 +126,29 @@ def test_doctor_says_nothing_of_engines_for_other_machines(seatrial):
     """Without GPUs and without SGLang there is nothing it could lack."""
     _, checks = doctor(seatrial)
     assert [] == [name for name in checks if name.startswith("SGLang")]
+
+
+@pytest.mark.parametrize(
+    ("without", "status", "says"),
+    [(set(), "ok", "it takes all"), ({"--context-length"}, "warning", "does not name --context-length")],
+)
+def test_doctor_asks_engines_for_their_flags_where_somebody_wants_that(seatrial, scripted, without, status, says):
+    """SGLang needs seconds to list them, so nothing else does."""
+    flags = "\n".join(sorted(read_snapshot("sglang").accepted - without))
+    engine = scripted("python", f"\n0.5.23\n{flags}")
+    path = Path(engine)
+    path.write_text(path.read_text().replace("cat <<", '[ "$1" = -c ] && printf "\\n0.5.23\\n" && exit\ncat <<', 1))
+    done = seatrial("doctor", "--json", "--ask-engines", SEATRIAL_SGLANG_PYTHON=engine)
+    check = {check["name"]: check for check in json.loads(done.stdout)["checks"]}["Engine sglang: flags"]
+    assert (status, True) == (check["status"], says in check["found"]), check
+
+
+def test_doctor_says_why_an_engine_could_not_be_asked(seatrial, scripted):
+    """Its last words: it would not start either."""
+    engine = scripted("python", "\n0.5.23")
+    done = seatrial("doctor", "--json", "--ask-engines", SEATRIAL_SGLANG_PYTHON=engine)
+    check = {check["name"]: check for check in json.loads(done.stdout)["checks"]}["Engine sglang: flags"]
+    assert ("warning", True) == (check["status"], "could not be asked for its flags" in check["found"])
 
 
 def test_doctor_warns_of_a_setting_that_leads_nowhere(seatrial):

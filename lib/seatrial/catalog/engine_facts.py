@@ -95,6 +95,7 @@ class Program:
         version_pattern: Where in that output it stands.
         flags: Release whose flags the snapshot holds, where the package is numbered otherwise than the engine.
         help: Arguments that make a program list its flags, where that takes milliseconds.
+        slow_help: The same where it takes seconds; only ``seatrial doctor --ask-engines`` asks.
 
     """
 
@@ -112,6 +113,7 @@ class Program:
     version_pattern: str = ""
     flags: str | None = None
     help: tuple[str, ...] = ()
+    slow_help: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from seatrial import paths
-from seatrial.cli.engine_checks import check_engines, check_wsl
+from seatrial.cli.engine_checks import check_engines, check_flags, check_wsl
 from seatrial.engines.requirements import Check
 from seatrial.errors import SeatrialError
 from seatrial.hardware import Hardware, detect_hardware
@@ -27,7 +27,7 @@ MIN_SHARED_MEMORY = GIB
 """NCCL passes data between GPUs through it; Docker's default of 64 MiB is too small."""
 
 
-def run_checks() -> list[Check]:
+def run_checks(*, ask_engines: bool = False) -> list[Check]:
     """Look at everything; a check that fails itself becomes a problem."""
     hardware = detect_hardware()
     looks: tuple[Callable[[], Iterable[Check]], ...] = (
@@ -43,6 +43,7 @@ def run_checks() -> list[Check]:
         lambda: check_shared_memory(len(hardware.gpus)),
         check_open_files,
         check_servers,
+        *((check_flags,) if ask_engines else ()),
     )
     return [check for look in looks for check in _guarded(look)]
 

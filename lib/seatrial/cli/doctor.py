@@ -17,14 +17,17 @@ NOT_USABLE = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """``seatrial doctor`` takes no options of its own."""
-    del parser
+    """Declare the options of ``seatrial doctor``."""
+    parser.add_argument(
+        "--ask-engines",
+        action="store_true",
+        help="also ask installed engines whether they take this kit's flags (slow)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Look at everything and sum up."""
-    del arguments
-    checks = run_checks()
+    checks = run_checks(ask_engines=arguments.ask_engines)
     problems = sum(check.status == "problem" for check in checks)
     warnings = sum(check.status == "warning" for check in checks)
     document = {

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT_ONCE = {"shared memory (/dev/shm)"}
 """Readings that doctor has one check for, whatever the engine."""
+FLAGS_MACHINE = "h200x4"
+"""Machine whose command is held against an engine's own list of flags."""
 WINDOWS_DISKS = "/mnt/"
 
 
@@ -80,7 +82,39 @@ def _runs_v4(engine: str, title: str, hardware: Hardware) -> Check:
     if plan.runs:
         return Check(name, "ok", f"{plan.checkpoint} runs on {hardware.name}")
     why = plan.reasons[0].text if plan.reasons else f"{plan.checkpoint} does not run on {hardware.name}"
-    return Check(name, "warning" if plan.verdict == "refused" else "ok", why.rstrip("."), plan.smallest_change or "seatrial plan --all ranks what does run.")
+    return Check(
+        name,
+        "warning" if plan.verdict == "refused" else "ok",
+        why.rstrip("."),
+        plan.smallest_change or "seatrial plan --all ranks what does run.",
+    )
+
+
+def check_flags() -> Iterator[Check]:
+    """Whether engines that take seconds to say so still take the flags of this kit's commands."""
+    from seatrial.engines import build_command  # noqa: PLC0415 -- see above
+    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- same
+    from seatrial.plan import make_plan  # noqa: PLC0415 -- same
+    from seatrial.server.inventory import list_engines  # noqa: PLC0415 -- same
+    from seatrial.server.probing import slow_flags_taken  # noqa: PLC0415 -- same
+    from seatrial.server.programs import known_programs  # noqa: PLC0415 -- same
+
+    machine = detect_hardware(FLAGS_MACHINE)
+    for row in list_engines():
+        program = known_programs()[row.starts]
+        if not program.slow_help or row.path is None:
+            continue
+        plan = make_plan("flash", hardware=machine, engine=row.engine)
+        used = {word.partition("=")[0] for word in build_command(plan, version=row.version).argv if word[:2] == "--"}
+        taken, last = slow_flags_taken(program, row.path)
+        name = f"Engine {row.program}: flags"
+        if len(taken) < len(used):
+            yield Check(name, "warning", f"it could not be asked for its flags: {last[:200]}", program.remedy)
+        elif used - taken:
+            gone = ", ".join(sorted(used - taken))
+            yield Check(name, "warning", f"its own help does not name {gone}", program.remedy)
+        else:
+            yield Check(name, "ok", f"it takes all {len(used)} this kit gives it on {FLAGS_MACHINE}")
 
 
 def check_wsl(hardware: Hardware) -> Iterator[Check]:

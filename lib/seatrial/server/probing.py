@@ -109,3 +109,11 @@ def _asked(argv: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
 def flags_taken(row: Program, path: str) -> frozenset[str]:
     """Every long flag a program's own help names."""
     return frozenset(FLAG.findall(_told(path, row.help)))
+
+
+def slow_flags_taken(row: Program, path: str) -> tuple[frozenset[str], str]:
+    """The same of an engine that takes seconds to say so, and the last line it said."""
+    module = ("-m", row.starts) if row.imports else ()
+    told = _run((path, *module, *row.slow_help), PROBE_S)
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    return frozenset(FLAG.findall(told)), lines[-1] if lines else "nothing within a minute"
