@@ -52,6 +52,23 @@ def test_phases_counts_and_durations_of_a_start(scripted):
     assert server.phases == find_server("fake").phases
 
 
+def test_bytes_read_from_disk_are_told_where_nothing_is_counted(tmp_path):
+    """llama.cpp counts nothing while it loads: how much it has read is known all the same."""
+    weights = tmp_path / "weights"
+    with weights.open("wb") as file:
+        for _ in range(96):
+            file.write(os.urandom(1 << 20))
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    loading = "0.00.003.487 I srv    load_model: loading model '/models/m.gguf'"
+    events = []
+    command = fake_command(f"--say={loading}", f"--read-file={weights}", engine="llamacpp")
+    launch(command, name="fake", on_event=events.append)
+    details = [event.detail for event in events if event.phase == "loading weights" and event.detail]
+    assert details
+    assert all("read from disk" in detail for detail in details)
+
+
 def test_the_time_left_is_learnt(scripted):
     """The first start knows nothing of what follows, and says so; the second one does, and says from what."""
     first, second = [], []

@@ -48,7 +48,7 @@ class _Bar:
         step = f", {event.step}" if event.step else ""
         self.bar.update(
             self.task,
-            description=f"{event.phase}{step}{counted}",
+            description=f"{event.phase}{step}{counted}{f', {event.detail}' if event.detail else ''}",
             total=event.total,
             completed=event.done or 0,
             left=event.left.to_text() if event.left else "",

@@ -85,6 +85,11 @@ class Movement:
         return self._last.memory_bytes if self._last else 0
 
     @property
+    def read_bytes(self) -> int:
+        """Bytes the engine had read from disk when last looked at."""
+        return self._last.read_bytes if self._last else 0
+
+    @property
     def stalled(self) -> bool:
         """Whether it is to be given up."""
         now = time.monotonic()

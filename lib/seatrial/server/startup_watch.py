@@ -11,10 +11,10 @@ from seatrial.records import Interval
 from seatrial.server import processes
 from seatrial.server.folder import ServerFolder
 from seatrial.server.stall import GpuMemory, Movement
-from seatrial.server.startup_history import Past, TimeLeft, earlier_starts, find_past, time_left
+from seatrial.server.startup_history import WEIGHTS, Past, TimeLeft, earlier_starts, find_past, time_left
 from seatrial.server.startup_log import STARTING, LogReader, Place, advance, known_phases
 from seatrial.server.state import PhaseTime, Record
-from seatrial.units import format_bytes, format_seconds
+from seatrial.units import MIB, format_bytes, format_seconds
 
 LOADING = "loading"
 FIRST_TOKEN = "first token"  # noqa: S105 -- no password
@@ -26,6 +26,7 @@ LOOK_S = 0.25
 TELL_S = 0.5
 ACTIVITY_S = 1.0
 PACES = 5
+NOTABLE_READ_BYTES = 64 * MIB  # less is its program
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Event:
         step: The pass that ``done`` counts in, empty where none is named.
         done: Parts done (shards, graphs), None where nothing is counted.
         total: Parts in all, likewise.
+        detail: What else is known of how far it is, as a clause; mostly empty.
         left: How long it still takes, with what that rests on; None once it is ready.
         passed: The phases behind it and how long each took.
         log: The last lines of the engine's log, plain text.
@@ -58,6 +60,7 @@ class Event:
     step: str = ""
     done: int | None = None
     total: int | None = None
+    detail: str = ""
     left: TimeLeft | None = None
     passed: tuple[PhaseTime, ...] = ()
     log: tuple[str, ...] = ()
@@ -105,6 +108,7 @@ class Watch:
         self._gpus = GpuMemory()
         self._entered = self._looked = self._told = self._measured = time.monotonic()
         self._counted: list[tuple[float, int]] = []
+        self._read_before = 0
         self._text = ""
 
     @property
@@ -193,6 +197,7 @@ class Watch:
         self.place, self._text, self._entered = place, text, now
         self._counted = []
         self._count(place)
+        self._read_before = self.movement.read_bytes
         self.movement.note()
         self._tell(begins=True)
 
@@ -200,7 +205,7 @@ class Watch:
         self._told = time.monotonic()
         place, left = self.place, None if self.place.name == READY else self._left()
         counted = f"{place.done} of {place.total}" if place.done is not None else ""
-        parts = [self._text, *filter(None, (place.step, counted))]
+        parts = [self._text, *filter(None, (place.step, counted, self._detail()))]
         event = Event(place.name, ", ".join(parts), self._told - self.begun, begins=begins, left=left)
         self._on_event(self._filled(event))
 
@@ -211,6 +216,7 @@ class Watch:
             step=place.step,
             done=place.done,
             total=place.total,
+            detail=self._detail(),
             passed=tuple(self.passed),
             log=self._log.recent,
             model=record.model,
@@ -218,6 +224,17 @@ class Watch:
             stand_in=record.stand_in,
             simulated=record.simulated,
         )
+
+    def _detail(self) -> str:
+        """How much of the weights was read from disk, where the engine counts nothing.
+
+        No time follows from it: what the system has in memory already is not read, and nobody knows how much that is.
+        """
+        read, subject = self.movement.read_bytes - self._read_before, self.record.subject
+        if self.place.name != WEIGHTS or self.place.done is not None or read < NOTABLE_READ_BYTES:
+            return ""
+        of = f" (the checkpoint has {format_bytes(subject.weights_bytes)})" if subject and subject.weights_bytes else ""
+        return f"{format_bytes(read)} read from disk{of}"
 
     def _left(self) -> TimeLeft:
         order = [STARTING, *(row.name for row in self._phases), FIRST_TOKEN]

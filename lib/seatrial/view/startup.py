@@ -126,7 +126,7 @@ def _title(event: Event) -> str:
 
 def _phase(event: Event) -> str:
     counted = f"{event.done:,} of {event.total:,}" if event.done is not None and event.total else ""
-    return ", ".join(filter(None, (event.phase, event.step, counted)))
+    return ", ".join(filter(None, (event.phase, event.step, counted, event.detail)))
 
 
 def _note(event: Event) -> str:
