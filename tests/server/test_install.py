@@ -18,7 +18,7 @@ from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UnknownN
 from seatrial.hardware import detect_hardware
 from seatrial.server import launch
 from seatrial.server.install import find_installable, install_engine, remove_engine
-from seatrial.server.install_checks import needed_bytes
+from seatrial.server.install_checks import find_python, needed_bytes
 from seatrial.server.install_steps import choose_tool, diagnose_installation
 from seatrial.server.own_engines import NOTE, installations, own_program
 from seatrial.server.programs import known_programs, look_up
@@ -351,3 +351,18 @@ def test_for_people_it_says_where_and_how_much(wheels, capsys):
     assert "is installed already" in said[1]
     assert said[2].startswith(f"mlx {row.version} is removed: ")
     assert "mlx was not installed by seatrial." == said[3]
+
+
+def test_another_python_is_found_on_path(tmp_path, monkeypatch):
+    """The one that runs the kit is taken where it will do, else the first on PATH that starts; without any it is said."""
+    row = installs()[SMALL]
+    assert sys.executable == find_python(row)
+    other = replace(row, pythons=("9.8", "9.9"))
+    with pytest.raises(RefusedError, match=r"lives in Python 9\.8, 9\.9, and this is"):
+        find_python(other)
+    for version, says in (("9.8", "not installed"), ("9.9", "9.9")):
+        program = tmp_path / f"python{version}"
+        program.write_text(f"#!/bin/sh\necho {says}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert str(tmp_path / "python9.9") == find_python(other)

@@ -101,7 +101,7 @@ def install_engine(
             _check_unused(found)
         python = find_python(row)
         notes = check_machine(engine, row, python, anyway=anyway)
-        tell(InstallEvent("check", f"{row.name} {row.version} takes {sizes(row)}", 0, row.download_bytes))
+        tell(InstallEvent("check", f"{row.name} {row.version} takes {sizes(row)}. {row.note}", 0, row.download_bytes))
         with _replacing(folder):
             installation = _install(_Job(engine, row, folder, python, tool or choose_tool(), lock, tell))
         _remove_older(installation)
