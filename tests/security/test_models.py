@@ -16,12 +16,14 @@ from seatrial.catalog import find_checkpoint, find_model
 from seatrial.catalog.fetch import fetch_checkpoint
 from seatrial.catalog.gguf import read_header
 from seatrial.catalog.shelf import folder_of
+from seatrial.cli.main import main
 from seatrial.engines import build_command
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.paths import models_dir
 from seatrial.plan import make_plan
 from seatrial.server import launch
+from seatrial.server.folder import folder_of as folder_of_server
 
 NAMES = {
     "a second command": "deepseek-ai/x; touch pwned",
@@ -231,3 +233,52 @@ def test_a_given_gguf_is_looked_at_when_it_is_fetched(places):
     row = replace(find_checkpoint("smollm2"), id=str(path))
     with pytest.raises((ModelFileError, UsageError)):
         fetch_checkpoint(row)
+
+
+PLAN = {"model": "flash", "checkpoint": "smollm2", "engine": "simulated", "context_tokens": 2048, "concurrency": 1}
+PLAN_FILES = {
+    "nothing": "",
+    "no JSON": "{",
+    "a list": "[]",
+    "null": "null",
+    "nested without end": "[" * 100_000,
+    "a number of 5000 digits": json.dumps(PLAN)[:-1] + ', "nodes": ' + "9" * 5000 + "}",
+    "a pickle": "cos\nsystem\n(S'touch pwned'\ntR.",
+    "a YAML tag": "!!python/object/apply:os.system ['touch pwned']",
+    "no model": json.dumps({key: value for key, value in PLAN.items() if key != "model"}),
+    "a command as checkpoint": json.dumps(PLAN | {"checkpoint": "$(touch pwned)"}),
+    "an option as checkpoint": json.dumps(PLAN | {"checkpoint": "--trust-remote-code"}),
+    "a file as checkpoint": json.dumps(PLAN | {"checkpoint": "file:///etc/passwd"}),
+    "another engine": json.dumps(PLAN | {"engine": "../../evil"}),
+    "a list as engine": json.dumps(PLAN | {"engine": ["sh", "-c", "touch pwned"]}),
+    "text as context": json.dumps(PLAN | {"context_tokens": "2048; touch pwned"}),
+    "a negative context": json.dumps(PLAN | {"context_tokens": -1}),
+    "no requests": json.dumps(PLAN | {"concurrency": 0}),
+    "a wish nobody has": json.dumps(PLAN | {"objective": "__class__"}),
+}
+
+
+@pytest.mark.parametrize("kind", PLAN_FILES)
+def test_a_plan_file_that_is_none_starts_nothing(refused, places, kind):
+    """Its choices are read as data, each in its type."""
+    (places[0] / "here" / "plan.json").write_text(PLAN_FILES[kind])
+    refused("serve", "--plan=plan.json", codes=(2, 3))
+    assert not (places[0] / "here" / "pwned").exists()
+
+
+def test_the_command_in_a_plan_file_is_never_run(places, capsys):
+    """Words and variables of the document are left alone: the command is made anew."""
+    document = PLAN | {
+        "checkpoint": "no-such-model",
+        "argv": ["/bin/touch", "pwned"],
+        "env": {"LD_PRELOAD": "/evil.so"},
+    }
+    (places[0] / "here" / "plan.json").write_text(json.dumps(document))
+    assert 2 == main(["serve", "--plan=plan.json"])
+    (places[0] / "here" / "plan.json").write_text(json.dumps(document | {"model": "smollm2", "checkpoint": "smollm2"}))
+    before = tree(places[0] / "here")
+    main(["serve", "--plan=plan.json", "--keep-running", "--name=planned"])
+    assert "touch" not in "".join(capsys.readouterr())
+    assert before == tree(places[0] / "here")
+    record = folder_of_server("planned").record()
+    assert record is None or not {"/bin/touch", "pwned", "/evil.so"} & {*record.argv, *record.env.values()}
