@@ -1,4 +1,4 @@
-"""Writes the reference pages (docs/cli.md, api.md, notebooks.md) from the code, so that nothing goes undocumented.
+"""Writes the reference pages (docs/cli.md, api.md, notebooks.md, failures.md) from the code, so that nothing goes undocumented.
 
 python tools/docs.py           write them
 python tools/docs.py --check   exit 1 and name the pages that are out of date
@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import seatrial
+from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.cli.main import COMMANDS, build_parser
+from seatrial.server.reading import table
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = "0*.ipynb"
@@ -64,13 +66,47 @@ every notebook. In JupyterLab change the cell; headless: `seatrial run notebooks
 """
 
 
+FAILURES_HEAD = """\
+# Failures
+
+Written by `python tools/docs.py` from `lib/seatrial/server/failures.toml` and the `failures` of each engine in
+`lib/seatrial/catalog/engines/`, where the patterns and their sources stand.
+
+When an engine ends, the last 4,000 lines of its log are read, never more than 1 MiB of each log file. The error then
+holds `cause`, `phase`, `evidence` (the log lines, escaped) and one remedy; after memory ran out also `next_command`,
+the command of the next smaller plan that fits. A cause is worse than none where it is wrong, so:
+
+* lines that inform, warn, quote a request or show source code never name a cause, nor does the traceback of a single
+  request;
+* what the engine survived is not why it ended: it became ready after it, tried another way, went on to the phase after
+  the next one, or did three more lines of ordinary work;
+* what names a cause comes before what is general, that before what only follows from another failure, and among
+  equals the first line wins: the other ranks die of it;
+* where nothing fits the cause is `unknown`, and the last lines of the first tracebacks are shown.
+
+A signal decides where the log names nothing; a process killed while the kernel counted an out-of-memory kill ran out
+of host memory. `seatrial ps --all`, `logs` and `measure` name the cause of a server that ended later. Real reports of
+each, in our own words, are the tests: `tests/server/failures/`; healthy logs with words of failures are in
+`tests/server/healthy/`.
+
+| cause | engine | what | remedy |
+|---|---|---|---|
+"""
+
+
 def main() -> int:
     """Write or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 where the page is out of date")
     arguments = parser.parse_args()
     stale = []
-    for name, text in {"cli.md": cli_page(), "api.md": api_page(), "notebooks.md": notebooks_page()}.items():
+    pages = {
+        "cli.md": cli_page(),
+        "api.md": api_page(),
+        "notebooks.md": notebooks_page(),
+        "failures.md": failures_page(),
+    }
+    for name, text in pages.items():
         path = ROOT / "docs" / name
         if not arguments.check:
             path.write_text(text, encoding="utf-8")
@@ -114,6 +150,16 @@ def row(action: argparse.Action) -> str:
     default = "" if action.default in (None, False) or not action.option_strings else str(action.default)
     cells = [", ".join(f"`{name}`" for name in names), f"`{default}`" if default else "", action.help or ""]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def failures_page() -> str:
+    """The whole of docs/failures.md: every cause once for each engine that has rows of its own."""
+    rows = [("any", row) for row in table().failures]
+    rows += [(engine_facts(name).title, row) for name in engine_ids() for row in engine_facts(name).failures]
+    told: dict[tuple[str, str], str] = {}
+    for engine, failure in rows:
+        told.setdefault((failure.cause, engine), f"| {failure.cause} | {engine} | {failure.what} | {failure.remedy} |")
+    return FAILURES_HEAD + "\n".join(told[key] for key in sorted(told)) + "\n"
 
 
 def api_page() -> str:

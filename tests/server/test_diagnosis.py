@@ -1,10 +1,12 @@
 """Causes: each pattern on a line engines really write, none on healthy ones."""
 
+import re
 import signal
 
 import pytest
 
 from seatrial.catalog.engine_facts import engine_ids
+from seatrial.cli.main import COMMANDS, build_parser
 from seatrial.server.diagnosis import diagnose, how, signal_of
 from seatrial.server.reading import known_failures
 from seatrial.server.state import Exit
@@ -15,6 +17,9 @@ def ended(code=1, number=None, oom_kills=None, error=""):
     return Exit(reason="exited", code=code, signal=number, error=error, oom_kills=oom_kills or {}, at="")
 
 
+KNOWN_OPTIONS = {
+    option for name in ("plan", "serve") for action in build_parser(name)._actions for option in action.option_strings
+}  # fmt: skip
 LINES = [
     ("sglang", "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 3.50 GiB. GPU 0", "gpu out of memory"),
     ("llamacpp", "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9000.00 MiB on device 0: cudaMalloc failed: out of memory", "gpu out of memory"),
@@ -109,3 +114,20 @@ def test_how_it_ended_in_words():
     """Exit code, signal name, or that it never started."""
     assert ["exit code 3", "SIGSEGV", "not started"] == [how(ended(3)), how(ended(None, 11)), how(ended(None))]
     assert [None, "SIGSEGV", "SIGSEGV"] == [signal_of(ended(3)), signal_of(ended(None, 11)), signal_of(ended(139))]
+
+
+def test_a_remedy_names_what_its_commands_take():
+    """The engine as it is installed here, and the checkpoint of the plan."""
+    missing, damaged = "ModuleNotFoundError: No module named 'x'", "gguf_init_from_reader: invalid magic characters"
+    assert "seatrial engines install llama-cpp-python" in diagnose(ended(), [missing], "llamacpp").remedy
+    assert "seatrial fetch 'a/b c'" in diagnose(ended(), [damaged], "llamacpp", "a/b c").remedy
+    assert "seatrial fetch CHECKPOINT" in diagnose(ended(), [damaged], "llamacpp").remedy
+
+
+@pytest.mark.parametrize("engine", engine_ids())
+def test_remedies_are_commands_that_exist(engine):
+    """Every ``seatrial`` command and option of it that a remedy names."""
+    for row in known_failures(engine):
+        assert set(re.findall(r"seatrial (\w+)", row.remedy)) <= set(COMMANDS), row.remedy
+        options = set(re.findall(r"(?<!docker run )(--(?!shm|ipc|pids)[a-z-]+)", row.remedy))
+        assert options <= KNOWN_OPTIONS, row.remedy

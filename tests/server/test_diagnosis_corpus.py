@@ -1,11 +1,14 @@
 """The corpus of failures: each names its cause, phase and lines; what is healthy or unknown names none."""
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from seatrial.catalog.engine_facts import engine_ids
 from seatrial.server.diagnosis import diagnose
+from seatrial.server.reading import LogEnd, known_failures
 from seatrial.server.state import Exit
 
 FAILURES = Path(__file__).with_name("failures")
@@ -72,3 +75,17 @@ def test_an_unknown_failure_says_so_and_shows_its_lines(case):
     found = diagnosis(case)
     assert "unknown" == found.cause, found
     assert [] == [text for text in case["evidence"] if not any(text in line for line in found.evidence)]
+
+
+def test_every_row_has_a_case():
+    """No pattern that no line of the corpus was decided by."""
+    tried = {
+        row.pattern
+        for case in (param.values[0] for param in cases())
+        for log in [LogEnd(case["log"].split("\n"), case["engine"])]
+        for line in log.lines
+        for row in known_failures(case["engine"])
+        if row.pattern and re.search(row.pattern, line.message)
+    }
+    rows = {row.pattern for engine in engine_ids() for row in known_failures(engine) if row.pattern}
+    assert set() == rows - tried

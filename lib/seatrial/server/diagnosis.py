@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.errors import EngineError
 from seatrial.printable import printable
 from seatrial.server.reading import Finding, LogEnd, different, during, table
@@ -49,18 +51,27 @@ class Diagnosis:
     phase: str = ""
 
 
-def diagnose(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
+def diagnose(ended: Exit, lines: Sequence[str], engine: str, checkpoint: str | None = None) -> Diagnosis:
     """Name the cause of an engine's end.
 
     Args:
         ended: How it ended.
         lines: Its last log lines.
         engine: Engine id; some patterns mean something for one engine only.
+        checkpoint: What it served, for the remedy; None where that is not of the catalog.
 
     """
+    found = _diagnosed(ended, lines, engine)
+    return replace(found, remedy=_named(found.remedy, engine, checkpoint))
+
+
+def _diagnosed(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
     if ended.error:
         return Diagnosis(
-            "not started", f"the program could not be started ({ended.error})", "Install the engine again.", ()
+            "not started",
+            f"the program could not be started ({ended.error})",
+            "Install the engine again: seatrial engines install ENGINE.",
+            (),
         )
     name, log = signal_of(ended), LogEnd(lines[-LOG_LINES:], engine)
     found = log.failure()
@@ -79,6 +90,16 @@ def diagnose(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
     if found is not None:
         return _from_log(found)
     return _from_signal(name, log) or _unknown(ended, log)
+
+
+def _named(remedy: str, engine: str, checkpoint: str | None) -> str:
+    """The remedy with the names that its commands take here."""
+    install = engine_facts(engine).install if engine in engine_ids() else None
+    names = {"install ENGINE": install and install.name, "fetch CHECKPOINT": checkpoint and shlex.quote(checkpoint)}
+    for place, name in names.items():
+        if name:
+            remedy = remedy.replace(place, f"{place.partition(' ')[0]} {name}")
+    return remedy
 
 
 def ended_error(found: Diagnosis, engine: str, name: str) -> EngineError:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MATCHED = 600
+"""Characters of a message that are looked at: requests may be echoed in lines without end."""
 _COLOUR = re.compile(r"(?:\x1b|\\x1b|␛)\[[\d;]*[A-Za-z]")
 _PREFIX = re.compile(
     r"""(?x)
@@ -70,4 +72,4 @@ def _line(text: str) -> Line:
     while found := _PREFIX.match(message):
         message = message[found.end() :]
         level = next((value for name, value in found.groupdict().items() if name != "end" and value), level)
-    return Line(text, message, level in _INFORMS)
+    return Line(text, message[:MATCHED], level in _INFORMS)

@@ -262,7 +262,9 @@ class Startup:
         assert known.exit is not None  # noqa: S101 -- asked by the caller
         if known.exit.reason in ON_PURPOSE:
             return self._failed(ON_PURPOSE[known.exit.reason], cause="stopped")
-        found = diagnose(known.exit, log.tail(self.folder.log_file, LOG_LINES), self.record.engine)
+        found = diagnose(
+            known.exit, log.tail(self.folder.log_file, LOG_LINES), self.record.engine, self.record.checkpoint
+        )
         kind = PortStolenError if found.cause == "port in use" else EngineError
         self.watch.catch_up()
         phase = found.phase or self.watch.place.name  # a traceback tells it better than progress does

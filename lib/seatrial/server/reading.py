@@ -48,6 +48,7 @@ class FailurePlace:
 class Moments:
     """Patterns of what a log says besides failures."""
 
+    words: tuple[str, ...]
     quiet: str
     ready: str
     again: str
@@ -145,9 +146,12 @@ class LogEnd:
     def _telling(self) -> Iterator[int]:
         """Places of the lines that may name a cause."""
         quiet, apart = compiled(table().moments.quiet), set(self._of_requests())
+        words = table().moments.words
         for at in range(self.begin, len(self.lines)):
             line = self.lines[at]
-            if at not in apart and not line.informs and not quiet.search(line.message):
+            if line.informs or at in apart or not _has_any(line.message, words):
+                continue
+            if not quiet.search(line.message):
                 yield at
 
     def _of_requests(self) -> Iterator[int]:
@@ -166,8 +170,6 @@ class LogEnd:
                 yield at
 
     def _row(self, line: Line) -> Failure | None:
-        if not _any(self.engine).search(line.message):
-            return None
         rows = (
             row for row in known_failures(self.engine) if row.pattern and compiled(row.pattern).search(line.message)
         )
@@ -204,21 +206,15 @@ class LogEnd:
         return place.name
 
 
+def _has_any(message: str, words: Sequence[str]) -> bool:
+    lowered = message.lower()
+    return any(word in lowered for word in words)
+
+
 @cache
 def compiled(pattern: str) -> re.Pattern[str]:
     """A pattern of the tables."""
     return re.compile(pattern)
-
-
-@cache
-def _any(engine: str) -> re.Pattern[str]:
-    """One pattern for all rows: most lines match none."""
-    return re.compile("|".join(_inline(row.pattern) for row in known_failures(engine) if row.pattern))
-
-
-def _inline(pattern: str) -> str:
-    bare = pattern.removeprefix("(?x)")
-    return f"(?:{pattern})" if bare == pattern else f"(?x:{bare})"
 
 
 def different(lines: Sequence[Line]) -> tuple[str, ...]:

@@ -185,7 +185,8 @@ class Server:
             or known.exit.reason in {"stopped", "lease ended", "record deleted", "lost"}
         ):
             return None
-        return diagnose(known.exit, self.read_log(LOG_LINES), self.engine)
+        record = self._record()
+        return diagnose(known.exit, self.read_log(LOG_LINES), self.engine, record.checkpoint if record else None)
 
     def read_log(self, lines: int = 100) -> list[str]:
         """The last lines of the engine's output, control characters escaped."""

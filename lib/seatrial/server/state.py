@@ -94,6 +94,11 @@ class Record:
     keyed: bool = False
     begun_s: float = 0.0
 
+    @property
+    def checkpoint(self) -> str | None:
+        """Checkpoint of the plan that was launched, None where a command was."""
+        return self.subject.checkpoint if self.subject and self.subject.weights_bytes else None
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
