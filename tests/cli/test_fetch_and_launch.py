@@ -8,6 +8,7 @@ import sys
 import nbformat
 import pytest
 from tests.conftest import ROOT
+from tests.gguf_bytes import small
 
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.shelf import folder_of, write_manifest
@@ -52,8 +53,10 @@ def bring(checkpoint):
     folder = folder_of(checkpoint)
     folder.mkdir(parents=True)
     name = "model.gguf" if checkpoint.format == "gguf" else "model.safetensors"
-    (folder / name).write_bytes(b"weights")
-    write_manifest(folder, checkpoint, "made for a test", [RemoteFile(name, 7, None)])
+    header = b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
+    weights = small() if checkpoint.format == "gguf" else len(header).to_bytes(8, "little") + header + b"\0" * 4
+    (folder / name).write_bytes(weights)
+    write_manifest(folder, checkpoint, "made for a test", [RemoteFile(name, len(weights), None)])
 
 
 def wish(name):
