@@ -53,6 +53,21 @@ def test_every_way_to_run_it_serves_the_stand_in(require, stand_in, runner):
     assert [] == launched_processes()
 
 
+@pytest.mark.parametrize(
+    ("runner", "phases"),
+    [
+        ("xllamacpp", ["loading weights", "warming up", "opening its port"]),
+        ("llama-server", ["loading weights", "warming up", "opening its port"]),
+        ("llama_cpp.server", ["loading weights", "allocating caches", "opening its port"]),
+    ],
+)
+def test_every_way_to_run_it_tells_its_phases(require, stand_in, runner, phases):
+    """What its log says while it starts is understood, by the version that is installed."""
+    require(runner)
+    with launch(stand_in, runner=runner) as server:
+        assert ["starting", *phases, "first token"] == [time.name for time in server.phases]
+
+
 @pytest.mark.parametrize("flags", [(), ("--n-cpu-moe=2",), ("--n-cpu-moe=2", "--tensor-split=3,2")])
 def test_the_deepseek4_code_path(require, flags):
     """A tiny model of V4's architecture is loaded and generates, also with experts kept in host memory."""

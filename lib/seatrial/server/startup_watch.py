@@ -122,7 +122,9 @@ class Watch:
         return next((row.helps for row in self._phases if row.name == self.place.name), "")
 
     def enter(self, phase: str, text: str) -> None:
-        """Begin a phase that the log does not tell."""
+        """Begin a phase that the log does not tell, after those that it has told by now."""
+        if self.place.name:
+            self._read_log()
         self._enter(Place(len(self._phases) if phase in {FIRST_TOKEN, READY} else -1, phase), text)
 
     def look(self) -> None:
