@@ -80,8 +80,8 @@ the command of the next smaller plan that fits. A cause is worse than none where
   request;
 * what the engine survived is not why it ended: it became ready after it, tried another way, went on to the phase after
   the next one, or did three more lines of ordinary work;
-* what names a cause comes before what is general, that before what only follows from another failure, and among
-  equals the first line wins: the other ranks die of it;
+* what names a cause comes before what is general, that before what only follows from another failure; among equals
+  what was raised comes before what was only said, and then the first line wins: the other ranks die of it;
 * where nothing fits the cause is `unknown`, and the last lines of the first tracebacks are shown.
 
 A signal decides where the log names nothing; a process killed while the kernel counted an out-of-memory kill ran out

@@ -7,8 +7,8 @@ A log holds much that looks like a failure and is none, and one failure makes ma
 2.  What the engine survived is not why it ended: what stands before it was ready or tried another way, before it
     began the phase after the next one, or before three lines of ordinary work.
 3.  Of what is left a cause comes before something general ("a file is missing"), and both before what only follows
-    from another failure ("a worker was killed") or says no more than that something failed. Among equals the first
-    line wins: the other ranks die of it.
+    from another failure ("a worker was killed") or says no more than that something failed. Among equals what was
+    raised comes before what was only said, and then the first line wins: the other ranks die of it.
 
 Rows and patterns are data: ``failures.toml`` here, and the ``failures`` of each engine in ``catalog/engines``.
 """
@@ -79,7 +79,7 @@ class Finding:
 
     Attributes:
         row: The row that says so.
-        lines: The line that names it first, and others that name the same cause.
+        lines: The lines that name its cause, first to last, alike ones once.
         phase: Phase it happened in, empty where the log does not say.
 
     """
@@ -134,8 +134,8 @@ class LogEnd:
         lasting = [(at, row) for at, row in found if work[at] < SURVIVED_WORK and not self._went_on(places, at)]
         if not lasting:
             return None
-        at, row = min(lasting, key=lambda each: (KINDS.index(each[1].kind), each[0]))
-        same = [self.lines[place] for place, other in lasting if place >= at and other.cause == row.cause]
+        at, row = min(lasting, key=lambda each: (KINDS.index(each[1].kind), not self.lines[each[0]].raises, each[0]))
+        same = [self.lines[place] for place, other in lasting if other.cause == row.cause]
         return Finding(row, different(same), row.phase or self._phase(at, places[at]))
 
     def unexplained(self) -> list[Line]:
