@@ -5,7 +5,8 @@ import threading
 import pytest
 from tests.server.conftest import until
 
-from seatrial.server.log import follow, printable, size, tail
+from seatrial.printable import printable
+from seatrial.server.log import follow, size, tail
 
 
 @pytest.mark.parametrize(

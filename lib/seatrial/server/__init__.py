@@ -1,8 +1,8 @@
 """Launches one engine process, watches it, finds it again, and stops it for good."""
 
+from seatrial.printable import printable
 from seatrial.server.diagnosis import Diagnosis, diagnose
 from seatrial.server.launcher import launch
-from seatrial.server.log import printable
 from seatrial.server.programs import installed_command, resolve_program, resolve_runner
 from seatrial.server.registry import find_server, list_servers, stop_all, stop_server
 from seatrial.server.running import Server, Stopped

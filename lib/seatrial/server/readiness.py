@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from psutil import Process
 
 from seatrial.errors import EngineError
+from seatrial.printable import printable
 from seatrial.server import log, loopback, processes
 from seatrial.server.address import near, plain
 from seatrial.server.diagnosis import LOG_LINES, diagnose, how
@@ -160,7 +161,7 @@ class Startup:
             raise self._failed("it rejects the API key of this launch", cause="key rejected")
         served = loopback.served_models(reply)
         if served and self.record.model not in served:
-            names = ", ".join(log.printable(name[:80]) for name in served[:5])
+            names = ", ".join(printable(name[:80]) for name in served[:5])
             raise self._failed(f"it serves {names} and not {self.record.model}", cause="wrong model")
         if served:
             self.watch.enter(FIRST_TOKEN, f"{self.record.model} is loaded and generates its first token")
