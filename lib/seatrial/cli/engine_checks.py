@@ -82,12 +82,10 @@ def _runs_v4(engine: str, title: str, hardware: Hardware) -> Check:
     if plan.runs:
         return Check(name, "ok", f"{plan.checkpoint} runs on {hardware.name}")
     why = plan.reasons[0].text if plan.reasons else f"{plan.checkpoint} does not run on {hardware.name}"
-    return Check(
-        name,
-        "warning" if plan.verdict == "refused" else "ok",
-        why.rstrip("."),
-        plan.smallest_change or "seatrial plan --all ranks what does run.",
-    )
+    remedy = plan.smallest_change or "seatrial plan --all ranks what does run."
+    if plan.verdict == "refused":
+        return Check(name, "warning", why.rstrip("."), remedy)
+    return Check(name, "ok", f"does not fit: {why.rstrip('.')}", remedy)
 
 
 def check_flags() -> Iterator[Check]:
