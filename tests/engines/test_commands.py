@@ -159,7 +159,7 @@ def test_the_embedded_llamacpp_parses_its_command(stand_in):
         str(options.model),
         str(options.api_key_file),
     )
-    assert "passive" == command.env["OMP_WAIT_POLICY"]
+    assert {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"} == command.env
     assert command.stand_in
 
 
