@@ -92,6 +92,14 @@ def test_an_engine_too_old_for_v4_stops_the_download(seatrial, machine, scripted
     assert f"{says.strip()} is installed, but {needed} or newer is needed" in done.stderr
 
 
+def test_gpus_no_engine_takes_stop_the_download(seatrial, machine):
+    """A100: neither SGLang nor vLLM runs V4 there, so its safetensors are not brought; a GGUF is."""
+    done = seatrial("fetch", FLASH, **machine("8xA100"), **NO_ROOM)
+    assert (3, True) == (done.returncode, "runs V4 on Hopper" in done.stderr), done.stderr
+    assert "are needed under" in seatrial("fetch", GGUF, **machine("8xA100"), **NO_ROOM).stderr
+    assert "are needed under" in seatrial("fetch", FLASH, "--anyway", **machine("8xA100"), **NO_ROOM).stderr
+
+
 def test_without_a_gpu_the_download_goes_on(seatrial):
     """Clusters download on their login nodes."""
     done = seatrial("fetch", FLASH, **NO_ROOM)

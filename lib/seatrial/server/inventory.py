@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from seatrial.catalog.engine_facts import EngineFacts, Hole, Program, engine_facts, engine_ids, is_older
-from seatrial.errors import EngineMissingError, RefusedError
+from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.server.gates import Installed, gates_here, version_check
 from seatrial.server.programs import known_programs, look_up
 
@@ -89,6 +89,7 @@ def why_not_fetch(checkpoint: Checkpoint, hardware: Hardware) -> RefusedError | 
         checks = gates_here(row.engine, hardware, found=found)
         wrong = [(row.why, row.remedy)] if row.state == "too old" else []
         wrong += [(check.found, check.remedy) for check in checks if check.status == "problem"]
+        wrong += _refused_gpus(checkpoint, row.engine, hardware)
         if not wrong:
             return None
         reasons.append(wrong[0])
@@ -99,6 +100,21 @@ def why_not_fetch(checkpoint: Checkpoint, hardware: Hardware) -> RefusedError | 
         f"{checkpoint.id} is not downloaded, since nothing here could serve it: {what}.",
         remedy=f"{remedy} With --anyway it is downloaded all the same.",
     )
+
+
+def _refused_gpus(checkpoint: Checkpoint, engine: str, hardware: Hardware) -> list[tuple[str, str]]:
+    """The planner's rule against this machine's GPUs and what would help, empty where it has none."""
+    from seatrial.plan import make_plan  # noqa: PLC0415 -- an engine's own process imports this package too
+
+    if not hardware.gpus:
+        return []
+    try:
+        plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine=engine)
+    except SeatrialError:  # no formula describes it: the engine will tell
+        return []
+    if plan.verdict != "refused" or not plan.reasons:
+        return []
+    return [(plan.reasons[0].text.rstrip("."), plan.smallest_change or "")]
 
 
 def _look(engine: str, row: Program) -> EngineProgram:
