@@ -22,7 +22,17 @@ def test_sizes_use_the_largest_fitting_binary_unit(size, text):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(None, "unknown"), (0.0032, "3.2 ms"), (1.25, "1.25 s"), (125, "2 min 5 s")]
+    ("seconds", "text"),
+    [
+        (None, "unknown"),
+        (0.0032, "3.2 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1 s"),
+        (1.25, "1.25 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 0 s"),
+        (125, "2 min 5 s"),
+    ],
 )
 def test_durations_read_naturally(seconds, text):
     """Milliseconds, seconds and minutes each have their range."""

@@ -66,9 +66,9 @@ def format_seconds(seconds: float | None) -> str:
     """``3.2 ms``, ``1.25 s``, ``2 min 5 s``; ``unknown`` for None."""
     if seconds is None:
         return "unknown"
-    if abs(seconds) < 1:
+    if abs(seconds) < 0.9995:  # noqa: PLR2004 -- from there on it is rounded to a second
         return f"{seconds * 1e3:.3g} ms"
-    if abs(seconds) < 60:  # noqa: PLR2004 -- a minute
+    if abs(seconds) < 59.95:  # noqa: PLR2004 -- likewise to a minute
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
