@@ -41,13 +41,17 @@ class Seen:
 
     def cause(self, error):
         """An error or diagnosis of ours: it names a cause and a remedy; log lines are its evidence."""
-        named = getattr(error, "cause", None) or type(error).__name__
-        assert error.remedy
-        self._note("cause", named)
-        self._note("remedy", error.remedy)
-        for line in getattr(error, "evidence", ())[-1:] or (error.what.splitlines()[0],):
-            self._note("evidence", line)
-        return named
+        evidence = getattr(error, "evidence", ()) or (error.what.splitlines()[0],)
+        return self.told(getattr(error, "cause", None) or type(error).__name__, evidence[-1], error.remedy)
+
+    def told(self, cause, line, remedy):
+        """The same in words, where another process told it, or a measurement."""
+        assert cause
+        assert line
+        assert remedy
+        for name, value in (("cause", cause), ("evidence", line), ("remedy", remedy)):
+            self._note(name, value)
+        return cause
 
     def took(self, what, seconds):
         """A time that has a bar in faults.toml."""

@@ -237,7 +237,7 @@ def test_nothing_may_be_written(unwritable, words, setting, variable, seen):
     assert setting in done.stderr
     assert "Traceback" not in done.stderr
     what, _, remedy = done.stderr.strip().removeprefix("seatrial: ").partition("\n")
-    seen.cause(type("Said", (), {"cause": "UsageError", "what": what, "remedy": remedy}))
+    seen.told("UsageError", what, remedy)
 
 
 @pytest.mark.fault(29)

@@ -23,20 +23,12 @@ MISMATCH, LOST = 18, 15
 DETECT = (sys.executable, "-m", "seatrial", "detect", "--json")
 
 
-class Problem:
-    """A problem of the hardware, as an error says it."""
-
-    def __init__(self, problem):
-        self.what = problem.what
-        self.remedy = problem.remedy
-
-
 @pytest.mark.fault(34)
 def test_no_nvml(tree, seen):
     """A driver without its library, as in a container without the toolkit: said, with one remedy."""
     (problem,) = library_absence(tree({"proc/driver/nvidia/version": ""}), "libnot-there.so.1")
     assert "not found" in problem.what
-    seen.cause(Problem(problem))
+    seen.told("nvidia driver", problem.what, problem.remedy)
 
 
 @pytest.mark.fault(34)
@@ -45,7 +37,7 @@ def test_a_driver_mismatch(detect_nvidia, seen):
     hardware = detect_nvidia("2xH100", f"nvmlInitWithFlags={MISMATCH}")
     assert () == hardware.gpus
     (problem,) = hardware.problems
-    seen.cause(Problem(problem))
+    seen.told("nvidia driver", problem.what, problem.remedy)
 
 
 @pytest.mark.fault(34)
@@ -55,7 +47,7 @@ def test_a_lost_gpu(detect_nvidia, seen):
     assert 3 == len(hardware.gpus)
     (problem,) = hardware.problems
     assert "GPU 2" in problem.what
-    seen.cause(Problem(problem))
+    seen.told("nvidia driver", problem.what, problem.remedy)
 
 
 @pytest.mark.fault(34)
@@ -69,7 +61,8 @@ def test_a_hanging_driver(nvml_library, seen):
     assert ["did not answer" in problem["what"] for problem in document["problems"]] == [True]
     assert 1 == len(document["gpus"])
     seen.took("hang", took)
-    seen.cause(type("Named", (), document["problems"][0]))
+    (problem,) = document["problems"]
+    seen.told("nvidia driver", problem["what"], problem["remedy"])
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from tests.server.conftest import until
 from seatrial.measure import find_problems, start_load
 from seatrial.server import launch
 
+COUNTED = "the measurement's problems say how many"
 LONG = {"concurrency": (2,), "requests": 8, "answer_tokens": 200}
 
 
@@ -56,7 +57,7 @@ def test_the_real_engine_hangs(stand_in, seen):
 def test_a_server_dies_in_a_stream(simulate, seen):
     """Killed while two answers run: both end with an error of a named kind and the text until then."""
     server = simulate("--tpot-s=0.05")
-    with start_load(server.url, replaced(LONG)) as load:
+    with start_load(server.url, replaced({**LONG, "warmup_requests": 0})) as load:
         until(lambda: any(sample.tokens_per_s for sample in load.recorder.samples), "the first tokens")
         server.process.kill()
         measurement = load.result()
@@ -64,7 +65,7 @@ def test_a_server_dies_in_a_stream(simulate, seen):
     kinds = measurement.points[0].requests.errors
     assert (8, {"disconnected", "unreachable"}) == (sum(kinds.values()), set(kinds))
     assert any(one.text for one in measurement.completions)
-    seen.cause(Counted("disconnected", find_problems(measurement)[0]))
+    seen.told("disconnected", find_problems(measurement)[0], COUNTED)
 
 
 def replaced(changes):
@@ -72,16 +73,6 @@ def replaced(changes):
     from dataclasses import replace
 
     return replace(SMALL, **changes)
-
-
-class Counted:
-    """What a measurement says went wrong, as an error says it."""
-
-    remedy = "see the measurement's problems"
-
-    def __init__(self, cause, line):
-        self.cause = cause
-        self.evidence = (line,)
 
 
 @pytest.mark.fault(15)
@@ -129,7 +120,7 @@ def test_a_broken_stream_is_counted(measured, fault, kind, seen):
     assert ({kind: 2}, 4) == (measurement.points[0].requests.errors, measurement.points[0].requests.succeeded)
     failed = [one for one in measurement.completions if one.error is not None]
     assert ["This answer is"] * 2 == [one.text for one in failed]
-    seen.cause(Counted(kind, failed[0].error))
+    seen.told(kind, failed[0].error, COUNTED)
 
 
 @pytest.mark.fault(17)
@@ -141,7 +132,7 @@ def test_turned_away(measured, status, seen):
     assert (2, 2) == (counts.points[0].requests.succeeded, counts.points[0].requests.retries)
     counts = measured(*busy, requests=2).points[0].requests
     assert ({f"http_{status}": 2}, 6) == (counts.errors, counts.retries)
-    seen.cause(Counted(f"http_{status}", f"{counts.retries} repeated, {counts.failed} failed"))
+    seen.told(f"http_{status}", f"{counts.retries} repeated, {counts.failed} failed", COUNTED)
 
 
 @pytest.mark.fault(18)
@@ -151,4 +142,4 @@ def test_one_byte_a_second(measured, seen):
     measurement = measured(*options, concurrency=(1,), requests=3, token_timeout_s=0.3)
     requests = measurement.points[0].requests
     assert ({"token_timeout": 1}, 2) == (requests.errors, requests.succeeded)
-    seen.cause(Counted("token_timeout", next(one.error for one in measurement.completions if one.error)))
+    seen.told("token_timeout", next(one.error for one in measurement.completions if one.error), COUNTED)

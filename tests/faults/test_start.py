@@ -121,10 +121,9 @@ SHELL = 'argv=("sh", "-c", {script!r}, "python", {engine!r}, "--port={{port}}", 
 def test_killed_for_want_of_memory(another_process, small_cgroup, seen):
     """The kernel kills the engine in a control group of 256 MiB."""
     told = another_process(EATER.format(group=str(small_cgroup), changes="")).stdout
-    lines = [told.readline().strip() for _ in range(3)]
-    assert "host out of memory" == lines[0]
-    assert lines[1]
-    assert "loading tensors" == lines[2]
+    cause, remedy, line = (told.readline().strip() for _ in range(3))
+    assert ("host out of memory", "loading tensors") == (cause, line)
+    seen.told(cause, line, remedy)
     seen.ran(f"real kill in a control group, version {1 if (small_cgroup / 'memory.limit_in_bytes').exists() else 2}")
 
 
@@ -160,7 +159,9 @@ def test_killed_for_want_of_memory_behind_a_shell(another_process, small_cgroup,
         '"python"', repr(sys.executable), 1
     )
     told = another_process(EATER.format(group=str(small_cgroup), changes=", " + shell)).stdout
-    assert "host out of memory" == told.readline().strip()
+    cause, remedy, line = (told.readline().strip() for _ in range(3))
+    assert ("host out of memory", "Killed") == (cause, line)  # as the shell says it
+    seen.told(cause, line, remedy)
     seen.ran("real kill in a control group, sh in between")
 
 

@@ -21,6 +21,7 @@ from seatrial.server import printable
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 POLL_S = 0.25
 GONE_S = 10.0
+KILL_S = 4.0
 ANSWER_S = 30.0
 EVIDENCE_LINES = 8
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
@@ -120,7 +121,12 @@ class Submitted:
 
     def cancel(self) -> None:
         """End it, and return when it has ended."""
+        self._cancelled.touch()
         self._end()
+
+    @property
+    def _cancelled(self) -> Path:
+        return self.log.with_name("cancelled")
 
     def _ended(self, state: str) -> None:
         died = self._first_death()  # written just before the end
@@ -128,7 +134,7 @@ class Submitted:
             raise self._rank_died(died)
         if state == "COMPLETED":
             return
-        if state == "CANCELLED":
+        if state == "CANCELLED" or self._cancelled.exists():
             raise self._failed("it was cancelled", "cancelled", "Somebody ran scancel: submit it again.")
         if state == "TIMEOUT":
             raise self._failed("its time limit was over", "time limit", "Ask for more minutes.")
@@ -137,6 +143,8 @@ class Submitted:
         raise self._failed(f"Slurm ended it ({state})", "unknown", f"Read {self.log}.")
 
     def _first_death(self) -> re.Match[str] | None:
+        if self._cancelled.exists():
+            return None  # its ranks were killed on purpose
         before = itertools.takewhile(lambda line: not _ENDING.search(line), self._lines())
         return next(filter(None, map(_DIED.search, before)), None)
 
@@ -167,15 +175,21 @@ class Submitted:
             return []
 
     def _end(self) -> None:
-        """KILL for what is left of its ranks first: Slurm itself waits half a minute for one that ignores TERM."""
-        _run("scancel", "--signal=KILL", f"{self.number}.0", refused=True)
-        _run("scancel", str(self.number), refused=True)
-        until = time.monotonic() + GONE_S
-        while self.state()[0] not in ENDED:
-            if time.monotonic() > until:
+        """KILL for its ranks until they are gone, which ends the job; Slurm's own way for what does not end so.
+
+        In that order: once Slurm has asked with TERM it passes on no other signal for half a minute.
+        """
+        begun = time.monotonic()
+        while (state := self.state()[0]) not in ENDED:
+            spent = time.monotonic() - begun
+            if spent > GONE_S:
                 raise self._failed(
                     "it could not be ended", "cannot be stopped", f"Look: scontrol show job {self.number}."
                 )
+            if state == "RUNNING" and spent < KILL_S:
+                _run("scancel", "--signal=KILL", f"{self.number}.0", refused=True)
+            elif state != "COMPLETING":
+                _run("scancel", str(self.number), refused=True)
             time.sleep(POLL_S)
 
 
@@ -198,7 +212,8 @@ def submit(job: Job, folder: Path) -> Submitted:
     if re.search(r"[%\\\n]", str(log)):  # Slurm would replace it
         raise UsageError(f"{folder} cannot hold a job: Slurm reads % and \\ in it.", remedy="Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
+    for old in (log, folder / "cancelled"):
+        old.unlink(missing_ok=True)
     write_text(folder / "ranks.sh", _ranks_script(job), mode=0o600)
     write_text(folder / "job.sh", _job_script(job, folder), mode=0o600)
     _run("sbatch", "--test-only", str(folder / "job.sh"))  # else it may queue what can never run
