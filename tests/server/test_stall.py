@@ -2,10 +2,12 @@
 
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import psutil
 import pytest
+from tests.standin_nvml import build_standin, standin_environment
 
 from seatrial.server.processes import Activity, activity
 from seatrial.server.stall import BUSY_FACTOR, REMEMBERED, Movement
@@ -85,3 +87,34 @@ def test_compilers_are_known_by_their_names(tmp_path):
         compiler.kill()
         other.kill()
     assert frozenset({compiler.pid}) == found.compilers
+
+
+WATCH_GPUS = """
+import sys, time
+from pathlib import Path
+from seatrial.server.stall import GpuMemory
+
+memory, load, seen = GpuMemory(), Path(sys.argv[1]), []
+memory.start()
+for used in (1000, 70000):
+    load.write_text(f"0 {used} 50 300\\n")
+    deadline = time.monotonic() + 20
+    while memory.used_bytes >> 20 != used and time.monotonic() < deadline:
+        time.sleep(0.05)
+    seen.append(memory.used_bytes >> 20)
+memory.stop()
+print(seen)
+"""
+
+
+def test_memory_of_gpus_is_seen_to_grow(require, tmp_path):
+    """Read by NVML from a thread, while weights go there and nothing else moves."""
+    require("compiler")
+    build_standin(tmp_path)
+    load = tmp_path / "load"
+    load.write_text("0 1000 50 300\n")
+    environment = standin_environment(tmp_path, "1xH100", state=load)
+    told = subprocess.run(
+        [sys.executable, "-c", WATCH_GPUS, load], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "[1000, 70000]\n" == told.stdout
