@@ -20,6 +20,7 @@ from tests.measure.conftest import measured, simulate
 from tests.server.conftest import another_process, fake, launched_processes, until
 from tests.server.test_llamacpp import stand_in
 
+from seatrial.errors import EngineError
 from seatrial.server import list_servers, stop_all
 
 __all__ = [
@@ -61,6 +62,15 @@ class Seen:
     def ran(self, variant):
         """Which way the fault was really injected here, where there are several."""
         self._note("variant", variant)
+
+
+def failed(start):
+    """Start something that fails: the error, and that nothing of it is left or called ready."""
+    with pytest.raises(EngineError) as caught:
+        start()
+    assert [] == launched_processes()
+    assert [] == list_servers()
+    return caught.value
 
 
 @pytest.fixture
