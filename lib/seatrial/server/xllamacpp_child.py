@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--batch-size", type=int, default=None)
     flags.add_argument("--ubatch-size", type=int, default=None)
     flags.add_argument("--flash-attn", choices=("on", "off", "auto"), default=None)
+    flags.add_argument("--cache-ram", type=int, default=None, help="MiB of host memory for prompts answered before")
     flags.add_argument("--cache-type-k", default=None, help="f16, q8_0, ...")
     flags.add_argument("--cache-type-v", default=None)
     flags.add_argument("--temp", type=float, default=None, help="sampling where a request says nothing")
@@ -70,15 +71,7 @@ def parameters(options: argparse.Namespace) -> Any:
     if options.tensor_split:
         shares = [float(share) for share in options.tensor_split.split(",")]
         chosen.tensor_split = shares + [0.0] * (len(chosen.tensor_split) - len(shares))
-    for name in ("batch", "ubatch"):
-        if getattr(options, f"{name}_size"):
-            setattr(chosen, f"n_{name}", getattr(options, f"{name}_size"))
-    for name in ("cache_type_k", "cache_type_v"):
-        if getattr(options, name):
-            setattr(chosen, name, _tensor_type(xllamacpp, getattr(options, name)))
-    if options.flash_attn:
-        kinds = {"on": "ENABLED", "off": "DISABLED", "auto": "AUTO"}
-        chosen.flash_attn_type = xllamacpp.llama_flash_attn_type[f"LLAMA_FLASH_ATTN_TYPE_{kinds[options.flash_attn]}"]
+    _set_sizes_and_kinds(xllamacpp, chosen, options)
     for name in ("temp", "top_p", "min_p"):
         if getattr(options, name) is not None:
             setattr(chosen.sampling, name, getattr(options, name))
@@ -87,6 +80,21 @@ def parameters(options: argparse.Namespace) -> Any:
     chosen.warmup = not options.no_warmup
     chosen.ui = False
     return chosen
+
+
+def _set_sizes_and_kinds(xllamacpp: Any, chosen: Any, options: argparse.Namespace) -> None:
+    """What decides how fast it is; each as llama.cpp has it where it was not given."""
+    for name in ("batch", "ubatch"):
+        if getattr(options, f"{name}_size"):
+            setattr(chosen, f"n_{name}", getattr(options, f"{name}_size"))
+    for name in ("cache_type_k", "cache_type_v"):
+        if getattr(options, name):
+            setattr(chosen, name, _tensor_type(xllamacpp, getattr(options, name)))
+    if options.cache_ram is not None:
+        chosen.cache_ram_mib = options.cache_ram
+    if options.flash_attn:
+        kinds = {"on": "ENABLED", "off": "DISABLED", "auto": "AUTO"}
+        chosen.flash_attn_type = xllamacpp.llama_flash_attn_type[f"LLAMA_FLASH_ATTN_TYPE_{kinds[options.flash_attn]}"]
 
 
 def _tensor_type(xllamacpp: Any, name: str) -> Any:
