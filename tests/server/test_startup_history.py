@@ -77,7 +77,10 @@ def test_nothing_is_made_up():
     assert TimeLeft(None, "not known yet: first start of this engine on this machine") == unknown
     assert "time left not known yet: first start of this engine on this machine" == unknown.to_text()
     counted = time_left(None, "loading weights", 5.0, Interval(50, 60, 80), ORDER)
-    assert "about 60 s left of what it counts now (50 to 80 s; at its pace so far)" == counted.to_text()
+    assert (
+        "about 60 s left of what it counts now (50 to 80 s; at its pace so far; the rest is not known yet)"
+        == counted.to_text()
+    )
 
 
 def test_first_and_warm_starts_differ_and_the_spread_says_so():

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from seatrial.hardware.telemetry import GpuTelemetry
 from seatrial.server.processes import Activity
 from seatrial.server.startup_log import gist
 from seatrial.units import MIB
@@ -117,6 +116,8 @@ class GpuMemory:
             self._thread.join(JOIN_S)
 
     def _read(self) -> None:
+        from seatrial.hardware.telemetry import GpuTelemetry  # noqa: PLC0415 -- an engine's own process needs none
+
         with GpuTelemetry() as gpus:
             while readings := gpus.read():
                 self.used_bytes = sum(one.used_memory_bytes or 0 for one in readings)

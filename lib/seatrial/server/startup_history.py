@@ -152,7 +152,11 @@ def time_left(past: Past | None, phase: str, spent_s: float, pace: Interval | No
     """
     if past is None:
         unknown = "not known yet: first start of this engine on this machine"
-        return TimeLeft(None, unknown) if pace is None else TimeLeft(pace, "at its pace so far", phase_only=True)
+        return (
+            TimeLeft(None, unknown)
+            if pace is None
+            else TimeLeft(pace, "at its pace so far; the rest is not known yet", phase_only=True)
+        )
     later = [sum(time.seconds for time in _after(start, phase, order)) for start in past.starts]
     here = [next((time.seconds for time in start if time.name == phase), 0.0) for start in past.starts]
     if pace is not None and phase in COUNTED_ONCE:
