@@ -34,14 +34,14 @@ from seatrial.view.table import Table
 from seatrial.view.tune_tables import describe
 
 STREAMS = (1, 4, 8)
-TUNE_S, GRID_S = 160.0, 170.0
-LOAD = Load(prompt_tokens=128, answer_tokens=64, seconds=1.2)
+TUNE_S, GRID_S = 150.0, 195.0
+LOAD = Load(prompt_tokens=64, answer_tokens=32, seconds=1.2)
 BESIDE = 4
 """Candidates measured in one round beside the kit's own server."""
-FINALISTS, FINAL_ROUNDS = 3, 5
+FINALISTS, FINAL_ROUNDS = 2, 5
 BAR = 0.97
 GRID = {
-    "threads": ("cores/2", "cores-1", "cores"),
+    "threads": ("cores-1", "cores"),
     "ubatch-size": ("128", "512"),
     "parallel": ("streams", "streams+1"),
     "cache-ram": ("0", "8192"),
@@ -81,7 +81,8 @@ def shares(*, keep: bool = False) -> Iterator[Share]:
     with tempfile.TemporaryDirectory() as state:
         if not keep:
             os.environ["SEATRIAL_STATE"] = state
-        tune_machine(plan_for, Wish(streams=STREAMS, budget_s=TUNE_S, runner="xllamacpp"))
+        wish = Wish(STREAMS, TUNE_S, {}, LOAD.prompt_tokens, LOAD.answer_tokens, "xllamacpp")
+        tune_machine(plan_for, wish)
         ends = Budget(time.monotonic, time.monotonic() + GRID_S)
         with ServerBench(plan_for, LOAD, "xllamacpp") as bench:
             for left, streams in zip(range(len(STREAMS), 0, -1), STREAMS, strict=True):
@@ -92,7 +93,7 @@ def share_at(bench: ServerBench, streams: int, budget: Budget) -> Share:
     """The kit's server against the best of the grid."""
     kit = key_of(tuned_plan(plan_for(streams), "xllamacpp").settings)
     track = Track(bench, streams)
-    screening, racing = budget.share(0.5), budget.share(0.75)
+    screening, racing = budget.share(0.6), budget.share(0.75)
     grid = [key for key in combinations(streams) if key != kit]
     for first in range(0, len(grid), BESIDE):
         track.take((kit, *grid[first : first + BESIDE]), screening)

@@ -25,7 +25,7 @@ MEMORY_SHARE = 0.7
 LAG_SHARE = 0.01
 """Lateness of the client's event loop that tokens over a whole window can bear."""
 FIRST_ANSWER_TOKENS = 16
-LEAST_REQUESTS_A_STREAM = 2
+LEAST_REQUESTS_A_STREAM = 1
 MOST_REQUESTS_A_STREAM = 16
 
 

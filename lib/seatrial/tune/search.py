@@ -15,14 +15,14 @@ from typing import Protocol
 from seatrial.server.tuned import Level, Reading, Round
 from seatrial.tune.pairs import DEFAULT, Comparison, Key, best_speed, compare, key_of, speeds, spread_of
 
-RACE_ROUNDS = 4
+RACE_ROUNDS = 3
 CONFIRM_ROUNDS = 9
-CONFIRM_LEAST = 4
+CONFIRM_LEAST = 3
 RENEWED = 3
 """Rounds after which a confirmation starts both servers anew."""
 LEAST_PAIRS = 2
 """Rounds before a candidate may fall out of a race."""
-RACE_SHARE = 0.6
+RACE_SHARE = 0.5
 """Share of a level's time for the races; the rest is for confirming what won them."""
 FORGETS = 0.8
 """How much of a long measurement is still reckoned with at the next."""
@@ -160,6 +160,8 @@ def race(track: Track, best: Key, challengers: Sequence[Key], budget: Budget) ->
         if not running or not track.take(tuple(dict.fromkeys([DEFAULT, best, *running])), budget):
             break
         running = [key for key in running if not track.failed(key) and _may_win(track.compare(key, best))]
+        if any(_has_won(track, key, [best, *running]) for key in running):
+            break
     ahead = [(track.compare(key, best), key) for key in running]
     won = [(found.gain, key) for found, key in ahead if found.gain > max(found.error, LEAST_GAIN / 2)]
     return max(won)[1] if won else best
@@ -168,6 +170,12 @@ def race(track: Track, best: Key, challengers: Sequence[Key], budget: Budget) ->
 def _may_win(found: Comparison) -> bool:
     """Whether it is not clearly behind; one round alone shows nothing."""
     return found.pairs < LEAST_PAIRS or found.high > 0
+
+
+def _has_won(track: Track, key: Key, others: Sequence[Key]) -> bool:
+    """Whether it is clearly ahead of every other: more rounds would change nothing."""
+    found = [track.compare(key, other) for other in others if other != key]
+    return all(one.pairs >= LEAST_PAIRS and one.low > 0 for one in found)
 
 
 def confirm(track: Track, winner: Key, budget: Budget) -> Comparison | None:
