@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 from seatrial.hardware import detect_hardware
 from seatrial.plan import Plan, make_plan
+from seatrial.programs.find import installed_command
 from seatrial.records import write_json
-from seatrial.server.programs import installed_command
 from seatrial.server.tuned import tuned_plan
 from seatrial.tune import Budget, Load, ServerBench, Track, Wish, tune_machine
 from seatrial.tune.grid import grid_of

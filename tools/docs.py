@@ -20,7 +20,7 @@ from typing import Any
 import seatrial
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.cli.main import COMMANDS, build_parser
-from seatrial.server.reading import table
+from seatrial.server.failures.reading import table
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = "0*.ipynb"
@@ -69,7 +69,7 @@ every notebook. In JupyterLab change the cell; headless: `seatrial run notebooks
 FAILURES_HEAD = """\
 # Failures
 
-Written by `python tools/docs.py` from `lib/seatrial/server/failures.toml` and the `failures` of each engine in
+Written by `python tools/docs.py` from `lib/seatrial/server/failures/failures.toml` and the `failures` of each engine in
 `lib/seatrial/catalog/engines/`, where the patterns and their sources stand.
 
 When an engine ends, the last 4,000 lines of its log are read, never more than 1 MiB of each log file. The error then
@@ -86,8 +86,8 @@ the command of the next smaller plan that fits. A cause is worse than none where
 
 A signal decides where the log names nothing; a process killed while the kernel counted an out-of-memory kill ran out
 of host memory. `seatrial ps --all`, `logs` and `measure` name the cause of a server that ended later. Real reports of
-each, in our own words, are the tests: `tests/server/failures/`; healthy logs with words of failures are in
-`tests/server/healthy/`.
+each, in our own words, are the tests: `tests/server/failures/cases/`; healthy logs with words of failures are in
+`tests/server/failures/healthy/`.
 
 | cause | engine | what | remedy |
 |---|---|---|---|

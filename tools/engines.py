@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import SeatrialError
-from seatrial.server.install import install_engine
-from seatrial.server.install_steps import InstallEvent
-from seatrial.server.own_engines import Installation, installations
+from seatrial.install.engine import install_engine
+from seatrial.install.steps import InstallEvent
+from seatrial.programs.own import Installation, installations
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINES = ROOT / ".engines"

@@ -123,7 +123,7 @@ class EngineError(SeatrialError):
 
     exit_code = 4
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what is known of a failure
         self,
         what: str,
         *,

@@ -9,8 +9,8 @@ import pytest
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.cli.main import main
-from seatrial.server.inventory import PROBE_S, environment_of, list_engines
-from seatrial.server.programs import known_programs
+from seatrial.programs.find import known_programs
+from seatrial.programs.inventory import PROBE_S, environment_of, list_engines
 
 
 @pytest.fixture(autouse=True)

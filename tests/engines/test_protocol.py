@@ -28,7 +28,7 @@ from seatrial.memory import compute_footprint
 from seatrial.catalog import find_checkpoint
 from seatrial.plan import make_plan
 from seatrial.server import launch
-from seatrial.server.inventory import list_engines
+from seatrial.programs.inventory import list_engines
 
 plan = make_plan("smollm2", hardware=detect_hardware("cpu"), engine="toy")
 same = make_plan("smollm2", hardware=detect_hardware("cpu"), engine="llamacpp")
@@ -181,7 +181,7 @@ def test_its_old_version_is_refused_with_its_holes(toy, tmp_path):
     path.chmod(0o755)
     code = (
         "from seatrial.hardware import detect_hardware; from seatrial.plan import make_plan;"
-        "from seatrial.server import installed_command;"
+        "from seatrial.programs.find import installed_command;"
         "installed_command(make_plan('smollm2', hardware=detect_hardware('cpu'), engine='toy'))"
     )
     done = run(toy, code, SEATRIAL_TOY=str(path))

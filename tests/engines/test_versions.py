@@ -11,7 +11,7 @@ from seatrial.errors import RefusedError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.plan.spellings import respell, respell_for, spellings
-from seatrial.server import installed_command
+from seatrial.programs.find import installed_command
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_killed_for_want_of_memory_behind_a_shell(another_process, small_cgroup,
 
 
 ENDS = {case.id: case.values[0] for case in cases()}
-"""How real engines ended, by the names in tests/server/failures."""
+"""How real engines ended, by the names in tests/server/failures/cases."""
 SCRIPT = """#!/bin/sh
 if [ "$1" = --version ]; then echo "version: 9999 (abc)"; exit 0; fi
 cat '{log}' >&2

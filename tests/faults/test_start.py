@@ -20,7 +20,8 @@ from seatrial.engines.types import Command
 from seatrial.errors import EngineMissingError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.server import installed_command, launch, list_servers
+from seatrial.programs.find import installed_command
+from seatrial.server import launch, list_servers
 from seatrial.server.processes import free_port
 
 STALL_S = 1.5

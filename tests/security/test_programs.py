@@ -9,9 +9,9 @@ from seatrial.engines.types import Command
 from seatrial.errors import EngineMissingError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.server import resolve_program
+from seatrial.programs.find import resolve_program
+from seatrial.programs.search_path import find_on_path
 from seatrial.server.choose import find_obstacle
-from seatrial.server.search_path import find_on_path
 
 PROGRAMS = ("llama-server", "vllm", "mlx_lm.server", "my-own-server")
 

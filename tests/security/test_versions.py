@@ -11,8 +11,8 @@ import pytest
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, is_older
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError
-from seatrial.server import resolve_program
-from seatrial.server.holes import known_holes
+from seatrial.programs.find import resolve_program
+from seatrial.programs.holes import known_holes
 
 ROOT = Path(__file__).resolve().parents[2]
 CVE = re.compile(r"CVE-20\d\d-\d{4,5}")

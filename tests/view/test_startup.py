@@ -7,7 +7,7 @@ from nbclient.exceptions import CellExecutionError
 
 from seatrial.records import Interval
 from seatrial.server import Event
-from seatrial.server.startup_history import TimeLeft
+from seatrial.server.startup.history import TimeLeft
 from seatrial.server.state import PhaseTime
 from seatrial.view.startup import page, table_startup
 

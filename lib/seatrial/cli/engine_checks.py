@@ -13,7 +13,7 @@ from seatrial.hardware import Hardware
 from seatrial.units import format_gib
 
 if TYPE_CHECKING:
-    from seatrial.server.inventory import EngineProgram
+    from seatrial.programs.inventory import EngineProgram
 
 LOOKED_AT_ONCE = {"shared memory (/dev/shm)"}
 """Readings that doctor has one check for, whatever the engine."""
@@ -25,8 +25,8 @@ WINDOWS_DISKS = "/mnt/"
 def check_engines(hardware: Hardware) -> Iterator[Check]:
     """Every way to start an engine, then what each engine that is here or meant for this machine lacks."""
     from seatrial.errors import SeatrialError  # noqa: PLC0415 -- late, so that --help is quick
-    from seatrial.server.inventory import list_engines  # noqa: PLC0415 -- same
-    from seatrial.server.programs import resolve_runner  # noqa: PLC0415 -- same
+    from seatrial.programs.find import resolve_runner  # noqa: PLC0415 -- same
+    from seatrial.programs.inventory import list_engines  # noqa: PLC0415 -- same
 
     rows = list_engines()
     for row in rows:
@@ -55,7 +55,7 @@ def _of_program(row: EngineProgram) -> Check:
 def check_requirements(engine: str, hardware: Hardware, rows: Sequence[EngineProgram]) -> Iterator[Check]:
     """What one engine requires that this machine lacks, each a warning: others may run all the same."""
     from seatrial.catalog.engine_facts import engine_facts  # noqa: PLC0415 -- see above
-    from seatrial.server.gates import Installed, gates_here  # noqa: PLC0415 -- same
+    from seatrial.programs.gates import Installed, gates_here  # noqa: PLC0415 -- same
 
     facts = engine_facts(engine)
     here = next((row for row in rows if row.path), None)
@@ -93,9 +93,9 @@ def check_flags() -> Iterator[Check]:
     from seatrial.engines import build_command  # noqa: PLC0415 -- see above
     from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- same
     from seatrial.plan import make_plan  # noqa: PLC0415 -- same
-    from seatrial.server.inventory import list_engines  # noqa: PLC0415 -- same
-    from seatrial.server.probing import slow_flags_taken  # noqa: PLC0415 -- same
-    from seatrial.server.programs import known_programs  # noqa: PLC0415 -- same
+    from seatrial.programs.find import known_programs  # noqa: PLC0415 -- same
+    from seatrial.programs.inventory import list_engines  # noqa: PLC0415 -- same
+    from seatrial.programs.probing import slow_flags_taken  # noqa: PLC0415 -- same
 
     machine = detect_hardware(FLAGS_MACHINE)
     for row in list_engines():

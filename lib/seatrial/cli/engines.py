@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         return (
             engines_install.install(arguments) if arguments.action == "install" else engines_install.remove(arguments)
         )
-    from seatrial.server.inventory import list_engines  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.programs.inventory import list_engines  # noqa: PLC0415 -- late, so that --help is quick
 
     rows = list_engines()
 

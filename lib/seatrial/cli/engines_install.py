@@ -14,8 +14,8 @@ from seatrial.records import to_dict
 from seatrial.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from seatrial.server.install import Outcome
-    from seatrial.server.install_steps import Tell
+    from seatrial.install.engine import Outcome
+    from seatrial.install.steps import Tell
 
 INSTALL_HELP = """Puts an engine into an environment of its own, where seatrial serve finds it.
 
@@ -46,7 +46,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 def install(arguments: argparse.Namespace) -> Answer:
     """Install one engine, with progress on stderr."""
-    from seatrial.server.install import install_engine  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.install.engine import install_engine  # noqa: PLC0415 -- late, so that --help is quick
 
     with _ending_softly(), _progress() as tell:
         outcome = install_engine(
@@ -64,7 +64,7 @@ def install(arguments: argparse.Namespace) -> Answer:
 
 def remove(arguments: argparse.Namespace) -> Answer:
     """Remove one engine."""
-    from seatrial.server.install import remove_engine  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.install.engine import remove_engine  # noqa: PLC0415 -- late, so that --help is quick
 
     gone = remove_engine(arguments.name)
     lines = [f"{row.name} {row.version} is removed: {format_bytes(row.size_bytes)} in {row.path}." for row in gone]
@@ -102,7 +102,7 @@ def _progress() -> Iterator[Tell]:
     """A listener that draws one bar on stderr; where stderr is no terminal, a line for each stage."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 -- only people need it
 
-    from seatrial.server.install_steps import InstallEvent  # noqa: PLC0415 -- same
+    from seatrial.install.steps import InstallEvent  # noqa: PLC0415 -- same
 
     console = stderr()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())

@@ -21,7 +21,7 @@ from seatrial.catalog.progress import FetchEvent, Tell
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.engines.served import is_stand_in
 from seatrial.errors import DoesNotFitError, EngineMissingError, RefusedError
-from seatrial.server.gates import insisting
+from seatrial.programs.gates import insisting
 from seatrial.server.here import V4
 from seatrial.units import format_gib
 
@@ -74,7 +74,7 @@ def _check_worth(checkpoint: Checkpoint) -> None:
 
     """
     from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- what is here already needs none of it
-    from seatrial.server.inventory import why_not_fetch  # noqa: PLC0415 -- same
+    from seatrial.programs.inventory import why_not_fetch  # noqa: PLC0415 -- same
 
     if is_stand_in(checkpoint.model) or local_path(checkpoint) is not None:
         return

@@ -142,7 +142,7 @@ def _target(arguments: argparse.Namespace) -> ServerLike | str:
 def _why_it_ended(target: ServerLike | str) -> EngineError | None:
     """Why the server is gone, where it is one of this machine's that ended by itself."""
     from seatrial.server import Server  # noqa: PLC0415 -- see above
-    from seatrial.server.diagnosis import ended_error  # noqa: PLC0415 -- see above
+    from seatrial.server.failures.diagnosis import ended_error  # noqa: PLC0415 -- see above
 
     if not isinstance(target, Server) or target.alive():
         return None

@@ -68,7 +68,9 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         help="add an option of the engine that tunes it (a switch: the name alone); repeatable",
     )
     parser.add_argument("--no-recipes", action="store_true", help="arithmetic alone, without vendor recipes")
-    parser.add_argument("--no-tuned", action="store_true", help="the kit's own settings, not what seatrial tune found here")
+    parser.add_argument(
+        "--no-tuned", action="store_true", help="the kit's own settings, not what seatrial tune found here"
+    )
 
 
 def plan_wish(arguments: argparse.Namespace, hardware: Hardware) -> dict[str, Any]:

@@ -27,15 +27,15 @@ from seatrial.cli.startup import startup_progress
 from seatrial.engines import RUNNERS
 from seatrial.errors import UsageError
 from seatrial.memory.types import Parallelism
+from seatrial.programs.gates import insisting
 from seatrial.records import from_dict, read_json
 from seatrial.server import Server, launch
 from seatrial.server.access import Access
 from seatrial.server.address import LARGEST_PORT
-from seatrial.server.diagnosis import ended_error
-from seatrial.server.gates import insisting
+from seatrial.server.failures.diagnosis import ended_error
+from seatrial.server.failures.next_plan import advise, with_share
 from seatrial.server.here import fetch_stand_in
 from seatrial.server.launcher import STALL_LIMIT_S, check_launch
-from seatrial.server.next_plan import advise, with_share
 from seatrial.server.processes import LOOPBACK
 from seatrial.server.tuned import tuned_plan
 from seatrial.view.server_tables import stopped_line

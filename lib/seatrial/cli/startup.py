@@ -8,8 +8,8 @@ from typing import Any
 
 from seatrial.cli.answer import stderr
 from seatrial.server import Event
-from seatrial.server.startup_log import STARTING
-from seatrial.server.startup_watch import FAILED
+from seatrial.server.startup.phases import STARTING
+from seatrial.server.startup.watch import FAILED
 from seatrial.units import format_seconds
 
 AGAIN_S = 30.0

@@ -1,12 +1,11 @@
 """Launches one engine process, watches it, finds it again, and stops it for good."""
 
 from seatrial.printable import printable
-from seatrial.server.diagnosis import Diagnosis, diagnose
+from seatrial.server.failures.diagnosis import Diagnosis, diagnose
 from seatrial.server.launcher import launch
-from seatrial.server.programs import installed_command, resolve_program, resolve_runner
 from seatrial.server.registry import find_server, list_servers, stop_all, stop_server
 from seatrial.server.running import Server, Stopped
-from seatrial.server.startup_watch import Event
+from seatrial.server.startup.watch import Event
 
 __all__ = [
     "Diagnosis",
@@ -15,12 +14,9 @@ __all__ = [
     "Stopped",
     "diagnose",
     "find_server",
-    "installed_command",
     "launch",
     "list_servers",
     "printable",
-    "resolve_program",
-    "resolve_runner",
     "stop_all",
     "stop_server",
 ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
-from seatrial.server.programs import installed_command, known_programs
+from seatrial.programs.find import installed_command, known_programs
 from seatrial.units import counted
 
 if TYPE_CHECKING:

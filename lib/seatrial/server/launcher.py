@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UsageError
+from seatrial.programs.find import installed_command, resolve_program
 from seatrial.secret_text import secrets_of
 from seatrial.server import processes, supervisor
 from seatrial.server.access import Access, environment_without, is_keyed, listens_on, secured
 from seatrial.server.address import check_port
+from seatrial.server.failures.next_plan import advise
 from seatrial.server.folder import COMING_UP_S, NAME, ServerFolder, check_name, folder_of, launching
-from seatrial.server.next_plan import advise
-from seatrial.server.programs import installed_command, resolve_program
-from seatrial.server.readiness import PortStolenError, Startup
 from seatrial.server.registry import server_of
 from seatrial.server.running import Server
-from seatrial.server.startup_history import Start, add_start
-from seatrial.server.startup_subject import subject_of
-from seatrial.server.startup_watch import ANOTHER_PORT, Event
+from seatrial.server.startup.history import Start, add_start
+from seatrial.server.startup.readiness import PortStolenError, Startup
+from seatrial.server.startup.subject import subject_of
+from seatrial.server.startup.watch import ANOTHER_PORT, Event
 from seatrial.server.state import Record, Subject
 from seatrial.server.tuned import tuned_plan
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Self
 from seatrial.errors import EngineError, UsageError
 from seatrial.server import log, loopback, processes
 from seatrial.server.address import near
-from seatrial.server.diagnosis import LOG_LINES, Diagnosis, diagnose
+from seatrial.server.failures.diagnosis import LOG_LINES, Diagnosis, diagnose
 from seatrial.server.folder import ServerFolder, folder_of
 from seatrial.server.state import Exit, Identity, PhaseTime, Processes, Record
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.metrics import ServerMetrics
-    from seatrial.server.startup_watch import Event
+    from seatrial.server.startup.watch import Event
 
 STOP_S = 10.0
 HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor

@@ -185,7 +185,7 @@ def subject_of(plan: Plan, runner: str | None = None) -> Subject:
 
     """
     from seatrial.catalog import find_checkpoint, find_model  # noqa: PLC0415 -- see the top
-    from seatrial.server.programs import find_program, installed_command  # noqa: PLC0415 -- which imports the engines
+    from seatrial.programs.find import find_program, installed_command  # noqa: PLC0415 -- which imports the engines
 
     command = installed_command(plan, runner=runner)
     checkpoint = find_checkpoint(plan.checkpoint)

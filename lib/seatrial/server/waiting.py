@@ -10,10 +10,10 @@ from dataclasses import replace
 from seatrial.errors import EngineError, UsageError
 from seatrial.server.folder import ServerFolder, folder_of, launching
 from seatrial.server.launcher import STALL_LIMIT_S
-from seatrial.server.readiness import Startup
 from seatrial.server.registry import server_of
 from seatrial.server.running import Server
-from seatrial.server.startup_watch import Event
+from seatrial.server.startup.readiness import Startup
+from seatrial.server.startup.watch import Event
 
 POLL_S = 0.05
 ASK_S = 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seatrial.server.inventory import EngineProgram
+from seatrial.programs.inventory import EngineProgram
 from seatrial.units import counted
 from seatrial.view.table import Row, Table
 

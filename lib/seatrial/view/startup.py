@@ -13,7 +13,7 @@ from typing import Any
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.server import Event
-from seatrial.server.startup_watch import FAILED, READY
+from seatrial.server.startup.watch import FAILED, READY
 from seatrial.server.state import PhaseTime
 from seatrial.units import format_seconds
 from seatrial.view.live import is_headless

@@ -8,9 +8,10 @@ from seatrial.engines import build_command
 from seatrial.errors import RefusedError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.server import launch, resolve_program
+from seatrial.programs.find import resolve_program
+from seatrial.programs.own import installations
+from seatrial.server import launch
 from seatrial.server.loopback import ask, served_models
-from seatrial.server.own_engines import installations
 
 pytestmark = [
     pytest.mark.own_engine,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from seatrial.catalog.engine_facts import Program, engine_facts, is_older
 from seatrial.errors import RefusedError
-from seatrial.server.holes import known_holes
-from seatrial.server.probing import script_python
+from seatrial.programs.holes import known_holes
+from seatrial.programs.probing import script_python
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.requirements import Check

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, program_of
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
-from seatrial.server.gates import Installed, gates_here, judged, version_check
-from seatrial.server.own_engines import own_program
-from seatrial.server.probing import (
+from seatrial.programs.gates import Installed, gates_here, judged, version_check
+from seatrial.programs.own import own_program
+from seatrial.programs.probing import (
     PROBE_S,
     flags_taken,
     installed_here,
     installed_there,
     program_version,
 )
-from seatrial.server.search_path import find_on_path, passed_over
+from seatrial.programs.search_path import find_on_path, passed_over
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command

@@ -9,7 +9,7 @@ import pytest
 
 from seatrial import paths
 from seatrial.records import Interval
-from seatrial.server.startup_history import (
+from seatrial.server.startup.history import (
     CUT_BYTES,
     FILE,
     KEPT,
@@ -170,7 +170,7 @@ def test_many_processes_write_at_once():
     """No start is lost, no line is torn."""
     code = textwrap.dedent("""
         import sys
-        from seatrial.server.startup_history import Start, add_start
+        from seatrial.server.startup.history import Start, add_start
         from seatrial.server.state import PhaseTime, Subject
         for number in range(25):
             subject = Subject("sglang", "1", sys.argv[1], "here", None)

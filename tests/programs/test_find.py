@@ -7,8 +7,7 @@ import pytest
 
 from seatrial.engines import RUNNERS, Command
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
-from seatrial.server import resolve_program, resolve_runner
-from seatrial.server.programs import known_programs
+from seatrial.programs.find import known_programs, resolve_program, resolve_runner
 
 
 @pytest.fixture(autouse=True)

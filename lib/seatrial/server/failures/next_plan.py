@@ -18,8 +18,8 @@ from math import floor
 from typing import TYPE_CHECKING
 
 from seatrial.errors import DoesNotFitError, EngineError, UsageError
-from seatrial.server.diagnosis import GPU_MEMORY, HOST_MEMORY, MEMORY, Diagnosis
-from seatrial.server.reading import table
+from seatrial.server.failures.diagnosis import GPU_MEMORY, HOST_MEMORY, MEMORY, Diagnosis
+from seatrial.server.failures.reading import table
 from seatrial.units import counted, format_gib, parse_bytes
 
 if TYPE_CHECKING:  # the planner is loaded where a plan failed, not with every server

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from seatrial.catalog.engine_facts import engine_ids
-from seatrial.server.diagnosis import diagnose
-from seatrial.server.reading import LogEnd, known_failures
+from seatrial.server.failures.diagnosis import diagnose
+from seatrial.server.failures.reading import LogEnd, known_failures
 from seatrial.server.state import Exit
 
-FAILURES = Path(__file__).with_name("failures")
+FAILURES = Path(__file__).with_name("cases")
 HEALTHY = Path(__file__).with_name("healthy")
 
 

@@ -10,18 +10,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.install.stand_in_wheels import MODULES, installs, write_source, write_stand_ins
 from tests.server.conftest import FAKE_ENGINE, fake_command, until
-from tests.server.stand_in_wheels import MODULES, installs, write_source, write_stand_ins
 
 from seatrial.cli.main import main
 from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UnknownNameError, UsageError
 from seatrial.hardware import detect_hardware
+from seatrial.install.checks import find_python, needed_bytes
+from seatrial.install.engine import find_installable, install_engine, remove_engine
+from seatrial.install.steps import choose_tool, diagnose_installation
+from seatrial.programs.find import known_programs, look_up
+from seatrial.programs.own import NOTE, installations, own_program
 from seatrial.server import launch
-from seatrial.server.install import find_installable, install_engine, remove_engine
-from seatrial.server.install_checks import find_python, needed_bytes
-from seatrial.server.install_steps import choose_tool, diagnose_installation
-from seatrial.server.own_engines import NOTE, installations, own_program
-from seatrial.server.programs import known_programs, look_up
 
 SMALL = "mlx"
 """Asks nothing of the machine, so that nothing has to be insisted on."""

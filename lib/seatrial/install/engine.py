@@ -15,11 +15,11 @@ from pathlib import Path
 from seatrial import paths
 from seatrial.catalog.engine_facts import Install, engine_facts, engine_ids
 from seatrial.errors import EngineError, UnknownNameError, UsageError
+from seatrial.install.checks import check_machine, find_python, python_version, sizes
+from seatrial.install.steps import InstallEvent, Steps, Tell, Tool, choose_tool, find_uv
+from seatrial.programs.own import NOTE, Installation, folder_of, installations, read_installation
 from seatrial.records import to_dict, write_json, write_text
 from seatrial.server.folder import folder_of as server_folder
-from seatrial.server.install_checks import check_machine, find_python, python_version, sizes
-from seatrial.server.install_steps import InstallEvent, Steps, Tell, Tool, choose_tool, find_uv
-from seatrial.server.own_engines import NOTE, Installation, folder_of, installations, read_installation
 from seatrial.server.registry import list_servers
 
 PROOF = (

@@ -9,7 +9,7 @@ from tests.server.conftest import fake_command, launched_processes, until
 
 from seatrial.errors import EngineError, UsageError
 from seatrial.server import find_server, launch, list_servers
-from seatrial.server.startup_history import earlier_starts
+from seatrial.server.startup.history import earlier_starts
 
 SHARD = "\rLoading safetensors checkpoint shards: {}% Completed | {}/4 [00:0{}<00:02,  1.52s/it]"
 SGLANG = [

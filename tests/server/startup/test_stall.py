@@ -10,7 +10,7 @@ import pytest
 from tests.standin_nvml import build_standin, standin_environment
 
 from seatrial.server.processes import Activity, activity
-from seatrial.server.stall import BUSY_FACTOR, REMEMBERED, Movement
+from seatrial.server.startup.stall import BUSY_FACTOR, REMEMBERED, Movement
 
 IDLE = Activity(memory_bytes=10**9, read_bytes=10**6, cpu_s=5.0, gpu_bytes=0, compilers=frozenset())
 
@@ -92,7 +92,7 @@ def test_compilers_are_known_by_their_names(tmp_path):
 WATCH_GPUS = """
 import sys, time
 from pathlib import Path
-from seatrial.server.stall import GpuMemory
+from seatrial.server.startup.stall import GpuMemory
 
 memory, load, seen = GpuMemory(), Path(sys.argv[1]), []
 memory.start()

@@ -10,9 +10,9 @@ from functools import cached_property
 from seatrial.records import Interval
 from seatrial.server import processes
 from seatrial.server.folder import ServerFolder
-from seatrial.server.stall import GpuMemory, Movement
-from seatrial.server.startup_history import WEIGHTS, Past, TimeLeft, earlier_starts, find_past, time_left
-from seatrial.server.startup_log import STARTING, LogReader, Place, advance, known_phases
+from seatrial.server.startup.history import WEIGHTS, Past, TimeLeft, earlier_starts, find_past, time_left
+from seatrial.server.startup.phases import STARTING, LogReader, Place, advance, known_phases
+from seatrial.server.startup.stall import GpuMemory, Movement
 from seatrial.server.state import PhaseTime, Record
 from seatrial.units import MIB, format_bytes, format_seconds
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.errors import EngineError
 from seatrial.printable import printable
-from seatrial.server.reading import Finding, LogEnd, different, during, table
+from seatrial.server.failures.reading import Finding, LogEnd, different, during, table
 from seatrial.server.state import Exit
 
 LOG_LINES = 4000

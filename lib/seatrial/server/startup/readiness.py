@@ -19,10 +19,10 @@ from seatrial.errors import EngineError
 from seatrial.printable import printable
 from seatrial.server import log, loopback, processes
 from seatrial.server.address import near, plain
-from seatrial.server.diagnosis import LOG_LINES, diagnose, how
+from seatrial.server.failures.diagnosis import LOG_LINES, diagnose, how
 from seatrial.server.folder import ServerFolder
-from seatrial.server.startup_log import STARTING
-from seatrial.server.startup_watch import FIRST_TOKEN, LOADING, READY, Event, Watch
+from seatrial.server.startup.phases import STARTING
+from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
 from seatrial.server.state import Processes, Ready, Record
 
 POLL_S = 0.05

@@ -8,8 +8,8 @@ from seatrial.cli.main import build_parser
 from seatrial.errors import DoesNotFitError, EngineError, UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.server.diagnosis import Diagnosis
-from seatrial.server.next_plan import advise, command_of, next_plan, next_step, shortage_of, with_share
+from seatrial.server.failures.diagnosis import Diagnosis
+from seatrial.server.failures.next_plan import advise, command_of, next_plan, next_step, shortage_of, with_share
 from seatrial.units import GIB, MIB
 
 OOM = (

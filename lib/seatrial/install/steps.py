@@ -18,8 +18,8 @@ from typing import Literal
 from seatrial.catalog.engine_facts import Failure
 from seatrial.errors import EngineError, UsageError
 from seatrial.printable import printable
+from seatrial.programs.search_path import find_on_path, passed_over
 from seatrial.records import from_dict
-from seatrial.server.search_path import find_on_path, passed_over
 from seatrial.units import format_bytes
 
 Tool = Literal["uv", "pip"]
@@ -30,7 +30,7 @@ PIP_ONLY = re.compile(
 )
 # Would send packages elsewhere than into the environment.
 MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
-CAUSES = Path(__file__).with_name("install_failures.toml")
+CAUSES = Path(__file__).with_name("failures.toml")
 TAIL_LINES = 8
 READ_BACK_BYTES = 256_000
 PACKAGE_LINE = re.compile(
@@ -64,7 +64,7 @@ Tell = Callable[[InstallEvent], None]
 
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """What ``install_failures.toml`` holds."""
+    """What ``failures.toml`` holds."""
 
     failures: tuple[Failure, ...]
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from seatrial import paths
 from seatrial.catalog.engine_facts import Install, engine_facts
 from seatrial.errors import DoesNotFitError, RefusedError
-from seatrial.server.gates import insisting, judged
-from seatrial.server.search_path import find_on_path
+from seatrial.programs.gates import insisting, judged
+from seatrial.programs.search_path import find_on_path
 from seatrial.units import format_bytes
 
 if TYPE_CHECKING:

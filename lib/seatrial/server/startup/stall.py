@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from seatrial.server.processes import Activity
-from seatrial.server.startup_log import gist
+from seatrial.server.startup.phases import gist
 from seatrial.units import MIB
 
 # Growth below this is noise of an idle process, not progress.

@@ -1,0 +1,1 @@
+"""Puts an engine into an environment of its own."""

@@ -1,0 +1,1 @@
+"""Why an engine ended: a named cause, the lines it rests on, and what to do next."""

@@ -1,0 +1,1 @@
+"""What happens between the start of an engine and its first answer, told as it goes."""
