@@ -5,7 +5,6 @@ SHELL  := /bin/sh
 PYTHON ?= $(firstword $(foreach name,python3.12 python3.11 python3.13 python3 python,$(shell $(name) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 BIN    := .venv/bin
 MODEL  ?=
-comma  := ,
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb))
 
 .DEFAULT_GOAL := help
@@ -25,7 +24,7 @@ test: .venv/test.stamp ## set up and run every test
 test-engines: .venv/test.stamp ## install real engines into .engines (2.2 GB, once, no GPU) and test with them (SGLANG_SERVER=1: its server too)
 	@$(BIN)/seatrial fetch smollm2
 	@$(BIN)/python tools/engines.py install
-	@SGLANG_SERVER=$(SGLANG_SERVER) SEATRIAL_REQUIRE="sglang parser,mlx,llama-cpp-python,stand-in model$(if $(SGLANG_SERVER),$(comma)sglang server)" \
+	@SGLANG_SERVER=$(SGLANG_SERVER) SEATRIAL_REQUIRE="sglang parser,mlx,llama-cpp-python,stand-in model" \
 		$(BIN)/python -m pytest -m "sglang or own_engine" tests/engines
 
 faults: .venv/test.stamp ## inject every fault five times, print the table and write faults.json
