@@ -229,6 +229,83 @@ def test_ctrl_c_is_heard_whichever_thread_the_system_hands_it_to(write_notebook,
     assert ["interrupted"] == [one.status for one in read_run(tmp_path / "run").notebooks]
 
 
+DEAF = """
+import signal, time
+from pathlib import Path
+here = Path({here!r})
+heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+(here / "deaf").touch()
+while not (here / "asked").exists():
+    time.sleep(0.02)
+signal.signal(signal.SIGINT, heard)
+time.sleep(120)
+"""
+"""Ignores Ctrl-C as a kernel does that is just taking up its cell, until the run says that it is stopping."""
+
+SWALLOWS = """
+import time
+from pathlib import Path
+Path({here!r}, "deaf").touch()
+while True:
+    try:
+        time.sleep(120)
+    except KeyboardInterrupt:
+        pass
+"""
+
+DROPS = """
+import signal, time
+from pathlib import Path
+Path({here!r}, "deaf").touch()
+try:
+    time.sleep(120)
+except KeyboardInterrupt:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    time.sleep(120)
+"""
+"""Looks from outside like a kernel that has dropped its request: idle, deaf, and without an answer."""
+
+STRIKE = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from seatrial.batch import execute, run_notebooks
+execute.GRACE_S = 600.0
+here, twice = Path(sys.argv[1]), sys.argv[3] == "twice"
+def strike():
+    while not (here / "deaf").exists():
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)
+def tell(step):
+    if step.event == "stopping":
+        print("stopping", step.notebook, flush=True)
+        (here / "asked").touch()
+        if twice:
+            os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=strike, daemon=True).start()
+run_notebooks([sys.argv[2]], output=here / "run", on_progress=tell)
+"""
+
+
+@pytest.mark.parametrize(
+    ("cell", "presses", "ended_by"),
+    [(DEAF, "once", ["KeyboardInterrupt"]), (SWALLOWS, "twice", []), (DROPS, "once", [])],
+    ids=["deaf at first", "second Ctrl-C", "request dropped"],
+)
+def test_ctrl_c_is_said_and_gets_through(write_notebook, tmp_path, cell, presses, ended_by):
+    """It is told at once, sent again to a kernel that was deaf to it, and nobody waits for one that does not listen."""
+    path = write_notebook("deaf", cell.format(here=str(tmp_path)))
+    process = subprocess.run(
+        [sys.executable, "-c", STRIKE, tmp_path, path, presses], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "stopping deaf.ipynb\n" == process.stdout
+    assert "KeyboardInterrupt" in process.stderr
+    run = read_run(tmp_path / "run")
+    assert ["interrupted"] == [one.status for one in run.notebooks]
+    executed = json.loads((tmp_path / "run" / "deaf.ipynb").read_text(encoding="utf-8"))
+    outputs = executed["cells"][-1]["outputs"]
+    assert ended_by == [output["ename"] for output in outputs if output["output_type"] == "error"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

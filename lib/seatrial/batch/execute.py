@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from seatrial import errors
+from seatrial.batch.signals import hears_interrupt
 from seatrial.batch.types import Failure, ParameterValue, Status
 from seatrial.records import write_text
 from seatrial.secret_text import masked, secrets_of
@@ -38,6 +40,10 @@ from seatrial.server.folder import server_keys
 ENGINE = "seatrial"
 GRACE_S = 8.0
 """Seconds an interrupted kernel has to stop what it started before it is killed."""
+AGAIN_S = 2.0
+"""A cell that still runs so long after an interrupt gets another one."""
+DROPPED_S = 1.0
+"""A kernel that ignores interrupts for so long after one, and has not ended its cell, has dropped the request."""
 SHUTDOWN_S = 1.2
 """ipykernel hangs in its exit one time in four; it gets SIGTERM after half of this, SIGKILL after all of it.
 Nothing is lost: every cell is done by then, and an engine it launched is stopped by its own supervisor."""
@@ -77,6 +83,9 @@ class Execution:
     kernel_pid: int | None = None
     _kernel: Any = None
     _code_cells: int = 0
+    _in_cell: bool = False
+    _asked_at: float = 0.0
+    _deaf_since: float = 0.0
     _scratch: Path = field(default_factory=Path)
     _keys: set[str] = field(default_factory=set)
 
@@ -123,9 +132,25 @@ class Execution:
         return status, failure
 
     def interrupt(self) -> None:
-        """Ask the running cell to stop, as Ctrl-C would, and run no further one."""
+        """Run no further cell, and stop the running one as Ctrl-C would; to be called until it has ended.
+
+        ipykernel ignores SIGINT between cells, and drops the whole request, for good, where the signal comes just
+        as it takes up a cell. So the signal waits until it is heard, is sent again where nothing came of it, and a
+        kernel that is idle again and has answered nothing is ended.
+        """
         self.stopping = True
-        self._signal(signal.SIGINT)
+        process, now = self._process(), time.monotonic()
+        if process is None:
+            return
+        if hears_interrupt(process.pid) is False:
+            self._deaf_since = self._deaf_since or now
+            if self._asked_at and self._in_cell and now - self._deaf_since > DROPPED_S:
+                self.kill()
+            return
+        self._deaf_since = 0.0
+        if not self._asked_at or now - self._asked_at > AGAIN_S:
+            self._asked_at = now
+            self._signal(signal.SIGINT)
 
     def kill(self) -> None:
         """End the kernel and what shares its process group, at once."""
@@ -171,10 +196,12 @@ class Execution:
         self.cell = cell
         self.kernel_pid = getattr(self._process(), "pid", None)
         self._code_cells += 1
+        self._in_cell = True
         self.on_cell(str(cell.get("id", "")), self._code_cells)
 
     def ends(self, **_: Any) -> None:
         """After each code cell: save, so that nothing is lost whatever comes next."""
+        self._in_cell = False
         self._save()
 
     def add_death(self) -> Any:

@@ -24,7 +24,7 @@ from seatrial.batch.folders import RECORD, check_targets, choose_folder, claimed
 from seatrial.batch.leases import end_leases
 from seatrial.batch.logs import keep_logs
 from seatrial.batch.parameters import choose_parameters
-from seatrial.batch.signals import ignoring_signals, stop_signals
+from seatrial.batch.signals import counting_signals, ignoring_signals, stop_signals
 from seatrial.batch.sources import Source, groups_of, read_sources
 from seatrial.batch.types import NotebookResult, ParameterValue, Progress, Run
 from seatrial.batch.versions import versions
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 OnProgress = Callable[[Progress], None]
 HEARING_S = 0.25
 """How often the main thread looks up: a Ctrl-C that the system hands to another thread wakes no wait."""
+
+LOOK_S = 0.05
+"""How often one looks, once asked to stop, whether the kernels have."""
 
 
 def run_notebooks(
@@ -134,8 +137,7 @@ class _Series:
                 except BaseException:
                     for future in futures:
                         future.cancel()
-                    with ignoring_signals():
-                        self._stop(futures)
+                    self._stop(futures)
                     raise
                 for future in done:
                     future.result()
@@ -144,15 +146,20 @@ class _Series:
     def _stop(self, futures: Sequence[Future[None]]) -> None:
         from seatrial.batch.execute import GRACE_S  # noqa: PLC0415 -- papermill
 
-        with self.lock:
-            self.stopping = True
-            for execution in self.running.values():
-                execution.interrupt()
-        wait(futures, timeout=GRACE_S)
-        for execution in list(self.running.values()):
-            execution.kill()
-        wait(futures)
-        end_leases()
+        with counting_signals() as again:
+            with self.lock:
+                self.stopping = True
+                asked = dict(self.running)
+            for index in asked:
+                self._tell("stopping", index)
+            deadline = monotonic() + GRACE_S
+            while wait(futures, timeout=LOOK_S).not_done and monotonic() < deadline and not again.is_set():
+                for execution in asked.values():
+                    execution.interrupt()
+            for execution in asked.values():
+                execution.kill()
+            wait(futures)
+            end_leases()
 
     def _execute(self, index: int) -> None:
         from seatrial.batch.execute import Execution  # noqa: PLC0415 -- papermill takes a second to import

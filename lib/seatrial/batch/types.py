@@ -89,7 +89,7 @@ class Progress:
     """Where a run stands; handed to ``on_progress`` whenever that changes.
 
     Attributes:
-        event: ``started``, ``cell``, ``finished`` (see ``status``) or ``kept``.
+        event: ``started``, ``cell``, ``stopping`` (asked to, by Ctrl-C), ``finished`` (see ``status``) or ``kept``.
         notebook: File name.
         title: Its heading.
         index: Its place in the run, from 1.
@@ -103,7 +103,7 @@ class Progress:
 
     """
 
-    event: Literal["started", "cell", "finished", "kept"]
+    event: Literal["started", "cell", "stopping", "finished", "kept"]
     notebook: str
     title: str
     index: int

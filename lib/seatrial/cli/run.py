@@ -160,6 +160,8 @@ def _display(variant: str) -> Iterator[Any]:
                     bars.remove_task(tasks.pop(step.notebook))
                 bars.console.print(_line(prefix, step))
                 return
+            if step.event == "stopping":
+                bars.console.print(_line(prefix, step))
             if step.notebook not in tasks:
                 tasks[step.notebook] = bars.add_task("", total=None)
             bars.update(tasks[step.notebook], description=_line(prefix, step))
@@ -178,6 +180,8 @@ def _line(prefix: str, step: Progress) -> str:
         return f"{head}: kept from an earlier run"
     if step.event == "finished":
         return f"{head}: {(step.status or '').replace('_', ' ')} in {step.elapsed_s:.1f} s"
+    if step.event == "stopping":
+        return f"{head}: stopping ... (Ctrl-C again ends it at once)"
     if step.event == "started":
         return f"{head}: starting"
     return f"{head}: {step.cell} ({step.cell_index} of {step.cells})"
