@@ -44,7 +44,7 @@ GRID = {
     "threads": ("cores-1", "cores"),
     "ubatch-size": ("128", "512"),
     "parallel": ("streams", "streams+1"),
-    "cache-ram": ("0", "8192"),
+    "cache-ram": ("0",),
 }
 
 
