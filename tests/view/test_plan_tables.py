@@ -2,32 +2,33 @@
 
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.view.memory_tables import footprint_table
+from seatrial.units import GIB
+from seatrial.view.lesson_tables import table_plans
+from seatrial.view.memory_tables import COPIES, NEEDED, footprint_table
+from seatrial.view.plan_bars import memory_chart
 from seatrial.view.plan_tables import chat_line, table_plan_memory, table_plan_speed
-
-COPIES = "total with copies on every rank"
 
 
 def test_ranks_hold_copies():
     """Tensor parallelism needs more over all GPUs than every byte counted once."""
     plan = make_plan("flash", hardware=detect_hardware("h200x4"))
     assert plan.need_bytes == plan.footprint.per_gpu_bytes * 4 > plan.footprint.total_bytes
-    assert COPIES in dict(table_plan_memory(plan).rows)
+    assert NEEDED in dict(table_plan_memory(plan).rows)
 
 
 def test_layers_on_several_gpus_are_no_copies():
     """llama.cpp puts each layer on one GPU: rounding to whole bytes and layers copies nothing."""
     plan = make_plan("flash", hardware=detect_hardware("rtx4090x2", host_memory_gib=256))
     assert ("llamacpp", plan.footprint.total_bytes) == (plan.engine, plan.need_bytes)
-    assert COPIES not in dict(table_plan_memory(plan).rows)
+    assert NEEDED not in dict(table_plan_memory(plan).rows)
 
 
 def test_what_is_held_against_the_capacity_is_in_its_unit():
     """A capacity of 1,033 GiB is no 1.0 TiB beside needs in GiB; what is far below one keeps its digits."""
     rows = dict(table_plan_memory(make_plan("flash", hardware=detect_hardware("h200x8"))).rows)
-    assert {"GiB"} == {rows[name].split()[1] for name in ("weights", "total", COPIES, "capacity")}
+    assert {"GiB"} == {rows[name].split()[1] for name in ("weights", NEEDED, "capacity")}
     tiny = table_plan_memory(make_plan("tiny-v4", hardware=detect_hardware("cpu", host_memory_gib=24)))
-    assert "MiB" == dict(tiny.rows)["total"].split()[1]
+    assert "MiB" == dict(tiny.rows)["needed"].split()[1]
 
 
 def test_a_single_gpu_is_not_the_fullest_of_one():
@@ -40,11 +41,25 @@ def test_a_footprint_tells_the_sum_over_the_ranks_like_the_plan():
     """Both tables of one machine name the same need, and rows of nothing are left out."""
     plan = make_plan("flash", hardware=detect_hardware("h200x4"))
     rows = {row[0]: row[1] for row in footprint_table(plan.footprint, plan.checkpoint, plan.need_bytes).rows}
-    assert f"{plan.need_bytes:,}" == rows[COPIES]
+    assert f"{plan.need_bytes:,}" == rows[NEEDED]
     assert "host memory" not in rows
     table = footprint_table(plan.footprint, "it")
-    assert COPIES not in {row[0] for row in table.rows}
+    assert NEEDED not in {row[0] for row in table.rows}
     assert "for 1 request of 32,768 tokens on sglang" in table.title
+
+
+def test_one_plan_needs_one_number_wherever_it_is_shown():
+    """Tables, picture and title of four GPUs that copy caches name the same need, and say what is copied."""
+    plan, other = (make_plan(model, hardware=detect_hardware("h200x4")) for model in ("flash", "pro"))
+    need = f"{plan.need_bytes / GIB:,.1f} GiB"
+    summary, memory = table_plans([plan]), table_plan_memory(plan)
+    footprint = footprint_table(plan.footprint, "it", plan.need_bytes)
+    drawn = memory_chart([plan, other])
+    assert "together" in drawn.x_label  # the other needs host memory too
+    assert need == summary.rows[0][2] == dict(memory.rows)[NEEDED]
+    assert need == f"{sum(series.y[0] for series in drawn.series):,.1f} GiB"
+    assert footprint.title.startswith(f"it needs {need} ")
+    assert all(COPIES in table.note for table in (summary, memory, footprint))
 
 
 def test_both_parsers_say_whose_they_are():

@@ -101,7 +101,7 @@ def choose_checkpoint(model: str) -> Checkpoint:
     if not plan.runs:
         raise DoesNotFitError(
             f"{model} does not run on this machine ({plan.hardware.name}), so nothing is downloaded. The nearest is "
-            f"{plan.checkpoint} with {plan.engine}: {format_gib(plan.footprint.total_bytes)} needed, "
+            f"{plan.checkpoint} with {plan.engine}: {format_gib(plan.need_bytes)} needed, "
             f"{format_gib(plan.capacity_bytes)} usable.",
             remedy=f"{plan.smallest_change or ''} {elsewhere}".strip(),
         )

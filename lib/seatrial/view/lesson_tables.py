@@ -20,6 +20,7 @@ from seatrial.speed import Prediction
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
 from seatrial.view.command_text import PLACEHOLDERS
 from seatrial.view.hardware_tables import table_accelerators, table_problems
+from seatrial.view.memory_tables import COPIES
 from seatrial.view.plan_tables import VERDICTS, condition, spread
 from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import PlainText
@@ -100,11 +101,12 @@ def table_plans(plans: Iterable[Plan]) -> Table:
     found = tuple(plans)
     machines = sorted({plan.hardware.name for plan in found})
     running = sum(plan.runs for plan in found)
+    copied = any(plan.need_bytes > plan.footprint.total_bytes for plan in found)
     return Table(
         title=f"{running} of {len(found)} run{'s' if running == 1 else ''} on {', '.join(machines)}",
         columns=("plan", "verdict", "needs>", "there is>", "predicted output>"),
         rows=tuple(map(_plan_row, found)),
-        note="The prediction is for all requests together, low to high.",
+        note=" ".join([COPIES] * copied + ["The prediction is for all requests together, low to high."]),
         details=tuple(map(_plan_detail, found)),
     )
 

@@ -17,8 +17,12 @@ NAMES = {
 }
 """Classes by the words people use, where they differ."""
 
-WITH_COPIES = "total with copies on every rank"
-"""What all ranks hold together: more than everything once, where each has a copy of something."""
+NEEDED = "needed, with what each GPU holds a copy of"
+"""What all GPUs hold together, the one figure that is called needed."""
+COPIES = (
+    "Tensor parallelism gives each GPU a copy of the KV cache, the state and the smaller weights; "
+    "what is needed counts every copy."
+)
 
 
 def footprint_table(footprint: Footprint, name: str, need_bytes: int | None = None) -> Table:
@@ -27,9 +31,11 @@ def footprint_table(footprint: Footprint, name: str, need_bytes: int | None = No
     Args:
         footprint: What was added up.
         name: Of what.
-        need_bytes: Bytes over all ranks, with what each holds a copy of; shown where it is more than the sum.
+        need_bytes: Bytes over all GPUs, with what each holds a copy of; None: the sum of the parts.
 
     """
+    need = footprint.total_bytes if need_bytes is None else need_bytes
+    copied = need > footprint.total_bytes
     interval = footprint.reserve_interval
     span = f" ({format_bytes(interval.low)} to {format_bytes(interval.high)})" if interval else ""
     parts = [
@@ -37,18 +43,24 @@ def footprint_table(footprint: Footprint, name: str, need_bytes: int | None = No
         ("KV cache", footprint.kv_bytes, "derived from the engine's layout"),
         ("state", footprint.state_bytes, "derived from the engine's layout"),
         ("reserve", footprint.reserve_bytes, f"assumed{span}"),
-        ("total", footprint.total_bytes, ""),
+        (total_name(copied=copied), footprint.total_bytes, ""),
     ]
-    if need_bytes is not None and need_bytes > footprint.total_bytes:
-        parts.append((WITH_COPIES, need_bytes, "tensor parallelism copies caches and small tensors"))
+    if copied:
+        parts.append((NEEDED, need, "derived from how it is split"))
     if footprint.per_gpu_bytes:
         parts.append(("fullest GPU", footprint.per_gpu_bytes, ""))
     if footprint.host_bytes:
         parts.append(("host memory", footprint.host_bytes, ""))
     rows = tuple((what, f"{size:,}", format_bytes(size), origin) for what, size, origin in parts)
     load = f"{counted(footprint.concurrency, 'request')} of {footprint.context_tokens:,} tokens"
-    title = f"{name} needs {format_bytes(footprint.total_bytes)} for {load} on {footprint.engine}"
-    return Table(title, ("part", "bytes>", "size>", "origin"), rows, " ".join(footprint.notes))
+    title = f"{name} needs {format_bytes(need)} for {load} on {footprint.engine}"
+    notes = [*footprint.notes, COPIES] if copied else footprint.notes
+    return Table(title, ("part", "bytes>", "size>", "origin"), rows, " ".join(notes))
+
+
+def total_name(*, copied: bool) -> str:
+    """What the sum of the parts is called: not what is needed, where GPUs hold copies of some."""
+    return "all of it, counted once" if copied else "needed"
 
 
 def weights_table(footprint: Footprint) -> Table:

@@ -57,6 +57,13 @@ def model_name(plan: Plan) -> str:
 
 
 def _together(plan: Plan) -> tuple[float, ...]:
+    """All memory: what each GPU holds a copy of as often, so that the bar is as long as the plan's need."""
+    if plan.need_bytes > plan.footprint.total_bytes:
+        return tuple(part * plan.ranks for part in _per_gpu(plan))
+    return _once(plan)
+
+
+def _once(plan: Plan) -> tuple[float, ...]:
     footprint = plan.footprint
     experts = footprint.by_class.get("experts", 0)
     return (
@@ -70,7 +77,7 @@ def _together(plan: Plan) -> tuple[float, ...]:
 def _per_gpu(plan: Plan) -> tuple[float, ...]:
     """The fullest GPU: experts are spread over all ranks, other weights may lie on each and are what remains."""
     footprint, parts = plan.footprint, plan.footprint.per_gpu_by_part
-    experts, _, caches, reserve = (part / plan.ranks for part in _together(plan))
+    experts, _, caches, reserve = (part / plan.ranks for part in _once(plan))
     if "kv" in parts:  # llama.cpp's caches go with their layers, other engines' are no even share
         caches = parts["kv"] + parts["state"]
     return experts, max(footprint.per_gpu_bytes - experts - caches - reserve, 0.0), caches, reserve

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from seatrial.plan.types import TENSOR_PARALLEL, Chat, Plan
 from seatrial.records import Interval
 from seatrial.units import GIB, counted, format_bytes, format_gib, format_rate, format_seconds
-from seatrial.view.memory_tables import WITH_COPIES
+from seatrial.view.memory_tables import COPIES, NEEDED, total_name
 from seatrial.view.table import Row, Table
 
 VERDICTS = {
@@ -55,16 +55,16 @@ def chat_line(chat: Chat) -> str:
 def table_plan_memory(plan: Plan) -> Table:
     """Bytes by class, once and on the fullest GPU, against the capacity."""
     footprint, ranks, need = plan.footprint, plan.ranks, plan.need_bytes
+    copied = need > footprint.total_bytes
     rows: list[Row] = [
         ("weights", format_bytes(footprint.weights_bytes)),
         ("KV cache", format_bytes(footprint.kv_bytes)),
         ("state", format_bytes(footprint.state_bytes)),
         ("reserve (assumed)", format_bytes(footprint.reserve_bytes)),
-        ("total", _size(footprint.total_bytes)),
+        (total_name(copied=copied), _size(footprint.total_bytes)),
     ]
-    # Tensor parallelism copies the KV cache and small tensors to every rank.
-    if need > footprint.total_bytes:
-        rows.append((WITH_COPIES, _size(need)))
+    if copied:
+        rows.append((NEEDED, _size(need)))
     if ranks:
         place = "on the GPU" if ranks == 1 else f"on the fullest of {ranks} GPUs"
         rows.append((place, _size(footprint.per_gpu_bytes)))
@@ -79,6 +79,8 @@ def table_plan_memory(plan: Plan) -> Table:
     else:
         title = f"{_size(need)} needed, were it not refused"
     note = f"{plan.context_tokens:,} tokens a request, {plan.concurrency} at once; weights: {footprint.origin}"
+    if copied:
+        note = f"{note}. {COPIES}"
     return Table(title, ("memory", "size>"), tuple(rows), note)
 
 
@@ -133,7 +135,7 @@ def table_plan_alternatives(plan: Plan) -> Table:
             other.checkpoint,
             f"{other.engine} {split_text(other)}".strip(),
             other.verdict,
-            format_gib(other.footprint.total_bytes),
+            format_gib(other.need_bytes),
             format_rate(other.prediction.decode_tokens_per_s.expected)
             if other.prediction and other.prediction.decode_tokens_per_s
             else "unknown",
@@ -142,7 +144,7 @@ def table_plan_alternatives(plan: Plan) -> Table:
         for other in plan.alternatives
     )
     title = f"{counted(len(rows), 'alternative')} on {plan.hardware.name}, {FIRST[plan.objective]} first"
-    heads = ("checkpoint", "engine", "verdict", "memory>", "output>", "TPOT>")
+    heads = ("checkpoint", "engine", "verdict", "needs>", "output>", "TPOT>")
     return Table(title, heads, rows, "Speeds are predictions at this concurrency; intervals overlap.")
 
 

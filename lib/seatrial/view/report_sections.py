@@ -119,7 +119,7 @@ def launched(run: RunRecord, anchor: str) -> str:
     if run.plan is not None:
         rows.append(("Checkpoint", run.plan.checkpoint))
         rows.append(("Context, requests at once", f"{run.plan.context_tokens:,} tokens, {run.plan.concurrency}"))
-        rows.append(("Memory planned", format_bytes(run.plan.footprint.total_bytes)))
+        rows.append(("Memory planned", format_bytes(run.plan.need_bytes)))
     if isinstance(server.get("ready_after_s"), int | float):
         rows.append(("Ready after", f"{format_seconds(server['ready_after_s'])}: it had generated a token"))
     rows += _proof(server.get("stopped"))
@@ -240,7 +240,7 @@ def _verdict(plan: Plan) -> tuple[str, str]:
 
 
 def _memory_words(plan: Plan) -> str:
-    needed = format_bytes(plan.footprint.total_bytes)
+    needed = format_bytes(plan.need_bytes)
     if plan.shortfall_bytes:
         room, lack = format_bytes(plan.capacity_bytes), format_bytes(plan.shortfall_bytes)
         return f"needs {needed}; {room} are usable, {lack} too little"
