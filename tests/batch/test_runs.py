@@ -229,6 +229,33 @@ def test_ctrl_c_is_heard_whichever_thread_the_system_hands_it_to(write_notebook,
     assert ["interrupted"] == [one.status for one in read_run(tmp_path / "run").notebooks]
 
 
+def test_ctrl_c_that_a_library_swallows_stops_the_run(write_notebook, tmp_path):
+    """An ``except:`` somewhere in what is imported or called takes the exception: the run is stopped all the same."""
+    path = write_notebook("slow", "import time\ntime.sleep(120)")
+    script = textwrap.dedent("""
+        import os, signal, sys
+        from seatrial.batch import run_notebooks, runs
+        versions = runs.versions
+        def swallowing():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:
+                runs.versions = versions
+            return versions()
+        runs.versions = swallowing
+        run_notebooks(sys.argv[2:], output=sys.argv[1])
+    """)
+    process = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "run", path],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "KeyboardInterrupt" in process.stderr
+    assert "completed" not in {one.status for one in read_run(tmp_path / "run").notebooks}
+
+
 DEAF = """
 import signal, time
 from pathlib import Path

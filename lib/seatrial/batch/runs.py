@@ -117,23 +117,23 @@ class _Series:
             if result.kept:
                 self._tell("kept", index, status="completed")
         try:
-            with stop_signals():
+            with stop_signals() as asked:
                 self._write(finished=False)
-                self._work(todo, jobs)
+                self._work(todo, jobs, asked)
         except BaseException:
             with ignoring_signals():
                 self._write(finished=True)
             raise
         return self._write(finished=True)
 
-    def _work(self, todo: Sequence[int], jobs: int) -> None:
+    def _work(self, todo: Sequence[int], jobs: int, asked: threading.Event) -> None:
         for group in groups_of(todo, self.sources):
             futures: list[Future[None]] = []
             with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="notebook") as pool:
                 try:
                     # Within the try: leaving the pool waits for what was submitted, so a Ctrl-C here must stop it too.
                     futures.extend(pool.submit(self._execute, index) for index in group)
-                    done = _first_done(futures)
+                    done = _first_done(futures, asked)
                 except BaseException:
                     for future in futures:
                         future.cancel()
@@ -231,9 +231,16 @@ class _Series:
         return run
 
 
-def _first_done(futures: Sequence[Future[None]]) -> set[Future[None]]:
-    """Those that are done once all are, or one has failed."""
+def _first_done(futures: Sequence[Future[None]], asked: threading.Event) -> set[Future[None]]:
+    """Those that are done once all are, or one has failed.
+
+    Raises:
+        KeyboardInterrupt: It was asked to stop.
+
+    """
     while True:
+        if asked.is_set():
+            raise KeyboardInterrupt
         done, pending = wait(futures, timeout=HEARING_S, return_when=FIRST_EXCEPTION)
         if not pending or any(future.exception() for future in done):
             return done

@@ -13,14 +13,16 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stop_signals() -> Iterator[None]:
-    """SIGTERM stops a run as Ctrl-C does."""
+def stop_signals() -> Iterator[threading.Event]:
+    """SIGTERM stops a run as Ctrl-C does; the event says so where some library swallows the exception."""
+    asked = threading.Event()
 
     def stop(*_: object) -> None:
+        asked.set()
         raise KeyboardInterrupt
 
     with _handled_by(stop):
-        yield
+        yield asked
 
 
 @contextmanager
