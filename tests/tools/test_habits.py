@@ -50,7 +50,9 @@ def test_ci_lets_no_missing_part_pass():
     """Parts that tests may skip for are required there or by its targets, but for those nobody can simply install."""
     text = (ROOT / ".ci" / "run").read_text() + (ROOT / "Makefile").read_text()
     required = {part for names in re.findall(r'SEATRIAL_REQUIRE="(.+?)"', text) for part in names.split(",")}
-    assert {"llama-server", "llama_cpp.server", "memory cgroup", "mount", "disk", "sglang server"} == set(PARTS) - required
+    assert {"llama-server", "llama_cpp.server", "memory cgroup", "mount", "disk", "sglang server"} == set(
+        PARTS
+    ) - required
     assert required <= set(PARTS)
 
 
