@@ -7,11 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from seatrial import paths
 from seatrial.records import Interval
 from seatrial.server.startup.history import (
     CUT_BYTES,
-    FILE,
     KEPT,
     Past,
     Start,
@@ -19,6 +17,7 @@ from seatrial.server.startup.history import (
     add_start,
     earlier_starts,
     find_past,
+    history_file,
     rough,
     time_left,
 )
@@ -132,7 +131,7 @@ def test_starts_are_kept():
     add_start(COLD)
     add_start(WARM)
     assert [COLD, WARM] == earlier_starts()
-    assert 0o600 == (paths.state_dir() / FILE).stat().st_mode & 0o777
+    assert 0o600 == history_file().stat().st_mode & 0o777
 
 
 @pytest.mark.parametrize(
@@ -150,7 +149,7 @@ def test_starts_are_kept():
 def test_lines_that_make_no_sense_are_left_out(damage):
     """Whatever stands between them, good starts before and after it are kept."""
     add_start(COLD)
-    with (paths.state_dir() / FILE).open("ab") as file:
+    with history_file().open("ab") as file:
         file.write(damage)
     add_start(WARM)
     assert [COLD, WARM] == earlier_starts()
@@ -158,7 +157,7 @@ def test_lines_that_make_no_sense_are_left_out(damage):
 
 def test_the_file_stays_small():
     """Past its size the oldest go."""
-    path = paths.private_dir(paths.state_dir()) / FILE
+    path = history_file()
     long = start(replace(FLASH, machine="x" * 3000), starting=1)
     for number in range(2 * CUT_BYTES // 3000):
         add_start(replace(long, at=str(number)))
@@ -184,7 +183,20 @@ def test_many_processes_write_at_once():
 
 def test_a_history_that_cannot_be_written_harms_nothing(caplog):
     """Said in the log; the launch goes on."""
-    (paths.private_dir(paths.state_dir()) / FILE).mkdir()
+    history_file().mkdir(parents=True)
     add_start(COLD)
     assert "How long this start took is not kept" in caplog.text
     assert [] == earlier_starts()
+
+
+def test_a_folder_that_somebody_named_keeps_its_mode(monkeypatch, tmp_path):
+    """Only what is made in it is private: it may be anybody's, as /tmp is, and history is kept all the same."""
+    named = tmp_path / "named"
+    named.mkdir()
+    named.chmod(0o1777)
+    monkeypatch.setenv("SEATRIAL_STATE", str(named))
+    add_start(COLD)
+    assert [COLD] == earlier_starts()
+    assert [0o1777, 0o700, 0o600] == [
+        path.stat().st_mode & 0o7777 for path in (named, history_file().parent, history_file())
+    ]

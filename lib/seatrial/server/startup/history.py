@@ -18,7 +18,7 @@ from seatrial.records import Interval, from_dict, to_dict, write_text
 from seatrial.server.state import PhaseTime, Subject
 from seatrial.units import counted
 
-FILE = "startups.jsonl"
+FOLDER, FILE = "startups", "startups.jsonl"
 KEPT = 200
 COMPARED = 5
 CUT_BYTES, MOST_BYTES = 1 << 18, 1 << 20
@@ -111,7 +111,12 @@ def add_start(start: Start) -> None:
 
 def earlier_starts() -> list[Start]:
     """Every start kept on this machine, the oldest first; lines that make no sense are left out."""
-    return _read(paths.state_dir() / FILE)
+    return _read(history_file())
+
+
+def history_file() -> Path:
+    """Where they are kept: in a private folder of its own, whatever folder the state lies in."""
+    return paths.state_dir() / FOLDER / FILE
 
 
 def find_past(subject: Subject | None, starts: Sequence[Start]) -> Past | None:
@@ -214,10 +219,10 @@ def _append(path: Path, line: str) -> None:
 @contextlib.contextmanager
 def _locked() -> Iterator[Path]:
     """The file, with no other process writing it."""
-    folder = paths.private_dir(paths.state_dir())
-    lock = os.open(folder / f".{FILE}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    path = history_file()
+    lock = os.open(paths.private_dir(path.parent) / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder / FILE
+        yield path
     finally:
         os.close(lock)
