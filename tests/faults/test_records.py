@@ -129,6 +129,31 @@ def test_a_damaged_file_of_a_server_that_runs(fake, name, damage, seen):
 
 
 @pytest.mark.fault(26)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_server_stays_ready_where_that_file_is_damaged(fake, damage):
+    """It was written because the server had answered: it is ready still, and only how long that took is lost."""
+    fake()
+    file = folder_of("fake").path / "ready.json"
+    file.write_bytes(DAMAGE[damage])
+    server = find_server("fake")
+    assert ("ready", None) == (server.state, server.ready_after_s)
+    assert file.exists()
+    assert server == server.wait_ready()
+    assert server.stop().was_running
+
+
+@pytest.mark.fault(26)
+def test_what_was_set_aside_says_nothing_of_a_later_launch(fake):
+    """Of the same name: it is ready when it has answered itself."""
+    fake().stop()
+    folder = folder_of("fake")
+    (folder.path / "ready.json").write_bytes(b"{")
+    assert folder.ready().ready_after_s is None
+    folder.clear()
+    assert folder.ready() is None
+
+
+@pytest.mark.fault(26)
 def test_what_is_written_again_is_private_and_can_be_deleted(fake):
     """Readable by this user alone; deleting it later still ends the server."""
     server = fake(keep_running=True)

@@ -37,6 +37,8 @@ KEY_BYTES = 32
 COMING_UP_S = 15.0
 PLAIN_KEY = "{key}\n"
 ENGINE_KEY = "engine_key"
+ASIDE = ".unreadable"
+"""What the name of a file that makes no sense gets at its end."""
 STATE_FILES = (
     "record.json",
     "process.json",
@@ -77,8 +79,13 @@ class ServerFolder:
         return self._read("process.json", Processes)
 
     def ready(self) -> Ready | None:
-        """That it truly answered; None before."""
-        return self._read("ready.json", Ready)
+        """That it truly answered; None before. Only how long that took is lost where the file was damaged."""
+        found = self._read("ready.json", Ready)
+        if found is None and (self.path / f"ready.json{ASIDE}").exists():
+            found = Ready(ready_after_s=None)
+            with contextlib.suppress(UsageError):  # a full disk: at the next look
+                self.write_ready(found)
+        return found
 
     def write_record(self, record: Record) -> None:
         """Record what is about to be started."""
@@ -142,6 +149,7 @@ class ServerFolder:
         paths.private_dir(self.path)
         for name in STATE_FILES:
             (self.path / name).unlink(missing_ok=True)
+            (self.path / f"{name}{ASIDE}").unlink(missing_ok=True)
         self.remove_keys()
 
     def _read(self, name: str, kind: type[T]) -> T | None:
@@ -155,7 +163,7 @@ class ServerFolder:
                 return None
             if isinstance(error.__cause__, OSError):
                 raise  # no permission, no file handles left: what it holds may make perfect sense
-            aside = path.with_name(f"{name}.unreadable")
+            aside = path.with_name(f"{name}{ASIDE}")
             with contextlib.suppress(OSError):
                 path.replace(aside)
             log.warning("%s was set aside as %s: %s", path, aside.name, error.what)

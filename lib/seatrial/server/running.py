@@ -66,7 +66,7 @@ class Server:
         port: Port it listens on.
         api_key_file: File with the API key, readable by this user alone.
         log: File with the engine's output.
-        ready_after_s: Seconds from launch to the first token generated, None while it starts.
+        ready_after_s: Seconds from launch to the first token generated, None while it starts and where that was lost.
         stand_in: Whether it serves a stand-in rather than DeepSeek V4.
         simulated: Whether nothing real answers.
         keep_running: Whether it outlives the process that launched it.

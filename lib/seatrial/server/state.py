@@ -152,12 +152,12 @@ class Ready:
     """That it truly answered once.
 
     Attributes:
-        ready_after_s: Seconds from the start of the launch to the first token generated.
+        ready_after_s: Seconds from the start of the launch to the first token generated; None where that was lost.
         notes: What a person should know of the way there.
         phases: How long each phase of the start took, in order; empty where nobody watched it from the beginning.
 
     """
 
-    ready_after_s: float
+    ready_after_s: float | None
     notes: tuple[str, ...] = field(default=())
     phases: tuple[PhaseTime, ...] = ()
