@@ -98,11 +98,12 @@ def test_a_wrong_setting_is_told_not_fatal(capsys, monkeypatch, setting, starts)
 
 def test_one_that_hangs_is_given_up_and_leaves_nothing(monkeypatch, program, tmp_path):
     """Its children are ended with it."""
-    monkeypatch.setattr("seatrial.server.inventory.PROBE_S", 0.5)
+    monkeypatch.setattr("seatrial.programs.inventory.PROBE_S", 0.5)
     mark = tmp_path / "pid"
     monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", program("llama-server", f"sleep 600 & echo $! > {mark}; wait"))
     rows = {row.starts: row for row in list_engines()}
-    assert (None, "ready") == (rows["llama-server"].version, rows["llama-server"].state)
+    assert "broken" == rows["llama-server"].state
+    assert "said nothing within 0.5 s" in rows["llama-server"].why
     child = Path("/proc") / mark.read_text().strip() / "stat"
     deadline = time.monotonic() + PROBE_S
     while child.exists() and ") Z" not in child.read_text() and time.monotonic() < deadline:
@@ -110,14 +111,15 @@ def test_one_that_hangs_is_given_up_and_leaves_nothing(monkeypatch, program, tmp
     assert not child.exists() or ") Z" in child.read_text()
 
 
-def test_a_script_of_pip_is_not_run_to_learn_its_version(capsys, monkeypatch, tmp_path):
+def test_a_script_of_pip_is_not_run_to_learn_its_version(capsys, monkeypatch, program, tmp_path):
     """Importing vLLM takes seconds: its python knows the version without."""
+    python = program("python", "printf '\\n0.33.0\\n'")
     script = tmp_path / "vllm"
-    script.write_text(f"#!{sys.executable}\nraise SystemExit('imported')\n")
+    script.write_text(f"#!{python}\nraise SystemExit('imported')\n")
     script.chmod(0o755)
     monkeypatch.setenv("SEATRIAL_VLLM", str(script))
     row = listed(capsys)["vllm"]
-    assert ("ready", str(script), None) == (row["state"], row["path"], row["version"])
+    assert ("ready", str(script), "0.33.0") == (row["state"], row["path"], row["version"])
 
 
 def test_an_environment_is_named():

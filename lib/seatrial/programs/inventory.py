@@ -123,7 +123,7 @@ def _look(engine: str, row: Program) -> EngineProgram:
         found = look_up(row, limit_s=PROBE_S)
     except EngineMissingError as error:
         named = bool(row.setting and os.environ.get(row.setting))
-        state: State = "broken" if named or error.cause == "engine incomplete" else "not installed"
+        state: State = "broken" if named or error.cause in {"engine incomplete", "engine broken"} else "not installed"
         return _described(engine, facts, row, state=state, why=error.what, remedy=error.remedy)
     except OSError as error:
         return _described(engine, facts, row, state="broken", why=f"cannot be asked: {error}", remedy=row.remedy)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import selectors
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 from seatrial.catalog.engine_facts import Program
+from seatrial.errors import EngineMissingError
 
 PROBE_S = 60.0
+MOST_BYTES = 4 << 20  # a version is a line and --help 60 kB: whoever prints more than this is not answering
+LOOK_S = 0.05
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 # Says which of the modules named after the package are missing, then the package's version.
 _ASK_PYTHON = (
@@ -25,6 +31,14 @@ _ASK_PYTHON = (
 )
 # A script that pip installed names its python in the first line, or in the second where the path is long.
 SCRIPT_PYTHON = re.compile(r"\A#!\s*(\S*python\S*)|\A#!/bin/sh\n'''exec' \"?(/[^\"\n]*?python[\d.]*)\"? ")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a program printed, and why it is none to rely on ("" where it ended well)."""
+
+    text: str
+    failed: str = ""
 
 
 def installed_here(row: Program, wanted: tuple[str, ...]) -> tuple[list[str], str | None]:
@@ -41,19 +55,31 @@ def installed_there(
 ) -> tuple[list[str], str | None]:
     """The same for another python, within ``limit_s`` seconds; one that does not answer has nothing."""
     argv = (python, "-c", _ASK_PYTHON, row.package, *wanted)
-    told = _run(argv, limit_s).splitlines()
+    told = _run(argv, limit_s).text.splitlines()
     if len(told) != 2:  # noqa: PLR2004 -- missing modules, version
         return list(wanted), None
     return [name for name in told[0].split(",") if name], told[1] or None
 
 
 def program_version(row: Program, path: str, limit_s: float = PROBE_S) -> str | None:
-    """What its python has installed, for a script of pip's (that takes no import); else what it says itself."""
+    """What its python has installed, for a script of pip's (that takes no import); else what it says itself.
+
+    Raises:
+        EngineMissingError: It says none, because it fails or hangs: whatever it is, it cannot serve.
+
+    """
     python = script_python(path)
     version = installed_there(row, (), python, limit_s)[1] if python else None
     if version is None and row.version:
-        match = re.search(row.version_pattern, _told(path, row.version, limit_s))
+        told = _told(path, row.version, limit_s)
+        match = re.search(row.version_pattern, told.text)
         version = match[1] if match else None
+        if version is None and told.failed:
+            raise EngineMissingError(
+                f"{path} does not run: asked for its version ({' '.join(row.version)}) it {told.failed}.",
+                remedy=row.remedy,
+                cause="engine broken",
+            )
     return version
 
 
@@ -68,38 +94,78 @@ def script_python(path: str) -> str | None:
     return python if python and os.access(python, os.X_OK) else None
 
 
-def _told(path: str, arguments: tuple[str, ...], limit_s: float = PROBE_S) -> str:
+def _told(path: str, arguments: tuple[str, ...], limit_s: float = PROBE_S) -> _Answer:
     """What a program prints, remembered until its file changes."""
     status = Path(path).stat()
     return _told_once(path, arguments, limit_s, (status.st_mtime_ns, status.st_size))
 
 
 @lru_cache(maxsize=64)
-def _told_once(path: str, arguments: tuple[str, ...], limit_s: float, _stamp: tuple[int, int]) -> str:
+def _told_once(path: str, arguments: tuple[str, ...], limit_s: float, _stamp: tuple[int, int]) -> _Answer:
     return _run((path, *arguments), limit_s)
 
 
-def _run(argv: tuple[str, ...], limit_s: float) -> str:
-    """What a program prints; nothing of it is left where it takes too long."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired), _asked(argv) as process:
-        told, errors = process.communicate(timeout=limit_s)
-        return told + errors
-    return ""
+def _run(argv: tuple[str, ...], limit_s: float) -> _Answer:
+    """What a program prints; nothing of it is left, nor is more than ``MOST_BYTES`` kept."""
+    try:
+        with _asked(argv) as process:
+            texts = _read(process, limit_s)
+            code = process.poll()
+    except OSError as error:
+        return _Answer("", f"could not be started: {error.strerror or error}")
+    text = b"".join(texts).decode(errors="replace").replace("\r\n", "\n")
+    if code is None:
+        printed = sum(map(len, texts))
+        return _Answer("", "printed without end" if printed > MOST_BYTES else f"said nothing within {limit_s:g} s")
+    return _Answer(text, _ending(code, text))
+
+
+def _ending(code: int, text: str) -> str:
+    """How a program that failed ended, with the last line it said."""
+    if code < 0:
+        return f"was ended by signal {-code} ({signal.strsignal(-code)})"
+    last = next((line.strip()[:200] for line in reversed(text.splitlines()) if line.strip()), "")
+    return (f"ended with exit code {code}" + (f": {last}" if last else "")) if code else ""
+
+
+def _read(process: subprocess.Popen[bytes], limit_s: float) -> tuple[bytes, bytes]:
+    """Its output and errors, until it has ended; a child of its own that holds the pipes is not waited for."""
+    assert process.stdout is not None  # noqa: S101 -- both are pipes
+    assert process.stderr is not None  # noqa: S101 -- same
+    kept = {process.stdout: bytearray(), process.stderr: bytearray()}
+    deadline = time.monotonic() + limit_s
+    with selectors.DefaultSelector() as pipes:
+        for stream, told in kept.items():
+            pipes.register(stream, selectors.EVENT_READ, told)
+        ended = False
+        while pipes.get_map() and time.monotonic() < deadline:
+            events = pipes.select(LOOK_S)
+            for key, _ in events:
+                chunk = os.read(key.fd, 1 << 16)
+                if not chunk:
+                    pipes.unregister(key.fileobj)
+                key.data.extend(chunk)
+            if sum(map(len, kept.values())) > MOST_BYTES or (ended and not events):
+                break
+            ended = process.poll() is not None
+        if not pipes.get_map():  # it has closed both, and is about to end
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+    return bytes(kept[process.stdout]), bytes(kept[process.stderr])
 
 
 @contextlib.contextmanager
-def _asked(argv: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
+def _asked(argv: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a group of its own, which ends with this context whatever it started."""
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(
-        argv, stdin=null, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True, cwd="/"
+        argv, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True, cwd="/"
     )  # in a folder of nobody's: `python -c` imports from the one it stands in
     try:
         yield process
     finally:
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in the group
+            os.killpg(process.pid, signal.SIGKILL)
         for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
@@ -108,12 +174,12 @@ def _asked(argv: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
 
 def flags_taken(row: Program, path: str) -> frozenset[str]:
     """Every long flag a program's own help names."""
-    return frozenset(FLAG.findall(_told(path, row.help)))
+    return frozenset(FLAG.findall(_told(path, row.help).text))
 
 
 def slow_flags_taken(row: Program, path: str) -> tuple[frozenset[str], str]:
     """The same of an engine that takes seconds to say so, and the last line it said."""
     module = ("-m", row.starts) if row.imports else ()
-    told = _run((path, *module, *row.slow_help), PROBE_S)
+    told = _run((path, *module, *row.slow_help), PROBE_S).text
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     return frozenset(FLAG.findall(told)), lines[-1] if lines else "nothing within a minute"

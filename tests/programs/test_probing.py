@@ -1,0 +1,67 @@
+"""Programs that behave oddly when asked for their version are said to be broken, and leave nothing behind."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from seatrial.engines import Command
+from seatrial.errors import EngineMissingError
+from seatrial.programs import probing
+from seatrial.programs.find import find_program, known_programs
+
+
+@pytest.fixture
+def version_of(tmp_path, monkeypatch):
+    """The version a llama-server of this shell script is taken for."""
+
+    def ask(script):
+        path = tmp_path / "llama-server"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", str(path))
+        return find_program(Command(engine="llamacpp", argv=("llama-server",), model="m")).version
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("kill -SEGV $$", "was ended by signal 11"),
+        ("echo 'error while loading shared libraries: libllama.so' >&2; exit 127", "code 127: error while loading"),
+        ("exit 3", "ended with exit code 3"),
+        ("exec cat /dev/zero", "printed without end"),
+        ("exec yes >&2", "printed without end"),
+    ],
+)
+def test_a_program_that_cannot_say_its_version_is_not_started(version_of, script, words):
+    """It crashes, lacks a library or floods: it would not serve, and might be one with known holes."""
+    with pytest.raises(EngineMissingError, match=words) as caught:
+        version_of(script)
+    assert "engine broken" == caught.value.cause
+
+
+def test_what_it_says_counts_however_it_ends(version_of):
+    """Some builds print their version and exit with 1."""
+    assert "9900" == version_of("echo 'version: 9900 (abc)'; exit 1")
+
+
+def test_a_child_that_holds_the_pipe_is_not_waited_for_and_is_ended(version_of, tmp_path):
+    """The program itself has answered and ended."""
+    mark = tmp_path / "pid"
+    assert "9900" == version_of(f"sleep 600 & echo $! > {mark}; echo 'version: 9900 (abc)'")
+    child = Path("/proc") / mark.read_text().strip() / "stat"
+    deadline = time.monotonic() + probing.PROBE_S
+    while child.exists() and ") Z" not in child.read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not child.exists() or ") Z" in child.read_text()
+
+
+def test_a_program_that_closes_its_output_and_hangs_is_given_up(tmp_path):
+    """The end of its output is not its end."""
+    path = tmp_path / "llama-server"
+    path.write_text("#!/bin/sh\nexec >&- 2>&-; exec sleep 600\n")
+    path.chmod(0o755)
+    with pytest.raises(EngineMissingError, match="said nothing within"):
+        probing.program_version(known_programs()["llama-server"], str(path), 0.5)
