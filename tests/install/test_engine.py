@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.conftest import PARTS
 from tests.install.stand_in_wheels import MODULES, installs, write_source, write_stand_ins
 from tests.server.conftest import FAKE_ENGINE, fake_command, until
 
@@ -42,6 +43,28 @@ def wheels(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture
+def uv(monkeypatch, require):
+    """The uv that lies beside this Python is on PATH."""
+    require("uv")
+    put_uv_on_path(monkeypatch)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The tool for what holds with either: uv makes an environment in a tenth of a second, pip in four."""
+    if not PARTS["uv"]():
+        return "pip"
+    put_uv_on_path(monkeypatch)
+    return "uv"
+
+
+def put_uv_on_path(monkeypatch):
+    """It lies beside this Python; what it keeps of other tests' wheels is not looked at."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+
+
 def left_over(tmp_path):
     """Environments, whole or not, in the folder of engines."""
     return sorted(path.name for path in (tmp_path / "engines").iterdir() if path.is_dir())
@@ -61,10 +84,10 @@ def test_an_engine_is_installed_and_found(wheels, tmp_path, name):
     assert [(True, row.version)] == [(each.path.startswith(f"{found.path}/bin/"), each.version) for each in programs]
 
 
-def test_the_kits_own_environment_is_not_touched(wheels):
+def test_the_kits_own_environment_is_not_touched(wheels, quick):
     """The stand-in can be imported there and not here."""
     write_stand_ins(wheels, SMALL)
-    found = install_engine(SMALL, tool="pip").installation
+    found = install_engine(SMALL, tool=quick).installation
     there = subprocess.run([found.python, "-c", "import mlx_lm.server"], check=False).returncode
     assert (0, None) == (there, find_spec("mlx_lm"))
 
@@ -78,13 +101,6 @@ def test_a_second_call_says_what_is_there(wheels):
     second = install_engine("mlx")
     assert (first.installation, True) == (second.installation, second.already)
     assert find_installable("llamacpp") == find_installable("llama-cpp-python")
-
-
-@pytest.fixture
-def uv(monkeypatch, require):
-    """The uv that lies beside this Python is on PATH."""
-    require("uv")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 
 
 @pytest.mark.usefixtures("uv")
@@ -124,34 +140,34 @@ def test_a_build_that_fails_is_named(wheels, tmp_path):
     assert [] == left_over(tmp_path)
 
 
-def test_what_does_not_import_is_not_kept(wheels, tmp_path):
+def test_what_does_not_import_is_not_kept(wheels, tmp_path, quick):
     """Installed is not enough: it has to be importable where it lies."""
     write_stand_ins(wheels, SMALL, left_out=["mlx_lm/server.py"])
     with pytest.raises(EngineError, match="cannot be imported") as caught:
-        install_engine(SMALL, tool="pip")
+        install_engine(SMALL, tool=quick)
     assert "does not import" == caught.value.cause
     assert any("mlx_lm.server" in line for line in caught.value.evidence)
     assert [] == left_over(tmp_path)
 
 
-def test_a_reinstallation_that_fails_keeps_what_was_there(wheels, tmp_path):
+def test_a_reinstallation_that_fails_keeps_what_was_there(wheels, tmp_path, quick):
     """The old environment comes back, and still starts."""
     write_stand_ins(wheels, SMALL)
-    before = install_engine(SMALL, tool="pip").installation
+    before = install_engine(SMALL, tool=quick).installation
     write_stand_ins(wheels, SMALL, left_out=["mlx_lm/server.py"])
     with pytest.raises(EngineError):
-        install_engine(SMALL, reinstall=True, tool="pip")
+        install_engine(SMALL, reinstall=True, tool=quick)
     assert ([before], [f"mlx-{before.version}"]) == (installations(), left_over(tmp_path))
     assert 0 == subprocess.run([before.python, "-c", "import mlx_lm.server"], check=False).returncode
 
 
-def test_a_reinstallation_that_succeeds_replaces_it(wheels, tmp_path):
+def test_a_reinstallation_that_succeeds_replaces_it(wheels, tmp_path, quick):
     """One environment stays."""
     row = write_stand_ins(wheels, SMALL)
     folder = tmp_path / "engines" / f"mlx-{row.version}"
-    install_engine(SMALL, tool="pip")
+    install_engine(SMALL, tool=quick)
     (folder / "old").touch()
-    assert not install_engine(SMALL, reinstall=True, tool="pip").already
+    assert not install_engine(SMALL, reinstall=True, tool=quick).already
     assert ([folder.name], False) == (left_over(tmp_path), (folder / "old").exists())
 
 
@@ -205,10 +221,10 @@ def test_a_killed_installation_is_never_used(slow, wheels, tmp_path):
     assert [until(again, "the end of the killed one's pip").installation] == installations()
 
 
-def test_a_server_keeps_its_environment(wheels):
+def test_a_server_keeps_its_environment(wheels, quick):
     """It can be neither removed nor made anew while a server runs from it."""
     write_stand_ins(wheels, SMALL)
-    found = install_engine(SMALL, tool="pip").installation
+    found = install_engine(SMALL, tool=quick).installation
     command = fake_command()
     with launch(replace(command, argv=(str(found.python), *command.argv[1:])), name="busy"):
         assert str(FAKE_ENGINE) == command.argv[1]
@@ -225,7 +241,7 @@ def test_removing_takes_what_an_interruption_left(tmp_path):
     assert ([], False) == (remove_engine(SMALL), half.exists())
 
 
-def test_a_setting_comes_before_an_own_environment_and_that_before_path(wheels, tmp_path, monkeypatch):
+def test_a_setting_comes_before_an_own_environment_and_that_before_path(wheels, tmp_path, monkeypatch, quick):
     """The order in which an engine is looked for."""
     write_stand_ins(wheels, SMALL)
     program = tmp_path / "mlx_lm.server"
@@ -234,16 +250,16 @@ def test_a_setting_comes_before_an_own_environment_and_that_before_path(wheels, 
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     row = known_programs()["mlx_lm.server"]
     assert str(program) == look_up(row).path
-    found = install_engine(SMALL, tool="pip").installation
+    found = install_engine(SMALL, tool=quick).installation
     assert str(found.python.with_name("mlx_lm.server")) == look_up(row).path == own_program(row)
     monkeypatch.setenv("SEATRIAL_MLX", str(program))
     assert str(program) == look_up(row).path
 
 
-def test_an_environment_that_was_moved_is_not_used(wheels, tmp_path):
+def test_an_environment_that_was_moved_is_not_used(wheels, tmp_path, quick):
     """Its programs name a Python where it used to lie."""
     write_stand_ins(wheels, SMALL)
-    found = install_engine(SMALL, tool="pip").installation
+    found = install_engine(SMALL, tool=quick).installation
     Path(found.path).rename(tmp_path / "engines" / "mlx-moved")
     assert (True, []) == ((tmp_path / "engines" / "mlx-moved" / NOTE).exists(), installations())
 
