@@ -8,7 +8,7 @@ from typing import Any
 
 from seatrial.cli.answer import stderr
 from seatrial.server import Event
-from seatrial.server.startup.phases import STARTING
+from seatrial.server.phases import STARTING
 from seatrial.server.startup.watch import FAILED
 from seatrial.units import format_seconds
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from seatrial.catalog.engine_facts import Failure, engine_facts, engine_ids
 from seatrial.records import from_dict
 from seatrial.server.failures.lines import Line, is_inside, leads_on, split_lines
-from seatrial.server.startup.phases import Place, advance, known_phases
+from seatrial.server.phases import Place, advance, known_phases
 
 KINDS = ("cause", "general", "consequence", "vague")
 SURVIVED_WORK = 3

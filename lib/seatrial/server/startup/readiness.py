@@ -21,7 +21,7 @@ from seatrial.server import log, loopback, processes
 from seatrial.server.address import near, plain
 from seatrial.server.failures.diagnosis import LOG_LINES, diagnose, how
 from seatrial.server.folder import ServerFolder
-from seatrial.server.startup.phases import STARTING
+from seatrial.server.phases import STARTING
 from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
 from seatrial.server.state import Processes, Ready, Record
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from seatrial.server.phases import gist
 from seatrial.server.processes import Activity
-from seatrial.server.startup.phases import gist
 from seatrial.units import MIB
 
 # Growth below this is noise of an idle process, not progress.

@@ -10,8 +10,8 @@ from functools import cached_property
 from seatrial.records import Interval
 from seatrial.server import processes
 from seatrial.server.folder import ServerFolder
+from seatrial.server.phases import STARTING, LogReader, Place, advance, known_phases
 from seatrial.server.startup.history import WEIGHTS, Past, TimeLeft, earlier_starts, find_past, time_left
-from seatrial.server.startup.phases import STARTING, LogReader, Place, advance, known_phases
 from seatrial.server.startup.stall import GpuMemory, Movement
 from seatrial.server.state import PhaseTime, Record
 from seatrial.units import MIB, format_bytes, format_seconds

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.catalog.engine_facts import engine_ids
-from seatrial.server.startup.phases import READ_BYTES, LogReader, Place, advance, gist, known_phases, plain
+from seatrial.server.phases import READ_BYTES, LogReader, Place, advance, gist, known_phases, plain
 
 LOGS = Path(__file__).with_name("logs")
 ENGINES = {"sglang": "sglang", "vllm": "vllm", "llama": "llamacpp", "xllamacpp": "llamacpp", "mlx": "mlx"}
