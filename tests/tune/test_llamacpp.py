@@ -30,7 +30,7 @@ def test_a_short_tuning_of_the_real_engine(plan_for):
     """Both candidates answered with real tokens, one round at least is kept, and no server is left."""
     seen = []
     wish = Wish(
-        streams=(1,), budget_s=20, asked={"ubatch-size": ("64",)}, prompt_tokens=32, answer_tokens=16,
+        streams=(1,), budget_s=60, asked={"ubatch-size": ("64",)}, prompt_tokens=32, answer_tokens=16,
         runner="xllamacpp",
     )  # fmt: skip
 

@@ -26,7 +26,12 @@ that would be used; this Python's own packages are never touched."""
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Declare ``install`` and ``remove``."""
-    commands = parser.add_subparsers(dest="action", metavar="install NAME | remove NAME", required=False)
+    commands = parser.add_subparsers(
+        dest="action",
+        metavar="install NAME | remove NAME",
+        required=False,
+        help="put an engine into an environment of its own, or remove that; nothing: list them",
+    )
     raw = argparse.RawDescriptionHelpFormatter
     install = commands.add_parser("install", description=INSTALL_HELP, formatter_class=raw, allow_abbrev=False)
     install.add_argument("name", metavar="NAME", help="sglang, vllm, llama-cpp-python or mlx")

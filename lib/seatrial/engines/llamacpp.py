@@ -101,6 +101,8 @@ def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[st
         *flags,
         ("--batch-size", str(BATCH_TOKENS)),
         ("--ubatch-size", str(UBATCH_TOKENS)),
+        # It would keep up to 8 GiB of earlier prompts in host memory, which no plan counts.
+        ("--cache-ram", "0"),
         *((name, value) for name, value in sampling.items() if value),
         ("--jinja", None),
         ("--metrics", None),
