@@ -39,6 +39,7 @@ def options():
     add("--spin", action="store_true", help="burn the processor for ever")
     add("--eat", action="store_true", help="use up memory until somebody objects")
     add("--no-tokens", action="store_true", help="completions come back empty")
+    add("--refuse", action="store_true", help="completions answer 500, and repeat the key")
     add("--deaf", action="store_true", help="accept connections and never answer")
     add("--ignore-term", action="store_true", help="ignore SIGTERM")
     add("--headless", action="store_true", help="end the first thread alone on SIGUSR1 (Linux)")
@@ -72,6 +73,8 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         if self.path != "/v1/completions":
             return self.answer({"error": "not found"}, 404)
+        if self.server.chosen.refuse:
+            return self.answer({"error": f"CUDA error, {self.headers['Authorization']}"}, 500)
         count = 0 if self.server.chosen.no_tokens else 1
         self.answer({"choices": [{"text": "word" * count}], "usage": {"completion_tokens": count}}, None)
         if self.server.chosen.die_after_s is not None:

@@ -27,7 +27,7 @@ class Reply:
         """The body as JSON, None where it is not."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets can be nested without end
             return None
 
 
@@ -75,19 +75,24 @@ def ask(  # noqa: PLR0913 -- what a request is made of
 
 def served_models(reply: Reply) -> list[str]:
     """Model ids in an answer to ``/v1/models``."""
-    listed = reply.json()
-    rows = listed.get("data") if isinstance(listed, dict) else None
-    return [str(row["id"]) for row in rows or () if isinstance(row, dict) and "id" in row]
+    return [str(row["id"]) for row in _rows(reply.json(), "data") if "id" in row]
 
 
 def generated_a_token(reply: Reply) -> bool:
     """Whether an answer to a completion holds at least one token."""
     answer = reply.json()
-    if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list) or not answer["choices"]:
+    choices = _rows(answer, "choices")
+    if not choices:
         return False
     usage = answer.get("usage")
     if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
         return bool(usage["completion_tokens"] > 0)
-    choice = answer["choices"][0]
-    message = choice.get("message") or {}
-    return bool(choice.get("text") or message.get("content") or message.get("reasoning_content"))
+    message = choices[0].get("message")
+    said = message if isinstance(message, dict) else {}
+    return bool(choices[0].get("text") or said.get("content") or said.get("reasoning_content"))
+
+
+def _rows(document: Any, name: str) -> list[dict[str, Any]]:
+    """The objects listed under a name; none where the document is not what the contract says."""
+    listed = document.get(name) if isinstance(document, dict) else None
+    return [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []

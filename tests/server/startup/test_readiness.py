@@ -99,6 +99,13 @@ def test_a_start_that_fails_is_not_learnt_from(scripted):
     assert [] == earlier_starts()
 
 
+def test_a_stall_says_what_was_answered_last(scripted):
+    """An engine that listens but turns its first request away says itself what is wrong, without its key."""
+    with pytest.raises(EngineError, match="It last answered /v1/completions with HTTP 500") as caught:
+        scripted([], "--refuse", stall_limit_s=1.0)
+    assert '"CUDA error, [secret]' in caught.value.what
+
+
 def test_a_stall_says_where_and_what_helps(scripted):
     """Phase, count, for how long, the last line and what usually helps; nothing of it is left."""
     with pytest.raises(EngineError, match="stalled while loading weights at 2 of 4: nothing moved for") as caught:

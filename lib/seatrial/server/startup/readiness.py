@@ -22,6 +22,7 @@ from seatrial.server.address import near, plain
 from seatrial.server.failures.diagnosis import LOG_LINES, diagnose, how
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
+from seatrial.server.startup.answers import last_answer
 from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
 from seatrial.server.state import Processes, Ready, Record
 
@@ -70,6 +71,7 @@ class Startup:
         self.key = key
         self.begun = begun
         self.alone_at = -math.inf
+        self.answered = ""
         self.watch = Watch(folder, record, stall_limit_s=stall_limit_s, on_event=on_event, begun=begun)
 
     def wait(self) -> Ready:
@@ -212,7 +214,7 @@ class Startup:
 
     def _ask(self, path: str, body: dict[str, object] | None, key: str | None) -> loopback.Reply:
         try:
-            return loopback.ask(
+            reply = loopback.ask(
                 self.record.port,
                 path,
                 key=key,
@@ -223,6 +225,8 @@ class Startup:
             )
         except loopback.NO_ANSWER:
             return loopback.Reply(0, b"")
+        self.answered = last_answer(path, reply, self.key)
+        return reply
 
     def _members(self, *, thorough: bool = False) -> list[Process]:
         return processes.members(self.folder.processes(), self.record.launch_id, thorough=thorough)
@@ -248,7 +252,7 @@ class Startup:
         self.watch.look()
         why = self.watch.why_stalled()
         if why:
-            raise self._failed(why, cause="stalled", remedy=self.watch.helps)
+            raise self._failed(f"{why}{self.answered}", cause="stalled", remedy=self.watch.helps)
 
     def _stolen(self) -> PortStolenError:
         pid, name = processes.port_owner(self.record.port)
