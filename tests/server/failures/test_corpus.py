@@ -8,7 +8,7 @@ import pytest
 
 from seatrial.catalog.engine_facts import engine_ids
 from seatrial.server.failures.diagnosis import diagnose
-from seatrial.server.failures.reading import LogEnd, known_failures
+from seatrial.server.failures.reading import READ, LogEnd, known_failures
 from seatrial.server.state import Exit
 
 FAILURES = Path(__file__).with_name("cases")
@@ -89,3 +89,27 @@ def test_every_row_has_a_case():
     }
     rows = {row.pattern for engine in engine_ids() for row in known_failures(engine) if row.pattern}
     assert set() == rows - tried
+
+
+FLOODS = {
+    "one line": ["CUDA error " * 50_000],
+    "prefixes": ["INFO " * 400] * 4000,
+    "colours": ["\x1b[1m" * 500] * 4000,
+    "words of failures": [f"{at} fp4 AssertionError: 1 is not supported " * 40 for at in range(4000)],
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_flood_hides_neither_its_front_nor_its_end(flood):
+    """What is said first and last is read, and of each line the beginning."""
+    told = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    ended = Exit("exited", 1, None, error="", oom_kills={}, at="")
+    for lines in ([told, *flood[1:]], [*flood[1:], told + " x" * 10_000]):
+        assert "gpu out of memory" == diagnose(ended, lines, "vllm").cause
+
+
+def test_what_is_read_of_a_flood_is_bounded():
+    """Different messages are compared with the patterns up to a number of characters; said again they cost nothing."""
+    log = LogEnd([f"error number {at} " + "not found " * 50 for at in range(4000)], "sglang")
+    assert READ >= sum(len(log.lines[at].message) for at in log.telling) > READ // 2
+    assert 4000 == len(LogEnd(["error: unknown thing"] * 4000, "sglang").telling)

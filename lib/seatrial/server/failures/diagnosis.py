@@ -87,6 +87,8 @@ def _diagnosed(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
         # Engines kill themselves when a part of them has failed; a crash says more than that something did.
         crash = _from_signal(name, log) if name in CRASHES else None
         return crash or (_unknown(ended, log) if log.unexplained() else _from_log(found))
+    if found is not None and found.row.kind == "consequence" and log.unexplained(found.at):
+        return _unknown(ended, log)  # of the failure before it
     if found is not None:
         return _from_log(found)
     return _from_signal(name, log) or _unknown(ended, log)

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 MATCHED = 600
 """Characters of a message that are looked at: requests may be echoed in lines without end."""
+KEPT = 2 * MATCHED
+"""Characters of a line that are kept."""
+PREFIXES = 12
+"""Most prefixes of a line: log drivers, ranks and loggers each add theirs."""
 _COLOUR = re.compile(r"(?:\x1b|\\x1b|␛)\[[\d;]*[A-Za-z]")
 _PREFIX = re.compile(
     r"""(?x)
@@ -36,7 +40,7 @@ class Line:
     """One line.
 
     Attributes:
-        text: As it stood, without colours.
+        text: As it stood, without colours; no longer than ``KEPT``.
         message: Without prefixes.
         informs: Whether its level says that nothing is wrong, or nothing much.
 
@@ -54,7 +58,7 @@ class Line:
 
 def split_lines(lines: Sequence[str]) -> list[Line]:
     """Each line with its message."""
-    return [_line(_COLOUR.sub("", line).rstrip()) for line in lines]
+    return [_line(_COLOUR.sub("", line[:KEPT]).rstrip()) for line in lines]
 
 
 def is_inside(line: Line) -> bool:
@@ -69,7 +73,10 @@ def leads_on(line: Line) -> bool:
 
 def _line(text: str) -> Line:
     message, level = text, ""
-    while found := _PREFIX.match(message):
+    for _ in range(PREFIXES):
+        found = _PREFIX.match(message)
+        if found is None:
+            break
         message = message[found.end() :]
         level = next((value for name, value in found.groupdict().items() if name != "end" and value), level)
     return Line(text, message[:MATCHED], level in _INFORMS)

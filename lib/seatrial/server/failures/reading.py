@@ -19,7 +19,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from seatrial.catalog.engine_facts import Failure, engine_facts, engine_ids
@@ -32,6 +32,9 @@ SURVIVED_WORK = 3
 SURVIVED_PHASES = 2
 LINES_AFTER = 6
 """Lines after an error that may still say where it happened."""
+READ = 200_000
+"""Characters of different messages that are compared with the patterns, half from the front and half from the end:
+more than a log of failures holds, and a flood written to be slow is read in time."""
 SERVING = "serving"
 
 
@@ -81,12 +84,14 @@ class Finding:
         row: The row that says so.
         lines: The lines that name its cause, first to last, alike ones once.
         phase: Phase it happened in, empty where the log does not say.
+        at: Place of the line that decided.
 
     """
 
     row: Failure
     lines: tuple[str, ...]
     phase: str
+    at: int
 
 
 @cache
@@ -119,6 +124,7 @@ class LogEnd:
     def __init__(self, lines: Sequence[str], engine: str) -> None:
         self.engine = engine
         self.lines = split_lines(lines)
+        self._rows: dict[str, Failure | None] = {}
         ready, again = compiled(table().moments.ready), compiled(table().moments.again)
         starts = [at + 1 for at, line in enumerate(self.lines) if ready.search(line.text)]
         self.serves = bool(starts)
@@ -128,31 +134,51 @@ class LogEnd:
     def failure(self) -> Finding | None:
         """The failure it names, None where it names none."""
         found = [(at, row) for at in self.telling if (row := self._row(self.lines[at])) is not None]
-        if not found:
-            return None
-        places, work = self._places(), self._work()
-        lasting = [(at, row) for at, row in found if work[at] < SURVIVED_WORK and not self._went_on(places, at)]
+        lasting = [(at, row) for at, row in found if not self._survived(at)]
         if not lasting:
             return None
         at, row = min(lasting, key=lambda each: (KINDS.index(each[1].kind), not self.lines[each[0]].raises, each[0]))
         same = [self.lines[place] for place, other in lasting if other.cause == row.cause]
-        return Finding(row, different(same), row.phase or self._phase(at, places[at]))
+        return Finding(row, different(same), row.phase or self._phase(at, self._places[at]), at)
 
-    def unexplained(self) -> list[Line]:
-        """The lines in which tracebacks end that no row explains; those of single requests left out."""
-        ends = (self.lines[at] for at in self.telling if self.lines[at].raises)
-        return [line for line in ends if self._row(line) is None]
+    def unexplained(self, before: int | None = None) -> list[Line]:
+        """The lines in which tracebacks end that no row explains; those of single requests left out.
+
+        Args:
+            before: Place before which they must stand and not have been survived; None for all.
+
+        """
+        ends = [at for at in self.telling if self.lines[at].raises and self._row(self.lines[at]) is None]
+        if before is not None and ends:
+            ends = [at for at in ends if at < before and not self._survived(at)]
+        return [self.lines[at] for at in ends]
+
+    def _survived(self, at: int) -> bool:
+        """Whether the engine lived on after a line."""
+        return self._work[at] >= SURVIVED_WORK or self._went_on(self._places, at)
 
     def _telling(self) -> Iterator[int]:
         """Places of the lines that may name a cause."""
         quiet, apart = compiled(table().moments.quiet), set(self._of_requests())
         words = table().moments.words
-        for at in range(self.begin, len(self.lines)):
-            line = self.lines[at]
-            if line.informs or at in apart or not _has_any(line.message, words):
-                continue
-            if not quiet.search(line.message):
-                yield at
+        worded = [
+            at
+            for at in range(self.begin, len(self.lines))
+            if not self.lines[at].informs and at not in apart and _has_any(self.lines[at].message, words)
+        ]
+        near = self._within(worded) | self._within(worded[::-1])
+        return (at for at in worded if at in near and not quiet.search(self.lines[at].message))
+
+    def _within(self, places: Sequence[int]) -> set[int]:
+        """The first of these places, up to half of what is read; what is said again costs nothing."""
+        known, left = set[str](), READ // 2
+        for count, at in enumerate(places):
+            message = self.lines[at].message
+            left -= 0 if message in known else len(message)
+            known.add(message)
+            if left < 0:
+                return set(places[:count])
+        return set(places)
 
     def _of_requests(self) -> Iterator[int]:
         """Places of tracebacks that are about a single request, with the further ones they lead to."""
@@ -170,11 +196,13 @@ class LogEnd:
                 yield at
 
     def _row(self, line: Line) -> Failure | None:
-        rows = (
-            row for row in known_failures(self.engine) if row.pattern and compiled(row.pattern).search(line.message)
-        )
-        return min(rows, key=lambda row: KINDS.index(row.kind), default=None)
+        if line.message not in self._rows:
+            known = (row for row in known_failures(self.engine) if row.pattern)
+            rows = (row for row in known if compiled(row.pattern).search(line.message))
+            self._rows[line.message] = min(rows, key=lambda row: KINDS.index(row.kind), default=None)
+        return self._rows[line.message]
 
+    @cached_property
     def _places(self) -> list[Place]:
         """The phase of the start at each line."""
         phases, place, places = known_phases(self.engine), Place(), []
@@ -183,6 +211,7 @@ class LogEnd:
             places.append(place)
         return places
 
+    @cached_property
     def _work(self) -> list[int]:
         """Lines of ordinary work after each line."""
         pattern, count, counts = compiled(table().moments.work), 0, []
