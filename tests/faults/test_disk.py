@@ -236,7 +236,7 @@ def test_nothing_may_be_written(unwritable, words, setting, variable, seen):
     assert str(unwritable) in done.stderr
     assert setting in done.stderr
     assert "Traceback" not in done.stderr
-    what, _, remedy = done.stderr.strip().removeprefix("seatrial: ").partition("\n")
+    what, _, remedy = done.stderr.rpartition("seatrial: ")[2].strip().partition("\n")  # what was under way is above
     seen.told("UsageError", what, remedy)
 
 

@@ -15,6 +15,7 @@ from tests.faults.conftest import failed
 from tests.server.conftest import until
 
 from seatrial.catalog import find_checkpoint
+from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.fetch import local_path
 from seatrial.engines.types import Command
 from seatrial.errors import EngineMissingError
@@ -44,6 +45,7 @@ def test_a_missing_module(seen, monkeypatch, tmp_path):
     plan = make_plan("flash", hardware=replace(detect_hardware("h200x4"), origin="measured"), engine="sglang")
     error = failed(lambda: launch(plan, model_path=tmp_path))
     assert "sglang is not installed" in error.what
+    assert f"{engine_facts('sglang').versions.safe} or newer is needed" in error.what
     seen.cause(error)
 
 

@@ -67,8 +67,9 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
         row = candidates[name]
         if _elsewhere(row) or (find_spec(row.imports) if row.imports else find_on_path(row.starts)):
             return name
+    needed = " or ".join(f"{row.package if row.imports else row.starts} {row.minimum}" for row in candidates.values())
     raise EngineMissingError(
-        "llama.cpp is not installed here: none of xllamacpp, llama-server and llama-cpp-python was found.",
+        f"llama.cpp is not installed here; {needed} or newer is needed.",
         remedy=candidates["xllamacpp"].remedy,
         cause="engine missing",
     )
@@ -162,7 +163,8 @@ def look_up(row: Program, first: str | None = None, limit_s: float = PROBE_S) ->
     path = named or _elsewhere(row) or find_on_path(row.starts)
     if path is None:
         raise EngineMissingError(
-            f"{row.package} is not installed here: there is no program {row.starts!r} on PATH.{passed_over(row.starts)}",
+            f"{row.package} is not installed here: there is no program {row.starts!r} on PATH; "
+            f"{row.minimum} or newer is needed.{passed_over(row.starts)}",
             remedy=row.remedy,
             cause="engine missing",
         )
@@ -207,7 +209,9 @@ def _module_version(row: Program, python: str, limit_s: float) -> str | None:
     absent, version = installed_here(row, wanted) if here else installed_there(row, wanted, python, limit_s)
     if row.imports in absent:
         raise EngineMissingError(
-            f"{row.package} is not installed for {python}.", remedy=row.remedy, cause="engine missing"
+            f"{row.package} is not installed for {python}; {row.minimum} or newer is needed.",
+            remedy=row.remedy,
+            cause="engine missing",
         )
     if absent:
         raise EngineMissingError(
