@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import textwrap
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -127,11 +128,24 @@ def cli_page() -> str:
 def section(command: str) -> str:
     """One command: what it does, how it is called, every option."""
     text = "\n\n".join(map(paragraph, (import_module(f"seatrial.cli.{command}").__doc__ or "").strip().split("\n\n")))
-    # A parser keeps its options in a private list; there is no other way to read them all.
-    actions = build_parser(command)._actions  # noqa: SLF001
-    rows = [row(action) for action in actions if action.dest != "help"]
-    lines = [f"## seatrial {command}", "", text, "", "| argument | default | meaning |", "|---|---|---|", *rows]
+    parser = build_parser(command)
+    lines = [f"## seatrial {command}", "", text, "", *arguments_table(parser)]
+    for name, inner in commands_of(parser).items():
+        lines += ["", f"`seatrial {command} {name}`: {inner.description}", "", *arguments_table(inner)]
     return "\n".join([*lines, ""])
+
+
+def arguments_table(parser: argparse.ArgumentParser) -> list[str]:
+    """Every argument of a parser."""
+    # A parser keeps its options in a private list; there is no other way to read them all.
+    rows = [row(action) for action in parser._actions if action.dest != "help"]  # noqa: SLF001
+    return ["| argument | default | meaning |", "|---|---|---|", *rows]
+
+
+def commands_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """The commands below a command, by name."""
+    below = (action.choices for action in parser._actions if action.nargs == argparse.PARSER)  # noqa: SLF001
+    return next((choices for choices in below if isinstance(choices, Mapping)), {})
 
 
 def paragraph(text: str) -> str:
@@ -147,7 +161,9 @@ def row(action: argparse.Action) -> str:
     takes_value = action.nargs != 0
     shown = value if isinstance(value, str) else action.dest.upper()
     names = [f"{name} {shown}" if takes_value else name for name in action.option_strings] or [shown]
-    default = "" if action.default in (None, False) or not action.option_strings else str(action.default)
+    default = (
+        "" if action.default in (None, False, argparse.SUPPRESS) or not action.option_strings else str(action.default)
+    )
     cells = [", ".join(f"`{name}`" for name in names), f"`{default}`" if default else "", action.help or ""]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
