@@ -11,7 +11,7 @@ MODULES = "lib/seatrial/engines"
 FLAGS = "lib/seatrial/engines/flags"
 OPTIONS = "lib/seatrial/engines/options"
 RESERVE = "lib/seatrial/memory/data/reserve.json"
-DOCS = "docs/servers.md"
+DOCS = "docs/engines.md"
 NO_ENGINES = {"__init__", "extra", "metrics", "protocol", "requirements", "served", "settings", "snapshot", "types"}
 """Modules of the package that belong to all engines."""
 NO_OPTIONS = {"common", "refused"}

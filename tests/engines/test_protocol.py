@@ -106,7 +106,7 @@ def test_what_a_new_engine_lacks_is_listed(toy):
         "[install]: missing",
         "lib/seatrial/engines/flags/toy.json: no snapshot of its flags",
         "lib/seatrial/engines/options/toy.toml: no list of options that may be added",
-        "docs/servers.md: does not name it",
+        "docs/engines.md: does not name it",
     ]
     assert expected == missing(toy, "toy")
 

@@ -5,7 +5,7 @@ seatrial engines --json          the same for programs
 seatrial engines install NAME    sglang, vllm, llama-cpp-python or mlx, in an environment of its own
 seatrial engines remove NAME     remove that again
 
-One that lies elsewhere is named by a variable (docs/servers.md): SEATRIAL_LLAMA_SERVER,
+One that lies elsewhere is named by a variable (docs/engines.md): SEATRIAL_LLAMA_SERVER,
 SEATRIAL_LLAMACPP_PYTHON, SEATRIAL_SGLANG_PYTHON, SEATRIAL_VLLM, SEATRIAL_MLX.
 """
 
