@@ -1,6 +1,8 @@
 """Programs that behave oddly when asked for their version are said to be broken, and leave nothing behind."""
 
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,30 @@ def test_a_program_that_closes_its_output_and_hangs_is_given_up(tmp_path):
     path.chmod(0o755)
     with pytest.raises(EngineMissingError, match="said nothing within"):
         probing.program_version(known_programs()["llama-server"], str(path), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("script", "printed"),
+    [
+        ("#!/bin/sh\necho 3.12; echo 'a warning' >&2", "3.12\n"),
+        ("#!/bin/sh\necho 3.12; exit 3", "3.12\n"),
+        ("#!/nowhere/sh", ""),
+        ("#!/bin/sh\necho 3.12; sleep 100", ""),
+    ],
+)
+def test_what_a_program_prints_is_told_without_its_warnings(tmp_path, script, printed):
+    """A Python whose start-up warns on the other stream is asked as any other; none that hangs or does not start."""
+    program = tmp_path / "python3"
+    program.write_text(f"{script}\n")
+    program.chmod(0o755)
+    assert printed == probing.output_of((str(program),), 1.0)
+
+
+def test_a_python_that_warns_has_what_it_has(tmp_path):
+    """The warnings of its start-up are no part of the answer."""
+    program = tmp_path / "python3"
+    program.write_text(f"#!/bin/sh\necho 'a warning' >&2\nexec {sys.executable} \"$@\"\n")
+    program.chmod(0o755)
+    row = known_programs()["llama_cpp.server"]
+    row = replace(row, package="pytest")
+    assert ([], pytest.__version__) == probing.installed_there(row, ("pytest",), str(program))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from seatrial import paths
 from seatrial.catalog.engine_facts import Install, engine_facts
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.programs.gates import insisting, judged
+from seatrial.programs.probing import output_of
 from seatrial.programs.search_path import find_on_path
 from seatrial.units import format_bytes
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 INSIST = "With --anyway it is installed all the same."
 ELSEWHERE = "Free some space, or set SEATRIAL_ENGINES to a folder on another disk."
-PROBE_S = 60.0
 
 
 def check_machine(engine: str, row: Install, python: str, *, anyway: bool) -> list[str]:
@@ -108,5 +107,4 @@ def find_python(row: Install) -> str:
 def python_version(python: str) -> str:
     """``3.12``; empty for one that does not start."""
     argv = (python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
-    told = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=PROBE_S, check=False)
-    return told.stdout.strip()
+    return output_of(argv).strip()

@@ -55,7 +55,7 @@ def installed_there(
 ) -> tuple[list[str], str | None]:
     """The same for another python, within ``limit_s`` seconds; one that does not answer has nothing."""
     argv = (python, "-c", _ASK_PYTHON, row.package, *wanted)
-    told = _run(argv, limit_s).text.splitlines()
+    told = output_of(argv, limit_s).splitlines()
     if len(told) != 2:  # noqa: PLR2004 -- missing modules, version
         return list(wanted), None
     return [name for name in told[0].split(",") if name], told[1] or None
@@ -81,6 +81,17 @@ def program_version(row: Program, path: str, limit_s: float = PROBE_S) -> str | 
                 cause="engine broken",
             )
     return version
+
+
+def output_of(argv: tuple[str, ...], limit_s: float = PROBE_S) -> str:
+    """What a program prints, without its warnings; "" for one that does not start, floods or hangs."""
+    try:
+        with _asked(argv) as process:
+            printed, _ = _read(process, limit_s)
+            code = process.poll()
+    except OSError:
+        return ""
+    return "" if code is None else printed.decode(errors="replace")
 
 
 def script_python(path: str) -> str | None:

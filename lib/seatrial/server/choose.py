@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.programs.find import installed_command, known_programs
+from seatrial.programs.probing import output_of
 from seatrial.units import counted
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from seatrial.hardware import Hardware
     from seatrial.plan import Plan
 
-PROBE_S = 60.0
 _ASK_DEVICES = "import xllamacpp; print(*(device['type'].name for device in xllamacpp.get_device_info()))"
 
 
@@ -166,12 +165,4 @@ def _fetched(plan: Plan) -> Iterator[Checkpoint]:
 
 def _embedded_uses_gpus() -> bool:
     """Whether the embedded llama.cpp was built for GPUs it finds here; asked in a process of its own."""
-    argv = (sys.executable, "-c", _ASK_DEVICES)
-    try:
-        # In a folder of nobody's: `python -c` imports from the one it stands in.
-        told = subprocess.run(
-            argv, capture_output=True, text=True, errors="replace", timeout=PROBE_S, check=False, cwd="/"
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return "GPU" in told.stdout
+    return "GPU" in output_of((sys.executable, "-c", _ASK_DEVICES))
