@@ -4,6 +4,7 @@
         record.json   who asked, what was started, on which port (written by launch)
         process.json  who runs, how it ended (written by the supervisor)
         ready.json    when it answered (written by launch)
+        plan.json     the plan that was launched: after memory ran out the next smaller one is made from it
         key           API key, mode 0600, removed when the server ends
         engine_key*   the same as the engine wants to read it, where that is not a plain line
         engine.log    output of the engine, engine.log.1 its earlier part past the cap
@@ -24,13 +25,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from seatrial import paths
 from seatrial.errors import UsageError
 from seatrial.records import from_dict, read_json, write_json, write_text
 from seatrial.server.processes import this_boot
 from seatrial.server.state import Processes, Ready, Record
+
+if TYPE_CHECKING:  # an engine's own process imports this module too, and need not load the planner
+    from seatrial.engines.types import Command
+    from seatrial.plan.types import Plan
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 KEY_BYTES = 32
@@ -43,6 +48,7 @@ STATE_FILES = (
     "record.json",
     "process.json",
     "ready.json",
+    "plan.json",
     "key",
     "stop",
     "engine.log",
@@ -86,6 +92,21 @@ class ServerFolder:
             with contextlib.suppress(UsageError):  # a full disk: at the next look
                 self.write_ready(found)
         return found
+
+    def plan(self) -> Plan | None:
+        """The plan that was launched; None where a command was."""
+        if not (self.path / "plan.json").exists():
+            return None
+        from seatrial.plan.types import Plan  # noqa: PLC0415 -- see the top
+
+        return self._read("plan.json", Plan)
+
+    def write_plan(self, plan: Plan | Command) -> None:
+        """Keep the plan that is about to be launched; of a command alone nobody knows what would be smaller."""
+        from seatrial.plan.types import Plan  # noqa: PLC0415 -- see the top
+
+        if isinstance(plan, Plan):
+            write_json(self.path / "plan.json", plan, mode=0o600)
 
     def write_record(self, record: Record) -> None:
         """Record what is about to be started."""

@@ -52,6 +52,7 @@ class _Wish:
     stall_limit_s: float
     own_key: str | None
     subject: Subject
+    plan: Plan | Command
 
 
 def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
@@ -103,7 +104,7 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
         log.warning("%s", note)
     with _claimed(name, plan.model) as folder:
         subject = subject_of(plan, command.argv)
-        wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key, subject)
+        wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key, subject, plan)
         try:
             return _launch(command, folder, wish)
         except EngineError as error:
@@ -240,6 +241,8 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
         key, engine_key_file = folder.write_new_key(command.key_file_text, command.key_file_suffix, own=wish.own_key)
         record = _record(command, folder, wish, engine_key_file)
         folder.write_record(record)
+        with contextlib.suppress(UsageError):  # no room: then nobody is told the next smaller plan later
+            folder.write_plan(wish.plan)
         try:
             _start_supervisor(folder, record)
             startup = Startup(

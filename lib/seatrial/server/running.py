@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from seatrial.errors import EngineError, UsageError
 from seatrial.server import log, loopback, processes
 from seatrial.server.address import near
-from seatrial.server.failures.diagnosis import LOG_LINES, Diagnosis, diagnose
+from seatrial.server.failures.diagnosis import LOG_LINES, MEMORY, Diagnosis, diagnose
 from seatrial.server.folder import ServerFolder, folder_of
 from seatrial.server.state import Exit, Identity, PhaseTime, Processes, Record
 
@@ -186,7 +186,13 @@ class Server:
         ):
             return None
         record = self._record()
-        return diagnose(known.exit, self.read_log(LOG_LINES), self.engine, record.checkpoint if record else None)
+        found = diagnose(known.exit, self.read_log(LOG_LINES), self.engine, record.checkpoint if record else None)
+        plan = self._folder.plan() if found.cause in MEMORY else None
+        if plan is None:
+            return found
+        from seatrial.server.failures.next_plan import next_step  # noqa: PLC0415 -- see the top
+
+        return replace(found, remedy=next_step(plan, found)[0] or found.remedy)
 
     def read_log(self, lines: int = 100) -> list[str]:
         """The last lines of the engine's output, control characters escaped."""

@@ -1,12 +1,15 @@
 """A plan that was to fit runs out of memory: the error of the launch names the phase and the next smaller plan."""
 
+from pathlib import Path
+
 import pytest
 from tests.gguf_bytes import small
 
+from seatrial.cli.main import main
 from seatrial.errors import EngineError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.server import launch
+from seatrial.server import launch, list_servers
 
 PROGRAM = """#!/bin/sh
 case "$*" in
@@ -54,3 +57,27 @@ def test_the_error_of_a_launch_names_the_next_plan(model):
     assert error.next_command in error.remedy
     assert f"seatrial serve --checkpoint {plan.checkpoint} --engine llamacpp" in error.next_command
     assert "--concurrency 2" in error.next_command
+
+
+@pytest.mark.usefixtures("server_without_memory")
+def test_whoever_asks_later_is_told_the_next_plan_too(model, capsys):
+    """The plan is kept with the server: what looks at it afterwards needs nothing of the process that launched it."""
+    plan = make_plan("smollm2", hardware=detect_hardware("auto"), engine="llamacpp", concurrency=4)
+    with pytest.raises(EngineError) as caught:
+        launch(plan, runner="llama-server", model_path=model)
+    (server,) = list_servers(ended=True)
+    assert caught.value.next_command in server.why_ended().remedy
+    assert 0 == main(["logs", server.name])
+    assert caught.value.next_command in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("server_without_memory")
+def test_a_plan_that_makes_no_sense_is_set_aside(model):
+    """The cause is told all the same, with the remedy that needs no plan."""
+    plan = make_plan("smollm2", hardware=detect_hardware("auto"), engine="llamacpp", concurrency=4)
+    with pytest.raises(EngineError):
+        launch(plan, runner="llama-server", model_path=model)
+    (server,) = list_servers(ended=True)
+    Path(server.log).with_name("plan.json").write_text("{")
+    assert "host out of memory" == server.why_ended().cause
+    assert "--context-tokens" in server.why_ended().remedy
