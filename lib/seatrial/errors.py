@@ -18,10 +18,15 @@ printed; a traceback is not.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from seatrial.printable import printable
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+"""What the system says where the disk, or one's share of it, is full."""
 
 
 class SeatrialError(Exception):
@@ -102,6 +107,12 @@ class DoesNotFitError(SeatrialError):
     """More memory or disk is needed than there is."""
 
     exit_code = 3
+
+
+def cannot_write(path: Path, error: OSError, remedy: str) -> SeatrialError:
+    """The error for something that could not be written: a full disk does not fit, all else is bad input."""
+    kind = DoesNotFitError if error.errno in DISK_FULL else UsageError
+    return kind(f"{path} cannot be written: {error.strerror}.", remedy=remedy)
 
 
 class RefusedError(SeatrialError):

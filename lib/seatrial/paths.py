@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from seatrial.errors import UsageError
+from seatrial.errors import UsageError, cannot_write
 
 
 def cache_dir() -> Path:
@@ -40,6 +40,7 @@ def private_dir(path: Path) -> Path:
     Raises:
         UsageError: The folder cannot be created, is a link, belongs to somebody else, or lies where
             everybody may put another in its place.
+        DoesNotFitError: The disk is full.
 
     """
     try:
@@ -53,10 +54,7 @@ def private_dir(path: Path) -> Path:
             )
         path.chmod(0o700)
     except OSError as error:
-        raise UsageError(
-            f"The folder {path} cannot be written: {error.strerror}.",
-            remedy="Set SEATRIAL_STATE (or SEATRIAL_CACHE) to a writable folder.",
-        ) from error
+        raise cannot_write(path, error, "Set SEATRIAL_STATE (or SEATRIAL_CACHE) to a writable folder.") from error
     return path
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from seatrial.errors import UsageError
+from seatrial.errors import UsageError, cannot_write
 
 Origin = Literal["measured", "verified", "derived", "assumed"]
 """Measured here; verified by a vendor who ran it; derived from exact data; assumed."""
@@ -72,7 +72,8 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     """Write ``text`` to ``path`` whole or not at all (temporary file, then rename).
 
     Raises:
-        UsageError: The folder cannot be written or the disk is full; the old file stays.
+        UsageError: The folder cannot be written; the old file stays.
+        DoesNotFitError: The disk is full; likewise.
 
     """
     temporary = None
@@ -87,9 +88,7 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}.", remedy="Free some space or choose another folder."
-        ) from error
+        raise cannot_write(path, error, "Free some space or choose another folder.") from error
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)  # gone already where the rename worked

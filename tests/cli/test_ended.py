@@ -38,6 +38,17 @@ def test_ps_names_no_cause_of_what_was_stopped(capsys):
     assert [None] == [row["cause"] for row in json.loads(capsys.readouterr().out)]
 
 
+def test_ps_does_not_say_that_nothing_runs_where_it_cannot_know(capsys, monkeypatch, tmp_path):
+    """A state folder that is a file is bad input; one that is not there yet holds no server."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path / "file"))
+    assert 2 == main(["ps"])
+    assert "cannot be listed: Not a directory." in capsys.readouterr().err
+    monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path / "new"))
+    assert 0 == main(["ps"])
+    assert "No server runs" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("dead")
 def test_logs_say_why_below(capsys):
     """The log on standard output alone; the cause and the remedy on standard error."""

@@ -89,6 +89,14 @@ def test_bad_input_is_exit_code_two(seatrial, tmp_path, words):
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_bad_source_is_told_though_the_files_are_here(seatrial):
+    """A path mistyped is worth a word even where it is not needed."""
+    assert 0 == seatrial("fetch", "tiny-v4").returncode
+    done = seatrial("fetch", "tiny-v4", "--source", "/nowhere")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "--source /nowhere is not a folder." in done.stderr
+
+
 def test_a_model_that_does_not_run_here_is_not_downloaded(seatrial, tmp_path, machine):
     """The plan is asked first: Pro on one small GPU. Said with numbers, the smallest change, and the way for others."""
     done = seatrial("fetch", "pro", **machine("1xRTX4060TI8"))

@@ -19,7 +19,7 @@ from tests.standin_hub import StandinHub
 
 from seatrial.batch import run_notebooks
 from seatrial.catalog.fetch import fetch_checkpoint, local_path
-from seatrial.errors import DoesNotFitError, SeatrialError
+from seatrial.errors import DoesNotFitError
 from seatrial.server import launch, list_servers
 from seatrial.server.folder import folder_of
 
@@ -70,8 +70,9 @@ def test_no_room_to_launch(disk, monkeypatch, seen):
     folder = disk("256k")
     monkeypatch.setenv("SEATRIAL_STATE", str(folder / "state"))
     fill(folder)
-    with pytest.raises(SeatrialError, match="No space left on device") as caught:
+    with pytest.raises(DoesNotFitError, match="No space left on device") as caught:
         launch(fake_command(), name="fake")
+    assert not folder_of("fake").path.exists()
     seen.cause(caught.value)
     assert [] == launched_processes()
     assert [] == list_servers()
@@ -103,8 +104,12 @@ def test_no_room_for_the_notebook(disk, echo, seen):
     """The output of a run lies on a full disk: one clear error."""
     folder = disk("128k")
     fill(folder, leave=8192)
-    with pytest.raises(SeatrialError, match="No space left on device") as caught:
+    with pytest.raises(DoesNotFitError, match="No space left on device") as caught:
         run_notebooks([echo], output=folder / "run")
+    fill(folder)
+    with pytest.raises(DoesNotFitError, match="No space left on device"):
+        run_notebooks([echo], output=folder / "other")
+    assert not (folder / "other").exists()
     seen.cause(caught.value)
     seen.ran("output notebook")
 

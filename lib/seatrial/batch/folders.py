@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.batch.types import Run
-from seatrial.errors import UsageError
+from seatrial.errors import UsageError, cannot_write
 from seatrial.records import RECORD_MIME, from_dict, read_json
 
 RECORD = "record.json"
@@ -80,19 +80,19 @@ def read_run(folder: Path) -> Run | None:
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Create ``folder`` and hold it, so that two runs never write into the same one.
+    """Create ``folder`` and hold it, so that two runs never write into the same one; one left empty goes again.
 
     Raises:
         UsageError: It cannot be created or written, or another run holds it.
+        DoesNotFitError: The disk is full.
 
     """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise UsageError(
-            f"The folder {folder} cannot be written: {error.strerror}.", remedy="Choose another with --output."
-        ) from error
+        raise cannot_write(folder, error, "Choose another with --output.") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -104,6 +104,9 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+        for path in made:
+            with contextlib.suppress(OSError):  # something lies in it
+                path.rmdir()
 
 
 def read_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:

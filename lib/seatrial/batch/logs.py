@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from seatrial.errors import UsageError
+from seatrial.errors import DoesNotFitError, UsageError
 from seatrial.records import write_text
 from seatrial.server import log as engine_log
 from seatrial.server.folder import folders
@@ -44,7 +44,7 @@ def keep_logs(folder: Path, notebook: str, kernel_pid: int | None, since: str) -
             name = f"{LOGS}/{Path(notebook).stem}-{record.name}.log"
             _write(folder, name, engine_log.tail(server.log_file, KEPT_LINES))
             kept.append(name)
-        except UsageError as error:
+        except (UsageError, DoesNotFitError) as error:
             log.warning("The log of %s is not kept with the run: %s", server.path.name, error.what)
     return tuple(kept)
 

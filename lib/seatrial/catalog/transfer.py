@@ -7,7 +7,6 @@ up where it stopped (in this process or a later one), hashed, and only then move
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import http.client
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 
 from seatrial.catalog.patience import Patience
 from seatrial.catalog.progress import Progress
-from seatrial.errors import DoesNotFitError, ModelFileError, UsageError
+from seatrial.errors import DISK_FULL, DoesNotFitError, ModelFileError, UsageError
 from seatrial.units import format_bytes
 
 CHUNK_BYTES = 1 << 20
@@ -58,7 +57,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in DISK_FULL:
             raise DoesNotFitError(
                 f"The disk of {path.parent} is full.",
                 remedy="Free some space, or set SEATRIAL_CACHE to a folder on a larger disk; what has arrived is kept.",

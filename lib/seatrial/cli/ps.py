@@ -13,6 +13,7 @@ from seatrial.cli.answer import Answer, stdout
 from seatrial.cli.serve import document
 from seatrial.records import to_dict
 from seatrial.server import Server, list_servers
+from seatrial.server.folder import check_servers_dir
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Answer:
     """List the servers."""
+    check_servers_dir()
     servers = [(server, _state(server), _cause(server)) for server in list_servers(ended=arguments.all)]
     rows = [
         {

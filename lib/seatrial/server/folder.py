@@ -216,6 +216,24 @@ def folder_of(name: str) -> ServerFolder:
     return ServerFolder(servers_dir() / check_name(name))
 
 
+def check_servers_dir() -> None:
+    """Refuse to say that no server runs where that is not known.
+
+    Raises:
+        UsageError: The state folder is no folder, or cannot be read.
+
+    """
+    try:
+        next(servers_dir().iterdir(), None)
+    except FileNotFoundError:
+        pass  # no server was ever launched
+    except OSError as error:
+        raise UsageError(
+            f"The servers in {servers_dir()} cannot be listed: {error.strerror}.",
+            remedy="Set SEATRIAL_STATE to the folder they were launched with.",
+        ) from error
+
+
 def folders() -> list[ServerFolder]:
     """Every server folder, by name."""
     try:

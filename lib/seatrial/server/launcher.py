@@ -237,11 +237,13 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
     begun = time.monotonic()
     _stop(folder)  # what an earlier launch of this name may have left, before its record is gone
     for attempt in range(1, PORTS_TRIED + 1):
-        folder.clear()
-        key, engine_key_file = folder.write_new_key(command.key_file_text, command.key_file_suffix, own=wish.own_key)
-        record = _record(command, folder, wish, engine_key_file)
-        folder.write_record(record)
-        with contextlib.suppress(UsageError):  # no room: then nobody is told the next smaller plan later
+        with _discarding(folder):
+            folder.clear()
+            text, suffix = command.key_file_text, command.key_file_suffix
+            key, engine_key_file = folder.write_new_key(text, suffix, own=wish.own_key)
+            record = _record(command, folder, wish, engine_key_file)
+            folder.write_record(record)
+        with contextlib.suppress(UsageError, DoesNotFitError):  # no room: then nobody is told the next smaller plan later
             folder.write_plan(wish.plan)
         try:
             _start_supervisor(folder, record)
@@ -264,6 +266,18 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
     server = server_of(folder)
     assert server is not None  # noqa: S101 -- its record was just written
     return server
+
+
+@contextlib.contextmanager
+def _discarding(folder: ServerFolder) -> Iterator[None]:
+    """Where not even the record can be written (a full disk), neither a key nor an empty folder is left."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.remove_keys()
+            folder.path.rmdir()
+        raise
 
 
 def _record(command: Command, folder: ServerFolder, wish: _Wish, engine_key_file: Path) -> Record:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from seatrial import paths
-from seatrial.errors import UsageError
+from seatrial.errors import SeatrialError, UsageError
 from seatrial.records import Interval, from_dict, to_dict, write_text
 from seatrial.server.state import PhaseTime, Subject
 from seatrial.units import counted
@@ -105,7 +105,7 @@ def add_start(start: Start) -> None:
             if path.exists() and path.stat().st_size > CUT_BYTES:
                 write_text(path, "".join(map(_line, _read(path)[-KEPT:])), mode=0o600)
             _append(path, _line(start))
-    except (UsageError, OSError) as error:
+    except (SeatrialError, OSError) as error:
         log.warning("How long this start took is not kept: %s", error)
 
 
