@@ -18,11 +18,11 @@ def asked(machine, host_memory_gib=None, **wishes):
     return Request(detect_hardware(machine, host_memory_gib=host_memory_gib), **wishes)
 
 
-def planned(fit, machine, context, concurrency=1):
-    """The plan one gets by asking for exactly this."""
+def planned(fit, context, concurrency=1):
+    """The plan one gets by asking for exactly this on the same machine: what is free of this one changes any moment."""
     return make_plan(
         checkpoint=fit.plan.checkpoint,
-        hardware=detect_hardware(machine),
+        hardware=fit.plan.hardware,
         engine=fit.plan.engine,
         context_tokens=context,
         concurrency=concurrency,
@@ -35,7 +35,7 @@ def planned(fit, machine, context, concurrency=1):
 def test_each_row_is_what_a_plan_says(machine, model, concurrency):
     """Verdict, bytes and room are those of ``make_plan`` for the same checkpoint and engine."""
     for fit in fits_on(asked(machine, context_tokens=65536, concurrency=concurrency), model):
-        plan = planned(fit, machine, 65536, concurrency)
+        plan = planned(fit, 65536, concurrency)
         expected = (plan.verdict, plan.footprint.per_gpu_bytes, plan.footprint.host_bytes, plan.capacity_bytes)
         found = fit.plan
         assert expected == (
@@ -51,9 +51,9 @@ def test_the_largest_context_is_the_largest():
     found = [fit for fit in fits_on(asked("h100x4", concurrency=16), "flash") if fit.largest_context_tokens]
     assert found
     for fit in found[:4]:
-        assert holds_all(planned(fit, "h100x4", fit.largest_context_tokens, 16))
+        assert holds_all(planned(fit, fit.largest_context_tokens, 16))
         further = fit.largest_context_tokens + STEP
-        assert further > 1048576 or not holds_all(planned(fit, "h100x4", further, 16))
+        assert further > 1048576 or not holds_all(planned(fit, further, 16))
 
 
 def test_what_runs_comes_first_and_the_fastest_of_it():
