@@ -243,7 +243,7 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
             key, engine_key_file = folder.write_new_key(text, suffix, own=wish.own_key)
             record = _record(command, folder, wish, engine_key_file)
             folder.write_record(record)
-        with contextlib.suppress(UsageError, DoesNotFitError):  # no room: then nobody is told the next smaller plan later
+        with contextlib.suppress(UsageError, DoesNotFitError):  # no room: no next plan can be told
             folder.write_plan(wish.plan)
         try:
             _start_supervisor(folder, record)
