@@ -58,4 +58,5 @@ clean: ## remove .venv, .engines and caches; runs/ and downloaded models stay
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "seatrial needs Python 3.11 or newer with venv (on Debian and Ubuntu: apt install python3 python3-venv); none was found. PYTHON=/path/to/python names one." >&2; exit 2; }
 	@echo "Creating .venv with $(PYTHON) ..."
-	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "The virtual environment could not be made (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 2; }
+	@trap 'rm -rf .venv; echo "Interrupted: no .venv is left." >&2; exit 130' INT TERM; \
+		$(PYTHON) -c 'import signal, runpy; signal.signal(signal.SIGINT, signal.SIG_DFL); runpy.run_module("venv", run_name="__main__", alter_sys=True)' .venv || { rm -rf .venv; echo "The virtual environment could not be made (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 2; }
