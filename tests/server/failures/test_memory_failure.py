@@ -1,5 +1,6 @@
 """A plan that was to fit runs out of memory: the error of the launch names the phase and the next smaller plan."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,37 @@ def test_a_plan_that_makes_no_sense_is_set_aside(model):
     Path(server.log).with_name("plan.json").write_text("{")
     assert "host out of memory" == server.why_ended().cause
     assert "--context-tokens" in server.why_ended().remedy
+
+
+SGLANG = """#!/bin/sh
+case "$*" in *--port*) ;; *) printf '\\n0.5.23\\n'; exit 0 ;; esac
+cat <<'END'
+[2026-10-02 08:11:22 TP0] Load weight begin. avail mem=77.68 GB
+[2026-10-02 08:12:31 TP0] Load weight end. type=DeepseekV4ForCausalLM, dtype=torch.bfloat16, avail mem=38.20 GB
+[2026-10-02 08:12:32 TP0] KV Cache is allocated. #tokens: 401234, KV size: 24.10 GB
+[2026-10-02 08:12:33 TP0] Capture cuda graph begin. This can take up to several minutes. avail mem=9.31 GB
+[2026-10-02 08:12:40 TP0] Scheduler hit an exception: Traceback (most recent call last):
+  File "/sgl/srt/model_executor/cuda_graph_runner.py", line 485, in capture
+torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 256.00 MiB. GPU 0 has a total capacity of 79.11 GiB of which 98.00 MiB is free.
+[2026-10-02 08:12:41] Received sigquit from a child process. It usually means the child failed.
+Killed
+END
+exit 1
+"""
+
+
+def test_sglang_on_eight_gpus_is_told_a_smaller_share(monkeypatch, tmp_path):
+    """Graphs found too little room beside the caches: a smaller share for these, by the whole command."""
+    program = tmp_path / "python3"
+    program.write_text(SGLANG)
+    program.chmod(0o755)
+    monkeypatch.setenv("SEATRIAL_SGLANG_PYTHON", str(program))
+    monkeypatch.setattr("sys.platform", "linux")
+    machine = replace(detect_hardware("h100x8", host_memory_gib=1024), origin="measured")
+    plan = make_plan("flash", hardware=machine, engine="sglang")
+    with pytest.raises(EngineError) as caught:
+        launch(plan, model_path=tmp_path)
+    error = caught.value
+    assert ("gpu out of memory", "capturing graphs") == (error.cause, error.phase)
+    assert "at least 158.0 MiB too little" in error.remedy
+    assert "--gpu-memory-fraction 0.76" in error.next_command

@@ -103,6 +103,7 @@ def test_where_nothing_smaller_fits_that_is_said():
     plan = planned("cpu", 512, engine="llamacpp", context_tokens=2048)
     remedy, command = next_step(plan, out_of("gpu", "allocating caches", OOM))
     assert ("", True) == (command, "No smaller plan fits this machine" in remedy)
+    assert "nvidia-smi" in remedy
 
 
 def test_an_error_says_the_next_plan():

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from seatrial.errors import DoesNotFitError, EngineError, UsageError
 from seatrial.server.failures.diagnosis import GPU_MEMORY, HOST_MEMORY, MEMORY, Diagnosis
 from seatrial.server.failures.reading import table
-from seatrial.units import counted, format_gib, parse_bytes
+from seatrial.units import counted, format_bytes, format_gib, parse_bytes
 
 if TYPE_CHECKING:  # the planner is loaded where a plan failed, not with every server
     from seatrial.engines.types import Command
@@ -194,14 +194,16 @@ def next_step(plan: Plan, found: Diagnosis) -> tuple[str, str]:
         return "", ""
     smaller = next_plan(plan, found)
     if smaller is None:
-        return f"{_kept(plan, found)} No smaller plan fits this machine: seatrial plan --all ranks what does run.", ""
+        others = "Look at nvidia-smi for others that hold memory. " if found.cause == GPU_MEMORY else ""
+        ranked = "No smaller plan fits this machine: seatrial plan --all ranks what does run."
+        return f"{_kept(plan, found)} {others}{ranked}", ""
     return f"{_kept(plan, found)} Next plan that fits: {smaller.change}. Run: {smaller.command}", smaller.command
 
 
 def _kept(plan: Plan, found: Diagnosis) -> str:
     """What the plan had kept free, and what the engine lacked all the same."""
     missing = shortage_of(found.evidence).missing_bytes
-    lacked = f"the log shows at least {format_gib(missing)} too little" if missing else "that was too little here"
+    lacked = f"the log shows at least {format_bytes(missing)} too little" if missing else "that was too little here"
     if found.cause != GPU_MEMORY:
         return "The plan said that it fits; other processes may hold some of the memory it was made for."
     kept = plan.footprint.per_gpu_by_part.get("reserve", plan.footprint.reserve_bytes)
