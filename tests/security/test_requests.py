@@ -63,7 +63,7 @@ def test_a_key_no_header_may_carry_is_not_sent(refused, monkeypatch, key):
 def listening(handler, address="127.0.0.1"):
     """A web server in a thread."""
     with ThreadingHTTPServer((address, 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
 
