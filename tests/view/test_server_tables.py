@@ -4,6 +4,7 @@ import pytest
 
 from seatrial.server import Server
 from seatrial.view.server_tables import table_servers
+from seatrial.view.server_views import table_scripted_failure
 
 
 def server(**changes):
@@ -50,3 +51,14 @@ def test_stale_records_are_not_counted_as_running():
 def test_a_model_id_from_outside_cannot_move_the_cursor():
     """Control characters are escapes."""
     assert "\\x1b[2J" in table_servers([(server(model="\x1b[2J"), "ready")]).to_text()
+
+
+def test_a_scripted_failure_says_so_and_names_cause_evidence_and_remedy():
+    """What notebook 04 shows is told by the same diagnosis as a real failure, and labelled."""
+    table = table_scripted_failure()
+    assert table.title.startswith("Scripted log, nothing was launched")
+    found = dict(table.rows)
+    assert found["cause"].startswith("gpu out of memory: ")
+    assert "loading weights" == found["phase"]
+    assert "91022.31 MiB" in table.to_text()
+    assert found["remedy"]

@@ -46,6 +46,7 @@ _PLACES = {
     "table_plans": "lesson_tables",
     "table_precisions": "lesson_tables",
     "table_prediction": "lesson_tables",
+    "table_scripted_failure": "server_views",
     "table_self_check": "measure_tables",
     "table_servers": "server_tables",
     "table_traffic": "lesson_tables",

@@ -29,7 +29,7 @@ from seatrial.view.plan_tables import table_plan_memory, table_plan_reasons, tab
 from seatrial.view.plotly_chart import show_chart, to_plotly
 from seatrial.view.report import write_report
 from seatrial.view.server_tables import table_servers
-from seatrial.view.server_views import show_log, show_reply, show_server, show_stopped
+from seatrial.view.server_views import show_log, show_reply, show_server, show_stopped, table_scripted_failure
 from seatrial.view.startup import startup_panel
 from seatrial.view.svg import to_svg
 from seatrial.view.table import Table
@@ -74,6 +74,7 @@ __all__ = [
     "table_plans",
     "table_precisions",
     "table_prediction",
+    "table_scripted_failure",
     "table_self_check",
     "table_servers",
     "table_traffic",

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from seatrial.measure.ask import Reply
 from seatrial.server import Server, Stopped
+from seatrial.server.failures.diagnosis import diagnose
 from seatrial.server.here import NotLaunched
+from seatrial.server.state import Exit
 from seatrial.units import format_seconds
 from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import PlainText, plain_text
 
 LOG_LINES = 20
+
+SCRIPTED_LOG = (
+    "load_tensors: loading model tensors, this can take a while... (mmap = true)",
+    "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 91022.31 MiB on device 0: cudaMalloc failed: out of memory",
+    "alloc_tensor_range: failed to allocate CUDA0 buffer of size 95443788800",
+    "llama_model_load: error loading model: unable to allocate CUDA0 buffer",
+)
+"""A log in llama.cpp's wording of weights that do not fit on the GPU; written for the lesson, by no engine."""
 
 
 def show_server(server: Server | NotLaunched) -> Table | PlainText:
@@ -45,6 +55,16 @@ def show_log(server: Server | NotLaunched, lines: int = LOG_LINES) -> PlainText:
         return PlainText("", title="No log: nothing was launched.")
     tail = server.read_log(lines)
     return PlainText("\n".join(tail), title=f"The last {len(tail)} lines of {server.log}")
+
+
+def table_scripted_failure() -> Table:
+    """What the error of a launch that fails names, told of a scripted log: nothing is launched for it."""
+    ended = Exit("exited", code=1, signal=None, error="", oom_kills={}, at="")
+    found = diagnose(ended, SCRIPTED_LOG, "llamacpp")
+    rows: list[Row] = [("cause", f"{found.cause}: {found.what}"), ("phase", found.phase)]
+    rows += [("evidence", plain_text(line)) for line in found.evidence]
+    rows.append(("remedy", found.remedy))
+    return Table("Scripted log, nothing was launched: what a failure names", ("failure", ""), tuple(rows))
 
 
 def show_stopped(stopped: Stopped | NotLaunched) -> PlainText:
