@@ -82,6 +82,25 @@ def test_a_reboot(fake, bystander):
     assert this_boot() != "another"
 
 
+def test_stop_from_another_machine_or_container_ends_it(fake):
+    """Its processes are not to be seen from there: the supervisor is asked, and what it answers is the proof."""
+    fake()
+    rewrite("record.json", boot_id="another")
+    assert find_server("fake").stop().was_running
+    assert [] == launched_processes()
+
+
+def test_a_server_closed_from_elsewhere_is_still_found(fake):
+    """Somebody who could not see its processes wrote that it has ended: while its engine lives, it is listed."""
+    server = fake()
+    known = json.loads((folder_of("fake").path / "process.json").read_text())
+    lost = {"reason": "lost", "code": None, "signal": None, "error": "", "oom_kills": {}, "at": ""}
+    rewrite("process.json", **{**known, "exit": lost, "finished": True})
+    assert "ready" == server.state
+    assert server.stop().was_running
+    assert [] == launched_processes()
+
+
 @pytest.mark.fault(25)
 def test_the_lock_s_holder_is_killed(another_process, fake, seen):
     """In the middle of a launch: neither supervisor nor engine inherited the lock, so the name is free."""

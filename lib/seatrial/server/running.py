@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # an engine's own process imports this package too, and need 
 
 STOP_S = 10.0
 HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
+ELSEWHERE_S = 4.0  # within which a supervisor in another container or on another machine obeys
 POLL_S = 0.02
 HEALTH_S = 2.0
 
@@ -110,8 +111,9 @@ class Server:
         known = self._processes()  # read last: the supervisor writes the end and goes
         if record is None:
             return "ended"
-        if running and not (known is not None and known.finished):
-            if known is not None and (known.exit or (known.engine and not processes.lives(known.engine))):
+        closed = known is not None and known.finished
+        if running and not (closed and known and not processes.lives(known.engine)):  # closed from elsewhere: it runs
+            if known and not closed and (known.exit or (known.engine and not processes.lives(known.engine))):
                 return "ending"
             if known is None or not processes.lives(known.supervisor, record.boot_id):
                 return "unsupervised"
@@ -223,6 +225,8 @@ class Server:
                     with contextlib.suppress(ProcessLookupError):  # it ends just now
                         os.kill(known.supervisor.pid, signal.SIGTERM)
                 self._wait_for_supervisor(known, begun + max(0.5, timeout_s - HELP_S))
+            elif not known.finished and record.boot_id != processes.this_boot():
+                was_running = self._ended_elsewhere(begun + min(ELSEWHERE_S, timeout_s))
             if record.boot_id == processes.this_boot():
                 processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
                 if known is not None and processes.lives(known.supervisor, record.boot_id):
@@ -253,6 +257,16 @@ class Server:
     def _wait_for_supervisor(self, known: Processes, deadline: float) -> None:
         while time.monotonic() < deadline and processes.lives(known.supervisor):
             time.sleep(POLL_S)
+
+    def _ended_elsewhere(self, deadline: float) -> bool:
+        """Whether a supervisor that is not to be seen from here obeyed: on another machine, in another container."""
+        self._folder.request_stop()
+        while time.monotonic() < deadline:
+            known = self._processes()
+            if known is not None and known.finished:
+                return True
+            time.sleep(POLL_S)
+        return False
 
     def _close(self, record: Record, reason: str) -> None:
         """Write what the supervisor would have written, had it lived."""

@@ -91,9 +91,10 @@ def start_of(pid: int) -> str | None:
 
 
 def boot_id() -> str:
-    """Names this boot of this machine: pids of another boot mean nothing."""
+    """Names this boot of this machine and the pid namespace: pids of another one mean nothing."""
     with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     return _output("sysctl", "-n", "kern.bootsessionuuid").strip() or "unknown"
 
 

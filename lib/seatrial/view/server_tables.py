@@ -12,7 +12,7 @@ RUNNING = {"ready", "starting", "unsupervised", "hangs", "ending"}
 KEPT = "Kept: outlives the process that launched it."
 MEANINGS = {
     "hangs": "hangs: runs but does not answer; seatrial stop ends it.",
-    "stale": "stale: gone without a word (a reboot or a kill); seatrial stop clears it.",
+    "stale": "stale: gone without a word (a reboot or a kill), or of another machine or container; seatrial stop clears it.",
     "unsupervised": "unsupervised: its supervisor was killed, so its lease no longer holds; seatrial stop ends it.",
 }
 
