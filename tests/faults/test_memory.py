@@ -7,7 +7,7 @@ import pytest
 from tests.faults.conftest import failed
 from tests.gguf_bytes import small
 from tests.server.conftest import FAKE_ENGINE, fake_command
-from tests.server.test_diagnosis_corpus import cases
+from tests.server.failures.test_corpus import cases
 
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
