@@ -87,7 +87,7 @@ def test_stop_from_another_machine_or_container_ends_it(fake):
     fake()
     rewrite("record.json", boot_id="another")
     assert find_server("fake").stop().was_running
-    assert [] == launched_processes()
+    until(lambda: not launched_processes(), "the end of its supervisor")
 
 
 def test_a_server_closed_from_elsewhere_is_still_found(fake):
