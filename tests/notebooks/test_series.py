@@ -106,7 +106,7 @@ def test_secrets_stay_out_of_the_run(tmp_path, require):
     (key,) = keys
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     text = "".join(path.read_text(encoding="utf-8") for path in files)
-    assert {".ipynb", ".json", ".html", ".log"} <= {path.suffix for path in files}
+    assert {".ipynb", ".json", ".log"} <= {path.suffix for path in files}
     assert "/key" in text  # its file is named
     assert key not in text
     assert "Bearer" not in text
