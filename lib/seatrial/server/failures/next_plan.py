@@ -3,7 +3,7 @@
 The engine ran out although the plan said that it fits, so the plan's reserve was too small here, by what the log says
 or by an unknown amount. The next step down is the first of these that runs and frees as much:
 
-*   SGLang and vLLM after their caches were made: a smaller share of each GPU, which still holds the requests;
+*   SGLang and vLLM once they make their caches: a smaller share of each GPU, which still holds the requests;
 *   fewer requests at once, then a shorter context;
 *   a smaller checkpoint.
 """
@@ -34,6 +34,7 @@ BEFORE_CACHES = frozenset({"starting", "starting ranks", "loading weights"})
 """Phases in which neither context nor requests have taken memory yet."""
 BESIDE_CACHES = frozenset({"compiling kernels", "capturing graphs", "warming up", "opening its port", "serving"})
 """Phases in which what runs out is the memory beside the caches: these take the share they were given."""
+CACHES = "allocating caches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,9 @@ def _smaller_share(plan: Plan, lacking: Shortage, found: Diagnosis) -> NextPlan 
     """The same plan with less of each GPU for weights and caches, where that still holds the requests."""
     used, least = plan.gpu_memory_fraction_used, plan.gpu_memory_fraction_min
     memory = plan.hardware.gpus[0].memory_bytes if plan.hardware.gpus else None
-    if found.cause != GPU_MEMORY or found.phase not in BESIDE_CACHES or not (used and least and memory):
+    # The caches are as large as the share lets them be: where they were refused, the GPU has less than the share.
+    too_large = found.phase in BESIDE_CACHES or (found.phase == CACHES and lacking.missing_bytes > 0)
+    if found.cause != GPU_MEMORY or not too_large or not (used and least and memory):
         return None
     share = floor(round((used - max(SHARE_STEP, lacking.missing_bytes / memory)) * 100, 6)) / 100
     if share < least:
