@@ -6,8 +6,11 @@ environments of engines, which else lie in the cache.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from seatrial.errors import UsageError, cannot_write
@@ -56,6 +59,25 @@ def private_dir(path: Path) -> Path:
     except OSError as error:
         raise cannot_write(path, error, "Set SEATRIAL_STATE (or SEATRIAL_CACHE) to a writable folder.") from error
     return path
+
+
+@contextmanager
+def held(folder: Path, name: str) -> Iterator[int | None]:
+    """Hold a lock of this name in a private folder: its file descriptor, or None where another process has it.
+
+    The lock ends with the process that holds it, however that ends: nothing it starts inherits the descriptor,
+    unless it is passed on.
+    """
+    lock = os.open(private_dir(folder) / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield lock
+    finally:
+        os.close(lock)
 
 
 def _check_above(path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 import subprocess
 import time
@@ -211,19 +209,13 @@ def _alone(name: str) -> Iterator[int]:
         UsageError: Somebody else holds it.
 
     """
-    folder = paths.private_dir(paths.engines_dir().absolute())
-    lock = os.open(folder / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise UsageError(
-            f"Another installation of {name} is under way in {folder}.", remedy="Wait for it, or end it."
-        ) from error
-    try:
+    folder = paths.engines_dir().absolute()
+    with paths.held(folder, name) as lock:
+        if lock is None:
+            raise UsageError(
+                f"Another installation of {name} is under way in {folder}.", remedy="Wait for it, or end it."
+            )
         yield lock
-    finally:
-        os.close(lock)
 
 
 @contextlib.contextmanager

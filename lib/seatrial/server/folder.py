@@ -16,9 +16,7 @@ Everything is written whole or not at all; a file that makes no sense is set asi
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import re
 import secrets
 import time
@@ -258,19 +256,6 @@ def server_keys() -> set[str]:
 
 @contextlib.contextmanager
 def launching(name: str) -> Iterator[bool]:
-    """Hold the name while a launch is under way; gives False where another process holds it.
-
-    The lock ends with the process that holds it, however that ends: the file descriptor is not
-    inherited by anything it starts.
-    """
-    paths.private_dir(servers_dir())
-    file = os.open(servers_dir() / f".{check_name(name)}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(file)
+    """Hold the name while a launch is under way; gives False where another process holds it."""
+    with paths.held(servers_dir(), check_name(name)) as lock:
+        yield lock is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -172,16 +170,10 @@ def _now() -> str:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Hold the one tuning this machine can bear: two would measure each other."""
-    folder = paths.private_dir(store.folder())
-    file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    with paths.held(store.folder(), "tune") as lock:
+        if lock is None:
             raise UsageError(
                 "Another seatrial tune is under way on this machine: each would measure the other.",
                 remedy="Wait for it, or stop it.",
-            ) from error
+            )
         yield
-    finally:
-        os.close(file)
