@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from argparse import PARSER
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ def test_every_option_is_explained(command):
     """No option without a help text, and each stands in the command's section of the page."""
     page = (ROOT / "docs" / "cli.md").read_text()
     section = page.split(f"## seatrial {command}\n", 1)[1].split("\n## ", 1)[0]
-    actions = [action for action in build_parser(command)._actions if action.dest != "help"]
+    parser = build_parser(command)
+    below = [inner for action in parser._actions if action.nargs == PARSER for inner in action.choices.values()]
+    actions = [action for one in (parser, *below) for action in one._actions if action.dest != "help"]
     assert [] == [action.dest for action in actions if not action.help]
     options = {option for action in actions for option in action.option_strings}
     assert options == set(

