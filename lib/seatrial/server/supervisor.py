@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-POLL_S = 0.1
+POLL_S = 0.15  # a share of a core, and the longest a lease outlives its holder; an end is heard at once
 ENDING_S = 1.0
 MACOS_IDENTITY_S = 2.0  # `ps` costs milliseconds there; in between a bare signal 0 will do
 PR_SET_CHILD_SUBREAPER = 36
