@@ -14,15 +14,16 @@ FAILURE = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 Gi
 @pytest.fixture
 def dead():
     """A server that answered once, wrote its failure and died."""
-    server = launch(fake_command("--die-after-s=0.1", f"--say={FAILURE}"), name="dead")
+    server = launch(fake_command("--die-after-s=1", f"--say={FAILURE}"), name="dead")
     until(server.why_ended, "the end")
     server.stop()
     return server
 
 
 @pytest.mark.usefixtures("dead")
-def test_ps_names_the_cause(capsys):
+def test_ps_names_the_cause(capsys, monkeypatch):
     """In the table beside the state, in the document by itself."""
+    monkeypatch.setenv("COLUMNS", "200")  # how cells wrap in 80 hangs on how long the pid is
     assert 0 == main(["ps", "--all"])
     assert "ended: gpu out of memory" in " ".join(capsys.readouterr().out.split())
     assert 0 == main(["ps", "--all", "--json"])
