@@ -24,18 +24,31 @@ def machine(require, tmp_path_factory):
 
 
 @pytest.fixture
-def sglang(tmp_path):
-    """Setting that points to a python which says that it has a safe SGLang; it serves nothing."""
-    return {"SEATRIAL_SGLANG_PYTHON": _program(tmp_path / "python", f"\n{engine_facts('sglang').versions.safe}")}
+def program(tmp_path):
+    """Write a program, as lines of a shell; gives its path."""
+
+    def write(name, body):
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return write
 
 
 @pytest.fixture
-def llama_server(tmp_path):
+def scripted(program):
+    """Write a program that says something; gives its path."""
+    return lambda name, says: program(name, f"cat <<'END'\n{says}\nEND")
+
+
+@pytest.fixture
+def sglang(scripted):
+    """Setting that points to a python which says that it has a safe SGLang; it serves nothing."""
+    return {"SEATRIAL_SGLANG_PYTHON": scripted("python", f"\n{engine_facts('sglang').versions.safe}")}
+
+
+@pytest.fixture
+def llama_server(scripted):
     """Setting that points to a native llama.cpp that says a new version; it serves nothing."""
-    return {"SEATRIAL_LLAMA_SERVER": _program(tmp_path / "llama-server", "version: 99999 (made up)")}
-
-
-def _program(path, says):
-    path.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\n")
-    path.chmod(0o755)
-    return str(path)
+    return {"SEATRIAL_LLAMA_SERVER": scripted("llama-server", "version: 99999 (made up)")}

@@ -22,19 +22,6 @@ def nothing_set(monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
 
 
-@pytest.fixture
-def program(tmp_path):
-    """Write an executable shell script."""
-
-    def write(name, body):
-        path = tmp_path / name
-        path.write_text(f"#!/bin/sh\n{body}\n")
-        path.chmod(0o755)
-        return str(path)
-
-    return write
-
-
 def listed(capsys):
     """What ``seatrial engines --json`` prints, by what starts each program."""
     assert 0 == main(["engines", "--json"])

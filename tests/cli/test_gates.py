@@ -31,19 +31,6 @@ def seatrial(tmp_path):
     return run
 
 
-@pytest.fixture
-def scripted(tmp_path):
-    """Write a program that says something; gives its path."""
-
-    def write(name, says):
-        path = tmp_path / name
-        path.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\n")
-        path.chmod(0o755)
-        return str(path)
-
-    return write
-
-
 def test_an_old_driver_stops_the_download(seatrial, machine, sglang, tmp_path):
     """Exit code 3 with both versions, and nothing is written."""
     done = seatrial("fetch", FLASH, **machine("4xH200", **sglang, **OLD_DRIVER))
