@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 from tools.engines import own, python_of
 
+from seatrial.cli.answer import stderr, stdout
+
 ROOT = Path(__file__).resolve().parents[1]
 
 ANSWERS = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "pip"]
@@ -132,3 +134,16 @@ def isolated_state(monkeypatch, tmp_path_factory):
     """Server records and engines of a test never meet those of the person who runs it."""
     monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("SEATRIAL_ENGINES", str(tmp_path_factory.mktemp("engines")))
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch):
+    """What a command prints hangs neither on the terminal of whoever runs the tests nor on the test before.
+
+    A process keeps its consoles, and with them the width they were made for: every test makes its own.
+    """
+    for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    for console in (stdout, stderr):
+        console.cache_clear()
