@@ -253,6 +253,35 @@ def test_stop_all_stops_everything(capsys):
     assert [] == launched_processes()
 
 
+def test_stop_takes_several_names(capsys):
+    """Each is stopped once, in the order named; others run on."""
+    for name in ("one", "two", "three"):
+        launch(fake_command(), name=name)
+    assert 0 == main(["stop", "two", "one", "two", "--json"])
+    assert ["two", "one"] == [proof["name"] for proof in json.loads(capsys.readouterr().out)["stopped"]]
+    assert ["three"] == [server.name for server in list_servers()]
+
+
+def test_an_unknown_name_keeps_no_other_server_running(capsys):
+    """The others are stopped and proven gone; the exit code and the message are the unknown ones'."""
+    launch(fake_command(), name="harbour")
+    assert 2 == main(["stop", "harbor", "harbour", "quay", "--json"])
+    told = capsys.readouterr()
+    assert ["harbour"] == [proof["name"] for proof in json.loads(told.out)["stopped"]]
+    assert "Unknown server 'harbor'." in told.err
+    assert "Unknown server 'quay'." in told.err
+    assert [] == list_servers()
+
+
+@pytest.mark.parametrize("words", [[], ["harbour", "--all"]])
+def test_stop_wants_names_or_all(words, capsys):
+    """Neither or both say nothing clear: nothing is stopped."""
+    with launch(fake_command(), name="harbour") as server:
+        assert 2 == main(["stop", *words])
+        assert server.running
+    assert "Name the servers, or say --all." in capsys.readouterr().err
+
+
 def test_logs_escape_what_a_terminal_would_obey(capsys):
     """An engine's log cannot move the cursor of who reads it."""
     with launch(fake_command("--say=\x1b[2Jgone \u202etxt"), name="loud"):

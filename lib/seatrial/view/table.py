@@ -41,6 +41,7 @@ class Table:
         rows: As many cells each as there are columns.
         note: A line below: sources, units, what is assumed.
         details: A line under each row's first cell (a source, a remark), as many as rows; or none at all.
+        whole: Headings of the columns that are copied from (names, addresses): a grid never folds them.
 
     """
 
@@ -49,6 +50,7 @@ class Table:
     rows: tuple[Row, ...]
     note: str = ""
     details: Row = ()
+    whole: Row = ()
 
     def __post_init__(self) -> None:
         """Take out of every text what nobody can see."""
@@ -124,8 +126,10 @@ class _Body:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable | Group]:
         """Rich's protocol: what to draw at this width."""
         widths = [max(map(len, column)) for column in zip(self.table.columns, *self.table.rows, strict=True)]
-        others = sum(min(width, UNBROKEN) + 1 for width in widths[1:])
-        least = PROSE // 2 if widths[0] > PROSE else min(NARROW, widths[0])
+        first_whole, *others_whole = (heading in self.table.whole for heading in self.table.columns)
+        kept = zip(widths[1:], others_whole, strict=True)
+        others = sum((width if whole else min(width, UNBROKEN)) + 1 for width, whole in kept)
+        least = PROSE // 2 if widths[0] > PROSE else widths[0] if first_whole else min(NARROW, widths[0])
         enough = least + others + 2 <= options.max_width
         yield self._grid() if enough else self._lines()
 
@@ -144,7 +148,7 @@ class _Body:
                 justify="right" if heading.endswith(">") else "left",
                 overflow="fold",
                 max_width=LONGEST if not grid.columns and max(map(len, cells), default=0) > PROSE else None,
-                no_wrap=max(map(len, [*cells, *below]), default=0) <= UNBROKEN,
+                no_wrap=heading in self.table.whole or max(map(len, [*cells, *below]), default=0) <= UNBROKEN,
             )
             below = ()
         for (first, *others), detail in self.table.detailed_rows():
