@@ -39,7 +39,9 @@ def options():
     add("--spin", action="store_true", help="burn the processor for ever")
     add("--eat", action="store_true", help="use up memory until somebody objects")
     add("--no-tokens", action="store_true", help="completions come back empty")
-    add("--refuse", action="store_true", help="completions answer 500, and repeat the key")
+    add("--refuse", type=int, nargs="?", const=500, help="completions answer so (500), and repeat the key")
+    add("--refuse-for-s", type=float, default=float("inf"), help="so long after it listens")
+    add("--unlisted", action="store_true", help="there is no list of models")
     add("--deaf", action="store_true", help="accept connections and never answer")
     add("--ignore-term", action="store_true", help="ignore SIGTERM")
     add("--headless", action="store_true", help="end the first thread alone on SIGUSR1 (Linux)")
@@ -63,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(3600)
         if self.path == "/health":
             self.answer({}, 200 if time.monotonic() > self.server.healthy_at else 503)
-        elif self.path == "/v1/models":
+        elif self.path == "/v1/models" and not self.server.chosen.unlisted:
             self.answer({"data": [{"id": self.server.chosen.model}]}, None)
         else:
             self.answer({"error": "not found"}, 404)
@@ -73,8 +75,8 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         if self.path != "/v1/completions":
             return self.answer({"error": "not found"}, 404)
-        if self.server.chosen.refuse:
-            return self.answer({"error": f"CUDA error, {self.headers['Authorization']}"}, 500)
+        if self.server.chosen.refuse and time.monotonic() < self.server.refuses_until:
+            return self.answer({"error": f"CUDA error, {self.headers['Authorization']}"}, self.server.chosen.refuse)
         count = 0 if self.server.chosen.no_tokens else 1
         self.answer({"choices": [{"text": "word" * count}], "usage": {"completion_tokens": count}}, None)
         if self.server.chosen.die_after_s is not None:
@@ -191,6 +193,7 @@ def serve(chosen):
     engine = Engine((chosen.host, chosen.port), Handler)
     engine.chosen = chosen
     engine.healthy_at = time.monotonic() + chosen.healthy_after_s
+    engine.refuses_until = time.monotonic() + chosen.refuse_for_s
     engine.key = chosen.key_file.read_text().strip() if chosen.key_file else os.environ.get(chosen.key_env or "")
     threading.Thread(target=engine.serve_forever, daemon=True).start()
     if chosen.flood:

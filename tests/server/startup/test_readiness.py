@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 
 import pytest
@@ -104,6 +105,34 @@ def test_a_stall_says_what_was_answered_last(scripted):
     with pytest.raises(EngineError, match="It last answered /v1/completions with HTTP 500") as caught:
         scripted([], "--refuse", stall_limit_s=1.0)
     assert '"CUDA error, [secret]' in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked", "remedy"),
+    [
+        (["--refuse=400"], "/v1/completions with HTTP 400", "chat template"),
+        (["--refuse=404"], "/v1/chat/completions with HTTP 404", "does not serve"),
+        (["--refuse=500"], "/v1/completions with HTTP 500", "its log says where"),
+        (["--unlisted"], "/v1/models with HTTP 404", "does not serve"),
+    ],
+)
+def test_an_error_that_waiting_does_not_mend_is_told_soon(scripted, monkeypatch, flags, asked, remedy):
+    """Healthy, and the same error again and again: what was asked and answered, without the key; nothing is left."""
+    monkeypatch.setattr("seatrial.server.startup.answers.CLIENT_S", 0.4)
+    monkeypatch.setattr("seatrial.server.startup.answers.SERVER_S", 0.4)
+    with pytest.raises(EngineError, match=f"has answered {asked}") as caught:
+        scripted([], *flags)
+    assert "requests refused" == caught.value.cause
+    assert remedy in caught.value.remedy
+    assert not re.search("[0-9a-f]{64}", caught.value.what)
+    assert [] == launched_processes()
+
+
+def test_an_engine_that_is_only_busy_is_waited_for(scripted, monkeypatch):
+    """503 goes on being waited for, however long that is against the time given to other errors."""
+    monkeypatch.setattr("seatrial.server.startup.answers.CLIENT_S", 0.1)
+    monkeypatch.setattr("seatrial.server.startup.answers.SERVER_S", 0.1)
+    assert "ready" == scripted([], "--refuse=503", "--refuse-for-s=1").state
 
 
 def test_a_stall_says_where_and_what_helps(scripted):

@@ -22,11 +22,13 @@ from seatrial.server.address import near, plain
 from seatrial.server.failures.diagnosis import LOG_LINES, diagnose, how
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
-from seatrial.server.startup.answers import last_answer
+from seatrial.server.startup.answers import Refusals, answer_text, questions, telling
 from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
 from seatrial.server.state import Processes, Ready, Record
+from seatrial.units import format_seconds
 
 POLL_S = 0.05
+REFUSED_POLL_S = 0.2  # each question may cost a traceback in the log
 EXIT_RECORD_S = 1.0
 ALONE_S = 1.0
 # An engine's end that somebody wanted needs no diagnosis.
@@ -72,6 +74,7 @@ class Startup:
         self.begun = begun
         self.alone_at = -math.inf
         self.answered = ""
+        self.refusals = Refusals()
         self.watch = Watch(folder, record, stall_limit_s=stall_limit_s, on_event=on_event, begun=begun)
 
     def wait(self) -> Ready:
@@ -133,7 +136,8 @@ class Startup:
         for step in steps:
             while not step():
                 self._still_alive()
-                time.sleep(POLL_S)
+                self._not_refused()
+                time.sleep(REFUSED_POLL_S if self.refusals.is_error else POLL_S)
         self._needs_the_key()
         self._still_alive()
         ready_after_s = time.monotonic() - self.begun
@@ -159,6 +163,7 @@ class Startup:
 
     def _lists_model(self) -> bool:
         reply = self._get(self.record.models_path)
+        self._note(self.record.models_path, reply)
         if reply.status in HTTP_UNAUTHORIZED:
             raise self._failed("it rejects the API key of this launch", cause="key rejected")
         served = loopback.served_models(reply)
@@ -170,26 +175,26 @@ class Startup:
         return bool(served)
 
     def _generates(self) -> bool:
-        chat, completion = self._questions()
+        replies: list[tuple[str, loopback.Reply]] = []
         with ThreadPoolExecutor(1) as beside:
             due = time.monotonic() - self.alone_at > ALONE_S
             alone = beside.submit(self._owns_port_alone) if due else None  # takes no longer than the token
-            reply = self._ask(*chat, self.key)
-            if reply.status != HTTP_OK:  # some models have no chat template
-                reply = self._ask(*completion, self.key)
+            for path, body in questions(self.record.model):
+                replies.append((path, self._ask(path, body, self.key)))
+                if replies[-1][1].status == HTTP_OK:
+                    break
             if alone is not None:
                 alone.result()
                 self.alone_at = time.monotonic()
+        path, reply = telling(replies)
+        self._note(path, reply)
         return reply.status == HTTP_OK and loopback.generated_a_token(reply)
-
-    def _questions(self) -> tuple[tuple[str, dict[str, object]], ...]:
-        asked = {"model": self.record.model, "max_tokens": 1}
-        chat = {**asked, "messages": [{"role": "user", "content": "Hi"}]}
-        return ("/v1/chat/completions", chat), ("/v1/completions", {**asked, "prompt": "Hi"})
 
     def _needs_the_key(self) -> None:
         """Ask as a stranger would: an engine that is known to want a key must turn that away."""
-        if self.record.keyed and any(self._ask(*question, None).status == HTTP_OK for question in self._questions()):
+        if self.record.keyed and any(
+            self._ask(*question, None).status == HTTP_OK for question in questions(self.record.model)
+        ):
             raise self._failed("it answers requests without its API key", cause="key not asked for")
 
     def _owns_port_alone(self) -> None:
@@ -225,8 +230,21 @@ class Startup:
             )
         except loopback.NO_ANSWER:
             return loopback.Reply(0, b"")
-        self.answered = last_answer(path, reply, self.key)
+        self.answered = answer_text(path, reply, self.key)
         return reply
+
+    def _note(self, path: str, reply: loopback.Reply) -> None:
+        """Remember what an engine that says it is healthy answered."""
+        self.refusals.note(reply.status, time.monotonic())
+        if reply.status:
+            self.answered = answer_text(path, reply, self.key)
+
+    def _not_refused(self) -> None:
+        moves, told = self.watch.movement, self.refusals
+        if told.final(time.monotonic(), moves.still_s, moves.limit_s):
+            lasted = format_seconds(time.monotonic() - told.since)
+            what = f"it says it is healthy, and for {lasted} has answered {self.answered}"
+            raise self._failed(what, cause="requests refused", remedy=told.remedy)
 
     def _members(self, *, thorough: bool = False) -> list[Process]:
         return processes.members(self.folder.processes(), self.record.launch_id, thorough=thorough)
@@ -252,7 +270,8 @@ class Startup:
         self.watch.look()
         why = self.watch.why_stalled()
         if why:
-            raise self._failed(f"{why}{self.answered}", cause="stalled", remedy=self.watch.helps)
+            last = f". It last answered {self.answered}" if self.answered else ""
+            raise self._failed(f"{why}{last}", cause="stalled", remedy=self.watch.helps)
 
     def _stolen(self) -> PortStolenError:
         pid, name = processes.port_owner(self.record.port)
