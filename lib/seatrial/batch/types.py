@@ -28,7 +28,8 @@ class NotebookResult:
     Attributes:
         notebook: File name of the executed notebook inside the run's folder.
         title: Its heading.
-        status: ``completed``, ``failed``, ``interrupted``, or ``not_run`` where an earlier one failed.
+        status: ``completed``, ``failed``, ``interrupted``, or ``not_run``: its turn has not come, or the run
+            was stopped before.
         duration_s: Seconds it took when it was executed; None where it was not.
         parameters: Values it was given; every other parameter had its default.
         source_sha256: Of the cells it was made from.
