@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import accumulate
@@ -25,10 +24,11 @@ from pathlib import Path
 
 import psutil
 
-from bench_servers import servers
+from bench_servers import Figure, servers
 from seatrial import __version__
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.measure import Measurement, Workload, start_load
+from seatrial.measure.summary import rank
 from seatrial.plan import make_plan
 from seatrial.records import write_json
 from seatrial.view.table import Table
@@ -47,23 +47,13 @@ STREAMS_PLANNED = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 IMPORT = "import time; begin = time.perf_counter(); import seatrial; print(time.perf_counter() - begin)"
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure of the benchmark; ``bar`` is the most it may be, None where nothing is promised."""
-
-    name: str
-    value: float
-    unit: str
-    bar: float | None = None
-
-
 def main() -> int:
     """Run everything, print the table, write the JSON; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--streams", type=lambda text: tuple(map(int, text.split(","))), default=STREAMS)
     arguments = parser.parse_args()
-    figures = [*starts(), *planning(), *client(arguments.streams), *(Figure(*row) for row in servers()), *runs()]
+    figures = [*starts(), *planning(), *client(arguments.streams), *servers(), *runs()]
     print(table(figures).to_text())
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "figures": figures})
@@ -243,11 +233,6 @@ def timed(run: Callable[[], object]) -> float:
     begin = time.perf_counter()
     run()
     return time.perf_counter() - begin
-
-
-def rank(ordered: list[float], share: float) -> float:
-    """The value below which that share of the values lies."""
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
 if __name__ == "__main__":

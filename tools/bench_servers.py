@@ -14,8 +14,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
@@ -40,8 +40,9 @@ print(time.perf_counter() - begin)
 """
 
 
-class Row(NamedTuple):
-    """One figure; ``bar`` is the most it may be, None where nothing is promised."""
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of the benchmark; ``bar`` is the most it may be, None where nothing is promised."""
 
     name: str
     value: float
@@ -49,17 +50,17 @@ class Row(NamedTuple):
     bar: float | None = None
 
 
-def servers() -> Iterator[Row]:
+def servers() -> Iterator[Figure]:
     """Everything about servers, in a state folder of its own."""
     with tempfile.TemporaryDirectory() as state:
         os.environ["SEATRIAL_STATE"] = state
         clock = Path(state, "clock")
         lags = [ready_lag_s(clock) for _ in range(REPEATS)]
-        yield Row("serve: ready reported after the engine can answer, longest of 5", max(lags), "s", 0.3)
+        yield Figure("serve: ready reported after the engine can answer, longest of 5", max(lags), "s", 0.3)
         starting = [crash_while_starting_s(clock) for _ in range(REPEATS)]
-        yield Row("serve: crash while starting diagnosed, longest of 5", max(starting), "s", 2.0)
+        yield Figure("serve: crash while starting diagnosed, longest of 5", max(starting), "s", 2.0)
         serving = [crash_while_serving_s() for _ in range(REPEATS)]
-        yield Row("serve: crash while serving diagnosed, longest of 5", max(serving), "s", 2.0)
+        yield Figure("serve: crash while serving diagnosed, longest of 5", max(serving), "s", 2.0)
         yield from stops()
         yield from supervisor()
 
@@ -99,15 +100,15 @@ def crash_while_serving_s() -> float:
         return time.monotonic() - begin
 
 
-def stops() -> Iterator[Row]:
+def stops() -> Iterator[Figure]:
     """How long until nothing is left and the port is free, of usual engines and of one that ignores TERM."""
     usual = [stop_s(launch(engine("--children=2", "--escaping-child"), name="bench")) for _ in range(REPEATS)]
-    yield Row("stop: engine with three children, median of 5", statistics.median(usual), "s", 1.0)
+    yield Figure("stop: engine with three children, median of 5", statistics.median(usual), "s", 1.0)
     stubborn = stop_s(launch(engine("--children=2", "--ignore-term"), name="bench"))
-    yield Row("stop: engine that ignores TERM", stubborn, "s", 10.0)
+    yield Figure("stop: engine that ignores TERM", stubborn, "s", 10.0)
     small = make_plan("smollm2", hardware=detect_hardware())
     real = stop_s(launch(small, name="bench"))
-    yield Row("stop: llama.cpp with the stand-in model", real, "s", 1.0)
+    yield Figure("stop: llama.cpp with the stand-in model", real, "s", 1.0)
 
 
 def stop_s(server: Server) -> float:
@@ -115,12 +116,12 @@ def stop_s(server: Server) -> float:
     return server.stop().took_s
 
 
-def supervisor() -> Iterator[Row]:
+def supervisor() -> Iterator[Figure]:
     """What watches an engine, beside the engine, and how soon another process has the server."""
     begin = time.perf_counter()
     with launch(make_plan("smollm2", hardware=detect_hardware(), engine="simulated"), name="bench") as server:
-        yield Row("serve, simulated engine: ready after", time.perf_counter() - begin, "s")
-        yield Row(
+        yield Figure("serve, simulated engine: ready after", time.perf_counter() - begin, "s")
+        yield Figure(
             "re-attach from a new process, imports included, longest of 5", max(map(attach_s, range(REPEATS))), "s", 1.0
         )
         yield from cost(server, "supervisor", 0.5)
@@ -134,13 +135,13 @@ def attach_s(_: int) -> float:
     return float(told.stdout)
 
 
-def cost(server: Server, what: str, share: float | None) -> Iterator[Row]:
+def cost(server: Server, what: str, share: float | None) -> Iterator[Figure]:
     """Memory and processor of a server's supervisor, watched for a while."""
     watching = psutil.Process(server.pid).parent()
     assert watching is not None  # noqa: S101 -- it outlives the engine
     before = watching.cpu_times()
     time.sleep(WATCHED_S)
     after = watching.cpu_times()
-    yield Row(f"{what}: memory", watching.memory_info().rss / 1e6, "MB", 25.0)
+    yield Figure(f"{what}: memory", watching.memory_info().rss / 1e6, "MB", 25.0)
     used = after.user + after.system - before.user - before.system
-    yield Row(f"{what}: share of a core", used / WATCHED_S * 100, "%", share)
+    yield Figure(f"{what}: share of a core", used / WATCHED_S * 100, "%", share)

@@ -48,15 +48,6 @@ GRID = {
 }
 
 
-class Row(NamedTuple):
-    """One figure; ``bar`` is the most it may be."""
-
-    name: str
-    value: float
-    unit: str
-    bar: float | None = None
-
-
 class Share(NamedTuple):
     """What the kit's server reaches of the best of the grid, at a number of streams."""
 
@@ -133,14 +124,6 @@ def leaders(track: Track, grid: list[Key], kit: Key, number: int) -> list[Key]:
     seen = [(compare(track.rounds, key, kit), key) for key in grid]
     ranked = sorted((found.gain, key) for found, key in seen if found.pairs)
     return [key for _, key in reversed(ranked)][:number]
-
-
-def tune_rows() -> Iterator[Row]:
-    """The same as figures of the kit's benchmark: what is lost, which may be 3 % at most."""
-    for one in shares():
-        yield Row(
-            f"tune: tokens/s lost against the best of the grid, {one.streams} at once", 1 - one.share, "", 1 - BAR
-        )
 
 
 def main() -> int:

@@ -10,7 +10,6 @@ KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 GB = 10**9
-TB = 10**12
 
 
 def from_gib(gib: float) -> int:

@@ -81,11 +81,6 @@ class GgufHeader:
     file_bytes: int
 
     @property
-    def tensor_bytes(self) -> int:
-        """Bytes of all tensors in this file."""
-        return sum(tensor.size_bytes for tensor in self.tensors)
-
-    @property
     def architecture(self) -> str:
         """``general.architecture``: "deepseek4", "llama"; empty where the file names none."""
         return str(self.metadata.get("general.architecture", ""))

@@ -23,7 +23,6 @@ from seatrial.records import from_dict
 from seatrial.units import format_bytes
 
 Tool = Literal["uv", "pip"]
-TOOLS: tuple[Tool, ...] = ("uv", "pip")
 # Settings of pip that say where packages come from or which: uv reads none of them.
 PIP_ONLY = re.compile(
     r"(?m)^(?:\S+\.)(index-url|extra-index-url|find-links|no-index|constraint|cert|proxy|trusted-host)="
