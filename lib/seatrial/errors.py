@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from seatrial.printable import printable
+from seatrial.printable import printable, shortened
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 """What the system says where the disk, or one's share of it, is full."""
@@ -79,7 +79,6 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = list(known)
-        shown = name if len(name) <= 80 else f"{name[:77]}..."  # noqa: PLR2004
         folded = {candidate.casefold(): candidate for candidate in names}
         close = difflib.get_close_matches(name[:200].casefold(), folded, n=3, cutoff=0.4)
         nearest = [folded[match] for match in close]
@@ -89,7 +88,7 @@ class UnknownNameError(UsageError):
             remedy = f"Known: {', '.join(names[:12])}{' ...' if len(names) > 12 else '.'}"  # noqa: PLR2004
         else:
             remedy = f"There is no {kind} at all."
-        super().__init__(f"Unknown {kind} {shown!r}.", remedy=remedy)
+        super().__init__(f"Unknown {kind} {shortened(name)!r}.", remedy=remedy)
         self.kind = kind
         self.name = name
         self.nearest = nearest

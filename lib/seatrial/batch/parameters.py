@@ -16,6 +16,7 @@ from typing import Any
 
 from seatrial.batch.types import ParameterValue
 from seatrial.errors import UnknownNameError, UsageError
+from seatrial.printable import shortened
 from seatrial.secret_text import looks_secret
 
 TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
@@ -174,5 +175,4 @@ def _article(kind: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 -- one line of a terminal
+    return shortened(repr(value), 60)

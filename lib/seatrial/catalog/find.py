@@ -13,6 +13,7 @@ from pathlib import Path
 from seatrial.catalog.listing import all_models, checkpoints, models
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
+from seatrial.printable import shortened
 
 MAX_NAME = 4096
 """Longest name looked at; the longest path Linux takes."""
@@ -174,4 +175,4 @@ def _ask_for_quantization(name: str) -> None:
 
 
 def _short(name: str) -> str:
-    return repr(name if len(name) <= 80 else f"{name[:77]}...")  # noqa: PLR2004
+    return repr(shortened(name))

@@ -19,6 +19,7 @@ from seatrial.engines.snapshot import FLAGS, read_snapshot, rejected
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
 from seatrial.plan.spellings import LEFT_OUT, flag_values
+from seatrial.printable import shortened
 from seatrial.records import from_dict
 
 OPTIONS = Path(__file__).with_name("options")
@@ -235,7 +236,7 @@ def _placed(argv: tuple[str, ...], flag: str, value: str | None, apart: bool) ->
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")  # noqa: PLR2004 -- one line of a terminal
+    return repr(shortened(text, 60))
 
 
 def _read(path: Path) -> Any:

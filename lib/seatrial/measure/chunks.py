@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from seatrial.printable import shortened
+
 DONE = b"[DONE]"
 MAX_MESSAGE = 300
 
@@ -92,7 +94,7 @@ def error_text(body: bytes) -> str:
 def one_line(text: str) -> str:
     """``text`` on one line, without control characters, cut to a length a person reads."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 4 * MAX_MESSAGE]).split())
-    return line if len(line) <= MAX_MESSAGE else f"{line[: MAX_MESSAGE - 3]}..."
+    return shortened(line, MAX_MESSAGE)
 
 
 def _message_of(error: Any) -> str:

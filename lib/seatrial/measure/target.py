@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from seatrial.errors import UsageError
+from seatrial.printable import shortened
 
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
     from seatrial.engines.metrics import ServerMetrics
@@ -124,7 +125,7 @@ def check_url(text: str) -> str:
         UsageError: Not http(s), with user name, query or fragment, or a forbidden address.
 
     """
-    shown = text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 -- one line
+    shown = shortened(text)
     remedy = "Give the server's base, for example http://127.0.0.1:8000."
     if len(text) > MAX_URL or any(ord(sign) <= ord(" ") or sign in '\\<>"' for sign in text):
         raise UsageError(f"{shown!r} is not a URL: it is too long, or has spaces or control characters.", remedy=remedy)
@@ -202,9 +203,8 @@ def _embedded(address: Address) -> tuple[Address, ...]:
 
 
 def _forbidden(host: str) -> UsageError:
-    shown = host if len(host) <= 80 else f"{host[:77]}..."  # noqa: PLR2004 -- one line
     return UsageError(
-        f"{shown} is a link-local, multicast, unspecified or cloud metadata address; no request is sent there.",
+        f"{shortened(host)} is a link-local, multicast, unspecified or cloud metadata address; no request is sent there.",
         remedy="Give the address on which the engine listens, for example http://127.0.0.1:8000.",
     )
 
