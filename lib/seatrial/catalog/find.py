@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from seatrial.catalog.listing import all_models, checkpoints, models
-from seatrial.catalog.types import Checkpoint, Model
+from seatrial.catalog.types import PICKLED, Checkpoint, Model
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
 from seatrial.printable import shortened
 
@@ -20,7 +20,6 @@ MAX_NAME = 4096
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.-]+)?", re.ASCII)
 PATH_STARTS = ("/", "./", "../", "~")
-PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 
 def find_model(name: str) -> Model:

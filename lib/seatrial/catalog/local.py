@@ -12,11 +12,9 @@ from seatrial.catalog.classes import sum_by_class
 from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.listing import all_models
 from seatrial.catalog.parts import PART, read_parts
-from seatrial.catalog.types import Checkpoint, CheckpointFile
+from seatrial.catalog.types import PICKLED, Checkpoint, CheckpointFile
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.records import read_json
-
-PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 
 DEEPSEEK4 = {
     "hidden_size": "embedding_length",

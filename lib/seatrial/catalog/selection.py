@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from seatrial.catalog.transfer import RemoteFile
+from seatrial.catalog.types import PICKLED
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.units import format_bytes
 
@@ -16,7 +17,6 @@ BESIDE_WEIGHTS = re.compile(
 )
 OWN_NAME = "seatrial.json"
 """The kit's own file beside a checkpoint's; a file of that name is never fetched."""
-PICKLED = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)", re.IGNORECASE)
 PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
 NOT_THE_MODEL = re.compile(r"(^|[/._-])(mmproj|imatrix)([._-]|$)", re.IGNORECASE)
 
@@ -43,7 +43,7 @@ def choose_files(files: Sequence[RemoteFile], name: str, quantization: str | Non
         )
     groups = _gguf_groups(files)
     if not groups:
-        if any(PICKLED.fullmatch(file.name) for file in files) and not safetensors:
+        if any(file.name.casefold().endswith(PICKLED) for file in files) and not safetensors:
             raise RefusedError(
                 f"{name} holds pickled weights only (.bin, .pt), which can run code when they are loaded.",
                 remedy="Choose a repository with safetensors or GGUF files.",

@@ -7,6 +7,9 @@ from typing import Any
 
 from seatrial.records import Origin
 
+PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+"""How names of weights end that run code when they are loaded: refused unread, wherever they come from."""
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
