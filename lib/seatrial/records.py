@@ -22,6 +22,9 @@ from seatrial.errors import UsageError, cannot_write
 Origin = Literal["measured", "verified", "derived", "assumed"]
 """Measured here; verified by a vendor who ran it; derived from exact data; assumed."""
 
+RECORD, REPORT = "record.json", "report.html"
+"""Files of a run's folder: its results, and the page that shows them."""
+
 RECORD_MIME = "application/vnd.seatrial.record+json"
 
 MAX_JSON_BYTES = 256 << 20

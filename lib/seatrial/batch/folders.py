@@ -16,9 +16,8 @@ from typing import Any
 
 from seatrial.batch.types import Run
 from seatrial.errors import UsageError, cannot_write
-from seatrial.records import RECORD_MIME, from_dict, read_json
+from seatrial.records import RECORD, RECORD_MIME, from_dict, read_json
 
-RECORD = "record.json"
 RUNS = Path("runs")
 
 

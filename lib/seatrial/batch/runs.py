@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from seatrial import __version__
-from seatrial.batch.folders import RECORD, check_targets, choose_folder, claimed, read_results
+from seatrial.batch.folders import check_targets, choose_folder, claimed, read_results
 from seatrial.batch.leases import end_leases
 from seatrial.batch.logs import keep_logs
 from seatrial.batch.parameters import choose_parameters
@@ -29,7 +29,7 @@ from seatrial.batch.sources import Source, groups_of, read_sources
 from seatrial.batch.types import NotebookResult, ParameterValue, Progress, Run
 from seatrial.batch.versions import versions
 from seatrial.errors import EngineMissingError
-from seatrial.records import write_json
+from seatrial.records import RECORD, write_json
 
 if TYPE_CHECKING:
     from seatrial.batch.execute import Execution

@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import Answer, stdout
-from seatrial.records import to_dict
+from seatrial.records import REPORT, to_dict
 
 if TYPE_CHECKING:
     from seatrial.view.run_record import RunRecord
-
-PAGE = "report.html"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs, or their record.json")
     parser.add_argument(
-        "--output", default=None, help=f"file to write (default: {PAGE}, in the run's folder where there is one run)"
+        "--output", default=None, help=f"file to write (default: {REPORT}, in the run's folder where there is one run)"
     )
 
 
@@ -35,7 +33,9 @@ def run(arguments: argparse.Namespace) -> Answer:
     from seatrial.view.report import comparison_table, read_runs, write_report  # noqa: PLC0415 -- only this command
 
     runs = read_runs(arguments.runs)
-    output = Path(arguments.output) if arguments.output else (runs[0].folder / PAGE if len(runs) == 1 else Path(PAGE))
+    output = (
+        Path(arguments.output) if arguments.output else (runs[0].folder / REPORT if len(runs) == 1 else Path(REPORT))
+    )
     page = write_report(arguments.runs, output)
 
     def show() -> None:

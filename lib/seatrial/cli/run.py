@@ -22,13 +22,11 @@ from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import whole
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure.types import Measurement
-from seatrial.records import from_dict, to_dict
+from seatrial.records import RECORD, REPORT, from_dict, to_dict
 from seatrial.view.table import Table
 
 if TYPE_CHECKING:
     from seatrial.batch import Progress, Run
-
-REPORT = "report.html"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Answer:
     """Run every combination, write the report, and sum up."""
     from seatrial.batch import expand_grid, parse_assignments, run_notebooks  # noqa: PLC0415
-    from seatrial.batch.folders import RECORD, choose_folder  # noqa: PLC0415
+    from seatrial.batch.folders import choose_folder  # noqa: PLC0415
     from seatrial.view.report import write_report  # noqa: PLC0415
 
     variants = expand_grid(arguments.grid, parse_assignments(arguments.parameters))
@@ -75,13 +73,8 @@ def run(arguments: argparse.Namespace) -> Answer:
         if top.exists():
             stderr().print(f"What was done is kept. Go on with: --output {top}")
         raise
-    for one in runs.values():
-        for result in one.notebooks:
-            if result.error is not None:
-                place = f"{result.notebook}, cell {result.error.cell}" if result.error.cell else result.notebook
-                stderr().print(f"seatrial: {place}: {result.error.message}", soft_wrap=True)
     unanswered = _unanswered(runs.values())
-    for line in unanswered:
+    for line in (*_errors(runs.values()), *unanswered):
         stderr().print(f"seatrial: {line}", soft_wrap=True)
     report = top / REPORT
     write_report(list(runs), report)
@@ -98,6 +91,14 @@ def _check_report(report: Path, records: list[Path]) -> None:
     """Refuse to write a report over a link, or over a file that no run made."""
     if report.is_symlink() or (report.exists() and not any(record.exists() for record in records)):
         raise UsageError(f"{report} is there already, and no run made it.", remedy="Name another folder with --output.")
+
+
+def _errors(runs: Iterable[Run]) -> Iterator[str]:
+    """Why notebooks stopped, a line each, with the cell."""
+    for result in (result for one in runs for result in one.notebooks):
+        if result.error is not None:
+            place = f"{result.notebook}, cell {result.error.cell}" if result.error.cell else result.notebook
+            yield f"{place}: {result.error.message}"
 
 
 def _unanswered(runs: Iterable[Run]) -> list[str]:

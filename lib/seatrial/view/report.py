@@ -9,7 +9,7 @@ from pathlib import Path
 from seatrial import __version__
 from seatrial.errors import UsageError
 from seatrial.plan.types import Plan
-from seatrial.records import write_text
+from seatrial.records import REPORT, write_text
 from seatrial.units import format_seconds
 from seatrial.view import charts
 from seatrial.view import report_sections as sections
@@ -46,7 +46,7 @@ def write_report(run_dirs: Sequence[Path | str], output: Path | str) -> Path:
     runs = read_runs(run_dirs)
     target = Path(output)
     if target.is_dir():
-        target /= "report.html"
+        target /= REPORT
     write_text(target, build_page(runs))
     return target
 

@@ -13,11 +13,10 @@ from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
 from seatrial.measure.types import Measurement
 from seatrial.plan.types import Plan
-from seatrial.records import from_dict, read_json
+from seatrial.records import RECORD, from_dict, read_json
 from seatrial.server.state import PhaseTime
 from seatrial.speed.types import Prediction
 
-RECORD = "record.json"
 T = TypeVar("T")
 
 
