@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seatrial.hardware.accelerators import accelerators, match_architecture, match_driver_name
+from seatrial.hardware.kernel_files import read_number, read_text
 from seatrial.hardware.types import Gpu, Problem
 
 AMD_PCI_VENDOR = "0x1002"
@@ -34,17 +35,16 @@ class Card:
 
     def number(self, name: str) -> int | None:
         """A figure from a file of the device, None where it is missing."""
-        text = read_text(self.device / name)
-        return int(text) if text.isdecimal() else None
+        return read_number(self.device / name)
 
     @property
     def power_w(self) -> float | None:
         """Watts, averaged by the firmware."""
         for sensor in sorted((self.device / "hwmon").glob("hwmon*")):
             for name in ("power1_average", "power1_input"):
-                text = read_text(sensor / name)
-                if text.isdecimal():
-                    return int(text) / 1e6
+                microwatts = read_number(sensor / name)
+                if microwatts is not None:
+                    return microwatts / 1e6
         return None
 
 
@@ -85,14 +85,6 @@ def cards(root: Path = Path("/")) -> list[Card]:
         order, architecture = next((nodes[minor] for minor in minors if minor in nodes), (len(nodes), None))
         found.append((order, int(card.name.removeprefix("card")), Card(device, architecture)))
     return [card for _, _, card in sorted(found, key=lambda entry: entry[:2])]
-
-
-def read_text(path: Path) -> str:
-    """The content of a sysfs file without the line's end, "" where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def _architectures(root: Path) -> dict[str, tuple[int, str | None]]:

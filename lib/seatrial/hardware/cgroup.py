@@ -10,6 +10,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from seatrial.hardware.kernel_files import read_number, read_text
+
 NO_LIMIT = 1 << 60
 """cgroup v1 writes "no limit" as the largest multiple of a page; nobody has an exbibyte."""
 
@@ -69,10 +71,10 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     quotas = []
     for group in groups("cpu", root):
         if group.version == 2:  # noqa: PLR2004 -- cgroup v2
-            quota, _, period = _text(group.folder / "cpu.max").partition(" ")
+            quota, _, period = read_text(group.folder / "cpu.max").partition(" ")
         else:
-            quota = _text(group.folder / "cpu.cfs_quota_us")
-            period = _text(group.folder / "cpu.cfs_period_us")
+            quota = read_text(group.folder / "cpu.cfs_quota_us")
+            period = read_text(group.folder / "cpu.cfs_period_us")
         with contextlib.suppress(ValueError, ZeroDivisionError):
             share = int(quota) / int(period)
             quotas += [share] if share > 0 else []
@@ -81,7 +83,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 def _limit(group: Group) -> int | None:
     names = ["memory.limit_in_bytes"] if group.version == 1 else ["memory.max", "memory.high"]
-    limits = [_number(group.folder / name) for name in names]
+    limits = [read_number(group.folder / name) for name in names]
     return min((limit for limit in limits if limit is not None and limit < NO_LIMIT), default=None)
 
 
@@ -90,7 +92,7 @@ def _used(group: Group) -> int | None:
     name, cache = (
         ("memory.usage_in_bytes", "total_inactive_file") if group.version == 1 else ("memory.current", "inactive_file")
     )
-    used = _number(group.folder / name)
+    used = read_number(group.folder / name)
     if used is None:
         return None
     for line in _lines(group.folder / "memory.stat"):
@@ -131,17 +133,5 @@ def _upwards(mounted: str, mount_point: str, path: str, root: Path) -> list[Path
     return [top / part for part in [inside, *inside.parents]] if inside.parts else [top]
 
 
-def _number(path: Path) -> int | None:
-    text = _text(path)
-    return int(text) if text.isdecimal() else None
-
-
-def _text(path: Path) -> str:
-    return "\n".join(_lines(path)).strip()
-
-
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
+    return read_text(path).splitlines()

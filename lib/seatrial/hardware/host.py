@@ -14,6 +14,7 @@ import psutil
 
 from seatrial import paths
 from seatrial.hardware import cgroup
+from seatrial.hardware.kernel_files import read_text
 from seatrial.hardware.types import Host
 
 CONTAINER_FILES = (".dockerenv", "run/.containerenv")
@@ -38,7 +39,7 @@ def read_host(root: Path = Path("/"), environment: Mapping[str, str] | None = No
         memory_available_bytes=memory.available if left is None else min(memory.available, left),
         memory_limit_bytes=cgroup.memory_limit(root),
         disk_free_bytes=disk_free(paths.models_dir()),
-        wsl="microsoft" in _read(root / "proc/version").casefold(),
+        wsl="microsoft" in read_text(root / "proc/version").casefold(),
         container=_is_container(root, os.environ if environment is None else environment),
     )
 
@@ -56,12 +57,12 @@ def _cpu_name(root: Path) -> str | None:
         from seatrial.hardware import apple  # noqa: PLC0415 -- macOS only
 
         return apple.read_sysctl("machdep.cpu.brand_string") or None
-    for line in _read(root / "proc/cpuinfo").splitlines():
+    for line in read_text(root / "proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in {"model name", "Model", "cpu model"} and value.strip():
             return value.strip()
     # ARM servers give no name there; the board's name is the best there is.
-    return _read(root / "proc/device-tree/model").strip("\0\n ") or platform.processor() or None
+    return read_text(root / "proc/device-tree/model").strip("\0\n ") or platform.processor() or None
 
 
 def _cores(root: Path) -> int | None:
@@ -79,7 +80,7 @@ def _physical(root: Path, cpus: set[int]) -> int:
     cores = set()
     for cpu in cpus:
         topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
-        siblings = _read(topology / "thread_siblings_list").strip() or _read(topology / "core_cpus_list").strip()
+        siblings = read_text(topology / "thread_siblings_list") or read_text(topology / "core_cpus_list")
         cores.add(siblings or f"cpu{cpu}")
     return len(cores)
 
@@ -89,12 +90,5 @@ def _is_container(root: Path, environment: Mapping[str, str]) -> bool:
         return True
     if any(environment.get(name) for name in CONTAINER_VARIABLES):
         return True
-    group = _read(root / "proc/1/cgroup")
+    group = read_text(root / "proc/1/cgroup")
     return any(name in group for name in CONTAINER_GROUPS)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
