@@ -10,7 +10,7 @@ from seatrial.records import from_dict
 
 KEYS = {
     "verdict", "model", "checkpoint", "engine", "engine_version_min", "hardware", "nodes", "gpus_per_node",
-    "parallelism", "context_tokens", "concurrency", "argv", "env", "footprint", "capacity_bytes", "shortfall_bytes",
+    "parallelism", "context_tokens", "concurrency", "argv", "env", "commands", "footprint", "capacity_bytes", "shortfall_bytes",
     "prediction", "recipe", "smallest_change", "reasons", "alternatives", "chat",
 }  # fmt: skip
 FOOTPRINT = {
@@ -35,6 +35,23 @@ def test_the_document_has_the_keys_of_the_contract(capsys):
     assert {"low", "expected", "high"} == set(document["prediction"]["tpot_s"])
     assert {"text", "origin", "source"} == set(document["reasons"][0])
     assert ["python", "-m", "sglang.launch_server"] == document["argv"][:3]
+
+
+@pytest.mark.parametrize(("engine", "worker"), [("sglang", []), ("vllm", ["--headless"])])
+def test_each_machine_has_its_command(engine, worker, capsys):
+    """Data and text give each machine's own command, whole; a single machine has one."""
+    words = ("--model", "pro", "--hardware", "gb200x4", "--nodes", "2", "--engine", engine)
+    first, second = answer(capsys, *words)[1]["commands"]
+    assert [0, 1] == [first["rank"], second["rank"]]
+    other = ["--node-rank=1" if word == "--node-rank=0" else word for word in first["argv"]]
+    assert [*other, *worker] == second["argv"]
+    main(["plan", *words])
+    said = capsys.readouterr().out
+    assert said.index("# Machine 1 of 2: takes the requests") < said.index("# Machine 2 of 2.")
+    assert all(f"--node-rank={rank} " in said for rank in (0, 1))
+    assert ("--headless\n" in said) == bool(worker)
+    _, single = answer(capsys, "--hardware", "h200x4")
+    assert [{"rank": 0, "argv": single["argv"], "env": single["env"]}] == single["commands"]
 
 
 def test_the_document_reads_back_as_a_plan(capsys):
@@ -63,7 +80,7 @@ def test_what_does_not_run_exits_with_three_and_still_prints(words, verdict, cap
     assert 3 == code
     assert set(document) >= KEYS
     assert verdict == document["verdict"]
-    assert [] == document["argv"]
+    assert [] == document["argv"] == document["commands"]
     assert document["reasons"][0]["text"]
     assert document["smallest_change"]
 

@@ -12,7 +12,9 @@ FLAGS = "lib/seatrial/engines/flags"
 OPTIONS = "lib/seatrial/engines/options"
 RESERVE = "lib/seatrial/memory/data/reserve.json"
 DOCS = "docs/engines.md"
-NO_ENGINES = {"__init__", "extra", "metrics", "protocol", "requirements", "served", "settings", "snapshot", "types"}
+NO_ENGINES = {
+    "__init__", "extra", "machines", "metrics", "protocol", "requirements", "served", "settings", "snapshot", "types",
+}  # fmt: skip
 """Modules of the package that belong to all engines."""
 NO_OPTIONS = {"common", "refused"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, is_older
-from seatrial.engines import ENGINES, build_command
+from seatrial.engines import ENGINES, build_command, machine_commands
 from seatrial.engines.simulated import LONGEST_TPOT_S, LONGEST_TTFT_S
 from seatrial.engines.snapshot import read_snapshot, rejected, translate
 from seatrial.errors import DoesNotFitError, RefusedError, UnknownNameError
@@ -82,16 +82,33 @@ def test_sglang_gets_its_key_from_a_file_and_listens_here_alone():
     assert not {"--trust-remote-code", "--api-key"} & set(values)
 
 
-def test_several_nodes_leave_rank_and_head_open():
-    """One command serves every rank; the launch fills in which."""
+def test_several_machines_have_a_command_each():
+    """Only the address of the first is left open, and SGLang takes an address with a port alone."""
     command = build_command(make_plan("pro", hardware=detect_hardware("h100x8"), nodes=2))
-    values = flag_values(command.argv)
-    assert ("2", "{node_rank}", "{head_address}") == (
-        values["--nnodes"],
-        values["--node-rank"],
-        values["--dist-init-addr"],
-    )
-    assert "1" == command.env["SGLANG_SHARED_EXPERT_TP1"]
+    each = machine_commands(command)
+    values = [flag_values(one.argv) for one in each]
+    assert ["0", "1"] == [found["--node-rank"] for found in values]
+    assert {("2", "{head_address}:20000")} == {(found["--nnodes"], found["--dist-init-addr"]) for found in values}
+    assert ["1", "1"] == [one.env["SGLANG_SHARED_EXPERT_TP1"] for one in each]
+
+
+@pytest.mark.parametrize("cell", [c for c in cells() if c.nodes > 1], ids=lambda c: f"{c.engine} {c.name}")
+def test_every_machine_s_command_passes_the_parser(cell):
+    """Each rank once, the head first; machines after it add what the engine's data file says."""
+    worker = engine_facts(cell.engine).versions.worker_flag
+    each = machine_commands(build_command(plan_of(cell)))
+    assert list(range(cell.nodes)) == [one.rank for one in each]
+    for one in each:
+        flags = one.argv[HEADS[cell.engine] :]
+        assert () == rejected(cell.engine, flags)
+        assert not any("{node_rank}" in word for word in flags)
+        assert (worker in flags) == bool(worker and one.rank)
+
+
+def test_one_machine_has_one_command(stand_in):
+    """The very one that is launched."""
+    command = build_command(stand_in)
+    assert [(0, command.argv)] == [(one.rank, one.argv) for one in machine_commands(command)]
 
 
 def test_vllm_names_its_parsers_and_takes_the_key_from_the_environment():

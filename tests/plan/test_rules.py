@@ -47,7 +47,7 @@ def test_what_further_machines_add_is_said(engine, told):
     """In vLLM's recipes the machines after the first serve no HTTP."""
     plan = make_plan("pro", hardware=detect_hardware("gb200x4"), nodes=2, engine=engine)
     text = next(reason.text for reason in plan.reasons if "Each of the 2 machines" in reason.text)
-    assert told == ("those after the first add --headless" in text)
+    assert told == ("those after the first take no requests (--headless)" in text)
 
 
 def test_what_a_recipe_sets_to_names_of_a_site_is_said():

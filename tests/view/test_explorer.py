@@ -149,6 +149,20 @@ def test_the_page_tells_verdict_speed_command_and_why():
     assert [] == [reason.text for reason in plan.reasons if html.escape(reason.text) not in page]
 
 
+@pytest.mark.parametrize(
+    ("nodes", "last"), [(2, "# Machine 2 of 2."), (6, "# Machines 3 to 6: as machine 2, with ranks 2 to 5.")]
+)
+def test_several_machines_show_a_command_each(nodes, last):
+    """Whole, however long; of many machines two, and how the others differ."""
+    plan = make_plan("pro", hardware=detect_hardware("h100x8"), nodes=nodes, engine="vllm")
+    page, text = plan_page(plan, command_of(plan)), command_of(plan)
+    assert html.escape(text) in page
+    assert "Command of each machine" in page
+    assert "{head_address} is the address" in page
+    assert last in text
+    assert (1, 1) == (text.count("--node-rank=0"), text.count("--node-rank=1"))
+
+
 def test_a_plan_that_does_not_run_says_by_how_much_and_what_would_help():
     """No speed, no command; the smallest change instead."""
     plan = make_plan("pro", hardware=detect_hardware("h100x2"), engine="sglang")

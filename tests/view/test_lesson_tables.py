@@ -2,8 +2,12 @@
 
 from seatrial.catalog import find_checkpoint
 from seatrial.engines import build_command
+from seatrial.engines.snapshot import translate
 from seatrial.hardware import detect_hardware
 from seatrial.measure.ask import Reply
+from seatrial.plan import make_plan
+from seatrial.plan.recipes import cells
+from seatrial.plan.spellings import flag_values
 from seatrial.server.here import NotLaunched, plan_for, predict_levels
 from seatrial.view import lesson_tables as lessons
 from seatrial.view.server_views import show_log, show_reply, show_server, show_stopped
@@ -33,17 +37,27 @@ def test_precisions_from_eight_bits_to_two():
 
 def test_every_flag_of_a_command_is_explained():
     """Each flag that a plan for a common machine brings has a sentence."""
-    for machine, model, engine in (
-        ("h200x4", "flash", "sglang"),
-        ("h200x8", "pro", "sglang"),
-        ("b200x8", "pro", "sglang"),
-        ("h200x8", "flash", "vllm"),
-        ("m3-ultra-512gb", "flash", "llamacpp"),
-        ("rtx4090x2", "flash", "llamacpp"),
+    for machine, model, engine, nodes in (
+        ("h200x4", "flash", "sglang", 1),
+        ("h200x8", "pro", "sglang", 1),
+        ("b200x8", "pro", "sglang", 1),
+        ("h100x8", "pro", "sglang", 2),
+        ("h200x8", "flash", "vllm", 1),
+        ("gb200x4", "pro", "vllm", 2),
+        ("m3-ultra-512gb", "flash", "llamacpp", 1),
+        ("rtx4090x2", "flash", "llamacpp", 1),
     ):
-        table = lessons.table_command(build_command(plan_for(machine, model, engine=engine)))
+        plan = make_plan(model, hardware=detect_hardware(machine), engine=engine, nodes=nodes)
+        table = lessons.table_command(build_command(plan))
         unexplained = [row[0] for row in table.rows if row[0].startswith("--") and not row[2]]
         assert [] == unexplained, (machine, engine)
+
+
+def test_every_flag_of_a_recipe_is_explained():
+    """Whatever a vendor set, in today's spelling."""
+    explained = lessons._meanings()
+    brought = {flag for cell in cells() for flag in flag_values(translate(cell.engine, cell.argv)[0])}
+    assert set() == brought - explained.keys()
 
 
 def test_values_stand_beside_their_flags():

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import Answer, stdout
 from seatrial.cli.options import add_plan_options, plan_wish
-from seatrial.engines import build_command
+from seatrial.engines import build_command, machine_commands
 from seatrial.engines.extra import add_options
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.hardware import detect_hardware
@@ -58,12 +58,17 @@ def run(arguments: argparse.Namespace) -> Answer:
 
 
 def document(plan: Plan, command: Command | None) -> dict[str, Any]:
-    """The plan for programs: its fields, and the command of one rank."""
+    """The plan for programs: its fields, the command, and that of each machine (rank 0, the first, comes first)."""
     plain: dict[str, Any] = to_dict(plan)
     if plain["recipe"]:
         # The vendor's own flags are part of argv and env already, in today's spelling.
         plain["recipe"] = {name: plain["recipe"][name] for name in ("source", "cell", "differences")}
-    return {**plain, "argv": list(command.argv) if command else [], "env": dict(command.env) if command else {}}
+    return {
+        **plain,
+        "argv": list(command.argv) if command else [],
+        "env": dict(command.env) if command else {},
+        "commands": to_dict(machine_commands(command)) if command else [],
+    }
 
 
 def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedError) -> Answer:
@@ -83,6 +88,7 @@ def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedEr
         "objective": arguments.objective,
         "argv": [],
         "env": {},
+        "commands": [],
         "smallest_change": error.remedy or None,
         "reasons": [{"text": error.what, "origin": "verified", "source": source}],
         "alternatives": [],
@@ -113,7 +119,7 @@ def _show(plan: Plan, command: Command | None) -> None:
     from rich.text import Text  # noqa: PLC0415 -- same
 
     from seatrial.view import plan_tables as tables  # noqa: PLC0415 -- only people need tables
-    from seatrial.view.command_text import PLACEHOLDERS, command_text  # noqa: PLC0415 -- same
+    from seatrial.view.command_text import commands_text, left_open  # noqa: PLC0415 -- same
 
     console = stdout()
     whole = not console.is_terminal  # a file keeps its sentences on one line, a terminal breaks them between words
@@ -127,9 +133,10 @@ def _show(plan: Plan, command: Command | None) -> None:
         console.print(plan.smallest_change, style="bold", soft_wrap=whole)
     if command:
         console.print(tables.table_plan_speed(plan).to_rich())
-        console.print("Command of one rank:" if plan.nodes > 1 else "Command:")
-        console.print(command_text(command.argv, command.env), soft_wrap=True)
-        console.print(f"{PLACEHOLDERS} seatrial serve does it.", style="dim", soft_wrap=whole)
+        console.print("Command of each machine:" if plan.nodes > 1 else "Command:")
+        console.print(commands_text(command), soft_wrap=True)
+        launched = " seatrial serve does it." if plan.nodes == 1 else ""
+        console.print(f"{left_open(plan.nodes)}{launched}", style="dim", soft_wrap=whole)
     if plan.recipe and plan.recipe.differences:
         console.print(f"Nearest recipe: {plan.recipe.cell}. It differs:")
         listed = Grid.grid(padding=(0, 1, 0, 0))

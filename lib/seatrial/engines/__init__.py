@@ -1,13 +1,16 @@
 """A plan as a command: the program, arguments and environment that start one engine.
 
-Nothing is started here. ``{port}`` and ``{key_file}`` in the arguments are filled in at launch, on
-several machines also ``{node_rank}`` and ``{head_address}``.
+Nothing is started here. ``{port}`` and ``{key_file}`` in the arguments are filled in at launch. Where several
+machines run one model, ``machine_commands`` has the command of each; ``{head_address}`` is the first one's.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from seatrial.catalog.engine_facts import engine_ids
 from seatrial.engines.llamacpp import RUNNERS
+from seatrial.engines.machines import MachineCommand, machine_commands
 from seatrial.engines.protocol import Engine, find_engine
 from seatrial.engines.settings import apply_settings
 from seatrial.engines.snapshot import in_version
@@ -27,7 +30,7 @@ def build_command(
     host: str = "127.0.0.1",
     version: str | None = None,
 ) -> Command:
-    """The command that starts one rank of ``plan``, with the settings that were tuned for it.
+    """The command that starts ``plan``, with the settings that were tuned for it; ``machine_commands`` deals it out.
 
     Args:
         plan: A plan that runs.
@@ -48,8 +51,8 @@ def build_command(
         error = RefusedError if plan.verdict == "refused" else DoesNotFitError
         raise error(why, remedy=plan.smallest_change or "")
     command = ENGINES[plan.engine].build(plan, model_path=model_path, runner=runner, host=host)
-    command = apply_settings(command, plan.settings)
+    command = apply_settings(replace(command, nodes=plan.nodes), plan.settings)
     return command if version is None else in_version(command, version)
 
 
-__all__ = ["ENGINES", "RUNNERS", "Command", "Engine", "build_command"]
+__all__ = ["ENGINES", "RUNNERS", "Command", "Engine", "MachineCommand", "build_command", "machine_commands"]

@@ -12,6 +12,8 @@ from seatrial.plan.types import Plan
 
 # SGLang reads its key from argv or from a YAML file; argv is visible to every user of the machine.
 KEY_FILE = 'api-key: "{key}"\n'
+HEAD_PORT = 20000
+"""Where the machines find each other, as in SGLang's documentation; it takes an address only with a port."""
 OWN = frozenset({
     "--tensor-parallel-size", "--attn-dp-size", "--expert-parallel-size", "--pipeline-parallel-size",
     "--context-length", "--mem-fraction-static", "--reasoning-parser", "--tool-call-parser",
@@ -91,7 +93,7 @@ def _parallelism(plan: Plan, recipe: dict[str, str]) -> list[str]:
         words += [
             f"--nnodes={plan.nodes}",
             "--node-rank={node_rank}",
-            "--dist-init-addr={head_address}",
+            f"--dist-init-addr={{head_address}}:{HEAD_PORT}",
             "--dist-timeout=3600",
         ]
     return words

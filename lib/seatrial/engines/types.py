@@ -11,7 +11,8 @@ class Command:
 
     Attributes:
         engine: Engine id.
-        argv: Program and arguments of one rank; ``{port}`` and ``{key_file}`` are filled in at launch.
+        argv: Program and arguments; ``{port}`` and ``{key_file}`` are filled in at launch, on several machines also
+            ``{head_address}``, and ``{node_rank}`` by ``machine_commands``.
         env: Environment variables to add.
         model: The model id the server must list once it is up.
         key_env: Environment variable the engine reads its API key from, None where it takes a file.
@@ -24,6 +25,7 @@ class Command:
         program: What must be importable or on PATH, as a person would install it.
         stand_in: Whether this serves a stand-in rather than DeepSeek V4.
         notes: What a person should know before it is started, one sentence each.
+        nodes: Machines that run it together.
 
     """
 
@@ -41,6 +43,7 @@ class Command:
     program: str = ""
     stand_in: bool = False
     notes: tuple[str, ...] = ()
+    nodes: int = 1
 
     @property
     def simulated(self) -> bool:

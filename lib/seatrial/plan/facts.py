@@ -96,8 +96,8 @@ def node_reasons(plan: Plan) -> list[Reason]:
     if plan.nodes == 1:
         return []
     row = engine_facts(plan.engine).versions
-    more = f"; those after the first add {row.worker_flag}" if row.worker_flag else ""
-    text = f"Each of the {plan.nodes} machines runs this command with its own rank and the address of the first{more}."
+    more = f"; those after the first take no requests ({row.worker_flag})" if row.worker_flag else ""
+    text = f"Each of the {plan.nodes} machines runs its own command, with its rank and the address of the first{more}."
     return [Reason(text, "verified", plan.recipe.source if plan.recipe else row.source)]
 
 

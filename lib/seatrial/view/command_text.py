@@ -5,10 +5,44 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 
-from seatrial.engines import Command
+from seatrial.engines import Command, MachineCommand, machine_commands
 from seatrial.view.untrusted import PlainText
 
 PLACEHOLDERS = "{port} and {key_file} are filled in at launch: a free port, and a file only you can read."
+SEVERAL = (
+    "Start them within minutes of one another. {head_address} is the address at which the others reach the first machine, "
+    "{port} a free port; seatrial serve starts engines on this machine alone."
+)
+"""What is left open where several machines run one model."""
+LISTED = 4
+"""Machines whose commands are written out; of more, the first two."""
+
+
+def left_open(nodes: int) -> str:
+    """What the words in braces stand for in the commands of so many machines."""
+    return PLACEHOLDERS if nodes == 1 else SEVERAL
+
+
+def commands_text(command: Command) -> str:
+    """The command of each machine for reading and copying; comments say which is whose where there are several."""
+    if command.nodes == 1:
+        return command_text(command.argv, command.env)
+    each = machine_commands(command)
+    shown = each if command.nodes <= LISTED else each[:2]
+    parts = [f"{_whose(one, command)}\n{command_text(one.argv, one.env)}" for one in shown]
+    if len(shown) < len(each):
+        parts.append(
+            f"# Machines {len(shown) + 1} to {len(each)}: as machine 2, with ranks {len(shown)} to {len(each) - 1}."
+        )
+    return "\n\n".join(parts)
+
+
+def _whose(one: MachineCommand, command: Command) -> str:
+    number = f"# Machine {one.rank + 1} of {command.nodes}"
+    if one.rank:
+        return f"{number}."
+    key = f"the variable {command.key_env}" if command.key_env else f"{{key_file}}, as {command.key_file_text.strip()}"
+    return f"{number}: takes the requests. Its API key comes from {key}."
 
 
 def command_text(argv: Iterable[object], env: Mapping[str, object]) -> str:
@@ -33,5 +67,6 @@ def command_text(argv: Iterable[object], env: Mapping[str, object]) -> str:
 
 
 def show_command(command: Command) -> PlainText:
-    """The whole command of one rank in a notebook."""
-    return PlainText(f"{command_text(command.argv, command.env)}\n\n{PLACEHOLDERS}", title="The command")
+    """The whole command in a notebook, of each machine where there are several."""
+    title = "The command" if command.nodes == 1 else f"The commands of {command.nodes} machines"
+    return PlainText(f"{commands_text(command)}\n\n{left_open(command.nodes)}", title=title)

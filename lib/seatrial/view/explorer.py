@@ -13,7 +13,7 @@ from seatrial.plan import Plan, make_plan
 from seatrial.plan.request import OBJECTIVES
 from seatrial.plan.types import Objective
 from seatrial.view import explorer_choices as choices
-from seatrial.view.command_text import command_text
+from seatrial.view.command_text import commands_text
 from seatrial.view.explorer_choices import AUTO
 from seatrial.view.explorer_page import error_page, plan_page
 from seatrial.view.gpu_bars import gpu_memory_chart
@@ -218,11 +218,10 @@ class PlanExplorer:
 
 
 def command_of(plan: Plan) -> str:
-    """The command of a plan as one types it; empty where it does not run."""
+    """The command of a plan as one types it, of each machine where there are several; empty where it does not run."""
     if not plan.runs:
         return ""
-    command = build_command(plan)
-    return command_text(command.argv, command.env)
+    return commands_text(build_command(plan))
 
 
 @cache

@@ -10,7 +10,7 @@ from seatrial.errors import SeatrialError
 from seatrial.plan.types import Plan
 from seatrial.records import Reason
 from seatrial.units import format_gib
-from seatrial.view.command_text import PLACEHOLDERS
+from seatrial.view.command_text import left_open
 from seatrial.view.gpu_bars import gpu_memory_chart
 from seatrial.view.marks import VERDICT_BADGES, origin_badge
 from seatrial.view.plan_tables import VERDICTS, chat_line, condition, spread, table_plan_speed
@@ -80,8 +80,10 @@ def _command(plan: Plan, command: str) -> str:
     """The command, what is filled in later, what it is taken from, and how to chat with it."""
     if not command:
         return ""
-    parts = [f"<h4>Command{' of one rank' if plan.nodes > 1 else ''}</h4><pre>{_safe(command)}</pre>"]
-    parts.append(f"<p><small>{_safe(PLACEHOLDERS)}</small></p>")
+    parts = [
+        f"<h4>Command{' of each machine' if plan.nodes > 1 else ''}</h4><pre>{html.escape(plain_text(command))}</pre>"
+    ]
+    parts.append(f"<p><small>{_safe(left_open(plan.nodes))}</small></p>")
     if plan.recipe and plan.recipe.differences:
         differences = "".join(f"<li>- {_safe(text)}</li>" for text in plan.recipe.differences)
         parts.append(f"<p>Nearest recipe: {_safe(plan.recipe.cell)}. It differs:</p><ul>{differences}</ul>")

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from seatrial.catalog import Checkpoint, find_checkpoint, model_of
-from seatrial.engines import Command
+from seatrial.engines import Command, machine_commands
 from seatrial.hardware import Hardware, accelerators
 from seatrial.memory import compute_footprint
 from seatrial.plan import Plan
@@ -18,7 +18,7 @@ from seatrial.plan.forecast import work_of
 from seatrial.records import Interval
 from seatrial.speed import Prediction
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
-from seatrial.view.command_text import PLACEHOLDERS
+from seatrial.view.command_text import left_open
 from seatrial.view.hardware_tables import table_accelerators, table_problems
 from seatrial.view.memory_tables import COPIES
 from seatrial.view.plan_tables import VERDICTS, condition, spread
@@ -144,12 +144,15 @@ def table_prediction(predictions: Mapping[int, Prediction]) -> Table:
 
 
 def table_command(command: Command) -> Table:
-    """The command, one flag a row, with what it is for."""
-    first = next((place for place, word in enumerate(command.argv) if word.startswith("--")), len(command.argv))
-    rows: list[Row] = [("program", shlex.join(command.argv[:first]), "")]
+    """The command (of the first machine, where there are several), one flag a row, with what it is for."""
+    argv = machine_commands(command)[0].argv
+    first = next((place for place, word in enumerate(argv) if word.startswith("--")), len(argv))
+    rows: list[Row] = [("program", shlex.join(argv[:first]), "")]
     rows += [(name, value, _meaning(name) or _meaning("environment")) for name, value in command.env.items()]
-    rows += [(flag, value, _meaning(flag)) for flag, value in _flags(command.argv[first:])]
-    return Table(f"{command.model} with {command.engine}", ("flag", "value", "what for"), tuple(rows), PLACEHOLDERS)
+    rows += [(flag, value, _meaning(flag)) for flag, value in _flags(argv[first:])]
+    return Table(
+        f"{command.model} with {command.engine}", ("flag", "value", "what for"), tuple(rows), left_open(command.nodes)
+    )
 
 
 def table_named() -> Table:

@@ -65,7 +65,7 @@ class Parser:
         if not self.key_file.exists():  # written once: it may be read just now
             self.key_file.write_text(command.key_file_text.format(key=KEY))
         filled = {"{port}": "30000", "{key_file}": str(self.key_file)}
-        filled |= {"{node_rank}": "0", "{head_address}": "127.0.0.1:5000"}
+        filled |= {"{node_rank}": "0", "{head_address}": "127.0.0.1"}
         argv = list(command.argv[HEAD:])
         for place, value in filled.items():
             argv = [word.replace(place, value) for word in argv]

@@ -1,0 +1,34 @@
+"""The command of each machine, where several serve one model together: the same but for its rank and its part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seatrial.catalog.engine_facts import engine_facts
+from seatrial.engines.types import Command
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCommand:
+    """What one machine runs.
+
+    Attributes:
+        rank: Its number; 0 is the first, whose address the others are told and which takes the requests.
+        argv: Program and arguments; where there are several machines ``{head_address}`` stays open too.
+        env: Environment variables to add.
+
+    """
+
+    rank: int
+    argv: tuple[str, ...]
+    env: dict[str, str]
+
+
+def machine_commands(command: Command) -> tuple[MachineCommand, ...]:
+    """The command of each machine of a plan, the first machine's first."""
+    worker = engine_facts(command.engine).versions.worker_flag
+    found = []
+    for rank in range(command.nodes):
+        argv = tuple(word.replace("{node_rank}", str(rank)) for word in command.argv)
+        found.append(MachineCommand(rank, (*argv, worker) if rank and worker else argv, dict(command.env)))
+    return tuple(found)
