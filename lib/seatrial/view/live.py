@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from seatrial.measure.recorder import Progress, Recorder
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Sample
-from seatrial.units import GIB, format_rate
+from seatrial.units import GIB, counted, format_rate
 from seatrial.view.chart import PALETTE, SeriesOrigin
 from seatrial.view.charts import OUTPUT, TIME, load_levels, not_real, with_breaks
 from seatrial.view.measure_tables import describe_rate
-from seatrial.view.plotly_chart import literal, plotly_dash
+from seatrial.view.plotly_chart import AXIS, literal, plotly_dash, span_names, span_stripes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,7 +152,8 @@ class LivePlot:
                 trace.y = _floats(values)
             self.figure.layout.title.text = f"<b>{literal(_title(recorder, progress, running=running))}</b>"
             if not running:
-                self.figure.layout.shapes, self.figure.layout.annotations = _levels(recorder)
+                spans = load_levels(recorder.samples, recorder.points)
+                self.figure.layout.shapes, self.figure.layout.annotations = span_stripes(spans), span_names(spans)
         if self._on_progress is not None:
             self._on_progress(progress)
 
@@ -161,13 +162,7 @@ def _figure() -> Any:
     """The empty plot: tokens above, memory below, one time axis."""
     from plotly.graph_objects import FigureWidget  # noqa: PLC0415 -- heavy, notebooks only
 
-    axis = {
-        "gridcolor": "#e3e7eb",
-        "zeroline": False,
-        "linecolor": "#8c959f",
-        "rangemode": "tozero",
-        "automargin": True,
-    }
+    axis = AXIS | {"rangemode": "tozero"}
     return FigureWidget(
         data=[
             {"type": "scatter", "mode": "lines", "name": name, "yaxis": place, "x": _floats([]), "y": _floats([]),
@@ -217,20 +212,4 @@ def _title(recorder: Recorder, progress: Progress, *, running: bool) -> str:
     best = best_point(points)
     if best is None:
         return "No request succeeded" if points else "Ended before a load level was over"
-    return f"{describe_rate(best)} at the best of {len(points)} load level{'' if len(points) == 1 else 's'}"
-
-
-def _levels(recorder: Recorder) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Load levels as stripes with their names."""
-    spans = load_levels(recorder.samples, recorder.points)
-    stripes = [
-        {"type": "rect", "yref": "paper", "x0": span.start, "x1": span.end, "y0": 0, "y1": 1, "layer": "below",
-         "line": {"width": 0}, "fillcolor": "#f3f5f7"}
-        for span in spans[::2]
-    ]  # fmt: skip
-    names = [
-        {"yref": "paper", "x": (span.start + span.end) / 2, "y": 1, "text": literal(span.name), "showarrow": False,
-         "yanchor": "bottom", "font": {"color": "#57606a"}}
-        for span in spans
-    ]  # fmt: skip
-    return stripes, names
+    return f"{describe_rate(best)} at the best of {counted(len(points), 'load level')}"

@@ -1,4 +1,4 @@
-"""Marks that tell verdicts and origins apart without colour: a sign and a word, and a border of its own."""
+"""Marks that tell verdicts, origins and stand-ins apart without colour: a sign, a word, a border of its own."""
 
 from __future__ import annotations
 
@@ -51,3 +51,10 @@ def origin_badge(origin: Origin) -> str:
     width = "3px" if badge.line == "double" else "1.5px"
     style = f"color:{badge.color};border:{width} {badge.line} {badge.color}"
     return f'<span class="st-badge" style="{style}">{badge.sign}&nbsp;{html.escape(origin)}</span>'
+
+
+def kind_label(*, stand_in: bool, simulated: bool) -> str:
+    """What must stand behind the name of what answers, brackets included; empty for DeepSeek V4 itself."""
+    if simulated:
+        return " (simulated: no model behind it)"
+    return " (a stand-in, not DeepSeek V4)" if stand_in else ""

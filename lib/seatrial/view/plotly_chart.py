@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from seatrial.view.axis import wrap
-from seatrial.view.chart import LOOKS, PALETTE, Chart, Mark, Reference, Series, SeriesOrigin
+from seatrial.view.chart import LOOKS, PALETTE, Chart, Mark, Reference, Series, SeriesOrigin, Span
 from seatrial.view.svg import to_svg
 from seatrial.view.untrusted import plain_text
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 CONFIG = {"displaylogo": False}
+AXIS: dict[str, Any] = {"gridcolor": "#e3e7eb", "zeroline": False, "linecolor": "#8c959f", "automargin": True}
+"""How every axis is drawn."""
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
 _CROSSES = ("x-thin", "cross-thin", "asterisk")
 _SUFFIXES = {"hollow": "-open", "cross": "-open", "dotted": "-open-dot"}
@@ -162,7 +165,6 @@ def _layout(chart: Chart) -> dict[str, Any]:
     subtitle = {"subtitle": {"text": literal(chart.subtitle), "font": {"size": 13}}} if chart.subtitle else {}
     bars = chart.kind == "bars"
     title = "<br>".join(map(literal, wrap(chart.title, _TITLE_WIDTH, _TITLE_SIZE, bold=True, lines=2)))
-    axis = {"gridcolor": "#e3e7eb", "zeroline": False, "linecolor": "#8c959f", "automargin": True}
     return {
         "title": {
             "text": f"<b>{title}</b>",
@@ -188,12 +190,12 @@ def _layout(chart: Chart) -> dict[str, Any]:
         "height": 440,
         "barmode": "stack",
         "hovermode": "closest",
-        "xaxis": axis | {"title": {"text": literal(chart.x_label)}, "showgrid": bars} | _scale(chart, bars=bars),
-        "yaxis": axis
+        "xaxis": AXIS | {"title": {"text": literal(chart.x_label)}, "showgrid": bars} | _scale(chart, bars=bars),
+        "yaxis": AXIS
         | ({"autorange": "reversed"} if bars else {"title": {"text": literal(chart.y_label)}})
         | ({"type": "log"} if chart.log_y else {} if bars else {"rangemode": "tozero"}),
-        "shapes": [*_limits(chart), *_spans(chart)],
-        "annotations": [*_limit_names(chart), *_span_names(chart)],
+        "shapes": [*_limits(chart), *span_stripes(chart.spans)],
+        "annotations": [*_limit_names(chart), *span_names(chart.spans)],
     }
 
 
@@ -240,19 +242,21 @@ def _limit_names(chart: Chart) -> list[dict[str, Any]]:
     ]
 
 
-def _spans(chart: Chart) -> list[dict[str, Any]]:
+def span_stripes(spans: Sequence[Span]) -> list[dict[str, Any]]:
+    """Every second stretch of the x axis as a stripe behind the plot, as plotly's shapes."""
     return [
         {"type": "rect", "yref": "paper", "x0": span.start, "x1": span.end, "y0": 0, "y1": 1, "layer": "below",
          "line": {"width": 0}, "fillcolor": "#f3f5f7"}
-        for span in chart.spans[::2]
+        for span in spans[::2]
     ]  # fmt: skip
 
 
-def _span_names(chart: Chart) -> list[dict[str, Any]]:
+def span_names(spans: Sequence[Span]) -> list[dict[str, Any]]:
+    """The names of the stretches above the plot, as plotly's annotations."""
     return [
         {"yref": "paper", "x": (span.start + span.end) / 2, "y": 1, "text": literal(span.name), "showarrow": False,
          "yanchor": "bottom", "font": {"color": _GREY}}
-        for span in chart.spans
+        for span in spans
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from seatrial import __version__
 from seatrial.errors import UsageError
 from seatrial.plan.types import Plan
 from seatrial.records import REPORT, write_text
-from seatrial.units import format_seconds
+from seatrial.units import counted, format_seconds
 from seatrial.view import charts
 from seatrial.view import report_sections as sections
 from seatrial.view.measure_tables import describe_rate
@@ -66,7 +66,7 @@ def read_runs(run_dirs: Sequence[Path | str]) -> list[RunRecord]:
 
 def build_page(runs: Sequence[RunRecord]) -> str:
     """The page as one HTML document."""
-    foot = f"Made by seatrial {__version__} from {len(runs)} run{'' if len(runs) == 1 else 's'}. Nothing on this page is loaded from elsewhere."
+    foot = f"Made by seatrial {__version__} from {counted(len(runs), 'run')}. Nothing on this page is loaded from elsewhere."
     if len(runs) == 1:
         run = runs[0]
         targets = [(anchor, name) for anchor, name, _ in _SECTIONS]

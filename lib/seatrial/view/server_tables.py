@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seatrial.server import Server, Stopped, printable
-from seatrial.units import format_seconds
+from seatrial.units import counted, format_seconds
 from seatrial.view.table import Row, Table
 
 RUNNING = {"ready", "starting", "unsupervised", "hangs", "ending"}
@@ -22,7 +22,7 @@ def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
     running = sum(state in RUNNING for _, state in servers)
     states = {state for _, state in servers}
     return Table(
-        title=f"{running} server{'' if running == 1 else 's'} running",
+        title=f"{counted(running, 'server')} running",
         columns=("Name", "State", "URL", "Model", "Pid>", "Kept"),
         rows=tuple(_row(server, state) for server, state in servers),
         note=" ".join([KEPT, *(meaning for state, meaning in MEANINGS.items() if state in states)]),

@@ -8,6 +8,7 @@ from seatrial.server.failures.diagnosis import diagnose
 from seatrial.server.here import NotLaunched
 from seatrial.server.state import Exit
 from seatrial.units import format_seconds
+from seatrial.view.marks import kind_label
 from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import PlainText, plain_text
 
@@ -27,7 +28,7 @@ def show_server(server: Server | NotLaunched) -> Table | PlainText:
     if isinstance(server, NotLaunched):
         return PlainText(f"{server.why} {server.remedy}".strip(), title="Nothing was launched.")
     rows: list[Row] = [
-        ("model", f"{plain_text(server.model)}{_label(stand_in=server.stand_in, simulated=server.simulated)}"),
+        ("model", f"{plain_text(server.model)}{kind_label(stand_in=server.stand_in, simulated=server.simulated)}"),
         ("engine", server.engine),
         ("address", f"{server.url}/v1"),
         ("process", "unknown" if server.pid is None else str(server.pid)),
@@ -42,7 +43,7 @@ def show_reply(reply: Reply | NotLaunched) -> PlainText:
     """A model's answer, as text and as nothing else."""
     if isinstance(reply, NotLaunched):
         return PlainText("", title="No answer: nothing was launched.")
-    label = _label(stand_in=reply.stand_in, simulated=reply.simulated)
+    label = kind_label(stand_in=reply.stand_in, simulated=reply.simulated)
     count = "" if reply.tokens is None else f", {reply.tokens} tokens"
     thought = f"[thinking] {reply.reasoning}\n\n" if reply.reasoning else ""
     title = f"{reply.model}{label}, after {format_seconds(reply.took_s)}{count}"
@@ -74,9 +75,3 @@ def show_stopped(stopped: Stopped | NotLaunched) -> PlainText:
     port = "free again" if stopped.port_free else "taken by another process since"
     left = f"{stopped.processes_left} processes left"
     return PlainText(f"{left}, port {stopped.port} {port}.", title=f"Gone after {format_seconds(stopped.took_s)}")
-
-
-def _label(*, stand_in: bool, simulated: bool) -> str:
-    if simulated:
-        return " (simulated: no model behind it)"
-    return " (a stand-in, not DeepSeek V4)" if stand_in else ""

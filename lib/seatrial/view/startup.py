@@ -17,6 +17,7 @@ from seatrial.server.startup.watch import FAILED, READY
 from seatrial.server.state import PhaseTime
 from seatrial.units import format_seconds
 from seatrial.view.live import is_headless
+from seatrial.view.marks import kind_label
 from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import plain_text
 
@@ -114,10 +115,7 @@ def _row(kind: str, name: str, share: float | None, right: str) -> str:
 def _title(event: Event) -> str:
     engine = engine_facts(event.engine).title if event.engine in engine_ids() else event.engine
     what = f"{event.model} with {engine}" if event.model else "The engine"
-    if event.simulated:
-        what += " (simulated: no model behind it)"
-    elif event.stand_in:
-        what += " (a stand-in, not DeepSeek V4)"
+    what += kind_label(stand_in=event.stand_in, simulated=event.simulated)
     took = format_seconds(event.elapsed_s)
     if event.phase == READY:
         return f"{what}: ready after {took}"
