@@ -17,6 +17,7 @@ class StandinHub:
         bodies: What is really sent for a path, where that differs from ``files``.
         answers: (status, headers) to answer the next file requests with; None sends the file.
         cuts: Bytes after which the next file answers are cut off.
+        listing_cuts: The same for pages of the listing.
         ranges: Whether Range is understood.
         page_size: Entries a page of the listing.
         store: Base address that files are redirected to, None where they are served here.
@@ -33,6 +34,7 @@ class StandinHub:
         self.answers = deque()
         self.listing_answers = deque()
         self.cuts = deque()
+        self.listing_cuts = deque()
         self.ranges = True
         self.page_size = 1000
         self.store = None
@@ -105,7 +107,13 @@ class _Handler(BaseHTTPRequestHandler):
         if start + hub.page_size < len(entries):
             following = f"{hub.url}{address.path}?recursive=1&cursor={start + hub.page_size}"
             headers["Link"] = f'<{following}>; rel="next"'
-        self.reply(200, json.dumps(entries[start : start + hub.page_size]).encode(), headers)
+        page = json.dumps(entries[start : start + hub.page_size]).encode()
+        if hub.listing_cuts:
+            self.close_connection = True
+            headers["Content-Length"] = str(len(page))
+            self.reply(200, page[: hub.listing_cuts.popleft()], headers)
+        else:
+            self.reply(200, page, headers)
 
     def send_file(self, hub, name):
         if hub.answers:
@@ -150,8 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def reply(self, status, body, headers=None):
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

@@ -177,3 +177,60 @@ def test_a_hub_that_goes_away_in_the_middle_keeps_what_came(hub):
         fetch_checkpoint(checkpoint())
     hub.answers.clear()
     assert fetch_checkpoint(checkpoint()) == local_path(checkpoint())
+
+
+WEIGHTS = {"type": "file", "path": "model.safetensors", "size": len(tensors()), "oid": "0" * 40}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 200_000,
+        json.dumps([WEIGHTS | {"lfs": "x"}]).encode(),
+        json.dumps([WEIGHTS | {"lfs": [1]}]).encode(),
+        json.dumps([WEIGHTS | {"size": 10**40}]).encode(),
+        json.dumps([WEIGHTS, WEIGHTS | {"path": "\ud800.json"}]).encode(),
+    ],
+    ids=["nested", "text for an object", "list for an object", "size beyond any disk", "name that is no text"],
+)
+def test_an_odd_listing_is_one_clear_error(hub, cache, body):
+    """What no hub lists raises a typed error, and no byte of it is kept as a model."""
+    hub.listing_body = body
+    with pytest.raises((NetworkError, ModelFileError, DoesNotFitError)):
+        fetch_checkpoint(checkpoint())
+    assert [] == [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".corrupt"]
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[half", "http://127.0.0.1:port/", "http://a..b/", f"http://{'a' * 70}.b/", "http://a b/"]
+)
+@pytest.mark.parametrize("what", ["answers", "listing_answers"])
+def test_a_redirect_that_leads_nowhere_is_one_clear_error(hub, what, address):
+    """An address that is none is said at once, not asked for again and again."""
+    getattr(hub, what).append((302, {"Location": address}))
+    with pytest.raises(NetworkError, match="cannot be opened"):
+        fetch_checkpoint(checkpoint())
+
+
+@pytest.mark.parametrize("seconds", ["\xb2", "soon", "-5", "Mon, 01 Jan 0001 00:00:00 -0000"])
+def test_a_wait_that_makes_no_sense_is_not_waited(hub, seconds):
+    """Whatever stands in Retry-After, the file arrives at the next attempt."""
+    hub.answers.append((429, {"Retry-After": seconds}))
+    assert tensors() == (fetch_checkpoint(checkpoint()) / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://host:port", "http://host:99999", "http://[half", "http://a b", "http://a\n"]
+)
+def test_an_endpoint_that_is_no_address_is_bad_input(monkeypatch, endpoint):
+    """Said before anything is asked."""
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(UsageError, match="HF_ENDPOINT"):
+        fetch_checkpoint(checkpoint())
+
+
+def test_a_listing_that_is_cut_is_asked_for_again(hub):
+    """A connection that breaks in the middle of the list costs one more request."""
+    hub.listing_cuts.append(20)
+    assert fetch_checkpoint(checkpoint()).is_dir()
+    assert 2 == len(hub.asked("/tree/"))

@@ -1,5 +1,6 @@
 """GGUF headers: right ones are read, every kind of wrong one is one typed error."""
 
+import os
 import struct
 
 import pytest
@@ -133,6 +134,22 @@ def test_flipped_bytes_never_raise_anything_else(tmp_path_factory, flips):
     except ModelFileError:
         return
     assert header.data_offset + tensor_bytes(header) <= header.file_bytes
+
+
+def test_a_list_without_end_is_refused_at_once(tmp_path):
+    """A file with a hole, however long and without taking disk, is not walked through text by text."""
+    path = written(tmp_path, gguf([text("tokenizer.ggml.tokens") + struct.pack("<IIQ", ARRAY, STRING, 1 << 23)]))
+    with path.open("ab") as file:
+        file.truncate(80 << 20)
+    with pytest.raises(ModelFileError, match=r"8,388,608 texts in .*; at most 4,194,304"):
+        read_header(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    """Nothing but a file is opened."""
+    os.mkfifo(tmp_path / "model.gguf")
+    with pytest.raises(UsageError, match="is no file"):
+        read_header(tmp_path / "model.gguf")
 
 
 def test_a_missing_file_is_bad_usage(tmp_path):

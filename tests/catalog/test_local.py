@@ -1,6 +1,7 @@
 """Models on this machine: exact bytes from their own headers, whatever the catalog knows."""
 
 import json
+import os
 import struct
 
 import pytest
@@ -8,6 +9,7 @@ from tests.gguf_bytes import STRING, gguf, pair, small, tensor
 
 from seatrial.catalog import find_checkpoint, find_model, model_of
 from seatrial.catalog.classes import class_of
+from seatrial.catalog.local import check_no_code
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 
 
@@ -149,11 +151,12 @@ def test_tensor_names_have_their_class(name, expected):
 
 
 @pytest.mark.parametrize("value", [None, "big", 0, -1, 4096.0, True, 10**30])
-def test_the_context_of_a_config_is_checked_before_it_is_used(v4_folder, value):
-    """It is read before the sizes are; a wrong one is named."""
-    config = {**find_model("flash").config, "max_position_embeddings": value}
+@pytest.mark.parametrize("field", ["max_position_embeddings", "index_topk"])
+def test_what_no_size_follows_from_is_checked_before_it_is_used(v4_folder, field, value):
+    """The context and the keys the indexer chooses are read beside the sizes; a wrong one is named."""
+    config = {**find_model("flash").config, field: value}
     (v4_folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelFileError, match="max_position_embeddings"):
+    with pytest.raises(ModelFileError, match=field):
         find_checkpoint(str(v4_folder))
 
 
@@ -170,3 +173,10 @@ def test_a_config_beside_pickled_weights_is_refused(v4_folder):
     (v4_folder / "m.safetensors").rename(v4_folder / "pytorch_model.bin")
     with pytest.raises(RefusedError, match="pickled"):
         find_checkpoint(str(v4_folder))
+
+
+def test_configuration_that_is_a_pipe_is_not_waited_for(tmp_path):
+    """A folder somebody else made may hold anything; it is said before an engine looks into it."""
+    os.mkfifo(tmp_path / "tokenizer_config.json")
+    with pytest.raises(UsageError, match="is no file"):
+        check_no_code(tmp_path)

@@ -1,6 +1,7 @@
 """What attention adds: hardly anything at usual lengths, most of the prompt's work at a million tokens."""
 
 import pytest
+from tests.memory.test_local import v4_gguf
 
 from seatrial import find_model
 from seatrial.speed import Load, Ranks, Work, predict_speed
@@ -35,3 +36,10 @@ def test_a_long_prompt_costs_more_than_its_length():
     short, long = (predict_speed(work, Load(1, 1, prompt, 256), ranks=ONE) for prompt in (10_000, 1_000_000))
     assert long.ttft_s.expected > 200 * short.ttft_s.expected
     assert long.tpot_s.expected < 1.1 * short.tpot_s.expected
+
+
+def test_a_local_gguf_of_another_shape_reads_as_its_header_says(tmp_path):
+    """One with half of the experts pruned is in no catalog; its attention is V4-Flash's all the same."""
+    pruned = v4_gguf(tmp_path / "pruned.gguf", n_routed_experts=128)
+    assert "local" == pruned.model
+    assert FLASH == attention_of(pruned.config)

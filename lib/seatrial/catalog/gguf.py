@@ -27,6 +27,8 @@ MAX_DIMENSIONS = 4
 MAX_NAME_BYTES = 1 << 16
 MAX_KEPT_TEXT_BYTES = 1 << 20
 MAX_KEPT_VALUES = 1 << 14
+MAX_ENTRIES = 1 << 22
+"""Tensors, metadata entries or texts of one list that are walked over; the largest vocabularies have a sixteenth."""
 MAX_VALUES = 1 << 62
 """Elements of one tensor; more would not fit a 64-bit size."""
 
@@ -95,6 +97,8 @@ def read_header(path: Path) -> GgufHeader:
 
     """
     _types()
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file.", remedy="Check the path.")  # a pipe would be waited for without end
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -123,8 +127,8 @@ class _Reader:
             why = " (a big-endian file)" if big else ""
             raise self._wrong(f"has GGUF version {version}{why}; versions {VERSIONS[0]} and {VERSIONS[1]} are read")
         tensor_count, pair_count = self._number("<Q"), self._number("<Q")
-        self._check_count("tensors", tensor_count, SMALLEST_TENSOR)
-        self._check_count("metadata entries", pair_count, SMALLEST_PAIR)
+        self._check_entries("tensors", tensor_count, SMALLEST_TENSOR)
+        self._check_entries("metadata entries", pair_count, SMALLEST_PAIR)
         metadata: dict[str, Any] = {}
         lengths: dict[str, int] = {}
         for _ in range(pair_count):
@@ -178,7 +182,7 @@ class _Reader:
         """Length of an array and, for a short one of numbers, its values; others are walked over."""
         kind, count = self._number("<I"), self._number("<Q")
         if kind == STRING:
-            self._check_count(f"texts in {key[:80]!r}", count, 8)
+            self._check_entries(f"texts in {key[:80]!r}", count, 8)
             for _ in range(count):
                 self._skip(self._number("<Q"), f"a text of {key[:80]!r}")
             return count, None
@@ -233,6 +237,12 @@ class _Reader:
                 f"({format_bytes(start + end - self.size)} are missing).",
                 remedy=REMEDY,
             )
+
+    def _check_entries(self, what: str, count: int, smallest: int) -> None:
+        """Each is walked over, and a file with holes is as long as it likes without taking any disk."""
+        self._check_count(what, count, smallest)
+        if count > MAX_ENTRIES:
+            raise self._wrong(f"claims {count:,} {what}; at most {MAX_ENTRIES:,} are read")
 
     def _check_count(self, what: str, count: int, smallest: int) -> None:
         left = self.size - self.at

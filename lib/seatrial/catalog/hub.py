@@ -6,6 +6,7 @@ host (where the large files lie) never carries it.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -43,14 +44,18 @@ class Hub:
 
     def __init__(self, endpoint: str | None = None, token: str | None = None) -> None:
         self.endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
-        parts = urlsplit(self.endpoint)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.query:
+        try:
+            parts = urlsplit(self.endpoint)
+            self._origin = origin_of(self.endpoint)
+            plain = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and not parts.query
+        except ValueError:  # half a bracket, or a port that is none
+            plain = False
+        if not plain or re.search(r"[\s\x00-\x1f\x7f]", self.endpoint):
             raise UsageError(
                 "HF_ENDPOINT is not the address of a hub (http://host or https://host, without a password in it).",
                 remedy=f"Unset it, or set it to something like {ENDPOINT}.",
             )
         self.host = parts.netloc
-        self._origin = origin_of(self.endpoint)
         self._token = (token if token is not None else os.environ.get("HF_TOKEN", "")).strip()
         self._director = urllib.request.OpenerDirector()
         # Named one by one: the default set would also open file:, ftp: and data: addresses.
@@ -73,7 +78,10 @@ class Hub:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 -- only http handlers are installed
         request.add_header("User-Agent", f"seatrial/{__version__}")
         self._authorize(request)
-        response: http.client.HTTPResponse | None = self._director.open(request, timeout=TIMEOUT_S)
+        try:
+            response: http.client.HTTPResponse | None = self._director.open(request, timeout=TIMEOUT_S)
+        except (ValueError, http.client.InvalidURL) as error:  # a redirect may lead to any text
+            raise urllib.error.URLError("its address, or one it redirects to, cannot be opened") from error
         if response is None:
             raise urllib.error.URLError("no way to open this kind of address")
         return response
@@ -111,7 +119,9 @@ class Hub:
             try:
                 with self.open(url, {"Accept": "application/json"}) as response:
                     text = response.read(LISTING_LIMIT_BYTES)
-                    return _entries(text, what), self._next_page(url, response)
+                    if not response.length or len(text) == LISTING_LIMIT_BYTES:
+                        return _entries(text, what), self._next_page(url, response)
+                patience.pause("the connection was cut")
             except (OSError, http.client.HTTPException) as error:
                 patience.wait_or_raise(error)
 
@@ -120,8 +130,10 @@ class Hub:
         if not found:
             return None
         # Some mirrors pass on the link with the original hub's host: stay with this one.
-        following = urlsplit(urljoin(url, found[1]))
-        return urljoin(url, f"{following.path}?{following.query}")
+        with contextlib.suppress(ValueError):  # what follows is then missed, and what was asked for not found
+            following = urlsplit(urljoin(url, found[1]))
+            return urljoin(url, f"{following.path}?{following.query}")
+        return None
 
     def _authorize(self, request: urllib.request.Request) -> None:
         if self._token and origin_of(request.full_url) == self._origin:
@@ -155,7 +167,7 @@ def origin_of(url: str) -> tuple[str, str, int]:
 def _entries(text: bytes, what: str) -> list[dict[str, Any]]:
     try:
         entries = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         entries = None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise NetworkError(
@@ -166,8 +178,9 @@ def _entries(text: bytes, what: str) -> list[dict[str, Any]]:
 
 
 def _file_of(entry: dict[str, Any], base: str) -> RemoteFile:
-    name, lfs = str(entry.get("path", "")), entry.get("lfs") or {}
-    if not name or re.search(r"(^|/)\.{0,2}(/|$)|[\\\x00-\x1f\x7f]", name):
+    name, lfs = str(entry.get("path", "")), entry.get("lfs")
+    lfs = lfs if isinstance(lfs, dict) else {}
+    if not name or re.search(r"(^|/)\.{0,2}(/|$)|[\\\x00-\x1f\x7f\ud800-\udfff]", name):
         raise NetworkError(
             f"The hub lists a file named {name[:80]!r}, which would be written outside its folder.",
             remedy="Nothing was downloaded; use another hub.",
@@ -177,7 +190,7 @@ def _file_of(entry: dict[str, Any], base: str) -> RemoteFile:
     oid = str(entry.get("oid") or "")
     return RemoteFile(
         name=name,
-        size_bytes=size if isinstance(size, int) and size >= 0 else None,
+        size_bytes=size if type(size) is int and size >= 0 else None,
         sha256=digest if re.fullmatch(r"[0-9a-fA-F]{64}", digest) else None,
         # For an LFS file the oid is that of the pointer, not of the bytes.
         git_oid=oid if not lfs and re.fullmatch(r"[0-9a-fA-F]{40}", oid) else None,

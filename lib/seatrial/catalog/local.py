@@ -32,6 +32,7 @@ DEEPSEEK4 = {
     "hc_mult": "hyper_connection.count",
     "index_n_heads": "attention.indexer.head_count",
     "index_head_dim": "attention.indexer.key_length",
+    "index_topk": "attention.indexer.top_k",
     "sliding_window": "attention.sliding_window",
     "qk_rope_head_dim": "rope.dimension_count",
     "max_position_embeddings": "context_length",
@@ -84,6 +85,8 @@ def check_no_code(folder: Path) -> None:
 
     """
     for path in sorted(folder.glob("*config.json")):
+        if not path.is_file():
+            raise UsageError(f"{path} is no file.", remedy="Fetch the model's files again.")
         config = read_json(path)
         if isinstance(config, dict) and config.get("auto_map"):
             raise RefusedError(
@@ -149,14 +152,15 @@ def _from_folder(folder: Path) -> Checkpoint:
 
 
 def _check_config(folder: Path, config: dict[str, Any]) -> None:
-    """What is read here before the sizes are: the architecture, and the context it takes."""
+    """What is read before or beside the sizes: the architecture, the context it takes, the keys its indexer chooses."""
     check_architecture(config, f"{folder}/config.json")
-    context = config.get("max_position_embeddings")
-    if type(context) is not int or not 1 <= context <= MAX_FIELD:
-        raise ModelFileError(
-            f"{folder}/config.json says max_position_embeddings = {str(context)[:40]}; expected a whole number from 1.",
-            remedy="Fetch the original config.json.",
-        )
+    for field in ("max_position_embeddings", "index_topk"):
+        value = config.get(field)
+        if type(value) is not int or not 1 <= value <= MAX_FIELD:
+            raise ModelFileError(
+                f"{folder}/config.json says {field} = {str(value)[:40]}; expected a whole number from 1.",
+                remedy="Fetch the original config.json.",
+            )
 
 
 def _refuse_pickled(folder: Path) -> None:

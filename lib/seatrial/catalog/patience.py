@@ -78,9 +78,9 @@ class Patience:
 def retry_after_s(error: urllib.error.HTTPError) -> float | None:
     """Seconds a server asks to wait, None where it says nothing readable."""
     text = (error.headers.get("Retry-After") or "").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text[:6])
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     return None
 
