@@ -37,6 +37,9 @@ MAX_LEVELS = 8
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial tune``."""
+    from seatrial.tune import Wish  # noqa: PLC0415 -- only this command
+
+    defaults = Wish()
     parser.add_argument("--model", default="auto", help="flash, pro, smollm2 or tiny-v4 (default: what runs here)")
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
     parser.add_argument("--engine", default="auto", help="auto, sglang, vllm, llamacpp, mlx or simulated")
@@ -44,8 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
     )
     parser.add_argument("--context-tokens", type=whole(), default=None, help="context of each request")
-    parser.add_argument("--streams", type=_streams, default=(1, 4, 8), help="requests at once (default: 1,4,8)")
-    parser.add_argument("--budget-s", type=positive(86400), default=300.0, help="seconds it may take (default: 300)")
+    parser.add_argument("--streams", type=_streams, default=defaults.streams, help="requests at once (default: 1,4,8)")
+    parser.add_argument(
+        "--budget-s", type=positive(86400), default=defaults.budget_s, help="seconds it may take (default: 300)"
+    )
     parser.add_argument(
         "--server-options",
         action="append",
@@ -53,8 +58,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE,...",
         help="try these values alone, a name once for each value",
     )
-    parser.add_argument("--prompt-tokens", type=whole(1, 1 << 20), default=128, help="of each prompt (default: 128)")
-    parser.add_argument("--answer-tokens", type=whole(16, 1 << 16), default=64, help="of each answer (default: 64)")
+    parser.add_argument(
+        "--prompt-tokens",
+        type=whole(1, 1 << 20),
+        default=defaults.prompt_tokens,
+        help="of each prompt (default: 128)",
+    )
+    parser.add_argument(
+        "--answer-tokens", type=whole(16, 1 << 16), default=defaults.answer_tokens, help="of each answer (default: 64)"
+    )
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--show", action="store_true", help="show what is remembered")
     either.add_argument("--forget", action="store_true", help="remove it")
