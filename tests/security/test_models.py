@@ -277,8 +277,8 @@ def test_the_command_in_a_plan_file_is_never_run(places, capsys):
     assert 2 == main(["serve", "--plan=plan.json"])
     (places[0] / "here" / "plan.json").write_text(json.dumps(document | {"model": "smollm2", "checkpoint": "smollm2"}))
     before = tree(places[0] / "here")
-    main(["serve", "--plan=plan.json", "--keep-running", "--name=planned"])
+    assert 0 == main(["serve", "--plan=plan.json", "--keep-running", "--name=planned"])
     assert "touch" not in "".join(capsys.readouterr())
     assert before == tree(places[0] / "here")
     record = folder_of_server("planned").record()
-    assert record is None or not {"/bin/touch", "pwned", "/evil.so"} & {*record.argv, *record.env.values()}
+    assert set() == {"/bin/touch", "pwned", "/evil.so"} & {*record.argv, *record.env.values()}
