@@ -59,3 +59,14 @@ def test_the_pool_is_part_of_the_reserve():
     assert 0 < pool.low < pool.expected < pool.high
     assert footprint.total_bytes > footprint.weights_bytes + footprint.kv_bytes + footprint.state_bytes + pool.expected
     assert "block_pool" not in config_footprint(find_model("pro").config, engine="sglang").reserve_by_part
+
+
+@pytest.mark.parametrize(("tokens", "end"), [(2048, "low"), (8192, "expected"), (16_384, "high")])
+def test_the_pool_follows_the_batch_of_the_command(tokens, end):
+    """Where --max-num-batched-tokens is given nothing is left to guess: the interval is that one value."""
+    wish = {"engine": "vllm", "context_tokens": 100_000}
+    guessed = config_footprint(find_model("pro").config, **wish)
+    given = config_footprint(find_model("pro").config, options={"batched_tokens": str(tokens)}, **wish)
+    expected = getattr(guessed.reserve_by_part["block_pool"], end)
+    assert {expected} == {getattr(given.reserve_by_part["block_pool"], name) for name in ("low", "expected", "high")}
+    assert given.per_gpu_bytes - guessed.per_gpu_bytes == expected - guessed.reserve_by_part["block_pool"].expected

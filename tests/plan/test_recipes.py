@@ -11,6 +11,7 @@ from seatrial.engines import build_command
 from seatrial.hardware import detect_hardware
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.types import Gpu
+from seatrial.memory import compute_footprint
 from seatrial.plan import make_plan
 from seatrial.plan.nearest import nearest_cell
 from seatrial.plan.recipes import cells, find_cells
@@ -250,3 +251,27 @@ def _plain(value):
         return float(value)
     except ValueError:
         return value
+
+
+@pytest.mark.parametrize("cell", [c for c in cells() if c.batched_tokens], ids=lambda c: f"{c.name} {c.checkpoint}")
+def test_the_block_pool_is_that_of_the_recipe_s_own_batch(cell):
+    """A recipe's --max-num-batched-tokens decides how much vLLM's pool keeps for tokens in flight."""
+    objective = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}[cell.strategy]
+    plan = plan_of(
+        f"{cell.accelerator}x{cell.gpus_per_node}",
+        checkpoint=cell.checkpoint,
+        nodes=cell.nodes,
+        engine=cell.engine,
+        objective=objective,
+    )
+    given = flag_values(build_command(plan).argv).get("--max-num-batched-tokens")
+    assert str(cell.batched_tokens) == given
+    again = compute_footprint(
+        find_checkpoint(plan.checkpoint),
+        engine="vllm",
+        context_tokens=plan.context_tokens,
+        concurrency=plan.footprint.concurrency,
+        parallelism=plan.parallelism,
+        options={"batched_tokens": given},
+    )
+    assert again.reserve_by_part["block_pool"] == plan.footprint.reserve_by_part["block_pool"]

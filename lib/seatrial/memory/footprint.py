@@ -140,7 +140,8 @@ def _computed(  # noqa: PLR0913, PLR0917
     load = kv.Load(context, ceil(concurrency / parallelism.data))
     caches = _caches(subject, engine, load, options)
     kv_bytes, state_bytes = sum(caches.kv.values()) * replicas, sum(caches.state.values()) * replicas
-    reserve = reserve_of(subject.shape, subject.config["hidden_size"], engine, load, options.ubatch_tokens)
+    width = subject.config["hidden_size"]
+    reserve = reserve_of(subject.shape, width, engine, load, options.ubatch_tokens, options.batched_tokens)
     placed = _placed(subject, engine, caches, reserve.expected, parallelism, options)
     # Without a layer on a GPU one compute buffer lies in host memory.
     gpus = parallelism.tensor * parallelism.pipeline if placed.per_gpu else 1

@@ -29,6 +29,7 @@ HELP = {
     "swa_ratio": "sglang: window slots per token of the pool",
     "max_running_requests": "sglang: requests the compressor state is made for",
     "speculative": f"sglang: draft head in use ({', '.join(SPECULATIVE)})",
+    "batched_tokens": "vllm: most tokens of one step (--max-num-batched-tokens); between its defaults where not given",
     "indexer_type": "vllm: type of the indexer's cache (fp8, fp4)",
 }
 """Every option, with what it means; the command line prints this."""
@@ -48,6 +49,7 @@ class Options:
     swa_ratio: float = float(kv.default("sglang", "swa_ratio"))
     max_running_requests: int | None = None
     speculative: str = "none"
+    batched_tokens: int | None = None
     indexer_type: str = "fp8"
     context_parallel: int = 1
 
@@ -58,6 +60,7 @@ BOUNDS = {
     "gpu_layers": (0, ALL_LAYERS),
     "cpu_expert_layers": (0, ALL_LAYERS),
     "max_running_requests": (1, 1 << 20),
+    "batched_tokens": (1, 1 << 22),
     "context_parallel": (1, 1 << 16),
     **dict.fromkeys(AXES, (1, 1 << 16)),
 }

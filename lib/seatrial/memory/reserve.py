@@ -43,7 +43,14 @@ def over_gpus(reserve: Reserve, count: int) -> Reserved:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def reserve_of(shape: Shape | None, hidden_size: int, engine: str, load: Load, ubatch_tokens: int) -> Reserve:
+def reserve_of(  # noqa: PLR0913, PLR0917 -- everything it depends on
+    shape: Shape | None,
+    hidden_size: int,
+    engine: str,
+    load: Load,
+    ubatch_tokens: int,
+    batched_tokens: int | None = None,
+) -> Reserve:
     """Reserve of one GPU (or of the host, where nothing is on a GPU).
 
     Args:
@@ -52,14 +59,16 @@ def reserve_of(shape: Shape | None, hidden_size: int, engine: str, load: Load, u
         engine: Engine name.
         load: Context and requests.
         ubatch_tokens: llama.cpp's micro-batch.
+        batched_tokens: Most tokens of one of vLLM's steps; None where that is left to its own defaults.
 
     """
     fixed = _fixed(engine)
-    flying = assumptions()["engines"][engine].get("in_flight_tokens")
-    if flying and shape:
-        low, pool, high = (pool_slack(shape, load, tokens) for tokens in flying)
+    row = assumptions()["engines"][engine]
+    if "batched_tokens" in row and shape:
+        steps = [batched_tokens] * 3 if batched_tokens else row["batched_tokens"]
+        low, pool, high = (pool_slack(shape, load, row["batches_in_flight"] * tokens) for tokens in steps)
         return Reserve({**fixed.parts, "block_pool": Interval(low, pool, high)}, fixed.expected + pool)
-    compute = assumptions()["engines"][engine].get("compute")
+    compute = row.get("compute")
     if compute is None:
         return fixed
     per_token = hidden_size * (shape.hc_mult if shape else 1) * compute["hidden_bytes"]

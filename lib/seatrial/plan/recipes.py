@@ -91,6 +91,12 @@ class Cell:
         return int(text) if text else None
 
     @property
+    def batched_tokens(self) -> int | None:
+        """Most tokens of one of vLLM's steps, None where that is left to its own default."""
+        text = self.flags.get("--max-num-batched-tokens")
+        return int(text) if text else None
+
+    @property
     def context_limit(self) -> int | None:
         """Context the recipe was run with, None where it is the model's own."""
         text = self.flags.get("--max-model-len")

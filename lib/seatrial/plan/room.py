@@ -196,6 +196,7 @@ def offer_of(candidate: Candidate, layout: Layout, context_tokens: int, parallel
         max_running_requests=running,
         speculative=(checkpoint.draft or "none") if drafting else "none",
         swa_ratio=window_share(cell.flags if cell else {}),
+        batched_tokens=cell.batched_tokens if cell else None,
     )
     return Offer(candidate, layout, context_tokens, parallelism, running, options, _shares(candidate, layout))
 
