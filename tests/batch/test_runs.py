@@ -181,10 +181,22 @@ def test_interrupted_runs_leave_no_kernel(write_notebook, tmp_path, number):
         )
 
 
+def run_interrupted(script, *words):
+    """Run lines of Python that are interrupted, as they say at their end, in a process of their own."""
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "KeyboardInterrupt" in process.stderr
+
+
 def test_ctrl_c_while_notebooks_are_being_started_stops_them(write_notebook, tmp_path):
     """The signal comes after the first one was handed over: the run ends at once instead of waiting for them."""
     paths = [write_notebook(name, "import time\ntime.sleep(120)") for name in "ab"]
-    script = textwrap.dedent("""
+    script = """
         import os, signal, sys
         from concurrent.futures import ThreadPoolExecutor
         from seatrial.batch import run_notebooks
@@ -195,44 +207,30 @@ def test_ctrl_c_while_notebooks_are_being_started_stops_them(write_notebook, tmp
             return future
         ThreadPoolExecutor.submit = submit_under_a_signal
         run_notebooks(sys.argv[2:], output=sys.argv[1])
-    """)
-    process = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "run", *paths],
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "KeyboardInterrupt" in process.stderr
+    """
+    run_interrupted(script, tmp_path / "run", *paths)
     assert "completed" not in {one.status for one in read_run(tmp_path / "run").notebooks}
 
 
 def test_ctrl_c_is_heard_whichever_thread_the_system_hands_it_to(write_notebook, tmp_path):
     """A signal that another thread takes wakes no wait of the main one; the notebook is stopped all the same."""
     path = write_notebook("slow", "import time\ntime.sleep(20)")
-    script = textwrap.dedent("""
+    script = """
         import signal, sys, threading
         from seatrial.batch import run_notebooks
         def strike(step):
             if step.cell == "cell-0":
                 signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         run_notebooks(sys.argv[2:], output=sys.argv[1], on_progress=strike)
-    """)
-    process = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "run", path],
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "KeyboardInterrupt" in process.stderr
+    """
+    run_interrupted(script, tmp_path / "run", path)
     assert ["interrupted"] == [one.status for one in read_run(tmp_path / "run").notebooks]
 
 
 def test_ctrl_c_that_a_library_swallows_stops_the_run(write_notebook, tmp_path):
     """An ``except:`` somewhere in what is imported or called takes the exception: the run is stopped all the same."""
     path = write_notebook("slow", "import time\ntime.sleep(120)")
-    script = textwrap.dedent("""
+    script = """
         import os, signal, sys
         from seatrial.batch import run_notebooks, runs
         versions = runs.versions
@@ -244,15 +242,8 @@ def test_ctrl_c_that_a_library_swallows_stops_the_run(write_notebook, tmp_path):
             return versions()
         runs.versions = swallowing
         run_notebooks(sys.argv[2:], output=sys.argv[1])
-    """)
-    process = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "run", path],
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "KeyboardInterrupt" in process.stderr
+    """
+    run_interrupted(script, tmp_path / "run", path)
     assert "completed" not in {one.status for one in read_run(tmp_path / "run").notebooks}
 
 
