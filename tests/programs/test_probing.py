@@ -94,3 +94,38 @@ def test_a_python_that_warns_has_what_it_has(tmp_path):
     row = known_programs()["llama_cpp.server"]
     row = replace(row, package="pytest")
     assert ([], pytest.__version__) == probing.installed_there(row, ("pytest",), str(program))
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("sleep 100", "asked whether it has llama-cpp-python it said nothing within 0.5 s"),
+        ("echo 'no such module' >&2; exit 1", "ended with exit code 1: no such module"),
+        ("echo hello", "answered something else"),
+    ],
+)
+def test_a_python_that_does_not_answer_is_broken_and_not_without_the_package(tmp_path, script, words):
+    """What it has nobody knows; its path is named."""
+    program = tmp_path / "python3"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    with pytest.raises(EngineMissingError, match=f"{program} does not run: .*{words}") as caught:
+        probing.installed_there(known_programs()["llama_cpp.server"], ("llama_cpp",), str(program), 0.5)
+    assert "engine broken" == caught.value.cause
+
+
+def test_what_is_waited_for_is_said(tmp_path, monkeypatch, caplog):
+    """A program that hangs holds nobody up without a word: which one, and for how much longer."""
+    monkeypatch.setattr(probing, "WORD_S", 0.1)
+    program = tmp_path / "llama-server"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    with pytest.raises(EngineMissingError):
+        probing.program_version(known_programs()["llama-server"], str(program), 2.0)
+    assert [f"Waiting for {program} --version to answer; it is given up after 2 s."] == caplog.messages
+
+
+def test_one_that_answers_soon_is_not_spoken_of(version_of, caplog):
+    """The word is for those that take long."""
+    assert "9900" == version_of("echo 'version: 9900 (abc)'")
+    assert [] == caplog.messages

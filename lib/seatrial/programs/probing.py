@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +20,11 @@ from pathlib import Path
 
 from seatrial.catalog.engine_facts import Program
 from seatrial.errors import EngineMissingError
+from seatrial.printable import printable
 
 PROBE_S = 60.0
+WORD_S = 3.0
+"""Seconds after which a person is told what is waited for."""
 MOST_BYTES = 4 << 20  # a version is a line and --help 60 kB: whoever prints more than this is not answering
 LOOK_S = 0.05
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
@@ -32,13 +37,16 @@ _ASK_PYTHON = (
 # A script that pip installed names its python in the first line, or in the second where the path is long.
 SCRIPT_PYTHON = re.compile(r"\A#!\s*(\S*python\S*)|\A#!/bin/sh\n'''exec' \"?(/[^\"\n]*?python[\d.]*)\"? ")
 
+log = logging.getLogger("seatrial")
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a program printed, and why it is none to rely on ("" where it ended well)."""
+    """What a program printed in all and as its result, and why it is none to rely on ("" where it ended well)."""
 
     text: str
     failed: str = ""
+    result: str = ""
 
 
 def installed_here(row: Program, wanted: tuple[str, ...]) -> tuple[list[str], str | None]:
@@ -53,11 +61,20 @@ def installed_here(row: Program, wanted: tuple[str, ...]) -> tuple[list[str], st
 def installed_there(
     row: Program, wanted: tuple[str, ...], python: str, limit_s: float = PROBE_S
 ) -> tuple[list[str], str | None]:
-    """The same for another python, within ``limit_s`` seconds; one that does not answer has nothing."""
-    argv = (python, "-c", _ASK_PYTHON, row.package, *wanted)
-    told = output_of(argv, limit_s).splitlines()
+    """The same for another python, within ``limit_s`` seconds.
+
+    Raises:
+        EngineMissingError: It fails or hangs: what it has, nobody knows.
+
+    """
+    answer = _run((python, "-c", _ASK_PYTHON, row.package, *wanted), limit_s)
+    told = answer.result.splitlines()
     if len(told) != 2:  # noqa: PLR2004 -- missing modules, version
-        return list(wanted), None
+        raise EngineMissingError(
+            f"{python} does not run: asked whether it has {row.package} it {answer.failed or 'answered something else'}.",
+            remedy=row.remedy,
+            cause="engine broken",
+        )
     return [name for name in told[0].split(",") if name], told[1] or None
 
 
@@ -85,13 +102,7 @@ def program_version(row: Program, path: str, limit_s: float = PROBE_S) -> str | 
 
 def output_of(argv: tuple[str, ...], limit_s: float = PROBE_S) -> str:
     """What a program prints, without its warnings; "" for one that does not start, floods or hangs."""
-    try:
-        with _asked(argv) as process:
-            printed, _ = _read(process, limit_s)
-            code = process.poll()
-    except OSError:
-        return ""
-    return "" if code is None else printed.decode(errors="replace")
+    return _run(argv, limit_s).result
 
 
 def script_python(path: str) -> str | None:
@@ -119,16 +130,17 @@ def _told_once(path: str, arguments: tuple[str, ...], limit_s: float, _stamp: tu
 def _run(argv: tuple[str, ...], limit_s: float) -> _Answer:
     """What a program prints; nothing of it is left, nor is more than ``MOST_BYTES`` kept."""
     try:
-        with _asked(argv) as process:
+        with _said_when_slow(argv, limit_s), _asked(argv) as process:
             texts = _read(process, limit_s)
             code = process.poll()
     except OSError as error:
         return _Answer("", f"could not be started: {error.strerror or error}")
-    text = b"".join(texts).decode(errors="replace").replace("\r\n", "\n")
+    result, warnings = (text.decode(errors="replace").replace("\r\n", "\n") for text in texts)
     if code is None:
         printed = sum(map(len, texts))
         return _Answer("", "printed without end" if printed > MOST_BYTES else f"said nothing within {limit_s:g} s")
-    return _Answer(text, _ending(code, text))
+    text = result + warnings
+    return _Answer(text, _ending(code, text), result)
 
 
 def _ending(code: int, text: str) -> str:
@@ -163,6 +175,20 @@ def _read(process: subprocess.Popen[bytes], limit_s: float) -> tuple[bytes, byte
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
     return bytes(kept[process.stdout]), bytes(kept[process.stderr])
+
+
+@contextlib.contextmanager
+def _said_when_slow(argv: tuple[str, ...], limit_s: float) -> Iterator[None]:
+    """Say what is waited for, once it takes a while; not the code that a python is given."""
+    shown = printable(" ".join(argv[: argv.index("-c")] if "-c" in argv else argv))
+    message = "Waiting for %s to answer; it is given up after %g s."
+    word = threading.Timer(WORD_S, log.warning, (message, shown, limit_s))
+    word.daemon = True
+    word.start()
+    try:
+        yield
+    finally:
+        word.cancel()
 
 
 @contextlib.contextmanager
