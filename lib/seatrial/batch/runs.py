@@ -76,7 +76,7 @@ def run_notebooks(
     if find_spec("ipykernel") is None or find_spec("papermill") is None:
         raise EngineMissingError(
             f"Notebooks need papermill and ipykernel, which are not installed in {sys.prefix}.",
-            remedy='Install them: pip install "seatrial[notebooks]".',
+            remedy="Install them: pip install 'seatrial[notebooks]'",
         )
     sources = read_sources(paths)
     given = choose_parameters({source.path.name: source.parameters for source in sources}, parameters or {})

@@ -48,28 +48,7 @@ def read_notebook(path: Path) -> Source:
         UsageError: It is missing, not a Python notebook, or its parameters cell is malformed.
 
     """
-    if path.suffix != ".ipynb":
-        raise UsageError(
-            f"{path} is not a notebook (.ipynb).", remedy="Name notebook files, such as notebooks/*.ipynb."
-        )
-    if not path.exists():
-        raise UnknownNameError("notebook", str(path), sorted(map(str, path.parent.glob("*.ipynb"))))
-    import nbformat  # noqa: PLC0415 -- heavy, and only runs need it
-
-    try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
-        nbformat.validate(notebook)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        nbformat.ValidationError,
-    ) as error:  # nbformat raises all of them
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(
-            f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
-        ) from error
+    notebook = _opened(path)
     language = notebook.metadata.get("kernelspec", {}).get("language", "python")
     if language != "python":
         raise UsageError(f"{path} is a notebook for {language}.", remedy="Only Python notebooks can be run.")
@@ -83,6 +62,27 @@ def read_notebook(path: Path) -> Source:
         sha256=hashlib.sha256(cells.encode()).hexdigest(),
         alone=bool(notebook.metadata.get("seatrial", {}).get("alone", False)),
     )
+
+
+def _opened(path: Path) -> Any:
+    if path.suffix != ".ipynb":
+        raise UsageError(
+            f"{path} is not a notebook (.ipynb).", remedy="Name notebook files, such as notebooks/*.ipynb."
+        )
+    if not path.exists():
+        raise UnknownNameError("notebook", str(path), sorted(map(str, path.parent.glob("*.ipynb"))))
+    import nbformat  # noqa: PLC0415 -- heavy, and only runs need it
+
+    refusals = (OSError, ValueError, TypeError, AttributeError, nbformat.ValidationError)  # nbformat raises all of them
+    try:
+        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
+        nbformat.validate(notebook)
+    except refusals as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(
+            f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
+        ) from error
+    return notebook
 
 
 def groups_of(todo: Sequence[int], sources: Sequence[Source]) -> Iterator[list[int]]:

@@ -42,14 +42,19 @@ def read_parts(path: Path) -> tuple[GgufHeader, ...]:
             remedy="Fetch the missing parts into the same folder.",
         )
     headers = tuple(read_header(part) for part in paths)
+    _check_together(path, headers, count)
+    return headers
+
+
+def _check_together(path: Path, headers: tuple[GgufHeader, ...], count: int) -> None:
+    """Every part is the one its name says, and together they hold what the first one promises, each tensor once."""
     for number, header in enumerate(headers):
         if header.metadata.get("split.no") != number or header.metadata.get("split.count") != count:
             raise ModelFileError(f"{header.path} is not part {number + 1} of {count} of this model.", remedy=REMEDY)
-    wanted, found_tensors = first.metadata.get("split.tensors.count"), sum(len(header.tensors) for header in headers)
-    if wanted is not None and wanted != found_tensors:
-        raise ModelFileError(f"The parts hold {found_tensors} tensors, {wanted} are expected.", remedy=REMEDY)
+    wanted, found = headers[0].metadata.get("split.tensors.count"), sum(len(header.tensors) for header in headers)
+    if wanted is not None and wanted != found:
+        raise ModelFileError(f"The parts of {path} hold {found} tensors, {wanted} are expected.", remedy=REMEDY)
     names = Counter(tensor.name for header in headers for tensor in header.tensors)
     twice = [name for name, times in names.items() if times > 1]
     if twice:
         raise ModelFileError(f"The parts of {path} name {twice[0][:80]!r} twice.", remedy=REMEDY)
-    return headers

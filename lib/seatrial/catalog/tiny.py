@@ -48,15 +48,7 @@ def write_tiny(path: Path, *, seed: int = 0, **sizes: Any) -> Path:
         UsageError: ``path`` cannot be written.
 
     """
-    try:
-        import gguf  # noqa: PLC0415 -- an optional package, and slow to import
-        import numpy as np  # noqa: PLC0415
-    except ImportError as error:
-        raise EngineMissingError(
-            f"tiny-v4 is written here with the packages gguf and numpy, and {error.name} is not installed.",
-            remedy="Run: pip install gguf numpy",
-            cause="missing_package",
-        ) from error
+    gguf, np = _packages()
     config = {**find_model("tiny-v4").config, **sizes}
     part = path.with_name(f".{path.name}.part")
     try:
@@ -80,6 +72,20 @@ def write_tiny(path: Path, *, seed: int = 0, **sizes: Any) -> Path:
             f"{path} cannot be written: {error.strerror}.", remedy="Free some space or choose another folder."
         ) from error
     return path
+
+
+def _packages() -> tuple[Any, Any]:
+    """The packages gguf and numpy."""
+    try:
+        import gguf  # noqa: PLC0415 -- an optional package, and slow to import
+        import numpy as np  # noqa: PLC0415
+    except ImportError as error:
+        raise EngineMissingError(
+            f"tiny-v4 is written here with the packages gguf and numpy, and {error.name} is not installed.",
+            remedy="Run: pip install 'seatrial[llamacpp]'",
+            cause="package missing",
+        ) from error
+    return gguf, np
 
 
 def _add_metadata(writer: Any, config: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ def start_load(
     if find_spec("aiohttp") is None:
         raise SeatrialError(
             "The measuring client needs the package aiohttp, which is not installed.",
-            remedy="pip install 'seatrial[measure]'",
+            remedy="Install it: pip install 'seatrial[measure]'",
         )
     return Load(found, chosen, on_event)
 
