@@ -4,6 +4,8 @@ import pytest
 from tests.memory.test_local import v4_gguf
 
 from seatrial import find_model
+from seatrial.memory.kv import vllm_pages
+from seatrial.memory.shape import read_shape
 from seatrial.speed import Load, Ranks, Work, predict_speed
 from seatrial.speed.attention import NO_ATTENTION, Attention, attention_of
 
@@ -16,6 +18,19 @@ def test_v4_reads_its_window_the_chosen_and_the_compressed():
     tokens = 10_000
     expected = 43 * 128 * 584 + 21 * 512 * 584 + tokens * (21 * 132 / 4 + 20 * 584 / 128)
     assert pytest.approx(expected) == FLASH.read_bytes(tokens)
+
+
+@pytest.mark.parametrize(("head", "rope", "index"), [(512, 64, 128), (256, 64, 64), (576, 64, 192)])
+def test_what_is_read_is_what_is_stored(head, rope, index):
+    """A vector of any width has as many bytes in a step as in the pool: both ask one place."""
+    config = {**find_model("flash").config, "head_dim": head, "qk_rope_head_dim": rope, "index_head_dim": index}
+    found = attention_of(config)
+    pages = vllm_pages(read_shape(config), fp4_indexer=False)
+    vector = found.window_bytes / 43
+    assert head + rope + (head - rope) // 64 + 1 == vector
+    assert 0 <= pages.window - pages.window_tokens * vector < 576
+    keys = (found.token_bytes - 20 * vector / 128) * 4 / 21
+    assert 0 <= pages.index - pages.tokens // 4 * keys < 576
 
 
 def test_a_short_request_has_no_more_than_it_wrote():

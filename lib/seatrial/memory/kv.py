@@ -16,7 +16,8 @@ from importlib.resources import files
 from math import ceil
 from typing import Any
 
-from seatrial.memory.shape import CSA, HCA, Shape
+from seatrial.catalog.vectors import CSA, HCA, index_bytes, latent_bytes
+from seatrial.memory.shape import Shape
 
 REMEMBERED = 4096
 """Loads whose caches are kept: ways to split a checkpoint share them."""
@@ -119,7 +120,7 @@ def sglang_rates(shape: Shape, *, swa_ratio: float, speculative: bool) -> Sglang
     return SglangRates(
         per_token={
             "CSA": Fraction(_latent_page(shape, page // CSA), page) * shape.csa_layers,
-            "indexer": Fraction(_index_bytes(shape, fp4=False), CSA) * shape.csa_layers,
+            "indexer": Fraction(index_bytes(shape.index_head_dim), CSA) * shape.csa_layers,
             "HCA": Fraction(_latent_page(shape, page // HCA), page) * shape.hca_layers,
             "SWA": Fraction(_latent_page(shape, page), page) * shape.num_hidden_layers * window,
             "CSA state": Fraction(int(rings["4"]), page) * csa_state * window,
@@ -179,7 +180,7 @@ def vllm_pages(shape: Shape, *, fp4_indexer: bool) -> VllmPages:
     return VllmPages(
         tokens=page,
         csa=_latent_page(shape, page // CSA),
-        index=_align(page // CSA * _index_bytes(shape, fp4=fp4_indexer)),
+        index=_align(page // CSA * index_bytes(shape.index_head_dim, fp4=fp4_indexer)),
         hca=_latent_page(shape, page // HCA),
         window=_latent_page(shape, window),
         window_tokens=window,
@@ -260,19 +261,8 @@ def kv_source(engine: str) -> str:
 
 
 def _latent_page(shape: Shape, slots: int) -> int:
-    """Bytes of a page of ``slots`` vectors: FP8 values with scales, BF16 rotary part, padded."""
-    layout = _table()["paged"]
-    plain = shape.head_dim - shape.qk_rope_head_dim
-    scales = plain // int(layout["quantized_values_per_scale"]) + 1
-    return _align(slots * (plain + shape.qk_rope_head_dim * int(layout["rope_bytes_per_value"]) + scales))
-
-
-def _index_bytes(shape: Shape, *, fp4: bool) -> int:
-    layout = _table()["paged"]
-    size = shape.index_head_dim
-    if fp4:
-        return ceil(size / 2) + ceil(size / int(layout["index_fp4_values_per_scale"]))
-    return size + ceil(size / int(layout["index_values_per_scale"])) * int(layout["index_scale_bytes"])
+    """Bytes of a page of ``slots`` vectors, padded."""
+    return _align(slots * latent_bytes(shape.head_dim, shape.qk_rope_head_dim))
 
 
 def _row_bytes(values: int, cache_type: str) -> int:

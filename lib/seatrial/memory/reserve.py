@@ -9,9 +9,10 @@ from importlib.resources import files
 from math import ceil
 from typing import Any
 
+from seatrial.catalog.vectors import CSA
 from seatrial.memory.blocks import pool_slack
 from seatrial.memory.kv import Load
-from seatrial.memory.shape import CSA, Shape
+from seatrial.memory.shape import Shape
 from seatrial.records import Interval
 
 REMEMBERED = 4096

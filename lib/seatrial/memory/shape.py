@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from seatrial.catalog.architecture import check_architecture
+from seatrial.catalog.vectors import CSA, HCA
 from seatrial.errors import ModelFileError
 from seatrial.memory.fields import ORIGINAL, Fields
 
 Layout = Literal["fp4", "fp8", "fp8_f32_scales", "nvfp4", "bf16"]
 """How the weights are stored; the rows of ``data/layouts.json``."""
-
-CSA, HCA = 4, 128
-"""Compression ratios: compressed sparse attention (with an indexer), heavily compressed attention."""
 
 BOUNDS = {
     "hidden_size": (1, 1 << 17),

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-CSA, HCA = 4, 128
-"""Tokens one vector stands for in V4's two kinds of compressed layers."""
+from seatrial.catalog.vectors import CSA, HCA, index_bytes, latent_bytes
+
 BF16_BYTES = 2
 
 
@@ -47,7 +47,7 @@ def attention_of(config: Mapping[str, Any]) -> Attention:
     """Attention by a model's ``config.json``.
 
     V4: every layer reads its window; a layer of ratio 4 reads all indexer keys and the vectors they choose, one of
-    ratio 128 all its vectors. Cached vectors are FP8 (rotary part BF16, eight bytes of scales), indexer keys 132 bytes.
+    ratio 128 all its vectors. Cached vectors and indexer keys are those of SGLang and vLLM.
     Any other model: all keys and values in BF16. A model whose heads are not known: nothing.
     """
     if "num_attention_heads" not in config:
@@ -59,7 +59,7 @@ def attention_of(config: Mapping[str, Any]) -> Attention:
         kept = int(config.get("num_key_value_heads") or heads)
         return Attention(token_bytes=2.0 * layers * kept * width * BF16_BYTES, pair_flops=4.0 * layers * heads * width)
     width, keys = int(config["head_dim"]), int(config["index_head_dim"])
-    vector = width + int(config["qk_rope_head_dim"]) + 8
+    vector = latent_bytes(width, int(config["qk_rope_head_dim"]))
     chosen, compressed = ratios[:layers].count(CSA), ratios[:layers].count(HCA)
     scoring = 2 * int(config["index_n_heads"]) * keys
     return Attention(
@@ -67,6 +67,6 @@ def attention_of(config: Mapping[str, Any]) -> Attention:
         window_tokens=int(config["sliding_window"]),
         chosen_bytes=float(chosen * vector),
         chosen_most=int(config["index_topk"]),
-        token_bytes=chosen * (keys + 4) / CSA + compressed * vector / HCA,
+        token_bytes=chosen * index_bytes(keys) / CSA + compressed * vector / HCA,
         pair_flops=chosen * scoring / CSA + compressed * 4 * heads * width / HCA,
     )
