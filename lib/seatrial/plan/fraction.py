@@ -37,12 +37,6 @@ def fraction_needed(engine: str, footprint: Footprint, gpu: Gpu) -> float | None
     return hundredths / 100 if hundredths < 100 else None  # noqa: PLR2004 -- all of it
 
 
-def fraction_holds(engine: str, footprint: Footprint, gpu: Gpu, fraction: float) -> bool:
-    """Whether an engine given that share has room for ``footprint``."""
-    counted, base = _counted(engine, footprint, gpu)
-    return base > 0 and counted <= base * fraction
-
-
 def share_text(fraction: float) -> str:
     """A share with two places, three where the third is not zero: ``0.90``, ``0.793``."""
     return f"{fraction:.3f}".removesuffix("0")
