@@ -15,6 +15,8 @@ from tools.engines import own, python_of
 
 from seatrial.cli.answer import stderr, stdout
 
+pytest_plugins = ["tests.scale.fixtures"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 ANSWERS = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "pip"]

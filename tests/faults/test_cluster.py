@@ -8,13 +8,11 @@ import time
 
 import psutil
 import pytest
-from tests.scale.conftest import slurm, slurm_environment
 from tests.server.conftest import until
 
 from seatrial.errors import RefusedError
 from seatrial.scale import Job, JobError, submit
 
-__all__ = ["slurm", "slurm_environment"]
 pytestmark = [pytest.mark.usefixtures("slurm"), pytest.mark.xdist_group("slurm"), pytest.mark.fault(35)]
 
 RANK = """

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -42,7 +43,8 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=10:00 State=UP
 """
 GRES = "NodeName=n[0-1] Name=gpu Type=h200 Count=8 File={folder}/gpu/nvidia[0-7]\n"
 SBIN = f"{os.environ['PATH']}:/usr/sbin"
-UP_S = 60
+PORTS = range(15000, 30000)
+UP_S = 120
 
 
 @contextlib.contextmanager
@@ -96,10 +98,14 @@ def prepare(folder, munge):
 
 
 def free_ports(count):
-    """Ports nobody has now."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]
+    """Ports nobody has now, nor is given before the daemons listen there: below those that the system gives away."""
+    found = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def idle(environment):

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,29 @@ def test_ci_lets_no_missing_part_pass():
         PARTS
     ) - required
     assert required <= set(PARTS)
+
+
+GROUP = """
+import os
+from pathlib import Path
+import pytest
+
+@pytest.mark.xdist_group("together")
+@pytest.mark.parametrize("number", range(8))
+def test_member(number):
+    Path(f"{number}.worker").write_text(os.environ["PYTEST_XDIST_WORKER"])
+"""
+
+
+def test_tests_of_a_group_share_a_worker(tmp_path):
+    """As make test runs them, with the locked pytest and pytest-xdist: what a group starts is there once."""
+    (tmp_path / "test_group.py").write_text(GROUP)
+    options = re.search(r"-m pytest (-n .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
+    command = [sys.executable, "-m", "pytest", *options, "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout
+    workers = [path.read_text() for path in tmp_path.glob("*.worker")]
+    assert (8, 1) == (len(workers), len(set(workers)))
 
 
 def test_the_changelog_knows_the_version():

@@ -1,23 +1,20 @@
-"""A real Slurm on this machine."""
+"""A real Slurm on this machine: one for all tests, so a plugin (what a folder imports it would have once more)."""
 
 import pytest
-from tests.conftest import PARTS
 from tests.scale.one_box_slurm import one_box_slurm
 
 
 @pytest.fixture(scope="session")
 def slurm_environment(tmp_path_factory):
-    """Environment of a Slurm that runs for as long as the tests do; None where none can be started."""
-    if not PARTS["slurm"]():
-        yield None
-        return
+    """Environment of a Slurm that runs for as long as the tests do."""
     with one_box_slurm(tmp_path_factory.mktemp("slurm")) as environment:
         yield environment
 
 
 @pytest.fixture
-def slurm(require, slurm_environment, monkeypatch):
+def slurm(require, request, monkeypatch):
     """Two idle nodes, n0 and n1, with eight GPUs each."""
     require("slurm")
+    environment = request.getfixturevalue("slurm_environment")
     for name in ("SLURM_CONF", "PATH"):
-        monkeypatch.setenv(name, slurm_environment[name])
+        monkeypatch.setenv(name, environment[name])
