@@ -6,7 +6,8 @@ import time
 import pytest
 from tests.server.conftest import launched_processes, until
 
-from seatrial.server import find_server, list_servers, supervisor
+from seatrial.errors import EngineError
+from seatrial.server import find_server, list_servers, stop_server, supervisor
 from seatrial.server.folder import folder_of
 from seatrial.server.processes import this_boot
 
@@ -88,6 +89,18 @@ def test_stop_from_another_machine_or_container_ends_it(fake):
     rewrite("record.json", boot_id="another")
     assert find_server("fake").stop().was_running
     until(lambda: not launched_processes(), "the end of its supervisor")
+
+
+def test_stop_proves_nothing_of_another_machine_that_does_not_answer(fake):
+    """It is asked, and that is said once with the machine's name; the record is closed, and the name free."""
+    fake().stop()
+    rewrite("record.json", boot_id="another", machine="node-7")
+    rewrite("process.json", boot_id="another", exit=None, finished=False)
+    with pytest.raises(EngineError, match=r"launched on node-7\..* not proven"):
+        stop_server("fake")
+    assert (folder_of("fake").path / "stop").exists()
+    assert "" == stop_server("fake").asked
+    assert fake().responds()
 
 
 def test_a_server_closed_from_elsewhere_is_still_found(fake):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -310,6 +311,7 @@ def _record(command: Command, folder: ServerFolder, wish: _Wish, engine_key_file
         host=host,
         keyed=is_keyed(command.engine),
         begun_s=time.monotonic(),
+        machine=platform.node(),
     )
 
 

@@ -48,10 +48,18 @@ def stop_server(name: str) -> Stopped:
 
     Raises:
         UnknownNameError: There is none.
-        EngineError: Something of it is still there.
+        EngineError: Something of it is still there, or it runs on another machine that has not said that it is gone.
 
     """
-    return find_server(name).stop()
+    stopped = find_server(name).stop()
+    if stopped.asked:
+        raise EngineError(
+            f"The server {name!r} was launched on {stopped.asked}. Its supervisor there was asked to stop it and has not "
+            f"answered within {stopped.took_s:.0f} s: that it is gone is not proven.",
+            remedy=f"Look there: seatrial ps. Where {stopped.asked} is gone, so is the server; its record is closed now.",
+            cause="not proven",
+        )
+    return stopped
 
 
 def stop_all() -> list[Stopped]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,8 @@ class Stopped:
         processes_left: Processes of it that still run: 0.
         took_s: Seconds from the request to the proof.
         was_running: Whether there was anything to stop.
+        asked: Another machine or container whose supervisor was asked to stop it and has not said that it did: then
+            nothing is proven. Empty otherwise.
 
     """
 
@@ -50,6 +53,7 @@ class Stopped:
     processes_left: int
     took_s: float
     was_running: bool
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,7 @@ class Server:
         """
         begun = time.monotonic()
         record, known = self._record(), self._processes()
-        was_running = self.running
+        was_running, asked = self.running, ""
         if record is not None:
             if known is None:
                 # Its supervisor has not said a word yet: it looks for the request before it starts anything.
@@ -227,11 +231,12 @@ class Server:
                 self._wait_for_supervisor(known, begun + max(0.5, timeout_s - HELP_S))
             elif not known.finished and record.boot_id != processes.this_boot():
                 was_running = self._ended_elsewhere(begun + min(ELSEWHERE_S, timeout_s))
+                asked = record.machine if not was_running and record.machine != platform.node() else ""
             if record.boot_id == processes.this_boot():
                 processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
                 if known is not None and processes.lives(known.supervisor, record.boot_id):
                     processes.kill(known.supervisor)  # it hangs, and nothing is left for it to watch
-        return self._prove(record, begun, timeout_s, was_running=was_running)
+        return replace(self._prove(record, begun, timeout_s, was_running=was_running), asked=asked)
 
     def __enter__(self) -> Self:
         return self

@@ -66,6 +66,7 @@ class Record:
         simulated: Whether nothing real answers.
         host: Address it listens on.
         keyed: Whether the engine is known to refuse requests without its key.
+        machine: What the machine or container calls itself that it was started on; empty where nobody noted it.
 
     """
 
@@ -93,6 +94,7 @@ class Record:
     host: str = "127.0.0.1"
     keyed: bool = False
     begun_s: float = 0.0
+    machine: str = ""
 
     @property
     def checkpoint(self) -> str | None:
