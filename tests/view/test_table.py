@@ -86,3 +86,9 @@ def test_hub_ids_stay_in_one_piece_where_a_grid_would_cut_them():
     heads = ("checkpoint", "engine", "verdict", "memory>", "output>", "TPOT>")
     table = Table("t", heads, ((name, "sglang TP4 DP4 EP4", "verified", "229.3 GiB", "322 tok/s", "2.68 ms"),))
     assert name in drawn(table, 80)
+
+
+def test_a_note_of_several_lines_keeps_them_in_html():
+    """A command under a table is read line by line in a notebook too, and stays text."""
+    html = Table("t", ("what",), (("x",),), note="serve \\\n  --model=<b>").to_html()
+    assert "<small>serve \\<br>  --model=&lt;b&gt;</small>" in html

@@ -89,14 +89,14 @@ def _grid(chart: Chart, frame: _Frame, left: float) -> list[str]:
         drawn.append(stroke((frame.left, y), (frame.right, y), "st-grid"))
         drawn.append(words(frame.left - 8, y + 4.5, frame.y.tick_label(tick), "st-muted", "end"))
     drawn.append(stroke((frame.left, frame.bottom), (frame.right, frame.bottom), "st-axis"))
-    free = -1e9
-    for tick in frame.x.ticks:
+    free = 1e9
+    for tick in reversed(frame.x.ticks):  # from the right: where labels crowd, the last value keeps its own
         x, label = frame.across(tick), frame.x.tick_label(tick)
         half = text_width(label, FONT) / 2
         drawn.append(stroke((x, frame.bottom), (x, frame.bottom + 5), "st-axis"))
-        if x - half >= free:
+        if x + half <= free:
             drawn.append(words(x, frame.bottom + LINE + 2, label, "st-muted", "middle"))
-            free = x + half + 6
+            free = x - half - 6
     middle = (frame.left + frame.right) / 2
     drawn.append(words(middle, frame.bottom + 2 * LINE + 4, chart.x_label, "st-muted", "middle"))
     return drawn

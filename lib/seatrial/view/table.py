@@ -84,7 +84,8 @@ class Table:
             line("td", row).replace("</td>", f"<br><small>{html.escape(detail)}</small></td>", 1 if detail else 0)
             for row, detail in self.detailed_rows()
         )
-        note = f"<p><small>{html.escape(self.note)}</small></p>" if self.note else ""
+        told = html.escape(self.note).replace("\n", "<br>")
+        note = f"<p><small>{told}</small></p>" if self.note else ""
         return (
             f'<div class="seatrial-table"><p><strong>{html.escape(self.title)}</strong></p>'
             f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{note}</div>"
