@@ -25,6 +25,9 @@ from typing import ClassVar
 
 from seatrial.printable import printable, shortened
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells count."""
+
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 """What the system says where the disk, or one's share of it, is full."""
 

@@ -50,8 +50,6 @@ Nothing is lost: every cell is done by then, and an engine it launched is stoppe
 SOCKET_PATH_LIMIT = 90
 """Unix socket paths end at 104 characters on macOS; the kernel appends to ours."""
 EVIDENCE_LINES = 6
-INTERRUPTED = 130
-UNEXPECTED = 1
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -119,11 +117,11 @@ class Execution:
             except RuntimeError as error:  # the kernel never answered
                 message = f"The notebook's kernel did not start: {error} {_tail(self.kernel_log())}".strip()
                 message = masked(message, self._secrets())
-                failure = Failure("KernelDied", message, self._cell_id(), UNEXPECTED)
+                failure = Failure("KernelDied", message, self._cell_id(), errors.SeatrialError.exit_code)
             finally:
                 ensure_event_loop().close()  # jupyter_core makes one for each thread and leaves it open
         if self.stopping:
-            status, failure = "interrupted", Failure("Interrupted", "interrupted", self._cell_id(), INTERRUPTED)
+            status, failure = "interrupted", Failure("Interrupted", "interrupted", self._cell_id(), errors.INTERRUPTED)
         elif failure is not None:
             status = "failed"
         if status != "completed":
@@ -236,7 +234,7 @@ class Execution:
     def _failure(self, error: PapermillExecutionError) -> Failure:
         kind = getattr(errors, str(error.ename), None)
         known = isinstance(kind, type) and issubclass(kind, errors.SeatrialError)
-        exit_code = kind.exit_code if known and kind is not None else UNEXPECTED
+        exit_code = kind.exit_code if known and kind is not None else errors.SeatrialError.exit_code
         message = masked(_ANSI.sub("", str(error.evalue)).strip(), self._secrets())
         return Failure(str(error.ename), message, self._cell_id(), exit_code)
 

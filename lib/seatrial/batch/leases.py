@@ -11,6 +11,7 @@ from seatrial.server.processes import lives
 
 POLL_S = 0.05
 LEASE_S = 15.0
+"""An engine is gone within this after the process that launched it (docs/servers.md)."""
 GONE = {"ended", "stale"}
 
 log = logging.getLogger("seatrial")

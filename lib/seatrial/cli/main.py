@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from seatrial import __version__
 from seatrial.cli.answer import Answer
-from seatrial.errors import SeatrialError, UnknownNameError, UsageError
+from seatrial.errors import INTERRUPTED, SeatrialError, UnknownNameError, UsageError
 from seatrial.secret_text import masked, secrets_of
 
 COMMANDS = {
@@ -38,7 +38,6 @@ COMMANDS = {
     "report": "a self-contained page that compares runs",
     "doctor": "what is missing or wrong here, one remedy each",
 }
-INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):

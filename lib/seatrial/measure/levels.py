@@ -19,13 +19,18 @@ from seatrial.measure.types import Workload
 
 TICK_S = 0.25
 WRITERS = 8
+"""Prompts made at the same time, before a point: each asks the server's tokenizer a few times."""
 MAX_TEXTS = 512
 """Different texts made for a point; further requests repeat them under new nonces."""
 REQUESTS_A_STREAM = 4
+"""Requests of a point where no number was asked for: enough for a steady stretch; and at least ..."""
 MIN_REQUESTS = 8
 OPEN_LOOP_S = 30
+"""Seconds of arrivals in a point of open load, where no number of requests was asked for ..."""
 MIN_ARRIVALS = 20
+"""... but at least so many arrivals."""
 WARMUP_TOKENS = 16
+"""Longest answer of a request that is thrown away."""
 
 Emit = Callable[[Event], None]
 

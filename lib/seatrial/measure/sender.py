@@ -14,8 +14,11 @@ from seatrial.measure.types import Completion, Workload
 
 MAX_RETRIES = 3
 MAX_WAIT_S = 5.0
+"""Longest wait before a request is sent again, whatever the server asks for."""
 FIRST_WAIT_S = 0.5
+"""Where it asks for nothing; doubled each time."""
 BUSY = frozenset({429, 503})
+"""HTTP answers that turn a request away for now."""
 
 
 class Sender:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # an engine's own process imports this package too, and need 
     from seatrial.engines.requirements import Check
     from seatrial.hardware.types import Hardware
 
+UNNUMBERED = {"0", "1"}
+"""Versions that a build tells which does not know its own number."""
+
 _INSISTS: ContextVar[bool] = ContextVar("insists", default=False)
 
 
@@ -107,5 +110,5 @@ def version_check(found: Installed) -> tuple[Check, ...]:
 
 
 def is_too_old(version: str, minimum: str) -> bool:
-    """Whether a version must not be started; a build that does not know its own number (0 or 1) is taken as it is."""
-    return version not in {"0", "1"} and is_older(version, minimum)
+    """Whether a version must not be started; a build that does not know its own number is taken as it is."""
+    return version not in UNNUMBERED and is_older(version, minimum)

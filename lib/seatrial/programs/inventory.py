@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from seatrial.catalog.engine_facts import EngineFacts, Hole, Program, engine_facts, engine_ids, is_older
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.programs.find import known_programs, look_up
-from seatrial.programs.gates import Installed, gates_here, version_check
+from seatrial.programs.gates import UNNUMBERED, Installed, gates_here, is_too_old, version_check
 
 if TYPE_CHECKING:
     from seatrial.catalog import Checkpoint
@@ -183,14 +183,14 @@ def holes_of(facts: EngineFacts, row: Program, version: str) -> Iterator[Hole]:
     """The holes a version has: those closed later, and those that none has closed."""
     for hole in facts.versions.holes:
         bound = row.minimum if _own_numbers(facts, row) and hole.below else hole.below
-        if bound is None or (version not in {"0", "1"} and is_older(version, bound)):
+        if bound is None or is_too_old(version, bound):
             yield hole
 
 
 def _runs_v4(facts: EngineFacts, row: Program, version: str | None) -> bool | None:
     if facts.versions.v4 is None:
         return False
-    if version is None or version in {"0", "1"}:
+    if version is None or version in UNNUMBERED:
         return None
     return not is_older(version, (row.minimum if _own_numbers(facts, row) else None) or facts.versions.v4)
 

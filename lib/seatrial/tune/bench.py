@@ -20,13 +20,14 @@ from seatrial.server.tuned import Reading
 from seatrial.tune.pairs import Key, key_of
 
 MOST_SERVERS = 6
+"""Servers side by side: a round has the default, the best so far and the few values of one setting."""
 MEMORY_SHARE = 0.7
 """Share of the free memory that servers waiting for their turn may take."""
 LAG_SHARE = 0.01
 """Lateness of the client's event loop that tokens over a whole window can bear."""
 FIRST_ANSWER_TOKENS = 16
-LEAST_REQUESTS_A_STREAM = 1
-MOST_REQUESTS_A_STREAM = 16
+"""Of the answers from which the number of requests of a measurement is reckoned."""
+LEAST_REQUESTS_A_STREAM, MOST_REQUESTS_A_STREAM = 1, 16
 
 
 @dataclass(frozen=True, slots=True)

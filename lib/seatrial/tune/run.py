@@ -26,6 +26,7 @@ BUDGET_S = 300.0
 MEASUREMENTS = 40
 """How many measurements the time of one number of streams should do for."""
 LEAST_S, MOST_S = 1.0, 8.0
+"""Bounds of the seconds that one measurement is made to take, whatever the budget."""
 
 
 @dataclass(frozen=True, slots=True)

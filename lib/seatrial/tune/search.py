@@ -16,8 +16,11 @@ from seatrial.server.tuned import Level, Reading, Round
 from seatrial.tune.pairs import DEFAULT, Comparison, Key, best_speed, compare, key_of, speeds, spread_of
 
 RACE_ROUNDS = 3
+"""Rounds in which the values of one setting are raced, at most."""
 CONFIRM_ROUNDS = 9
+"""Fresh rounds that confirm a winner, at most ..."""
 CONFIRM_LEAST = 3
+"""... and at least, however clear it looks."""
 RENEWED = 3
 """Rounds after which a confirmation starts both servers anew."""
 LEAST_PAIRS = 2
