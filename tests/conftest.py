@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,16 @@ def isolated_state(monkeypatch, tmp_path_factory):
     """Server records and engines of a test never meet those of the person who runs it."""
     monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("SEATRIAL_ENGINES", str(tmp_path_factory.mktemp("engines")))
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Processes started here hear Ctrl-C, also where the tests run in the background and would ignore it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

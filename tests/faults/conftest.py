@@ -7,7 +7,6 @@
 import contextlib
 import os
 import select
-import signal
 import socket
 import subprocess
 import threading
@@ -90,16 +89,6 @@ def no_orphan(request):
     request.node.user_properties.append(("orphans", len(left)))
     assert [] == left
     assert [] == [server.name for server in list_servers() if server.state != "stale"]
-
-
-@pytest.fixture(autouse=True)
-def ctrl_c():
-    """Processes started here hear Ctrl-C, also where these tests run in the background and would ignore it."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
