@@ -1,11 +1,13 @@
 """Ways a fetch goes wrong that a person meets: what is left behind, what is believed, what is said."""
 
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from tests.catalog.test_gguf import WRONG as WRONG_GGUF
@@ -234,3 +236,27 @@ def test_a_listing_that_is_cut_is_asked_for_again(hub):
     hub.listing_cuts.append(20)
     assert fetch_checkpoint(checkpoint()).is_dir()
     assert 2 == len(hub.asked("/tree/"))
+
+
+@pytest.mark.parametrize("name", [b"a\nb.safetensors", b"a\xff.safetensors", b"\xe2\x80\xaea.safetensors"])
+def test_a_folder_s_odd_names_are_said_not_copied(tmp_path, cache, name):
+    """A line break, a byte that is no UTF-8 and a turned-round name would end up in logs and arguments."""
+    source = tmp_path / "source"
+    source.mkdir()
+    try:
+        Path(os.fsdecode(os.fsencode(source) + b"/" + name)).write_bytes(tensors())
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with pytest.raises(UsageError, match="Rename"):
+        fetch_checkpoint(checkpoint(), source=source)
+    assert not cache.exists()
+
+
+def test_what_cannot_be_set_aside_is_one_message(hub):
+    """A folder stands where a corrupt file would go: said, without a traceback."""
+    hub.bodies["model.safetensors"] = bytes(len(tensors()))
+    folder = folder_of(checkpoint())
+    mark = hashlib.sha256(tensors()).hexdigest()[:12]
+    (folder / f"model.safetensors.{mark}.part.corrupt" / "in the way").mkdir(parents=True)
+    with pytest.raises(UsageError, match="corrupt cannot be written"):
+        fetch_checkpoint(checkpoint())

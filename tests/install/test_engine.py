@@ -19,7 +19,7 @@ from seatrial.errors import DoesNotFitError, EngineError, RefusedError, UnknownN
 from seatrial.hardware import detect_hardware
 from seatrial.install.checks import find_python, needed_bytes
 from seatrial.install.engine import find_installable, install_engine, remove_engine
-from seatrial.install.steps import choose_tool, diagnose_installation
+from seatrial.install.steps import Steps, choose_tool, diagnose_installation
 from seatrial.programs.find import known_programs, look_up
 from seatrial.programs.own import NOTE, installations, own_program
 from seatrial.server import launch
@@ -338,6 +338,23 @@ def test_what_pip_and_uv_say_is_understood(line, cause):
     """Each failure has a name; what is none has none."""
     row, evidence = diagnose_installation(["Collecting numpy", line])
     assert (cause, True) == (row.cause if row else None, line.strip() in evidence)
+
+
+@pytest.mark.parametrize(
+    ("line", "stage", "text"),
+    [
+        ("Collecting numpy (from mlx-lm)", "download", "1 package found, 0 B of about 1.0 MiB: numpy"),
+        ("Building wheels for collected packages: llama-cpp-python, diskcache", "build", "compiling llama-cpp-python"),
+        ("  Building wheel for llama-cpp-python (pyproject.toml): started", "build", "compiling llama-cpp-python"),
+        ("Installing collected packages: numpy", "install", "unpacking packages"),
+    ],
+)
+def test_what_is_done_is_said_by_its_name(tmp_path, line, stage, text):
+    """A line of pip's becomes a step that names the package."""
+    events = []
+    steps = Steps("x", tmp_path / "log", tmp_path, 0, events.append, 1 << 20)
+    steps.run(["printf", "%s\\n", line])
+    assert [(stage, text)] == [(event.stage, event.text) for event in events]
 
 
 def test_the_command_line_installs_and_removes(wheels, capsys):

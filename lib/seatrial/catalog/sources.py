@@ -163,7 +163,14 @@ def _folder_source(checkpoint: Checkpoint, root: Path, known: tuple[RemoteFile, 
         if absent:
             raise UsageError(f"{root} holds no {absent[0]}.", remedy=f"Put the files of {checkpoint.id} into it.")
         return FolderSource(root, f"from {root}", tuple(replace(f, url=by_name[Path(f.name).name].url) for f in known))
-    return FolderSource(root, f"from {root}", choose_files(there, str(root), _split_id(checkpoint)[1]))
+    chosen = choose_files(there, str(root), _split_id(checkpoint)[1])
+    odd = next((file.name for file in chosen if not file.name.isprintable()), None)
+    if odd is not None:
+        raise UsageError(
+            f"{root} holds {odd!a}, a name with control characters or of another encoding than UTF-8.",
+            remedy="Rename the file.",
+        )
+    return FolderSource(root, f"from {root}", chosen)
 
 
 def _split_id(checkpoint: Checkpoint) -> tuple[str, str | None]:

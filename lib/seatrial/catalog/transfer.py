@@ -84,7 +84,9 @@ def sha256_of(path: Path) -> str:
 
 def set_aside(path: Path) -> Path:
     """Rename a file that is not what it should be to ``NAME.corrupt``; it is never used again."""
-    return path.replace(path.with_name(f"{path.name}.corrupt"))
+    aside = path.with_name(f"{path.name}.corrupt")
+    with writing(aside):
+        return path.replace(aside)
 
 
 def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: Progress) -> None:

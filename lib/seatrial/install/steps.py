@@ -20,7 +20,7 @@ from seatrial.errors import EngineError, UsageError
 from seatrial.printable import printable
 from seatrial.programs.search_path import find_on_path, passed_over
 from seatrial.records import from_dict
-from seatrial.units import format_bytes
+from seatrial.units import counted, format_bytes
 
 Tool = Literal["uv", "pip"]
 # Settings of pip that say where packages come from or which: uv reads none of them.
@@ -33,7 +33,8 @@ CAUSES = Path(__file__).with_name("failures.toml")
 TAIL_LINES = 8
 READ_BACK_BYTES = 256_000
 PACKAGE_LINE = re.compile(
-    r"^\s*(?P<what>Collecting|Processing|Downloading|Using cached|Building wheel for|Building|Installing collected packages:) "
+    r"^\s*(?P<what>Collecting|Processing|Downloading|Using cached|Building wheels for collected packages:|"
+    r"Building wheel for|Building|Installing collected packages:) "
     r"(?P<name>[^\s(]+)(?: \((?P<size>[\d.]+) ?(?P<unit>[kKMGT]?i?)B\))?"
 )
 UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
@@ -136,7 +137,7 @@ class Steps:
         match = PACKAGE_LINE.match(line)
         if match is None:
             return
-        what, name = match["what"], match["name"].rpartition("/")[2]
+        what, name = match["what"], match["name"].rpartition("/")[2].rstrip(",")
         if what in {"Collecting", "Processing"}:
             self.collected.add(name)
         if match["size"] and not name.endswith(".metadata"):
@@ -146,7 +147,7 @@ class Steps:
         elif what.startswith("Install"):
             self.tell(InstallEvent("install", "unpacking packages", self.done_bytes, self.total_bytes))
         else:
-            known = f"{len(self.collected)} packages found, " if self.collected else ""
+            known = f"{counted(len(self.collected), 'package')} found, " if self.collected else ""
             text = f"{known}{format_bytes(self.done_bytes)} of about {format_bytes(self.total_bytes)}: {name}"
             self.tell(InstallEvent("download", text, self.done_bytes, self.total_bytes))
 
