@@ -8,17 +8,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seatrial.catalog.engine_facts import Program, engine_facts, is_older
+from seatrial.catalog.engine_facts import Program, engine_facts
 from seatrial.errors import RefusedError
-from seatrial.programs.holes import known_holes
+from seatrial.programs.holes import is_too_old, known_holes
 from seatrial.programs.probing import script_python
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.requirements import Check
     from seatrial.hardware.types import Hardware
-
-UNNUMBERED = {"0", "1"}
-"""Versions that a build tells which does not know its own number."""
 
 _INSISTS: ContextVar[bool] = ContextVar("insists", default=False)
 
@@ -107,8 +104,3 @@ def version_check(found: Installed) -> tuple[Check, ...]:
     why = f"it has known security holes: {named}" if holes else "older ones have known holes or do not run DeepSeek V4"
     text = f"{row.package} {version} is installed, but {row.minimum} or newer is needed: {why}"
     return (Check(row.package, "problem", text, row.remedy),)
-
-
-def is_too_old(version: str, minimum: str) -> bool:
-    """Whether a version must not be started; a build that does not know its own number is taken as it is."""
-    return version not in UNNUMBERED and is_older(version, minimum)

@@ -1,8 +1,16 @@
-"""The known security holes of an engine's version; the holes are data of the catalog."""
+"""Which versions of an engine are too old, and the known security holes they have; both are data of the catalog."""
 
 from __future__ import annotations
 
 from seatrial.catalog.engine_facts import Hole, engine_facts, engine_ids, is_older
+
+UNNUMBERED = {"0", "1"}
+"""Versions that a build tells which does not know its own number."""
+
+
+def is_too_old(version: str, minimum: str) -> bool:
+    """Whether a version must not be started; a build that does not know its own number is taken as it is."""
+    return version not in UNNUMBERED and is_older(version, minimum)
 
 
 def known_holes(starts: str, version: str) -> tuple[Hole, ...]:
@@ -18,5 +26,5 @@ def known_holes(starts: str, version: str) -> tuple[Hole, ...]:
             if row.starts == starts:
                 closed = [hole for hole in facts.versions.holes if hole.below]
                 # Packages numbered otherwise than their engine have one bound for all of its holes.
-                return tuple(hole for hole in closed if is_older(version, row.minimum or hole.below or ""))
+                return tuple(hole for hole in closed if is_too_old(version, row.minimum or hole.below or ""))
     return ()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from seatrial.catalog.engine_facts import EngineFacts, Hole, Program, engine_facts, engine_ids, is_older
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.programs.find import known_programs, look_up
-from seatrial.programs.gates import UNNUMBERED, Installed, gates_here, is_too_old, version_check
+from seatrial.programs.gates import Installed, gates_here, version_check
+from seatrial.programs.holes import UNNUMBERED, known_holes
 
 if TYPE_CHECKING:
     from seatrial.catalog import Checkpoint
@@ -181,10 +182,8 @@ def environment_of(path: str) -> str | None:
 
 def holes_of(facts: EngineFacts, row: Program, version: str) -> Iterator[Hole]:
     """The holes a version has: those closed later, and those that none has closed."""
-    for hole in facts.versions.holes:
-        bound = row.minimum if _own_numbers(facts, row) and hole.below else hole.below
-        if bound is None or is_too_old(version, bound):
-            yield hole
+    yield from known_holes(row.starts, version)
+    yield from (hole for hole in facts.versions.holes if hole.below is None)
 
 
 def _runs_v4(facts: EngineFacts, row: Program, version: str | None) -> bool | None:
