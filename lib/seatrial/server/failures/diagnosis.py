@@ -84,14 +84,25 @@ def _diagnosed(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
             found.phase if found else "",
         )
     if found is not None and found.row.kind == "vague":
-        # Engines kill themselves when a part of them has failed; a crash says more than that something did.
-        crash = _from_signal(name, log) if name in CRASHES else None
-        return crash or (_unknown(ended, log) if log.unexplained() else _from_log(found))
+        return _beside_vague(ended, name, found, log)
     if found is not None and found.row.kind == "consequence" and log.unexplained(found.at):
         return _unknown(ended, log)  # of the failure before it
     if found is not None:
         return _from_log(found)
     return _from_signal(name, log) or _unknown(ended, log)
+
+
+def _beside_vague(ended: Exit, name: str | None, found: Finding, log: LogEnd) -> Diagnosis:
+    """What is known where the log only says that something failed.
+
+    A crash says more than that, and so does a request to end: workers that go down first leave such lines. SIGKILL
+    says no more, as engines end their own processes by it.
+    """
+    if name in CRASHES:
+        return _from_signal(name, log) or _from_log(found)
+    if log.unexplained():
+        return _unknown(ended, log)
+    return (_from_signal(name, log) if name == "SIGTERM" else None) or _from_log(found)
 
 
 def _named(remedy: str, engine: str, checkpoint: str | None) -> str:

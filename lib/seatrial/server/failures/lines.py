@@ -30,7 +30,8 @@ _PREFIX = re.compile(
 _INSIDE = re.compile(r"\s|$|Traceback \(|During handling of|The above exception was|[|+ ]*[-~^|+]{3,}\s*$|[+|] ")
 _LEADS_ON = re.compile(r"During handling of|The above exception was")
 _RAISES = re.compile(
-    r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Expired|Failure|NotFound)(?::\s|:?$)"
+    r"(?:(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Expired|Failure|NotFound|Timeout)|Exception)"
+    r"|(?:[a-z_]\w*\.)+(?:exc|errors?|exceptions?)\.[A-Z]\w*)(?::\s|:?$)"
 )
 _INFORMS = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "I", "W", "D"})
 
