@@ -149,7 +149,7 @@ def _finding(runs: Sequence[RunRecord]) -> str:
     if fastest is None:
         return "Nothing was measured in these runs"
     name, best = fastest
-    return f"{name} is fastest: {describe_rate(best)}"
+    return f"{name}{' is fastest' if len(runs) > 1 else ''}: {describe_rate(best)}"
 
 
 def _body(run: RunRecord, suffix: str) -> str:
