@@ -13,9 +13,8 @@ from tests.view.made_up import HOSTILE, measurement, plans, results, write_run
 from seatrial.errors import UsageError
 from seatrial.measure import SelfCheck
 from seatrial.records import to_dict
-from seatrial.view.report import comparison_table, write_report
+from seatrial.view.report import comparison_table, read_runs, write_report
 from seatrial.view.report_parts import table
-from seatrial.view.run_record import read_run
 from seatrial.view.table import Table
 
 SECTIONS = ("Does DeepSeek V4 run here?", "What was measured", "What was launched", "Every figure, and where it comes from",
@@ -314,5 +313,5 @@ def test_the_detail_of_a_row_is_on_the_page_and_escaped():
 
 def test_one_run_is_not_the_fastest_of_anything(tmp_path):
     """A table of one run states its speed; a winner needs another run."""
-    run = read_run(write_run(tmp_path / "made-up-run"))
-    assert "made-up-run: 210 tok/s" == comparison_table([run], brief=True).title
+    runs = read_runs([write_run(tmp_path / "made-up-run")])
+    assert "made-up-run: 210 tok/s" == comparison_table(runs, brief=True).title
