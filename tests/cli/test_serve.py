@@ -9,10 +9,10 @@ import sys
 
 import psutil
 import pytest
-from tests.server.conftest import fake_command, launched_processes, until
+from tests.server.conftest import end_everything, fake_command, launched_processes, until
 
 from seatrial.cli.main import main
-from seatrial.server import launch, list_servers, stop_all
+from seatrial.server import launch, list_servers
 
 SERVE = ("serve", "--model=smollm2")
 DOCUMENT = {"name", "url", "model", "pid", "port", "api_key_file", "log", "ready_after_s"}
@@ -22,8 +22,7 @@ DOCUMENT = {"name", "url", "model", "pid", "port", "api_key_file", "log", "ready
 def nothing_left():
     """No engine process survives a test."""
     yield
-    stop_all()
-    until(lambda: not launched_processes(), "the end of every engine process")
+    end_everything()
 
 
 @pytest.fixture

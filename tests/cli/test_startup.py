@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.server.conftest import launched_processes, until
+from tests.server.conftest import end_everything
 
 from seatrial.server import stop_all
 
@@ -28,8 +28,7 @@ PHASES = [
 def nothing_left():
     """No engine process survives a test."""
     yield
-    stop_all()
-    until(lambda: not launched_processes(), "the end of every engine process")
+    end_everything()
 
 
 @pytest.fixture

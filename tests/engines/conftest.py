@@ -6,12 +6,12 @@ from http.client import HTTPConnection
 
 import pytest
 from tests.engines.tiny_llama import write_tiny_llama
-from tests.server.conftest import launched_processes, until
+from tests.server.conftest import end_everything
 from tools.engines import ENGINES
 
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.server import diagnose, list_servers, stop_all
+from seatrial.server import diagnose, list_servers
 from seatrial.server.state import Exit
 
 LONGEST_S = 120.0
@@ -35,9 +35,8 @@ def installed_engines(monkeypatch):
 def nothing_left():
     """No engine process survives a test."""
     yield
-    stop_all()
+    end_everything()
     assert [] == [server.name for server in list_servers() if server.state != "stale"]
-    until(lambda: not launched_processes(), "the end of every engine process")
 
 
 def plan_for(engine):

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.server.conftest import launched_processes
+from tests.server.conftest import end_everything, launched_processes
 
 from seatrial.cli.main import main
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, SeatrialError, UsageError
-from seatrial.server import launch, stop_all
+from seatrial.server import launch
 
 LEAKY_ENGINE = Path(__file__).with_name("leaky_engine.py")
 LONGEST_MESSAGE = 1500
@@ -95,5 +95,4 @@ def not_launched(places):
 def nothing_left():
     """No engine process survives a test."""
     yield
-    stop_all()
-    assert [] == launched_processes()
+    end_everything()
