@@ -26,8 +26,9 @@ from seatrial.server.failures.next_plan import advise
 from seatrial.server.folder import COMING_UP_S, NAME, ServerFolder, check_name, folder_of, launching
 from seatrial.server.registry import server_of
 from seatrial.server.running import Server
+from seatrial.server.startup.giving_up import PortStolenError
 from seatrial.server.startup.history import Start, add_start
-from seatrial.server.startup.readiness import PortStolenError, Startup
+from seatrial.server.startup.readiness import Startup
 from seatrial.server.startup.subject import subject_of
 from seatrial.server.startup.watch import ANOTHER_PORT, Event
 from seatrial.server.state import Record, Subject

@@ -17,12 +17,12 @@ from psutil import Process
 
 from seatrial.errors import EngineError
 from seatrial.printable import printable
-from seatrial.server import log, loopback, processes
+from seatrial.server import loopback, processes
 from seatrial.server.address import near, plain
-from seatrial.server.failures.diagnosis import LOG_LINES, diagnose, how
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, questions, telling
+from seatrial.server.startup.giving_up import PortStolenError, ended_early, not_ready, port_stolen
 from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
 from seatrial.server.state import Processes, Ready, Record
 from seatrial.units import format_seconds
@@ -31,18 +31,8 @@ POLL_S = 0.05
 REFUSED_POLL_S = 0.2  # each question may cost a traceback in the log
 EXIT_RECORD_S = 1.0
 ALONE_S = 1.0
-# An engine's end that somebody wanted needs no diagnosis.
-ON_PURPOSE = {
-    "stopped": "somebody stopped it",
-    "lease ended": "the process that launched it is gone",
-    "record deleted": "its record was deleted",
-}
 HTTP_OK = 200
 HTTP_UNAUTHORIZED = (401, 403)
-
-
-class PortStolenError(EngineError):
-    """Another process listens on the port that was chosen for this engine."""
 
 
 class Startup:
@@ -274,45 +264,12 @@ class Startup:
             raise self._failed(f"{why}{last}", cause="stalled", remedy=self.watch.helps)
 
     def _stolen(self) -> PortStolenError:
-        pid, name = processes.port_owner(self.record.port)
-        owner = f"{name} (pid {pid})" if pid else name
-        return PortStolenError(
-            f"Port {self.record.port} was taken by {owner} before {self.record.engine} could listen on it.",
-            remedy="Leave --port out, so that a free one is chosen.",
-            cause="port in use",
-        )
+        return port_stolen(self.record)
 
     def _ended(self, known: Processes) -> EngineError:
         assert known.exit is not None  # noqa: S101 -- asked by the caller
-        if known.exit.reason in ON_PURPOSE:
-            return self._failed(ON_PURPOSE[known.exit.reason], cause="stopped")
-        found = diagnose(
-            known.exit, log.tail(self.folder.log_file, LOG_LINES), self.record.engine, self.record.checkpoint
-        )
-        kind = PortStolenError if found.cause == "port in use" else EngineError
         self.watch.catch_up()
-        phase = found.phase or self.watch.place.name  # a traceback tells it better than progress does
-        return kind(
-            _with_lines(
-                f"{self.record.engine} ended before it was ready, while {phase} ({how(known.exit)}): {found.what}.",
-                found.evidence,
-            ),
-            remedy=f"{found.remedy} The whole log: seatrial logs {self.record.name}",
-            cause=found.cause,
-            evidence=found.evidence,
-            phase=phase,
-        )
+        return ended_early(self.folder, self.record, known.exit, self.watch.place.name)
 
     def _failed(self, what: str, *, cause: str, remedy: str = "") -> EngineError:
-        lines = tuple(log.tail(self.folder.log_file, 8))
-        return EngineError(
-            _with_lines(f"{self.record.engine} did not get ready: {what}.", lines),
-            remedy=f"{remedy} The whole log: seatrial logs {self.record.name}".strip(),
-            cause=cause,
-            evidence=lines,
-            phase=self.watch.place.name,
-        )
-
-
-def _with_lines(sentence: str, lines: tuple[str, ...]) -> str:
-    return "\n".join([sentence, *(f"  | {line[:300]}" for line in lines)])
+        return not_ready(self.folder, self.record, what, cause=cause, remedy=remedy, phase=self.watch.place.name)

@@ -1,0 +1,85 @@
+"""Why a start was given up, as the error a person reads: the cause, the log lines that show it, one remedy."""
+
+from __future__ import annotations
+
+from seatrial.errors import EngineError
+from seatrial.server import log, processes
+from seatrial.server.failures.diagnosis import LOG_LINES, diagnose, how
+from seatrial.server.folder import ServerFolder
+from seatrial.server.state import Exit, Record
+
+# An engine's end that somebody wanted needs no diagnosis.
+ON_PURPOSE = {
+    "stopped": "somebody stopped it",
+    "lease ended": "the process that launched it is gone",
+    "record deleted": "its record was deleted",
+}
+LAST_LINES = 8
+
+
+class PortStolenError(EngineError):
+    """Another process listens on the port that was chosen for this engine."""
+
+
+def port_stolen(record: Record) -> PortStolenError:
+    """The error of an engine whose port somebody else listens on."""
+    pid, name = processes.port_owner(record.port)
+    owner = f"{name} (pid {pid})" if pid else name
+    return PortStolenError(
+        f"Port {record.port} was taken by {owner} before {record.engine} could listen on it.",
+        remedy="Leave --port out, so that a free one is chosen.",
+        cause="port in use",
+    )
+
+
+def ended_early(folder: ServerFolder, record: Record, ended: Exit, phase: str) -> EngineError:
+    """The error of an engine that ended before it was ready, with its diagnosis.
+
+    Args:
+        folder: Its server folder.
+        record: What was started.
+        ended: How it ended.
+        phase: Where it had got to by what was seen; its own traceback tells it better.
+
+    """
+    if ended.reason in ON_PURPOSE:
+        return not_ready(folder, record, ON_PURPOSE[ended.reason], cause="stopped", remedy="", phase=phase)
+    found = diagnose(ended, log.tail(folder.log_file, LOG_LINES), record.engine, record.checkpoint)
+    kind = PortStolenError if found.cause == "port in use" else EngineError
+    phase = found.phase or phase
+    sentence = f"{record.engine} ended before it was ready, while {phase} ({how(ended)}): {found.what}."
+    return kind(
+        _with_lines(sentence, found.evidence),
+        remedy=f"{found.remedy} The whole log: seatrial logs {record.name}",
+        cause=found.cause,
+        evidence=found.evidence,
+        phase=phase,
+    )
+
+
+def not_ready(  # noqa: PLR0913 -- what is known of a failure
+    folder: ServerFolder, record: Record, what: str, *, cause: str, remedy: str, phase: str
+) -> EngineError:
+    """The error of an engine that runs and does not get ready.
+
+    Args:
+        folder: Its server folder.
+        record: What was started.
+        what: Why, as a clause.
+        cause: The same as a short name.
+        remedy: What to do, may be empty.
+        phase: Where it had got to.
+
+    """
+    lines = tuple(log.tail(folder.log_file, LAST_LINES))
+    return EngineError(
+        _with_lines(f"{record.engine} did not get ready: {what}.", lines),
+        remedy=f"{remedy} The whole log: seatrial logs {record.name}".strip(),
+        cause=cause,
+        evidence=lines,
+        phase=phase,
+    )
+
+
+def _with_lines(sentence: str, lines: tuple[str, ...]) -> str:
+    return "\n".join([sentence, *(f"  | {line[:300]}" for line in lines)])
