@@ -9,7 +9,8 @@ from tests.server.conftest import launched_processes, until
 from seatrial.errors import EngineError
 from seatrial.server import find_server, list_servers, stop_server, supervisor
 from seatrial.server.folder import folder_of
-from seatrial.server.processes import this_boot
+from seatrial.server.processes import members, this_boot
+from seatrial.server.state import Identity, Processes
 
 DAMAGE = {
     "empty": b"",
@@ -65,6 +66,21 @@ def test_a_recycled_owner(fake, bystander, seen):
     seen.took("stop", time.monotonic() - begun)
     assert not server.running
     assert bystander.poll() is None
+
+
+@pytest.mark.fault(23)
+def test_a_launch_whose_supervisor_never_spoke(fake, bystander):
+    """Nobody knows its session: processes of no known session are not taken for its own, and the name can be had again."""
+    fake().stop()
+    record = folder_of("fake").record()
+    unknown = Processes(record.launch_id, this_boot(), 0, Identity(0, ""), None, None, finished=True)
+    assert [] == members(unknown, record.launch_id)
+    (folder_of("fake").path / "process.json").unlink()
+    assert not find_server("fake").stop().was_running
+    assert 0 == folder_of("fake").processes().session
+    assert not find_server("fake").stop().was_running
+    assert bystander.poll() is None
+    assert fake().responds()
 
 
 @pytest.mark.fault(24)

@@ -72,7 +72,9 @@ def members(processes: Processes | None, launch_id: str, *, thorough: bool = Tru
         thorough: Also read environments; costs some milliseconds.
 
     """
-    session = processes.session if processes and processes.boot_id == this_boot() else None
+    # Where nobody recorded a session it is 0, and 0 is also what the system gives for processes of no session at all
+    # (the kernel's) or of one outside this container: none of them is ours.
+    session = processes.session or None if processes and processes.boot_id == this_boot() else None
     started_by = processes.supervisor if processes else None
     found = []
     for pid in psutil.pids():
