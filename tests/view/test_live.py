@@ -11,7 +11,7 @@ from tests.simulator import running_simulator
 from seatrial.measure import Workload, start_load
 from seatrial.view.live import HEADLESS, LivePlot, is_headless
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 SHORT = Workload(concurrency=(1, 2), requests=4, prompt_tokens=40, answer_tokens=24, warmup_requests=0)
 ENDLESS = Workload(concurrency=(2,), requests=100_000, prompt_tokens=40, answer_tokens=24)
 
@@ -50,6 +50,8 @@ def test_it_ends_with_the_load_and_shows_all_of_it(url):
     assert 1 == np.isnan(output.y).sum()
     assert ["1 stream", "2 streams"] == [note.text for note in plot.figure.layout.annotations]
     assert "at the best of 2 load levels" in plot.figure.layout.title.text
+    named = [not np.isnan(trace.y).all() for trace in plot.figure.data]
+    assert named == [trace.showlegend for trace in plot.figure.data]  # a line that is not there has no name
     assert seen[-1] == load.recorder.progress
     assert [] == drawing()
 

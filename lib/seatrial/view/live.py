@@ -150,6 +150,7 @@ class LivePlot:
             for trace, values in zip(self.figure.data, _rows(shown), strict=True):
                 trace.x = _floats([one.at_s for one in shown])
                 trace.y = _floats(values)
+                trace.showlegend = any(value is not None for value in values)  # no GPU, no name for its line
             self.figure.layout.title.text = f"<b>{literal(_title(recorder, progress, running=running))}</b>"
             if not running:
                 spans = load_levels(recorder.samples, recorder.points)
