@@ -69,6 +69,16 @@ def test_a_recycled_owner(fake, bystander, seen):
 
 
 @pytest.mark.fault(23)
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_recycled_session(fake, bystander, finished):
+    """The number of its session is another's by now, whether or not its end was recorded: never signalled."""
+    fake().stop()
+    rewrite("process.json", session=bystander.pid, finished=finished)
+    assert 0 == find_server("fake").stop().processes_left
+    assert bystander.poll() is None
+
+
+@pytest.mark.fault(23)
 def test_a_launch_whose_supervisor_never_spoke(fake, bystander):
     """Nobody knows its session: processes of no known session are not taken for its own, and the name can be had again."""
     fake().stop()

@@ -72,9 +72,7 @@ def members(processes: Processes | None, launch_id: str, *, thorough: bool = Tru
         thorough: Also read environments; costs some milliseconds.
 
     """
-    # Where nobody recorded a session it is 0, and 0 is also what the system gives for processes of no session at all
-    # (the kernel's) or of one outside this container: none of them is ours.
-    session = processes.session or None if processes and processes.boot_id == this_boot() else None
+    session = _session(processes)
     started_by = processes.supervisor if processes else None
     found = []
     for pid in psutil.pids():
@@ -89,6 +87,21 @@ def members(processes: Processes | None, launch_id: str, *, thorough: bool = Tru
             if inside and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1):
                 found.append(process)
     return found
+
+
+def _session(processes: Processes | None) -> int | None:
+    """The session of a launch, None where that is not known or may be another's by now.
+
+    Where nobody recorded it, it is 0, and 0 is also what the system gives for the kernel's processes and for those of
+    a session outside this container. A session is numbered after its leader, the supervisor, and that number is given
+    to another process once nothing of the session is left.
+    """
+    if processes is None or processes.boot_id != this_boot():
+        return None
+    leader = supervisor.process_row(processes.session) if processes.session else None
+    if leader is None:
+        return None if processes.finished else processes.session or None
+    return processes.session if leader.start == processes.supervisor.start else None
 
 
 def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> bool:
