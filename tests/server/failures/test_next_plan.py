@@ -136,3 +136,14 @@ def test_llamacpp_takes_no_share():
     """It has no such setting."""
     with pytest.raises(UsageError, match="no share"):
         with_share(planned("cpu", 512, engine="llamacpp"), 0.5)
+
+
+def test_a_context_the_engine_has_room_for_is_no_next_plan():
+    """Where the plan's context is shorter already than what the engine allows, something else is made smaller."""
+    plan = planned("h100x8", engine="vllm", concurrency=16, context_tokens=32768)
+    found = next_plan(plan, out_of("gpu", "allocating caches", LONGEST))
+    assert found.plan.context_tokens <= plan.context_tokens < 145000
+    assert (plan.concurrency, plan.gpu_memory_fraction_used) != (
+        found.plan.concurrency,
+        found.plan.gpu_memory_fraction_used,
+    )

@@ -244,8 +244,8 @@ def _steps(plan: Plan, lacking: Shortage) -> Iterator[tuple[int, int, str]]:
     Where the engine says which context there is room for, it speaks of a single request: then only that helps.
     """
     streams, tokens = plan.concurrency, plan.context_tokens
-    if lacking.most_tokens is not None:
-        tokens = min(tokens, lacking.most_tokens // TOKEN_STEP * TOKEN_STEP)
+    if lacking.most_tokens is not None and lacking.most_tokens < tokens:
+        tokens = lacking.most_tokens // TOKEN_STEP * TOKEN_STEP
         if tokens >= LEAST_TOKENS:
             yield streams, tokens, _tokens(tokens, plan)
         return
@@ -264,7 +264,7 @@ def _tokens(tokens: int, plan: Plan) -> str:
 def _frees(plan: Plan, smaller: Plan, lacking: Shortage, cause: str) -> bool:
     """Whether a plan takes less where it ran out, by as much as the log says was missing."""
     before, after = plan.footprint, smaller.footprint
-    if lacking.most_tokens is not None and smaller.context_tokens <= lacking.most_tokens:
+    if lacking.most_tokens is not None and smaller.context_tokens <= lacking.most_tokens < plan.context_tokens:
         return True
     if cause == GPU_MEMORY:
         return after.per_gpu_bytes <= before.per_gpu_bytes - max(1, lacking.missing_bytes)
