@@ -25,13 +25,19 @@ time.sleep(1000)
 
 @pytest.fixture
 def ranks(tmp_path, request):
-    """A job of two ranks that run and, unless told otherwise, ignore TERM; gives it and the pid of each rank."""
+    """A job of two ranks that run and, unless told otherwise, ignore TERM; gives it and the pid of each rank.
+
+    It ends with its test, whatever becomes of that: the next job could not start while this one has the nodes.
+    """
     files = [tmp_path / f"pid-{rank}" for rank in range(2)]
     on_term = getattr(request, "param", "SIG_IGN")
     argvs = tuple((sys.executable, "-c", RANK, str(file), on_term) for file in files)
     submitted = submit(Job("ranks", argvs), tmp_path / "job")
-    until(lambda: all(file.exists() and file.read_text() for file in files), "both ranks")
-    return submitted, [int(file.read_text()) for file in files]
+    try:
+        until(lambda: all(file.exists() and file.read_text() for file in files), "both ranks")
+        yield submitted, [int(file.read_text()) for file in files]
+    finally:
+        submitted.cancel()
 
 
 def given_up(submitted):

@@ -181,17 +181,19 @@ def slow(wheels, tmp_path):
     os.mkfifo(pipe)
     words = [sys.executable, "-m", "seatrial", "engines", "install", SMALL, "--tool", "pip"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(begun.exists, "the build")
-    yield process
-    process.kill()
-    process.communicate()
+    try:
+        until(begun.exists, "the build")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_installation_leaves_nothing(slow, tmp_path, number):
     """Ctrl-C and TERM end pip, and half an environment is removed."""
     slow.send_signal(number)
-    _, said = slow.communicate(timeout=20)
+    _, said = slow.communicate(timeout=120)
     assert (130, "interrupted" in said) == (slow.returncode, True)
     assert [] == left_over(tmp_path)
 

@@ -21,7 +21,7 @@ from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure import Workload, find_problems, measure_server, start_load
 from seatrial.measure.workload import check_workload
 
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 ENDLESS = Workload(concurrency=(2,), requests=100_000, prompt_tokens=40, answer_tokens=16)
 
 PARENT = """
