@@ -36,7 +36,7 @@ def test_a_changed_output_is_noticed(tmp_path):
 
 def run_nbval(path):
     """Run pytest with nbval alone on one notebook, in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--color=no", "-q", "-p",
-               "no:cacheprovider", "-W", "default", "-o", "addopts=", path]  # fmt: skip
-    environment = os.environ | {"SEATRIAL_HEADLESS": "1"}
+    command = [sys.executable, "-m", "pytest", "-p", "nbval.plugin", "--nbval", "--nbval-current-env", "--color=no", "-q",
+               "-p", "no:cacheprovider", "-W", "default", "-o", "addopts=", path]  # fmt: skip
+    environment = os.environ | {"SEATRIAL_HEADLESS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
