@@ -1,16 +1,21 @@
 """Faults 23 to 26: what is on the disk about a server is stale, of another boot, locked by the dead, or damaged."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
+from dataclasses import replace
 
+import psutil
 import pytest
-from tests.server.conftest import launched_processes, until
+from tests.server.conftest import fake_command, launched_processes, until
 
 from seatrial.errors import EngineError
-from seatrial.server import find_server, list_servers, stop_server, supervisor
+from seatrial.server import find_server, launch, list_servers, stop_server, supervisor
 from seatrial.server.folder import folder_of
-from seatrial.server.processes import members, this_boot
-from seatrial.server.state import Identity, Processes
+from seatrial.server.processes import lives, members, this_boot
 
 DAMAGE = {
     "empty": b"",
@@ -78,16 +83,60 @@ def test_a_recycled_session(fake, bystander, finished):
     assert bystander.poll() is None
 
 
+LEAVES = """
+import os, subprocess, sys
+child = subprocess.Popen(["sleep", "1000"], process_group=0)
+print(child.pid, flush=True)
+"""
+
+
 @pytest.mark.fault(23)
-def test_a_launch_whose_supervisor_never_spoke(fake, bystander):
+def test_a_recycled_session_whose_leader_has_ended(fake, process):
+    """A daemon that left its parent: nothing in that session is the launch's, so nothing of it is signalled."""
+    fake().stop()
+    leader = process(sys.executable, "-c", LEAVES, stdout=subprocess.PIPE, start_new_session=True)
+    daemon = psutil.Process(int(leader.stdout.readline()))
+    leader.wait()
+    assert leader.pid == os.getsid(daemon.pid)
+    try:
+        before = {"pid": leader.pid, "start": "1"}
+        for engine in (None, {"pid": daemon.pid, "start": "1"}, {"pid": leader.pid, "start": "1"}):
+            rewrite("process.json", session=leader.pid, supervisor=before, engine=engine, exit=None, finished=False)
+            assert not find_server("fake").stop().was_running
+            assert psutil.STATUS_ZOMBIE != daemon.status()
+    finally:
+        daemon.kill()
+
+
+@pytest.mark.fault(23)
+def test_what_lost_its_leader_and_its_environment_is_still_found():
+    """Supervisor and engine are killed; a child that wrote its title over its environment is stopped all the same."""
+    start = 'env -i sleep 1000 & exec "$@"'
+    command = fake_command()
+    command = replace(command, argv=("sh", "-c", start, "sh", sys.executable, *command.argv[1:]))
+    server = launch(command, name="fake")
+    watcher = folder_of("fake").processes().supervisor.pid
+    engine = psutil.Process(server.pid)
+    (child,) = (one for one in engine.children() if one.name() == "sleep")
+    os.kill(watcher, signal.SIGKILL)
+    engine.kill()
+    until(lambda: not lives(folder_of("fake").processes().engine), "the end of the engine")
+    assert 0 == server.stop().processes_left
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.fault(23)
+@pytest.mark.parametrize("older", [True, False])
+def test_a_launch_whose_supervisor_never_spoke(fake, bystander, older):
     """Nobody knows its session: processes of no known session are not taken for its own, and the name can be had again."""
     fake().stop()
-    record = folder_of("fake").record()
-    unknown = Processes(record.launch_id, this_boot(), 0, Identity(0, ""), None, None, finished=True)
-    assert [] == members(unknown, record.launch_id)
     (folder_of("fake").path / "process.json").unlink()
     assert not find_server("fake").stop().was_running
-    assert 0 == folder_of("fake").processes().session
+    closed = folder_of("fake").processes()
+    assert (None, None, True) == (closed.session, closed.supervisor, closed.finished)
+    if older:
+        rewrite("process.json", session=0, supervisor={"pid": 0, "start": ""})
+    assert [] == members(folder_of("fake").processes(), closed.launch_id)
     assert not find_server("fake").stop().was_running
     assert bystander.poll() is None
     assert fake().responds()

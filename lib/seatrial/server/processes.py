@@ -72,36 +72,59 @@ def members(processes: Processes | None, launch_id: str, *, thorough: bool = Tru
         thorough: Also read environments; costs some milliseconds.
 
     """
-    session = _session(processes)
+    session = _session(processes, launch_id)
     started_by = processes.supervisor if processes else None
     found = []
     for pid in psutil.pids():
-        if pid in (os.getpid(), started_by.pid if started_by else None):
+        if pid in (0, os.getpid(), started_by.pid if started_by else None):
             continue
         with contextlib.suppress(*GONE):
+            process = psutil.Process(pid)  # first: psutil signals nobody who gets its number after this
             inside = session is not None and os.getsid(pid) == session
-            process = psutil.Process(pid)
-            if not inside and thorough and process.uids().real == os.getuid():
-                inside = process.environ().get("SEATRIAL_LAUNCH_ID") == launch_id
+            inside = inside or (thorough and _carries(process, launch_id))
             # Where the first thread alone has ended, the others still hold the port.
             if inside and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1):
                 found.append(process)
     return found
 
 
-def _session(processes: Processes | None) -> int | None:
+def _carries(process: psutil.Process, launch_id: str) -> bool:
+    """Whether the environment a process was started with holds the launch's random id."""
+    return process.uids().real == os.getuid() and process.environ().get("SEATRIAL_LAUNCH_ID") == launch_id
+
+
+def _session(processes: Processes | None, launch_id: str) -> int | None:
     """The session of a launch, None where that is not known or may be another's by now.
 
-    Where nobody recorded it, it is 0, and 0 is also what the system gives for the kernel's processes and for those of
-    a session outside this container. A session is numbered after its leader, the supervisor, and that number is given
-    to another process once nothing of the session is left.
+    Where nobody recorded it, older records say 0, which is also what the system gives for the kernel's processes and
+    for those of a session outside this container. A session is numbered after its leader, the supervisor, and that
+    number is given to another process once nothing of the session is left.
     """
-    if processes is None or processes.boot_id != this_boot():
+    if processes is None or processes.boot_id != this_boot() or not processes.session or not processes.supervisor:
         return None
-    leader = supervisor.process_row(processes.session) if processes.session else None
-    if leader is None:
-        return None if processes.finished else processes.session or None
-    return processes.session if leader.start == processes.supervisor.start else None
+    leader = supervisor.process_row(processes.session)
+    if leader is not None:
+        return processes.session if Identity(leader.pid, leader.start) == processes.supervisor else None
+    return processes.session if not processes.finished and _left_alone(processes, launch_id) else None
+
+
+def _left_alone(processes: Processes, launch_id: str) -> bool:
+    """Whether a session without its leader is still this launch's: one process of it that is ours shows it.
+
+    Engines that write their title over their environment do not carry the id any more; what is in the engine's group
+    is its own as long as that number is nobody else's.
+    """
+    engine = processes.engine
+    first = supervisor.process_row(engine.pid) if engine else None
+    for row in supervisor.process_table():
+        if row.session != processes.session:
+            continue
+        if engine and row.group == engine.pid and (first is None or first.start == engine.start):
+            return True
+        with contextlib.suppress(*GONE):
+            if _carries(psutil.Process(row.pid), launch_id):
+                return True
+    return False
 
 
 def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> bool:

@@ -18,7 +18,7 @@ from seatrial.server import log, loopback, processes
 from seatrial.server.address import near
 from seatrial.server.failures.diagnosis import LOG_LINES, MEMORY, Diagnosis, diagnose
 from seatrial.server.folder import ServerFolder, folder_of
-from seatrial.server.state import Exit, Identity, PhaseTime, Processes, Record
+from seatrial.server.state import Exit, PhaseTime, Processes, Record
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.metrics import ServerMetrics
@@ -224,7 +224,7 @@ class Server:
             if known is None:
                 # Its supervisor has not said a word yet: it looks for the request before it starts anything.
                 self._folder.request_stop()
-            elif processes.lives(known.supervisor, record.boot_id):
+            elif known.supervisor and processes.lives(known.supervisor, record.boot_id):
                 if not self._folder.request_stop():
                     with contextlib.suppress(ProcessLookupError):  # it ends just now
                         os.kill(known.supervisor.pid, signal.SIGTERM)
@@ -234,7 +234,7 @@ class Server:
                 asked = record.machine if not was_running and record.machine != platform.node() else ""
             if record.boot_id == processes.this_boot():
                 processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
-                if known is not None and processes.lives(known.supervisor, record.boot_id):
+                if known is not None and known.supervisor:
                     processes.kill(known.supervisor)  # it hangs, and nothing is left for it to watch
         return replace(self._prove(record, begun, timeout_s, was_running=was_running), asked=asked)
 
@@ -280,7 +280,7 @@ class Server:
             return
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         ended = Exit(reason=reason, code=None, signal=None, error="", oom_kills={}, at=at)
-        nobody = Processes(record.launch_id, record.boot_id, 0, Identity(0, ""), None, None, finished=True)
+        nobody = Processes(record.launch_id, record.boot_id, None, None, None, None, finished=True)
         self._folder.remove_keys()
         with contextlib.suppress(UsageError):  # a full disk: it is gone all the same, and found stale
             self._folder.write_processes(replace(known or nobody, exit=ended, finished=True))

@@ -132,8 +132,9 @@ class Processes:
     Attributes:
         launch_id: The launch this belongs to.
         boot_id: Boot of the machine these pids belong to.
-        session: Session of supervisor and engine.
-        supervisor: The supervisor.
+        session: Session of supervisor and engine, numbered after the supervisor; None where that never said a word
+            (older records say 0).
+        supervisor: The supervisor, None where it never said a word.
         engine: The engine's first process and process group, None before it is started.
         exit: How the engine's first process ended, None while it runs.
         finished: Whether nothing of it is left.
@@ -142,8 +143,8 @@ class Processes:
 
     launch_id: str
     boot_id: str
-    session: int
-    supervisor: Identity
+    session: int | None
+    supervisor: Identity | None
     engine: Identity | None
     exit: Exit | None
     finished: bool
