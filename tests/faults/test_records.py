@@ -178,6 +178,26 @@ def test_stop_proves_nothing_of_another_machine_that_does_not_answer(fake):
     assert fake().responds()
 
 
+def test_a_name_taken_from_another_machine_that_does_not_answer_yet(fake, caplog):
+    """That it shall end is not forgotten: its supervisor sees whose the name is, ends it, and leaves the later one alone."""
+    first = fake(keep_running=True)
+    hanging = folder_of("fake").processes().supervisor.pid
+    os.kill(hanging, signal.SIGSTOP)
+    try:
+        rewrite("record.json", boot_id="another", machine="node-7")
+        rewrite("process.json", boot_id="another")
+        later = fake()
+        assert "'fake' of node-7 was asked to stop" in caplog.text
+        assert psutil.pid_exists(first.pid)
+    finally:
+        os.kill(hanging, signal.SIGCONT)
+    until(lambda: not supervisor.start_of(hanging), "the end of the first one's supervisor")
+    assert not psutil.pid_exists(first.pid)
+    again = find_server("fake")
+    assert (later.launch_id, "ready", True) == (again.launch_id, again.state, again.responds())
+    assert later.launch_id == folder_of("fake").processes().launch_id
+
+
 def test_a_server_closed_from_elsewhere_is_still_found(fake):
     """Somebody who could not see its processes wrote that it has ended: while its engine lives, it is listed."""
     server = fake()

@@ -25,7 +25,7 @@ from seatrial.server.address import check_port
 from seatrial.server.failures.next_plan import advise
 from seatrial.server.folder import COMING_UP_S, NAME, ServerFolder, check_name, folder_of, launching
 from seatrial.server.registry import server_of
-from seatrial.server.running import Server
+from seatrial.server.running import Server, Stopped
 from seatrial.server.startup.giving_up import PortStolenError
 from seatrial.server.startup.history import Start, add_start
 from seatrial.server.startup.readiness import Startup
@@ -237,7 +237,14 @@ def _check_not_running(name: str) -> None:
 
 def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
     begun = time.monotonic()
-    _stop(folder)  # what an earlier launch of this name may have left, before its record is gone
+    stopped = _stop(folder)  # what an earlier launch of this name may have left, before its record is gone
+    if stopped is not None and stopped.asked:
+        log.warning(
+            "The server %r of %s was asked to stop and has not answered yet. Its supervisor ends it when it sees that "
+            "the name is this launch's now; where that machine is gone, so is the server.",
+            stopped.name,
+            stopped.asked,
+        )
     for attempt in range(1, PORTS_TRIED + 1):
         with _discarding(folder):
             folder.clear()
@@ -350,10 +357,9 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
     )
 
 
-def _stop(folder: ServerFolder) -> None:
+def _stop(folder: ServerFolder) -> Stopped | None:
     server = server_of(folder)
-    if server is not None:
-        server.stop()
+    return None if server is None else server.stop()
 
 
 def _log_event(event: Event) -> None:

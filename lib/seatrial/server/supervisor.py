@@ -4,8 +4,8 @@ Runs as a detached process of its own, ``python -I -S supervisor.py SERVER_FOLDE
 standard library alone, so that it stays small and outlives the notebook kernel that asked for it.
 The folder is its only interface:
 
-    record.json    read once: what to start, whose lease it is (written by ``launch``); once it is deleted nobody
-                   finds the server any more, and the engine is stopped; a damaged one is written again
+    record.json    what to start, whose lease it is (written by ``launch``); once it is deleted, or is that of a later
+                   launch, nobody finds the server any more, and the engine is stopped; a damaged one is written again
     process.json   written here: who runs, and how it ended
     stop           appears when somebody wants the engine stopped
     engine.log     the engine's output; past its cap the tail moves to engine.log.1
@@ -179,6 +179,7 @@ class Supervisor:
         self.secrets: list[bytes] = []
         self.ended: int | None = None
         self.owner_checked = 0.0
+        self.record_seen = (0, 0)
 
     def run(self) -> None:
         """Start the engine and return when nothing of it is left."""
@@ -265,9 +266,21 @@ class Supervisor:
             return "stopped"
         if not Path("record.json").exists() and not Path("record.json.unreadable").exists():
             return "record deleted"
+        if self._is_anothers():
+            return "record deleted"
         if not self.record["keep_running"] and not self._owner_lives():
             return "lease ended"
         return None
+
+    def _is_anothers(self) -> bool:
+        """Whether a later launch has the folder: one on another machine, which cannot see that this one runs."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # deleted or damaged: not another's
+            now = Path("record.json").stat()
+            if self.record_seen != (now.st_ino, now.st_mtime_ns):
+                if json.loads(Path("record.json").read_text()).get("launch_id") != self.record["launch_id"]:
+                    return True
+                self.record_seen = (now.st_ino, now.st_mtime_ns)
+        return False
 
     def _write_again(self) -> None:
         """Bring back what somebody found damaged and set aside: nobody finds the server without it."""
@@ -319,7 +332,7 @@ class Supervisor:
         """End every process of the engine: TERM, then KILL after the grace period."""
         term_until = time.monotonic() + self.record["grace_s"]
         asked: set[int] = set()
-        while members := self._members(engine):
+        while members := self._members():
             late = time.monotonic() > term_until
             for row in members:
                 if late or row.pid not in asked:
@@ -331,13 +344,15 @@ class Supervisor:
             self._reap(engine)
         self._reap(engine)
 
-    def _members(self, engine: int) -> list[Row]:
+    def _members(self) -> list[Row]:
         """Living processes that descend from the engine, whichever group or session they moved to."""
         table = {row.pid: row for row in process_table()}
         mine = os.getpid()
 
         def belongs(row: Row) -> bool:
-            if row.group == engine or row.session == self.state["session"]:
+            # This process leads the session and holds its number, unlike an engine's group, whose number is given away
+            # once the engine has ended. Every group an engine can be in without leaving the session lies in it.
+            if row.session == self.state["session"]:
                 return True
             # Orphans become children of this process (subreaper), so the chain of parents leads here.
             seen = set()
@@ -348,7 +363,7 @@ class Supervisor:
                 row = table[row.parent]
             return False
 
-        return [row for row in table.values() if row.pid != mine and not row.gone and belongs(row)]
+        return [row for row in table.values() if row.pid > 1 and row.pid != mine and not row.gone and belongs(row)]
 
     def _cap_log(self) -> None:
         """Move the tail of a log past its cap aside and empty it, without the engine noticing.
@@ -404,6 +419,8 @@ class Supervisor:
         self.state["finished"] = True
         with contextlib.suppress(OSError):
             self._mask_log()
+        if self._is_anothers():
+            return
         with contextlib.suppress(OSError):  # a deleted folder, a full disk: that nobody is left can be seen without it
             for path in (Path("key"), *Path().glob("engine_key*")):
                 path.unlink(missing_ok=True)
@@ -411,6 +428,8 @@ class Supervisor:
             self._write_state()
 
     def _write_state(self) -> None:
+        if self._is_anothers():
+            return
         _write_json("process.json", self.state)
 
 
