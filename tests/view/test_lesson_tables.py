@@ -9,6 +9,7 @@ from seatrial.plan import make_plan
 from seatrial.plan.recipes import cells
 from seatrial.plan.spellings import flag_values
 from seatrial.server.here import NotLaunched, plan_for, predict_levels
+from seatrial.units import format_gib
 from seatrial.view import lesson_tables as lessons
 from seatrial.view.server_views import show_log, show_reply, show_server, show_stopped
 
@@ -71,6 +72,19 @@ def test_plans_say_what_would_help():
     assert "1 of 2 runs on cpu, h200x4" == table.title
     assert "with sglang on h200x4, tensor parallel 4" == table.details[1]
     assert "Smallest change" not in table.details[0]
+
+
+def test_a_title_says_what_its_count_hangs_on():
+    """A plan that fits only with host memory nobody has named is not counted without saying so."""
+    flash, pro = plan_for("h200x4", "flash"), plan_for("h200x4", "pro")
+    needed = format_gib(pro.footprint.host_bytes)
+    assert (
+        f"2 of 2 run on h200x4, 1 only if {needed} of host memory are free" == lessons.table_plans([flash, pro]).title
+    )
+    assert "1 of 1 runs on h200x4" == lessons.table_plans([flash]).title
+    known = make_plan("pro", hardware=detect_hardware("h200x4", host_memory_gib=2048))
+    assert known.runs
+    assert "only if" not in lessons.table_plans([known]).title
 
 
 def test_predictions_state_their_basis():

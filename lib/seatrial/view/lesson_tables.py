@@ -21,7 +21,7 @@ from seatrial.units import format_bytes, format_gib, format_rate, format_seconds
 from seatrial.view.command_text import left_open
 from seatrial.view.hardware_tables import table_accelerators, table_problems
 from seatrial.view.memory_tables import COPIES
-from seatrial.view.plan_tables import VERDICTS, condition, spread
+from seatrial.view.plan_tables import VERDICTS, condition, needs_unknown_host, spread
 from seatrial.view.table import Row, Table
 from seatrial.view.untrusted import PlainText
 
@@ -103,7 +103,7 @@ def table_plans(plans: Iterable[Plan]) -> Table:
     running = sum(plan.runs for plan in found)
     copied = any(plan.need_bytes > plan.footprint.total_bytes for plan in found)
     return Table(
-        title=f"{running} of {len(found)} run{'s' if running == 1 else ''} on {', '.join(machines)}",
+        title=f"{running} of {len(found)} run{'s' if running == 1 else ''} on {', '.join(machines)}{_only_if(found)}",
         columns=("plan", "verdict", "needs>", "there is>", "predicted output>"),
         rows=tuple(map(_plan_row, found)),
         note=" ".join([COPIES] * copied + ["The prediction is for all requests together, low to high."]),
@@ -179,6 +179,12 @@ def table_named() -> Table:
 def default_checkpoints(models: Iterable[str]) -> list[Checkpoint]:
     """The default checkpoint of each model."""
     return [find_checkpoint(model) for model in models]
+
+
+def _only_if(plans: Iterable[Plan]) -> str:
+    """How many of them hang on host memory nobody has named, and the most of it; empty where none does."""
+    needed = [plan.footprint.host_bytes for plan in plans if needs_unknown_host(plan)]
+    return f", {len(needed)} only if {format_gib(max(needed))} of host memory are free" if needed else ""
 
 
 def _plan_row(plan: Plan) -> Row:
