@@ -1,6 +1,9 @@
-"""Builds small GGUF files byte by byte, right ones and wrong ones."""
+"""Builds small GGUF files, byte by byte where they may be wrong, with the real writer where they are to be whole."""
 
 import struct
+
+import numpy as np
+from gguf import GGUFWriter
 
 STRING, ARRAY, UINT32, UINT16, FLOAT32, BOOL = 8, 9, 4, 2, 6, 7
 FORMS = {UINT32: "<I", UINT16: "<H", FLOAT32: "<f", BOOL: "<?"}
@@ -44,3 +47,14 @@ def small():
         [tensor("w", (4, 2), 0, 0), tensor("q", (32,), 8, 32)],
         b"\1" * 66,
     )
+
+
+def written(path, shape, seed):
+    """The bytes of a file of one random F32 matrix that the real writer puts at ``path``."""
+    writer = GGUFWriter(path, "llama")
+    writer.add_tensor("token_embd.weight", np.random.default_rng(seed).random(shape, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path.read_bytes()

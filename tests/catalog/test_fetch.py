@@ -14,9 +14,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from gguf import GGUFWriter
+from tests.gguf_bytes import written
 from tests.standin_hub import StandinHub
 
 from seatrial.catalog.fetch import fetch_checkpoint, local_path
@@ -42,14 +41,7 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture(scope="session")
 def gguf(tmp_path_factory):
     """A well-formed GGUF of about 3 MB."""
-    path = tmp_path_factory.mktemp("gguf") / NAME
-    writer = GGUFWriter(path, "llama")
-    writer.add_tensor("token_embd.weight", np.random.default_rng(0).random((768, 1024), dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path.read_bytes()
+    return written(tmp_path_factory.mktemp("gguf") / NAME, (768, 1024), seed=0)
 
 
 @pytest.fixture

