@@ -326,7 +326,7 @@ def test_ctrl_c_is_said_and_gets_through(write_notebook, tmp_path, cell, presses
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("missing.ipynb", None, "Unknown notebook"),
+        ("missing.ipynb", None, "has no notebooks"),
         ("text.txt", "x", "not a notebook"),
         ("broken.ipynb", "{", "cannot be read as a notebook"),
         ("empty.ipynb", "", "cannot be read as a notebook"),
@@ -354,6 +354,19 @@ def test_near_names_are_suggested(echo, tmp_path):
     """A typo in a notebook's name lists the notebooks beside it."""
     with pytest.raises(UnknownNameError, match=r"echo\.ipynb"):
         run_notebooks([echo.with_name("ecko.ipynb")], output=tmp_path / "run")
+
+
+def test_a_folder_that_is_not_there_is_named_and_what_there_is(write_notebook, tmp_path, monkeypatch):
+    """Where nothing lies beside the name, the series is offered; where there is none either, its usual place."""
+    nowhere = tmp_path / "nowhere" / "x.ipynb"
+    monkeypatch.chdir(tmp_path)
+    for remedy in ("such as notebooks/*.ipynb", "There are notebooks/00_first.ipynb."):
+        with pytest.raises(UsageError) as caught:
+            run_notebooks([nowhere], output=tmp_path / "run")
+        assert f"There is no notebook {nowhere}: {nowhere.parent} is no folder." == caught.value.what
+        assert remedy in caught.value.remedy
+        (tmp_path / "notebooks").mkdir(exist_ok=True)
+        write_notebook("00_first").replace(tmp_path / "notebooks" / "00_first.ipynb")
 
 
 def test_the_same_notebook_twice_is_refused(echo, tmp_path):

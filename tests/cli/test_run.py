@@ -101,7 +101,7 @@ def test_a_grid_is_several_runs_with_one_report(seatrial, tmp_path):
         ((START, "--output", "{hardware}"), 2, "braces"),
         ((START, "--jobs", "0"), 2, "whole number from 1"),
         ((START, "--grid", "hardware"), 2, "no distinct values"),
-        (("missing.ipynb",), 2, "Unknown notebook"),
+        (("missing.ipynb",), 2, "There is no notebook missing.ipynb"),
         ((ROOT / "README.md",), 2, "not a notebook"),
         ((), 2, "NOTEBOOK"),
     ],

@@ -70,7 +70,7 @@ def _opened(path: Path) -> Any:
             f"{path} is not a notebook (.ipynb).", remedy="Name notebook files, such as notebooks/*.ipynb."
         )
     if not path.exists():
-        raise UnknownNameError("notebook", str(path), sorted(map(str, path.parent.glob("*.ipynb"))))
+        raise _missing(path)
     import nbformat  # noqa: PLC0415 -- heavy, and only runs need it
 
     refusals = (OSError, ValueError, TypeError, AttributeError, nbformat.ValidationError)  # nbformat raises all of them
@@ -83,6 +83,18 @@ def _opened(path: Path) -> Any:
             f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
         ) from error
     return notebook
+
+
+def _missing(path: Path) -> UsageError:
+    """The error for a notebook that is not there: the nearest beside it, or where there are none."""
+    beside = sorted(map(str, path.parent.glob("*.ipynb")))
+    if beside:
+        return UnknownNameError("notebook", str(path), beside)
+    here = sorted(map(str, Path("notebooks").glob("[0-9]*.ipynb")))
+    offered = f"There are {', '.join(here)}." if here else "Name one that is there, such as notebooks/*.ipynb."
+    folder = path.absolute().parent
+    empty = "has no notebooks" if folder.is_dir() else "is no folder"
+    return UsageError(f"There is no notebook {path}: {folder} {empty}.", remedy=offered)
 
 
 def groups_of(todo: Sequence[int], sources: Sequence[Source]) -> Iterator[list[int]]:
