@@ -99,6 +99,7 @@ def test_finish_reason_without_done():
     ("reads", "kind"),
     [
         ((chunk({"content": "A"}),), "incomplete"),
+        ((chunk({"content": "A"}), chunk(usage={"completion_tokens": 1})), "incomplete"),
         ((STOP, DONE), "empty"),
         ((chunk({"content": "A"}), b'data: {"choices":[{"del\n\n'), "malformed"),
         ((chunk({"content": "A"}), b"data: \xff\xfe\n\n"), "malformed"),

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from tests.measure.conftest import SMALL, TPOT_S, TTFT_S
 
-from seatrial.errors import MeasurementError, UsageError
+from seatrial.errors import EngineMissingError, MeasurementError, UsageError
 from seatrial.measure import Workload, find_problems, measure_server, start_load
 from seatrial.measure.workload import check_workload
 
@@ -55,6 +55,14 @@ def held_bytes(load):
     held = array.array("i", [0])
     fcntl.ioctl(load._process.stdout, termios.FIONREAD, held)
     return held[0]
+
+
+def test_a_missing_client_is_said(monkeypatch):
+    """Without aiohttp nothing is sent, and the message names the extra to install; as for a missing engine, exit code 4."""
+    monkeypatch.setattr("seatrial.measure.load.find_spec", lambda _: None)
+    with pytest.raises(EngineMissingError, match=r"seatrial\[measure\]") as caught:
+        measure_server("http://127.0.0.1:9", SMALL)
+    assert 4 == caught.value.exit_code
 
 
 def test_times_of_a_request_are_in_order(measured):

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import msgspec
 
-from seatrial.errors import MeasurementError, SeatrialError, UsageError
+from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
 from seatrial.measure.messages import Failed, Finished, Job, PointBegins, PointEnds, Ready, Tick, decode_event
 from seatrial.measure.recorder import Progress, Recorder
 from seatrial.measure.summary import summarize
@@ -53,6 +53,7 @@ def measure_server(
     Raises:
         UsageError: The URL, key, model or workload is not usable.
         MeasurementError: The server does not answer, so there is nothing to sum up.
+        EngineMissingError: The measuring client's packages are not installed.
 
     """
     with start_load(target, workload, api_key=api_key, model=model, on_event=on_event) as load:
@@ -75,7 +76,7 @@ def start_load(
     found = find_target(target, api_key=api_key, model=model)
     check_workload(chosen, found.engine)
     if find_spec("aiohttp") is None:
-        raise SeatrialError(
+        raise EngineMissingError(
             "The measuring client needs the package aiohttp, which is not installed.",
             remedy="Install it: pip install 'seatrial[measure]'",
         )
