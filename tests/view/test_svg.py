@@ -152,6 +152,21 @@ def test_all_text_lies_inside_the_picture(open_page):
     assert [] == page.noted
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize("concurrency", [1, 16, 64])
+@pytest.mark.parametrize("machine", ["h200x4", "h200x8", "b200x8", "m3-ultra-512gb"])
+def test_no_name_of_a_limit_touches_a_ring(open_page, machine, concurrency):
+    """In a real browser, with a crowd whose largest context ends just below the limit."""
+    page = open_page(to_svg(fit_chart(machine, concurrency=concurrency)))
+    touching = page.evaluate("""() => [...document.querySelectorAll('.st-ring')].flatMap(ring => {
+        const round = ring.getBoundingClientRect();
+        return [...document.querySelectorAll('text.st-halo')].map(text => [text, text.getBoundingClientRect()])
+            .filter(([, box]) => box.left < round.right && round.left < box.right
+                && box.top + 3 < round.bottom && round.top < box.bottom - 3).map(([text]) => text.textContent);
+    })""")
+    assert [] == touching
+
+
 def test_where_labels_crowd_the_last_value_keeps_its_own():
     """A chart whose point is a million tokens of context says so below its last point."""
     chart = fit_chart("h200x4")

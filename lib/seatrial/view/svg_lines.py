@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from seatrial.view.axis import Axis, decade_axis, linear_axis, log_axis, text_width
 from seatrial.view.chart import Chart, Series, runs_of
-from seatrial.view.svg_parts import FONT, LINE, Place, block, color_class, dash_of, marker, ring, stroke, words
+from seatrial.view.svg_parts import FONT, LINE, RING, Place, block, color_class, dash_of, marker, ring, stroke, words
 
 MANY = 40
 """Points from which on a line is drawn without markers."""
@@ -163,10 +163,19 @@ def _limits(chart: Chart, frame: _Frame) -> list[str]:
     for mark in chart.references:
         y = frame.up(mark.value)
         drawn.append(stroke((frame.left, y), (frame.right, y), "st-limit", "12 4"))
-        drawn.append(
-            words(frame.right - 4, y - 6 if y > frame.top + LINE else y + LINE - 2, mark.name, "st-halo", "end")
-        )
+        up = y - 6 if y > frame.top + LINE else y + LINE - 2
+        if _meets_ring(chart, frame, frame.right - 4 - text_width(mark.name, FONT), up):
+            drawn.append(words(frame.left + 4, up, mark.name, "st-halo"))
+        else:
+            drawn.append(words(frame.right - 4, up, mark.name, "st-halo", "end"))
     return drawn
+
+
+def _meets_ring(chart: Chart, frame: _Frame, left: float, up: float) -> bool:
+    """Whether a ring lies where a name from ``left`` to the right end would stand."""
+    reach = RING + 4
+    at = [(frame.across(mark.x), frame.up(mark.y)) for mark in chart.marks]
+    return any(x + reach > left and up - FONT < y + reach and y - reach < up for x, y in at)
 
 
 def _figures(chart: Chart, frame: _Frame) -> list[str]:

@@ -18,7 +18,7 @@ FONTS = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans
 _DARK = ("#4DA3DD", "#F08A3C", "#2FC49A", "#E3A3C6", "#F2B632", "#8CCBF0", "#A8A8A8")
 _RADIUS = 5.0
 _DOT = 1.75
-_RING = 11.0
+RING = 11.0
 _HATCHES = (
     "",
     "M0 8L8 0M-2 2L2 -2M6 10L10 6",
@@ -143,7 +143,7 @@ def marker(series: Series, shape: int, x: float, y: float) -> str:
 
 def ring(x: float, y: float) -> str:
     """The circle round a point that is marked."""
-    return f'<path d="{_outline(0, x, y, _RING)}" class="st-ring"/>'
+    return f'<path d="{_outline(0, x, y, RING)}" class="st-ring"/>'
 
 
 def hatch(identity: str, color: int) -> str:
