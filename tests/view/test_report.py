@@ -293,6 +293,21 @@ def test_it_fits_the_window_and_asks_for_nothing(build, open_page, width, scheme
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("machine", ["h100x4", "rtxpro6000x8"])
+def test_no_picture_is_cut_off(build, open_page, machine, width):
+    """In a real browser every picture is as wide as its place at most, and its text lies within, also on a telephone."""
+    page = open_page(build(results() | {"plans": plans(machine)}), width)
+    assert [] == page.evaluate("""() => [...document.querySelectorAll('figure')].flatMap(figure => {
+        const frame = figure.getBoundingClientRect();
+        return [...figure.querySelectorAll('svg, text')].filter(one => {
+            const box = one.getBoundingClientRect();
+            return box.left < frame.left - 1 || box.right > frame.right + 1;
+        }).map(one => one.textContent);
+    })""")
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 1000, 800, 400])
 def test_no_table_hides_its_last_column(tmp_path, open_page, width):
     """In a real browser no table is wider than its place, of one run or of several."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seatrial.view.axis import Axis, linear_axis, text_width
+from seatrial.view.axis import Axis, linear_axis, shorten, text_width
 from seatrial.view.chart import Chart
 from seatrial.view.svg_parts import FONT, LINE, Place, block, color_class, figure, hatched, stroke, words
 
@@ -24,7 +24,8 @@ def draw_bars(chart: Chart, place: Place, identity: str) -> list[str]:
     drawn = draw_scale(chart, axis, (left, right), (place.top + 10, bottom))
     for bar, name in enumerate(chart.bars):
         top = place.top + 14 + bar * _SLOT
-        drawn.append(words(left, top + FONT, name, "st-strong st-halo"))
+        shown = shorten(name, place.right - left, FONT, bold=True)
+        drawn.append(words(left, top + FONT, shown, "st-strong st-halo"))
         drawn += [
             block((left, top + LINE + 4), (axis.at(mark.value) * (right - left), _BAR), "st-room")
             for mark in chart.references
