@@ -1,5 +1,7 @@
 """llama.cpp over several GPUs: layers are dealt out so that what lies on the fullest fits."""
 
+from dataclasses import replace
+
 import pytest
 
 from seatrial.catalog import find_checkpoint
@@ -93,3 +95,36 @@ def test_whole_layers_are_named_where_all_bytes_together_would_fit():
     plan = make_plan(checkpoint="unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL", hardware=hardware)
     assert ("does_not_fit", True) == (plan.verdict, plan.footprint.total_bytes < plan.capacity_bytes)
     assert "too little host memory, since layers go to the GPUs whole" in plan.reasons[0].text
+
+
+def test_a_gpu_that_others_have_filled_takes_no_room_of_its_neighbours():
+    """What it lacks for its own buffers was once lent to another, which then got more layers than it holds."""
+    hardware = detect_hardware("mi300xx7", host_memory_gib=16)
+    gpus = tuple(
+        replace(gpu, memory_free_bytes=gpu.memory_bytes if place in {1, 4} else 0)
+        for place, gpu in enumerate(hardware.gpus)
+    )
+    checkpoint = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"
+    plan = make_plan(checkpoint=checkpoint, hardware=replace(hardware, gpus=gpus), context_tokens=1 << 20)
+    room = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in gpus]
+    assert plan.runs
+    assert [place in {1, 4} for place in range(7)] == [bool(share) for share in plan.gpu_shares]
+    assert all(
+        size <= free for size, free, share in zip(on_each_gpu(plan), room, plan.gpu_shares, strict=True) if share
+    )
+    assert plan.footprint.per_gpu_bytes <= max(room)
+
+
+@pytest.mark.parametrize(("unknown", "shares"), [({1}, "some,0,some"), ({0, 2}, "0,some,0"), ({0}, "0,some,some")])
+def test_a_gpu_of_unknown_memory_gets_no_layers(unknown, shares):
+    """llama.cpp counts every GPU it sees, so the command leaves out by place those that were not planned with."""
+    hardware = detect_hardware("h200x3", host_memory_gib=64)
+    gpus = tuple(
+        replace(gpu, memory_bytes=None if place in unknown else gpu.memory_bytes)
+        for place, gpu in enumerate(hardware.gpus)
+    )
+    checkpoint = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-IQ1_M"
+    plan = make_plan(checkpoint=checkpoint, hardware=replace(hardware, gpus=gpus), engine="llamacpp")
+    split = flag_values(build_command(plan).argv)["--tensor-split"].split(",")
+    assert plan.runs
+    assert shares == ",".join("0" if share == "0" else "some" for share in split)

@@ -70,9 +70,18 @@ def threads(plan: Plan) -> int | None:
 
 
 def tensor_split(plan: Plan) -> str:
-    """Layers of each GPU as ``--tensor-split`` wants them: the output counts as one more, after the last layer."""
-    shares = list(plan.gpu_shares)
-    if plan.gpu_layers and plan.gpu_layers > sum(shares):
+    """Layers of each GPU as ``--tensor-split`` wants them: the output counts as one more, after the last layer.
+
+    llama.cpp goes by place over all GPUs it sees, so one whose memory is not known, and not planned with, gets none.
+    Empty where one GPU takes all there is.
+    """
+    known = [bool(gpu.memory_bytes) for gpu in plan.hardware.gpus]
+    dealt = plan.gpu_shares or ((plan.gpu_layers or 0,) if known.count(True) == 1 < len(known) else ())
+    if not any(dealt):
+        return ""
+    left = iter(dealt)
+    shares = [next(left) if counts else 0 for counts in known]
+    if plan.gpu_shares and plan.gpu_layers and plan.gpu_layers > sum(shares):
         last = max(index for index, count in enumerate(shares) if count)
         shares[last] += 1
     return ",".join(map(str, shares))
@@ -94,8 +103,8 @@ def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[st
         flags.append(("--threads", str(count)))
     if plan.cpu_expert_layers:
         flags.append(("--n-cpu-moe", str(plan.cpu_expert_layers)))
-    if plan.gpu_shares:
-        flags.append(("--tensor-split", tensor_split(plan)))
+    if split := tensor_split(plan):
+        flags.append(("--tensor-split", split))
     sampling = flag_values(plan.chat.flags) if plan.chat else {}
     return [
         *flags,

@@ -126,7 +126,9 @@ def _dealing(placing: Placing) -> _Dealing:
     reserve = whole.per_gpu_by_part["reserve"]
     experts = whole.by_class.get("experts", 0) / placing.layers
     rest = (whole.total_bytes - whole.host_bytes - whole.reserve_bytes) / placing.layers - experts
-    return _Dealing(placing, [room - reserve for room in placing.rooms], rest, rest + experts)
+    # A GPU that others have filled has no room, and takes none of its neighbours'.
+    free = [max(0, room - reserve) for room in placing.rooms]
+    return _Dealing(placing, free, rest, rest + experts)
 
 
 def _on_fullest(footprint: Footprint, size: int) -> Footprint:
