@@ -1,0 +1,24 @@
+"""The versions of Python that are named are those the package says it runs on."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def declared():
+    """Minor versions among the package's classifiers."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
+
+
+def test_make_looks_for_the_declared_versions():
+    """A version that make would take is a version the package declares, and the other way round."""
+    assert declared() == set(re.findall(r"python(3\.\d+)", (ROOT / "Makefile").read_text(encoding="utf-8")))
+
+
+def test_versions_that_were_run_are_declared():
+    """What the README says was run is not missing from the package's own list."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert declared() >= set(re.findall(r"\b3\.\d+\b", re.search(r"\(Python (.*?)\)", readme)[1]))
