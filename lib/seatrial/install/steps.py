@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Literal
 from seatrial.catalog.engine_facts import Failure
 from seatrial.errors import EngineError, UsageError
 from seatrial.printable import printable
+from seatrial.programs.groups import await_end, ending_with_its_group
 from seatrial.programs.search_path import find_on_path, passed_over
 from seatrial.records import from_dict
 from seatrial.units import counted, format_bytes
@@ -108,11 +108,11 @@ class Steps:
                 log.write(line)
                 log.flush()
                 self._count(line.decode(errors="replace"))
+            await_end(process)
         if process.returncode:
             raise self._failed(process.returncode)
 
-    @contextlib.contextmanager
-    def _started(self, argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    def _started(self, argv: list[str]) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         """A process in a group of its own, which ends with this context whatever it started."""
         process = subprocess.Popen(
             argv,
@@ -123,15 +123,7 @@ class Steps:
             start_new_session=True,
             pass_fds=(self.lock,),
         )
-        try:
-            yield process
-            process.wait()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if process.stdout:
-                process.stdout.close()
-            process.wait()
+        return ending_with_its_group(process)
 
     def _count(self, line: str) -> None:
         match = PACKAGE_LINE.match(line)

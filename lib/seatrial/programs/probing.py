@@ -21,6 +21,7 @@ from pathlib import Path
 from seatrial.catalog.engine_facts import Program
 from seatrial.errors import EngineMissingError
 from seatrial.printable import printable
+from seatrial.programs.groups import await_end, ending_with_its_group, has_ended
 
 PROBE_S = 60.0
 WORD_S = 3.0
@@ -132,15 +133,15 @@ def _run(argv: tuple[str, ...], limit_s: float) -> _Answer:
     try:
         with _said_when_slow(argv, limit_s), _asked(argv) as process:
             texts = _read(process, limit_s)
-            code = process.poll()
+            ended = has_ended(process)
     except OSError as error:
         return _Answer("", f"could not be started: {error.strerror or error}")
     result, warnings = (text.decode(errors="replace").replace("\r\n", "\n") for text in texts)
-    if code is None:
+    if not ended:
         printed = sum(map(len, texts))
         return _Answer("", "printed without end" if printed > MOST_BYTES else f"said nothing within {limit_s:g} s")
     text = result + warnings
-    return _Answer(text, _ending(code, text), result)
+    return _Answer(text, _ending(process.returncode, text), result)
 
 
 def _ending(code: int, text: str) -> str:
@@ -170,10 +171,9 @@ def _read(process: subprocess.Popen[bytes], limit_s: float) -> tuple[bytes, byte
                 key.data.extend(chunk)
             if sum(map(len, kept.values())) > MOST_BYTES or (ended and not events):
                 break
-            ended = process.poll() is not None
+            ended = has_ended(process)
         if not pipes.get_map():  # it has closed both, and is about to end
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - time.monotonic()))
+            await_end(process, deadline - time.monotonic())
     return bytes(kept[process.stdout]), bytes(kept[process.stderr])
 
 
@@ -191,22 +191,13 @@ def _said_when_slow(argv: tuple[str, ...], limit_s: float) -> Iterator[None]:
         word.cancel()
 
 
-@contextlib.contextmanager
-def _asked(argv: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
+def _asked(argv: tuple[str, ...]) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """A process in a group of its own, which ends with this context whatever it started."""
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(
         argv, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True, cwd="/"
     )  # in a folder of nobody's: `python -c` imports from the one it stands in
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in the group
-            os.killpg(process.pid, signal.SIGKILL)
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
-        process.wait()
+    return ending_with_its_group(process)
 
 
 def flags_taken(row: Program, path: str) -> frozenset[str]:
