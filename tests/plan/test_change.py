@@ -38,6 +38,17 @@ def test_fewer_streams_are_the_smallest_change_where_the_weights_fit(no_gpu):
     assert not make_plan(concurrency=count + 1, **wishes).runs
 
 
+@pytest.mark.parametrize("model", ["flash", "pro"])
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+def test_another_machine_keeps_the_engine_that_was_asked_for(engine, model):
+    """Where the engine cannot run here at all, the machine that is named is one on which it does."""
+    wishes = {"model": model, "engine": engine}
+    here = make_plan(hardware=detect_hardware("cpu"), **wishes)
+    name, with_engine = re.search(r"another machine, such as (\S+) \((\S+) with", here.smallest_change).groups()
+    assert engine == with_engine
+    assert make_plan(hardware=detect_hardware(name), **wishes).runs
+
+
 @pytest.mark.parametrize("engine", ["sglang", "vllm"])
 def test_no_machine_is_suggested_that_does_not_exist(engine):
     """A DGX Station holds one GB300, so a larger model asks for more machines, not for more in one."""

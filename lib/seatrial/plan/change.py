@@ -211,12 +211,13 @@ def _elsewhere(plan: Plan, candidate: Candidate, failed: set[tuple[str, str]]) -
 
 
 def _other_machine(candidate: Candidate) -> Change | None:
-    """A machine that runs the model, where this one cannot be made to."""
-    for name in limits().suggested_machines:
-        there = replace(candidate.request, hardware=named_machine(name), nodes=1, tensor_parallel=None)
-        for engine in engines_of(there.hardware):
-            for row in preferred(candidate.model, engine, checkpoints()):
-                other = Candidate(candidate.model, row, engine, there)
-                if weigh(other).runs:
-                    return Change(f"another machine, such as {name} ({engine} with {row.id})", other)
+    """A machine that runs the model, where this one cannot be made to: with the same engine, else with another."""
+    machines = [(name, named_machine(name)) for name in limits().suggested_machines]
+    pairs = [(name, hardware, engine) for name, hardware in machines for engine in engines_of(hardware)]
+    for name, hardware, engine in sorted(pairs, key=lambda pair: pair[-1] != candidate.engine):
+        there = replace(candidate.request, hardware=hardware, nodes=1, tensor_parallel=None)
+        for row in preferred(candidate.model, engine, checkpoints()):
+            other = Candidate(candidate.model, row, engine, there)
+            if weigh(other).runs:
+                return Change(f"another machine, such as {name} ({engine} with {row.id})", other)
     return None
