@@ -57,7 +57,9 @@ def private_dir(path: Path) -> Path:
             )
         path.chmod(0o700)
     except OSError as error:
-        raise cannot_write(path, error, "Set SEATRIAL_STATE (or SEATRIAL_CACHE) to a writable folder.") from error
+        raise cannot_write(
+            path, error, "Set SEATRIAL_STATE, SEATRIAL_CACHE or SEATRIAL_ENGINES to a writable folder."
+        ) from error
     return path
 
 

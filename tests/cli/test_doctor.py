@@ -102,3 +102,14 @@ def test_a_low_limit_of_open_files_is_a_warning():
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert ["warning"] == [check.status for check in checks]
+    assert ("ulimit -n" if hard == resource.RLIM_INFINITY or hard >= 4096 else "limits.conf") in checks[0].remedy
+
+
+def test_a_low_hard_limit_of_open_files_has_another_remedy():
+    """A shell cannot raise it: ulimit would only say so."""
+    code = (
+        "import resource; from seatrial.cli.checks import check_open_files\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); print([each.remedy for each in check_open_files()])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert (True, False) == ("limits.conf" in said, "ulimit -n" in said)

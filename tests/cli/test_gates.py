@@ -117,6 +117,17 @@ def test_doctor_shows_a_gpu_no_engine_takes(seatrial, machine):
     assert ("warning", True) == (check["status"], "Hopper" in check["found"])
 
 
+def test_doctor_says_small_shared_memory_once(machine, require):
+    """As a warning of its own; what the engines require and have says nothing of what they have not."""
+    require("mount")
+    words = 'mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$0" -m seatrial doctor --json'
+    argv = ["unshare", "--mount", "sh", "-c", words, sys.executable]
+    here = os.environ | machine("4xA100")
+    checks = json.loads(subprocess.run(argv, env=here, capture_output=True, text=True, check=True).stdout)["checks"]
+    said = [(check["name"], check["status"]) for check in checks if "64.0 MiB" in check["found"]]
+    assert [("Shared memory", "warning")] == said
+
+
 def test_doctor_says_nothing_of_engines_for_other_machines(seatrial):
     """Without GPUs and without SGLang there is nothing it could lack."""
     _, checks = doctor(seatrial)

@@ -1,9 +1,14 @@
-"""Says what an engine lacks, by reading a tree of the project: nothing of it is imported."""
+"""Says what an engine lacks, by reading a tree of the project: nothing of that tree is imported."""
 
 import ast
 import json
 import re
 import tomllib
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import get_args, get_origin, get_type_hints
+
+from seatrial.catalog.engine_facts import EngineFacts
 
 BUILD_TAKES = {"plan", "model_path", "runner", "host"}
 DATA = "lib/seatrial/catalog/engines"
@@ -40,6 +45,26 @@ def missing(root, engine):
     if not own:
         lacks += _beside(root, engine, table)
     return lacks
+
+
+def unread(root, engine):
+    """Fields of its data file that nobody reads, one line each: a misspelt one would do nothing, without a word."""
+    data = root / DATA / f"{engine}.toml"
+    return list(_unread(EngineFacts, tomllib.loads(data.read_text()), "the file")) if data.is_file() else []
+
+
+def _unread(kind, table, place):
+    known = get_type_hints(kind)
+    for name, value in table.items():
+        if name not in known:
+            yield f"{place}: nobody reads {name}"
+            continue
+        row = next((each for each in (known[name], *get_args(known[name])) if is_dataclass(each)), None)
+        if row is None:
+            continue
+        by_name = get_origin(known[name]) is Mapping
+        for each in value.values() if by_name else value if isinstance(value, list) else [value]:
+            yield from _unread(row, each, f"[[{name}]]" if isinstance(value, list) else f"[{name}]")
 
 
 def _module(root, engine):

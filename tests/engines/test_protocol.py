@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import ROOT
-from tests.engines.protocol_check import DATA, MODULES, found_anywhere, missing
+from tests.engines.protocol_check import DATA, MODULES, found_anywhere, missing, unread
 from tests.gguf_bytes import small
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
@@ -86,7 +87,7 @@ def run(tree, code, **settings):
 @pytest.mark.parametrize("engine", found_anywhere(ROOT))
 def test_every_engine_is_whole(engine):
     """What it lacks is listed, file by file and table by table."""
-    lacks = missing(ROOT, engine)
+    lacks = [*missing(ROOT, engine), *unread(ROOT, engine)]
     assert [] == lacks, f"{engine} lacks:\n  " + "\n  ".join(lacks)
 
 
@@ -152,6 +153,41 @@ def test_a_data_file_without_a_module_is_said(toy):
     (toy / MODULES / "toy.py").unlink()
     done = run(toy, "import seatrial.engines")
     assert "toy has a data file, but no module seatrial.engines.toy" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("[planning]\norder = 9\n", "[planning]\n", "missing required field `order`"),
+        ("order = 9\n", 'order = "last"\n', "Expected `int`, got `str`"),
+        ("order = 9\n", "order = [\n", "Invalid value"),
+    ],
+)
+def test_a_data_file_that_cannot_be_used_is_named(toy, before, after, says):
+    """Which file, what is wrong with it, and where it is told what belongs there."""
+    path = toy / DATA / "toy.toml"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    done = run(toy, "from seatrial.cli.main import main; raise SystemExit(main(['engines']))")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert all(part in done.stderr for part in (f"{DATA}/toy.toml", says, "docs/adding-an-engine.md"))
+
+
+def test_what_nobody_reads_is_listed(toy):
+    """A misspelt field would do nothing, without a word."""
+    path = toy / DATA / "toy.toml"
+    path.write_text(path.read_text().replace("[planning]\n", "[planning]\nautomatc = true\n"))
+    assert ["[planning]: nobody reads automatc"] == unread(toy, "toy")
+
+
+@pytest.mark.parametrize("engine", engine_ids())
+def test_every_pattern_is_a_regular_expression(engine):
+    """One that is none would fail in the middle of a launch."""
+    facts = engine_facts(engine)
+    rows = (*facts.failures, *facts.phases)
+    for pattern in (*(row.pattern for row in rows), *(row.version_pattern for row in facts.programs)):
+        re.compile(pattern or "")
 
 
 def test_one_module_and_one_data_file_make_an_engine(toy, toy_serve, monkeypatch, tmp_path):

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 from seatrial.catalog.engine_rows import DraftFlags, Hole, Install, Planning, Program, Requirement, Setting, Versions
+from seatrial.errors import UsageError
 from seatrial.records import from_dict
 
 FACTS = Path(__file__).with_name("engines")
+REMEDY = "docs/adding-an-engine.md says what belongs in it."
 
 __all__ = [
     "DraftFlags",
@@ -155,8 +157,18 @@ class EngineFacts:
 
 @cache
 def engine_facts(engine: str) -> EngineFacts:
-    """The facts of one engine of ``engine_ids``."""
-    return from_dict(EngineFacts, tomllib.loads((FACTS / f"{engine}.toml").read_text(encoding="utf-8")))
+    """The facts of one engine of ``engine_ids``.
+
+    Raises:
+        UsageError: Its data file is no TOML, or lacks what every engine has; the message names both.
+
+    """
+    path = FACTS / f"{engine}.toml"
+    try:
+        return from_dict(EngineFacts, tomllib.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, UsageError) as error:
+        why = str(error).partition("\n")[0]
+        raise UsageError(f"The data file of {engine} cannot be used, {path}: {why}", remedy=REMEDY) from error
 
 
 @cache

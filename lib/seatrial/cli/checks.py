@@ -182,10 +182,15 @@ def check_open_files() -> Iterator[Check]:
     """Files and sockets one process may hold open."""
     import resource  # noqa: PLC0415 -- not on every system
 
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < MIN_OPEN_FILES:
         found = f"{soft} at once; high concurrency needs {MIN_OPEN_FILES}"
-        yield Check("Open files", "warning", found, "Run 'ulimit -n 65536' in the shell before seatrial.")
+        remedy = f"Run 'ulimit -n {MIN_OPEN_FILES}' in the shell before seatrial."
+        if hard != resource.RLIM_INFINITY and hard < MIN_OPEN_FILES:
+            remedy = (
+                "Raise the hard limit: nofile in /etc/security/limits.conf, or --ulimit nofile=65535 of docker run."
+            )
+        yield Check("Open files", "warning", found, remedy)
     else:
         yield Check("Open files", "ok", "no limit" if soft == resource.RLIM_INFINITY else f"{soft} at once")
 

@@ -68,7 +68,7 @@ def check_requirements(engine: str, hardware: Hardware, rows: Sequence[EnginePro
     for check in wrong:
         yield replace(check, status="warning")
     if not wrong:
-        met = ", ".join(f"{check.name.partition(': ')[2]} {check.found}" for check in checks)
+        met = ", ".join(f"{check.name.partition(': ')[2]} {check.found}" for check in checks if check.status == "ok")
         yield Check(f"{facts.title}: what it requires", "ok", met)
     if meant:
         yield _runs_v4(engine, facts.title, hardware)
