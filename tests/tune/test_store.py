@@ -59,6 +59,15 @@ def test_a_file_that_makes_no_sense_is_set_aside(tuned, plan_for, broken):
     assert tuned == read_tuned(write_tuned(tuned) and tuned.subject)
 
 
+@pytest.mark.parametrize("value", ["-5", "", "2 --host 0.0.0.0", "$(id)"])
+def test_a_value_that_no_setting_takes_is_set_aside_with_its_file(tuned, plan_for, value):
+    """A damaged value neither reaches a command nor keeps every plan and launch of this machine from being made."""
+    path = write_tuned(replace(tuned, levels=(replace(tuned.levels[0], settings={"tpot-s": value}),)))
+
+    assert plan_for(1) == tuned_plan(plan_for(1))
+    assert (False, True) == (path.exists(), path.with_suffix(".unreadable").exists())
+
+
 @pytest.mark.parametrize(
     "other",
     [{"cpu": "another"}, {"cores": 999}, {"memory_gib": 1}, {"gpus": ("NVIDIA H200",)}, {"driver": "999.1"}],

@@ -35,6 +35,17 @@ def value_of(command: Command, row: Setting) -> str | None:
     return _find(command.argv, flag_of(row, command.program))
 
 
+def check_value(name: str, value: str) -> None:
+    """Hold a value against what any setting takes.
+
+    Raises:
+        UsageError: It is neither a number nor a word.
+
+    """
+    if not VALUE.fullmatch(value):
+        raise UsageError(f"{value[:40]!r} is no value of {name}.", remedy="Use a number or a word.")
+
+
 def apply_settings(command: Command, settings: Mapping[str, str]) -> Command:
     """The same command with some settings changed; those its program does not know stay as they are.
 
@@ -44,15 +55,14 @@ def apply_settings(command: Command, settings: Mapping[str, str]) -> Command:
 
     Raises:
         UnknownNameError: The engine has no such setting.
-        UsageError: A value that no setting takes.
+        UsageError: See ``check_value``.
 
     """
     known = settings_of(command.engine)
     for name, value in settings.items():
         if name not in known:
             raise UnknownNameError(f"setting of {command.engine}", name, known)
-        if not VALUE.fullmatch(value):
-            raise UsageError(f"{value[:40]!r} is no value of {name}.", remedy="Use a number or a word.")
+        check_value(name, value)
         if applies(known[name], command):
             command = _with(command, known[name], value)
     return command

@@ -218,6 +218,7 @@ def read_tuned(subject: Subject) -> Tuned | None:
     path = subject.path
     try:
         found = from_dict(Tuned, read_json(path))
+        _check_values(found)
     except UsageError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return None
@@ -227,6 +228,14 @@ def read_tuned(subject: Subject) -> Tuned | None:
         log.warning("The tuned settings in %s are not used: %s", path, error.what)
         return None
     return found if found.subject == subject else None
+
+
+def _check_values(tuned: Tuned) -> None:
+    from seatrial.engines.settings import check_value  # noqa: PLC0415 -- see the top
+
+    for level in tuned.levels:
+        for name, value in level.settings.items():
+            check_value(name, value)
 
 
 def write_tuned(tuned: Tuned) -> Path:

@@ -11,7 +11,7 @@ from seatrial.engines.settings import VALUE, applies, settings_of, value_of
 from seatrial.errors import UnknownNameError, UsageError
 
 FIGURE = re.compile(r"(cores|streams)(?:([-+*/])(\d{1,4}))?")
-REMEDY = "For example: --server-options threads=1,threads=2,ubatch=256."
+REMEDY = "For example: --server-options threads=1,threads=2,ubatch-size=256."
 _OPERATORS = {"+": add, "-": sub, "*": mul, "/": floordiv}
 
 Grid = dict[str, tuple[str, ...]]
@@ -68,7 +68,7 @@ def evaluate(text: str, figures: Mapping[str, int | None]) -> str | None:
 
 
 def parse_grid(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """``threads=1,threads=2,ubatch=256`` as values by setting.
+    """``threads=1,threads=2,ubatch-size=256`` as values by setting.
 
     Raises:
         UsageError: That is not what one of them looks like.
