@@ -53,6 +53,7 @@ def test_the_finding_is_of_a_valid_level():
     bad = [replace(one, self_check=replace(one.self_check, valid=False, why="Slow.")) for one in points]
     title = throughput_chart(measurement(points=(*points[:3], bad[3]))).title
     assert title.startswith("Throughput peaks at 170 tok/s with 4 streams (of the valid load levels)")
+    assert "times" not in throughput_chart(measurement(points=(bad[0], *points[1:]))).title
     assert "peaks at 210 tok/s (not valid) with 8" in throughput_chart(measurement(points=tuple(bad))).title
     both = {"doubtful": measurement(2.0, points=tuple(bad)), "sound": measurement()}
     assert "sound is fastest with 210 tok/s" == throughput_chart(both).title

@@ -222,7 +222,8 @@ def _throughput_finding(named: Mapping[str, Measurement], bests: Mapping[str, Po
         return "No request succeeded"
     first = measurement.points[0]
     gain = (best.output_tokens_per_s or 0.0) / first.output_tokens_per_s if first.output_tokens_per_s else 0.0
-    more = f", {gain:.1f} times {describe_load(first)}" if best is not first and gain else ""
+    comparable = best is not first and (first.self_check.valid or not best.self_check.valid)
+    more = f", {gain:.1f} times {describe_load(first)}" if comparable and gain else ""
     higher = any((point.output_tokens_per_s or 0.0) > (best.output_tokens_per_s or 0.0) for point in measurement.points)
     limits = " (of the valid load levels)" if higher else ""
     return f"Throughput peaks at {describe_rate(best)} with {describe_load(best)}{limits}{more}"
