@@ -187,6 +187,14 @@ def slow(wheels, tmp_path):
     finally:
         process.kill()
         process.communicate()
+        let_go(pipe)
+
+
+def let_go(pipe):
+    """End the build that waits for the pipe, or is about to: what a failed test leaves would wait for ever."""
+    end = os.open(pipe, os.O_RDWR)
+    pipe.unlink()
+    os.close(end)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -234,6 +242,11 @@ def test_a_server_keeps_its_environment(wheels, quick):
             with pytest.raises(UsageError, match="busy runs from"):
                 change()
     assert ([found], []) == (remove_engine(SMALL), installations())
+
+
+def test_removing_where_nothing_is_makes_no_folder(tmp_path):
+    """A setting that leads nowhere is looked at, not followed."""
+    assert ([], False) == (remove_engine(SMALL), (tmp_path / "engines").exists())
 
 
 def test_removing_takes_what_an_interruption_left(tmp_path):

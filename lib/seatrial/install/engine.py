@@ -121,6 +121,8 @@ def remove_engine(name: str) -> list[Installation]:
 
     """
     _, row = find_installable(name)
+    if not paths.engines_dir().is_dir():
+        return []
     with _alone(row.name):
         found = [each for each in installations() if each.name == row.name]
         for each in found:
