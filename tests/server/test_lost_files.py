@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.server.conftest import launched_processes, until
 
-from seatrial.errors import UsageError
+from seatrial.errors import EngineError, UsageError
 from seatrial.server import list_servers, supervisor
 from seatrial.server.folder import folder_of
 
@@ -34,6 +34,45 @@ def test_a_server_whose_folder_was_deleted_ends(fake):
     server = fake("--children=1", "--escaping-child", keep_running=True)
     shutil.rmtree(Path(server.log).parent)
     until(lambda: not launched_processes(), "the end of the engine")
+
+
+def test_a_folder_deleted_during_the_start_is_said(fake):
+    """What happened, not that somebody killed the supervisor; nothing of the engine is left."""
+    folder = folder_of("fake").path
+
+    def remove(event):
+        if event.phase == "starting":
+            shutil.rmtree(folder, ignore_errors=True)
+
+    with pytest.raises(EngineError, match=f"its folder {folder} was removed") as caught:
+        fake("--never-listen", on_event=remove)
+    assert ("folder removed", "starting") == (caught.value.cause, caught.value.phase)
+    assert "seatrial logs" not in caught.value.remedy
+    until(lambda: not launched_processes(), "the end of the engine")
+
+
+def test_a_folder_deleted_before_its_supervisor_spoke_is_said(fake, monkeypatch, tmp_path):
+    """At once, not after the time a supervisor has to come up."""
+    script = tmp_path / "removes.py"
+    script.write_text("import shutil, sys\nshutil.rmtree(sys.argv[1])\n")
+    monkeypatch.setattr(supervisor, "__file__", str(script))
+    with pytest.raises(EngineError, match="was removed while it started"):
+        fake()
+
+
+def test_an_engine_whose_folder_and_supervisor_are_lost_during_the_start_is_ended(fake):
+    """Nobody else could find it any more, so the launch does, by its id."""
+    folder = folder_of("fake")
+
+    def lose(event):
+        if event.phase == "starting" and (known := folder.processes()):
+            os.kill(known.supervisor.pid, signal.SIGKILL)
+            shutil.rmtree(folder.path)
+            os.kill(known.engine.pid, signal.SIGKILL)
+
+    with pytest.raises(EngineError, match="was removed"):
+        fake("--never-listen", "--children=1", on_event=lose)
+    assert [] == launched_processes()
 
 
 def test_a_state_file_that_cannot_be_read_now_stays(fake):

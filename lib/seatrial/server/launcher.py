@@ -24,9 +24,10 @@ from seatrial.server.access import Access, environment_without, is_keyed, listen
 from seatrial.server.address import check_port
 from seatrial.server.failures.next_plan import advise
 from seatrial.server.folder import COMING_UP_S, NAME, ServerFolder, check_name, folder_of, launching
+from seatrial.server.phases import STARTING
 from seatrial.server.registry import server_of
 from seatrial.server.running import Server, Stopped
-from seatrial.server.startup.giving_up import PortStolenError
+from seatrial.server.startup.giving_up import PortStolenError, removed
 from seatrial.server.startup.history import Start, add_start
 from seatrial.server.startup.readiness import Startup
 from seatrial.server.startup.subject import subject_of
@@ -268,7 +269,8 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
                 raise
             wish.on_event(Event(ANOTHER_PORT, error.what, time.monotonic() - begun))
         except BaseException:
-            _stop(folder)
+            if _stop(folder) is None:  # its record was removed: what it started is found by the launch's id
+                processes.end(None, record.launch_id, grace_s=GRACE_S)
             raise
         else:
             break
@@ -349,6 +351,8 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
         known = folder.processes()
         if known is not None and known.launch_id == record.launch_id and (known.engine or known.exit):
             return
+        if not folder.path.exists():
+            raise removed(folder, record, STARTING)
         time.sleep(0.01)
     raise EngineError(
         f"The supervisor of {record.name!r} did not start: {said.read_text(errors='replace')[-500:].strip()}",

@@ -95,7 +95,9 @@ def boot_id() -> str:
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    return _output("sysctl", "-n", "kern.bootsessionuuid").strip() or "unknown"
+    with contextlib.suppress(OSError):
+        return _output("sysctl", "-n", "kern.bootsessionuuid").strip() or f"unknown {os.uname().nodename}"
+    return f"unknown {os.uname().nodename}"  # a container of few files: another one has the same numbers
 
 
 def _ps_rows(pid: int | None = None) -> Iterator[Row]:

@@ -81,5 +81,15 @@ def not_ready(  # noqa: PLR0913 -- what is known of a failure
     )
 
 
+def removed(folder: ServerFolder, record: Record, phase: str) -> EngineError:
+    """The error of an engine whose server folder is not there any more: its supervisor ends it, its log is gone."""
+    return EngineError(
+        f"{record.engine} did not get ready: its folder {folder.path} was removed while it started, so it was stopped.",
+        remedy="Launch it again, and leave the folder alone while the server runs.",
+        cause="folder removed",
+        phase=phase,
+    )
+
+
 def _with_lines(sentence: str, lines: tuple[str, ...]) -> str:
     return "\n".join([sentence, *(f"  | {line[:300]}" for line in lines)])

@@ -22,7 +22,7 @@ from seatrial.server.address import near, plain
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, questions, telling
-from seatrial.server.startup.giving_up import PortStolenError, ended_early, not_ready, port_stolen
+from seatrial.server.startup.giving_up import PortStolenError, ended_early, not_ready, port_stolen, removed
 from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
 from seatrial.server.state import Processes, Ready, Record
 from seatrial.units import format_seconds
@@ -254,6 +254,8 @@ class Startup:
             if known is not None and known.exit is not None:
                 raise self._ended(known)
             time.sleep(POLL_S)
+        if not self.folder.path.exists():
+            raise removed(self.folder, self.record, self.watch.place.name)
         raise self._failed("its supervisor is gone, killed from outside", cause="supervisor gone")
 
     def _still_moves(self) -> None:
