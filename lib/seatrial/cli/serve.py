@@ -38,6 +38,7 @@ from seatrial.server.here import fetch_stand_in
 from seatrial.server.launcher import STALL_LIMIT_S, check_launch
 from seatrial.server.processes import LOOPBACK
 from seatrial.server.tuned import tuned_plan
+from seatrial.view.marks import kind_label
 from seatrial.view.server_tables import stopped_line
 
 if TYPE_CHECKING:
@@ -204,8 +205,7 @@ def _check_alone(arguments: argparse.Namespace) -> None:
 
 def _show(server: Server) -> None:
     console = stdout()
-    kinds = {"simulated: no model behind it": server.simulated, "a stand-in, not DeepSeek V4": server.stand_in}
-    what = next((f" ({kind})" for kind, applies in kinds.items() if applies), "")
+    what = kind_label(stand_in=server.stand_in, simulated=server.simulated)
     console.print(f"{server.model} answers at {server.url}/v1{what}", soft_wrap=True)
     console.print(f"  name      {server.name}", soft_wrap=True)
     console.print(f"  API key   in {server.api_key_file}", soft_wrap=True)

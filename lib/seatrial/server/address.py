@@ -7,6 +7,7 @@ import re
 import socket
 
 from seatrial.errors import RefusedError, UsageError
+from seatrial.printable import shortened
 from seatrial.server import processes
 from seatrial.server.processes import LOOPBACK
 
@@ -36,7 +37,7 @@ def listening_address(host: str, *, expose: bool = False, keyed: bool = True, en
     open_ones = [address for address in found if not address.is_loopback]
     if open_ones and not expose:
         meant = "" if str(open_ones[0]) == host else f" ({open_ones[0]})"
-        raise UsageError(f"{_shown(host)}{meant} is open to other machines.", remedy=EXPOSE)
+        raise UsageError(f"{shortened(host)!r}{meant} is open to other machines.", remedy=EXPOSE)
     if open_ones and not keyed:
         raise RefusedError(
             f"{engine} knows no API key: on {host} everybody who reaches it could use it.",
@@ -95,15 +96,19 @@ def check_port(port: int, host: str = LOOPBACK) -> None:
 def _resolved(host: str) -> list[Address]:
     if len(host) > LONGEST_NAME or not HOST.fullmatch(host):
         raise UsageError(
-            f"{_shown(host)} is no address to listen on.", remedy="Give an address alone, without port: 127.0.0.1."
+            f"{shortened(host)!r} is no address to listen on.", remedy="Give an address alone, without port: 127.0.0.1."
         )
     try:
         rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"{_shown(host)} has no address here.", remedy="Give an address of this machine.") from error
+        raise UsageError(
+            f"{shortened(host)!r} has no address here.", remedy="Give an address of this machine."
+        ) from error
     found = list(dict.fromkeys(plain(str(row[4][0])) for row in rows))
     if any(address.is_multicast or address.is_link_local for address in found):
-        raise UsageError(f"{_shown(host)} is no address of one machine.", remedy="Give an address of this machine.")
+        raise UsageError(
+            f"{shortened(host)!r} is no address of one machine.", remedy="Give an address of this machine."
+        )
     return found
 
 
@@ -114,9 +119,6 @@ def _check_local(address: Address, host: str) -> None:
             probe.bind((str(address), 0))
     except OSError as error:
         raise UsageError(
-            f"{_shown(host)} is no address of this machine ({error.strerror}).", remedy="Leave --host out: 127.0.0.1."
+            f"{shortened(host)!r} is no address of this machine ({error.strerror}).",
+            remedy="Leave --host out: 127.0.0.1.",
         ) from error
-
-
-def _shown(host: str) -> str:
-    return repr(host if len(host) <= 80 else f"{host[:77]}...")  # noqa: PLR2004 -- one line

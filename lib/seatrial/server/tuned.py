@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from seatrial import paths
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.records import Reason, from_dict, read_json, to_dict, write_json
+from seatrial.units import to_gib
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.hardware.types import Hardware
     from seatrial.plan.types import Plan
 
-GIB = 1 << 30
 SOURCE = "seatrial tune, on this machine"
 
 log = logging.getLogger("seatrial")
@@ -207,7 +207,7 @@ def machine_of(hardware: Hardware) -> Machine:
     return Machine(
         cpu=hardware.host.cpu,
         cores=hardware.host.cores,
-        memory_gib=None if memory is None else round(memory / GIB),
+        memory_gib=None if memory is None else round(to_gib(memory)),
         gpus=tuple(gpu.name for gpu in hardware.gpus),
         driver=hardware.driver,
     )
