@@ -85,6 +85,7 @@ def test_a_title_says_what_its_count_hangs_on():
         f"2 of 2 run on h200x4, 1 only if {needed} of host memory are free" == lessons.table_plans([flash, pro]).title
     )
     assert "1 of 1 runs on h200x4" == lessons.table_plans([flash]).title
+    assert f"1 of 1 runs on h200x4, only if {needed} of host memory are free" == lessons.table_plans([pro]).title
     known = make_plan("pro", hardware=detect_hardware("h200x4", host_memory_gib=2048))
     assert known.runs
     assert "only if" not in lessons.table_plans([known]).title

@@ -183,8 +183,10 @@ def default_checkpoints(models: Iterable[str]) -> list[Checkpoint]:
 
 def _only_if(plans: Iterable[Plan]) -> str:
     """How many of them hang on host memory nobody has named, and the most of it; empty where none does."""
-    needed = [plan.footprint.host_bytes for plan in plans if needs_unknown_host(plan)]
-    return f", {len(needed)} only if {format_gib(max(needed))} of host memory are free" if needed else ""
+    runs = [plan for plan in plans if plan.runs]
+    needed = [plan.footprint.host_bytes for plan in runs if needs_unknown_host(plan)]
+    count = f"{len(needed)} " if len(needed) < len(runs) else ""
+    return f", {count}only if {format_gib(max(needed))} of host memory are free" if needed else ""
 
 
 def _plan_row(plan: Plan) -> Row:
