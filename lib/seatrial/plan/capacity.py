@@ -43,6 +43,12 @@ def usable_gpu_bytes(gpu: Gpu, fraction: float) -> int:
     return share if gpu.memory_free_bytes is None else min(share, gpu.memory_free_bytes)
 
 
+def seen_gpus(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """GPUs a process of llama.cpp is planned with: those of known memory; where all are MIG slices CUDA shows it one."""
+    known = tuple(gpu for gpu in gpus if gpu.memory_bytes)
+    return known[:1] if all(gpu.mig for gpu in known) else known
+
+
 @lru_cache(maxsize=REMEMBERED)
 def llamacpp_pools(hardware: Hardware, nodes_gpus: tuple[Gpu, ...]) -> Pools:
     """GPU and host memory for llama.cpp; on unified memory the two are one, counted once."""
@@ -50,7 +56,7 @@ def llamacpp_pools(hardware: Hardware, nodes_gpus: tuple[Gpu, ...]) -> Pools:
         gpu = next(gpu for gpu in nodes_gpus if gpu.unified)
         fraction = limits().unified_apple if gpu.vendor == "apple" else limits().unified_other
         return Pools(gpu_bytes=usable_gpu_bytes(gpu, fraction), host_bytes=0, gpus=1)
-    known = [gpu for gpu in nodes_gpus if gpu.memory_bytes]
+    known = seen_gpus(nodes_gpus)
     gpu_bytes = sum(usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in known)
     host = usable_host_bytes(hardware)
     if host is not None:

@@ -14,6 +14,7 @@ from seatrial.records import Reason
 from seatrial.units import counted, format_bytes, format_gib
 
 DRAFTS = {"mtp": "MTP head", "dspark": "DSpark stages"}
+MIG = "docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html (CUDA device enumeration); vllm-project/vllm#6551"
 
 
 def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint, nodes: int) -> tuple[Reason, ...]:
@@ -78,7 +79,8 @@ def cuda_reasons(plan: Plan) -> list[Reason]:
 def idle_reasons(plan: Plan, nodes: int) -> list[Reason]:
     """That GPUs or machines stay idle, where the chosen form uses fewer than there are."""
     there = len(plan.hardware.gpus)
-    if plan.engine not in TENSOR_PARALLEL:
+    sliced = there > 1 and all(gpu.mig for gpu in plan.hardware.gpus)
+    if plan.engine not in TENSOR_PARALLEL and not (sliced and plan.gpus_per_node):
         return []
     unused = []
     if plan.nodes < nodes:
@@ -88,6 +90,8 @@ def idle_reasons(plan: Plan, nodes: int) -> list[Reason]:
     if not unused:
         return []
     text = f"It runs on {' and '.join(unused)}; the others stay idle."
+    if sliced:
+        return [Reason(f"{text} MIG slices do not work together: CUDA shows a process one of them.", "verified", MIG)]
     return [Reason(text, "derived", plan.recipe.source if plan.recipe else plan.footprint.source)]
 
 

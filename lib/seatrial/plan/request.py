@@ -41,7 +41,8 @@ class Request:
         recipes: Whether vendor recipes are looked at.
         prompt_tokens: Prompt length a prediction is for, None for a usual one.
         answer_tokens: Answer length, likewise.
-        gpus: The largest group of equal GPUs of the machine: engines that split tensors need equals.
+        gpus: The largest group of equal GPUs of the machine: engines that split tensors need equals. Of MIG slices it
+            is one: they do not work together.
 
     """
 
@@ -110,8 +111,15 @@ def _largest_group(hardware: Hardware) -> tuple[Gpu, ...]:
     groups: dict[tuple[str, int | None], list[Gpu]] = {}
     for gpu in hardware.gpus:
         groups.setdefault((gpu.name, gpu.memory_bytes), []).append(gpu)
-    largest = max(groups.values(), key=lambda group: len(group) * (group[0].memory_bytes or 0)) if groups else []
-    return tuple(sorted(largest, key=_free_bytes))
+    joined: list[list[Gpu]] = [
+        sorted(group, key=_free_bytes)[: 1 if group[0].mig else None] for group in groups.values()
+    ]
+    largest: list[Gpu] = max(joined, key=_group_bytes, default=[])
+    return tuple(largest)
+
+
+def _group_bytes(group: list[Gpu]) -> int:
+    return len(group) * (group[0].memory_bytes or 0)
 
 
 def _free_bytes(gpu: Gpu) -> int:

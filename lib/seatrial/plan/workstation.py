@@ -8,7 +8,7 @@ from seatrial.memory import compute_footprint
 from seatrial.memory.subject import subject_of
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Outcome, planned
-from seatrial.plan.capacity import Pools, llamacpp_pools, usable_gpu_bytes
+from seatrial.plan.capacity import Pools, llamacpp_pools, seen_gpus, usable_gpu_bytes
 from seatrial.plan.forecast import llamacpp_forecast, load_of, work_of
 from seatrial.plan.limits import limits
 from seatrial.plan.request import Request
@@ -110,7 +110,7 @@ def _split(candidate: Candidate, pools: Pools) -> Split:
         layers = int(subject_of(candidate.checkpoint).config["num_hidden_layers"])
         gpus = candidate.request.hardware.gpus
         unified = any(gpu.unified for gpu in gpus)
-        rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in gpus if gpu.memory_bytes]
+        rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in seen_gpus(gpus)]
         placing = Placing(candidate.checkpoint, layers, pools, rooms, context, concurrency)
         return split_layers(placing, unified=unified)
     footprint = compute_footprint(

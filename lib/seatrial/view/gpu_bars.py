@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from seatrial.catalog import find_model
 from seatrial.errors import UnknownNameError
-from seatrial.plan.capacity import llamacpp_pools, usable_gpu_bytes
+from seatrial.plan.capacity import llamacpp_pools, seen_gpus, usable_gpu_bytes
 from seatrial.plan.limits import limits
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
@@ -82,7 +82,7 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     if serving:
         return [MemoryBar(name, _one_gpu(plan), plan.capacity_bytes / ranks) for name in _names(plan)]
     gpus = _llamacpp_gpus(plan, ranks)
-    rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in plan.hardware.gpus if gpu.memory_bytes]
+    rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in seen_gpus(plan.hardware.gpus)]
     found = [MemoryBar(f"GPU {place}", *bar) for place, bar in enumerate(zip(gpus, rooms, strict=True))]
     if len(found) > MOST_BARS:
         found = [replace(min(found, key=_spare), name=f"fullest of {ranks} GPUs")]
