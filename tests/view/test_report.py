@@ -305,6 +305,8 @@ def test_no_picture_is_cut_off(build, open_page, machine, width):
             return box.left < frame.left - 1 || box.right > frame.right + 1;
         }).map(one => one.textContent);
     })""")
+    named = page.locator("figure.wide text").all_text_contents()
+    assert 2 == len([name for name in named if name.endswith(f" on {machine}")])  # whole, not shortened
 
 
 @pytest.mark.browser

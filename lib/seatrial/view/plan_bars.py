@@ -88,7 +88,7 @@ def _name(plan: Plan) -> str:
     checkpoint = plain_text(plan.checkpoint, 60).rpartition("/")[2]
     model = model_name(plan)
     what = checkpoint if checkpoint.startswith(model) else f"{model}, {checkpoint}"
-    return f"{what}, {plan.engine} on {machine}"
+    return f"{what.removeprefix('DeepSeek-')}, {plan.engine} on {machine}"  # the title says whose; narrow pictures
 
 
 def finding(plan: Plan) -> str:
