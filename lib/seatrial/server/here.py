@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.records import to_dict
 from seatrial.server.choose import choose_plan, find_obstacle
-from seatrial.server.running import Server, Stopped
+from seatrial.server.running import Server
 from seatrial.server.startup.watch import Event
+from seatrial.server.stopping import Stopped
 from seatrial.server.tuned import tuned_plan
 
 if TYPE_CHECKING:

@@ -26,13 +26,14 @@ from seatrial.server.failures.next_plan import advise
 from seatrial.server.folder import COMING_UP_S, NAME, ServerFolder, check_name, folder_of, launching
 from seatrial.server.phases import STARTING
 from seatrial.server.registry import server_of
-from seatrial.server.running import Server, Stopped
+from seatrial.server.running import Server
 from seatrial.server.startup.giving_up import PortStolenError, removed
 from seatrial.server.startup.history import Start, add_start
 from seatrial.server.startup.readiness import Startup
 from seatrial.server.startup.subject import subject_of
 from seatrial.server.startup.watch import ANOTHER_PORT, Event
 from seatrial.server.state import Record, Subject
+from seatrial.server.stopping import Stopped
 from seatrial.server.tuned import tuned_plan
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner

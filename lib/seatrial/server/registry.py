@@ -9,7 +9,8 @@ from seatrial.errors import EngineError, SeatrialError, UnknownNameError, UsageE
 from seatrial.server import folder as folders
 from seatrial.server.address import url_host
 from seatrial.server.folder import ServerFolder
-from seatrial.server.running import Server, Stopped
+from seatrial.server.running import Server
+from seatrial.server.stopping import Stopped
 
 
 def list_servers(*, ended: bool = False) -> list[Server]:

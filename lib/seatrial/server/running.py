@@ -3,57 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
-import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from seatrial.errors import EngineError, UsageError
+from seatrial.errors import UsageError
 from seatrial.server import log, loopback, processes
 from seatrial.server.address import near
 from seatrial.server.failures.diagnosis import LOG_LINES, MEMORY, Diagnosis, diagnose
 from seatrial.server.folder import ServerFolder, folder_of
-from seatrial.server.state import Exit, PhaseTime, Processes, Record
+from seatrial.server.state import PhaseTime, Processes, Record
+from seatrial.server.stopping import STOP_S, Stopped, Stopping
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.metrics import ServerMetrics
     from seatrial.server.startup.watch import Event
 
-STOP_S = 10.0
-HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
-ELSEWHERE_S = 4.0  # within which a supervisor in another container or on another machine obeys
-POLL_S = 0.02
 HEALTH_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """Proof that a server is gone.
-
-    Attributes:
-        name: Its name.
-        port: The port it had.
-        port_free: Whether the port can be listened on again; False where somebody else took it since.
-        processes_left: Processes of it that still run: 0.
-        took_s: Seconds from the request to the proof.
-        was_running: Whether there was anything to stop.
-        asked: Another machine or container whose supervisor was asked to stop it and has not said that it did: then
-            nothing is proven. Empty otherwise.
-
-    """
-
-    name: str
-    port: int
-    port_free: bool
-    processes_left: int
-    took_s: float
-    was_running: bool
-    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,26 +185,8 @@ class Server:
             EngineError: Something of it is still there after ``timeout_s`` seconds.
 
         """
-        begun = time.monotonic()
-        record, known = self._record(), self._processes()
-        was_running, asked = self.running, ""
-        if record is not None:
-            if known is None:
-                # Its supervisor has not said a word yet: it looks for the request before it starts anything.
-                self._folder.request_stop()
-            elif known.supervisor and processes.lives(known.supervisor, record.boot_id):
-                if not self._folder.request_stop():
-                    with contextlib.suppress(ProcessLookupError):  # it ends just now
-                        os.kill(known.supervisor.pid, signal.SIGTERM)
-                self._wait_for_supervisor(known, begun + max(0.5, timeout_s - HELP_S))
-            elif not known.finished and record.boot_id != processes.this_boot():
-                was_running = self._ended_elsewhere(begun + min(ELSEWHERE_S, timeout_s))
-                asked = record.machine if not was_running and record.machine != platform.node() else ""
-            if record.boot_id == processes.this_boot():
-                processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
-                if known is not None and known.supervisor:
-                    processes.kill(known.supervisor)  # it hangs, and nothing is left for it to watch
-        return replace(self._prove(record, begun, timeout_s, was_running=was_running), asked=asked)
+        stopping = Stopping(self._folder, self._record(), self.launch_id, self.port, self.host, timeout_s)
+        return stopping.run(was_running=self.running)
 
     def __enter__(self) -> Self:
         return self
@@ -258,51 +208,3 @@ class Server:
     def _processes(self) -> Processes | None:
         known = self._folder.processes()
         return known if known is not None and known.launch_id == self.launch_id else None
-
-    def _wait_for_supervisor(self, known: Processes, deadline: float) -> None:
-        while time.monotonic() < deadline and processes.lives(known.supervisor):
-            time.sleep(POLL_S)
-
-    def _ended_elsewhere(self, deadline: float) -> bool:
-        """Whether a supervisor that is not to be seen from here obeyed: on another machine, in another container."""
-        self._folder.request_stop()
-        while time.monotonic() < deadline:
-            known = self._processes()
-            if known is not None and known.finished:
-                return True
-            time.sleep(POLL_S)
-        return False
-
-    def _close(self, record: Record, reason: str) -> None:
-        """Write what the supervisor would have written, had it lived."""
-        known = self._processes()
-        if known is not None and (known.finished or processes.lives(known.supervisor, record.boot_id)):
-            return
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        ended = Exit(reason=reason, code=None, signal=None, error="", oom_kills={}, at=at)
-        nobody = Processes(record.launch_id, record.boot_id, None, None, None, None, finished=True)
-        self._folder.remove_keys()
-        with contextlib.suppress(UsageError):  # a full disk: it is gone all the same, and found stale
-            self._folder.write_processes(replace(known or nobody, exit=ended, finished=True))
-
-    def _prove(self, record: Record | None, begun: float, timeout_s: float, *, was_running: bool) -> Stopped:
-        known = self._processes()
-        here = record is not None and record.boot_id == processes.this_boot()
-        while True:
-            left = processes.members(known, self.launch_id) if here else []
-            free = processes.port_is_free(self.port, self.host)
-            late = time.monotonic() - begun > timeout_s
-            # A port that is taken though nothing of ours is left belongs to somebody else by now.
-            if not left and (free or late or not was_running or processes.listeners(self.port)):
-                break
-            if late:
-                pids = ", ".join(str(process.pid) for process in left)
-                raise EngineError(
-                    f"The server {self.name!r} could not be stopped within {timeout_s:g} s: pid {pids} still run.",
-                    remedy="They may wait for a device or disk; try again, or kill -9 them yourself.",
-                    cause="cannot be stopped",
-                )
-            time.sleep(POLL_S)
-        if record is not None and (known is None or not known.finished):
-            self._close(record, "stopped" if was_running else "lost")
-        return Stopped(self.name, self.port, free, len(left), time.monotonic() - begun, was_running)

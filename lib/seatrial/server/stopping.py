@@ -1,0 +1,146 @@
+"""Stops one launch and proves that nothing of it is left: its supervisor is asked first, then it is done from here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import time
+from dataclasses import dataclass, replace
+
+from seatrial.errors import EngineError, UsageError
+from seatrial.server import processes
+from seatrial.server.folder import ServerFolder
+from seatrial.server.state import Exit, Processes, Record
+
+STOP_S = 10.0
+HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
+ELSEWHERE_S = 4.0  # within which a supervisor in another container or on another machine obeys
+POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Proof that a server is gone.
+
+    Attributes:
+        name: Its name.
+        port: The port it had.
+        port_free: Whether the port can be listened on again; False where somebody else took it since.
+        processes_left: Processes of it that still run: 0.
+        took_s: Seconds from the request to the proof.
+        was_running: Whether there was anything to stop.
+        asked: Another machine or container whose supervisor was asked to stop it and has not said that it did: then
+            nothing is proven. Empty otherwise.
+
+    """
+
+    name: str
+    port: int
+    port_free: bool
+    processes_left: int
+    took_s: float
+    was_running: bool
+    asked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The end of one launch.
+
+    Attributes:
+        folder: Its server folder.
+        record: What was started, None where a later launch has the folder or it was cleared away.
+        launch_id: Its random id.
+        port: Port it listened on.
+        host: Address it listened on.
+        timeout_s: Seconds after which it is given up.
+
+    """
+
+    folder: ServerFolder
+    record: Record | None
+    launch_id: str
+    port: int
+    host: str
+    timeout_s: float
+
+    def run(self, *, was_running: bool) -> Stopped:
+        """End every process of it, and prove that.
+
+        Raises:
+            EngineError: Something of it is still there after ``timeout_s`` seconds.
+
+        """
+        begun, record, known, asked = time.monotonic(), self.record, self._processes(), ""
+        if record is not None:
+            if known is None:
+                # Its supervisor has not said a word yet: it looks for the request before it starts anything.
+                self.folder.request_stop()
+            elif known.supervisor and processes.lives(known.supervisor, record.boot_id):
+                if not self.folder.request_stop():
+                    with contextlib.suppress(ProcessLookupError):  # it ends just now
+                        os.kill(known.supervisor.pid, signal.SIGTERM)
+                self._wait_for_supervisor(known, begun + max(0.5, self.timeout_s - HELP_S))
+            elif not known.finished and record.boot_id != processes.this_boot():
+                was_running = self._ended_elsewhere(begun + min(ELSEWHERE_S, self.timeout_s))
+                asked = record.machine if not was_running and record.machine != platform.node() else ""
+            if record.boot_id == processes.this_boot():
+                processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
+                if known is not None and known.supervisor:
+                    processes.kill(known.supervisor)  # it hangs, and nothing is left for it to watch
+        return replace(self._prove(begun, was_running=was_running), asked=asked)
+
+    def _processes(self) -> Processes | None:
+        known = self.folder.processes()
+        return known if known is not None and known.launch_id == self.launch_id else None
+
+    def _wait_for_supervisor(self, known: Processes, deadline: float) -> None:
+        while time.monotonic() < deadline and processes.lives(known.supervisor):
+            time.sleep(POLL_S)
+
+    def _ended_elsewhere(self, deadline: float) -> bool:
+        """Whether a supervisor that is not to be seen from here obeyed: on another machine, in another container."""
+        self.folder.request_stop()
+        while time.monotonic() < deadline:
+            known = self._processes()
+            if known is not None and known.finished:
+                return True
+            time.sleep(POLL_S)
+        return False
+
+    def _close(self, record: Record, reason: str) -> None:
+        """Write what the supervisor would have written, had it lived."""
+        known = self._processes()
+        if known is not None and (known.finished or processes.lives(known.supervisor, record.boot_id)):
+            return
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        ended = Exit(reason=reason, code=None, signal=None, error="", oom_kills={}, at=at)
+        nobody = Processes(record.launch_id, record.boot_id, None, None, None, None, finished=True)
+        self.folder.remove_keys()
+        with contextlib.suppress(UsageError):  # a full disk: it is gone all the same, and found stale
+            self.folder.write_processes(replace(known or nobody, exit=ended, finished=True))
+
+    def _prove(self, begun: float, *, was_running: bool) -> Stopped:
+        record, known = self.record, self._processes()
+        here = record is not None and record.boot_id == processes.this_boot()
+        while True:
+            left = processes.members(known, self.launch_id) if here else []
+            free = processes.port_is_free(self.port, self.host)
+            late = time.monotonic() - begun > self.timeout_s
+            # A port that is taken though nothing of ours is left belongs to somebody else by now.
+            if not left and (free or late or not was_running or processes.listeners(self.port)):
+                break
+            if late:
+                pids = ", ".join(str(process.pid) for process in left)
+                raise EngineError(
+                    f"The server {self.folder.path.name!r} could not be stopped within {self.timeout_s:g} s: "
+                    f"pid {pids} still run.",
+                    remedy="They may wait for a device or disk; try again, or kill -9 them yourself.",
+                    cause="cannot be stopped",
+                )
+            time.sleep(POLL_S)
+        if record is not None and (known is None or not known.finished):
+            self._close(record, "stopped" if was_running else "lost")
+        return Stopped(self.folder.path.name, self.port, free, len(left), time.monotonic() - begun, was_running)
