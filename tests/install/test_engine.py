@@ -206,6 +206,14 @@ def test_an_interrupted_installation_leaves_nothing(slow, tmp_path, number):
     assert [] == left_over(tmp_path)
 
 
+def test_a_killed_pip_is_named(wheels, tmp_path):
+    """It says nothing itself; big wheels on a small machine end so."""
+    write_source(wheels, SMALL, "import os; os.kill(os.getppid(), 9)")
+    with pytest.raises(EngineError, match="something killed it") as caught:
+        install_engine(SMALL, tool="pip")
+    assert ("killed", []) == (caught.value.cause, left_over(tmp_path))
+
+
 def test_a_killed_installation_is_never_used(slow, wheels, tmp_path):
     """What KILL leaves is no engine; nobody begins anew while its pip runs, and the next one clears it away."""
     until(lambda: left_over(tmp_path), "the environment")

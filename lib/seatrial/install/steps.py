@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -31,6 +32,13 @@ PIP_ONLY = re.compile(
 MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
 CAUSES = Path(__file__).with_name("failures.toml")
 TAIL_LINES = 8
+KILLED = Failure(
+    cause="killed",
+    what="something killed it (SIGKILL), as the system does when memory runs out",
+    remedy="Give this machine or container more memory, or look who killed it.",
+    source="signal(7)",
+    checked="2026-11-23",
+)
 READ_BACK_BYTES = 256_000
 PACKAGE_LINE = re.compile(
     r"^\s*(?P<what>Collecting|Processing|Downloading|Using cached|Building wheels for collected packages:|"
@@ -147,6 +155,7 @@ class Steps:
         lines = _last_lines(self.log)
         row, evidence = diagnose_installation(lines)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        row = row or (KILLED if code == -signal.SIGKILL else None)
         what = row.what if row else f"the cause is not known ({how})"
         shown = "\n".join(f"  | {line}" for line in evidence)
         remedy = row.remedy if row else "Read the log."
