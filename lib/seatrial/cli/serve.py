@@ -35,7 +35,8 @@ from seatrial.server.address import LARGEST_PORT
 from seatrial.server.failures.diagnosis import ended_error
 from seatrial.server.failures.next_plan import advise, with_share
 from seatrial.server.here import fetch_stand_in
-from seatrial.server.launcher import STALL_LIMIT_S, check_launch
+from seatrial.server.launch_checks import check_launch
+from seatrial.server.launcher import STALL_LIMIT_S
 from seatrial.server.processes import LOOPBACK
 from seatrial.server.tuned import tuned_plan
 from seatrial.view.marks import kind_label

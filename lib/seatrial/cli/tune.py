@@ -112,7 +112,7 @@ def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
     from seatrial.cli.fetch import progress_bar  # noqa: PLC0415 -- --help needs none of it
     from seatrial.plan import make_plan  # noqa: PLC0415 -- same
     from seatrial.server.here import fetch_stand_in  # noqa: PLC0415 -- same
-    from seatrial.server.launcher import check_launch  # noqa: PLC0415 -- same
+    from seatrial.server.launch_checks import check_launch  # noqa: PLC0415 -- same
     from seatrial.tune import Wish, tune_machine  # noqa: PLC0415 -- same
     from seatrial.tune.grid import parse_grid  # noqa: PLC0415 -- same
     from seatrial.view.tune_tables import round_line  # noqa: PLC0415 -- same
