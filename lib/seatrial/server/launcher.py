@@ -73,9 +73,8 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
 ) -> Server:
     """Launch an engine on this machine and wait until it truly answers.
 
-    The engine runs under a supervisor of its own. Unless ``keep_running``, it ends when this
-    process ends, however that happens. When this function raises (also by Ctrl-C), nothing of
-    the engine is left; its log is kept.
+    The engine runs under a supervisor of its own. Unless ``keep_running``, it ends when this process ends, however that
+    happens. When this function raises (also by Ctrl-C), nothing of the engine is left; its log is kept.
 
     Args:
         plan: What to run; or the command itself.
@@ -102,8 +101,9 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     own_key = who.own_key()
     command = secured(command_of(plan, runner, model_path, tuned), who, options)
     subject = subject_of(plan, command.argv)
-    wish = _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key, subject, plan)
-    return _launch_as(name, command, wish)
+    return _launch_as(
+        name, command, _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key, subject, plan)
+    )
 
 
 def _launch_as(name: str | None, command: Command, wish: _Wish) -> Server:
@@ -119,14 +119,7 @@ def _launch_as(name: str | None, command: Command, wish: _Wish) -> Server:
 
 def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
     begun = time.monotonic()
-    stopped = _stop(folder)  # what an earlier launch of this name may have left, before its record is gone
-    if stopped is not None and stopped.asked:
-        log.warning(
-            "The server %r of %s was asked to stop and has not answered yet. Its supervisor ends it when it sees that "
-            "the name is this launch's now; where that machine is gone, so is the server.",
-            stopped.name,
-            stopped.asked,
-        )
+    _stop_earlier(folder)
     for attempt in range(1, PORTS_TRIED + 1):
         with _discarding(folder):
             folder.clear()
@@ -240,6 +233,18 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
         remedy="Check that the state folder can be written and its disk is not full.",
         cause="supervisor did not start",
     )
+
+
+def _stop_earlier(folder: ServerFolder) -> None:
+    """Stop what an earlier launch of this name may have left, before its record is gone."""
+    stopped = _stop(folder)
+    if stopped is not None and stopped.asked:
+        log.warning(
+            "The server %r of %s was asked to stop and has not answered yet. Its supervisor ends it when it sees that "
+            "the name is this launch's now; where that machine is gone, so is the server.",
+            stopped.name,
+            stopped.asked,
+        )
 
 
 def _stop(folder: ServerFolder) -> Stopped | None:
