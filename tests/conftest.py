@@ -68,8 +68,8 @@ def slurm():
 
 def _stand_in():
     from seatrial.catalog import find_checkpoint
-    from seatrial.catalog.fetch import fetch_checkpoint
     from seatrial.errors import SeatrialError
+    from seatrial.fetch.checkpoint import fetch_checkpoint
 
     try:
         return fetch_checkpoint(find_checkpoint("smollm2"))

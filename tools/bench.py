@@ -31,7 +31,7 @@ from seatrial.measure import Measurement, Workload, start_load
 from seatrial.measure.summary import rank
 from seatrial.plan import make_plan
 from seatrial.records import write_json
-from seatrial.view.table import Table
+from seatrial.view.tables.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 5

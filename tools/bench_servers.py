@@ -22,8 +22,9 @@ import psutil
 from seatrial.engines.types import Command
 from seatrial.errors import EngineError
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
 from seatrial.plan import make_plan
-from seatrial.server import Server, launch
+from seatrial.server import Server
 
 ENGINE = Path(__file__).resolve().parents[1] / "tests" / "server" / "fake_engine.py"
 REPEATS = 5

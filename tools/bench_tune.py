@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seatrial.hardware import detect_hardware
+from seatrial.launching.tuned import tuned_plan
 from seatrial.plan import Plan, make_plan
 from seatrial.programs.find import installed_command
 from seatrial.records import write_json
-from seatrial.server.tuned import tuned_plan
 from seatrial.tune import Budget, Load, ServerBench, Track, Wish, tune_machine
 from seatrial.tune.grid import grid_of
 from seatrial.tune.pairs import Key, best_speed, compare, key_of
-from seatrial.view.table import Table
-from seatrial.view.tune_tables import describe
+from seatrial.view.tables.table import Table
+from seatrial.view.tables.tuning import describe
 
 STREAMS = (1, 4, 8)
 TUNE_S, GRID_S = 150.0, 195.0

@@ -21,7 +21,7 @@ from _pytest.nodes import Node
 
 from seatrial import __version__
 from seatrial.records import write_json
-from seatrial.view.table import Table
+from seatrial.view.tables.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "tests" / "faults"

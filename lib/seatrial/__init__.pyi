@@ -1,16 +1,9 @@
-from seatrial.batch import run_notebooks
-from seatrial.catalog import checkpoints, find_checkpoint, find_model, models
-from seatrial.engines import build_command
-from seatrial.hardware import detect_hardware
-from seatrial.measure import Workload, measure_server, start_load
-from seatrial.measure.ask import ask
-from seatrial.measure.concurrency import read_concurrency
-from seatrial.measure.expected import add_predictions
-from seatrial.memory import compute_footprint
-from seatrial.plan import make_plan
-from seatrial.records import record
-from seatrial.server import launch, list_servers
-from seatrial.server.here import (
+from .batch import run_notebooks
+from .catalog import checkpoints, find_checkpoint, find_model, models
+from .engines import build_command
+from .hardware import detect_hardware
+from .launching import launch
+from .launching.this_machine import (
     fetch_stand_in,
     launch_if_possible,
     plan_for,
@@ -18,6 +11,14 @@ from seatrial.server.here import (
     predict_levels,
     server_document,
 )
+from .measure import Workload, measure_server, start_load
+from .measure.ask import ask
+from .measure.concurrency import read_concurrency
+from .measure.expected import add_predictions
+from .memory import compute_footprint
+from .plan import make_plan
+from .records import record
+from .server import list_servers
 
 __version__: str
 

@@ -14,7 +14,7 @@ __all__ = ["another_process", "nothing_left"]
 
 LAUNCHER = """
     import sys
-    from seatrial.server import launch
+    from seatrial.launching import launch
     from tests.server.conftest import fake_command
     server = launch(fake_command({flags}), name="fake", keep_running={keep_running})
     print(server.pid, flush=True)

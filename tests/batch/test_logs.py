@@ -12,7 +12,7 @@ from seatrial.records import read_json
 __all__ = ["fake", "nothing_left"]
 
 LAUNCH = """\
-from seatrial.server import launch
+from seatrial.launching import launch
 from tests.server.conftest import fake_command
 server = launch(fake_command("--say=\\x1b[31mhello <b>", "--say=Bearer abcdefgh12345678"), name="{name}")
 key = server.api_key()

@@ -6,7 +6,7 @@ import pytest
 from tests.server.conftest import fake_command, until
 
 from seatrial.cli.main import main
-from seatrial.server import launch
+from seatrial.launching import launch
 
 FAILURE = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity"
 

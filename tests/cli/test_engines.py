@@ -42,7 +42,7 @@ def test_every_program_of_every_engine_is_listed(capsys):
 def test_what_is_here_says_where_and_which_version(capsys, require):
     """The embedded llama.cpp of this environment."""
     require("xllamacpp")
-    row = listed(capsys)["seatrial.server.xllamacpp_child"]
+    row = listed(capsys)["seatrial.xllamacpp_server"]
     assert ("ready", sys.executable, True) == (row["state"], row["path"], row["runs_v4"])
     assert row["version"]
 

@@ -11,16 +11,16 @@ from tests.conftest import ROOT
 from tests.gguf_bytes import small
 
 from seatrial.catalog import find_checkpoint
-from seatrial.catalog.shelf import folder_of, write_manifest
-from seatrial.catalog.transfer import RemoteFile
+from seatrial.fetch.cache import folder_of, write_manifest
+from seatrial.fetch.transfer import RemoteFile
 from seatrial.records import read_json
 
 PLANS = """
 import json, sys
 from seatrial import plan_here
 from seatrial.catalog import find_checkpoint
-from seatrial.catalog.fetch import local_path
-from seatrial.server.choose import find_obstacle
+from seatrial.fetch.checkpoint import local_path
+from seatrial.launching.choose import find_obstacle
 plan = plan_here("flash", **json.loads(sys.argv[1]))
 print(plan.checkpoint, find_obstacle(plan) is None and local_path(find_checkpoint(plan.checkpoint)) is not None)
 """

@@ -12,7 +12,8 @@ import pytest
 from tests.server.conftest import end_everything, fake_command, launched_processes, until
 
 from seatrial.cli.main import main
-from seatrial.server import launch, list_servers
+from seatrial.launching import launch
+from seatrial.server import list_servers
 
 SERVE = ("serve", "--model=smollm2")
 DOCUMENT = {"name", "url", "model", "pid", "port", "api_key_file", "log", "ready_after_s"}

@@ -14,8 +14,8 @@ from seatrial.errors import DoesNotFitError, RefusedError, UnknownNameError
 from seatrial.hardware import detect_hardware
 from seatrial.memory.options import Options
 from seatrial.plan import make_plan
-from seatrial.plan.recipes import cells
-from seatrial.plan.spellings import flag_values
+from seatrial.plan.vendor.recipes import cells
+from seatrial.plan.vendor.spellings import flag_values
 from seatrial.records import Interval
 
 HEADS = {"sglang": 3, "vllm": 3}
@@ -165,7 +165,7 @@ def test_the_snapshot_rejects_what_the_parser_rejects(words, what):
 
 def test_the_embedded_llamacpp_parses_its_command(stand_in):
     """The child's own parser takes every flag, and the total context is that of all slots."""
-    from seatrial.server.xllamacpp_child import parser
+    from seatrial.xllamacpp_server import parser
 
     command = build_command(stand_in, model_path="/models/m.gguf")
     flags = [word.format(port=1234, key_file="/keys/k") for word in command.argv[3:]]
@@ -182,7 +182,7 @@ def test_the_embedded_llamacpp_parses_its_command(stand_in):
 
 def test_llamacpp_samples_v4_as_recommended():
     """Its own defaults are others (temperature 0.8, min_p 0.05), so the command sets them, and the child hands them on."""
-    from seatrial.server.xllamacpp_child import parameters, parser
+    from seatrial.xllamacpp_server import parameters, parser
 
     plan = make_plan("flash", hardware=detect_hardware("cpu", host_memory_gib=192))
     flags = [word.format(port=1234, key_file="/dev/null") for word in build_command(plan).argv[3:]]

@@ -10,8 +10,9 @@ from tests.server.conftest import until
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.engines.metrics import ServerMetrics, read_metrics, samples
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
 from seatrial.plan import make_plan
-from seatrial.server import launch, loopback
+from seatrial.server import loopback
 
 SGLANG = """
 # HELP sglang:num_running_reqs The number of running requests.

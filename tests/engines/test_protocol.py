@@ -28,7 +28,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.memory import compute_footprint
 from seatrial.catalog import find_checkpoint
 from seatrial.plan import make_plan
-from seatrial.server import launch
+from seatrial.launching import launch
 from seatrial.programs.inventory import list_engines
 
 plan = make_plan("smollm2", hardware=detect_hardware("cpu"), engine="toy")

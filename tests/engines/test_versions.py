@@ -10,7 +10,7 @@ from seatrial.engines.snapshot import in_version, read_snapshot, rejected
 from seatrial.errors import RefusedError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.plan.spellings import respell, respell_for, spellings
+from seatrial.plan.vendor.spellings import respell, respell_for, spellings
 from seatrial.programs.find import installed_command
 
 

@@ -15,9 +15,9 @@ import time
 import pytest
 from tests.conftest import memory_cgroup
 from tests.hardware.conftest import detect_nvidia, nvml_library
+from tests.launching.test_llamacpp import stand_in
 from tests.measure.conftest import measured, simulate
 from tests.server.conftest import another_process, fake, launched_processes, until
-from tests.server.test_llamacpp import stand_in
 
 from seatrial.errors import EngineError
 from seatrial.server import list_servers, stop_all

@@ -13,14 +13,15 @@ import psutil
 import pytest
 from tests import gguf_bytes
 from tests.batch.conftest import echo, write_notebook
-from tests.catalog.test_fetch import NAME, checkpoint, everything_under
+from tests.fetch.test_checkpoint import NAME, checkpoint, everything_under
 from tests.server.conftest import fake_command, launched_processes, until
 from tests.standin_hub import StandinHub
 
 from seatrial.batch import run_notebooks
-from seatrial.catalog.fetch import fetch_checkpoint, local_path
 from seatrial.errors import DoesNotFitError
-from seatrial.server import launch, list_servers
+from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
+from seatrial.launching import launch
+from seatrial.server import list_servers
 from seatrial.server.folder import folder_of
 
 __all__ = ["echo", "write_notebook"]
@@ -84,7 +85,7 @@ def test_a_disk_that_fills_up_while_it_serves(disk, monkeypatch, seen):
     """What was written stays whole, the server goes on and is found, and stop works without a byte to write."""
     folder = disk("1m")
     monkeypatch.setenv("SEATRIAL_STATE", str(folder / "state"))
-    monkeypatch.setattr("seatrial.server.launcher.LOG_CAP_BYTES", 1 << 15)
+    monkeypatch.setattr("seatrial.launching.launcher.LOG_CAP_BYTES", 1 << 15)
     server = launch(fake_command("--children=1", f"--flood-per-minute={FLOOD // 10}"), name="fake", keep_running=True)
     fill(folder)
     kept = {
@@ -182,7 +183,7 @@ def hub(gguf, monkeypatch):
 @pytest.mark.fault(28)
 def test_a_log_flood(fake, monkeypatch, seen):
     """100 MB a minute for some seconds: log and earlier part stay below their cap and a bit, and it answers at once."""
-    monkeypatch.setattr("seatrial.server.launcher.LOG_CAP_BYTES", CAP)
+    monkeypatch.setattr("seatrial.launching.launcher.LOG_CAP_BYTES", CAP)
     server = fake(f"--flood-per-minute={FLOOD}")
     log, earlier = Path(server.log), Path(server.log).with_name("engine.log.1")
     slowest = largest = 0.0

@@ -9,17 +9,17 @@ import textwrap
 import threading
 
 import pytest
-from tests.catalog.test_fetch import AGAIN, NAME, cache, checkpoint, everything_under, gguf, hub, sha256
+from tests.fetch.test_checkpoint import AGAIN, NAME, cache, checkpoint, everything_under, gguf, hub, sha256
 from tests.server.conftest import until
 
-from seatrial.catalog.fetch import fetch_checkpoint, local_path
 from seatrial.errors import ModelFileError
+from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
 
 __all__ = ["cache", "gguf", "hub"]
 
 FETCH = """
-    from seatrial.catalog.fetch import fetch_checkpoint
-    from tests.catalog.test_fetch import checkpoint
+    from seatrial.fetch.checkpoint import fetch_checkpoint
+    from tests.fetch.test_checkpoint import checkpoint
     fetch_checkpoint(checkpoint())
 """
 

@@ -87,7 +87,7 @@ SERVE_AND_MEASURE = """
     from tests.server.conftest import fake_command, until
     from tests.simulator import running_simulator
     from seatrial.measure import measure_server
-    from seatrial.server import launch
+    from seatrial.launching import launch
     from seatrial.server.folder import folder_of
     from seatrial.server.waiting import wait_ready
 

@@ -10,15 +10,16 @@ from tests.server.conftest import FAKE_ENGINE, fake_command
 from tests.server.failures.test_corpus import cases
 
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
 from seatrial.plan import make_plan
-from seatrial.server import diagnose, launch, supervisor
+from seatrial.server import diagnose, supervisor
 from seatrial.server.state import Exit
 
 EATER = """
     import os, pathlib
     pathlib.Path({group!r}, "cgroup.procs").write_text(str(os.getpid()))
     from seatrial.errors import EngineError
-    from seatrial.server import launch
+    from seatrial.launching import launch
     from tests.server.conftest import fake_command
     try:
         launch(fake_command("--eat", "--say=loading tensors"{changes}), name="fake")

@@ -6,8 +6,9 @@ from tests.gguf_bytes import UINT16, gguf, pair
 
 from seatrial.errors import ModelFileError, UsageError
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
 from seatrial.plan import make_plan
-from seatrial.server import launch, list_servers
+from seatrial.server import list_servers
 
 PARTS = gguf([pair("split.no", UINT16, 0), pair("split.count", UINT16, 2)])
 

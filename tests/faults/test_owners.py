@@ -13,14 +13,15 @@ import pytest
 from jupyter_client.manager import KernelManager
 from tests.server.conftest import fake_command, launched_processes, until
 
-from seatrial.server import find_server, launch, list_servers
+from seatrial.launching import launch
+from seatrial.server import find_server, list_servers
 from seatrial.server.folder import folder_of
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = """
 import sys
 sys.path.insert(0, {root!r})
-from seatrial.server import launch
+from seatrial.launching import launch
 from tests.server.conftest import fake_command
 server = launch(fake_command("--children=1"), name="fake", keep_running={keep_running})
 """
@@ -187,7 +188,7 @@ def test_launched_from_a_thread_that_ends(seen):
 RACE = """
     import os, sys, time
     from seatrial.errors import UsageError
-    from seatrial.server import launch
+    from seatrial.launching import launch
     from tests.server.conftest import fake_command
     print("here", flush=True)
     while not os.path.exists({go!r}):

@@ -13,9 +13,11 @@ import pytest
 from tests.server.conftest import fake_command, launched_processes, until
 
 from seatrial.errors import EngineError
-from seatrial.server import find_server, launch, list_servers, stop_server, supervisor
+from seatrial.launching import launch
+from seatrial.server import find_server, list_servers, stop_server, supervisor
 from seatrial.server.folder import folder_of
 from seatrial.server.processes import lives, members, this_boot
+from seatrial.server.waiting import wait_ready
 
 DAMAGE = {
     "empty": b"",
@@ -26,7 +28,7 @@ DAMAGE = {
     "other types": b'{"name": 3}',
 }
 LAUNCHER = """
-    from seatrial.server import launch
+    from seatrial.launching import launch
     from tests.server.conftest import fake_command
     launch(fake_command("--healthy-after-s=60"), name="fake", on_event=lambda event: print(event.phase, flush=True))
 """
@@ -265,7 +267,7 @@ def test_a_server_stays_ready_where_that_file_is_damaged(fake, damage):
     server = find_server("fake")
     assert ("ready", None) == (server.state, server.ready_after_s)
     assert file.exists()
-    assert server == server.wait_ready()
+    assert server == wait_ready(server)
     assert server.stop().was_running
 
 

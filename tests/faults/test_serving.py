@@ -8,8 +8,8 @@ import pytest
 from tests.measure.conftest import SMALL
 from tests.server.conftest import until
 
+from seatrial.launching import launch
 from seatrial.measure import find_problems, start_load
-from seatrial.server import launch
 
 COUNTED = "the measurement's problems say how many"
 LONG = {"concurrency": (2,), "requests": 8, "answer_tokens": 200}

@@ -16,13 +16,14 @@ from tests.server.conftest import until
 
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.engine_facts import engine_facts
-from seatrial.catalog.fetch import local_path
 from seatrial.engines.types import Command
 from seatrial.errors import EngineMissingError
+from seatrial.fetch.checkpoint import local_path
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
 from seatrial.plan import make_plan
 from seatrial.programs.find import installed_command
-from seatrial.server import launch, list_servers
+from seatrial.server import list_servers
 from seatrial.server.processes import free_port
 
 STALL_S = 1.5

@@ -20,9 +20,9 @@ from seatrial.hardware import detect_hardware
 from seatrial.install.checks import find_python, needed_bytes
 from seatrial.install.engine import find_installable, install_engine, remove_engine
 from seatrial.install.steps import Steps, choose_tool, diagnose_installation
+from seatrial.launching import launch
 from seatrial.programs.find import known_programs, look_up
 from seatrial.programs.own import NOTE, installations, own_program
-from seatrial.server import launch
 
 SMALL = "mlx"
 """Asks nothing of the machine, so that nothing has to be insisted on."""

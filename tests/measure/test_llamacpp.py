@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
 from seatrial.measure import Workload, measure_server
 from seatrial.plan import make_plan
-from seatrial.server import launch
 
 pytestmark = pytest.mark.engine
 

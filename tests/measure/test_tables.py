@@ -6,7 +6,7 @@ from tests.measure.test_summary import completion, summary
 
 from seatrial.measure import Workload
 from seatrial.measure.types import Measurement
-from seatrial.view.measure_tables import describe_target, table_measurement, table_self_check
+from seatrial.view.tables.measurements import describe_target, table_measurement, table_self_check
 
 GOOD = [completion(), completion()]
 

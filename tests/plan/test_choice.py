@@ -12,8 +12,8 @@ from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
 from seatrial.plan.capacity import usable_host_bytes
-from seatrial.plan.recipes import cells
 from seatrial.plan.types import Plan
+from seatrial.plan.vendor.recipes import cells
 from seatrial.records import from_dict, to_dict
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.plan.recipes import cells
+from seatrial.plan.vendor.recipes import cells
 
 CASES = json.loads(Path(__file__).with_name("evidence.json").read_text())["cases"]
 OBJECTIVES = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}

@@ -10,7 +10,7 @@ from tests.server.conftest import end_everything, launched_processes
 from seatrial.cli.main import main
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, SeatrialError, UsageError
-from seatrial.server import launch
+from seatrial.launching import launch
 
 LEAKY_ENGINE = Path(__file__).with_name("leaky_engine.py")
 LONGEST_MESSAGE = 1500

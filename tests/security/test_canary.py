@@ -18,8 +18,9 @@ from tests.security.conftest import LEAKY_ENGINE, leaky_command
 
 from seatrial.cli.main import main
 from seatrial.errors import EngineError
-from seatrial.server import find_server, launch
-from seatrial.server.access import Access
+from seatrial.launching import launch
+from seatrial.launching.access import Access
+from seatrial.server import find_server
 from seatrial.server.folder import folder_of
 
 OWN_KEY = "Canary0wnKey-7f3a9b1c5d2e8f4a6b0c"
@@ -37,8 +38,9 @@ LAUNCH = """
 import logging, sys
 from pathlib import Path
 logging.basicConfig(level=logging.DEBUG)
-from seatrial.server import launch, list_servers
-from seatrial.server.access import Access
+from seatrial.launching import launch
+from seatrial.server import list_servers
+from seatrial.launching.access import Access
 from tests.security.conftest import leaky_command
 server = launch(leaky_command(), name="canary", access=Access(api_key_file=Path(sys.argv[1])))
 print(server, repr(server), list_servers(), flush=True)
@@ -264,9 +266,9 @@ def test_an_unexpected_failure_shows_no_secret(canaries, tmp_path, debug):
 NOTEBOOK = [
     "import os, logging\nlogging.basicConfig(level=logging.DEBUG)\nprint(dict(os.environ))",
     "os.environ['HF_TOKEN']",
-    "from seatrial.server import launch\nfrom tests.security.conftest import leaky_command",
+    "from seatrial.launching import launch\nfrom tests.security.conftest import leaky_command",
     "server = launch(leaky_command(), name='canary')\nserver",
-    "from seatrial.view.server_views import show_log, show_server\nshow_server(server)",
+    "from seatrial.view.notebook.servers import show_log, show_server\nshow_server(server)",
     "show_log(server, 1000)",
     "print(server.api_key(), open(server.api_key_file).read())",
     "from seatrial.records import record, to_dict\nrecord('server', {'server': to_dict(server), 'key': server.api_key()})",

@@ -15,7 +15,7 @@ from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.plan.recipes import cells
+from seatrial.plan.vendor.recipes import cells
 
 ENGINE_NAMES = ("sglang", "vllm", "llamacpp", "mlx", "simulated")
 ROWS = [(engine, option) for engine in ENGINE_NAMES for option in doors(engine).options]

@@ -10,9 +10,10 @@ from seatrial.engines import build_command
 from seatrial.engines.extra import doors, host_of
 from seatrial.errors import EngineError, RefusedError, UsageError
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
+from seatrial.launching.access import Access, is_keyed, secured
 from seatrial.plan import make_plan
-from seatrial.server import launch, loopback
-from seatrial.server.access import Access, is_keyed, secured
+from seatrial.server import loopback
 from seatrial.server.address import listening_address, near, plain, url_host
 
 OPEN = [

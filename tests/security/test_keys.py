@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from tests.security.conftest import leaky_command
 
-from seatrial.server import find_server, launch
-from seatrial.server.access import Access
+from seatrial.launching import launch
+from seatrial.launching.access import Access
+from seatrial.server import find_server
 from seatrial.server.folder import folder_of
 from seatrial.server.keys import LEAST_CHARACTERS
 

@@ -13,16 +13,16 @@ from tests.gguf_bytes import STRING, UINT32, gguf, pair, tensor
 from tests.security.conftest import is_one_clear_error, tree
 
 from seatrial.catalog import find_checkpoint, find_model
-from seatrial.catalog.fetch import fetch_checkpoint
 from seatrial.catalog.gguf import read_header
-from seatrial.catalog.shelf import folder_of
 from seatrial.cli.main import main
 from seatrial.engines import build_command
 from seatrial.errors import ModelFileError, RefusedError, UsageError
+from seatrial.fetch.cache import folder_of
+from seatrial.fetch.checkpoint import fetch_checkpoint
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
 from seatrial.paths import models_dir
 from seatrial.plan import make_plan
-from seatrial.server import launch
 from seatrial.server.folder import folder_of as folder_of_server
 
 NAMES = {

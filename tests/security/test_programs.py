@@ -8,10 +8,10 @@ import pytest
 from seatrial.engines.types import Command
 from seatrial.errors import EngineMissingError
 from seatrial.hardware import detect_hardware
+from seatrial.launching.choose import find_obstacle
 from seatrial.plan import make_plan
 from seatrial.programs.find import resolve_program
 from seatrial.programs.search_path import find_on_path
-from seatrial.server.choose import find_obstacle
 
 PROGRAMS = ("llama-server", "vllm", "mlx_lm.server", "my-own-server")
 

@@ -8,9 +8,10 @@ import pytest
 from tests.security.test_keys import GOOD
 
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
+from seatrial.launching.access import Access
 from seatrial.plan import make_plan
-from seatrial.server import launch, loopback
-from seatrial.server.access import Access
+from seatrial.server import loopback
 from seatrial.server.folder import folder_of
 
 pytestmark = pytest.mark.engine

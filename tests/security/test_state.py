@@ -9,7 +9,8 @@ from tests.security.conftest import leaky_command, tree
 
 from seatrial import paths
 from seatrial.errors import UsageError
-from seatrial.server import find_server, launch, list_servers
+from seatrial.launching import launch
+from seatrial.server import find_server, list_servers
 from seatrial.server.folder import STATE_FILES, folder_of, servers_dir
 
 NAMES = {

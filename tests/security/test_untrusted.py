@@ -11,11 +11,12 @@ from tests.security.conftest import CONTROL, leaky_command
 
 from seatrial.cli.main import main
 from seatrial.errors import EngineError
+from seatrial.launching import launch
 from seatrial.measure.ask import Reply
 from seatrial.printable import printable
-from seatrial.server import find_server, launch
+from seatrial.server import find_server
 from seatrial.server.log import LONGEST_LINE
-from seatrial.view.server_views import show_log, show_reply
+from seatrial.view.notebook.servers import show_log, show_reply
 from seatrial.view.untrusted import plain_text
 
 HOSTILE = {

@@ -12,7 +12,7 @@ from seatrial.catalog.engine_facts import engine_facts, engine_ids, is_older
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError
 from seatrial.programs.find import resolve_program
-from seatrial.programs.holes import known_holes
+from seatrial.programs.vulnerabilities import known_holes
 
 ROOT = Path(__file__).resolve().parents[2]
 CVE = re.compile(r"CVE-20\d\d-\d{4,5}")
@@ -41,7 +41,7 @@ def installed(tmp_path):
         path.chmod(0o755)
         argv = {
             "sglang": (str(path), "-m", "sglang.launch_server"),
-            "xllamacpp": (str(path), "-m", "seatrial.server.xllamacpp_child"),
+            "xllamacpp": (str(path), "-m", "seatrial.xllamacpp_server"),
             "llama_cpp.server": (str(path), "-m", "llama_cpp.server"),
             "vllm": (str(path), "serve", "model"),
         }.get(name, (str(path),))

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from seatrial.engines.types import Command
-from seatrial.server import launch, list_servers, stop_all
+from seatrial.launching import launch
+from seatrial.server import list_servers, stop_all
 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 DEADLINE_S = 120.0

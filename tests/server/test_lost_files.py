@@ -17,7 +17,7 @@ from seatrial.server.folder import folder_of
 
 def test_a_server_whose_log_was_deleted_goes_on(fake, monkeypatch):
     """Its supervisor keeps the lease, stop still works, and what it goes on writing is capped though it has no name."""
-    monkeypatch.setattr("seatrial.server.launcher.LOG_CAP_BYTES", 1 << 20)
+    monkeypatch.setattr("seatrial.launching.launcher.LOG_CAP_BYTES", 1 << 20)
     server = fake("--flood", keep_running=True)
     earlier = Path(server.log).with_name("engine.log.1")
     Path(server.log).unlink()

@@ -18,7 +18,7 @@ from seatrial.server.state import Identity
 
 LAUNCHER = """
     import sys
-    from seatrial.server import launch
+    from seatrial.launching import launch
     from tests.server.conftest import fake_command
     server = launch(fake_command("--children=2"), name="fake", keep_running={keep_running})
     print(server.pid, flush=True)
@@ -141,7 +141,7 @@ def test_a_running_server_whose_process_file_is_lost_can_be_stopped(fake):
 
 def test_a_log_flood_is_capped_and_the_engine_not_blocked(fake, monkeypatch):
     """The log stays near its cap however much is written, its tail is kept, and the server answers."""
-    monkeypatch.setattr("seatrial.server.launcher.LOG_CAP_BYTES", 1 << 20)
+    monkeypatch.setattr("seatrial.launching.launcher.LOG_CAP_BYTES", 1 << 20)
     server = fake("--flood")
     log = Path(server.log)
     until(log.with_name("engine.log.1").exists, "the first cut of the log")

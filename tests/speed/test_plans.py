@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from seatrial import find_checkpoint, make_plan
 from seatrial.hardware.named import named_machine
-from seatrial.plan.forecast import work_of
+from seatrial.plan.load import work_of
 from seatrial.speed.calibrate import published_rows
 
 OBJECTIVES = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}

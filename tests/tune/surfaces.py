@@ -3,7 +3,7 @@
 import math
 import random
 
-from seatrial.server.tuned import Reading
+from seatrial.launching.tuned import Reading
 
 
 class Surface:

@@ -5,9 +5,10 @@ import pytest
 from seatrial.engines import build_command
 from seatrial.engines.settings import settings_of, value_of
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
+from seatrial.launching.tuned import read_tuned, subject_of
 from seatrial.plan import make_plan
-from seatrial.server import launch, list_servers
-from seatrial.server.tuned import read_tuned, subject_of
+from seatrial.server import list_servers
 from seatrial.tune import Wish, tune_machine
 
 pytestmark = pytest.mark.engine

@@ -2,7 +2,7 @@
 
 import math
 
-from seatrial.server.tuned import Reading, Round
+from seatrial.launching.tuned import Reading, Round
 from seatrial.tune.pairs import ASSUMED_SPREAD, DEFAULT, compare, key_of, spread_of
 
 TWO = key_of({"threads": "2"})

@@ -4,7 +4,7 @@ import pytest
 from tests.tune.surfaces import Interrupted, Surface
 
 from seatrial.errors import MeasurementError, UnknownNameError, UsageError
-from seatrial.server.tuned import read_tuned, subject_of, tuned_plan
+from seatrial.launching.tuned import read_tuned, subject_of, tuned_plan
 from seatrial.tune import Budget, Wish, tune_machine, tune_on
 from seatrial.tune.run import _alone
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from seatrial.hardware import detect_hardware
-from seatrial.plan import make_plan
-from seatrial.server.tuned import (
+from seatrial.launching.tuned import (
     Level,
     Reading,
     Round,
@@ -18,6 +17,7 @@ from seatrial.server.tuned import (
     tuned_plan,
     write_tuned,
 )
+from seatrial.plan import make_plan
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_what_follows_from_the_load_is_not_carried_to_another(tuned):
     """Slots found for four requests are for four: a plan for two gets the other settings alone."""
     level = replace(tuned.levels[1], settings={"parallel": "5", "threads": "2"})
     llamacpp = make_plan("smollm2", hardware=detect_hardware(), engine="llamacpp", concurrency=2)
-    from seatrial.server.tuned import _carried
+    from seatrial.launching.tuned import _carried
 
     assert {"threads": "2"} == _carried(llamacpp, level)
     assert level.settings == _carried(replace(llamacpp, concurrency=4), level)

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from seatrial.view.live import HEADLESS
+from seatrial.view.notebook.live import HEADLESS
 
 
 @pytest.fixture

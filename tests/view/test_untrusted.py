@@ -2,7 +2,7 @@
 
 import pytest
 
-from seatrial.view.table import Table
+from seatrial.view.tables.table import Table
 from seatrial.view.untrusted import PlainText, plain_text
 
 

@@ -122,7 +122,7 @@ def check_memory(hardware: Hardware) -> Iterator[Check]:
 def check_stand_in() -> Iterator[Check]:
     """The small real model that runs where DeepSeek V4 does not."""
     from seatrial.catalog import find_checkpoint  # noqa: PLC0415 -- late, so that --help is quick
-    from seatrial.catalog.fetch import local_path  # noqa: PLC0415
+    from seatrial.fetch.checkpoint import local_path  # noqa: PLC0415
 
     checkpoint = find_checkpoint("smollm2")
     path = local_path(checkpoint)

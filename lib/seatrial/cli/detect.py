@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
 
     def show() -> None:
-        from seatrial.view.hardware_tables import tables_hardware  # noqa: PLC0415 -- only people need tables
+        from seatrial.view.tables.hardware import tables_hardware  # noqa: PLC0415 -- only people need tables
 
         for table in tables_hardware(hardware):
             stdout().print(table.to_rich())

@@ -11,7 +11,7 @@ from seatrial.cli.answer import Answer, stdout
 from seatrial.cli.checks import run_checks
 from seatrial.engines.requirements import Check
 from seatrial.records import to_dict
-from seatrial.view.table import Table
+from seatrial.view.tables.table import Table
 
 NOT_USABLE = 1
 

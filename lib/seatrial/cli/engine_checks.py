@@ -55,7 +55,7 @@ def _of_program(row: EngineProgram) -> Check:
 def check_requirements(engine: str, hardware: Hardware, rows: Sequence[EngineProgram]) -> Iterator[Check]:
     """What one engine requires that this machine lacks, each a warning: others may run all the same."""
     from seatrial.catalog.engine_facts import engine_facts  # noqa: PLC0415 -- see above
-    from seatrial.programs.gates import Installed, gates_here  # noqa: PLC0415 -- same
+    from seatrial.programs.preflight import Installed, gates_here  # noqa: PLC0415 -- same
 
     facts = engine_facts(engine)
     here = next((row for row in rows if row.path), None)

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     rows = list_engines()
 
     def show() -> None:
-        from seatrial.view.engine_tables import table_engines  # noqa: PLC0415 -- only people need tables
+        from seatrial.view.tables.engines import table_engines  # noqa: PLC0415 -- only people need tables
 
         stdout().print(table_engines(rows).to_rich())
 

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from seatrial.catalog import Checkpoint, find_checkpoint, models
-from seatrial.catalog.fetch import fetch_checkpoint, local_path
-from seatrial.catalog.progress import FetchEvent, Tell
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.engines.served import is_stand_in
 from seatrial.errors import DoesNotFitError, EngineMissingError, RefusedError
-from seatrial.programs.gates import insisting
-from seatrial.server.here import V4
+from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
+from seatrial.fetch.progress import FetchEvent, Tell
+from seatrial.launching.this_machine import V4
+from seatrial.programs.preflight import insisting
 from seatrial.units import format_gib
 
 
@@ -93,7 +93,7 @@ def choose_checkpoint(model: str) -> Checkpoint:
 
     """
     from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- only a model's name needs a plan
-    from seatrial.server.choose import choose_plan  # noqa: PLC0415 -- same
+    from seatrial.launching.choose import choose_plan  # noqa: PLC0415 -- same
 
     choice = choose_plan(model, hardware=detect_hardware())
     plan = choice.plan

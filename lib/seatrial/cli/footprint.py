@@ -93,7 +93,7 @@ def _alone(arguments: argparse.Namespace) -> Answer:
     footprint = replace(footprint, notes=(*_foreign(settings["options"], footprint.engine), *footprint.notes))
 
     def show() -> None:
-        from seatrial.view.memory_tables import caches_table, footprint_table, weights_table  # noqa: PLC0415
+        from seatrial.view.tables.memory import caches_table, footprint_table, weights_table  # noqa: PLC0415
 
         for table in (footprint_table(footprint, name), weights_table(footprint), caches_table(footprint)):
             stdout().print(table.to_rich())
@@ -130,9 +130,9 @@ def _over_contexts(name: str, request: Request, engine: str | None) -> Answer:
     }
 
     def show() -> None:
-        from seatrial.view.fit_tables import contexts_table  # noqa: PLC0415
-        from seatrial.view.gpu_bars import gpu_memory_chart  # noqa: PLC0415
-        from seatrial.view.memory_tables import footprint_table  # noqa: PLC0415
+        from seatrial.view.plots.gpu_memory import gpu_memory_chart  # noqa: PLC0415
+        from seatrial.view.tables.fits import contexts_table  # noqa: PLC0415
+        from seatrial.view.tables.memory import footprint_table  # noqa: PLC0415
 
         gpus = gpu_memory_chart(plan).to_table()
         need = footprint_table(plan.footprint, checkpoint.id, plan.need_bytes)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import whole
 from seatrial.errors import UsageError
+from seatrial.launching.next_plan import why_ended
 from seatrial.server import Server, find_server
 
 MOST_LINES = 100_000
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     server = find_server(arguments.name)
     if arguments.follow:
         return Answer(None, lambda: None, then=lambda: _follow(server, arguments.lines))
-    lines, why = server.read_log(arguments.lines), server.why_ended()
+    lines, why = server.read_log(arguments.lines), why_ended(server)
     document = {"name": server.name, "log": server.log, "lines": lines, "cause": why.cause if why else None}
     return Answer(document, lambda: _show(server, lines))
 
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> Answer:
 def _show(server: Server, lines: Iterable[str]) -> None:
     for line in lines:
         stdout().print(line, soft_wrap=True)
-    why = server.why_ended()
+    why = why_ended(server)
     if why is not None:
         stderr().print(f"{server.name} ended by itself: {why.what}.\n{why.remedy}", soft_wrap=True)
 

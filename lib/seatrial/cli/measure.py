@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from seatrial.cli.answer import Answer, stderr, stdout
 from seatrial.cli.options import positive, whole
 from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
+from seatrial.launching.next_plan import why_ended
 from seatrial.measure import Measurement, Progress, Workload, find_problems, measure_server
 from seatrial.measure.concurrency import MAX_LEVELS
 from seatrial.measure.workload import MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS
@@ -147,7 +148,7 @@ def _why_it_ended(target: ServerLike | str) -> EngineError | None:
     if not isinstance(target, Server) or target.alive():
         return None
     target.stop()  # waits until its supervisor has written down how it ended
-    why = target.why_ended()
+    why = why_ended(target)
     return None if why is None else ended_error(why, target.engine, target.name)
 
 
@@ -165,7 +166,7 @@ def _api_key(variable: str | None) -> str | None:
 
 
 def _show(measurement: Measurement) -> None:
-    from seatrial.view.measure_tables import table_measurement, table_self_check  # noqa: PLC0415 -- people only
+    from seatrial.view.tables.measurements import table_measurement, table_self_check  # noqa: PLC0415 -- people only
 
     stdout().print(table_measurement(measurement).to_rich())
     if any(not point.self_check.valid for point in measurement.points):

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> Answer:
 
 
 def _compared(catalog: dict[str, Any]) -> Answer:
-    from seatrial.view.other_tools import other_tools, our_bytes, table_other_tools  # noqa: PLC0415 -- rarely asked
+    from seatrial.view.tables.other_tools import other_tools, our_bytes, table_other_tools  # noqa: PLC0415 -- rarely asked
 
     asked = other_tools()
     rows = [{**to_dict(row), "ratios": asked.ratios(row)} for row in asked.rows]
@@ -82,14 +82,14 @@ def _row(fit: Fit) -> dict[str, Any]:
 
 
 def _show_fits(found: dict[str, tuple[Fit, ...]], request: Request) -> None:
-    from seatrial.view.fit_tables import fits_table  # noqa: PLC0415 -- only people need it
+    from seatrial.view.tables.fits import fits_table  # noqa: PLC0415 -- only people need it
 
     for name, fits in found.items():
         stdout().print(fits_table(fits, request, name).to_rich())
 
 
 def _show() -> None:
-    from seatrial.view.catalog_tables import checkpoints_table, models_table  # noqa: PLC0415 -- only people need it
+    from seatrial.view.tables.catalog import checkpoints_table, models_table  # noqa: PLC0415 -- only people need it
 
     console = stdout()
     console.print(models_table(models()).to_rich())

@@ -23,9 +23,9 @@ from seatrial.engines import build_command, machine_commands
 from seatrial.engines.extra import add_options
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.hardware import detect_hardware
+from seatrial.launching.tuned import tuned_plan
 from seatrial.plan import Plan, make_plan
 from seatrial.records import to_dict
-from seatrial.server.tuned import tuned_plan
 
 if TYPE_CHECKING:
     from seatrial.engines import Command
@@ -118,8 +118,8 @@ def _show(plan: Plan, command: Command | None) -> None:
     from rich.table import Table as Grid  # noqa: PLC0415 -- only people need text
     from rich.text import Text  # noqa: PLC0415 -- same
 
-    from seatrial.view import plan_tables as tables  # noqa: PLC0415 -- only people need tables
-    from seatrial.view.command_text import commands_text, left_open  # noqa: PLC0415 -- same
+    from seatrial.view.tables import plans as tables  # noqa: PLC0415 -- only people need tables
+    from seatrial.view.tables.commands import commands_text, left_open  # noqa: PLC0415 -- same
 
     console = stdout()
     whole = not console.is_terminal  # a file keeps its sentences on one line, a terminal breaks them between words

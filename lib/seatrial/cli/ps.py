@@ -11,6 +11,7 @@ import argparse
 
 from seatrial.cli.answer import Answer, stdout
 from seatrial.cli.serve import document
+from seatrial.launching.next_plan import why_ended
 from seatrial.records import to_dict
 from seatrial.server import Server, list_servers
 from seatrial.server.folder import check_servers_dir
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     told = [(server, f"{state}: {cause}" if cause else state) for server, state, cause in servers]
 
     def show() -> None:
-        from seatrial.view.server_tables import table_servers  # noqa: PLC0415 -- only people need tables
+        from seatrial.view.tables.servers import table_servers  # noqa: PLC0415 -- only people need tables
 
         stdout().print(table_servers(told).to_rich() if servers else "No server runs. Launch one: seatrial serve")
 
@@ -51,5 +52,5 @@ def _state(server: Server) -> str:
 
 
 def _cause(server: Server) -> str | None:
-    why = server.why_ended()
+    why = why_ended(server)
     return None if why is None else why.cause

@@ -17,7 +17,7 @@ from seatrial.cli.answer import Answer, stdout
 from seatrial.records import REPORT, to_dict
 
 if TYPE_CHECKING:
-    from seatrial.view.run_record import RunRecord
+    from seatrial.view.report.run_record import RunRecord
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Write the page and sum up."""
-    from seatrial.view.report import comparison_table, read_runs, write_report  # noqa: PLC0415 -- only this command
+    from seatrial.view.report.page import comparison_table, read_runs, write_report  # noqa: PLC0415 -- only this command
 
     runs = read_runs(arguments.runs)
     output = (

@@ -23,7 +23,7 @@ from seatrial.cli.options import whole
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure.types import Measurement
 from seatrial.records import RECORD, REPORT, from_dict, to_dict
-from seatrial.view.table import Table
+from seatrial.view.tables.table import Table
 
 if TYPE_CHECKING:
     from seatrial.batch import Progress, Run
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     """Run every combination, write the report, and sum up."""
     from seatrial.batch import expand_grid, parse_assignments, run_notebooks  # noqa: PLC0415
     from seatrial.batch.folders import choose_folder  # noqa: PLC0415
-    from seatrial.view.report import write_report  # noqa: PLC0415
+    from seatrial.view.report.page import write_report  # noqa: PLC0415
 
     variants = expand_grid(arguments.grid, parse_assignments(arguments.parameters))
     top = choose_folder(arguments.output)
@@ -115,7 +115,7 @@ def _measurement(one: Run) -> Measurement | None:
 
 
 def _show(runs: dict[Path, Run], report: Path) -> None:
-    from seatrial.view.measure_tables import table_measurement  # noqa: PLC0415 -- people only
+    from seatrial.view.tables.measurements import table_measurement  # noqa: PLC0415 -- people only
 
     console = stdout()
     for folder, one in runs.items():

@@ -26,21 +26,22 @@ from seatrial.cli.options import add_plan_options, plan_wish, positive, whole
 from seatrial.cli.startup import startup_progress
 from seatrial.engines import RUNNERS
 from seatrial.errors import UsageError
+from seatrial.launching import launch
+from seatrial.launching.access import Access
+from seatrial.launching.checks import check_launch
+from seatrial.launching.next_plan import advise, why_ended, with_share
+from seatrial.launching.this_machine import fetch_stand_in
+from seatrial.launching.tuned import tuned_plan
 from seatrial.memory.types import Parallelism
-from seatrial.programs.gates import insisting
+from seatrial.programs.preflight import insisting
 from seatrial.records import from_dict, read_json
-from seatrial.server import Server, launch
-from seatrial.server.access import Access
+from seatrial.server import Server
 from seatrial.server.address import LARGEST_PORT
 from seatrial.server.failures.diagnosis import ended_error
-from seatrial.server.failures.next_plan import advise, with_share
-from seatrial.server.here import fetch_stand_in
-from seatrial.server.launch_checks import check_launch
-from seatrial.server.launcher import STALL_LIMIT_S
 from seatrial.server.processes import LOOPBACK
-from seatrial.server.tuned import tuned_plan
-from seatrial.view.marks import kind_label
-from seatrial.view.server_tables import stopped_line
+from seatrial.server.startup.stall import STALL_LIMIT_S
+from seatrial.view.tables.marks import kind_label
+from seatrial.view.tables.servers import stopped_line
 
 if TYPE_CHECKING:
     from seatrial.plan.types import Plan
@@ -168,7 +169,7 @@ def document(server: Server) -> dict[str, Any]:
 
 def _planned(arguments: argparse.Namespace) -> Plan:
     from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- --help needs none of it
-    from seatrial.server.choose import choose_plan  # noqa: PLC0415
+    from seatrial.launching.choose import choose_plan  # noqa: PLC0415
 
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
     wish = plan_wish(arguments, hardware)
@@ -223,7 +224,7 @@ def _hold(server: Server, leaving: _Leaving, plan: Plan) -> int:
         stderr().print(stopped_line(server.stop()), soft_wrap=True)
         return 0
     server.stop()
-    why = server.why_ended()
+    why = why_ended(server)
     if why is None:
         stderr().print(f"{server.name} was stopped.")
         return 0

@@ -12,7 +12,7 @@ from seatrial.errors import UsageError
 from seatrial.records import to_dict
 from seatrial.server import Stopped, list_servers
 from seatrial.server.registry import stop_each, together
-from seatrial.view.server_tables import stopped_line
+from seatrial.view.tables.servers import stopped_line
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -28,8 +28,8 @@ from seatrial.errors import UsageError
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
+    from seatrial.launching.tuned import Round, Tuned
     from seatrial.plan import Plan
-    from seatrial.server.tuned import Round, Tuned
 
 MAX_STREAMS = 256
 MAX_LEVELS = 8
@@ -74,7 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Answer:
     """Tune, show or forget."""
-    from seatrial.server.tuned import forget_tuned, read_tuned, subject_of  # noqa: PLC0415 -- --help needs none of it
+    from seatrial.launching.tuned import forget_tuned, read_tuned, subject_of  # noqa: PLC0415 -- --help needs none of it
 
     plan = _planned(arguments)
     if not arguments.show and not arguments.forget:
@@ -93,14 +93,14 @@ def run(arguments: argparse.Namespace) -> Answer:
 
 
 def _planned(arguments: argparse.Namespace) -> Plan:
-    from seatrial.server.here import plan_here  # noqa: PLC0415 -- --help needs none of it
+    from seatrial.launching.this_machine import plan_here  # noqa: PLC0415 -- --help needs none of it
 
     wish: dict[str, Any] = {"context_tokens": arguments.context_tokens, "concurrency": max(arguments.streams)}
     if arguments.checkpoint is None and arguments.runner is None:
         plan = plan_here(arguments.model, engine=arguments.engine, **wish)
     else:
         from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- same
-        from seatrial.server.choose import choose_plan  # noqa: PLC0415 -- same
+        from seatrial.launching.choose import choose_plan  # noqa: PLC0415 -- same
 
         model = None if arguments.checkpoint else {"auto": "smollm2"}.get(arguments.model, arguments.model)
         named = {"checkpoint": arguments.checkpoint, "engine": arguments.engine, "runner": arguments.runner}
@@ -110,12 +110,12 @@ def _planned(arguments: argparse.Namespace) -> Plan:
 
 def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
     from seatrial.cli.fetch import progress_bar  # noqa: PLC0415 -- --help needs none of it
+    from seatrial.launching.checks import check_launch  # noqa: PLC0415 -- same
+    from seatrial.launching.this_machine import fetch_stand_in  # noqa: PLC0415 -- same
     from seatrial.plan import make_plan  # noqa: PLC0415 -- same
-    from seatrial.server.here import fetch_stand_in  # noqa: PLC0415 -- same
-    from seatrial.server.launch_checks import check_launch  # noqa: PLC0415 -- same
     from seatrial.tune import Wish, tune_machine  # noqa: PLC0415 -- same
     from seatrial.tune.grid import parse_grid  # noqa: PLC0415 -- same
-    from seatrial.view.tune_tables import round_line  # noqa: PLC0415 -- same
+    from seatrial.view.tables.tuning import round_line  # noqa: PLC0415 -- same
 
     wish = Wish(
         streams=arguments.streams,
@@ -147,7 +147,7 @@ def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
 
 
 def _answer(tuned: Tuned) -> Answer:
-    from seatrial.view.tune_tables import table_tuned  # noqa: PLC0415 -- same
+    from seatrial.view.tables.tuning import table_tuned  # noqa: PLC0415 -- same
 
     document = {**to_dict(tuned), "origin": "measured", "file": str(tuned.subject.path)}
     return Answer(document, lambda: stdout().print(table_tuned(tuned).to_rich()))

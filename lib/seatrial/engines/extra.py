@@ -18,7 +18,7 @@ from typing import Any, Literal
 from seatrial.engines.snapshot import FLAGS, read_snapshot, rejected
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
-from seatrial.plan.spellings import LEFT_OUT, flag_values
+from seatrial.plan.vendor.spellings import LEFT_OUT, flag_values
 from seatrial.printable import shortened
 from seatrial.records import from_dict
 

@@ -7,8 +7,8 @@ import sys
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, UnknownNameError
-from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Plan
+from seatrial.plan.vendor.spellings import flag_values
 
 RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
 """Ways to run llama.cpp, the embedded one first."""
@@ -43,7 +43,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         return _python_server(plan, model, name, host)
     flags = _native_flags(plan, model, name, host)
     if chosen == "xllamacpp":
-        argv = [sys.executable, "-m", "seatrial.server.xllamacpp_child"]
+        argv = [sys.executable, "-m", "seatrial.xllamacpp_server"]
         argv += [flag if value is None else f"{flag}={value}" for flag, value in flags]
     else:
         # The native parser takes values apart only: --flag=value is an unknown argument to it.

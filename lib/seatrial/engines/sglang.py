@@ -6,9 +6,9 @@ from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.snapshot import translate
 from seatrial.engines.types import Command
 from seatrial.memory.options import Options
-from seatrial.plan.limits import running_limit
-from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Plan
+from seatrial.plan.vendor.limits import running_limit
+from seatrial.plan.vendor.spellings import flag_values
 
 # SGLang reads its key from argv or from a YAML file; argv is visible to every user of the machine.
 KEY_FILE = 'api-key: "{key}"\n'

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seatrial.catalog.engine_facts import is_older, program_of
 from seatrial.engines.types import Command
-from seatrial.plan.spellings import LEFT_OUT, join_flags, respell, respell_for
+from seatrial.plan.vendor.spellings import LEFT_OUT, join_flags, respell, respell_for
 
 FLAGS = Path(__file__).with_name("flags")
 

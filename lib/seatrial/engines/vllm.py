@@ -8,8 +8,8 @@ from seatrial.catalog import find_model
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.snapshot import translate
 from seatrial.engines.types import Command
-from seatrial.plan.spellings import flag_values
 from seatrial.plan.types import Plan
+from seatrial.plan.vendor.spellings import flag_values
 
 OWN = frozenset({
     "--tensor-parallel-size", "--data-parallel-size", "--pipeline-parallel-size", "--enable-expert-parallel",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from seatrial import paths
 from seatrial.catalog.engine_facts import Install, engine_facts
 from seatrial.errors import DoesNotFitError, RefusedError
-from seatrial.programs.gates import insisting, judged
+from seatrial.programs.preflight import insisting, judged
 from seatrial.programs.probing import output_of
 from seatrial.programs.search_path import find_on_path
 from seatrial.units import format_bytes

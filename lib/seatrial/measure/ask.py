@@ -13,7 +13,7 @@ from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure.chunks import error_text
 from seatrial.measure.target import ServerLike, Target, check_address, find_target
 from seatrial.measure.workload import MAX_TOKENS
-from seatrial.server.here import NotLaunched
+from seatrial.server.running import NotLaunched
 
 MAX_BYTES = 8 << 20
 MAX_TEMPERATURE = 2.0

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
+from seatrial.catalog.types import Checkpoint
 from seatrial.hardware.types import Gpu, Hardware
 from seatrial.memory.options import Options
 from seatrial.memory.types import Footprint, Parallelism
-from seatrial.plan.limits import limits
-from seatrial.plan.own_fraction import RUNNING_FLAG, prefill_tokens
+from seatrial.plan.vendor.default_fraction import RUNNING_FLAG, prefill_tokens
+from seatrial.plan.vendor.limits import limits
+from seatrial.units import counted, format_gib, to_gib
 
 WINDOW_FLAG = "--swa-full-tokens-ratio"
 REMEMBERED = 256
@@ -152,3 +154,27 @@ def window_share(flags: Mapping[str, str]) -> float:
 def decoding(places: int, flags: Mapping[str, str]) -> int:
     """Requests of so many places that decode at once: fewer where replicas wait for one another's prompts."""
     return max(1, round(places * limits().delayed_running)) if DELAYER_FLAG in flags else places
+
+
+def describe_need(checkpoint: Checkpoint, footprint: Footprint, need: int, ranks: int) -> str:
+    """Return what a checkpoint needs as the first half of a sentence: the total and its parts."""
+    cache = footprint.kv_bytes + footprint.state_bytes
+    copies = need - footprint.weights_bytes - cache - footprint.reserve_bytes
+    parts = [f"weights {_number(footprint.weights_bytes)}", f"KV and state {_number(cache)}"]
+    if copies > 0:
+        # What lies on every rank is counted once in the footprint and as often as there are ranks here.
+        parts.append(f"their copies on every rank {_number(copies)}")
+    parts.append(f"reserve {_number(footprint.reserve_bytes)}")
+    where = f" on {counted(ranks, 'GPU')}" if ranks else ""
+    # Need and capacity are compared over all ranks; the fullest GPU tells the same.
+    each = describe_share(need, ranks) if need == footprint.per_gpu_bytes * ranks else ""
+    return f"{checkpoint.id} needs {format_gib(need)}{where}{each} ({' + '.join(parts)})"
+
+
+def describe_share(size_bytes: int, ranks: int) -> str:
+    """Return the share of one GPU as the end of a phrase; empty for a single GPU."""
+    return f", {_number(size_bytes // ranks)} on each" if ranks > 1 else ""
+
+
+def _number(size_bytes: int) -> str:
+    return f"{to_gib(size_bytes):,.1f}"

@@ -9,14 +9,14 @@ from seatrial.catalog import checkpoints
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.named import named_machine
 from seatrial.hardware.types import Gpu, Hardware
-from seatrial.plan.candidate import Candidate, Trial
+from seatrial.plan.bisection import largest, least
 from seatrial.plan.capacity import usable_host_bytes
 from seatrial.plan.evaluate import weigh
-from seatrial.plan.limits import limits
 from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.request import MAX_NODES, Request
-from seatrial.plan.search import largest, least
+from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
+from seatrial.plan.vendor.limits import limits
 from seatrial.units import GIB, counted, format_gib
 
 CONTEXT_STEP = 1024

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seatrial.plan.candidate import Candidate, Trial
-from seatrial.plan.serving import weigh_layouts, weigh_serving
+from seatrial.plan.gpu_server.weigh import weigh_layouts, weigh_serving
+from seatrial.plan.llamacpp.weigh import weigh_workstation
+from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.types import TENSOR_PARALLEL
-from seatrial.plan.workstation import weigh_workstation
 
 
 def weigh(candidate: Candidate) -> Trial:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of, models
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.plan.candidate import Candidate, Trial
+from seatrial.plan.bisection import largest
 from seatrial.plan.choose import make_plan
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.prefer import engines_of, loadable
 from seatrial.plan.rank import VERDICT_ORDER, comparable, preference
 from seatrial.plan.request import Request, chosen_context
-from seatrial.plan.search import largest
+from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.types import Plan
 
 CONTEXTS = tuple(1 << power for power in range(11, 21))

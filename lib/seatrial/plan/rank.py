@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Model
-from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.evaluate import weigh, weigh_all
-from seatrial.plan.forecast import usual_load
+from seatrial.plan.load import usual_load
 from seatrial.plan.prefer import engines_of, every_engine, is_release, loadable, preferred
 from seatrial.plan.request import Request
+from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.types import Objective, Plan, Verdict
 
 VERDICT_ORDER = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from seatrial.catalog.types import Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.types import Gpu, Hardware
-from seatrial.plan.limits import limits
 from seatrial.plan.types import Objective
+from seatrial.plan.vendor.limits import limit_reason, limits
+from seatrial.records import Reason
 
 OBJECTIVES: tuple[Objective, ...] = ("latency", "balanced", "throughput")
 MAX_NODES = 1024
@@ -139,3 +140,11 @@ def chosen_context(model: Model, request: Request, most: int | None = None) -> i
         return request.context_tokens
     wished = limits().context_stand_in_tokens if model.role == "stand-in" else limits().context_tokens
     return min(wished, model.context_tokens, most or wished)
+
+
+def context_reason(model: Model, request: Request, context: int) -> Reason:
+    """Where the context comes from."""
+    if request.context_tokens is not None:
+        return Reason(f"Context: {context:,} tokens a request, as asked.", "derived", "the request")
+    text = f"Context: {context:,} tokens a request by default; {model.name} takes up to {model.context_tokens:,}."
+    return limit_reason("context_tokens", text)

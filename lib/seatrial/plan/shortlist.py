@@ -7,11 +7,11 @@ from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
-from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.prefer import engines_of, preferred
-from seatrial.plan.recipes import find_cells
 from seatrial.plan.request import Request
+from seatrial.plan.trial import Candidate, Trial
+from seatrial.plan.vendor.recipes import find_cells
 
 DEFAULT_MODEL = "flash"
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, program_of
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
-from seatrial.programs.gates import Installed, gates_here, judged, version_check
 from seatrial.programs.own import own_program
+from seatrial.programs.preflight import Installed, gates_here, judged, version_check
 from seatrial.programs.probing import (
     PROBE_S,
     flags_taken,

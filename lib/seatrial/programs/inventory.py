@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from seatrial.catalog.engine_facts import EngineFacts, Hole, Program, engine_facts, engine_ids, is_older
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.programs.find import known_programs, look_up
-from seatrial.programs.gates import Installed, gates_here, version_check
-from seatrial.programs.holes import UNNUMBERED, known_holes
+from seatrial.programs.preflight import Installed, gates_here, version_check
+from seatrial.programs.vulnerabilities import UNNUMBERED, known_holes
 
 if TYPE_CHECKING:
     from seatrial.catalog import Checkpoint

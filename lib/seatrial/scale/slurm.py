@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seatrial.errors import EngineError, EngineMissingError, RefusedError, UsageError
+from seatrial.printable import printable
 from seatrial.records import write_text
-from seatrial.server import printable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 POLL_S = 0.25

@@ -23,17 +23,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from seatrial import paths
 from seatrial.errors import UsageError
 from seatrial.records import from_dict, read_json, write_json, write_text
 from seatrial.server.processes import this_boot
 from seatrial.server.state import Processes, Ready, Record
-
-if TYPE_CHECKING:  # an engine's own process imports this module too, and need not load the planner
-    from seatrial.engines.types import Command
-    from seatrial.plan.types import Plan
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 KEY_BYTES = 32
@@ -76,35 +72,20 @@ class ServerFolder:
 
     def record(self) -> Record | None:
         """What was started; None where nothing was recorded (yet)."""
-        return self._read("record.json", Record)
+        return self.read("record.json", Record)
 
     def processes(self) -> Processes | None:
         """Who runs; None where the supervisor has not written it (yet)."""
-        return self._read("process.json", Processes)
+        return self.read("process.json", Processes)
 
     def ready(self) -> Ready | None:
         """That it truly answered; None before. Only how long that took is lost where the file was damaged."""
-        found = self._read("ready.json", Ready)
+        found = self.read("ready.json", Ready)
         if found is None and (self.path / f"ready.json{ASIDE}").exists():
             found = Ready(ready_after_s=None)
             with contextlib.suppress(UsageError):  # a full disk: at the next look
                 self.write_ready(found)
         return found
-
-    def plan(self) -> Plan | None:
-        """The plan that was launched; None where a command was."""
-        if not (self.path / "plan.json").exists():
-            return None
-        from seatrial.plan.types import Plan  # noqa: PLC0415 -- see the top
-
-        return self._read("plan.json", Plan)
-
-    def write_plan(self, plan: Plan | Command) -> None:
-        """Keep the plan that is about to be launched; of a command alone nobody knows what would be smaller."""
-        from seatrial.plan.types import Plan  # noqa: PLC0415 -- see the top
-
-        if isinstance(plan, Plan):
-            write_json(self.path / "plan.json", plan, mode=0o600)
 
     def write_record(self, record: Record) -> None:
         """Record what is about to be started."""
@@ -171,7 +152,8 @@ class ServerFolder:
             (self.path / f"{name}{ASIDE}").unlink(missing_ok=True)
         self.remove_keys()
 
-    def _read(self, name: str, kind: type[T]) -> T | None:
+    def read(self, name: str, kind: type[T]) -> T | None:
+        """Return what the file ``name`` holds; None if there is none, or it makes no sense and was set aside."""
         path = self.path / name
         if self.path.is_symlink():
             return None  # nothing made here is a link: these are somebody else's files

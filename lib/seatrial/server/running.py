@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from seatrial.catalog.engine_facts import engine_facts, engine_ids
+from seatrial.engines.metrics import ServerMetrics, read_metrics
 from seatrial.errors import UsageError
 from seatrial.server import log, loopback, processes
 from seatrial.server.address import near
-from seatrial.server.failures.diagnosis import LOG_LINES, MEMORY, Diagnosis, diagnose
+from seatrial.server.failures.diagnosis import LOG_LINES, Diagnosis, diagnose
 from seatrial.server.folder import ServerFolder, folder_of
 from seatrial.server.state import PhaseTime, Processes, Record
 from seatrial.server.stopping import STOP_S, Stopped, Stopping
-
-if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
-    from seatrial.engines.metrics import ServerMetrics
-    from seatrial.server.startup.watch import Event
 
 HEALTH_S = 2.0
 
@@ -116,39 +115,23 @@ class Server:
                 return Path(self.api_key_file).read_text(encoding="utf-8").strip()
         raise UsageError(f"The server {self.name!r} has ended, and its key with it.", remedy="Launch it again.")
 
-    def wait_ready(self, on_event: Callable[[Event], None] | None = None) -> Server:
-        """This server once it answers, where it is still starting; ``on_event`` is told as by ``launch``.
-
-        Raises:
-            UsageError: It has ended.
-            EngineError: It ended before it was ready, or stalled.
-
-        """
-        from seatrial.server.waiting import wait_ready  # noqa: PLC0415 -- it needs this module
-
-        return wait_ready(self, on_event=on_event)
-
     def alive(self) -> bool:
         """Whether its engine process runs; it may still hang: see ``responds``."""
         record, known = self._record(), self._processes()
         return record is not None and known is not None and processes.lives(known.engine, record.boot_id)
 
     def responds(self, timeout_s: float = HEALTH_S) -> bool:
-        """Whether it answers its health check within ``timeout_s`` seconds."""
-        if not self.alive():
-            return False
-        try:
-            key, host = self.api_key(), near(self.host)
-            reply = loopback.ask(self.port, self.health_path, key=key, host=host, timeout_s=timeout_s)
-        except (*loopback.NO_ANSWER, UsageError):
-            return False
-        return reply.status == 200  # noqa: PLR2004 -- OK
+        """Return True if it answers its health check within ``timeout_s`` seconds."""
+        return self._ask(self.health_path, timeout_s) is not None
 
     def metrics(self, timeout_s: float = HEALTH_S) -> ServerMetrics | None:
-        """What it says of its requests, queue and KV cache; None where it says nothing within ``timeout_s`` seconds."""
-        from seatrial.server.metrics import metrics_of  # noqa: PLC0415 -- only who asks needs it
-
-        return metrics_of(self, timeout_s)
+        """Return its requests, queue and KV cache; None if it says nothing within ``timeout_s`` seconds."""
+        if self.metrics_path is None or self.engine not in engine_ids():
+            return None
+        reply = self._ask(self.metrics_path, timeout_s)
+        if reply is None:
+            return None
+        return read_metrics(reply.body.decode(errors="replace"), engine_facts(self.engine).metrics)
 
     def why_ended(self) -> Diagnosis | None:
         """Why it ended by itself; None while it runs, and where it was stopped on purpose."""
@@ -160,13 +143,7 @@ class Server:
         ):
             return None
         record = self._record()
-        found = diagnose(known.exit, self.read_log(LOG_LINES), self.engine, record.checkpoint if record else None)
-        plan = self._folder.plan() if found.cause in MEMORY else None
-        if plan is None:
-            return found
-        from seatrial.server.failures.next_plan import next_step  # noqa: PLC0415 -- see the top
-
-        return replace(found, remedy=next_step(plan, found)[0] or found.remedy)
+        return diagnose(known.exit, self.read_log(LOG_LINES), self.engine, record.checkpoint if record else None)
 
     def read_log(self, lines: int = 100) -> list[str]:
         """The last lines of the engine's output, control characters escaped."""
@@ -196,6 +173,16 @@ class Server:
     ) -> None:
         self.stop()
 
+    def _ask(self, path: str, timeout_s: float) -> loopback.Reply | None:
+        if not self.alive():
+            return None
+        try:
+            key, host = self.api_key(), near(self.host)
+            reply = loopback.ask(self.port, path, key=key, host=host, timeout_s=timeout_s)
+        except (*loopback.NO_ANSWER, UsageError):
+            return None
+        return reply if reply.status == HTTPStatus.OK else None
+
     @property
     def _folder(self) -> ServerFolder:
         return folder_of(self.name)
@@ -208,3 +195,25 @@ class Server:
     def _processes(self) -> Processes | None:
         known = self._folder.processes()
         return known if known is not None and known.launch_id == self.launch_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class NotLaunched:
+    """In place of a server where none was launched.
+
+    Attributes:
+        why: What is missing or too small.
+        remedy: What would change that.
+
+    """
+
+    why: str
+    remedy: str
+
+    def __repr__(self) -> str:
+        """As a sentence: this is what a notebook shows."""
+        return f"Nothing was launched: {self.why} {self.remedy}".strip()
+
+    def stop(self) -> NotLaunched:
+        """Nothing to stop."""
+        return self

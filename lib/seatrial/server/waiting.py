@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from seatrial.errors import EngineError, UsageError
 from seatrial.server.folder import ServerFolder, folder_of, launching
-from seatrial.server.launcher import STALL_LIMIT_S
 from seatrial.server.registry import server_of
 from seatrial.server.running import Server
 from seatrial.server.startup.readiness import Startup
+from seatrial.server.startup.stall import STALL_LIMIT_S
 from seatrial.server.startup.watch import Event
 
 POLL_S = 0.05

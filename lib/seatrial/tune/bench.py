@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Self
 
 from seatrial.errors import EngineError, MeasurementError
+from seatrial.launching import launch
+from seatrial.launching.tuned import Reading
 from seatrial.measure import Point, Workload, measure_server
 from seatrial.measure.summary import CPU_SHARE
 from seatrial.measure.workload import engines_with_ignore_eos
 from seatrial.plan.types import Plan
-from seatrial.server import Server, launch
-from seatrial.server.tuned import Reading
+from seatrial.server import Server
 from seatrial.tune.pairs import Key, key_of
 
 MOST_SERVERS = 6

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from seatrial.server.tuned import Round
+from seatrial.launching.tuned import Round
 
 Key = tuple[tuple[str, str], ...]
 """Settings as something that can be looked up, by name."""

@@ -12,10 +12,10 @@ from seatrial import paths
 from seatrial.engines import Command
 from seatrial.engines.settings import applies, settings_of, value_of
 from seatrial.errors import MeasurementError, UsageError
+from seatrial.launching import tuned as store
+from seatrial.launching.tuned import Round, Tuned, read_tuned, subject_of, write_tuned
 from seatrial.plan.types import Plan
 from seatrial.programs.find import installed_command
-from seatrial.server import tuned as store
-from seatrial.server.tuned import Round, Tuned, read_tuned, subject_of, write_tuned
 from seatrial.tune.bench import Load, ServerBench
 from seatrial.tune.grid import Grid, grid_of
 from seatrial.tune.pairs import DEFAULT, key_of

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from seatrial.server.tuned import Level, Reading, Round
+from seatrial.launching.tuned import Level, Reading, Round
 from seatrial.tune.pairs import DEFAULT, Comparison, Key, best_speed, compare, key_of, speeds, spread_of
 
 RACE_ROUNDS = 3

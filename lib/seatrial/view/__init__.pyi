@@ -1,13 +1,21 @@
-from seatrial.view.catalog_tables import checkpoints_table, models_table
-from seatrial.view.chart import Chart, Series
-from seatrial.view.charts import memory_over_time_chart, throughput_chart, tokens_chart, ttft_chart
-from seatrial.view.command_text import show_command
-from seatrial.view.explorer import plan_explorer
-from seatrial.view.fit_lines import fit_chart
-from seatrial.view.fit_tables import table_fits
-from seatrial.view.gpu_bars import gpu_memory_chart
-from seatrial.view.hardware_tables import table_host
-from seatrial.view.lesson_tables import (
+from .chart.chart import Chart, Series
+from .chart.plotly import show_chart, to_plotly
+from .chart.svg import to_svg
+from .notebook.explorer import plan_explorer
+from .notebook.live import LivePlot
+from .notebook.load_panel import load_panel
+from .notebook.servers import show_log, show_reply, show_server, show_stopped, table_scripted_failure
+from .notebook.startup import startup_panel
+from .plots.fits import fit_chart
+from .plots.gpu_memory import gpu_memory_chart
+from .plots.measurements import memory_over_time_chart, throughput_chart, tokens_chart, ttft_chart
+from .plots.plan_memory import memory_chart
+from .report.page import write_report
+from .tables.catalog import checkpoints_table, models_table
+from .tables.commands import show_command
+from .tables.fits import table_fits
+from .tables.hardware import table_host
+from .tables.lessons import (
     default_checkpoints,
     show_accelerators,
     show_problems,
@@ -19,21 +27,13 @@ from seatrial.view.lesson_tables import (
     table_prediction,
     table_traffic,
 )
-from seatrial.view.live import LivePlot
-from seatrial.view.measure_tables import table_measurement, table_self_check
-from seatrial.view.memory_tables import caches_table, footprint_table, weights_table
-from seatrial.view.other_tools import table_other_tools
-from seatrial.view.panel import load_panel
-from seatrial.view.plan_bars import memory_chart
-from seatrial.view.plan_tables import table_plan_memory, table_plan_reasons, table_plan_speed
-from seatrial.view.plotly_chart import show_chart, to_plotly
-from seatrial.view.report import write_report
-from seatrial.view.server_tables import table_servers
-from seatrial.view.server_views import show_log, show_reply, show_server, show_stopped, table_scripted_failure
-from seatrial.view.startup import startup_panel
-from seatrial.view.svg import to_svg
-from seatrial.view.table import Table
-from seatrial.view.untrusted import PlainText
+from .tables.measurements import table_measurement, table_self_check
+from .tables.memory import caches_table, footprint_table, weights_table
+from .tables.other_tools import table_other_tools
+from .tables.plans import table_plan_memory, table_plan_reasons, table_plan_speed
+from .tables.servers import table_servers
+from .tables.table import Table
+from .untrusted import PlainText
 
 __all__ = [
     "Chart",

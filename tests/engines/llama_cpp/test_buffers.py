@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from tests.catalog.test_tiny import engine_log
+from tests.fetch.test_tiny import engine_log
 
 from seatrial.catalog import find_checkpoint
-from seatrial.catalog.fetch import fetch_checkpoint
+from seatrial.fetch.checkpoint import fetch_checkpoint
 from seatrial.memory import compute_footprint
 
 pytestmark = pytest.mark.engine

@@ -8,8 +8,9 @@ from tests.engines.conftest import cause_of, stream
 from tests.server.conftest import launched_processes
 
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
 from seatrial.plan import make_plan
-from seatrial.server import launch, loopback
+from seatrial.server import loopback
 
 pytestmark = [
     pytest.mark.own_engine,

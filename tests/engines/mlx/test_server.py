@@ -7,10 +7,10 @@ from tests.server.conftest import launched_processes
 from seatrial.engines import build_command
 from seatrial.errors import RefusedError
 from seatrial.hardware import detect_hardware
+from seatrial.launching import launch
 from seatrial.plan import make_plan
 from seatrial.programs.find import resolve_program
 from seatrial.programs.own import installations
-from seatrial.server import launch
 from seatrial.server.loopback import ask, served_models
 
 pytestmark = [

@@ -11,10 +11,10 @@ from seatrial.hardware import detect_hardware
 from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.options import Options
 from seatrial.plan import make_plan
-from seatrial.plan.limits import limits
-from seatrial.plan.recipes import cells
 from seatrial.plan.request import OBJECTIVES
-from seatrial.plan.spellings import flag_values
+from seatrial.plan.vendor.limits import limits
+from seatrial.plan.vendor.recipes import cells
+from seatrial.plan.vendor.spellings import flag_values
 
 pytestmark = [pytest.mark.sglang, pytest.mark.xdist_group("sglang")]
 

@@ -9,7 +9,7 @@ from tests.server.conftest import launched_processes
 from tools.engines import python_of
 
 from seatrial.engines import build_command
-from seatrial.server import launch
+from seatrial.launching import launch
 from seatrial.server.loopback import ask
 
 pytestmark = [

@@ -9,8 +9,10 @@ import pytest
 from tests.server.conftest import fake_command, launched_processes, until
 
 from seatrial.errors import EngineError, UsageError
-from seatrial.server import find_server, launch, list_servers
+from seatrial.launching import launch
+from seatrial.server import find_server, list_servers
 from seatrial.server.startup.history import earlier_starts
+from seatrial.server.waiting import wait_ready
 
 SHARD = "\rLoading safetensors checkpoint shards: {}% Completed | {}/4 [00:0{}<00:02,  1.52s/it]"
 SGLANG = [
@@ -167,7 +169,7 @@ def test_a_log_that_counts_is_never_a_stall(scripted):
 
 def test_the_log_is_read_from_where_it_was_cut(scripted, monkeypatch):
     """A log past its cap is emptied under the reader: the phases after that are seen."""
-    monkeypatch.setattr("seatrial.server.launcher.LOG_CAP_BYTES", 1000)
+    monkeypatch.setattr("seatrial.launching.launcher.LOG_CAP_BYTES", 1000)
     noise = [(0.01, f"{n} {'x' * 400}\n") for n in range(40)]
     phases = []
     scripted([*SGLANG[:4], *noise, *SGLANG[-5:]], on_event=lambda event: phases.append(event.phase))
@@ -178,7 +180,7 @@ def test_waiting_for_a_server_that_another_process_starts(another_process):
     """Found while it starts: the same phases are told, and it is given back once it answers."""
     launcher = another_process(
         """
-        from seatrial.server import launch
+        from seatrial.launching import launch
         from tests.server.conftest import fake_command
         import time
         launch(fake_command("--healthy-after-s=1.5"), name="fake", on_event=lambda e: print(e.phase, flush=True))
@@ -188,17 +190,17 @@ def test_waiting_for_a_server_that_another_process_starts(another_process):
     launcher.stdout.readline()
     phases = []
     found = until(lambda: next(iter(list_servers()), None), "the record")
-    server = found.wait_ready(on_event=lambda event: event.begins and phases.append(event.phase))
+    server = wait_ready(found, on_event=lambda event: event.begins and phases.append(event.phase))
     assert ("ready", True) == (server.state, server.responds())
     assert ["starting", "ready"] == phases
-    assert server == found.wait_ready()
+    assert server == wait_ready(found)
 
 
 def test_who_waits_takes_the_place_of_a_launcher_that_is_gone(another_process):
     """A kernel that dies while a server that keeps running starts: whoever finds it asks for the first token instead."""
     launcher = another_process(
         """
-        from seatrial.server import launch
+        from seatrial.launching import launch
         from tests.server.conftest import fake_command
         launch(fake_command("--healthy-after-s=1.5"), name="fake", keep_running=True,
                on_event=lambda e: print(e.phase, flush=True))
@@ -210,7 +212,7 @@ def test_who_waits_takes_the_place_of_a_launcher_that_is_gone(another_process):
     launcher.wait()
     assert "starting" == found.state
     phases = []
-    server = found.wait_ready(on_event=lambda event: event.begins and phases.append(event.phase))
+    server = wait_ready(found, on_event=lambda event: event.begins and phases.append(event.phase))
     assert ("ready", ()) == (server.state, server.phases)
     assert ["starting", "loading", "first token", "ready"] == phases
     assert [] == earlier_starts()
@@ -220,7 +222,7 @@ def test_waiting_for_a_server_whose_launcher_ends(another_process):
     """Without keep_running it ends with its launcher: said as that, not as a crash."""
     launcher = another_process(
         """
-        from seatrial.server import launch
+        from seatrial.launching import launch
         from tests.server.conftest import fake_command
         launch(fake_command("--healthy-after-s=60"), name="fake", on_event=lambda e: print(e.phase, flush=True))
         """
@@ -236,7 +238,7 @@ def test_waiting_for_a_server_whose_launcher_ends(another_process):
         seen.append(event)
 
     with pytest.raises((EngineError, UsageError), match=r"the process that launched it is gone|has ended"):
-        found.wait_ready(on_event=end_launcher)
+        wait_ready(found, on_event=end_launcher)
 
 
 def test_waiting_for_a_server_that_has_ended(fake):
@@ -244,4 +246,4 @@ def test_waiting_for_a_server_that_has_ended(fake):
     server = fake()
     server.stop()
     with pytest.raises(UsageError, match="has ended"):
-        find_server("fake").wait_ready()
+        wait_ready(find_server("fake"))

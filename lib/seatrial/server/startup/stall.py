@@ -11,6 +11,8 @@ from seatrial.server.phases import gist
 from seatrial.server.processes import Activity
 from seatrial.units import MIB
 
+STALL_LIMIT_S = 300.0
+"""Seconds without any sign of progress after which an engine is given up by default."""
 # Growth below this is noise of an idle process, not progress.
 NOTABLE_BYTES = MIB
 NOTABLE_CPU_SHARE = 0.2

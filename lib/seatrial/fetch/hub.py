@@ -1,0 +1,198 @@
+"""Lists and opens the files of a model on a hub that speaks Hugging Face's HTTP API.
+
+``HF_ENDPOINT`` names a mirror. ``HF_TOKEN`` goes to that origin only: a redirect to another
+host (where the large files lie) never carries it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+from email.message import Message
+from typing import IO, Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from seatrial import __version__
+from seatrial.errors import NetworkError, UsageError
+from seatrial.fetch.progress import Progress
+from seatrial.fetch.retry import Patience
+from seatrial.fetch.transfer import RemoteFile
+
+ENDPOINT = "https://huggingface.co"
+TIMEOUT_S = 30.0
+LISTING_LIMIT_BYTES = 32 << 20
+MAX_PAGES = 200
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+
+
+class Hub:
+    """One hub, reached over HTTP(S).
+
+    Args:
+        endpoint: Its address; by default ``HF_ENDPOINT`` or Hugging Face itself.
+        token: Sent to that origin only; by default ``HF_TOKEN``.
+
+    Raises:
+        UsageError: The address is not a plain ``http(s)://host[:port][/path]``.
+
+    """
+
+    def __init__(self, endpoint: str | None = None, token: str | None = None) -> None:
+        self.endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
+        try:
+            parts = urlsplit(self.endpoint)
+            self._origin = origin_of(self.endpoint)
+            plain = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and not parts.query
+        except ValueError:  # half a bracket, or a port that is none
+            plain = False
+        if not plain or re.search(r"[\s\x00-\x1f\x7f]", self.endpoint):
+            raise UsageError(
+                "HF_ENDPOINT is not the address of a hub (http://host or https://host, without a password in it).",
+                remedy=f"Unset it, or set it to something like {ENDPOINT}.",
+            )
+        self.host = parts.netloc
+        self._token = (token if token is not None else os.environ.get("HF_TOKEN", "")).strip()
+        self._director = urllib.request.OpenerDirector()
+        # Named one by one: the default set would also open file:, ftp: and data: addresses.
+        for handler in (
+            urllib.request.ProxyHandler(),
+            urllib.request.UnknownHandler(),
+            urllib.request.HTTPHandler(),
+            urllib.request.HTTPSHandler(),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            _Redirects(self._authorize),
+        ):
+            self._director.add_handler(handler)
+
+    def __repr__(self) -> str:
+        return f"Hub({self.endpoint!r})"
+
+    def open(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+        """GET ``url``; the response is streamed."""
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 -- only http handlers are installed
+        request.add_header("User-Agent", f"seatrial/{__version__}")
+        self._authorize(request)
+        try:
+            response: http.client.HTTPResponse | None = self._director.open(request, timeout=TIMEOUT_S)
+        except (ValueError, http.client.InvalidURL) as error:  # a redirect may lead to any text
+            raise urllib.error.URLError("its address, or one it redirects to, cannot be opened") from error
+        if response is None:
+            raise urllib.error.URLError("no way to open this kind of address")
+        return response
+
+    def address(self, repository: str, revision: str) -> str:
+        """Where the files of a model lie; a file's quoted name follows."""
+        return f"{self.endpoint}/{repository}/resolve/{quote(revision, safe='')}/"
+
+    def files(self, repository: str, progress: Progress, revision: str = "main") -> tuple[RemoteFile, ...]:
+        """Every file of a model, with size and hash.
+
+        Raises:
+            UsageError: Not a repository's name, or the hub has no such model.
+            NetworkError: The hub does not answer, or with something else than a list.
+
+        """
+        if not REPOSITORY.fullmatch(repository) or ".." in repository:
+            raise UsageError(
+                f"{repository[:80]!r} is not a model's name on a hub.", remedy="Names look like owner/model."
+            )
+        url: str | None = f"{self.endpoint}/api/models/{repository}/tree/{quote(revision, safe='')}?recursive=1"
+        base = self.address(repository, revision)
+        found: list[RemoteFile] = []
+        for _ in range(MAX_PAGES):
+            if url is None:
+                break
+            entries, url = self._page(url, repository, progress)
+            found += [_file_of(entry, base) for entry in entries if entry.get("type") == "file"]
+        return tuple(found)
+
+    def _page(self, url: str, repository: str, progress: Progress) -> tuple[list[dict[str, Any]], str | None]:
+        what = f"{repository} on {self.host}"
+        patience = Patience(what, self.host, progress)
+        while True:
+            try:
+                with self.open(url, {"Accept": "application/json"}) as response:
+                    text = response.read(LISTING_LIMIT_BYTES)
+                    if not response.length or len(text) == LISTING_LIMIT_BYTES:
+                        return _entries(text, what), self._next_page(url, response)
+                patience.pause("the connection was cut")
+            except (OSError, http.client.HTTPException) as error:
+                patience.wait_or_raise(error)
+
+    def _next_page(self, url: str, response: http.client.HTTPResponse) -> str | None:
+        found = re.search(r'<([^<>]+)>\s*;\s*rel="?next"?', response.headers.get("Link") or "")
+        if not found:
+            return None
+        # Some mirrors pass on the link with the original hub's host: stay with this one.
+        with contextlib.suppress(ValueError):  # what follows is then missed, and what was asked for not found
+            following = urlsplit(urljoin(url, found[1]))
+            return urljoin(url, f"{following.path}?{following.query}")
+        return None
+
+    def _authorize(self, request: urllib.request.Request) -> None:
+        if self._token and origin_of(request.full_url) == self._origin:
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follow redirects to http(s) only, never from https to http, with the token on its own origin only."""
+
+    def __init__(self, authorize: Any) -> None:
+        self._authorize = authorize
+
+    def redirect_request(  # noqa: PLR0913, PLR0917 -- the signature urllib calls
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
+    ) -> urllib.request.Request | None:
+        schemes = (urlsplit(req.full_url).scheme, urlsplit(newurl).scheme)
+        if schemes[1] not in {"http", "https"} or schemes == ("https", "http"):
+            raise urllib.error.URLError("the server redirects to an address that is not safe to follow")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+        if request is not None:
+            self._authorize(request)
+        return request
+
+
+def origin_of(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _entries(text: bytes, what: str) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError):
+        entries = None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise NetworkError(
+            f"{what}: the answer is not a list of files.",
+            remedy="A proxy or login page may answer in its place: check HF_ENDPOINT and the network.",
+        )
+    return entries
+
+
+def _file_of(entry: dict[str, Any], base: str) -> RemoteFile:
+    name, lfs = str(entry.get("path", "")), entry.get("lfs")
+    lfs = lfs if isinstance(lfs, dict) else {}
+    if not name or re.search(r"(^|/)\.{0,2}(/|$)|[\\\x00-\x1f\x7f\ud800-\udfff]", name):
+        raise NetworkError(
+            f"The hub lists a file named {name[:80]!r}, which would be written outside its folder.",
+            remedy="Nothing was downloaded; use another hub.",
+        )
+    size = lfs.get("size", entry.get("size"))
+    digest = str(lfs.get("oid") or "").removeprefix("sha256:")
+    oid = str(entry.get("oid") or "")
+    return RemoteFile(
+        name=name,
+        size_bytes=size if type(size) is int and size >= 0 else None,
+        sha256=digest if re.fullmatch(r"[0-9a-fA-F]{64}", digest) else None,
+        # For an LFS file the oid is that of the pointer, not of the bytes.
+        git_oid=oid if not lfs and re.fullmatch(r"[0-9a-fA-F]{40}", oid) else None,
+        url=base + quote(name),
+    )

@@ -1,0 +1,145 @@
+"""What is refused before anything is started: a plan that does not run here, a name that is taken, no engine, no weights."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seatrial.errors import DoesNotFitError, RefusedError, UsageError
+from seatrial.launching.access import Access, listens_on, secured
+from seatrial.launching.tuned import tuned_plan
+from seatrial.programs.find import installed_command, resolve_program
+from seatrial.server.address import check_port
+from seatrial.server.folder import NAME, ServerFolder, check_name, folder_of, launching
+from seatrial.server.registry import server_of
+
+if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
+    from seatrial.engines.types import Command
+    from seatrial.plan.types import Plan
+
+
+def check_launch(  # noqa: PLR0913 -- as for launch
+    plan: Plan,
+    *,
+    name: str | None = None,
+    port: int = 0,
+    runner: str | None = None,
+    access: Access | None = None,
+    options: Sequence[str] = (),
+) -> None:
+    """Raise what ``launch`` would for anything but a missing checkpoint, before somebody fetches that.
+
+    Args:
+        plan: What is to run.
+        name: Name asked for.
+        port: Port asked for.
+        runner: See ``launch``.
+        access: Likewise.
+        options: Likewise.
+
+    """
+    _check_plan(plan)
+    who = access or Access()
+    who.own_key()
+    check_port(port, listens_on(secured(installed_command(plan, runner=runner), who, options)))
+    if name is not None:
+        _check_not_running(check_name(name))
+
+
+def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None, tuned: bool) -> Command:
+    """The command of a plan that may be launched here, its engine and checkpoint being here; see ``launch``."""
+    from seatrial.catalog.local import check_no_code  # noqa: PLC0415 -- see the top
+    from seatrial.engines import Command  # noqa: PLC0415 -- same
+
+    if isinstance(plan, Command):
+        return replace(plan, argv=resolve_program(plan))
+    _check_plan(plan)
+    plan = tuned_plan(plan, runner) if tuned else plan
+    local = None if plan.simulated else model_path or _local_path(plan.checkpoint)
+    if local is not None and local.is_dir():
+        check_no_code(local)
+    # The engine first: nobody should fetch 160 GB to learn that it is missing.
+    command = installed_command(plan, model_path=str(local.absolute()) if local else None, runner=runner)
+    if local is None and not plan.simulated:
+        raise UsageError(
+            f"The checkpoint {plan.checkpoint} is not on this machine yet.",
+            remedy=f"Run: seatrial fetch {plan.checkpoint}",
+        )
+    if local is not None:
+        _check_weights(local)
+    return command
+
+
+def _check_plan(plan: Plan) -> None:
+    if not plan.runs:
+        why = plan.reasons[0].text if plan.reasons else ""
+        what = f"{plan.checkpoint} does not run on {plan.hardware.name} with {plan.engine}. {why}".strip()
+        kind = RefusedError if plan.verdict == "refused" else DoesNotFitError
+        raise kind(what, remedy=plan.smallest_change or "seatrial plan --all ranks what does run.")
+    if plan.hardware.only_named and not plan.simulated:
+        raise RefusedError(
+            f"The plan is for {plan.hardware.name}, a machine that was only named; an engine is launched on this one.",
+            remedy="Leave --hardware out to plan for this machine, or take the command that seatrial plan shows.",
+        )
+
+
+def _local_path(checkpoint: str) -> Path | None:
+    from seatrial.catalog import find_checkpoint  # noqa: PLC0415
+    from seatrial.fetch.checkpoint import local_path  # noqa: PLC0415
+
+    return local_path(find_checkpoint(checkpoint))
+
+
+def _check_weights(path: Path) -> None:
+    from seatrial.fetch.checkpoint import check_weights  # noqa: PLC0415 -- see the top
+
+    check_weights(path)
+
+
+@contextlib.contextmanager
+def claimed(name: str | None, model: str) -> Iterator[ServerFolder]:
+    """Hold a name that no running server has, so that two launches never share a folder."""
+    if name is not None:
+        with launching(check_name(name)) as held:
+            if not held:
+                raise UsageError(
+                    f"Another launch of {name!r} is under way.",
+                    remedy=f"Wait for it, or choose another --name than {name}.",
+                )
+            _check_not_running(name)
+            yield folder_of(name)
+        return
+    base = _slug(model)
+    number = 1
+    while True:
+        candidate = base if number == 1 else f"{base}-{number}"
+        with launching(candidate) as held:
+            if held and not _runs(candidate):
+                yield folder_of(candidate)
+                return
+        number += 1
+
+
+def _slug(model: str) -> str:
+    text = re.sub(r"[^a-z0-9._-]+", "-", model.rpartition("/")[2].lower()).strip("-._")[:48]
+    return text if NAME.fullmatch(text) else "server"
+
+
+def _runs(name: str) -> bool:
+    server = server_of(folder_of(name))
+    return server is not None and server.running
+
+
+def _check_not_running(name: str) -> None:
+    server = server_of(folder_of(name))
+    if server is not None and server.state == "ending":
+        server.stop()  # waits until it has ended
+    elif server is not None and server.running:
+        raise UsageError(
+            f"A server named {name!r} runs already: {server.model} at {server.url} (pid {server.pid}).",
+            remedy=f"Use it, stop it (seatrial stop {name}), or choose another --name.",
+        )

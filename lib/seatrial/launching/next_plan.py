@@ -1,0 +1,290 @@
+"""The next smaller plan after memory ran out: the same planner asked for less, and the command that launches it.
+
+The engine ran out although the plan said that it fits, so the plan's reserve was too small here, by what the log says
+or by an unknown amount. The next step down is the first of these that runs and frees as much:
+
+*   SGLang and vLLM once they make their caches: a smaller share of each GPU, which still holds the requests;
+*   fewer requests at once, then a shorter context;
+*   a smaller checkpoint.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import floor
+
+from seatrial.catalog import checkpoints, find_checkpoint, find_model
+from seatrial.engines.types import Command
+from seatrial.errors import DoesNotFitError, EngineError, UsageError
+from seatrial.plan.evaluate import weigh
+from seatrial.plan.prefer import preferred
+from seatrial.plan.request import Request
+from seatrial.plan.trial import Candidate
+from seatrial.plan.types import Plan
+from seatrial.records import write_json
+from seatrial.server.failures.diagnosis import GPU_MEMORY, HOST_MEMORY, MEMORY, Diagnosis
+from seatrial.server.failures.reading import table
+from seatrial.server.folder import ServerFolder, folder_of
+from seatrial.server.running import Server
+from seatrial.units import counted, format_bytes, format_gib, parse_bytes
+
+PLAN_FILE = "plan.json"
+"""The plan that was launched: after memory ran out the next smaller one is made from it."""
+TOKEN_STEP = 1024
+LEAST_TOKENS = 2048
+SHARE_STEP = 0.05
+BEFORE_CACHES = frozenset({"starting", "starting ranks", "loading weights"})
+"""Phases in which neither context nor requests have taken memory yet."""
+BESIDE_CACHES = frozenset({"compiling kernels", "capturing graphs", "warming up", "opening its port", "serving"})
+"""Phases in which what runs out is the memory beside the caches: these take the share they were given."""
+CACHES = "allocating caches"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What a log says of memory that was too little.
+
+    Attributes:
+        missing_bytes: Bytes of one GPU (or of the host) that were too few, as far as the log tells; 0 where it does not.
+        most_tokens: Longest context the engine itself says there is room for, None where it says none.
+
+    """
+
+    missing_bytes: int = 0
+    most_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextPlan:
+    """A smaller plan that fits.
+
+    Attributes:
+        plan: The plan.
+        change: How it differs, as part of a sentence.
+        command: The whole command that launches it.
+
+    """
+
+    plan: Plan
+    change: str
+    command: str
+
+
+def shortage_of(lines: Sequence[str]) -> Shortage:
+    """What the log lines of a memory failure say of its size.
+
+    Args:
+        lines: The lines, for example the evidence of a diagnosis.
+
+    """
+    missing, tokens = 0, None
+    for row in table().shortages:
+        for found in re.finditer(row.pattern, "\n".join(lines)):
+            groups = found.groupdict()
+            if groups.get("tokens"):
+                tokens = int(groups["tokens"])
+            elif groups.get("free"):
+                missing = max(missing, parse_bytes(groups["asked"]) - parse_bytes(groups["free"]))
+    return Shortage(max(0, missing), tokens)
+
+
+def next_plan(plan: Plan, found: Diagnosis) -> NextPlan | None:
+    """The next smaller plan that fits this machine after one that was to fit ran out of memory.
+
+    The same checkpoint with fewer requests or a shorter context where these take memory, else a smaller checkpoint.
+    Each is planned anew, and must free what the log says was missing.
+
+    Args:
+        plan: The plan that failed.
+        found: Why, a memory cause.
+
+    Returns:
+        The plan, None for another cause and where nothing smaller fits.
+
+    """
+    if found.cause not in MEMORY or plan.simulated:
+        return None
+    lacking = shortage_of(found.evidence)
+    if (smaller := _smaller_share(plan, lacking, found)) is not None:
+        return smaller
+    for candidate, change in _smaller(plan, lacking, found):
+        trial = weigh(candidate)
+        if trial.runs and _frees(plan, trial.plan(), lacking, found.cause):
+            return NextPlan(trial.plan(), change, command_of(trial.plan()))
+    return None
+
+
+def command_of(plan: Plan, share: float | None = None) -> str:
+    """``seatrial serve`` with what makes this plan here, and the share of GPU memory where it is not the plan's own."""
+    words = ["seatrial", "serve", "--checkpoint", plan.checkpoint, "--engine", plan.engine]
+    words += ["--context-tokens", str(plan.context_tokens), "--concurrency", str(plan.concurrency)]
+    words += ["--objective", plan.objective] if plan.objective != "balanced" else []
+    return shlex.join([*words, *(["--gpu-memory-fraction", f"{share:g}"] if share else [])])
+
+
+def with_share(plan: Plan, share: float) -> Plan:
+    """The same plan with another share of GPU memory.
+
+    Args:
+        plan: A plan for SGLang or vLLM.
+        share: Share of each GPU, above 0 and at most 1.
+
+    Raises:
+        UsageError: Its engine has no such setting.
+        DoesNotFitError: The share does not hold what was planned.
+
+    """
+    least = plan.gpu_memory_fraction_min
+    if least is None:
+        raise UsageError(
+            f"{plan.engine} takes no share of GPU memory that could be set.", remedy="Leave --gpu-memory-fraction out."
+        )
+    if share < least:
+        raise DoesNotFitError(
+            f"A share of {share:g} of each GPU does not hold the plan; it needs {least:g}.",
+            remedy=f"Give --gpu-memory-fraction {least:g} or more, or plan for fewer requests or a shorter context.",
+        )
+    return replace(plan, gpu_memory_fraction=share, gpu_memory_fraction_used=share)
+
+
+def _smaller_share(plan: Plan, lacking: Shortage, found: Diagnosis) -> NextPlan | None:
+    """The same plan with less of each GPU for weights and caches, where that still holds the requests."""
+    used, least = plan.gpu_memory_fraction_used, plan.gpu_memory_fraction_min
+    memory = plan.hardware.gpus[0].memory_bytes if plan.hardware.gpus else None
+    # The caches are as large as the share lets them be: where they were refused, the GPU has less than the share.
+    too_large = found.phase in BESIDE_CACHES or (found.phase == CACHES and lacking.missing_bytes > 0)
+    if found.cause != GPU_MEMORY or not too_large or not (used and least and memory):
+        return None
+    share = floor(round((used - max(SHARE_STEP, lacking.missing_bytes / memory)) * 100, 6)) / 100
+    if share < least:
+        return None
+    change = f"{share:g} of each GPU for weights and caches instead of {used:g}, which still holds the requests"
+    return NextPlan(with_share(plan, share), change, command_of(plan, share))
+
+
+def advise(error: EngineError, plan: Plan | Command) -> EngineError:
+    """The same error; where a plan ran out of memory its remedy is the next one that fits.
+
+    Args:
+        error: Why the engine ended.
+        plan: What was launched; of a command alone nobody knows what would be smaller.
+
+    """
+    if error.cause not in MEMORY or isinstance(plan, Command):
+        return error
+    found = Diagnosis(error.cause, error.what, error.remedy, error.evidence, error.phase)
+    remedy, command = next_step(plan, found)
+    return type(error)(
+        error.what,
+        remedy=remedy or error.remedy,
+        cause=error.cause,
+        evidence=error.evidence,
+        phase=error.phase,
+        next_command=command,
+    )
+
+
+def next_step(plan: Plan, found: Diagnosis) -> tuple[str, str]:
+    """Remedy with the next plan that fits, and the command that launches it; both empty where memory is not the cause.
+
+    Args:
+        plan: What was to fit.
+        found: Why it failed.
+
+    """
+    if found.cause not in MEMORY or plan.simulated:
+        return "", ""
+    smaller = next_plan(plan, found)
+    if smaller is None:
+        others = "Look at nvidia-smi for others that hold memory. " if found.cause == GPU_MEMORY else ""
+        ranked = "No smaller plan fits this machine: seatrial plan --all ranks what does run."
+        return f"{_kept(plan, found)} {others}{ranked}", ""
+    return f"{_kept(plan, found)} Next plan that fits: {smaller.change}. Run: {smaller.command}", smaller.command
+
+
+def _kept(plan: Plan, found: Diagnosis) -> str:
+    """What the plan had kept free, and what the engine lacked all the same."""
+    missing = shortage_of(found.evidence).missing_bytes
+    lacked = f"the log shows at least {format_bytes(missing)} too little" if missing else "that was too little here"
+    if found.cause != GPU_MEMORY:
+        return "The plan said that it fits; other processes may hold some of the memory it was made for."
+    kept = plan.footprint.per_gpu_by_part.get("reserve", plan.footprint.reserve_bytes)
+    return f"The plan kept {format_gib(kept)} of each GPU for all but weights and caches; {lacked}."
+
+
+def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[Candidate, str]]:
+    """Smaller wishes, the least first."""
+    model, have = find_model(plan.model), find_checkpoint(plan.checkpoint)
+    request = Request(
+        hardware=plan.hardware,
+        nodes=plan.nodes,
+        context_tokens=plan.context_tokens,
+        concurrency=plan.concurrency,
+        objective=plan.objective,
+    )
+    if found.phase not in BEFORE_CACHES:
+        for streams, tokens, change in _steps(plan, lacking):
+            less = replace(request, concurrency=streams, context_tokens=tokens)
+            yield Candidate(model, have, plan.engine, less), change
+    for row in sorted(preferred(model, plan.engine, checkpoints()), key=lambda row: -(row.weights_bytes or 0)):
+        if (row.weights_bytes or 0) < (have.weights_bytes or 0):
+            change = f"the checkpoint {row.id} ({format_gib(row.weights_bytes)})"
+            yield Candidate(model, row, plan.engine, request), change
+
+
+def _steps(plan: Plan, lacking: Shortage) -> Iterator[tuple[int, int, str]]:
+    """Requests, context and words: requests are halved down to one, then the context.
+
+    Where the engine says which context there is room for, it speaks of a single request: then only that helps.
+    """
+    streams, tokens = plan.concurrency, plan.context_tokens
+    if lacking.most_tokens is not None and lacking.most_tokens < tokens:
+        tokens = lacking.most_tokens // TOKEN_STEP * TOKEN_STEP
+        if tokens >= LEAST_TOKENS:
+            yield streams, tokens, _tokens(tokens, plan)
+        return
+    while streams > 1:
+        streams //= 2
+        yield streams, tokens, f"{counted(streams, 'request')} at once instead of {plan.concurrency}"
+    while tokens // 2 >= LEAST_TOKENS:
+        tokens = max(LEAST_TOKENS, tokens // 2 // TOKEN_STEP * TOKEN_STEP)
+        yield 1, tokens, _tokens(tokens, plan)
+
+
+def _tokens(tokens: int, plan: Plan) -> str:
+    return f"a context of {tokens:,} tokens instead of {plan.context_tokens:,}"
+
+
+def _frees(plan: Plan, smaller: Plan, lacking: Shortage, cause: str) -> bool:
+    """Whether a plan takes less where it ran out, by as much as the log says was missing."""
+    before, after = plan.footprint, smaller.footprint
+    if lacking.most_tokens is not None and smaller.context_tokens <= lacking.most_tokens < plan.context_tokens:
+        return True
+    if cause == GPU_MEMORY:
+        return after.per_gpu_bytes <= before.per_gpu_bytes - max(1, lacking.missing_bytes)
+    if cause == HOST_MEMORY:
+        return after.host_bytes < before.host_bytes or after.weights_bytes < before.weights_bytes
+    return after.total_bytes < before.total_bytes
+
+
+def keep_plan(folder: ServerFolder, plan: Plan | Command) -> None:
+    """Keep the plan that is about to be launched; of a command nobody knows what would be smaller."""
+    if isinstance(plan, Plan):
+        write_json(folder.path / PLAN_FILE, plan, mode=0o600)
+
+
+def why_ended(server: Server) -> Diagnosis | None:
+    """Return why a server ended by itself, with the next smaller plan as the remedy if memory ran out.
+
+    Returns:
+        The diagnosis; None while the server runs, and if it was stopped on purpose.
+
+    """
+    found = server.why_ended()
+    if found is None or found.cause not in MEMORY:
+        return found
+    plan = folder_of(server.name).read(PLAN_FILE, Plan)
+    return found if plan is None else replace(found, remedy=next_step(plan, found)[0] or found.remedy)

@@ -1,0 +1,91 @@
+"""What a prediction is for: the work of a checkpoint, and the load of the requests."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.memory.subject import REMEMBERED, Subject, subject_of
+from seatrial.plan.request import Request
+from seatrial.speed import Load, Work
+from seatrial.speed.attention import attention_of
+from seatrial.speed.work import benchmark_requests
+
+PROMPT_TOKENS = 8192
+ANSWER_TOKENS = 1024
+"""The load of the published runs; shorter contexts are shared out in the same proportion."""
+LOCAL_LOAD = (512, 256)
+"""One person chatting: what llama.cpp on a workstation is for."""
+STAND_IN_LOAD = (128, 64)
+"""Prompt and answer tokens of the kit's own first measurement."""
+READ_ONCE = ("embeddings", "draft", "hash_tables")
+"""Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
+
+SCALED_BYTES = {"fp4": 16, "nvfp4": 8}
+"""Bytes of packed four-bit values that share a scale byte: 32 values in MXFP4, 16 in NVFP4."""
+
+
+def work_of(checkpoint: Checkpoint) -> Work:
+    """What the model reads and computes, from the bytes of its classes."""
+    return _work_of(subject_of(checkpoint), checkpoint.precision)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _work_of(subject: Subject, precision: str) -> Work:
+    config, classes = subject.config, subject.weights.by_class
+    experts = classes.get("experts", 0)
+    scales = classes.get("scales", 0)
+    dense = subject.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in READ_ONCE)
+    if experts and scales:
+        # Packed experts have a scale byte for so many bytes: nearly all scales are theirs. FP8 has few.
+        packed = SCALED_BYTES.get(precision)
+        own = experts // packed if packed else round(scales * experts / (experts + dense))
+        experts, dense = experts + min(own, scales), dense + scales - min(own, scales)
+    count = int(config.get("n_routed_experts", 0)) if experts else 0
+    chosen = int(config.get("num_experts_per_tok", 0))
+    layers = int(config["num_hidden_layers"])
+    # Gate, up and down projection of each chosen expert.
+    routed = 3 * layers * chosen * config["hidden_size"] * config["moe_intermediate_size"] if count else 0
+    return Work(
+        dense_bytes=dense,
+        expert_bytes=experts,
+        experts=count,
+        experts_per_token=chosen,
+        layers=layers,
+        active_parameters=subject.parameters[1] or round(dense + (experts * chosen / count if count else 0)),
+        routed_parameters=routed,
+        precision=precision,
+        attention=attention_of(config),
+    )
+
+
+def usual_load(model: Model, engine: str) -> tuple[int, int]:
+    """Prompt and answer tokens a prediction is for where none were asked for."""
+    served = LOCAL_LOAD if engine == "llamacpp" else (PROMPT_TOKENS, ANSWER_TOKENS)
+    return STAND_IN_LOAD if model.role == "stand-in" else served
+
+
+def load_of(  # noqa: PLR0913 -- everything a load depends on
+    model: Model, engine: str, context_tokens: int, request: Request, *, running_limit: int, draft_tokens: int = 0
+) -> Load:
+    """The load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
+
+    Of a server without lengths asked for, what SGLang's benchmark would measure is predicted: lengths drawn evenly up
+    to the usual ones and a run that ends. Lengths asked for are those of every request, and the run goes on.
+    """
+    usual = usual_load(model, engine)
+    prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
+    total = prompt + answer
+    if context_tokens < total:
+        prompt = max(1, context_tokens * prompt // total)
+        answer = max(1, context_tokens - prompt)
+    as_published = engine != "llamacpp" and request.prompt_tokens is None and request.answer_tokens is None
+    return Load(
+        concurrency=request.concurrency,
+        running_limit=max(1, running_limit),
+        prompt_tokens=prompt,
+        answer_tokens=answer,
+        draft_tokens=draft_tokens,
+        requests=benchmark_requests(request.concurrency) if as_published else None,
+        random_lengths=as_published,
+    )

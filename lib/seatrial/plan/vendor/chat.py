@@ -1,0 +1,141 @@
+"""How to talk to a served V4: parsers, thinking modes and the context they need, recommended sampling."""
+
+from __future__ import annotations
+
+import json
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.plan.types import Chat, Sampling, ThinkingMode
+from seatrial.plan.vendor.spellings import flag_values
+from seatrial.records import Reason
+
+DEFAULT_KWARGS = "--default-chat-template-kwargs."
+"""How vLLM is told what a request that says nothing about thinking means."""
+
+
+def chat_of(
+    engine: str, model: Model, checkpoint: Checkpoint, context_tokens: int, argv: tuple[str, ...] = ()
+) -> Chat | None:
+    """Chat facts for a checkpoint on an engine; None where there are none.
+
+    Args:
+        engine: Engine id; one without chat facts has none.
+        model: Model of the checkpoint; only V4 has any.
+        checkpoint: What is served; pre-training checkpoints have no chat.
+        context_tokens: Context of each request.
+        argv: Flags of the recipe, which may set another default mode.
+
+    """
+    if model.architecture != "deepseek_v4" or model.role not in {"official", "local"} or checkpoint.base:
+        return None
+    release = any(name in checkpoint.id for name in _document()["releases"])
+    reached = max((least for least in _least_contexts() if least <= context_tokens), default=0)
+    return _chat(engine, reached, _default_kwargs(argv), release=release)
+
+
+def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
+    """The same in sentences."""
+    names = [("reasoning", chat.reasoning_parser), ("tool-call", chat.tool_call_parser)]
+    parsers = ", ".join(f"{what} parser {name}" for what, name in names if name)
+    think = next(mode for mode in chat.thinking_modes if mode.chat_template_kwargs.get("reasoning_effort") == "high")
+    text = f"Chat: {f'{parsers}; ' if parsers else ''}{chat.template}."
+    modes = (
+        f"It answers in {chat.default_mode.name} where a request says nothing; "
+        f"chat_template_kwargs {json.dumps(think.chat_template_kwargs)} asks for {think.name}."
+    )
+    found = [Reason(text, chat.origin, chat.source), Reason(modes, think.origin, think.source)]
+    found += [
+        Reason(
+            f"{mode.name} needs a context of at least {mode.context_tokens_min:,} tokens; this plan gives "
+            f"{context_tokens:,}.",
+            mode.origin,
+            mode.source,
+        )
+        for mode in chat.thinking_modes
+        if not mode.fits_context
+    ]
+    for row in chat.sampling:
+        what = f"Recommended sampling ({row.purpose}): temperature {row.temperature:.1f}, top_p {row.top_p}."
+        found.append(Reason(what, row.origin, row.source))
+    return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _default_kwargs(argv: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """What a recipe sends with every request that says nothing, name and value."""
+    values = flag_values(argv)
+    return tuple(
+        (name.removeprefix(DEFAULT_KWARGS), value) for name, value in values.items() if name.startswith(DEFAULT_KWARGS)
+    )
+
+
+@cache
+def _least_contexts() -> list[int]:
+    """Contexts that some thinking mode needs; between them nothing changes."""
+    return [row["context_tokens_min"] for row in _document()["thinking_modes"] if row["context_tokens_min"]]
+
+
+@lru_cache(maxsize=1024)
+def _chat(
+    engine: str, context_tokens: int, default_kwargs: tuple[tuple[str, str], ...], *, release: bool
+) -> Chat | None:
+    document = _document()
+    row = document["engines"].get(engine)
+    if row is None:
+        return None
+
+    def mine(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [each for each in rows if release or each.get("of") != "release"]
+
+    return Chat(
+        **{name: row[name] for name in ("reasoning_parser", "tool_call_parser", "tokenizer_mode", "template")},
+        flags=tuple(row["flags"]),
+        thinking_modes=_modes(mine(document["thinking_modes"]), row, context_tokens, dict(default_kwargs)),
+        sampling=tuple(
+            Sampling(**{name: value for name, value in each.items() if name != "of"})
+            for each in mine(document["sampling"])
+        ),
+        answer_tokens_max=document["answer_tokens_max"],
+        origin=row["origin"],
+        source=row["source"],
+    )
+
+
+def _modes(
+    rows: list[dict[str, Any]], engine: dict[str, Any], context_tokens: int, default_kwargs: dict[str, str]
+) -> tuple[ThinkingMode, ...]:
+    asked = {row["name"]: _kwargs(engine["switch"], row) for row in rows}
+    default = engine["default_mode"]
+    for name, kwargs in asked.items():
+        if default_kwargs == {key: _spelt(value) for key, value in kwargs.items()}:
+            default = name
+    return tuple(
+        ThinkingMode(
+            name=row["name"],
+            default=row["name"] == default,
+            chat_template_kwargs=asked[row["name"]],
+            context_tokens_min=row["context_tokens_min"],
+            fits_context=context_tokens >= (row["context_tokens_min"] or 0),
+            origin=row["origin"],
+            source=row["source"],
+        )
+        for row in rows
+    )
+
+
+def _spelt(value: bool | str) -> str:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _kwargs(switch: str, mode: dict[str, Any]) -> dict[str, bool | str]:
+    effort = {"reasoning_effort": mode["reasoning_effort"]} if mode["reasoning_effort"] else {}
+    return {switch: mode["thinking"], **effort}
+
+
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(Path(__file__).with_name("chat.json").read_text(encoding="utf-8"))
+    return document

@@ -1,0 +1,176 @@
+"""What an engine refuses on a machine, each with where that stands (``rules.json``)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from seatrial.catalog.base_model import kin_of
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.hardware.types import Gpu
+from seatrial.memory.types import Parallelism
+from seatrial.plan.types import TENSOR_PARALLEL
+from seatrial.records import Reason
+
+FIXED = ("engine", "model", "family", "precision", "vendor", "accelerator", "architecture")
+"""What does not change with how the work is split, or with the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the rules look at."""
+
+    engine: str
+    model: Model
+    checkpoint: Checkpoint
+    gpu: Gpu | None
+    parallelism: Parallelism
+    context_tokens: int
+
+    def facts(self) -> dict[str, Any]:
+        """Names the rules use, and their values here."""
+        return {
+            "engine": self.engine,
+            "model": kin_of(self.checkpoint),
+            "family": self.model.architecture,
+            "precision": self.checkpoint.precision,
+            "vendor": self.gpu.vendor if self.gpu else None,
+            "accelerator": self.gpu.accelerator if self.gpu else None,
+            "architecture": self.gpu.compute_capability if self.gpu else None,
+            "ranks": self.parallelism.tensor,
+            "context_tokens": self.context_tokens,
+        }
+
+
+def refusals(case: Case, *, late: bool = False) -> list[Reason]:
+    """Why the engine refuses ``case``; empty where it does not.
+
+    Args:
+        case: Engine, checkpoint, GPU and parallelism.
+        late: Look at the rules that matter only once the memory suffices.
+
+    """
+    facts = case.facts()
+    found = []
+    for rule in _rules(_fixed(facts), late=late):
+        for name, sign, wanted in rule["open"]:
+            if not _holds(facts[name], sign, wanted):
+                break
+        else:
+            shown = {name: value or "of unknown kind" for name, value in facts.items()}
+            found.append(Reason(rule["text"].format(**shown), "verified", f"{rule['source']} (rule {rule['id']})"))
+    return found if late else [*_cannot_load(case), *found, *_cannot_split(case)]
+
+
+def refused_anyhow(case: Case) -> bool:
+    """Whether ``case`` is refused however the work is split and whatever the context."""
+    return bool(_cannot_load(case)) or any(not rule["open"] for rule in _rules(_fixed(case.facts()), late=False))
+
+
+def _fixed(facts: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, facts[name]) for name in FIXED)
+
+
+def _holds(value: Any, sign: str, wanted: Any) -> bool:
+    if sign == "not":
+        return value not in wanted
+    if sign == "above":
+        return bool(value > wanted)
+    return value in wanted
+
+
+def _conditions(when: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    """Conditions with the ending of their names apart: ``ranks_above`` is ``ranks``, ``above``."""
+    found = []
+    for name, wanted in when.items():
+        plain, _, sign = name.rpartition("_")
+        found.append((plain, sign, wanted) if sign in {"not", "above"} else (name, "in", wanted))
+    return found
+
+
+def _cannot_load(case: Case) -> list[Reason]:
+    checkpoint = case.checkpoint
+    if case.engine in checkpoint.engines or case.engine == "simulated":
+        return []
+    # MLX has a rule of its own, which says more.
+    if case.engine == "mlx" and checkpoint.format == "mlx":
+        return []
+    if not checkpoint.engines:
+        return [
+            Reason(f"No engine of this kit runs {checkpoint.id}: {checkpoint.note}.", "verified", checkpoint.source)
+        ]
+    loaders = " or ".join(checkpoint.engines)
+    text = f"{case.engine} does not load {checkpoint.id} ({checkpoint.format}, {checkpoint.precision}); {loaders} does."
+    return [Reason(text, "verified", checkpoint.source)]
+
+
+def _cannot_split(case: Case) -> list[Reason]:
+    if case.engine not in TENSOR_PARALLEL:
+        return []
+    config = {**case.model.config, **case.checkpoint.config}
+    ranks = case.parallelism
+    split = ranks.tensor // ranks.data
+    found = []
+    for name, what in (("num_attention_heads", "attention heads"), ("o_groups", "output groups of the attention")):
+        count = config.get(name)
+        if isinstance(count, int) and count % split:
+            text = f"The {count} {what} cannot be divided over {split} ranks; choose a divisor of {count}."
+            found.append(Reason(text, "derived", case.model.source))
+    layers = config.get("num_hidden_layers")
+    if isinstance(layers, int) and ranks.pipeline > layers:
+        text = f"The {layers} layers cannot be cut into {ranks.pipeline} stages."
+        found.append(Reason(text, "derived", case.model.source))
+    experts, width = config.get("n_routed_experts"), config.get("moe_intermediate_size")
+    if not isinstance(experts, int) or not isinstance(width, int):
+        return found
+    if ranks.expert > 1:
+        if experts % ranks.expert:
+            text = f"The {experts} experts cannot be dealt out to {ranks.expert} ranks."
+            found.append(Reason(text, "derived", case.model.source))
+        return found
+    block = _document()["expert_blocks"].get(case.checkpoint.precision)
+    if block and (width % ranks.tensor or width // ranks.tensor % block):
+        text = (
+            f"Experts of {width} columns split over {ranks.tensor} ranks give {width / ranks.tensor:g}, no multiple of "
+            f"the {case.checkpoint.precision.upper()} block of {block}; it needs expert parallelism or fewer ranks."
+        )
+        found.append(Reason(text, "verified", _document()["expert_blocks_source"]))
+    return found
+
+
+def recipe_rules() -> dict[str, str]:
+    """Why a recipe holds only for what it was run on, by what differs."""
+    rules: dict[str, str] = _document()["recipe_rules"]
+    return rules
+
+
+@cache
+def carried_flags(engine: str) -> frozenset[str]:
+    """Flags that belong to an architecture and format rather than to a size: a plan near a recipe keeps them."""
+    return frozenset(_document()["carried_flags"][engine])
+
+
+@lru_cache(maxsize=4096)
+def _rules(fixed: tuple[tuple[str, Any], ...], *, late: bool) -> list[dict[str, Any]]:
+    """Rules that speak of an engine, checkpoint and GPU, each with the conditions that are still open.
+
+    A plan asks hundreds of times, and all but a few are about others.
+    """
+    facts = dict(fixed)
+    found = []
+    for rule in _document()["rules"]:
+        conditions = _conditions(rule["when"])
+        if bool(rule.get("late")) == late and all(
+            _holds(facts[name], sign, wanted) for name, sign, wanted in conditions if name in facts
+        ):
+            found.append({**rule, "open": [each for each in conditions if each[0] not in facts]})
+    return found
+
+
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(Path(__file__).with_name("rules.json").read_text(encoding="utf-8"))
+    return document

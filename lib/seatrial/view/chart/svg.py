@@ -1,0 +1,108 @@
+"""Draws a ``Chart`` as one self-contained SVG picture that needs neither scripts nor fonts.
+
+Made to be read from the back of a classroom: text of 13 pixels and more at 640 by 360, units
+on the axes, a legend that shows dash and marker, and a description for screen readers. Alone
+the picture has its own light background; inside a page that defines the colour variables
+(``--ink``, ``--surface``, ``--series-0`` ...) it takes the page's colours, dark ones too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from seatrial.view.chart.axis import shorten, text_width, wrap
+from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.svg_bars import bars_height, draw_bars
+from seatrial.view.chart.svg_lines import draw_lines
+from seatrial.view.chart.svg_parts import FONT, LINE, STYLE, block, escaped, figure, hatch, sample, words
+from seatrial.view.chart.svg_slim import draw_slim, slim_height
+
+MARGIN = 16
+_TITLE = 17
+_TITLE_LINE = 22
+_LEAST_PLOT = 170
+_SAMPLE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where the plot itself goes, in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = True, name: str = "") -> str:
+    """The picture of ``chart``.
+
+    Args:
+        chart: What to draw.
+        width: Pixels; the picture scales with the page.
+        height: Pixels, at least; a long title or legend makes it higher.
+        style: Whether the picture carries its own style; False where the page has ``STYLE``.
+        name: What its ids begin with, where several pictures stand on a page; else made from what it shows.
+
+    """
+    identity = name or f"st{hashlib.sha256(repr(chart).encode('utf-8', 'replace')).hexdigest()[:10]}"
+    drawn, top = _header(chart, width, identity)
+    if chart.kind == "bars":
+        bottom = top + (slim_height if chart.slim else bars_height)(chart)
+        body = (draw_slim if chart.slim else draw_bars)(chart, Box(MARGIN, top, width - MARGIN, bottom), identity)
+    else:
+        bottom = max(height - MARGIN, top + _LEAST_PLOT)
+        body = draw_lines(chart, Box(MARGIN, top, width - MARGIN, bottom))
+    full = round(bottom + MARGIN)
+    patterns = "".join(
+        hatch(identity, color) for color in sorted({chart.color_of(i) for i in range(len(chart.series))})
+    )
+    definitions = f"<defs>{patterns}</defs>" if patterns and chart.kind == "bars" else ""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="st-chart" viewBox="0 0 {width} {full}" width="{width}"'
+        f' height="{full}" role="img" aria-labelledby="{identity}-t {identity}-d">'
+        f'<title id="{identity}-t">{escaped(chart.title)}</title><desc id="{identity}-d">{escaped(chart.to_text())}</desc>'
+        f"{f'<style>{STYLE}</style>' if style else ''}{definitions}"
+        f"{block((0, 0), (width, full), 'st-surface')}"
+        f"{''.join(drawn)}{''.join(body)}</svg>"
+    )
+
+
+def _header(chart: Chart, width: int, identity: str) -> tuple[list[str], float]:
+    """Title, subtitle and legend, and the height they take."""
+    room = width - 2 * MARGIN
+    drawn: list[str] = []
+    y = float(MARGIN)
+    for line in wrap(chart.title, room, _TITLE, bold=True, lines=2):
+        y += _TITLE_LINE
+        drawn.append(words(MARGIN, y - 6, line, "st-title"))
+    for line in wrap(chart.subtitle, room, FONT, lines=2):
+        y += LINE
+        drawn.append(words(MARGIN, y - 4, line, "st-muted"))
+    legend, y = _legend(chart, room, y + 6, identity)
+    return [*drawn, *legend], y + 4
+
+
+def _legend(chart: Chart, room: float, y: float, identity: str) -> tuple[list[str], float]:
+    drawn: list[str] = []
+    x = float(MARGIN)
+    y += LINE
+    for index, series in enumerate(chart.series):
+        label = shorten(_legend_text(chart, index), room - _SAMPLE, FONT)
+        needed = _SAMPLE + text_width(label, FONT)
+        if x > MARGIN and x + needed > MARGIN + room:
+            x, y = float(MARGIN), y + LINE + 2
+        drawn += [sample(chart, index, x, y - 5, identity), words(x + _SAMPLE, y, label)]
+        x += needed + 18
+        if not series.name:
+            raise ValueError("every series of a chart has a name")
+    return drawn, y
+
+
+def _legend_text(chart: Chart, index: int) -> str:
+    series = chart.series[index]
+    if chart.kind == "bars":
+        only = series.y[0] if len(chart.bars) == 1 else None
+        return series.name if only is None else f"{series.name} {figure(only)}"
+    return f"{series.label} (low to high)" if series.has_interval else series.label

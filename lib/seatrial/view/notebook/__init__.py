@@ -1,0 +1,1 @@
+"""Panels and controls of a notebook: explorer, live plot, start-up panel, servers."""

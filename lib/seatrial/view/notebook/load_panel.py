@@ -1,0 +1,176 @@
+"""Start and stop a load with a button and watch it; the notebook goes on the same without anybody there."""
+
+from __future__ import annotations
+
+import html
+import threading
+from typing import TYPE_CHECKING, Any
+
+from seatrial.errors import SeatrialError
+from seatrial.measure.load import Load, start_load
+from seatrial.measure.recorder import Progress
+from seatrial.measure.types import Measurement, Workload
+from seatrial.units import format_rate
+from seatrial.view.chart.plotly import show_chart
+from seatrial.view.notebook.live import LivePlot, is_headless
+from seatrial.view.notebook.widgets import show_widget
+from seatrial.view.plots.measurements import memory_over_time_chart, tokens_chart
+from seatrial.view.tables.table import Table
+from seatrial.view.untrusted import plain_text
+
+if TYPE_CHECKING:
+    from seatrial.server import Server
+
+
+def load_panel(server: Server | str, workload: Workload | None = None) -> LoadPanel:
+    """A panel that sends ``workload`` to ``server`` when its button is pressed, or when the result is asked for.
+
+    Args:
+        server: A launched server, or the URL of an OpenAI-compatible one.
+        workload: The load; None: 1, 2, 4 and 8 streams of short answers.
+
+    """
+    return LoadPanel(server, workload or Workload())
+
+
+class LoadPanel:
+    """Start, Stop, a line of progress and a live plot; without a front end a table of the load.
+
+    Attributes:
+        workload: What is sent.
+
+    """
+
+    def __init__(self, server: Server | str, workload: Workload) -> None:
+        self.workload = workload
+        self._server = server
+        self._load: Load | None = None
+        self._lock = threading.Lock()
+        self._plot: LivePlot | None = None
+        self._widgets: dict[str, Any] = {}
+        if not is_headless():
+            self._build()
+
+    @property
+    def running(self) -> bool:
+        """Whether a load runs."""
+        return self._load is not None and self._load.running
+
+    def start(self) -> None:
+        """Start the load; one that runs already goes on.
+
+        Raises:
+            SeatrialError: The server is gone, or the load cannot be sent.
+
+        """
+        with self._lock:
+            if self.running:
+                return
+            if self._load is not None:
+                self._load.stop()
+            self._load = start_load(self._server, self.workload)
+            if self._plot is not None:
+                self._set_running(running=True)
+                self._plot.start(self._load)
+
+    def stop(self) -> None:
+        """End the load now; what it brought until then stays."""
+        with self._lock:
+            if self._load is not None:
+                self._load.stop()
+
+    def result(self) -> Measurement:
+        """Wait for the load and sum it up; starts it where nobody has.
+
+        An interrupt (the notebook's stop button) ends the load and is passed on.
+
+        Raises:
+            MeasurementError: Nothing was collected.
+            SeatrialError: The server is gone, or the load cannot be sent.
+
+        """
+        if self._load is None:
+            self.start()
+        load = self._load
+        assert load is not None  # noqa: S101 -- started above
+        try:
+            while not load.wait(0.2):  # in steps, so that an interrupt is noticed
+                pass
+            measurement = load.result()
+        finally:
+            load.stop()  # also closes what an ended load still holds
+        if self._plot is not None:
+            self._plot.wait()
+        else:
+            show_chart(tokens_chart(measurement))
+            show_chart(memory_over_time_chart(measurement))
+        return measurement
+
+    def to_table(self) -> Table:
+        """The load in words."""
+        load = self.workload
+        levels = ", ".join(map(str, load.concurrency)) if load.rate is None else "-"
+        rows = (
+            ("Streams at once, one level after another", levels),
+            ("Requests arriving per second", "-" if load.rate is None else f"{load.rate:g}"),
+            ("Requests at each level", "as many as needed" if load.requests is None else f"{load.requests:,}"),
+            ("Prompt", f"{load.prompt_tokens:,} tokens"),
+            ("Answer, at most", f"{load.answer_tokens:,} tokens"),
+        )
+        return Table("The load that is sent; its result follows", ("Load", "Value>"), rows)
+
+    def _build(self) -> None:
+        import ipywidgets  # noqa: PLC0415 -- heavy, notebooks only
+
+        start = ipywidgets.Button(description="Start", button_style="primary", icon="play", tooltip="Send the load")
+        stop = ipywidgets.Button(description="Stop", icon="stop", disabled=True, tooltip="End the load now")
+        status = ipywidgets.HTML(value="", layout={"margin": "2px 12px"})
+        start.add_class("seatrial-start")
+        stop.add_class("seatrial-stop")
+        status.add_class("seatrial-status")
+        start.on_click(lambda _: self._pressed_start())
+        stop.on_click(lambda _: self.stop())
+        self._plot = LivePlot(on_progress=self._tell)
+        box = ipywidgets.VBox([ipywidgets.HBox([start, stop, status]), self._plot.figure])
+        self._widgets = {"start": start, "stop": stop, "status": status, "box": box}
+
+    def _pressed_start(self) -> None:
+        try:
+            self.start()
+        except SeatrialError as error:  # in the panel: an error in a callback would go unseen
+            self._say(f"{error.what} {error.remedy}")
+
+    def _tell(self, progress: Progress) -> None:
+        """Called by the drawing thread."""
+        if self.running:
+            rate = "" if progress.tokens_per_s is None else f", {format_rate(progress.tokens_per_s)}"
+            place = f"level {progress.point + 1} of {progress.points} ({progress.level})"
+            self._say(f"{place}: {progress.done} of {progress.requests} requests{rate}" if progress.points else "")
+            return
+        self._set_running(running=False)
+        self._say("Done." if self._load is None else self._outcome(self._load))
+
+    def _outcome(self, load: Load) -> str:
+        try:
+            notes = load.result().notes
+        except SeatrialError as error:
+            return f"{error.what} {error.remedy}"
+        finally:
+            load.stop()
+        return " ".join(["Done.", *notes])
+
+    def _set_running(self, *, running: bool) -> None:
+        self._widgets["start"].disabled = running
+        self._widgets["stop"].disabled = not running
+
+    def _say(self, text: str) -> None:
+        self._widgets["status"].value = html.escape(plain_text(text, 400))
+
+    def _ipython_display_(self) -> None:
+        table = self.to_table()
+        if self._widgets:
+            show_widget(self._widgets["box"], table.to_html(), table.to_text())
+            return
+        from IPython.display import display  # noqa: PLC0415 -- heavy, notebooks only
+
+        display(table)  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""Plots of plans and measurements, each made of a chart."""

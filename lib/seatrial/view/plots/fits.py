@@ -1,0 +1,150 @@
+"""Memory over context length: what each precision needs, what there is, and the largest context that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seatrial.catalog import find_checkpoint, find_model
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+from seatrial.plan.fits import CONTEXTS, Fit, checkpoint_plans, fits_on, room_bytes
+from seatrial.plan.request import Request
+from seatrial.plan.types import Plan
+from seatrial.units import GIB, format_gib
+from seatrial.view.chart.chart import Chart, Mark, Reference, Series
+from seatrial.view.tables.fits import largest_words
+from seatrial.view.tables.plans import needs_unknown_host
+
+MOST = 6
+"""Lines one can tell apart."""
+
+
+def fit_chart(hardware: str = "auto", model: str = "flash", *, concurrency: int = 1) -> Chart:
+    """Memory needed against context, for the checkpoints of a model that one engine serves on this machine.
+
+    The engine is the one a plan chooses here. Each number is the planner's own.
+
+    Args:
+        hardware: ``auto``, or a named machine such as ``h200x4``.
+        model: ``flash`` or ``pro``.
+        concurrency: Requests at once.
+
+    Raises:
+        UnknownNameError: No such machine or model.
+        UsageError: A number no machine has.
+
+    """
+    request = Request(detect_hardware(hardware), concurrency=concurrency)
+    engine = make_plan(model, hardware=request.hardware, concurrency=concurrency).engine
+    every = [fit for fit in fits_on(request, model) if fit.plan.engine == engine and fit.plan.verdict != "refused"]
+    return chart_fits(_one_of_each(every), request, model)
+
+
+def chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
+    """The chart of chosen checkpoints; lines end where requests would have to wait."""
+    lines = [_line(fit, request) for fit in fits]
+    marks = tuple(_mark(fit, place) for place, fit in enumerate(fits) if fit.largest_context_tokens)
+    plans = [plan for plan in (fit.at_largest or fit.plan for fit in fits) if plan.capacity_bytes]
+    per_gpu = any(_per_gpu(plan) for plan in plans)
+    requests = f"{request.concurrency:,} requests at once" if request.concurrency > 1 else "One request"
+    engine = f" with {fits[0].plan.engine}" if fits else ""
+    return Chart(
+        title=f"On {request.hardware.name} {_finding(fits, model)}",
+        subtitle=f"{requests}{engine}. A ring marks the largest context that fits; a line ends where requests would wait",
+        x_label="Context of each request (tokens)",
+        y_label="Memory on the fullest GPU (GiB)" if per_gpu else "Memory, host and GPUs (GiB)",
+        series=tuple(lines),
+        references=_rooms(plans),
+        log_x=True,
+        x_ticks=CONTEXTS,
+        marks=marks,
+    )
+
+
+def _finding(fits: Sequence[Fit], model: str) -> str:
+    """The longest context that fits; where nothing does, what the smallest needs against what there is."""
+    if not fits:
+        return f"no engine loads a checkpoint of {find_model(model).name}"
+    if any(fit.plan.runs for fit in fits):
+        best = max(fits, key=lambda fit: fit.largest_context_tokens)
+        return f"{_short(best.plan)} {largest_words(best)}"
+    plan = min((fit.plan for fit in fits), key=lambda plan: plan.shortfall_bytes)
+    return f"nothing fits: {_short(plan)} needs {format_gib(plan.need_bytes)} of {format_gib(room_bytes(plan))}"
+
+
+def _one_of_each(fits: Sequence[Fit]) -> list[Fit]:
+    """The best of each precision, largest first: where there are many, spread over the sizes."""
+    by_kind: dict[str, Fit] = {}
+    for fit in fits:
+        by_kind[_precision(fit)] = max(by_kind.get(_precision(fit), fit), fit, key=_preference)
+    kinds = sorted(by_kind.values(), key=lambda fit: fit.plan.footprint.weights_bytes)
+    if len(kinds) > MOST:
+        kinds = [kinds[round(place * (len(kinds) - 1) / (MOST - 1))] for place in range(MOST)]
+    return kinds[::-1]
+
+
+def _preference(fit: Fit) -> tuple[bool, bool, bool]:
+    default, name = find_model(fit.plan.model).default_checkpoint, fit.plan.checkpoint
+    return not find_checkpoint(name).base, name == default, default.rpartition("-")[2] in name
+
+
+def _precision(fit: Fit) -> str:
+    return find_checkpoint(fit.plan.checkpoint).precision
+
+
+def _line(fit: Fit, request: Request) -> Series:
+    plans = list(checkpoint_plans(request, find_checkpoint(fit.plan.checkpoint), fit.plan.engine))
+    if fit.at_largest:
+        plans = sorted({plan.context_tokens: plan for plan in (*plans, fit.at_largest)}.values(), key=_context)
+    return Series(
+        name=f"{_short(fit.plan)}: {_reach(fit)}",
+        x=tuple(plan.context_tokens for plan in plans),
+        y=tuple(_height(plan) / GIB if _is_shown(plan, fit) else None for plan in plans),
+        origin="derived",
+    )
+
+
+def _reach(fit: Fit) -> str:
+    return f"to {fit.largest_context_tokens:,}" if fit.largest_context_tokens else largest_words(fit)
+
+
+def _mark(fit: Fit, place: int) -> Mark:
+    assert fit.at_largest is not None  # noqa: S101 -- it has a largest context
+    name = f"{_short(fit.plan)}: largest context {fit.largest_context_tokens:,} tokens"
+    return Mark(name, place, fit.largest_context_tokens, _height(fit.at_largest) / GIB)
+
+
+def _rooms(plans: Sequence[Plan]) -> tuple[Reference, ...]:
+    """What may be used: recipes give engines different shares, so there may be two limits."""
+    rooms = sorted({plan.capacity_bytes / (plan.ranks if _per_gpu(plan) else 1) / GIB for plan in plans})
+    if not rooms:
+        return ()
+    assumed = "host memory assumed: " if any(map(needs_unknown_host, plans)) else ""
+    span = f"{rooms[-1]:,.1f}" if len(rooms) == 1 else f"{rooms[0]:,.1f} to {rooms[-1]:,.1f}"
+    name = f"{assumed}usable {span} GiB"
+    return tuple(Reference(name if room == rooms[-1] else "", room) for room in (rooms[0], rooms[-1])[-len(rooms) :])
+
+
+def _short(plan: Plan) -> str:
+    """``V4-Flash-0731 (FP4)``."""
+    name = plan.checkpoint.rpartition("/")[2].removeprefix("DeepSeek-")
+    precision = find_checkpoint(plan.checkpoint).precision
+    return name if precision.casefold() in name.casefold() else f"{name} ({precision.upper()})"
+
+
+def _is_shown(plan: Plan, fit: Fit) -> bool:
+    """Whether all requests run at once, or the need stands above the limit; of several, where one fits nowhere, that one's."""
+    whole = plan.footprint.concurrency >= plan.concurrency or not fit.plan.runs
+    return plan.runs and whole if plan.need_bytes <= plan.capacity_bytes else whole
+
+
+def _height(plan: Plan) -> float:
+    return plan.need_bytes / (plan.ranks if _per_gpu(plan) else 1)
+
+
+def _per_gpu(plan: Plan) -> bool:
+    return plan.gpu_layers is None and plan.ranks > 0
+
+
+def _context(plan: Plan) -> int:
+    return plan.context_tokens

@@ -1,0 +1,256 @@
+"""The plots of the kit, each made from results: speed over load, waiting times, a run over time.
+
+Every title states the finding with its figure, so that a plot can be read without its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+
+from seatrial.measure.summary import best_point
+from seatrial.measure.types import Measurement, Point, Quantiles, Sample
+from seatrial.speed.types import Prediction
+from seatrial.units import GIB, MIB, format_bytes, format_rate, format_seconds
+from seatrial.view.chart.chart import Chart, Series, SeriesOrigin, Span
+from seatrial.view.tables.measurements import describe_load, describe_rate
+from seatrial.view.untrusted import plain_text
+
+STREAMS = "Concurrent streams"
+ARRIVALS = "Requests arriving per second"
+OUTPUT = "Output (tok/s)"
+TIME = "Time since the run started (s)"
+HOST = "engine, host memory"
+_MOST_NAME = 48
+
+
+def throughput_chart(
+    measurements: Mapping[str, Measurement] | Measurement, predictions: Mapping[int, Prediction] | None = None
+) -> Chart:
+    """Output tokens per second over the load, against what was predicted.
+
+    Args:
+        measurements: One, or several by the name to show.
+        predictions: By concurrency; else those kept in the points.
+
+    """
+    named = _named(measurements)
+    lines = [_line(name, one, [point.output_tokens_per_s for point in one.points]) for name, one in named.items()]
+    expected = _predicted(named, predictions or {})
+    bests = {name: best_point(one.points) for name, one in named.items()}
+    return Chart(
+        title=_throughput_finding(named, bests),
+        subtitle=conditions(list(named.values())),
+        x_label=_load_label(named.values()),
+        y_label=OUTPUT,
+        series=(*lines, *expected),
+        log_x=_spreads(named.values()),
+    )
+
+
+def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
+    """Time to first token over the load: half of the requests, and nine in ten."""
+    named = _named(measurements)
+    waits = {name: [_ttft(point) for point in one.points] for name, one in named.items()}
+    known = [wait for row in waits.values() for wait in row if wait is not None]
+    unit, factor = ("s", 1.0) if max((wait.p90 for wait in known), default=0.0) >= 2 else ("ms", 1e3)  # noqa: PLR2004
+    lines = []
+    for name, one in named.items():
+        for label, values in (
+            ("p50", [wait.p50 * factor if wait else None for wait in waits[name]]),
+            ("p90", [wait.p90 * factor if wait else None for wait in waits[name]]),
+        ):
+            lines.append(_line(f"{name}: {label}" if len(named) > 1 else label, one, values))
+    return Chart(
+        title=_ttft_finding(named, waits),
+        subtitle=conditions(list(named.values())),
+        x_label=_load_label(named.values()),
+        y_label=f"Time to first token ({unit})",
+        series=tuple(lines),
+        log_x=_spreads(named.values()),
+    )
+
+
+def tokens_chart(measurement: Measurement) -> Chart:
+    """Output tokens per second over time, with the load levels marked."""
+    peak = max((one.tokens_per_s or 0.0 for one in measurement.samples), default=0.0)
+    return Chart(
+        title=f"Output over time, {format_rate(peak)} at its peak" if peak else "No output was seen",
+        subtitle=conditions([measurement]),
+        x_label=TIME,
+        y_label=OUTPUT,
+        series=(_over_time("all streams", measurement, lambda one: one.tokens_per_s),),
+        spans=load_levels(measurement.samples, measurement.points),
+    )
+
+
+def memory_over_time_chart(measurement: Measurement) -> Chart:
+    """Memory of the engine's processes and of each GPU over time."""
+    samples = measurement.samples
+    gpus = max((len(one.gpu_memory_bytes) for one in samples), default=0)
+    reads: dict[str, Callable[[Sample], int | None]] = {HOST: lambda one: one.memory_bytes}
+    reads |= {f"GPU {gpu}": partial(_gpu_memory, gpu) for gpu in range(gpus)}
+    known = {name: [size for one in samples if (size := read(one)) is not None] for name, read in reads.items()}
+    peaks = {name: max(sizes) for name, sizes in known.items() if sizes}
+    unit, size = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
+    findings = ", ".join(f"{format_bytes(peak)} ({name})" for name, peak in list(peaks.items())[:2])
+    lines = [_over_time(name, measurement, partial(_scaled, reads[name], size)) for name in peaks or (HOST,)]
+    return Chart(
+        title=f"Memory peaks at {findings}" if peaks else "Memory could not be read on this machine",
+        subtitle=conditions([measurement]),
+        x_label=TIME,
+        y_label=f"Memory in use ({unit})",
+        series=tuple(lines),
+        spans=load_levels(samples, measurement.points),
+    )
+
+
+def with_breaks(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with an empty one between load levels: nobody looked while the next was warmed up."""
+    broken: list[Sample] = []
+    for sample in samples:
+        if broken and broken[-1].point != sample.point:
+            broken.append(Sample(sample.at_s, sample.point))
+        broken.append(sample)
+    return broken
+
+
+def load_levels(samples: Sequence[Sample], points: Sequence[Point] = ()) -> tuple[Span, ...]:
+    """The stretches of time in which each load level was sent."""
+    groups = [(place, [one.at_s for one in group]) for place, group in groupby(samples, key=lambda one: one.point)]
+    names = [describe_load(point) for point in points]
+    return tuple(
+        Span(names[place] if place < len(names) else f"level {place + 1}", times[0], times[-1])
+        for place, times in groups
+        if place >= 0
+    )
+
+
+def conditions(measurements: Sequence[Measurement]) -> str:
+    """What was measured, and what it is not."""
+    models = sorted({plain_text(one.model, _MOST_NAME) for one in measurements})
+    engines = sorted({one.engine for one in measurements if one.engine})
+    labels = not_real(
+        stand_in=any(one.stand_in for one in measurements), simulated=any(one.simulated for one in measurements)
+    )
+    points = [point for one in measurements for point in one.points]
+    doubtful = sum(not point.self_check.valid for point in points)
+    if doubtful:
+        labels.append(f"NOT VALID at {doubtful} of {len(points)} load levels: the client did not keep up")
+    what = f"{', '.join(models)}{' on ' + ', '.join(engines) if engines else ''}"
+    return "; ".join([what, *labels])
+
+
+def not_real(*, stand_in: bool, simulated: bool) -> list[str]:
+    """What must be said of what answered: that nothing did, that it is not DeepSeek V4."""
+    labels = {"SIMULATED: no model answered": simulated, "a stand-in, not DeepSeek V4": stand_in}
+    return [label for label, holds in labels.items() if holds]
+
+
+def _gpu_memory(gpu: int, sample: Sample) -> int | None:
+    return sample.gpu_memory_bytes[gpu] if gpu < len(sample.gpu_memory_bytes) else None
+
+
+def _scaled(read: Callable[[Sample], int | None], size: int, sample: Sample) -> float | None:
+    value = read(sample)
+    return None if value is None else value / size
+
+
+def _named(measurements: Mapping[str, Measurement] | Measurement) -> dict[str, Measurement]:
+    if isinstance(measurements, Measurement):
+        return {plain_text(measurements.model, _MOST_NAME) or "server": measurements}
+    return {plain_text(name, _MOST_NAME) or "run": one for name, one in measurements.items()}
+
+
+def _origin(measurement: Measurement) -> SeriesOrigin:
+    return "simulated" if measurement.simulated else "measured"
+
+
+def _line(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
+    return Series(name, tuple(map(_load, measurement.points)), tuple(values), _origin(measurement))
+
+
+def _over_time(name: str, measurement: Measurement, read: Callable[[Sample], float | None]) -> Series:
+    samples = with_breaks(measurement.samples)
+    return Series(name, tuple(one.at_s for one in samples), tuple(map(read, samples)), _origin(measurement))
+
+
+def _load(point: Point) -> float:
+    return float(point.concurrency if point.concurrency is not None else point.rate or 0.0)
+
+
+def _load_label(measurements: Iterable[Measurement]) -> str:
+    return ARRIVALS if all(one.workload.rate is not None for one in measurements) else STREAMS
+
+
+def _spreads(measurements: Iterable[Measurement]) -> bool:
+    loads = {_load(point) for one in measurements for point in one.points}
+    return len(loads) > 1 and min(loads) > 0 and max(loads) / min(loads) >= 4  # noqa: PLR2004 -- doublings
+
+
+def _predicted(named: Mapping[str, Measurement], predictions: Mapping[int, Prediction]) -> list[Series]:
+    lines = []
+    for name, one in named.items():
+        kept = {_load(point): point.predicted_tokens_per_s for point in one.points}
+        made = {float(streams): prediction.decode_tokens_per_s for streams, prediction in predictions.items()}
+        intervals = kept if any(kept.values()) else made
+        rows = sorted((x, interval) for x, interval in intervals.items() if interval is not None)
+        if rows:
+            lines.append(
+                Series(
+                    name,
+                    tuple(x for x, _ in rows),
+                    tuple(interval.expected for _, interval in rows),
+                    "predicted",
+                    low=tuple(interval.low for _, interval in rows),
+                    high=tuple(interval.high for _, interval in rows),
+                )
+            )
+    return lines
+
+
+def _throughput_finding(named: Mapping[str, Measurement], bests: Mapping[str, Point | None]) -> str:
+    if len(named) > 1:
+        fastest = fastest_of(bests)
+        if fastest is None:
+            return "No request succeeded in any run"
+        return f"{fastest[0]} is fastest with {describe_rate(fastest[1])}"
+    (measurement,) = named.values()
+    (best,) = bests.values()
+    if best is None:
+        return "No request succeeded"
+    first = measurement.points[0]
+    gain = (best.output_tokens_per_s or 0.0) / first.output_tokens_per_s if first.output_tokens_per_s else 0.0
+    comparable = best is not first and (first.self_check.valid or not best.self_check.valid)
+    more = f", {gain:.1f} times {describe_load(first)}" if comparable and gain else ""
+    higher = any((point.output_tokens_per_s or 0.0) > (best.output_tokens_per_s or 0.0) for point in measurement.points)
+    limits = " (of the valid load levels)" if higher else ""
+    return f"Throughput peaks at {describe_rate(best)} with {describe_load(best)}{limits}{more}"
+
+
+def fastest_of(bests: Mapping[str, Point | None]) -> tuple[str, Point] | None:
+    """Name and best load level of the fastest run, a valid one where there is one; None where nothing succeeded."""
+    known = [(name, best) for name, best in bests.items() if best is not None]
+    return max(known, key=lambda one: (one[1].self_check.valid, one[1].output_tokens_per_s or 0.0), default=None)
+
+
+def _ttft(point: Point) -> Quantiles | None:
+    """Under open load people wait from the moment they came, not from when they were let in."""
+    return point.ttft_s if point.concurrency is not None else point.ttft_from_schedule_s
+
+
+def _ttft_finding(named: Mapping[str, Measurement], waits: Mapping[str, list[Quantiles | None]]) -> str:
+    if len(named) > 1:
+        worst = {name: max((wait.p50 for wait in row if wait), default=None) for name, row in waits.items()}
+        known = sorted((wait, name) for name, wait in worst.items() if wait is not None)
+        return f"{known[0][1]} answers soonest under its highest load" if known else "No request succeeded in any run"
+    (measurement,) = named.values()
+    known_waits = [
+        (point, wait) for point, wait in zip(measurement.points, next(iter(waits.values())), strict=True) if wait
+    ]
+    if not known_waits:
+        return "No request succeeded"
+    (first, low), (last, high) = known_waits[0], known_waits[-1]
+    begin = f"Half of the requests begin to answer within {format_seconds(low.p50)} at {describe_load(first)}"
+    return begin if first is last else f"{begin}, {format_seconds(high.p50)} at {describe_load(last)}"

@@ -1,0 +1,1 @@
+"""The report: one self-contained page that shows a run or compares several."""

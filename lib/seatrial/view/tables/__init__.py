@@ -1,0 +1,1 @@
+"""Tables: rows and columns for the terminal, a notebook and the report."""

@@ -1,0 +1,66 @@
+"""The catalog as tables: which models there are, and in which checkpoints they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from seatrial.catalog import Checkpoint, Model
+from seatrial.units import to_gb
+from seatrial.view.tables.table import Table
+
+
+def models_table(models: Iterable[Model]) -> Table:
+    """One row a model: parameters and context; below each its licence and what its name stands for."""
+    shown = tuple(models)
+    return Table(
+        "Memory follows all parameters, speed the active ones",
+        ("model", "parameters>", "active>", "context tokens>"),
+        tuple(
+            (
+                f"{model.id}: {model.name}",
+                _billions(model.parameters_total),
+                _billions(model.parameters_active),
+                f"{model.context_tokens:,}",
+            )
+            for model in shown
+        ),
+        "Parameters without the draft head; active: used for one token, input embedding not counted.",
+        tuple(f"{model.role}, {model.license}; by default {model.default_checkpoint}" for model in shown),
+    )
+
+
+def checkpoints_table(model: Model, checkpoints: Iterable[Checkpoint]) -> Table:
+    """One row for each checkpoint of ``model``: bytes with their origin, and what loads it."""
+    own = [checkpoint for checkpoint in checkpoints if checkpoint.model == model.id]
+    return Table(
+        f"{model.name}: {len(own)} checkpoints",
+        ("checkpoint", "GB>", "origin", "runs with"),
+        tuple(
+            (
+                checkpoint.id,
+                _size(checkpoint.weights_bytes),
+                checkpoint.origin if checkpoint.weights_bytes is not None else "-",
+                ", ".join(checkpoint.engines) or "none here",
+            )
+            for checkpoint in own
+        ),
+        "GB = 1e9 bytes of weights. verified: published; derived: added up from the tensors.",
+        tuple(_remark(checkpoint) for checkpoint in own),
+    )
+
+
+def _remark(checkpoint: Checkpoint) -> str:
+    kind = "" if checkpoint.format == "gguf" else f"{checkpoint.precision} {checkpoint.format}"
+    return "; ".join(filter(None, (kind, checkpoint.note)))
+
+
+def _billions(parameters: int | None) -> str:
+    if parameters is None:
+        return "unknown"
+    return f"{parameters / 1e9:,.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:,.1f} M"  # noqa: PLR2004
+
+
+def _size(size_bytes: int | None) -> str:
+    if size_bytes is None:
+        return "unknown"
+    return f"{to_gb(size_bytes):,.1f}" if size_bytes >= 1e9 else f"{to_gb(size_bytes):,.3f}"  # noqa: PLR2004

@@ -1,0 +1,46 @@
+"""Engines as a table: which are here, how new they are, and how the others are got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seatrial.programs.inventory import EngineProgram
+from seatrial.units import counted
+from seatrial.view.tables.table import Row, Table
+
+V4 = {True: "yes", False: "no", None: "unknown"}
+
+
+def table_engines(rows: Sequence[EngineProgram]) -> Table:
+    """One row a program, what is wrong or how to get it under it."""
+    ready = sum(row.state == "ready" for row in rows)
+    return Table(
+        title=f"{counted(ready, 'engine program')} ready here, of {len(rows)} this kit can start",
+        columns=("Program", "State", "Version", "Oldest", "V4", "Where, or how to get it"),
+        rows=tuple(_row(row) for row in rows),
+        note="Oldest: without known holes, and able to run what this kit serves. V4: runs DeepSeek V4. seatrial doctor "
+        "says what this machine lacks for each.",
+    )
+
+
+def _row(row: EngineProgram) -> Row:
+    return (
+        row.title if row.title.casefold() in {row.program, row.engine} else f"{row.title}: {row.program}",
+        row.state,
+        row.version or ("not told" if row.path else ""),
+        row.minimum or "any",
+        _v4(row),
+        _told(row),
+    )
+
+
+def _v4(row: EngineProgram) -> str:
+    if row.minimum_v4 is None:
+        return "no"
+    return V4[row.runs_v4] if row.path else f"from {row.minimum_v4}"
+
+
+def _told(row: EngineProgram) -> str:
+    holes = "; ".join(f"{hole.what} ({', '.join(hole.ids)})" for hole in row.holes)
+    wrong = f"{row.why.rstrip('.')}." if row.state in {"broken", "too old"} else ""
+    return "\n".join(filter(None, [row.path or "", wrong, row.remedy, f"Known holes: {holes}." if holes else ""]))

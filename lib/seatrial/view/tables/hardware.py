@@ -1,0 +1,87 @@
+"""A machine as tables: its accelerators, its host, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from seatrial.hardware import Gpu, Hardware, Problem
+from seatrial.units import counted, format_gib, to_gb
+from seatrial.view.tables.table import Row, Table
+
+ORIGINS = {"measured": "read on this machine", "assumed": "as described, not read"}
+
+
+def tables_hardware(hardware: Hardware) -> list[Table]:
+    """Accelerators (where there are any), host, and problems (where there are any)."""
+    tables = [table_accelerators(hardware)] if hardware.gpus else []
+    tables.append(table_host(hardware))
+    return [*tables, *([table_problems(hardware.problems)] if hardware.problems else [])]
+
+
+def table_accelerators(hardware: Hardware) -> Table:
+    """One row for each kind of accelerator; of equal ones the least free memory is shown."""
+    kinds = Counter(replace(gpu, memory_free_bytes=None) for gpu in hardware.gpus)
+    total = _total([gpu.memory_bytes for gpu in hardware.gpus])
+    return Table(
+        title=f"{hardware.name}: {counted(len(hardware.gpus), 'accelerator')}, {format_gib(total)} of memory",
+        columns=("Count>", "Accelerator", "Memory>", "Free>", "Bandwidth>", "Arch", "Kind"),
+        rows=tuple(_accelerator_row(kind, count, hardware.gpus) for kind, count in kinds.items()),
+        note=f"Memory and bandwidth are those of each. Source: {hardware.source} ({ORIGINS.get(hardware.origin, hardware.origin)}).",
+    )
+
+
+def _accelerator_row(kind: Gpu, count: int, gpus: Sequence[Gpu]) -> Row:
+    equal = [gpu.memory_free_bytes for gpu in gpus if replace(gpu, memory_free_bytes=None) == kind]
+    free = min((size for size in equal if size is not None), default=None)
+    bandwidth = kind.bandwidth_bytes_per_s
+    return (
+        str(count),
+        kind.name,
+        format_gib(kind.memory_bytes),
+        format_gib(free),
+        "unknown" if bandwidth is None else f"{to_gb(bandwidth):,.0f} GB/s",
+        kind.compute_capability or "unknown",
+        "MIG slice" if kind.mig else "unified" if kind.unified else "GPU",
+    )
+
+
+def table_host(hardware: Hardware) -> Table:
+    """CPU, memory, disk, driver; one row each."""
+    host = hardware.host
+    places = [name for name, true in (("container", host.container), ("WSL", host.wsl)) if true]
+    rows = [
+        ("CPU", host.cpu or "unknown"),
+        ("Physical cores", "unknown" if host.cores is None else str(host.cores)),
+        ("Memory", format_gib(host.memory_bytes)),
+        ("Memory available", format_gib(host.memory_available_bytes)),
+        ("Memory limit", "none" if host.memory_limit_bytes is None else format_gib(host.memory_limit_bytes)),
+        ("Disk free for models", format_gib(host.disk_free_bytes)),
+        ("Runs in", ", ".join(places) or "no container"),
+        ("GPU driver", hardware.driver or "none"),
+        ("CUDA, at most", hardware.cuda or "none"),
+    ]
+    if hardware.origin == "assumed":  # only the memory of a named machine is known, at the most
+        rows = [row for row in rows if row[0] == "Memory"]
+    where = f"Host of {hardware.name}" if hardware.gpus else "No accelerators: models run on the CPU"
+    return Table(
+        title=where,
+        columns=("Host", "Value"),
+        rows=tuple(rows),
+        note="" if hardware.gpus else f"Source: {hardware.source} ({ORIGINS.get(hardware.origin, hardware.origin)}).",
+    )
+
+
+def table_problems(problems: Sequence[Problem]) -> Table:
+    """What could not be read or is wrong, and what mends it."""
+    return Table(
+        title=counted(len(problems), "problem"),
+        columns=("What", "What to do"),
+        rows=tuple((problem.what, problem.remedy) for problem in problems),
+    )
+
+
+def _total(sizes: Sequence[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None

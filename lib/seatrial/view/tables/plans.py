@@ -1,0 +1,154 @@
+"""A plan as tables: what it needs against what there is, how fast it should be, why, and what else runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from seatrial.plan.types import TENSOR_PARALLEL, Chat, Plan
+from seatrial.records import Interval
+from seatrial.units import GIB, counted, format_bytes, format_gib, format_rate, format_seconds
+from seatrial.view.tables.memory import COPIES, NEEDED, total_name
+from seatrial.view.tables.table import Row, Table
+
+VERDICTS = {
+    "verified": "runs: a vendor ran exactly this",
+    "fits": "fits, by arithmetic",
+    "does_not_fit": "does not fit",
+    "refused": "refused by the engine",
+}
+
+FIRST = {
+    "latency": "shortest time per output token",
+    "balanced": "most output tokens",
+    "throughput": "most output tokens",
+}
+"""What the alternatives are ordered by, for each objective."""
+
+
+def verdict_line(plan: Plan) -> str:
+    """One line: the checkpoint, the engine, the machine and whether it runs, with what that hangs on."""
+    verdict = VERDICTS[plan.verdict]
+    return f"{plan.checkpoint} with {plan.engine} on {plan.hardware.times(plan.nodes)}: {verdict}{condition(plan)}"
+
+
+def condition(plan: Plan) -> str:
+    """What the verdict hangs on, as the end of a sentence; empty where it hangs on nothing."""
+    if not needs_unknown_host(plan):
+        return ""
+    return f", if {format_gib(plan.footprint.host_bytes)} of host memory are free (its host memory is not known)"
+
+
+def needs_unknown_host(plan: Plan) -> bool:
+    """Whether it runs only if the machine has host memory that nobody has named."""
+    return plan.runs and plan.footprint.host_bytes > 0 and plan.hardware.host.usable_memory_bytes is None
+
+
+def chat_line(chat: Chat) -> str:
+    """Parsers, the default mode and sampling in one line; the reasons say where each stands."""
+    parsers = (("reasoning", chat.reasoning_parser), ("tool-call", chat.tool_call_parser))
+    parts = [f"{of} parser {name}" for of, name in parsers if name]
+    parts.append(f"{chat.default_mode.name} by default")
+    parts += [f"temperature {row.temperature}, top_p {row.top_p} ({row.purpose})" for row in chat.sampling]
+    return f"Chat: {'; '.join(parts)}."
+
+
+def table_plan_memory(plan: Plan) -> Table:
+    """Bytes by class, once and on the fullest GPU, against the capacity."""
+    footprint, ranks, need = plan.footprint, plan.ranks, plan.need_bytes
+    copied = need > footprint.total_bytes
+    rows: list[Row] = [
+        ("weights", format_bytes(footprint.weights_bytes)),
+        ("KV cache", format_bytes(footprint.kv_bytes)),
+        ("state", format_bytes(footprint.state_bytes)),
+        ("reserve (assumed)", format_bytes(footprint.reserve_bytes)),
+        (total_name(copied=copied), _size(footprint.total_bytes)),
+    ]
+    if copied:
+        rows.append((NEEDED, _size(need)))
+    if ranks:
+        place = "on the GPU" if ranks == 1 else f"on the fullest of {ranks} GPUs"
+        rows.append((place, _size(footprint.per_gpu_bytes)))
+    if footprint.host_bytes:
+        rows.append(("of it in host memory", _size(footprint.host_bytes)))
+    rows.append(("capacity", _size(plan.capacity_bytes)))
+    if plan.shortfall_bytes:
+        rows.append(("too little", _size(plan.shortfall_bytes)))
+        title = f"{_size(plan.shortfall_bytes)} too little"
+    elif plan.runs:
+        title = f"{_size(need)} needed of {_size(plan.capacity_bytes)}"
+    else:
+        title = f"{_size(need)} needed, were it not refused"
+    note = f"{plan.context_tokens:,} tokens a request, {plan.concurrency} at once; weights: {footprint.origin}"
+    if copied:
+        note = f"{note}. {COPIES}"
+    return Table(title, ("memory", "size>"), tuple(rows), note)
+
+
+def _size(size_bytes: int) -> str:
+    """One unit for all that is held against the capacity, so that figures can be compared; less than one in a smaller."""
+    return format_gib(size_bytes) if size_bytes >= GIB else format_bytes(size_bytes)
+
+
+def table_plan_speed(plan: Plan) -> Table:
+    """The predicted speed as intervals."""
+    prediction = plan.prediction
+    if prediction is None:
+        return Table("No speed: it does not run", ("prediction", "low>", "expected>", "high>"), ())
+    rows = (
+        _interval("output tokens, all requests", prediction.decode_tokens_per_s, format_rate),
+        _interval("time to first token (TTFT)", prediction.ttft_s, format_seconds),
+        _interval("time per output token (TPOT)", prediction.tpot_s, format_seconds),
+    )
+    return Table("Predicted, not measured", ("prediction", "low>", "expected>", "high>"), rows, prediction.basis)
+
+
+def table_plan_reasons(plan: Plan) -> Table:
+    """Why, each sentence with its origin and source."""
+    return Table(
+        "Why",
+        ("reason", "origin"),
+        tuple((reason.text, reason.origin) for reason in plan.reasons),
+        details=tuple(f"source: {reason.source}" for reason in plan.reasons),
+    )
+
+
+def spread(plan: Plan) -> str:
+    """How it is split over the GPUs, as the end of a sentence: ``, tensor parallel 4``; empty where it is not."""
+    split = plan.parallelism
+    axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
+    return "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
+
+
+def split_text(plan: Plan) -> str:
+    """How the GPUs share the work: tensor (TP), data (DP), expert (EP) and pipeline (PP) ranks; empty on one."""
+    if plan.engine not in TENSOR_PARALLEL:
+        return ""
+    ranks = plan.parallelism
+    named = (("TP", ranks.tensor), ("DP", ranks.data), ("EP", ranks.expert), ("PP", ranks.pipeline))
+    return " ".join(f"{name}{count}" for name, count in named if count > 1)
+
+
+def table_plan_alternatives(plan: Plan) -> Table:
+    """Everything else that runs here, the best for the objective first."""
+    rows = tuple(
+        (
+            other.checkpoint,
+            f"{other.engine} {split_text(other)}".strip(),
+            other.verdict,
+            format_gib(other.need_bytes),
+            format_rate(other.prediction.decode_tokens_per_s.expected)
+            if other.prediction and other.prediction.decode_tokens_per_s
+            else "unknown",
+            format_seconds(other.prediction.tpot_s.expected if other.prediction and other.prediction.tpot_s else None),
+        )
+        for other in plan.alternatives
+    )
+    title = f"{counted(len(rows), 'alternative')} on {plan.hardware.name}, {FIRST[plan.objective]} first"
+    heads = ("checkpoint", "engine", "verdict", "needs>", "output>", "TPOT>")
+    return Table(title, heads, rows, "Speeds are predictions at this concurrency; intervals overlap.")
+
+
+def _interval(name: str, interval: Interval | None, form: Callable[[float | None], str]) -> Row:
+    if interval is None:
+        return (name, "unknown", "unknown", "unknown")
+    return (name, form(interval.low), form(interval.expected), form(interval.high))

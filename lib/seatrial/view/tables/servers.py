@@ -1,0 +1,51 @@
+"""Servers as a table: which run, how they are, where they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seatrial.printable import printable
+from seatrial.server import Server, Stopped
+from seatrial.units import counted, format_seconds
+from seatrial.view.tables.table import Row, Table
+
+RUNNING = {"ready", "starting", "unsupervised", "hangs", "ending"}
+KEPT = "Kept: outlives the process that launched it."
+MEANINGS = {
+    "hangs": "hangs: runs but does not answer; seatrial stop ends it.",
+    "stale": "stale: gone without a word (a reboot or a kill), or of another machine or container; seatrial stop clears it.",
+    "unsupervised": "unsupervised: its supervisor was killed, so its lease no longer holds; seatrial stop ends it.",
+}
+
+
+def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
+    """One row a server, each given with its state."""
+    running = sum(state in RUNNING for _, state in servers)
+    states = {state for _, state in servers}
+    return Table(
+        title=f"{counted(running, 'server')} running",
+        columns=("Name", "State", "URL", "Model", "Pid>", "Kept"),
+        rows=tuple(_row(server, state) for server, state in servers),
+        note=" ".join([KEPT, *(meaning for state, meaning in MEANINGS.items() if state in states)]),
+        whole=("Name", "URL"),
+    )
+
+
+def stopped_line(stopped: Stopped) -> str:
+    """The proof that a server is gone, as one line."""
+    if not stopped.was_running:
+        return f"{stopped.name} was not running: no process left."
+    port = "free" if stopped.port_free else "taken by another process"
+    return f"{stopped.name} stopped in {format_seconds(stopped.took_s)}: no process left, port {stopped.port} {port}."
+
+
+def _row(server: Server, state: str) -> Row:
+    kind = " (simulated)" if server.simulated else " (stand-in)" if server.stand_in else ""
+    return (
+        server.name,
+        state,
+        server.url,
+        printable(server.model) + kind,
+        "unknown" if server.pid is None else str(server.pid),
+        "yes" if server.keep_running else "no",
+    )

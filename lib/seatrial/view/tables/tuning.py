@@ -1,0 +1,97 @@
+"""What ``seatrial tune`` measured, as a table: each setting, how fast at each load, its share of the fastest."""
+
+from __future__ import annotations
+
+import math
+
+from seatrial.launching.tuned import Level, Round, Tuned
+from seatrial.tune.pairs import DEFAULT, Key, best_speed, compare, key_of, speeds
+from seatrial.units import format_seconds
+from seatrial.view.tables.table import Table
+
+NOTHING = "-"
+
+
+def table_tuned(tuned: Tuned) -> Table:
+    """One row for each combination that was measured, the default first, then the most often kept and the fastest."""
+    by_streams = {
+        level.streams: [taken for taken in tuned.rounds if taken.streams == level.streams] for level in tuned.levels
+    }
+    kept = {level.streams: key_of(level.settings) for level in tuned.levels}
+    keys = {key for rounds in by_streams.values() for taken in rounds for key in speeds(taken)}
+    shares = {streams: _shares(rounds) for streams, rounds in by_streams.items()}
+
+    def place(key: Key) -> tuple[bool, float]:
+        return key != DEFAULT, -max(share.get(key, 0.0) for share in shares.values())
+
+    rows = []
+    for key in sorted(keys, key=place):
+        cells = [_cell(rounds, shares[streams], key, kept[streams]) for streams, rounds in by_streams.items()]
+        rows.append((describe(dict(key), tuned.default), *cells))
+    what = " (simulated)" if tuned.simulated else ""
+    return Table(
+        title=f"{_finding(tuned)}: {tuned.checkpoint} on {tuned.subject.engine} ({tuned.subject.program}){what}",
+        columns=("Settings", *(f"{streams} at once>" for streams in by_streams)),
+        rows=tuple(rows),
+        note=_note(tuned),
+    )
+
+
+def describe(settings: dict[str, str], default: dict[str, str] | None = None) -> str:
+    """``threads 2, spin 1000``; the default by what it sets."""
+    if settings:
+        return ", ".join(f"{name} {value}" for name, value in settings.items())
+    told = ", ".join(f"{name} {value}" for name, value in (default or {}).items())
+    return f"default ({told})" if told else "default"
+
+
+def round_line(rounds: list[Round], left_s: float) -> str:
+    """The last round, for the terminal while it goes on."""
+    last = rounds[-1]
+    told = []
+    for reading in last.readings:
+        key = key_of(reading.settings)
+        if reading.tokens_per_s is None:
+            told.append(f"{describe(reading.settings)}: {reading.why}")
+        elif key != DEFAULT:
+            found = compare(rounds, key, DEFAULT)
+            told.append(f"{describe(reading.settings)} x{math.exp(found.gain):.2f}")
+    default = speeds(last).get(DEFAULT)
+    pace = f"default {default:,.1f} tok/s" if default else "default gave nothing"
+    return f"{last.streams} at once, round {len(rounds)}: {', '.join([pace, *told])} ({format_seconds(max(left_s, 0))} left)"
+
+
+def _shares(rounds: list[Round]) -> dict[Key, float]:
+    keys = {key for taken in rounds for key in speeds(taken)}
+    gains = {key: 0.0 if key == DEFAULT else compare(rounds, key, DEFAULT).gain for key in keys}
+    most = max(gains.values(), default=0.0)
+    return {key: math.exp(gain - most) for key, gain in gains.items()}
+
+
+def _cell(rounds: list[Round], shares: dict[Key, float], key: Key, kept: Key) -> str:
+    speed = best_speed(rounds, key)
+    if speed is None:
+        return NOTHING
+    return f"{speed:,.1f} tok/s, {shares[key]:.0%}{' *' if key == kept else ''}"
+
+
+def _finding(tuned: Tuned) -> str:
+    gains = [f"{level.gain - 1:.0%} at {level.streams}" for level in tuned.levels if level.settings]
+    return f"Faster than the defaults by {', '.join(gains)}" if gains else "Nothing is faster than the defaults"
+
+
+def _note(tuned: Tuned) -> str:
+    spreads = ", ".join(_scatter(level) for level in tuned.levels if level.spread is not None)
+    parts = [
+        "* kept for this machine.",
+        "tok/s: the best of its measurements; share: of the fastest, median of pairs with the default.",
+        f"One pair scatters by {spreads}." if spreads else "",
+        f"Measured {tuned.measured_at[:10]} in {format_seconds(tuned.spent_s)}.",
+        f"Load: prompts of {tuned.prompt_tokens} tokens, answers of {tuned.answer_tokens}.",
+        "" if tuned.complete else "Not finished: run it again to go on.",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _scatter(level: Level) -> str:
+    return f"{level.spread:.0%} at {level.streams}"

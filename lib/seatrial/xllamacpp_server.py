@@ -1,0 +1,128 @@
+"""llama.cpp's own server out of the xllamacpp package, as a program: ``python -m seatrial.xllamacpp_server``.
+
+Takes the spellings of the native ``llama-server``, so that one command serves both. It logs to
+stderr, serves until it is told to end, and ends at once: SIGTERM keeps its default action, because
+taking a server apart that has only just started can wait for itself for ever.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+PROGRAM = "seatrial.xllamacpp_server"
+EXIT_S = 2
+# What --n-cpu-moe means in llama.cpp (common/arg.cpp): the experts of the first layers stay on the CPU.
+EXPERTS_OF_LAYER = r"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags of ``llama-server`` that this program knows."""
+    flags = argparse.ArgumentParser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
+    flags.add_argument("--model", required=True, type=Path, help="GGUF file")
+    flags.add_argument("--alias", required=True, help="model id to list")
+    flags.add_argument("--host", default="127.0.0.1")
+    flags.add_argument("--port", required=True, type=int)
+    flags.add_argument("--api-key-file", type=Path, help="file with one key a line")
+    flags.add_argument("--ctx-size", type=int, default=0, help="tokens over all slots (0: as trained)")
+    flags.add_argument("--parallel", type=int, default=1, help="slots, requests served at once")
+    flags.add_argument("--threads", type=int, default=-1)
+    flags.add_argument("--threads-batch", type=int, default=None)
+    flags.add_argument("--gpu-layers", type=int, default=-1)
+    flags.add_argument("--n-cpu-moe", type=int, default=0, help="layers whose experts stay in host memory")
+    flags.add_argument("--tensor-split", default=None, help="shares of the layers, one a GPU: 12,14,18")
+    flags.add_argument("--batch-size", type=int, default=None)
+    flags.add_argument("--ubatch-size", type=int, default=None)
+    flags.add_argument("--flash-attn", choices=("on", "off", "auto"), default=None)
+    flags.add_argument("--cache-ram", type=int, default=None, help="MiB of host memory for prompts answered before")
+    flags.add_argument("--cache-type-k", default=None, help="f16, q8_0, ...")
+    flags.add_argument("--cache-type-v", default=None)
+    flags.add_argument("--temp", type=float, default=None, help="sampling where a request says nothing")
+    flags.add_argument("--top-p", type=float, default=None)
+    flags.add_argument("--min-p", type=float, default=None)
+    flags.add_argument("--jinja", action="store_true", default=True)
+    flags.add_argument("--metrics", action="store_true")
+    flags.add_argument("--no-warmup", action="store_true")
+    return flags
+
+
+def parameters(options: argparse.Namespace) -> Any:
+    """The flags as xllamacpp wants them."""
+    import xllamacpp  # noqa: PLC0415 -- heavy; and --help works without it
+
+    chosen = xllamacpp.CommonParams()
+    chosen.model.path = str(options.model)
+    chosen.model_alias = {options.alias}
+    chosen.hostnames = [options.host]
+    chosen.port = options.port
+    if options.api_key_file:
+        chosen.api_keys = options.api_key_file.read_text(encoding="utf-8").split()
+    chosen.n_ctx = options.ctx_size
+    chosen.n_parallel = options.parallel
+    chosen.cpuparams.n_threads = options.threads
+    chosen.cpuparams_batch.n_threads = options.threads if options.threads_batch is None else options.threads_batch
+    chosen.n_gpu_layers = options.gpu_layers
+    if options.n_cpu_moe:
+        layers = (EXPERTS_OF_LAYER.format(layer=layer) for layer in range(options.n_cpu_moe))
+        chosen.tensor_buft_overrides = ",".join(layers)
+    if options.tensor_split:
+        shares = [float(share) for share in options.tensor_split.split(",")]
+        chosen.tensor_split = shares + [0.0] * (len(chosen.tensor_split) - len(shares))
+    _set_sizes_and_kinds(xllamacpp, chosen, options)
+    for name in ("temp", "top_p", "min_p"):
+        if getattr(options, name) is not None:
+            setattr(chosen.sampling, name, getattr(options, name))
+    chosen.use_jinja = options.jinja
+    chosen.endpoint_metrics = options.metrics
+    chosen.warmup = not options.no_warmup
+    chosen.ui = False
+    return chosen
+
+
+def _set_sizes_and_kinds(xllamacpp: Any, chosen: Any, options: argparse.Namespace) -> None:
+    """What decides how fast it is; each as llama.cpp has it where it was not given."""
+    for name in ("batch", "ubatch"):
+        if getattr(options, f"{name}_size"):
+            setattr(chosen, f"n_{name}", getattr(options, f"{name}_size"))
+    for name in ("cache_type_k", "cache_type_v"):
+        if getattr(options, name):
+            setattr(chosen, name, _tensor_type(xllamacpp, getattr(options, name)))
+    if options.cache_ram is not None:
+        chosen.cache_ram_mib = options.cache_ram
+    if options.flash_attn:
+        kinds = {"on": "ENABLED", "off": "DISABLED", "auto": "AUTO"}
+        chosen.flash_attn_type = xllamacpp.llama_flash_attn_type[f"LLAMA_FLASH_ATTN_TYPE_{kinds[options.flash_attn]}"]
+
+
+def _tensor_type(xllamacpp: Any, name: str) -> Any:
+    kinds = {kind.name.removeprefix("GGML_TYPE_").lower(): kind for kind in xllamacpp.ggml_type}
+    if name not in kinds:
+        print(f"{PROGRAM}: error: unsupported cache type: {name}", file=sys.stderr, flush=True)  # noqa: T201
+        raise SystemExit(2)
+    return kinds[name]
+
+
+def main() -> NoReturn:
+    """Serve until told to end."""
+    chosen = parameters(parser().parse_args())
+    import xllamacpp  # noqa: PLC0415
+
+    try:
+        server = xllamacpp.Server(chosen)
+    except RuntimeError as error:
+        # The cause stands in the log lines above; the exception only says that there was one. They are
+        # written by a thread that an ordinary exit waits for; should that wait never end, the alarm does.
+        print(f"{PROGRAM}: error: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        signal.alarm(EXIT_S)
+        sys.exit(1)
+    print(f"{PROGRAM}: serving at {server.listening_address}", file=sys.stderr, flush=True)  # noqa: T201
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    while True:
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

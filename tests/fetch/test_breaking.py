@@ -1,0 +1,262 @@
+"""Ways a fetch goes wrong that a person meets: what is left behind, what is believed, what is said."""
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from tests.catalog.test_gguf import WRONG as WRONG_GGUF
+from tests.catalog.test_safetensors import WRONG as WRONG_SAFETENSORS
+from tests.standin_hub import StandinHub
+
+from seatrial.catalog import find_checkpoint
+from seatrial.catalog.types import Checkpoint
+from seatrial.errors import DoesNotFitError, ModelFileError, NetworkError, UsageError
+from seatrial.fetch.cache import folder_of, locked
+from seatrial.fetch.checkpoint import check_weights, fetch_checkpoint, local_path
+
+CONFIG = b"{}"
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """An empty cache that is not there yet, and no settings of the person who runs the tests."""
+    folder = tmp_path / "deep" / "cache"
+    monkeypatch.setenv("SEATRIAL_CACHE", str(folder))
+    for name in ("HF_TOKEN", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+def checkpoint(kind="safetensors", **fields):
+    """A checkpoint that stands in no catalog."""
+    values = {"format": kind, "precision": "fp8", "weights_bytes": None, "engines": ("sglang",), **fields}
+    return Checkpoint(id="someone/model-GGUF", model="flash", origin="assumed", source="made for a test", **values)
+
+
+def tensors(name="w"):
+    """A well-formed safetensors file."""
+    header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    return len(header).to_bytes(8, "little") + header + b"\0" * 4
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A hub with one small model."""
+    with StandinHub({"model.safetensors": tensors(), "config.json": CONFIG}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+def test_offline_leaves_nothing(tmp_path):
+    """Neither the folder of the checkpoint, nor a lock, nor the cache itself."""
+    settings = {"SEATRIAL_CACHE": str(tmp_path / "deep" / "cache"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    settings |= {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    environment = {**os.environ, **settings}
+    environment.pop("PIP_FIND_LINKS", None)
+    command = [sys.executable, "-m", "seatrial", "fetch", "smollm2"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "cannot be reached" in done.stderr
+    assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_finished_fetch_leaves_no_lock(cache):
+    """The files, and the kit's own list of them."""
+    fetch_checkpoint(checkpoint())
+    names = sorted(path.name for path in cache.rglob("*") if path.is_file())
+    assert ["config.json", "model.safetensors", "seatrial.json"] == names
+
+
+def test_a_lock_that_was_removed_is_not_held_twice(cache):
+    """Who waited for it takes the new one, so two never write at once."""
+    inside, order = threading.Lock(), []
+
+    def work():
+        with locked(folder_of(checkpoint()), lambda _: None):
+            assert inside.acquire(blocking=False)
+            order.append(threading.get_ident())
+            inside.release()
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 12 == len(order)
+    assert [] == list(cache.rglob("*.lock"))
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_lock_of_a_killed_process_is_free():
+    """The file stays where nobody could remove it, and stops nobody."""
+    folder = folder_of(checkpoint())
+    folder.parent.mkdir(parents=True)
+    lock = folder.with_name(f"{folder.name}.lock")
+    with lock.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+    assert folder == fetch_checkpoint(checkpoint())
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize("kind", WRONG_SAFETENSORS)
+def test_safetensors_with_a_bad_header_are_set_aside(hub, kind):
+    """The hub says that these are the bytes, and still no engine sees them."""
+    hub.files["model.safetensors"] = WRONG_SAFETENSORS[kind]
+    with pytest.raises(ModelFileError):
+        fetch_checkpoint(checkpoint())
+    folder = folder_of(checkpoint())
+    assert local_path(checkpoint()) is None
+    assert not (folder / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("kind", WRONG_GGUF)
+def test_a_folder_with_a_malformed_gguf_is_not_believed(tmp_path, kind):
+    """Nothing vouches for a folder's bytes, so the header is what tells."""
+    source = tmp_path / "stick"
+    source.mkdir()
+    (source / "model.gguf").write_bytes(WRONG_GGUF[kind])
+    wanted = checkpoint("gguf", engines=("llamacpp",))
+    with pytest.raises(ModelFileError):
+        fetch_checkpoint(wanted, source=source)
+    assert local_path(wanted) is None
+    with pytest.raises(ModelFileError):
+        check_weights(source / "model.gguf")
+
+
+def test_the_kits_own_list_is_not_taken_from_a_hub(hub):
+    """A file of that name would be written over, and the checkpoint never be whole."""
+    hub.files["seatrial.json"] = b'{"checkpoint": "evil"}'
+    folder = fetch_checkpoint(checkpoint())
+    assert folder == local_path(checkpoint())
+    assert "someone/model-GGUF" == json.loads((folder / "seatrial.json").read_text())["checkpoint"]
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_corrupt_file_of_the_right_size_takes_room_beside_its_successor(monkeypatch):
+    """What is set aside stays on the disk, so the room for a second one is asked for."""
+    folder = fetch_checkpoint(checkpoint())
+    weights = folder / "model.safetensors"
+    weights.write_bytes(b"\1" * weights.stat().st_size)
+    monkeypatch.setattr("seatrial.fetch.cache.free_bytes", lambda _: 10)
+    with pytest.raises(DoesNotFitError, match="too little"):
+        fetch_checkpoint(checkpoint())
+
+
+def test_a_folder_nobody_may_look_into_is_one_message(monkeypatch):
+    """Bad input, with the setting that moves it; root may look everywhere, so a name too long stands in."""
+    monkeypatch.setenv("SEATRIAL_CACHE", "/tmp/" + "x" * 300)  # noqa: S108 -- never made
+    with pytest.raises(UsageError, match="cannot be written"):
+        fetch_checkpoint(checkpoint(weights_bytes=1))
+
+
+def test_a_name_of_any_length_is_bad_usage():
+    """Not a traceback of the file system."""
+    with pytest.raises(UsageError):
+        fetch_checkpoint(find_checkpoint("./" + "x" * 5000))
+
+
+def test_a_mirror_that_says_no_hash_is_taken_by_size_and_remembered(hub):
+    """What arrived is hashed, so that later damage is noticed all the same."""
+    listed = [{"type": "file", "path": name, "size": len(body)} for name, body in hub.files.items()]
+    hub.listing_body = json.dumps(listed).encode()
+    folder = fetch_checkpoint(checkpoint())
+    (folder / "config.json").write_bytes(b"[]")
+    assert local_path(checkpoint()) is None
+
+
+def test_a_hub_that_goes_away_in_the_middle_keeps_what_came(hub):
+    """One error, and the part for the next attempt; the whole file is not asked for again."""
+    hub.answers.extend([None] + [(503, {"Retry-After": "0"})] * 20)
+    hub.cuts.append(3)
+    with pytest.raises(NetworkError):
+        fetch_checkpoint(checkpoint())
+    hub.answers.clear()
+    assert fetch_checkpoint(checkpoint()) == local_path(checkpoint())
+
+
+WEIGHTS = {"type": "file", "path": "model.safetensors", "size": len(tensors()), "oid": "0" * 40}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 200_000,
+        json.dumps([WEIGHTS | {"lfs": "x"}]).encode(),
+        json.dumps([WEIGHTS | {"lfs": [1]}]).encode(),
+        json.dumps([WEIGHTS | {"size": 10**40}]).encode(),
+        json.dumps([WEIGHTS, WEIGHTS | {"path": "\ud800.json"}]).encode(),
+    ],
+    ids=["nested", "text for an object", "list for an object", "size beyond any disk", "name that is no text"],
+)
+def test_an_odd_listing_is_one_clear_error(hub, cache, body):
+    """What no hub lists raises a typed error, and no byte of it is kept as a model."""
+    hub.listing_body = body
+    with pytest.raises((NetworkError, ModelFileError, DoesNotFitError)):
+        fetch_checkpoint(checkpoint())
+    assert [] == [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".corrupt"]
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[half", "http://127.0.0.1:port/", "http://a..b/", f"http://{'a' * 70}.b/", "http://a b/"]
+)
+@pytest.mark.parametrize("what", ["answers", "listing_answers"])
+def test_a_redirect_that_leads_nowhere_is_one_clear_error(hub, what, address):
+    """An address that is none is said at once, not asked for again and again."""
+    getattr(hub, what).append((302, {"Location": address}))
+    with pytest.raises(NetworkError, match="cannot be opened"):
+        fetch_checkpoint(checkpoint())
+
+
+@pytest.mark.parametrize("seconds", ["\xb2", "soon", "-5", "Mon, 01 Jan 0001 00:00:00 -0000"])
+def test_a_wait_that_makes_no_sense_is_not_waited(hub, seconds):
+    """Whatever stands in Retry-After, the file arrives at the next attempt."""
+    hub.answers.append((429, {"Retry-After": seconds}))
+    assert tensors() == (fetch_checkpoint(checkpoint()) / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://host:port", "http://host:99999", "http://[half", "http://a b", "http://a\n"]
+)
+def test_an_endpoint_that_is_no_address_is_bad_input(monkeypatch, endpoint):
+    """Said before anything is asked."""
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(UsageError, match="HF_ENDPOINT"):
+        fetch_checkpoint(checkpoint())
+
+
+def test_a_listing_that_is_cut_is_asked_for_again(hub):
+    """A connection that breaks in the middle of the list costs one more request."""
+    hub.listing_cuts.append(20)
+    assert fetch_checkpoint(checkpoint()).is_dir()
+    assert 2 == len(hub.asked("/tree/"))
+
+
+@pytest.mark.parametrize("name", [b"a\nb.safetensors", b"a\xff.safetensors", b"\xe2\x80\xaea.safetensors"])
+def test_a_folder_s_odd_names_are_said_not_copied(tmp_path, cache, name):
+    """A line break, a byte that is no UTF-8 and a turned-round name would end up in logs and arguments."""
+    source = tmp_path / "source"
+    source.mkdir()
+    try:
+        Path(os.fsdecode(os.fsencode(source) + b"/" + name)).write_bytes(tensors())
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with pytest.raises(UsageError, match="Rename"):
+        fetch_checkpoint(checkpoint(), source=source)
+    assert not cache.exists()
+
+
+def test_what_cannot_be_set_aside_is_one_message(hub):
+    """A folder stands where a corrupt file would go: said, without a traceback."""
+    hub.bodies["model.safetensors"] = bytes(len(tensors()))
+    folder = folder_of(checkpoint())
+    mark = hashlib.sha256(tensors()).hexdigest()[:12]
+    (folder / f"model.safetensors.{mark}.part.corrupt" / "in the way").mkdir(parents=True)
+    with pytest.raises(UsageError, match="corrupt cannot be written"):
+        fetch_checkpoint(checkpoint())

@@ -1,0 +1,93 @@
+"""Where a recipe leaves the share of GPU memory to the engine, the plan counts on the engine's own."""
+
+from dataclasses import replace
+
+import pytest
+
+from seatrial.hardware import detect_hardware
+from seatrial.memory.types import Parallelism
+from seatrial.plan import make_plan
+from seatrial.plan.gpu_server.memory_fraction import share_text
+from seatrial.plan.vendor.default_fraction import own_fraction, prefill_tokens
+from seatrial.plan.vendor.recipes import cells
+
+RESOLVED = {
+    ("h100", "flash fp4"): (0.818, 0.818, 0.818),
+    ("h200", "flash fp4"): (0.9, 0.9, 0.9),
+    ("h200", "flash fp8"): (0.9, 0.881, 0.881),
+    ("b200", "flash fp4"): (0.944, 0.793, 0.805),
+    ("b200", "flash nvfp4"): (0.944,),
+    ("b200", "pro nvfp4"): (0.919,),
+    ("b300", "flash fp4"): (0.963, 0.862, 0.87),
+    ("b300", "flash nvfp4"): (0.963,),
+    ("gb200", "flash fp4"): (0.946, 0.8, 0.811),
+    ("gb200", "flash nvfp4"): (0.946,),
+    ("gb300", "flash fp4"): (0.964, 0.867, 0.874),
+    ("gb300", "flash nvfp4"): (0.964,),
+}
+"""What SGLang 0.5.23 itself resolved for the cells without --mem-fraction-static, by strategy: low-latency first."""
+STRATEGIES = ("low-latency", "balanced", "high-throughput")
+OBJECTIVES = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}
+LEFT = [cell for cell in cells() if cell.engine == "sglang" and cell.memory_fraction is None]
+
+
+@pytest.mark.parametrize("cell", LEFT, ids=lambda cell: cell.name)
+def test_the_rule_gives_what_sglang_resolved(cell):
+    """For each recipe that sets no share, from the GPU, the ranks and the recipe's other flags."""
+    gpu = detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}").gpus[0]
+    expected = RESOLVED[cell.accelerator, f"{cell.model} {cell.precision}"][STRATEGIES.index(cell.strategy)]
+    assert expected == own_fraction("sglang", gpu, cell.parallelism, cell.flags)
+
+
+@pytest.mark.parametrize("cell", LEFT, ids=lambda cell: cell.name)
+def test_a_plan_counts_on_it_and_says_so(cell):
+    """The command leaves the share to SGLang; capacity and reasons are those of SGLang's own."""
+    plan = make_plan(
+        checkpoint=cell.checkpoint,
+        hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
+        engine="sglang",
+        objective=OBJECTIVES[cell.strategy],
+    )
+    gpu, share = plan.hardware.gpus[0], plan.gpu_memory_fraction_used
+    assert "verified" == plan.verdict
+    assert plan.gpu_memory_fraction is None
+    assert own_fraction("sglang", gpu, cell.parallelism, cell.flags) == share
+    assert int(gpu.memory_bytes * share) * plan.ranks == plan.capacity_bytes
+    assert any(f"whose own rule takes {share_text(share)} here" in reason.text for reason in plan.reasons)
+
+
+def test_a_share_that_is_given_is_the_one_taken():
+    """By a recipe or by a plan of the kit's own."""
+    wishes = {"hardware": detect_hardware("h200x8"), "engine": "sglang"}
+    recipe, own = make_plan("pro", **wishes), make_plan("flash", recipes=False, **wishes)
+    assert (0.88, 0.88) == (recipe.gpu_memory_fraction, recipe.gpu_memory_fraction_used)
+    assert (0.9, 0.9) == (own.gpu_memory_fraction, own.gpu_memory_fraction_used)
+
+
+@pytest.mark.parametrize("machine", ["h200x8", "b200x8", "gb300x4"])
+def test_vllm_takes_its_default(machine):
+    """Of the whole GPU, whatever the recipe's other flags are."""
+    plan = make_plan("flash", hardware=detect_hardware(machine), engine="vllm", objective="throughput")
+    assert "verified" == plan.verdict
+    assert (None, 0.92) == (plan.gpu_memory_fraction, plan.gpu_memory_fraction_used)
+
+
+def test_without_a_known_memory_there_is_no_share():
+    """The rule takes megabytes off the GPU's memory."""
+    gpu = replace(detect_hardware("h200x4").gpus[0], memory_bytes=None)
+    assert own_fraction("sglang", gpu, Parallelism(tensor=4), {}) is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "ranks", "flags", "expected"),
+    [
+        ("h100x4", Parallelism(tensor=4), {}, 8192),
+        ("b200x4", Parallelism(tensor=4), {}, 16384),
+        ("b200x4", Parallelism(tensor=4, data=4), {}, 4096),
+        ("b200x4", Parallelism(tensor=4), {"--chunked-prefill-size": "4096"}, 4096),
+        ("rtx4090x8", Parallelism(tensor=8), {}, 4096),
+    ],
+)
+def test_prompts_are_read_in_pieces(machine, ranks, flags, expected):
+    """As long as SGLang's default for the GPU or the recipe says, shared out among the attention replicas."""
+    assert expected == prefill_tokens(detect_hardware(machine).gpus[0], ranks, flags)

@@ -1,0 +1,277 @@
+"""Recipes: found for a machine, written as today's engine takes them, and told apart where they do not match."""
+
+import json
+import struct
+from dataclasses import replace
+
+import pytest
+
+from seatrial.catalog import find_checkpoint, find_model
+from seatrial.engines import build_command
+from seatrial.hardware import detect_hardware
+from seatrial.hardware.accelerators import accelerators
+from seatrial.hardware.types import Gpu
+from seatrial.memory import compute_footprint
+from seatrial.plan import make_plan
+from seatrial.plan.gpu_server.nearest_recipe import nearest_cell
+from seatrial.plan.vendor.recipes import cells, find_cells
+from seatrial.plan.vendor.spellings import flag_values, respell
+
+
+def plan_of(hardware, **wishes):
+    """A plan for a named machine."""
+    return make_plan(hardware=detect_hardware(hardware), **wishes)
+
+
+def gpu_of(accelerator):
+    """One GPU of that kind."""
+    return accelerators()[accelerator].to_gpu(accelerators()[accelerator].memory_bytes)
+
+
+def told(plan):
+    """All reasons in one text."""
+    return "\n".join(reason.text for reason in plan.reasons)
+
+
+def test_every_difference_names_the_rule_it_breaks():
+    """Another number of GPUs and another checkpoint: each says what here, what there and why that counts."""
+    plan = plan_of("h100x4", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert "h100" == plan.recipe.cell.split()[0]
+    assert any("tensor parallel: 4 instead of 8 (weights are split" in text for text in plan.recipe.differences)
+    assert all(text.endswith(").") for text in plan.recipe.differences)
+
+
+def test_a_recipe_the_engine_would_refuse_here_says_so():
+    """The nearest recipe of vLLM for 8x H100 splits over eight GPUs, which fails there."""
+    plan = plan_of("h100x8", engine="vllm", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert any("would refuse it here" in text and "tensor parallel 8" in text for text in plan.recipe.differences)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "nearest"),
+    [("gb10", "rtxpro6000"), ("mi350x", "mi355x"), ("rtx5090", "rtxpro6000")],
+)
+def test_the_nearest_recipe_is_of_the_nearest_gpu(accelerator, nearest):
+    """Same architecture first, then its generation, then the memory that differs least."""
+    checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert nearest == nearest_cell("sglang", checkpoint, gpu_of(accelerator), 1).accelerator
+
+
+@pytest.mark.parametrize(("objective", "strategy"), [("balanced", "balanced"), ("throughput", "high-throughput")])
+def test_the_nearest_recipe_suits_the_objective(objective, strategy):
+    """Of recipes that differ alike, the one for what was asked."""
+    checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert strategy == nearest_cell("sglang", checkpoint, gpu_of("b300"), 4, objective, spread=True).strategy
+
+
+def test_the_nearest_recipe_splits_as_the_plan_does():
+    """Without replicas of the attention the recipe without them is nearer, and its kernels are kept."""
+    plan = plan_of("mi350xx8", engine="sglang")
+    assert "mi355x flash fp4 low-latency" == plan.recipe.cell
+    assert "--attention-backend=dsv4" in build_command(plan).argv
+
+
+def test_what_is_kept_of_the_nearest_recipe_is_said():
+    """The kernels of FP4 experts on Hopper belong to GPU and format: they stay, and the plan says from where."""
+    plan = plan_of("h100x4", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert "Kept of the nearest recipe (h100 flash fp4 balanced)" in told(plan)
+    assert "--moe-runner-backend marlin" in told(plan)
+    assert "--moe-runner-backend=marlin" in build_command(plan).argv
+
+
+def test_an_unlisted_gpu_gets_the_kernels_of_its_architecture():
+    """An H20 is in no list, but Hopper: the nearest recipe is of Hopper, and its kernels for FP4 experts are kept."""
+    gpu = Gpu(name="NVIDIA H20-3e", vendor="nvidia", memory_bytes=143_771 << 20, compute_capability="9.0")
+    machine = replace(detect_hardware("h200x8"), gpus=(gpu,) * 8, name="8 x H20")
+    plan = make_plan("pro", hardware=machine, engine="sglang")
+    assert "h200 pro" in plan.recipe.cell
+    assert "GPU: NVIDIA H20-3e instead of h200" in plan.recipe.differences[0]
+    assert any(word.startswith("--moe-runner-backend=") for word in build_command(plan).argv)
+
+
+def test_a_longer_context_than_the_recipe_ran_with_is_not_verified():
+    """The vLLM recipe for Pro on 8x H200 stops at 200,000 tokens; beyond, only arithmetic speaks."""
+    wishes = {"engine": "vllm", "checkpoint": "deepseek-ai/DeepSeek-V4-Pro"}
+    assert "verified" == plan_of("h200x8", context_tokens=200_000, **wishes).verdict
+    plan = plan_of("h200x8", context_tokens=200_001, **wishes)
+    assert "fits" == plan.verdict
+    assert any("200,001 tokens instead of 200,000" in text for text in plan.recipe.differences)
+
+
+def test_what_was_rewritten_is_said():
+    """Data-parallel attention has a flag of its own since 0.5.23: the reason names old, new and since when."""
+    plan = plan_of("b300x8", model="pro", engine="sglang", objective="throughput")
+    assert "--dp 8 -> --attn-dp-size=8 (since sglang 0.5.23" in told(plan)
+    assert "--tp 8 -> --tensor-parallel-size=8" in told(plan)
+    values = flag_values(build_command(plan).argv)
+    assert "8" == values["--attn-dp-size"]
+    assert not {"--enable-dp-attention", "--dp", "--tp", "--data-parallel-size"} & set(values)
+
+
+def test_vllm_recipes_are_rewritten_and_say_so():
+    """The indexer's old switch became a data type before 0.33."""
+    plan = plan_of("b200x8", engine="vllm", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
+    assert "use_fp4_indexer_cache True -> --attention-config.indexer_kv_dtype=mxfp4" in told(plan)
+
+
+@pytest.mark.parametrize("cell", [c for c in cells() if c.env], ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
+def test_the_environment_of_a_recipe_reaches_the_command(cell):
+    """Every variable the vendor set is set."""
+    plan = make_plan(
+        checkpoint=cell.checkpoint,
+        hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
+        nodes=cell.nodes,
+        engine=cell.engine,
+        objective={"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}[cell.strategy],
+    )
+    assert cell.env.items() <= build_command(plan).env.items()
+
+
+@pytest.mark.parametrize("cell", cells(), ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
+def test_nothing_a_current_parser_would_not_take_is_left(cell):
+    """Rewriting is complete: a second pass changes nothing."""
+    words, _ = respell(cell.engine, cell.argv)
+    assert (words, ()) == respell(cell.engine, words)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "wishes", "sentence"),
+    [
+        ("h200x4", {"objective": "latency"}, "EAGLE drafts 3 tokens a step with the checkpoint's draft (MTP head"),
+        ("b200x8", {"engine": "vllm"}, "dspark drafts 7 tokens a step with the checkpoint's draft (DSpark stages"),
+        ("h100x4", {"engine": "sglang"}, "--speculative-algorithm=DSPARK turns it on"),
+    ],
+)
+def test_whether_tokens_are_drafted_is_said(hardware, wishes, sentence):
+    """By what, how many, and what the draft weighs; or that it stays idle."""
+    assert sentence in told(plan_of(hardware, **wishes))
+
+
+def test_gpus_a_recipe_leaves_idle_are_said():
+    """The recipe for Flash uses four of eight GPUs."""
+    plan = plan_of("h200x8", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash")
+    assert 4 == plan.gpus_per_node
+    assert "It runs on 4 of the 8 GPUs" in told(plan)
+
+
+@pytest.fixture
+def copy_of_flash(tmp_path):
+    """A folder with the config of V4-Flash and one small tensor: a local copy, as far as shapes go."""
+    header = json.dumps(
+        {"layers.0.attn.wq_a.weight": {"dtype": "BF16", "shape": [8], "data_offsets": [0, 16]}}
+    ).encode()
+    (tmp_path / "config.json").write_text(json.dumps(find_model("flash").config))
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(16))
+    return str(tmp_path)
+
+
+def test_a_local_copy_is_near_to_the_recipes_of_its_model(copy_of_flash):
+    """The recipe's kernels serve the copy too; only that it is another checkpoint differs."""
+    plan = plan_of("h200x4", engine="sglang", checkpoint=copy_of_flash)
+    assert "h200 flash fp4 balanced" == plan.recipe.cell
+    assert ["checkpoint"] == [text.partition(":")[0] for text in plan.recipe.differences]
+
+
+def test_rules_about_a_model_hold_for_a_local_copy_of_it(copy_of_flash):
+    """SM120 runs V4-Flash only: a copy of Flash is Flash."""
+    assert "fits" == plan_of("rtxpro6000x4", engine="sglang", checkpoint=copy_of_flash).verdict
+
+
+def test_machines_a_recipe_leaves_idle_are_said():
+    """The recipe for Pro uses one of four machines."""
+    plan = make_plan("pro", hardware=detect_hardware("h200x8"), nodes=4, engine="sglang")
+    assert 1 == plan.nodes
+    assert "It runs on 1 of the 4 machines; the others stay idle." in told(plan)
+
+
+def test_cells_are_found_by_exact_place():
+    """Another GPU has none."""
+    checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash")
+    assert find_cells("sglang", checkpoint, "h200", "balanced")
+    assert not find_cells("sglang", checkpoint, "l40s", "balanced")
+
+
+@pytest.mark.parametrize(
+    ("machine", "checkpoint", "expected"),
+    [
+        ("mi355xx8", "deepseek-ai/DeepSeek-V4-Pro-0813", (8, 1)),
+        ("mi300xx8", "sgl-project/DeepSeek-V4-Flash-FP8", (8, 1)),
+        ("b200x8", "deepseek-ai/DeepSeek-V4-Pro-0813", (8, 8)),
+        ("h200x8", "sgl-project/DeepSeek-V4-Flash-FP8", (8, 8)),
+        ("h200x8", "deepseek-ai/DeepSeek-V4-Flash-0731", (1, 1)),
+        ("b200x8", "nvidia/DeepSeek-V4-Flash-NVFP4", (1, 1)),
+    ],
+)
+def test_attention_replicas_share_out_experts_as_recipes_do(machine, checkpoint, expected):
+    """AMD's recipes split every expert and know no DeepEP; Hopper's FP4 and Blackwell's NVFP4 have no replicas."""
+    hardware = detect_hardware(machine)
+    wishes = {"engine": "sglang", "objective": "throughput", "recipes": False}
+    plan = make_plan(checkpoint=checkpoint, hardware=hardware, **wishes)
+    assert plan.runs
+    assert expected == (plan.parallelism.data, plan.parallelism.expert)
+    assert ("--moe-a2a-backend=deepep" in build_command(plan).argv) == (expected[1] > 1)
+
+
+STRATEGY_OF = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}
+"""The objective that asks for recipes of a strategy."""
+
+OF_EVERY_COMMAND = {
+    "vllm": {"vllm", "--served-model-name", "--host", "--port", "--max-model-len", "--tokenizer-mode",
+             "--reasoning-parser", "--tool-call-parser", "--enable-auto-tool-choice", "--nnodes", "--node-rank",
+             "--master-addr"},
+    "sglang": {"python", "sglang.launch_server", "--model-path", "--served-model-name", "--host", "--port", "--config",
+               "--context-length", "--reasoning-parser", "--tool-call-parser", "--enable-metrics", "--nnodes",
+               "--node-rank", "--dist-init-addr", "--dist-timeout"},
+}  # fmt: skip
+"""What a command adds to a recipe: names, addresses, context and parsers."""
+
+
+@pytest.mark.parametrize("cell", cells(), ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
+def test_exactly_this_is_exactly_this(cell):
+    """A plan for a recipe's own place holds each of its flags, values alike, or says what differs; it adds none."""
+    plan = plan_of(
+        f"{cell.accelerator}x{cell.gpus_per_node}",
+        nodes=cell.nodes,
+        checkpoint=cell.checkpoint,
+        engine=cell.engine,
+        objective=STRATEGY_OF[cell.strategy],
+    )
+    assert (cell.name, ()) == (plan.recipe.cell, plan.recipe.differences)
+    asked = flag_values(respell(cell.engine, cell.argv)[0])
+    given = flag_values(build_command(plan).argv)
+    changed = {name for name, value in asked.items() if name not in given or _plain(value) != _plain(given[name])}
+    assert changed <= {"--max-model-len"}
+    assert all(f"{name} {int(asked[name]):,}" in told(plan) for name in changed)
+    assert {cell.checkpoint} | OF_EVERY_COMMAND[cell.engine] >= given.keys() - asked.keys()
+
+
+def _plain(value):
+    """0.90 and 0.9 are alike."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+@pytest.mark.parametrize("cell", [c for c in cells() if c.batched_tokens], ids=lambda c: f"{c.name} {c.checkpoint}")
+def test_the_block_pool_is_that_of_the_recipe_s_own_batch(cell):
+    """A recipe's --max-num-batched-tokens decides how much vLLM's pool keeps for tokens in flight."""
+    objective = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}[cell.strategy]
+    plan = plan_of(
+        f"{cell.accelerator}x{cell.gpus_per_node}",
+        checkpoint=cell.checkpoint,
+        nodes=cell.nodes,
+        engine=cell.engine,
+        objective=objective,
+    )
+    given = flag_values(build_command(plan).argv).get("--max-num-batched-tokens")
+    assert str(cell.batched_tokens) == given
+    again = compute_footprint(
+        find_checkpoint(plan.checkpoint),
+        engine="vllm",
+        context_tokens=plan.context_tokens,
+        concurrency=plan.footprint.concurrency,
+        parallelism=plan.parallelism,
+        options={"batched_tokens": given},
+    )
+    assert again.reserve_by_part["block_pool"] == plan.footprint.reserve_by_part["block_pool"]
