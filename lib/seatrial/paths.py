@@ -16,7 +16,7 @@ from pathlib import Path
 from seatrial.errors import UsageError, cannot_write
 
 
-def cache_dir() -> Path:
+def _cache_dir() -> Path:
     """Folder of downloaded models; not created here."""
     return _folder("SEATRIAL_CACHE", "XDG_CACHE_HOME", ".cache")
 
@@ -28,13 +28,13 @@ def state_dir() -> Path:
 
 def models_dir() -> Path:
     """Folder in which fetched checkpoints lie; not created here."""
-    return cache_dir() / "models"
+    return _cache_dir() / "models"
 
 
 def engines_dir() -> Path:
     """Folder of the environments that engines were installed into; not created here."""
     own = os.environ.get("SEATRIAL_ENGINES")
-    return Path(own).expanduser() if own else cache_dir() / "engines"
+    return Path(own).expanduser() if own else _cache_dir() / "engines"
 
 
 def private_dir(path: Path) -> Path:

@@ -27,7 +27,7 @@ RECORD, REPORT = "record.json", "report.html"
 
 RECORD_MIME = "application/vnd.seatrial.record+json"
 
-MAX_JSON_BYTES = 256 << 20
+_MAX_JSON_BYTES = 256 << 20
 """More than any record or notebook has: a device or a stream without end is read no further."""
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
     write_text(path, json.dumps(to_dict(value), indent=2, ensure_ascii=False) + "\n", mode)
 
 
-def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> Any:
+def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
     """The JSON document in ``path``.
 
     Raises:

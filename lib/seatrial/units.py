@@ -6,7 +6,7 @@ to and from anything else happens here alone. GB is 1e9 bytes, GiB is 2**30.
 
 from __future__ import annotations
 
-KIB = 1 << 10
+_KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 GB = 10**9
@@ -41,13 +41,13 @@ def format_bytes(size_bytes: float | None) -> str:
     """The largest binary unit that leaves at least one whole digit, ``unknown`` for None."""
     if size_bytes is None:
         return "unknown"
-    for unit, size in (("TiB", GIB << 10), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+    for unit, size in (("TiB", GIB << 10), ("GiB", GIB), ("MiB", MIB), ("KiB", _KIB)):
         if abs(size_bytes) >= size:
             return f"{size_bytes / size:,.1f} {unit}"
     return f"{size_bytes:,.0f} B"
 
 
-_PREFIXES = {"K": KIB, "M": MIB, "G": GIB, "T": GIB << 10}
+_PREFIXES = {"K": _KIB, "M": MIB, "G": GIB, "T": GIB << 10}
 
 
 def parse_bytes(text: str) -> int:

@@ -13,15 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-PROGRAM = "seatrial.xllamacpp_server"
-EXIT_S = 2
+_PROGRAM = "seatrial.xllamacpp_server"
+_EXIT_S = 2
 # What --n-cpu-moe means in llama.cpp (common/arg.cpp): the experts of the first layers stay on the CPU.
-EXPERTS_OF_LAYER = r"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"
+_EXPERTS_OF_LAYER = r"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"
 
 
 def parser() -> argparse.ArgumentParser:
     """The flags of ``llama-server`` that this program knows."""
-    flags = argparse.ArgumentParser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
+    flags = argparse.ArgumentParser(prog=_PROGRAM, description=__doc__, allow_abbrev=False)
     flags.add_argument("--model", required=True, type=Path, help="GGUF file")
     flags.add_argument("--alias", required=True, help="model id to list")
     flags.add_argument("--host", default="127.0.0.1")
@@ -66,7 +66,7 @@ def parameters(options: argparse.Namespace) -> Any:
     chosen.cpuparams_batch.n_threads = options.threads if options.threads_batch is None else options.threads_batch
     chosen.n_gpu_layers = options.gpu_layers
     if options.n_cpu_moe:
-        layers = (EXPERTS_OF_LAYER.format(layer=layer) for layer in range(options.n_cpu_moe))
+        layers = (_EXPERTS_OF_LAYER.format(layer=layer) for layer in range(options.n_cpu_moe))
         chosen.tensor_buft_overrides = ",".join(layers)
     if options.tensor_split:
         shares = [float(share) for share in options.tensor_split.split(",")]
@@ -100,7 +100,7 @@ def _set_sizes_and_kinds(xllamacpp: Any, chosen: Any, options: argparse.Namespac
 def _tensor_type(xllamacpp: Any, name: str) -> Any:
     kinds = {kind.name.removeprefix("GGML_TYPE_").lower(): kind for kind in xllamacpp.ggml_type}
     if name not in kinds:
-        print(f"{PROGRAM}: error: unsupported cache type: {name}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{_PROGRAM}: error: unsupported cache type: {name}", file=sys.stderr, flush=True)  # noqa: T201
         raise SystemExit(2)
     return kinds[name]
 
@@ -115,10 +115,10 @@ def main() -> NoReturn:
     except RuntimeError as error:
         # The cause stands in the log lines above; the exception only says that there was one. They are
         # written by a thread that an ordinary exit waits for; should that wait never end, the alarm does.
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        signal.alarm(EXIT_S)
+        print(f"{_PROGRAM}: error: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        signal.alarm(_EXIT_S)
         sys.exit(1)
-    print(f"{PROGRAM}: serving at {server.listening_address}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"{_PROGRAM}: serving at {server.listening_address}", file=sys.stderr, flush=True)  # noqa: T201
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while True:
         signal.pause()

@@ -116,7 +116,7 @@ def test_a_python_that_does_not_answer_is_broken_and_not_without_the_package(tmp
 
 def test_what_is_waited_for_is_said(tmp_path, monkeypatch, caplog):
     """A program that hangs holds nobody up without a word: which one, and for how much longer."""
-    monkeypatch.setattr(probing, "WORD_S", 0.1)
+    monkeypatch.setattr(probing, "_WORD_S", 0.1)
     program = tmp_path / "llama-server"
     program.write_text("#!/bin/sh\nexec sleep 600\n")
     program.chmod(0o755)

@@ -37,19 +37,19 @@ from seatrial.records import write_text
 from seatrial.secret_text import masked, secrets_of
 from seatrial.server.folder import server_keys
 
-ENGINE = "seatrial"
+_ENGINE = "seatrial"
 GRACE_S = 8.0
 """Seconds an interrupted kernel has to stop what it started before it is killed."""
-AGAIN_S = 2.0
+_AGAIN_S = 2.0
 """A cell that still runs so long after an interrupt gets another one."""
-DROPPED_S = 1.0
+_DROPPED_S = 1.0
 """A kernel that ignores interrupts for so long after one, and has not ended its cell, has dropped the request."""
-SHUTDOWN_S = 1.2
+_SHUTDOWN_S = 1.2
 """ipykernel hangs in its exit one time in four; it gets SIGTERM after half of this, SIGKILL after all of it.
 Nothing is lost: every cell is done by then, and an engine it launched is stopped by its own supervisor."""
-SOCKET_PATH_LIMIT = 90
+_SOCKET_PATH_LIMIT = 90
 """Unix socket paths end at 104 characters on macOS; the kernel appends to ours."""
-EVIDENCE_LINES = 6
+_EVIDENCE_LINES = 6
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -94,7 +94,7 @@ class Execution:
             UsageError: The executed notebook cannot be written.
 
         """
-        papermill_engines.register(ENGINE, _Papermill)
+        papermill_engines.register(_ENGINE, _Papermill)
         status: Status = "completed"
         failure = None
         with tempfile.TemporaryDirectory(prefix="seatrial-") as scratch:
@@ -104,7 +104,7 @@ class Execution:
                     _literal(self.source),
                     None,
                     parameters=dict(self.parameters),
-                    engine_name=ENGINE,
+                    engine_name=_ENGINE,
                     kernel_name="python3",
                     language="python",
                     progress_bar=False,
@@ -142,11 +142,11 @@ class Execution:
             return
         if hears_interrupt(process.pid) is False:
             self._deaf_since = self._deaf_since or now
-            if self._asked_at and self._in_cell and now - self._deaf_since > DROPPED_S:
+            if self._asked_at and self._in_cell and now - self._deaf_since > _DROPPED_S:
                 self.kill()
             return
         self._deaf_since = 0.0
-        if not self._asked_at or now - self._asked_at > AGAIN_S:
+        if not self._asked_at or now - self._asked_at > _AGAIN_S:
             self._asked_at = now
             self._signal(signal.SIGINT)
 
@@ -172,9 +172,9 @@ class Execution:
     def start_kernel(self) -> AsyncKernelManager:
         """A manager for a kernel of this very Python, not started yet."""
         connection = self._scratch / "kernel.json"
-        short = len(str(connection)) < SOCKET_PATH_LIMIT
+        short = len(str(connection)) < _SOCKET_PATH_LIMIT
         kernel = _Kernel(
-            connection_file=str(connection), transport="ipc" if short else "tcp", shutdown_wait_time=SHUTDOWN_S
+            connection_file=str(connection), transport="ipc" if short else "tcp", shutdown_wait_time=_SHUTDOWN_S
         )
         self._kernel = kernel
         return kernel
@@ -290,4 +290,4 @@ def _tail(log: Path) -> str:
     if not log.exists():
         return ""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return " | ".join(lines[-EVIDENCE_LINES:])
+    return " | ".join(lines[-_EVIDENCE_LINES:])

@@ -18,7 +18,7 @@ from seatrial.batch.types import Run
 from seatrial.errors import UsageError, cannot_write
 from seatrial.records import RECORD, RECORD_MIME, from_dict, read_json
 
-RUNS = Path("runs")
+_RUNS = Path("runs")
 
 
 def choose_folder(output: Path | str | None) -> Path:
@@ -126,8 +126,8 @@ def read_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
 def _new_folder() -> Path:
     """A name no other run has: not even one that starts in the same second, before either has made its folder."""
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
-    folder, count = RUNS / stamp, 1
+    folder, count = _RUNS / stamp, 1
     while folder.exists():
         count += 1
-        folder = RUNS / f"{stamp}-{count}"
+        folder = _RUNS / f"{stamp}-{count}"
     return folder

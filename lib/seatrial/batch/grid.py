@@ -11,7 +11,7 @@ from typing import Any
 from seatrial.batch.parameters import check_name
 from seatrial.errors import UsageError
 
-MAX_RUNS = 256
+_MAX_RUNS = 256
 
 
 def expand_grid(axes: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -37,8 +37,8 @@ def expand_grid(axes: Sequence[str], parameters: Mapping[str, Any]) -> dict[str,
             raise UsageError(f"The parameter {name} is given twice.", remedy="Give it with -p or with --grid, once.")
         values[name] = found
     count = prod(map(len, values.values()))
-    if count > MAX_RUNS:
-        raise UsageError(f"The grid stands for {count:,} runs; {MAX_RUNS} is the limit.", remedy="Give fewer values.")
+    if count > _MAX_RUNS:
+        raise UsageError(f"The grid stands for {count:,} runs; {_MAX_RUNS} is the limit.", remedy="Give fewer values.")
     runs: dict[str, dict[str, Any]] = {}
     for number, chosen in enumerate(product(*values.values()), start=1):
         name = _folder_name(values, chosen)

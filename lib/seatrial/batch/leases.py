@@ -9,15 +9,15 @@ from seatrial.server import Server, list_servers
 from seatrial.server.folder import folder_of
 from seatrial.server.processes import lives
 
-POLL_S = 0.05
-LEASE_S = 15.0
+_POLL_S = 0.05
+_LEASE_S = 15.0
 """An engine is gone within this after the process that launched it (docs/servers.md)."""
-GONE = {"ended", "stale"}
+_GONE = {"ended", "stale"}
 
 log = logging.getLogger("seatrial")
 
 
-def end_leases(timeout_s: float = LEASE_S) -> list[Server]:
+def end_leases(timeout_s: float = _LEASE_S) -> list[Server]:
     """Wait until no server runs whose owner has ended; stop those that still do then, and return them.
 
     A supervisor stops its engine when the notebook kernel that launched it ends. One that was killed
@@ -27,7 +27,7 @@ def end_leases(timeout_s: float = LEASE_S) -> list[Server]:
     while (left := _orphans()) and any(server.state != "unsupervised" for server in left):
         if time.monotonic() > deadline:
             break
-        time.sleep(POLL_S)
+        time.sleep(_POLL_S)
     for server in left:
         log.warning("%s still ran after the notebook that launched it had ended; it is stopped.", server.name)
         server.stop()
@@ -39,7 +39,7 @@ def _orphans() -> list[Server]:
 
 
 def _is_orphan(server: Server) -> bool:
-    if server.keep_running or server.state in GONE:
+    if server.keep_running or server.state in _GONE:
         return False
     record = folder_of(server.name).record()
     return record is not None and not lives(record.owner, record.boot_id)

@@ -11,8 +11,8 @@ from seatrial.server import log as engine_log
 from seatrial.server.folder import folders
 from seatrial.server.processes import this_boot
 
-LOGS = "logs"
-KEPT_LINES = 10_000
+_LOGS = "logs"
+_KEPT_LINES = 10_000
 """The end of a log; its last two megabytes are read at most."""
 
 log = logging.getLogger("seatrial")
@@ -41,8 +41,8 @@ def keep_logs(folder: Path, notebook: str, kernel_pid: int | None, since: str) -
                 continue
             if record.launched_at[:19] < since[:19]:
                 continue
-            name = f"{LOGS}/{Path(notebook).stem}-{record.name}.log"
-            _write(folder, name, engine_log.tail(server.log_file, KEPT_LINES))
+            name = f"{_LOGS}/{Path(notebook).stem}-{record.name}.log"
+            _write(folder, name, engine_log.tail(server.log_file, _KEPT_LINES))
             kept.append(name)
         except (UsageError, DoesNotFitError) as error:
             log.warning("The log of %s is not kept with the run: %s", server.path.name, error.what)
@@ -50,7 +50,7 @@ def keep_logs(folder: Path, notebook: str, kernel_pid: int | None, since: str) -
 
 
 def _write(folder: Path, name: str, lines: list[str]) -> None:
-    for part in (folder / LOGS, folder / name):
+    for part in (folder / _LOGS, folder / name):
         if part.is_symlink():
             raise UsageError(f"{part} is a link; it would be written through.", remedy="Name another folder.")
     write_text(folder / name, "".join(f"{line}\n" for line in lines), mode=0o600)

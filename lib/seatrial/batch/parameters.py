@@ -20,7 +20,7 @@ from seatrial.printable import shortened
 from seatrial.secret_text import looks_secret
 
 TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
-MAX_TEXT = 4096
+_MAX_TEXT = 4096
 
 _TRUE, _FALSE = {"true", "yes", "1", "on"}, {"false", "no", "0", "off"}
 
@@ -104,7 +104,7 @@ def choose_parameters(
     """
     for name, value in given.items():
         check_name(name)
-        check_value(name, value)
+        _check_value(name, value)
         if not any(name in parameters for parameters in known.values()):
             raise UnknownNameError("parameter", name, sorted({one for each in known.values() for one in each}))
     return {
@@ -113,7 +113,7 @@ def choose_parameters(
     }
 
 
-def check_value(name: str, value: Any) -> None:
+def _check_value(name: str, value: Any) -> None:
     """Refuse what must not be stored in a notebook; the value is never repeated in the message.
 
     Raises:
@@ -131,11 +131,13 @@ def check_value(name: str, value: Any) -> None:
             f"The value of {name} looks like a secret; parameters are stored in the executed notebook and the record.",
             remedy="Put secrets into the environment (HF_TOKEN, for instance) and leave the parameter out.",
         )
-    if len(value) > MAX_TEXT or not value.isprintable():
+    if len(value) > _MAX_TEXT or not value.isprintable():
         why = (
-            f"is {len(value):,} characters long" if len(value) > MAX_TEXT else "holds a line break or control character"
+            f"is {len(value):,} characters long"
+            if len(value) > _MAX_TEXT
+            else "holds a line break or control character"
         )
-        raise UsageError(f"The value of {name} {why}.", remedy=f"Give one line of at most {MAX_TEXT:,} characters.")
+        raise UsageError(f"The value of {name} {why}.", remedy=f"Give one line of at most {_MAX_TEXT:,} characters.")
 
 
 def _typed(parameter: Parameter, value: Any) -> ParameterValue:

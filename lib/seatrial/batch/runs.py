@@ -34,11 +34,11 @@ from seatrial.records import RECORD, write_json
 if TYPE_CHECKING:
     from seatrial.batch.execute import Execution
 
-OnProgress = Callable[[Progress], None]
-HEARING_S = 0.25
+_OnProgress = Callable[[Progress], None]
+_HEARING_S = 0.25
 """How often the main thread looks up: a Ctrl-C that the system hands to another thread wakes no wait."""
 
-LOOK_S = 0.05
+_LOOK_S = 0.05
 """How often one looks, once asked to stop, whether the kernels have."""
 
 
@@ -48,7 +48,7 @@ def run_notebooks(
     parameters: Mapping[str, Any] | None = None,
     output: Path | str | None = None,
     jobs: int | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: _OnProgress | None = None,
 ) -> Run:
     """Run notebooks headlessly and write the executed notebooks and ``record.json``.
 
@@ -98,7 +98,7 @@ class _Series:
         sources: Sequence[Source],
         given: Mapping[str, dict[str, ParameterValue]],
         earlier: Run | None,
-        on_progress: OnProgress,
+        on_progress: _OnProgress,
     ) -> None:
         self.folder = folder
         self.sources = sources
@@ -153,7 +153,7 @@ class _Series:
             for index in asked:
                 self._tell("stopping", index)
             deadline = monotonic() + GRACE_S
-            while wait(futures, timeout=LOOK_S).not_done and monotonic() < deadline and not again.is_set():
+            while wait(futures, timeout=_LOOK_S).not_done and monotonic() < deadline and not again.is_set():
                 for execution in asked.values():
                     execution.interrupt()
             for execution in asked.values():
@@ -241,7 +241,7 @@ def _first_done(futures: Sequence[Future[None]], asked: threading.Event) -> set[
     while True:
         if asked.is_set():
             raise KeyboardInterrupt
-        done, pending = wait(futures, timeout=HEARING_S, return_when=FIRST_EXCEPTION)
+        done, pending = wait(futures, timeout=_HEARING_S, return_when=FIRST_EXCEPTION)
         if not pending or any(future.exception() for future in done):
             return done
 

@@ -32,7 +32,7 @@ def read_sources(paths: Sequence[Path | str]) -> list[Source]:
         UsageError: There is none, two have one file name, or one is missing or no Python notebook.
 
     """
-    sources = [read_notebook(Path(path)) for path in paths]
+    sources = [_read_notebook(Path(path)) for path in paths]
     names = [source.path.name for source in sources]
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names or twice:
@@ -41,7 +41,7 @@ def read_sources(paths: Sequence[Path | str]) -> list[Source]:
     return sources
 
 
-def read_notebook(path: Path) -> Source:
+def _read_notebook(path: Path) -> Source:
     """Open a notebook and read what a run needs to know of it.
 
     Raises:

@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = (
+_PACKAGES = (
     "anywidget", "aiohttp", "ipykernel", "ipywidgets", "llama-cpp-python", "mlx-lm", "nbclient", "nvidia-ml-py",
     "papermill", "plotly", "sglang", "uvloop", "vllm", "xllamacpp",
 )  # fmt: skip
@@ -15,7 +15,7 @@ PACKAGES = (
 def versions() -> dict[str, Any]:
     """Versions of Python, the system and the packages that matter; those not installed are left out."""
     packages = {}
-    for name in PACKAGES:
+    for name in _PACKAGES:
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

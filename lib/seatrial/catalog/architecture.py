@@ -8,10 +8,10 @@ from typing import Any
 from seatrial.errors import ModelFileError, RefusedError
 
 MODEL_TYPE = "deepseek_v4"
-V4_CLASS = re.compile(r"DeepseekV4[A-Z]\w*", re.ASCII)
+_V4_CLASS = re.compile(r"DeepseekV4[A-Z]\w*", re.ASCII)
 """Classes of V4 as engines name them (DeepseekV4ForCausalLM); DeepseekV41ForCausalLM is another model."""
 
-PARTS_OF_LATER = {"vision_config": "a vision part", "engram_config": "engram tables"}
+_PARTS_OF_LATER = {"vision_config": "a vision part", "engram_config": "engram tables"}
 """Parts V4 does not have, V4.1 does."""
 
 REMEDY = "Give a checkpoint of the DeepSeek V4 family; `seatrial models` lists them."
@@ -40,9 +40,9 @@ def check_architecture(config: dict[str, Any], file: str = "config.json") -> Non
             remedy="Take the config.json of the original repository.",
         )
     for name in classes or ():
-        if not V4_CLASS.fullmatch(name):
+        if not _V4_CLASS.fullmatch(name):
             raise _refused(f"{file}: architectures names {name[:80]!r}, though model_type is {kind!r}")
-    for field, part in PARTS_OF_LATER.items():
+    for field, part in _PARTS_OF_LATER.items():
         if config.get(field):
             raise _refused(f"{file} has {field}, {part} that deepseek_v4 does not have")
 

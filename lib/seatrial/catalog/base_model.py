@@ -5,7 +5,7 @@ from __future__ import annotations
 from seatrial.catalog.listing import models
 from seatrial.catalog.types import Checkpoint
 
-SHAPE = ("num_hidden_layers", "hidden_size", "n_routed_experts", "moe_intermediate_size", "num_attention_heads")
+_SHAPE = ("num_hidden_layers", "hidden_size", "n_routed_experts", "moe_intermediate_size", "num_attention_heads")
 """Fields of config.json that tell the models of the family apart."""
 
 
@@ -16,8 +16,8 @@ def kin_of(checkpoint: Checkpoint) -> str:
     """
     if checkpoint.model != "local":
         return checkpoint.model
-    shape = [checkpoint.config.get(name) for name in SHAPE]
+    shape = [checkpoint.config.get(name) for name in _SHAPE]
     for model in models():
-        if model.role == "official" and shape == [model.config.get(name) for name in SHAPE]:
+        if model.role == "official" and shape == [model.config.get(name) for name in _SHAPE]:
             return model.id
     return checkpoint.model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-RULES = (
+_RULES = (
     ("draft", ("mtp.", "nextn", "dspark")),
     ("scales", (".scale", "weight_scale", "scale_inv", "input_scale")),
     ("hash_tables", ("tid2eid",)),
@@ -25,7 +25,7 @@ RULES = (
 
 def class_of(name: str) -> str:
     """Class of the tensor called ``name``; ``other`` where none is known."""
-    for label, parts in RULES:
+    for label, parts in _RULES:
         if any(part in name for part in parts):
             return label
     return "other"

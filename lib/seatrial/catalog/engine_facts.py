@@ -17,7 +17,7 @@ from seatrial.catalog.engine_rows import DraftFlags, Hole, Install, Planning, Pr
 from seatrial.errors import UsageError
 from seatrial.records import from_dict
 
-FACTS = Path(__file__).with_name("engines")
+_FACTS = Path(__file__).with_name("engines")
 REMEDY = "docs/adding-an-engine.md says what belongs in it."
 
 __all__ = [
@@ -163,7 +163,7 @@ def engine_facts(engine: str) -> EngineFacts:
         UsageError: Its data file is no TOML, or lacks what every engine has; the message names both.
 
     """
-    path = FACTS / f"{engine}.toml"
+    path = _FACTS / f"{engine}.toml"
     try:
         return from_dict(EngineFacts, tomllib.loads(path.read_text(encoding="utf-8")))
     except (ValueError, UsageError) as error:
@@ -174,7 +174,7 @@ def engine_facts(engine: str) -> EngineFacts:
 @cache
 def engine_ids() -> tuple[str, ...]:
     """Every engine that has a data file, in the order lists name them."""
-    names = sorted(path.stem for path in FACTS.glob("*.toml"))
+    names = sorted(path.stem for path in _FACTS.glob("*.toml"))
     return tuple(sorted(names, key=lambda name: engine_facts(name).planning.order))
 
 

@@ -15,11 +15,11 @@ from seatrial.catalog.types import PICKLED, Checkpoint, Model
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
 from seatrial.printable import shortened
 
-MAX_NAME = 4096
+_MAX_NAME = 4096
 """Longest name looked at; the longest path Linux takes."""
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.-]+)?", re.ASCII)
-PATH_STARTS = ("/", "./", "../", "~")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.-]+)?", re.ASCII)
+_PATH_STARTS = ("/", "./", "../", "~")
 
 
 def find_model(name: str) -> Model:
@@ -70,7 +70,7 @@ def find_checkpoint(text: str) -> Checkpoint:
         except (OSError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(f"{_short(name)} cannot be opened: {why}.", remedy="Check the path.") from error
-    if not HUB_ID.fullmatch(name):
+    if not _HUB_ID.fullmatch(name):
         raise UsageError(
             f"{_short(name)} is neither a checkpoint name nor a path that exists.",
             remedy="Give a hub id (owner/name), for GGUF owner/name:quantization, or the path of a local model.",
@@ -115,9 +115,9 @@ def _printable(text: str) -> str:
     name = text.strip(" ")
     if not name:
         raise UsageError("The checkpoint name is empty.", remedy="Try: flash, pro, smollm2, or a hub id.")
-    if len(name) > MAX_NAME:
+    if len(name) > _MAX_NAME:
         raise UsageError(
-            f"The checkpoint name has {len(name):,} characters; at most {MAX_NAME:,} are looked at.",
+            f"The checkpoint name has {len(name):,} characters; at most {_MAX_NAME:,} are looked at.",
             remedy="Give a hub id or the path of a local model.",
         )
     if not text.isprintable():
@@ -139,7 +139,7 @@ def _printable(text: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-    if name.startswith(PATH_STARTS) or name in {".", ".."} or name.endswith((".gguf", *PICKLED)):
+    if name.startswith(_PATH_STARTS) or name in {".", ".."} or name.endswith((".gguf", *PICKLED)):
         return True
     try:
         return Path(name).is_dir()

@@ -19,23 +19,23 @@ from typing import Any
 from seatrial.errors import ModelFileError, UsageError
 from seatrial.units import format_bytes
 
-MAGIC = b"GGUF"
-VERSIONS = (2, 3)
-DEFAULT_ALIGNMENT = 32
-MAX_ALIGNMENT = 1 << 20
-MAX_DIMENSIONS = 4
-MAX_NAME_BYTES = 1 << 16
-MAX_KEPT_TEXT_BYTES = 1 << 20
-MAX_KEPT_VALUES = 1 << 14
-MAX_ENTRIES = 1 << 22
+_MAGIC = b"GGUF"
+_VERSIONS = (2, 3)
+_DEFAULT_ALIGNMENT = 32
+_MAX_ALIGNMENT = 1 << 20
+_MAX_DIMENSIONS = 4
+_MAX_NAME_BYTES = 1 << 16
+_MAX_KEPT_TEXT_BYTES = 1 << 20
+_MAX_KEPT_VALUES = 1 << 14
+_MAX_ENTRIES = 1 << 22
 """Tensors, metadata entries or texts of one list that are walked over; the largest vocabularies have a sixteenth."""
-MAX_VALUES = 1 << 62
+_MAX_VALUES = 1 << 62
 """Elements of one tensor; more would not fit a 64-bit size."""
 
 STRING, ARRAY, BOOL = 8, 9, 7
-SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<B", 10: "<Q", 11: "<q", 12: "<d"}
-SMALLEST_PAIR = 8 + 4 + 1
-SMALLEST_TENSOR = 8 + 4 + 4 + 8
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<B", 10: "<Q", 11: "<q", 12: "<d"}
+_SMALLEST_PAIR = 8 + 4 + 1
+_SMALLEST_TENSOR = 8 + 4 + 4 + 8
 REMEDY = "Fetch the file again, and compare its size and SHA-256 with the publisher's."
 
 
@@ -122,13 +122,13 @@ class _Reader:
     def header(self) -> GgufHeader:
         self._check_magic()
         version = self._number("<I")
-        if version not in VERSIONS:
-            big = version.to_bytes(4, "little") == int(VERSIONS[-1]).to_bytes(4, "big")
+        if version not in _VERSIONS:
+            big = version.to_bytes(4, "little") == int(_VERSIONS[-1]).to_bytes(4, "big")
             why = " (a big-endian file)" if big else ""
-            raise self._wrong(f"has GGUF version {version}{why}; versions {VERSIONS[0]} and {VERSIONS[1]} are read")
+            raise self._wrong(f"has GGUF version {version}{why}; versions {_VERSIONS[0]} and {_VERSIONS[1]} are read")
         tensor_count, pair_count = self._number("<Q"), self._number("<Q")
-        self._check_entries("tensors", tensor_count, SMALLEST_TENSOR)
-        self._check_entries("metadata entries", pair_count, SMALLEST_PAIR)
+        self._check_entries("tensors", tensor_count, _SMALLEST_TENSOR)
+        self._check_entries("metadata entries", pair_count, _SMALLEST_PAIR)
         metadata: dict[str, Any] = {}
         lengths: dict[str, int] = {}
         for _ in range(pair_count):
@@ -141,7 +141,7 @@ class _Reader:
 
     def _check_magic(self) -> None:
         start = self.view[: min(self.size, 512)]
-        if start[:4] == MAGIC:
+        if start[:4] == _MAGIC:
             self.at = 4
             return
         text = start.lstrip().lower()
@@ -154,10 +154,10 @@ class _Reader:
             raise ModelFileError(
                 f"{self.path} is a web page, not a model: the download was answered with a page.", remedy=REMEDY
             )
-        raise self._wrong(f"does not begin with {MAGIC.decode()}: it is no GGUF file")
+        raise self._wrong(f"does not begin with {_MAGIC.decode()}: it is no GGUF file")
 
     def _pair(self, metadata: dict[str, Any], lengths: dict[str, int]) -> None:
-        key = self._text(MAX_NAME_BYTES, "a metadata key") or ""
+        key = self._text(_MAX_NAME_BYTES, "a metadata key") or ""
         if not key or key in metadata or key in lengths:
             raise self._wrong(f"has the metadata key {key[:80]!r} {'twice' if key else 'without a name'}")
         kind = self._number("<I")
@@ -173,9 +173,9 @@ class _Reader:
     def _value(self, kind: int, key: str) -> Any:
         if kind == STRING:
             return self._text(self.size, f"the text of {key[:80]!r}")
-        if kind not in SCALARS:
+        if kind not in _SCALARS:
             raise self._wrong(f"has metadata of unknown type {kind} under {key[:80]!r}")
-        value = self._number(SCALARS[kind])
+        value = self._number(_SCALARS[kind])
         return bool(value) if kind == BOOL else value
 
     def _array(self, key: str) -> tuple[int, tuple[Any, ...] | None]:
@@ -186,38 +186,38 @@ class _Reader:
             for _ in range(count):
                 self._skip(self._number("<Q"), f"a text of {key[:80]!r}")
             return count, None
-        if kind not in SCALARS:
+        if kind not in _SCALARS:
             raise self._wrong(f"has an array of unknown type {kind} under {key[:80]!r}")
-        width = struct.calcsize(SCALARS[kind])
+        width = struct.calcsize(_SCALARS[kind])
         self._check_count(f"values in {key[:80]!r}", count, width)
         start = self.at
         self._skip(count * width, f"the array {key[:80]!r}")
-        if count > MAX_KEPT_VALUES:
+        if count > _MAX_KEPT_VALUES:
             return count, None
-        values = struct.unpack(f"<{count}{SCALARS[kind][1]}", self.view[start : self.at])
+        values = struct.unpack(f"<{count}{_SCALARS[kind][1]}", self.view[start : self.at])
         return count, tuple(map(bool, values)) if kind == BOOL else values
 
     def _alignment(self, metadata: dict[str, Any]) -> int:
-        alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+        alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
         whole = isinstance(alignment, int) and not isinstance(alignment, bool)
-        if not whole or not 1 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
+        if not whole or not 1 <= alignment <= _MAX_ALIGNMENT or alignment & (alignment - 1):
             raise self._wrong(f"says general.alignment = {str(alignment)[:40]}, which is no power of two in bounds")
         return int(alignment)
 
     def _tensor(self, alignment: int) -> TensorInfo:
-        name = self._text(MAX_NAME_BYTES, "a tensor name") or ""
+        name = self._text(_MAX_NAME_BYTES, "a tensor name") or ""
         if not name:
             raise self._wrong("has a tensor without a name")
         shown = name[:80]
         dimensions = self._number("<I")
-        if not 1 <= dimensions <= MAX_DIMENSIONS:
-            raise self._wrong(f"gives the tensor {shown!r} {dimensions} dimensions; at most {MAX_DIMENSIONS} exist")
+        if not 1 <= dimensions <= _MAX_DIMENSIONS:
+            raise self._wrong(f"gives the tensor {shown!r} {dimensions} dimensions; at most {_MAX_DIMENSIONS} exist")
         shape = tuple(self._number("<Q") for _ in range(dimensions))
         kind, offset = self._number("<I"), self._number("<Q")
         if str(kind) not in _types():
             raise self._wrong(f"stores the tensor {shown!r} as type {kind}, which is not known here")
         label, block, size = _types()[str(kind)]
-        if min(shape) < 1 or prod(shape) > MAX_VALUES or shape[0] % block:
+        if min(shape) < 1 or prod(shape) > _MAX_VALUES or shape[0] % block:
             raise self._wrong(f"gives the tensor {shown!r} the impossible shape {shape} for {label}")
         if offset % alignment:
             raise self._wrong(f"puts the tensor {shown!r} at {offset}, which is not a multiple of {alignment}")
@@ -241,8 +241,8 @@ class _Reader:
     def _check_entries(self, what: str, count: int, smallest: int) -> None:
         """Each is walked over, and a file with holes is as long as it likes without taking any disk."""
         self._check_count(what, count, smallest)
-        if count > MAX_ENTRIES:
-            raise self._wrong(f"claims {count:,} {what}; at most {MAX_ENTRIES:,} are read")
+        if count > _MAX_ENTRIES:
+            raise self._wrong(f"claims {count:,} {what}; at most {_MAX_ENTRIES:,} are read")
 
     def _check_count(self, what: str, count: int, smallest: int) -> None:
         left = self.size - self.at
@@ -261,7 +261,7 @@ class _Reader:
             raise self._wrong(f"claims {length:,} bytes for {what}; at most {limit:,} are possible")
         start = self.at
         self._skip(length, what)
-        if length > MAX_KEPT_TEXT_BYTES:
+        if length > _MAX_KEPT_TEXT_BYTES:
             return None
         return self.view[start : self.at].decode("utf-8", errors="replace")
 

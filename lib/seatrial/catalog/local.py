@@ -39,7 +39,7 @@ DEEPSEEK4 = {
 }
 """Fields of config.json, and the GGUF key (after ``deepseek4.``) that holds each."""
 
-LLAMA = {
+_LLAMA = {
     "hidden_size": "embedding_length",
     "num_hidden_layers": "block_count",
     "num_attention_heads": "attention.head_count",
@@ -47,7 +47,7 @@ LLAMA = {
     "intermediate_size": "feed_forward_length",
     "max_position_embeddings": "context_length",
 }
-MAX_FIELD = 1 << 32
+_MAX_FIELD = 1 << 32
 
 
 def local_checkpoint(path: Path) -> Checkpoint:
@@ -156,7 +156,7 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
     check_architecture(config, f"{folder}/config.json")
     for field in ("max_position_embeddings", "index_topk"):
         value = config.get(field)
-        if type(value) is not int or not 1 <= value <= MAX_FIELD:
+        if type(value) is not int or not 1 <= value <= _MAX_FIELD:
             raise ModelFileError(
                 f"{folder}/config.json says {field} = {str(value)[:40]}; expected a whole number from 1.",
                 remedy="Fetch the original config.json.",
@@ -201,7 +201,7 @@ def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:
             f"{header.path} holds a model of architecture {kind[:80]!r}; this kit serves deepseek4 and, as stand-ins, llama.",
             remedy="Give a GGUF of DeepSeek V4; `seatrial models` lists them.",
         )
-    keys = DEEPSEEK4 if kind == "deepseek4" else LLAMA
+    keys = DEEPSEEK4 if kind == "deepseek4" else _LLAMA
     config: dict[str, Any] = {field: _whole(header, f"{kind}.{key}") for field, key in keys.items()}
     config["vocab_size"] = header.array_lengths.get("tokenizer.ggml.tokens") or _whole(header, f"{kind}.vocab_size")
     names = {tensor.name for tensor in header.tensors}
@@ -225,7 +225,7 @@ def _whole(header: gguf.GgufHeader, key: str) -> int:
 
 def _checked(header: gguf.GgufHeader, key: str, value: Any) -> int:
     low = 0 if key.endswith(("hash_layer_count", "expert_shared_count")) else 1
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= MAX_FIELD:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= _MAX_FIELD:
         raise ModelFileError(
             f"{header.path} says {key} = {str(value)[:40]}; expected a whole number from {low}.", remedy=gguf.REMEDY
         )

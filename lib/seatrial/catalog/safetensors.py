@@ -18,18 +18,18 @@ import msgspec
 from seatrial.errors import ModelFileError, UsageError
 from seatrial.records import read_json
 
-MAX_HEADER_BYTES = 32 << 20
+_MAX_HEADER_BYTES = 32 << 20
 """Longest header read; those of the largest published parts have under 1 MB."""
-MAX_INDEX_BYTES = 128 << 20
-MAX_DIMENSIONS = 64
-MAX_BYTES = 1 << 62
+_MAX_INDEX_BYTES = 128 << 20
+_MAX_DIMENSIONS = 64
+_MAX_BYTES = 1 << 62
 """Of one tensor or one model; more would not fit a 64-bit size."""
 
-BITS = {
+_BITS = {
     "F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16,
     "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I8": 8, "U8": 8, "BOOL": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }  # fmt: skip
-PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 INDEX = "model.safetensors.index.json"
 REMEDY = "Fetch the file again, and compare its size and SHA-256 with the publisher's."
 
@@ -134,9 +134,9 @@ def _header_length(path: Path, start: bytes, size: int) -> int:
             f"{path} claims a header of {length:,} bytes, but only {size - 8:,} follow: it is cut or no safetensors file.",
             remedy=REMEDY,
         )
-    if length > MAX_HEADER_BYTES:
+    if length > _MAX_HEADER_BYTES:
         raise ModelFileError(
-            f"{path} has a header of {length:,} bytes; at most {MAX_HEADER_BYTES:,} are read.", remedy=REMEDY
+            f"{path} has a header of {length:,} bytes; at most {_MAX_HEADER_BYTES:,} are read.", remedy=REMEDY
         )
     return length
 
@@ -158,7 +158,7 @@ def _check_layout(path: Path, entries: dict[str, _Entry], data_bytes: int) -> No
     end = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
         first, last = entry.data_offsets
-        if entry.dtype not in BITS:
+        if entry.dtype not in _BITS:
             raise ModelFileError(f"{path} stores {name[:80]!r} as {entry.dtype[:40]!r}, unknown here.", remedy=REMEDY)
         if first != end:
             how = "overlaps the one before it" if first < end else "leaves a hole before it"
@@ -179,15 +179,15 @@ def _check_layout(path: Path, entries: dict[str, _Entry], data_bytes: int) -> No
 
 def _bytes_of(entry: _Entry) -> int | None:
     """Bytes of a tensor; None where its shape is none."""
-    if len(entry.shape) > MAX_DIMENSIONS or not all(0 <= size <= MAX_BYTES for size in entry.shape):
+    if len(entry.shape) > _MAX_DIMENSIONS or not all(0 <= size <= _MAX_BYTES for size in entry.shape):
         return None
-    bits = BITS[entry.dtype] * prod(entry.shape)
-    return -(-bits // 8) if bits <= MAX_BYTES else None
+    bits = _BITS[entry.dtype] * prod(entry.shape)
+    return -(-bits // 8) if bits <= _MAX_BYTES else None
 
 
 def _read_index(index: Path) -> tuple[int | None, dict[str, str]]:
     """The total an index claims, and the file it names for each tensor."""
-    document: Any = read_json(index, MAX_INDEX_BYTES)
+    document: Any = read_json(index, _MAX_INDEX_BYTES)
     weight_map = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
         raise ModelFileError(f"{index} has no weight_map.", remedy=REMEDY)
@@ -198,7 +198,7 @@ def _read_index(index: Path) -> tuple[int | None, dict[str, str]]:
             )
     metadata = document.get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, dict) else None
-    if total is not None and (type(total) is not int or not 0 < total <= MAX_BYTES):
+    if total is not None and (type(total) is not int or not 0 < total <= _MAX_BYTES):
         raise ModelFileError(f"{index} claims a total_size of {str(total)[:40]}.", remedy=REMEDY)
     return total, weight_map
 
@@ -206,7 +206,7 @@ def _read_index(index: Path) -> tuple[int | None, dict[str, str]]:
 def _parts_in(folder: Path) -> list[str]:
     names = sorted(path.name for path in folder.glob("*.safetensors"))
     for name in names:
-        if part := PART.fullmatch(name):
+        if part := _PART.fullmatch(name):
             count = int(part["count"])
             wanted = (f"{part['stem']}-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1))
             if missing := next((each for each in wanted if each not in names), None):

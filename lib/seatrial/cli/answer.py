@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDTH_OF_FILES = 120
+_WIDTH_OF_FILES = 120
 """Columns where the output goes to a file or another program."""
 
 
@@ -55,5 +55,5 @@ def _console(*, stderr: bool) -> Console:
 
     console = PlainConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = WIDTH_OF_FILES
+        console.width = _WIDTH_OF_FILES
     return console

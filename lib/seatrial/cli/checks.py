@@ -20,10 +20,10 @@ from seatrial.errors import SeatrialError
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.units import GIB, format_bytes, format_gib
 
-CONTRIBUTOR_EXTRAS = {"test", "dev"}
-MIN_OPEN_FILES = 4096
+_CONTRIBUTOR_EXTRAS = {"test", "dev"}
+_MIN_OPEN_FILES = 4096
 """A stream is a socket: the load generator opens up to two for each concurrent request."""
-MIN_SHARED_MEMORY = GIB
+_MIN_SHARED_MEMORY = GIB
 """NCCL passes data between GPUs through it; Docker's default of 64 MiB is too small."""
 
 
@@ -31,24 +31,24 @@ def run_checks(*, ask_engines: bool = False) -> list[Check]:
     """Look at everything; a check that fails itself becomes a problem."""
     hardware = detect_hardware()
     looks: tuple[Callable[[], Iterable[Check]], ...] = (
-        check_python,
+        _check_python,
         check_packages,
         lambda: check_engines(hardware),
-        lambda: check_accelerators(hardware),
+        lambda: _check_accelerators(hardware),
         lambda: check_wsl(hardware),
-        lambda: check_memory(hardware),
-        check_stand_in,
+        lambda: _check_memory(hardware),
+        _check_stand_in,
         lambda: check_disk(hardware.host.disk_free_bytes),
         check_folders,
         lambda: check_shared_memory(len(hardware.gpus)),
         check_open_files,
-        check_servers,
+        _check_servers,
         *((check_flags,) if ask_engines else ()),
     )
     return [check for look in looks for check in _guarded(look)]
 
 
-def check_python() -> Iterator[Check]:
+def _check_python() -> Iterator[Check]:
     """Python is as new as the package asks for."""
     wanted = metadata.metadata("seatrial")["Requires-Python"]
     version = platform.python_version()
@@ -80,7 +80,7 @@ def _check_group(extra: str, requirements: list[Requirement]) -> Check:
     name = f"Packages of seatrial[{extra}]" if extra else "Packages of seatrial"
     if not wrong:
         return Check(name, "ok", f"all {len(requirements)} here")
-    if extra in CONTRIBUTOR_EXTRAS:
+    if extra in _CONTRIBUTOR_EXTRAS:
         found = f"{len(wrong)} of {len(requirements)} not here; needed only to work on seatrial itself"
         return Check(name, "ok", found)
     wanted = f"seatrial[{extra}]" if extra else "seatrial"
@@ -98,7 +98,7 @@ def _wrong_with(requirement: Requirement) -> str:
     return f"{requirement.name} {version} is installed, {requirement.specifier} is needed"
 
 
-def check_accelerators(hardware: Hardware) -> Iterator[Check]:
+def _check_accelerators(hardware: Hardware) -> Iterator[Check]:
     """Accelerators found, and each reading that failed."""
     names = sorted({gpu.name for gpu in hardware.gpus})
     found = f"{hardware.name}: {', '.join(names)}" if names else "none: models run on the CPU"
@@ -107,7 +107,7 @@ def check_accelerators(hardware: Hardware) -> Iterator[Check]:
         yield Check("Accelerators", "warning", problem.what, problem.remedy)
 
 
-def check_memory(hardware: Hardware) -> Iterator[Check]:
+def _check_memory(hardware: Hardware) -> Iterator[Check]:
     """Memory a model may use, the limit of a container counted in."""
     host = hardware.host
     limit = (
@@ -119,7 +119,7 @@ def check_memory(hardware: Hardware) -> Iterator[Check]:
     yield Check("Memory", "problem" if short else "ok", found, remedy)
 
 
-def check_stand_in() -> Iterator[Check]:
+def _check_stand_in() -> Iterator[Check]:
     """The small real model that runs where DeepSeek V4 does not."""
     from seatrial.catalog import find_checkpoint  # noqa: PLC0415 -- late, so that --help is quick
     from seatrial.fetch.checkpoint import local_path  # noqa: PLC0415
@@ -171,8 +171,10 @@ def check_shared_memory(gpu_count: int, folder: Path = Path("/dev/shm")) -> Iter
     if not folder.is_dir():
         return
     size = shutil.disk_usage(folder).total
-    if gpu_count > 1 and size < MIN_SHARED_MEMORY:
-        found = f"{format_bytes(size)} in {folder} for {gpu_count} GPUs; {format_bytes(MIN_SHARED_MEMORY)} is the least"
+    if gpu_count > 1 and size < _MIN_SHARED_MEMORY:
+        found = (
+            f"{format_bytes(size)} in {folder} for {gpu_count} GPUs; {format_bytes(_MIN_SHARED_MEMORY)} is the least"
+        )
         yield Check("Shared memory", "warning", found, "Start the container with --ipc=host or --shm-size=32g.")
     else:
         yield Check("Shared memory", "ok", f"{format_bytes(size)} in {folder}")
@@ -183,10 +185,10 @@ def check_open_files() -> Iterator[Check]:
     import resource  # noqa: PLC0415 -- not on every system
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < MIN_OPEN_FILES:
-        found = f"{soft} at once; high concurrency needs {MIN_OPEN_FILES}"
-        remedy = f"Run 'ulimit -n {MIN_OPEN_FILES}' in the shell before seatrial."
-        if hard != resource.RLIM_INFINITY and hard < MIN_OPEN_FILES:
+    if soft != resource.RLIM_INFINITY and soft < _MIN_OPEN_FILES:
+        found = f"{soft} at once; high concurrency needs {_MIN_OPEN_FILES}"
+        remedy = f"Run 'ulimit -n {_MIN_OPEN_FILES}' in the shell before seatrial."
+        if hard != resource.RLIM_INFINITY and hard < _MIN_OPEN_FILES:
             remedy = (
                 "Raise the hard limit: nofile in /etc/security/limits.conf, or --ulimit nofile=65535 of docker run."
             )
@@ -195,7 +197,7 @@ def check_open_files() -> Iterator[Check]:
         yield Check("Open files", "ok", "no limit" if soft == resource.RLIM_INFINITY else f"{soft} at once")
 
 
-def check_servers() -> Iterator[Check]:
+def _check_servers() -> Iterator[Check]:
     """Servers that still run."""
     from seatrial.server import list_servers  # noqa: PLC0415 -- late, so that --help is quick
 

@@ -13,7 +13,7 @@ from seatrial.engines.requirements import Check
 from seatrial.records import to_dict
 from seatrial.view.tables.table import Table
 
-NOT_USABLE = 1
+_NOT_USABLE = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +38,12 @@ def run(arguments: argparse.Namespace) -> Answer:
     }
 
     def show() -> None:
-        stdout().print(table_checks(checks, problems, warnings).to_rich())
+        stdout().print(_table_checks(checks, problems, warnings).to_rich())
 
-    return Answer(document, show, NOT_USABLE if problems else 0)
+    return Answer(document, show, _NOT_USABLE if problems else 0)
 
 
-def table_checks(checks: list[Check], problems: int, warnings: int) -> Table:
+def _table_checks(checks: list[Check], problems: int, warnings: int) -> Table:
     """One row a check, the finding in the title."""
     verdict = "seatrial can be used here" if problems == 0 else "something must be mended first"
     return Table(

@@ -15,11 +15,11 @@ from seatrial.units import format_gib
 if TYPE_CHECKING:
     from seatrial.programs.inventory import EngineProgram
 
-LOOKED_AT_ONCE = {"shared memory (/dev/shm)"}
+_LOOKED_AT_ONCE = {"shared memory (/dev/shm)"}
 """Readings that doctor has one check for, whatever the engine."""
-FLAGS_MACHINE = "h200x4"
+_FLAGS_MACHINE = "h200x4"
 """Machine whose command is held against an engine's own list of flags."""
-WINDOWS_DISKS = "/mnt/"
+_WINDOWS_DISKS = "/mnt/"
 
 
 def check_engines(hardware: Hardware) -> Iterator[Check]:
@@ -37,7 +37,7 @@ def check_engines(hardware: Hardware) -> Iterator[Check]:
         yield Check("llama.cpp", "problem", error.what, error.remedy)
     for engine in dict.fromkeys(row.engine for row in rows):
         try:
-            yield from check_requirements(engine, hardware, [row for row in rows if row.engine == engine])
+            yield from _check_requirements(engine, hardware, [row for row in rows if row.engine == engine])
         except SeatrialError as error:
             yield Check(f"Engine {engine}", "warning", error.what, error.remedy or "Mend that first.")
 
@@ -52,7 +52,7 @@ def _of_program(row: EngineProgram) -> Check:
     return Check(name, "warning", row.why, row.remedy)
 
 
-def check_requirements(engine: str, hardware: Hardware, rows: Sequence[EngineProgram]) -> Iterator[Check]:
+def _check_requirements(engine: str, hardware: Hardware, rows: Sequence[EngineProgram]) -> Iterator[Check]:
     """What one engine requires that this machine lacks, each a warning: others may run all the same."""
     from seatrial.catalog.engine_facts import engine_facts  # noqa: PLC0415 -- see above
     from seatrial.programs.preflight import Installed, gates_here  # noqa: PLC0415 -- same
@@ -64,7 +64,7 @@ def check_requirements(engine: str, hardware: Hardware, rows: Sequence[EnginePro
         return
     found = Installed(str(here.path), here.version) if here else None
     checks = gates_here(engine, hardware, found=found, installing=here is None)
-    wrong = [check for check in checks if check.status != "ok" and check.name.partition(": ")[2] not in LOOKED_AT_ONCE]
+    wrong = [check for check in checks if check.status != "ok" and check.name.partition(": ")[2] not in _LOOKED_AT_ONCE]
     for check in wrong:
         yield replace(check, status="warning")
     if not wrong:
@@ -97,7 +97,7 @@ def check_flags() -> Iterator[Check]:
     from seatrial.programs.inventory import list_engines  # noqa: PLC0415 -- same
     from seatrial.programs.probing import slow_flags_taken  # noqa: PLC0415 -- same
 
-    machine = detect_hardware(FLAGS_MACHINE)
+    machine = detect_hardware(_FLAGS_MACHINE)
     for row in list_engines():
         program = known_programs()[row.starts]
         if not program.slow_help or row.path is None:
@@ -112,7 +112,7 @@ def check_flags() -> Iterator[Check]:
             gone = ", ".join(sorted(used - taken))
             yield Check(name, "warning", f"its own help does not name {gone}", program.remedy)
         else:
-            yield Check(name, "ok", f"it takes all {len(used)} this kit gives it on {FLAGS_MACHINE}")
+            yield Check(name, "ok", f"it takes all {len(used)} this kit gives it on {_FLAGS_MACHINE}")
 
 
 def check_wsl(hardware: Hardware) -> Iterator[Check]:
@@ -120,7 +120,7 @@ def check_wsl(hardware: Hardware) -> Iterator[Check]:
     if not hardware.host.wsl:
         return
     folder = str(paths.models_dir())
-    if folder.startswith(WINDOWS_DISKS):
+    if folder.startswith(_WINDOWS_DISKS):
         found = f"{folder} lies on a disk of Windows, which WSL reads many times slower than its own"
         yield Check("WSL", "warning", found, "Set SEATRIAL_CACHE to a folder of Linux, such as ~/.cache/seatrial.")
     memory = format_gib(hardware.host.memory_bytes)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seatrial.install.engine import Outcome
     from seatrial.install.steps import Tell
 
-INSTALL_HELP = """Puts an engine into an environment of its own, where seatrial serve finds it.
+_INSTALL_HELP = """Puts an engine into an environment of its own, where seatrial serve finds it.
 
 Platform, Python, drivers, compiler and disk are checked before anything is downloaded. What pip
 or uv was told of indexes and wheels holds. An installation that is interrupted leaves nothing
@@ -33,7 +33,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         help="put an engine into an environment of its own, or remove that; nothing: list them",
     )
     raw = argparse.RawDescriptionHelpFormatter
-    install = commands.add_parser("install", description=INSTALL_HELP, formatter_class=raw, allow_abbrev=False)
+    install = commands.add_parser("install", description=_INSTALL_HELP, formatter_class=raw, allow_abbrev=False)
     install.add_argument("name", metavar="NAME", help="sglang, vllm, llama-cpp-python or mlx")
     install.add_argument("--reinstall", action="store_true", help="make it anew")
     install.add_argument("--anyway", action="store_true", help="though this machine lacks what it needs")

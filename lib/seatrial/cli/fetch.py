@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     """Fetch, with a progress bar on stderr."""
     model = _v4_model(arguments.checkpoint)
     with insisting(wanted=arguments.anyway):
-        checkpoint = choose_checkpoint(model) if model else find_checkpoint(arguments.checkpoint)
+        checkpoint = _choose_checkpoint(model) if model else find_checkpoint(arguments.checkpoint)
     if not arguments.anyway:
         _check_worth(checkpoint)
     with progress_bar() as tell:
@@ -83,7 +83,7 @@ def _check_worth(checkpoint: Checkpoint) -> None:
         raise obstacle
 
 
-def choose_checkpoint(model: str) -> Checkpoint:
+def _choose_checkpoint(model: str) -> Checkpoint:
     """The checkpoint of a V4 model that ``serve`` and the notebooks would launch on this machine.
 
     Raises:

@@ -26,7 +26,7 @@ from seatrial.records import to_dict
 if TYPE_CHECKING:
     from seatrial.plan.request import Request
 
-MAX_CONFIG_BYTES = 16 << 20
+_MAX_CONFIG_BYTES = 16 << 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -165,7 +165,7 @@ def _foreign(options: dict[str, str], engine: str) -> tuple[str, ...]:
 def _read_config(path: Path) -> dict[str, Any]:
     from seatrial.records import read_json  # noqa: PLC0415
 
-    config = read_json(path, MAX_CONFIG_BYTES)
+    config = read_json(path, _MAX_CONFIG_BYTES)
     if not isinstance(config, dict):
         raise ModelFileError(f"{path} holds no object.", remedy="Give the config.json of a deepseek_v4 model.")
     return config

@@ -15,7 +15,7 @@ from seatrial.errors import UsageError
 from seatrial.launching.next_plan import why_ended
 from seatrial.server import Server, find_server
 
-MOST_LINES = 100_000
+_MOST_LINES = 100_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="name of the server: seatrial ps --all")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new lines")
     parser.add_argument(
-        "-n", "--lines", type=whole(1, MOST_LINES), default=100, help="how many of the last lines (default: 100)"
+        "-n", "--lines", type=whole(1, _MOST_LINES), default=100, help="how many of the last lines (default: 100)"
     )
 
 

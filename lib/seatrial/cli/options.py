@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seatrial.hardware import Hardware
 
-MAX_COUNT = 1 << 31
+_MAX_COUNT = 1 << 31
 
 
-def whole(low: int = 1, high: int = MAX_COUNT) -> Callable[[str], int]:
+def whole(low: int = 1, high: int = _MAX_COUNT) -> Callable[[str], int]:
     """Parser of a whole number in ``low..high``, with a message that names the bounds."""
 
     def parse(text: str) -> int:

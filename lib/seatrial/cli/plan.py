@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from seatrial.engines import Command
     from seatrial.hardware import Hardware
 
-DOES_NOT_RUN = DoesNotFitError.exit_code
+_DOES_NOT_RUN = DoesNotFitError.exit_code
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +54,10 @@ def run(arguments: argparse.Namespace) -> Answer:
     if not arguments.no_tuned:
         plan = tuned_plan(plan)
     command = add_options(build_command(plan), arguments.engine_option) if plan.runs else None
-    return Answer(document(plan, command), lambda: _show(plan, command), 0 if plan.runs else DOES_NOT_RUN)
+    return Answer(_document(plan, command), lambda: _show(plan, command), 0 if plan.runs else _DOES_NOT_RUN)
 
 
-def document(plan: Plan, command: Command | None) -> dict[str, Any]:
+def _document(plan: Plan, command: Command | None) -> dict[str, Any]:
     """The plan for programs: its fields, the command, and that of each machine (rank 0, the first, comes first)."""
     plain: dict[str, Any] = to_dict(plan)
     if plain["recipe"]:
@@ -97,7 +97,7 @@ def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedEr
     def show() -> None:
         stdout().print(f"{arguments.checkpoint or arguments.model}: refused\n{error}", soft_wrap=True)
 
-    return Answer(plain, show, DOES_NOT_RUN)
+    return Answer(plain, show, _DOES_NOT_RUN)
 
 
 def _named(arguments: argparse.Namespace) -> tuple[str | None, str | None, str]:

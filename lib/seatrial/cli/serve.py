@@ -46,7 +46,7 @@ from seatrial.view.tables.servers import stopped_line
 if TYPE_CHECKING:
     from seatrial.plan.types import Plan
 
-WATCH_S = 0.2
+_WATCH_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def _show(server: Server) -> None:
 def _hold(server: Server, leaving: _Leaving, plan: Plan) -> int:
     """Stay until Ctrl-C, or until it ends by itself or is stopped from another terminal."""
     while server.alive() and not leaving.wanted:
-        time.sleep(WATCH_S)
+        time.sleep(_WATCH_S)
     if leaving.wanted:
         stderr().print(stopped_line(server.stop()), soft_wrap=True)
         return 0

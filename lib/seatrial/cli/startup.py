@@ -12,7 +12,7 @@ from seatrial.server.phases import STARTING
 from seatrial.server.startup.watch import FAILED
 from seatrial.units import format_seconds
 
-AGAIN_S = 30.0
+_AGAIN_S = 30.0
 """Seconds between two lines about one phase, where no bar can be drawn."""
 
 
@@ -64,7 +64,7 @@ class _Lines:
     def __call__(self, event: Event) -> None:
         if event.phase == FAILED:  # said as the error
             return
-        if event.begins or event.elapsed_s - self.written_s >= AGAIN_S:
+        if event.begins or event.elapsed_s - self.written_s >= _AGAIN_S:
             self.written_s = event.elapsed_s
             stderr().print(_line(event), soft_wrap=True)
 

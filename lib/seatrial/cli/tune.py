@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from seatrial.launching.tuned import Round, Tuned
     from seatrial.plan import Plan
 
-MAX_STREAMS = 256
-MAX_LEVELS = 8
+_MAX_STREAMS = 256
+_MAX_LEVELS = 8
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -155,6 +155,6 @@ def _answer(tuned: Tuned) -> Answer:
 
 def _streams(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if len(parts) > MAX_LEVELS:
-        raise argparse.ArgumentTypeError(f"more than {MAX_LEVELS} numbers of streams")
-    return tuple(sorted(set(map(whole(1, MAX_STREAMS), parts))))
+    if len(parts) > _MAX_LEVELS:
+        raise argparse.ArgumentTypeError(f"more than {_MAX_LEVELS} numbers of streams")
+    return tuple(sorted(set(map(whole(1, _MAX_STREAMS), parts))))

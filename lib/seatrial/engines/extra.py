@@ -24,10 +24,10 @@ from seatrial.records import from_dict
 
 OPTIONS = Path(__file__).with_name("options")
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-LONGEST = 200
-APART = "llama-server"
+_LONGEST = 200
+_APART = "llama-server"
 """The one program that takes ``--flag value`` and not ``--flag=value``."""
-PYTHON_SERVER = "llama-cpp-python"
+_PYTHON_SERVER = "llama-cpp-python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +129,13 @@ def add_options(command: Command, options: Iterable[str]) -> Command:
         if name in seen:
             raise UsageError(f"The engine option {name} is given twice.", remedy="Give it once.")
         seen.add(name)
-        argv = _placed(argv, _flag(option, command), _checked(command.engine, option, value), command.program == APART)
+        argv = _placed(argv, _flag(option, command), _checked(command.engine, option, value), command.program == _APART)
     return replace(command, argv=argv)
 
 
 def set_host(command: Command, host: str) -> Command:
     """The command listening on another address."""
-    return replace(command, argv=_placed(command.argv, "--host", host, command.program == APART))
+    return replace(command, argv=_placed(command.argv, "--host", host, command.program == _APART))
 
 
 def host_of(command: Command) -> str | None:
@@ -160,10 +160,10 @@ def check_words(argv: Iterable[str]) -> None:
 def _split(text: str) -> tuple[str, str | None]:
     name, equals, value = text.partition("=")
     plain = name.removeprefix("-").removeprefix("-").casefold().replace("_", "-")
-    if len(text) > LONGEST or not text.isprintable() or not NAME.fullmatch(plain.partition(".")[0]):
+    if len(text) > _LONGEST or not text.isprintable() or not NAME.fullmatch(plain.partition(".")[0]):
         raise UsageError(
             f"{_shown(text)} is no engine option.",
-            remedy=f"Give name=value, or a name alone for a switch, in at most {LONGEST} characters.",
+            remedy=f"Give name=value, or a name alone for a switch, in at most {_LONGEST} characters.",
         )
     return plain, value if equals else None
 
@@ -180,7 +180,7 @@ def _find(engine: str, name: str) -> Option:
 
 
 def _flag(option: Option, command: Command) -> str:
-    if command.program != PYTHON_SERVER:
+    if command.program != _PYTHON_SERVER:
         return f"--{option.name}"
     if option.python is None:
         raise RefusedError(

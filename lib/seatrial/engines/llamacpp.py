@@ -12,12 +12,12 @@ from seatrial.plan.vendor.spellings import flag_values
 
 RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
 """Ways to run llama.cpp, the embedded one first."""
-BATCH_TOKENS = 2048
-UBATCH_TOKENS = 512
+_BATCH_TOKENS = 2048
+_UBATCH_TOKENS = 512
 # Worker threads that wait for ever for one that the system took off its core starve it and each other: on two busy
 # cores 199 tok/s fell to 3.8. Those that sleep at once lose a third on a quiet machine. So they look for some
 # microseconds, then sleep (docs/tuning.md); the policy is for OpenMP runtimes that do not know the other variable.
-ENV = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+_ENV = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 
 
 def build(plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1") -> Command:
@@ -54,7 +54,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         engine="llamacpp",
         argv=tuple(argv),
         model=name,
-        env=dict(ENV),
+        env=dict(_ENV),
         health_path="/health",
         tokenize_path="/tokenize",
         metrics_path="/metrics",
@@ -69,7 +69,7 @@ def threads(plan: Plan) -> int | None:
     return max(1, cores - 1) if cores else None
 
 
-def tensor_split(plan: Plan) -> str:
+def _tensor_split(plan: Plan) -> str:
     """Layers of each GPU as ``--tensor-split`` wants them: the output counts as one more, after the last layer.
 
     llama.cpp goes by place over all GPUs it sees, so one whose memory is not known, and not planned with, gets none.
@@ -103,13 +103,13 @@ def _native_flags(plan: Plan, model: str, name: str, host: str) -> list[tuple[st
         flags.append(("--threads", str(count)))
     if plan.cpu_expert_layers:
         flags.append(("--n-cpu-moe", str(plan.cpu_expert_layers)))
-    if split := tensor_split(plan):
+    if split := _tensor_split(plan):
         flags.append(("--tensor-split", split))
     sampling = flag_values(plan.chat.flags) if plan.chat else {}
     return [
         *flags,
-        ("--batch-size", str(BATCH_TOKENS)),
-        ("--ubatch-size", str(UBATCH_TOKENS)),
+        ("--batch-size", str(_BATCH_TOKENS)),
+        ("--ubatch-size", str(_UBATCH_TOKENS)),
         # It would keep up to 8 GiB of earlier prompts in host memory, which no plan counts.
         ("--cache-ram", "0"),
         *((name, value) for name, value in sampling.items() if value),
@@ -137,14 +137,14 @@ def _python_server(plan: Plan, model: str, name: str, host: str) -> Command:
         f"--n_ctx={plan.context_tokens}",
         *([f"--n_threads={threads(plan)}"] if threads(plan) else []),
         f"--n_gpu_layers={plan.gpu_layers or 0}",
-        f"--n_batch={UBATCH_TOKENS}",
+        f"--n_batch={_UBATCH_TOKENS}",
         "--interrupt_requests=False",
     ]
     return Command(
         engine="llamacpp",
         argv=tuple(argv),
         model=name,
-        env=dict(ENV),
+        env=dict(_ENV),
         key_env="API_KEY",
         health_path="/v1/models",
         program="llama-cpp-python",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from seatrial.catalog.engine_facts import Metrics
 
-LINE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{(?:[^"}]|"(?:\\.|[^"\\])*")*\})?\s*(\S+)(?:\s+-?\d+)?')
+_LINE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{(?:[^"}]|"(?:\\.|[^"\\])*")*\})?\s*(\S+)(?:\s+-?\d+)?')
 """A sample of the Prometheus text format: name, labels (quoted values may hold any character), value, time."""
 
 
@@ -59,7 +59,7 @@ def read_metrics(text: str, table: Metrics) -> ServerMetrics:
 def samples(text: str) -> Iterator[tuple[str, float]]:
     """Names and values of every sample that is a finite number of at least 0, in order."""
     for line in text.splitlines():
-        match = LINE.fullmatch(line.strip())
+        match = _LINE.fullmatch(line.strip())
         if match is None:
             continue
         try:

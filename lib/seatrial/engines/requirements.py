@@ -11,8 +11,8 @@ from seatrial.catalog.engine_facts import EngineFacts, Requirement, engine_facts
 from seatrial.hardware.types import Hardware, Limits
 from seatrial.units import format_bytes
 
-Status = Literal["ok", "warning", "problem"]
-CUDA_BUILD = re.compile(r"\+cu(\d{2})\d")
+_Status = Literal["ok", "warning", "problem"]
+_CUDA_BUILD = re.compile(r"\+cu(\d{2})\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Check:
     """
 
     name: str
-    status: Status
+    status: _Status
     found: str
     remedy: str = ""
 
@@ -78,7 +78,7 @@ READINGS = {
     "cuda_line": Reading("CUDA the engine is built for", "word"),
 }
 """Everything a requirement may be about."""
-ABSENT = "0"
+_ABSENT = "0"
 """Version of what is not there."""
 
 
@@ -92,20 +92,20 @@ def gates(engine: str, machine: Machine, *, installing: bool = False) -> tuple[C
 
     """
     facts = engine_facts(engine)
-    seen = readings(facts, machine)
+    seen = _readings(facts, machine)
     rows = (row for row in facts.requires if installing or row.stage == "always")
     held = [row for row in rows if all(seen[name] in values for name, values in row.on.items())]
     return tuple(_check(facts, row, seen[row.what]) for row in held if seen[row.what] is not None)
 
 
-def readings(facts: EngineFacts, machine: Machine) -> dict[str, str | float | None]:
+def _readings(facts: EngineFacts, machine: Machine) -> dict[str, str | float | None]:
     """Every reading by name; versions and words are text, sizes and counts numbers, what is unlimited is infinite."""
     hardware, limits = machine.hardware, machine.limits
     first = hardware.gpus[0] if hardware.gpus else None
-    build = CUDA_BUILD.search(machine.version or "")
+    build = _CUDA_BUILD.search(machine.version or "")
     return {
         "driver": hardware.driver if first and first.vendor == "nvidia" else None,
-        "nvcc": limits.nvcc if limits.nvcc_path else ABSENT,
+        "nvcc": limits.nvcc if limits.nvcc_path else _ABSENT,
         "glibc": limits.glibc,
         "python": limits.python,
         "shared_memory": limits.shared_memory_bytes,
@@ -128,7 +128,9 @@ def _check(facts: EngineFacts, row: Requirement, value: str | float | None) -> C
     name = f"{facts.title}: {reading.name}"
     if _met(row, value):
         return Check(name, "ok", _shown(reading, value))
-    here = f"No {reading.name} was found" if value == ABSENT else f"The {reading.name} here is {_shown(reading, value)}"
+    here = (
+        f"No {reading.name} was found" if value == _ABSENT else f"The {reading.name} here is {_shown(reading, value)}"
+    )
     return Check(name, row.severity, f"{here}, but {facts.title} needs {_needed(reading, row)}: {row.why}", row.remedy)
 
 

@@ -18,21 +18,21 @@ def settings_of(engine: str) -> dict[str, Setting]:
     return {row.name: row for row in engine_facts(engine).tune}
 
 
-def flag_of(row: Setting, program: str) -> str:
+def _flag_of(row: Setting, program: str) -> str:
     """The argument a setting is for a program; empty where it has none."""
     return row.flag if isinstance(row.flag, str) else row.flag.get(program, "")
 
 
 def applies(row: Setting, command: Command) -> bool:
     """Whether this program knows the setting."""
-    return bool(row.variable or flag_of(row, command.program))
+    return bool(row.variable or _flag_of(row, command.program))
 
 
 def value_of(command: Command, row: Setting) -> str | None:
     """What a command sets a setting to, None where it leaves it to the engine."""
     if row.variable:
         return command.env.get(row.variable)
-    return _find(command.argv, flag_of(row, command.program))
+    return _find(command.argv, _flag_of(row, command.program))
 
 
 def check_value(name: str, value: str) -> None:
@@ -71,7 +71,7 @@ def apply_settings(command: Command, settings: Mapping[str, str]) -> Command:
 def _with(command: Command, row: Setting, value: str) -> Command:
     if row.variable:
         return replace(command, env={**command.env, row.variable: value})
-    flag = flag_of(row, command.program)
+    flag = _flag_of(row, command.program)
     before = _find(command.argv, flag)
     argv = _put(command.argv, flag, value)
     for follower in row.with_flag:

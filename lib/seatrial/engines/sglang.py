@@ -11,10 +11,10 @@ from seatrial.plan.vendor.limits import running_limit
 from seatrial.plan.vendor.spellings import flag_values
 
 # SGLang reads its key from argv or from a YAML file; argv is visible to every user of the machine.
-KEY_FILE = 'api-key: "{key}"\n'
-HEAD_PORT = 20000
+_KEY_FILE = 'api-key: "{key}"\n'
+_HEAD_PORT = 20000
 """Where the machines find each other, as in SGLang's documentation; it takes an address only with a port."""
-OWN = frozenset({
+_OWN = frozenset({
     "--tensor-parallel-size", "--attn-dp-size", "--expert-parallel-size", "--pipeline-parallel-size",
     "--context-length", "--mem-fraction-static", "--reasoning-parser", "--tool-call-parser",
 })  # fmt: skip
@@ -35,7 +35,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
     recipe = plan.recipe.argv if plan.recipe else ()
     exact = plan.recipe is not None and not plan.recipe.differences
     translated, _ = translate("sglang", recipe)
-    kept = [word for word in translated if word.partition("=")[0] not in OWN]
+    kept = [word for word in translated if word.partition("=")[0] not in _OWN]
     argv = [
         runner or "python",
         "-m",
@@ -61,7 +61,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         argv=tuple(argv),
         model=name,
         env=dict(plan.recipe.env) if plan.recipe else {},
-        key_file_text=KEY_FILE,
+        key_file_text=_KEY_FILE,
         key_file_suffix=".yaml",
         health_path="/health",
         tokenize_path="/tokenize",
@@ -93,7 +93,7 @@ def _parallelism(plan: Plan, recipe: dict[str, str]) -> list[str]:
         words += [
             f"--nnodes={plan.nodes}",
             "--node-rank={node_rank}",
-            f"--dist-init-addr={{head_address}}:{HEAD_PORT}",
+            f"--dist-init-addr={{head_address}}:{_HEAD_PORT}",
             "--dist-timeout=3600",
         ]
     return words

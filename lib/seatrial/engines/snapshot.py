@@ -39,7 +39,7 @@ class Snapshot:
     python_accepted: frozenset[str] = frozenset()
 
 
-def has_snapshot(engine: str) -> bool:
+def _has_snapshot(engine: str) -> bool:
     """Whether the flags of that engine were written down."""
     return (FLAGS / f"{engine}.json").is_file()
 
@@ -77,7 +77,7 @@ def in_version(command: Command, version: str) -> Command:
 
     """
     command = replace(command, argv=respell_for(command.engine, command.argv, version))
-    if not has_snapshot(command.engine):
+    if not _has_snapshot(command.engine):
         return command
     program = program_of(command.argv)
     known = (program.flags if program else None) or read_snapshot(command.engine).version

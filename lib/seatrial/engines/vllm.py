@@ -11,13 +11,13 @@ from seatrial.engines.types import Command
 from seatrial.plan.types import Plan
 from seatrial.plan.vendor.spellings import flag_values
 
-OWN = frozenset({
+_OWN = frozenset({
     "--tensor-parallel-size", "--data-parallel-size", "--pipeline-parallel-size", "--enable-expert-parallel",
     "--max-model-len", "--gpu-memory-utilization", "--tokenizer-mode", "--reasoning-parser", "--tool-call-parser",
     "--enable-auto-tool-choice", "--nnodes", "--node-rank", "--master-addr",
 })  # fmt: skip
 """Flags this module writes itself, whatever a recipe says."""
-V4_DEFAULTS = {"--kv-cache-dtype": "fp8", "--block-size": "256"}
+_V4_DEFAULTS = {"--kv-cache-dtype": "fp8", "--block-size": "256"}
 
 
 def build(plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1") -> Command:
@@ -33,10 +33,10 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
     name = served_name(plan.checkpoint)
     recipe = plan.recipe.argv if plan.recipe else ()
     translated, _ = translate("vllm", recipe)
-    kept = [word for word in translated if word.partition("=")[0] not in OWN]
+    kept = [word for word in translated if word.partition("=")[0] not in _OWN]
     v4 = plan.model == "local" or find_model(plan.model).architecture == "deepseek_v4"
     # A recipe that leaves something to the engine was run that way: exactly it gets nothing added.
-    added = {} if not v4 or (plan.recipe and not plan.recipe.differences) else V4_DEFAULTS
+    added = {} if not v4 or (plan.recipe and not plan.recipe.differences) else _V4_DEFAULTS
     given = flag_values(kept)
     argv = [
         runner or "vllm",

@@ -16,7 +16,7 @@ from seatrial.fetch.sources import Source, check_source, source_of
 from seatrial.fetch.transfer import RemoteFile, matches, set_aside, short_of_disk, writing
 from seatrial.units import format_bytes
 
-HEADERS: dict[str, Callable[[Path], object]] = {".gguf": gguf.read_header, ".safetensors": safetensors.read_header}
+_HEADERS: dict[str, Callable[[Path], object]] = {".gguf": gguf.read_header, ".safetensors": safetensors.read_header}
 """How the header of a weights file is read, by the ending of its name."""
 
 __all__ = ["FetchEvent", "check_weights", "fetch_checkpoint", "local_path"]
@@ -145,7 +145,7 @@ def _usable(path: Path, file: RemoteFile, progress: Progress) -> bool:
 
 def _check_header(path: Path) -> None:
     """Read the header of a weights file; one that is not what its name says is set aside."""
-    read = HEADERS.get(path.suffix.casefold())
+    read = _HEADERS.get(path.suffix.casefold())
     if read is None:
         return
     try:

@@ -23,11 +23,11 @@ from seatrial.fetch.progress import Progress
 from seatrial.fetch.retry import Patience
 from seatrial.fetch.transfer import RemoteFile
 
-ENDPOINT = "https://huggingface.co"
-TIMEOUT_S = 30.0
-LISTING_LIMIT_BYTES = 32 << 20
-MAX_PAGES = 200
-REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+_ENDPOINT = "https://huggingface.co"
+_TIMEOUT_S = 30.0
+_LISTING_LIMIT_BYTES = 32 << 20
+_MAX_PAGES = 200
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 
 
 class Hub:
@@ -43,17 +43,17 @@ class Hub:
     """
 
     def __init__(self, endpoint: str | None = None, token: str | None = None) -> None:
-        self.endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
+        self.endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or _ENDPOINT).rstrip("/")
         try:
             parts = urlsplit(self.endpoint)
-            self._origin = origin_of(self.endpoint)
+            self._origin = _origin_of(self.endpoint)
             plain = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and not parts.query
         except ValueError:  # half a bracket, or a port that is none
             plain = False
         if not plain or re.search(r"[\s\x00-\x1f\x7f]", self.endpoint):
             raise UsageError(
                 "HF_ENDPOINT is not the address of a hub (http://host or https://host, without a password in it).",
-                remedy=f"Unset it, or set it to something like {ENDPOINT}.",
+                remedy=f"Unset it, or set it to something like {_ENDPOINT}.",
             )
         self.host = parts.netloc
         self._token = (token if token is not None else os.environ.get("HF_TOKEN", "")).strip()
@@ -79,7 +79,7 @@ class Hub:
         request.add_header("User-Agent", f"seatrial/{__version__}")
         self._authorize(request)
         try:
-            response: http.client.HTTPResponse | None = self._director.open(request, timeout=TIMEOUT_S)
+            response: http.client.HTTPResponse | None = self._director.open(request, timeout=_TIMEOUT_S)
         except (ValueError, http.client.InvalidURL) as error:  # a redirect may lead to any text
             raise urllib.error.URLError("its address, or one it redirects to, cannot be opened") from error
         if response is None:
@@ -98,14 +98,14 @@ class Hub:
             NetworkError: The hub does not answer, or with something else than a list.
 
         """
-        if not REPOSITORY.fullmatch(repository) or ".." in repository:
+        if not _REPOSITORY.fullmatch(repository) or ".." in repository:
             raise UsageError(
                 f"{repository[:80]!r} is not a model's name on a hub.", remedy="Names look like owner/model."
             )
         url: str | None = f"{self.endpoint}/api/models/{repository}/tree/{quote(revision, safe='')}?recursive=1"
         base = self.address(repository, revision)
         found: list[RemoteFile] = []
-        for _ in range(MAX_PAGES):
+        for _ in range(_MAX_PAGES):
             if url is None:
                 break
             entries, url = self._page(url, repository, progress)
@@ -118,8 +118,8 @@ class Hub:
         while True:
             try:
                 with self.open(url, {"Accept": "application/json"}) as response:
-                    text = response.read(LISTING_LIMIT_BYTES)
-                    if not response.length or len(text) == LISTING_LIMIT_BYTES:
+                    text = response.read(_LISTING_LIMIT_BYTES)
+                    if not response.length or len(text) == _LISTING_LIMIT_BYTES:
                         return _entries(text, what), self._next_page(url, response)
                 patience.pause("the connection was cut")
             except (OSError, http.client.HTTPException) as error:
@@ -136,7 +136,7 @@ class Hub:
         return None
 
     def _authorize(self, request: urllib.request.Request) -> None:
-        if self._token and origin_of(request.full_url) == self._origin:
+        if self._token and _origin_of(request.full_url) == self._origin:
             request.add_unredirected_header("Authorization", f"Bearer {self._token}")
 
 
@@ -158,7 +158,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return request
 
 
-def origin_of(url: str) -> tuple[str, str, int]:
+def _origin_of(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of an address."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

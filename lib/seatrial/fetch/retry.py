@@ -11,10 +11,10 @@ from email.utils import parsedate_to_datetime
 from seatrial.errors import NetworkError, SeatrialError, UsageError
 from seatrial.fetch.progress import Progress
 
-ATTEMPTS = 6
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-RETRIED = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
+_ATTEMPTS = 6
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_RETRIED = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request may succeed (416: from the start instead of in the middle)."""
 
 
@@ -42,14 +42,14 @@ class Patience:
 
         """
         self.failures += 1
-        if self.failures >= ATTEMPTS:
+        if self.failures >= _ATTEMPTS:
             raise NetworkError(
                 f"{self.what}: {why}, {self.failures} times in a row.",
                 remedy="Try again later: what has arrived is kept. --source DIR takes the files from a folder.",
             )
-        pause_s = FIRST_PAUSE_S * 2 ** (self.failures - 1) if retry_after_s is None else retry_after_s
-        pause_s = min(pause_s, LONGEST_PAUSE_S)
-        text = f"{self.what}: {why}; attempt {self.failures + 1} of {ATTEMPTS} in {pause_s:.1f} s"
+        pause_s = _FIRST_PAUSE_S * 2 ** (self.failures - 1) if retry_after_s is None else retry_after_s
+        pause_s = min(pause_s, _LONGEST_PAUSE_S)
+        text = f"{self.what}: {why}; attempt {self.failures + 1} of {_ATTEMPTS} in {pause_s:.1f} s"
         self.progress.say("retry", text)
         time.sleep(pause_s)
 
@@ -63,16 +63,16 @@ class Patience:
         """
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-            if error.code not in RETRIED:
+            if error.code not in _RETRIED:
                 raise refused(self.what, error.code) from error
             self.pause(f"the server answers {error.code}", retry_after_s(error))
         elif self.best_bytes == 0 and _offline(error):
             raise NetworkError(
-                f"{self.host} cannot be reached: {plain_reason(error)}.",
+                f"{self.host} cannot be reached: {_plain_reason(error)}.",
                 remedy="Check the network, set HF_ENDPOINT to a mirror, or use --source DIR with files you have.",
             ) from error
         else:
-            self.pause(plain_reason(error))
+            self.pause(_plain_reason(error))
 
 
 def retry_after_s(error: urllib.error.HTTPError) -> float | None:
@@ -103,7 +103,7 @@ def _offline(error: Exception) -> bool:
     return isinstance(error, urllib.error.URLError) and not isinstance(reason, (TimeoutError, ConnectionResetError))
 
 
-def plain_reason(error: BaseException) -> str:
+def _plain_reason(error: BaseException) -> str:
     """Why a connection failed, in a few words without a traceback."""
     reason = getattr(error, "reason", error)
     if isinstance(reason, TimeoutError):

@@ -12,13 +12,13 @@ from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.fetch.transfer import RemoteFile
 from seatrial.units import format_bytes
 
-BESIDE_WEIGHTS = re.compile(
+_BESIDE_WEIGHTS = re.compile(
     r".*\.(json|jinja)|(.*/)?(merges|vocab)\.txt|(.*/)?tokenizer\.model|(.*/)?LICENSE[^/]*", re.IGNORECASE
 )
 OWN_NAME = "seatrial.json"
 """The kit's own file beside a checkpoint's; a file of that name is never fetched."""
-PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
-NOT_THE_MODEL = re.compile(r"(^|[/._-])(mmproj|imatrix)([._-]|$)", re.IGNORECASE)
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
+_NOT_THE_MODEL = re.compile(r"(^|[/._-])(mmproj|imatrix)([._-]|$)", re.IGNORECASE)
 
 
 def choose_files(files: Sequence[RemoteFile], name: str, quantization: str | None) -> tuple[RemoteFile, ...]:
@@ -39,7 +39,7 @@ def choose_files(files: Sequence[RemoteFile], name: str, quantization: str | Non
     safetensors = [file for file in files if file.name.casefold().endswith(".safetensors")]
     if safetensors and quantization is None:
         return _top_level(safetensors) + tuple(
-            file for file in files if BESIDE_WEIGHTS.fullmatch(file.name) and "/" not in file.name
+            file for file in files if _BESIDE_WEIGHTS.fullmatch(file.name) and "/" not in file.name
         )
     groups = _gguf_groups(files)
     if not groups:
@@ -55,7 +55,7 @@ def choose_files(files: Sequence[RemoteFile], name: str, quantization: str | Non
     return tuple(sorted(groups[stem], key=lambda file: file.name))
 
 
-def quantization_of(stem: str) -> str:
+def _quantization_of(stem: str) -> str:
     """The quantization a GGUF's file name ends with, the whole name where it names none."""
     last = PurePosixPath(stem).name
     found = re.search(r"(?:^|[-._])((?:UD-)?(?:I?Q\d\w*|TQ\d\w*|MXFP4\w*|NVFP4\w*|BF16|F16|F32))$", last, re.IGNORECASE)
@@ -72,8 +72,8 @@ def _gguf_groups(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:
     groups: dict[str, list[RemoteFile]] = defaultdict(list)
     for file in files:
         stem, _, suffix = file.name.rpartition(".")
-        if suffix.casefold() == "gguf" and not NOT_THE_MODEL.search(stem):
-            found = PART.fullmatch(stem)
+        if suffix.casefold() == "gguf" and not _NOT_THE_MODEL.search(stem):
+            found = _PART.fullmatch(stem)
             groups[found["stem"] if found else stem].append(file)
     return dict(groups)
 
@@ -83,20 +83,20 @@ def _one_group(groups: dict[str, list[RemoteFile]], name: str, quantization: str
         matching = list(groups)
     else:
         wanted = quantization.casefold()
-        matching = [stem for stem in groups if quantization_of(stem).casefold() == wanted]
+        matching = [stem for stem in groups if _quantization_of(stem).casefold() == wanted]
         # Other names than the usual ones still count when the file's name ends with them.
         matching = matching or [
             stem for stem in groups if re.search(rf"(^|[-._/]){re.escape(wanted)}$", stem.casefold())
         ]
     if len(matching) == 1:
         return matching[0]
-    listed = ", ".join(f"{quantization_of(stem)} ({_size(group)})" for stem, group in sorted(groups.items())[:30])
+    listed = ", ".join(f"{_quantization_of(stem)} ({_size(group)})" for stem, group in sorted(groups.items())[:30])
     what = f"has no quantization {quantization!r}" if quantization and not matching else "holds several models"
     raise UsageError(f"{name} {what}.", remedy=f"Name one after a colon, REPO:QUANTIZATION. There are: {listed}.")
 
 
 def _check_parts(group: list[RemoteFile], stem: str) -> None:
-    parts = [found for file in group if (found := PART.fullmatch(file.name.rpartition(".")[0]))]
+    parts = [found for file in group if (found := _PART.fullmatch(file.name.rpartition(".")[0]))]
     if not parts:
         return
     count = int(parts[0]["count"])

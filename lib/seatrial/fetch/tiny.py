@@ -19,16 +19,16 @@ from seatrial.catalog.find import find_model
 from seatrial.catalog.local import DEEPSEEK4
 from seatrial.errors import EngineMissingError, UsageError
 
-SPECIAL_TOKENS = (
+_SPECIAL_TOKENS = (
     "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<｜User｜>", "<｜Assistant｜>",  # noqa: RUF001 -- as they are spelt
     "<think>", "</think>", "｜DSML｜",  # noqa: RUF001
 )  # fmt: skip
 """As in V4's chat format; the first five are control tokens, the rest user-defined."""
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
-BYTES = 256
-MXFP4_BLOCK = 32
-MXFP4_SCALE = 127 - 6
+_BYTES = 256
+_MXFP4_BLOCK = 32
+_MXFP4_SCALE = 127 - 6
 """Exponent byte of each block: 2**-6, so that products of random weights stay small."""
 
 
@@ -118,25 +118,25 @@ def _add_tokenizer(writer: Any, size: int) -> None:
     """A byte-level vocabulary: every byte is a token, then V4's special tokens, then one merge and filling."""
     letters = _byte_letters()
     pair = letters[ord(" ")] * 2
-    tokens = [*letters, *SPECIAL_TOKENS, pair]
-    types = [NORMAL] * BYTES + [CONTROL] * 5 + [USER_DEFINED] * 3 + [NORMAL] + [UNUSED] * (size - len(tokens))
+    tokens = [*letters, *_SPECIAL_TOKENS, pair]
+    types = [NORMAL] * _BYTES + [CONTROL] * 5 + [USER_DEFINED] * 3 + [NORMAL] + [UNUSED] * (size - len(tokens))
     tokens += [f"<unused{number}>" for number in range(len(tokens), size)]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("deepseek-v3")
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges([" ".join(pair)])
-    writer.add_bos_token_id(BYTES)
-    writer.add_eos_token_id(BYTES + 1)
-    writer.add_pad_token_id(BYTES + 2)
+    writer.add_bos_token_id(_BYTES)
+    writer.add_eos_token_id(_BYTES + 1)
+    writer.add_pad_token_id(_BYTES + 2)
     writer.add_add_bos_token(False)
 
 
 def _byte_letters() -> list[str]:
     """GPT-2's printable letter for each byte: itself where it prints, a letter above 255 elsewhere."""
-    printable = {*range(33, 127), *range(161, 173), *range(174, BYTES)}
-    hidden = [byte for byte in range(BYTES) if byte not in printable]
-    return [chr(byte if byte in printable else BYTES + hidden.index(byte)) for byte in range(BYTES)]
+    printable = {*range(33, 127), *range(161, 173), *range(174, _BYTES)}
+    hidden = [byte for byte in range(_BYTES) if byte not in printable]
+    return [chr(byte if byte in printable else _BYTES + hidden.index(byte)) for byte in range(_BYTES)]
 
 
 def _tensors(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...], str]]:
@@ -238,10 +238,10 @@ class _Filler:
 
     def _mxfp4(self, shape: tuple[int, ...], _: dict[str, Any]) -> tuple[Any, Any]:
         """Random blocks (gguf cannot quantize to MXFP4): a scale byte and 16 bytes of two values each."""
-        width = MXFP4_BLOCK // 2 + 1
-        blocks = self.random.integers(0, BYTES, (*shape[:-1], shape[-1] // MXFP4_BLOCK, width), dtype=self.np.uint8)
-        blocks[..., 0] = MXFP4_SCALE
-        data = blocks.reshape(*shape[:-1], shape[-1] // MXFP4_BLOCK * width)
+        width = _MXFP4_BLOCK // 2 + 1
+        blocks = self.random.integers(0, _BYTES, (*shape[:-1], shape[-1] // _MXFP4_BLOCK, width), dtype=self.np.uint8)
+        blocks[..., 0] = _MXFP4_SCALE
+        data = blocks.reshape(*shape[:-1], shape[-1] // _MXFP4_BLOCK * width)
         return data, self.gguf.GGMLQuantizationType.MXFP4
 
     def _q8_0(self, shape: tuple[int, ...], _: dict[str, Any]) -> tuple[Any, Any]:

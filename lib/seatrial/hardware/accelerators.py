@@ -14,7 +14,7 @@ from seatrial.hardware.types import Gpu
 from seatrial.units import GB, MIB
 
 DATA_FILE = "accelerators.json"
-MEMORY_TOLERANCE = 0.08
+_MEMORY_TOLERANCE = 0.08
 """What a driver shows differs this much from what is marketed: GB against GiB, ECC, firmware."""
 
 
@@ -88,7 +88,7 @@ class Accelerator:
         expected = self.memory_bytes
         if memory_bytes is None or expected is None or self.unified_memory:
             return True
-        return abs(memory_bytes - expected) <= MEMORY_TOLERANCE * expected
+        return abs(memory_bytes - expected) <= _MEMORY_TOLERANCE * expected
 
     def to_gpu(self, memory_bytes: int | None) -> Gpu:
         """One of these with ``memory_bytes``, everything else by the data file."""

@@ -13,10 +13,10 @@ from seatrial.hardware.accelerators import accelerators, match_architecture, mat
 from seatrial.hardware.kernel_files import read_number, read_text
 from seatrial.hardware.types import Gpu, Problem
 
-AMD_PCI_VENDOR = "0x1002"
-PRODUCT_NAMES = "usr/share/libdrm/amdgpu.ids"
-KFD_NODES = "sys/class/kfd/kfd/topology/nodes"
-APU_VRAM_SHARE = 0.5
+_AMD_PCI_VENDOR = "0x1002"
+_PRODUCT_NAMES = "usr/share/libdrm/amdgpu.ids"
+_KFD_NODES = "sys/class/kfd/kfd/topology/nodes"
+_APU_VRAM_SHARE = 0.5
 """An APU's own carve-out is smaller than half of what it can reach; a card's memory is not."""
 
 
@@ -79,7 +79,7 @@ def cards(root: Path = Path("/")) -> list[Card]:
     found = []
     for card in (root / "sys/class/drm").glob("card[0-9]*"):
         device = card / "device"
-        if "-" in card.name or read_text(device / "vendor") != AMD_PCI_VENDOR:
+        if "-" in card.name or read_text(device / "vendor") != _AMD_PCI_VENDOR:
             continue  # card0-HDMI-A-1 is a connector
         minors = [path.name.removeprefix("renderD") for path in (device / "drm").glob("renderD*")]
         order, architecture = next((nodes[minor] for minor in minors if minor in nodes), (len(nodes), None))
@@ -90,7 +90,7 @@ def cards(root: Path = Path("/")) -> list[Card]:
 def _architectures(root: Path) -> dict[str, tuple[int, str | None]]:
     """Position and architecture of each KFD node by its render minor."""
     found: dict[str, tuple[int, str | None]] = {}
-    for node in (root / KFD_NODES).glob("[0-9]*"):
+    for node in (root / _KFD_NODES).glob("[0-9]*"):
         fields = dict(line.split(" ", 1) for line in read_text(node / "properties").splitlines() if " " in line)
         version = fields.get("gfx_target_version", "0")
         if version.isdecimal() and int(version) > 0:
@@ -125,7 +125,7 @@ def _is_apu(gpu: Gpu, card: Card) -> bool:
     if gpu.accelerator is not None:
         return accelerators()[gpu.accelerator].unified_memory
     vram, shared = card.number("mem_info_vram_total"), card.number("mem_info_gtt_total")
-    return vram is not None and shared is not None and vram < APU_VRAM_SHARE * shared
+    return vram is not None and shared is not None and vram < _APU_VRAM_SHARE * shared
 
 
 def _with_shared_memory(gpu: Gpu, card: Card) -> Gpu:
@@ -140,7 +140,7 @@ def _with_shared_memory(gpu: Gpu, card: Card) -> Gpu:
 def _product(root: Path, device_id: str, revision: str) -> str:
     """Product name by libdrm's list: device id, revision id, name; "" where it is not listed."""
     wanted = (device_id.removeprefix("0x").casefold(), revision.removeprefix("0x").casefold())
-    for line in read_text(root / PRODUCT_NAMES).splitlines():
+    for line in read_text(root / _PRODUCT_NAMES).splitlines():
         fields = [field.strip() for field in line.split(",", 2)]
         if len(fields) == 3 and (fields[0].casefold(), fields[1].casefold()) == wanted:  # noqa: PLR2004 -- three columns
             return fields[2]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.types import Gpu, Host, Problem
 
-DEADLINE_S = 15.0
+_DEADLINE_S = 15.0
 """system_profiler takes one to three seconds."""
 
 
@@ -64,5 +64,5 @@ def read_sysctl(key: str) -> str:
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE_S, check=True)
     return done.stdout.strip()

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from seatrial.hardware.kernel_files import read_number, read_text
 
-NO_LIMIT = 1 << 60
+_NO_LIMIT = 1 << 60
 """cgroup v1 writes "no limit" as the largest multiple of a page; nobody has an exbibyte."""
 
 
@@ -84,7 +84,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 def _limit(group: Group) -> int | None:
     names = ["memory.limit_in_bytes"] if group.version == 1 else ["memory.max", "memory.high"]
     limits = [read_number(group.folder / name) for name in names]
-    return min((limit for limit in limits if limit is not None and limit < NO_LIMIT), default=None)
+    return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
 
 
 def _used(group: Group) -> int | None:

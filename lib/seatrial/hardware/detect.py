@@ -12,7 +12,7 @@ from seatrial.hardware.nvidia import read_nvidia
 from seatrial.hardware.types import Hardware
 from seatrial.units import from_gib
 
-MAX_HOST_MEMORY_GIB = 65536.0
+_MAX_HOST_MEMORY_GIB = 65536.0
 
 
 def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None) -> Hardware:
@@ -29,10 +29,10 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
         UsageError: The count or the memory makes no sense.
 
     """
-    if host_memory_gib is not None and not 0 < host_memory_gib <= MAX_HOST_MEMORY_GIB:
+    if host_memory_gib is not None and not 0 < host_memory_gib <= _MAX_HOST_MEMORY_GIB:
         raise UsageError(
             f"A host memory of {host_memory_gib:g} GiB makes no sense.",
-            remedy=f"Give a number of GiB above 0 and at most {MAX_HOST_MEMORY_GIB:,.0f}.",
+            remedy=f"Give a number of GiB above 0 and at most {_MAX_HOST_MEMORY_GIB:,.0f}.",
         )
     folded = name.casefold()
     if folded == AUTO:

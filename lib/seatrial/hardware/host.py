@@ -17,9 +17,9 @@ from seatrial.hardware import cgroup
 from seatrial.hardware.kernel_files import read_text
 from seatrial.hardware.types import Host
 
-CONTAINER_FILES = (".dockerenv", "run/.containerenv")
-CONTAINER_VARIABLES = ("container", "KUBERNETES_SERVICE_HOST", "BINDER_SERVICE_HOST", "BINDER_LAUNCH_HOST")
-CONTAINER_GROUPS = ("docker", "kubepods", "containerd", "libpod", "lxc")
+_CONTAINER_FILES = (".dockerenv", "run/.containerenv")
+_CONTAINER_VARIABLES = ("container", "KUBERNETES_SERVICE_HOST", "BINDER_SERVICE_HOST", "BINDER_LAUNCH_HOST")
+_CONTAINER_GROUPS = ("docker", "kubepods", "containerd", "libpod", "lxc")
 
 
 def read_host(root: Path = Path("/"), environment: Mapping[str, str] | None = None) -> Host:
@@ -86,9 +86,9 @@ def _physical(root: Path, cpus: set[int]) -> int:
 
 
 def _is_container(root: Path, environment: Mapping[str, str]) -> bool:
-    if any((root / name).exists() for name in CONTAINER_FILES):
+    if any((root / name).exists() for name in _CONTAINER_FILES):
         return True
-    if any(environment.get(name) for name in CONTAINER_VARIABLES):
+    if any(environment.get(name) for name in _CONTAINER_VARIABLES):
         return True
     group = read_text(root / "proc/1/cgroup")
-    return any(name in group for name in CONTAINER_GROUPS)
+    return any(name in group for name in _CONTAINER_GROUPS)

@@ -16,8 +16,8 @@ from pathlib import Path
 from seatrial.hardware.host import disk_free
 from seatrial.hardware.types import Limits
 
-PROBE_S = 10.0
-RELEASE = re.compile(r"release (\d+\.\d+)")
+_PROBE_S = 10.0
+_RELEASE = re.compile(r"release (\d+\.\d+)")
 
 
 def read_limits(
@@ -70,10 +70,10 @@ def nvcc_release(nvcc: str) -> str | None:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PROBE_S,
+            timeout=_PROBE_S,
             check=False,
         )
-        match = RELEASE.search(told.stdout)
+        match = _RELEASE.search(told.stdout)
         return match[1] if match else None
     return None
 

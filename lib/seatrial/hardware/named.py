@@ -10,9 +10,9 @@ from seatrial.hardware.accelerators import DATA_FILE, Accelerator, accelerators
 from seatrial.hardware.types import Gpu, Hardware, Host
 from seatrial.units import GB, GIB, from_gib
 
-SIZE_SUFFIX = re.compile(r"(?P<key>.+)-(?P<size>[0-9]+)gb")
-COUNT_SUFFIX = re.compile(r"(?P<key>.+)x(?P<count>[0-9]+)")
-MAX_NAME_LENGTH = 100
+_SIZE_SUFFIX = re.compile(r"(?P<key>.+)-(?P<size>[0-9]+)gb")
+_COUNT_SUFFIX = re.compile(r"(?P<key>.+)x(?P<count>[0-9]+)")
+_MAX_NAME_LENGTH = 100
 AUTO, CPU = "auto", "cpu"
 """Names of no accelerator: this machine as it is, and a machine without any."""
 
@@ -37,7 +37,7 @@ def named_machine(name: str, host_memory_gib: float | None = None) -> Hardware:
         raise UsageError(f"{name} is this machine, and not a named one.", remedy="Detect it: detect_hardware().")
     if folded == CPU:
         return _without_accelerators(host_memory_gib)
-    if len(name) > MAX_NAME_LENGTH:
+    if len(name) > _MAX_NAME_LENGTH:
         raise _unknown(name)
     gpus: list[Gpu] = []
     for part in folded.split("+"):
@@ -84,9 +84,9 @@ def _split(name: str, part: str) -> tuple[str, int, int | None]:
     known = accelerators()
     key, count, size_gb = part, 1, None
     # The whole name comes first: mi300x and rtx4090 hold an x themselves.
-    if key not in known and (match := COUNT_SUFFIX.fullmatch(key)):
+    if key not in known and (match := _COUNT_SUFFIX.fullmatch(key)):
         key, count = match["key"], int(match["count"])
-    if key not in known and (match := SIZE_SUFFIX.fullmatch(key)):
+    if key not in known and (match := _SIZE_SUFFIX.fullmatch(key)):
         key, size_gb = match["key"], int(match["size"])
     if key not in known or (size_gb is not None and not known[key].unified_memory):
         raise _unknown(name)

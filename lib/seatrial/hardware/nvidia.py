@@ -14,8 +14,8 @@ from seatrial.hardware.nvidia_problems import NOT_SUPPORTED, failed_reading, fai
 from seatrial.hardware.nvml_process import DEADLINE_S, library_absence, run_probe
 from seatrial.hardware.types import Gpu, Host, Problem
 
-PROFILE = re.compile(r"MIG (?P<compute>[0-9]+)(?:c\.[0-9]+)?g\.")
-COMPUTE_SLICES = 7
+_PROFILE = re.compile(r"MIG (?P<compute>[0-9]+)(?:c\.[0-9]+)?g\.")
+_COMPUTE_SLICES = 7
 """Compute slices of every GPU that has MIG: 1g is a seventh of it."""
 
 
@@ -183,8 +183,8 @@ def _slice(part: dict[str, Any], whole: Gpu) -> Gpu:
     (https://docs.nvidia.com/datacenter/tesla/mig-user-guide/). No recipe for the whole GPU
     holds for a slice, so it matches no accelerator.
     """
-    profile = PROFILE.search(part["name"] or "")
-    compute = int(profile["compute"]) / COMPUTE_SLICES if profile else None
+    profile = _PROFILE.search(part["name"] or "")
+    compute = int(profile["compute"]) / _COMPUTE_SLICES if profile else None
     memory = part["memory_bytes"] / whole.memory_bytes if part["memory_bytes"] and whole.memory_bytes else None
 
     def share(value: float | None, fraction: float | None) -> float | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pynvml
 
-MEMORY_CLOCK = 2
+_MEMORY_CLOCK = 2
 """nvmlClockType_t NVML_CLOCK_MEM."""
 
 
@@ -42,7 +42,7 @@ class Reader:
             return None
 
 
-def read_system() -> dict[str, Any]:
+def _read_system() -> dict[str, Any]:
     """Driver and CUDA version."""
     reader = Reader()
     return {
@@ -52,7 +52,7 @@ def read_system() -> dict[str, Any]:
     }
 
 
-def read_gpu(index: int) -> dict[str, Any]:
+def _read_gpu(index: int) -> dict[str, Any]:
     """One GPU and the MIG slices on it."""
     reader = Reader()
     handle = reader.read("handle", pynvml.nvmlDeviceGetHandleByIndex, index)
@@ -64,15 +64,15 @@ def read_gpu(index: int) -> dict[str, Any]:
         "capability": reader.read("compute capability", pynvml.nvmlDeviceGetCudaComputeCapability, handle),
         "mig": _mig_mode(reader, handle),
         "memory_clock_mhz": reader.read(
-            "memory clock", pynvml.nvmlDeviceGetMaxClockInfo, handle, MEMORY_CLOCK, silent=True
+            "memory clock", pynvml.nvmlDeviceGetMaxClockInfo, handle, _MEMORY_CLOCK, silent=True
         ),
         "bus_width_bits": reader.read("bus width", pynvml.nvmlDeviceGetMemoryBusWidth, handle, silent=True),
-        "slices": [_describe(reader, part) for part in mig_handles(handle)],
+        "slices": [_describe(reader, part) for part in _mig_handles(handle)],
         "failed": reader.failed,
     }
 
 
-def mig_handles(handle: Any) -> list[Any]:
+def _mig_handles(handle: Any) -> list[Any]:
     """Handles of the MIG slices on a GPU, none where MIG is off or unknown."""
     quiet = Reader()
     handles = []
@@ -113,10 +113,10 @@ def main() -> None:
     except pynvml.NVMLError as error:
         _print("start", {"reading": "start", "code": error.value, "text": str(error)})
         return
-    _print("system", read_system())
+    _print("system", _read_system())
     count = reader.read("number of GPUs", pynvml.nvmlDeviceGetCount)
     for index in range(count or 0):
-        _print("gpu", read_gpu(index))
+        _print("gpu", _read_gpu(index))
     _print("end", {"failed": reader.failed})
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from seatrial.hardware.types import Problem
 
-LIBRARY = "libnvidia-ml.so.1"
+_LIBRARY = "libnvidia-ml.so.1"
 DEADLINE_S = 5.0
-NVIDIA_PCI_VENDOR = "0x10de"
-DISPLAY_PCI_CLASS = "0x03"
+_NVIDIA_PCI_VENDOR = "0x10de"
+_DISPLAY_PCI_CLASS = "0x03"
 
 
 def run_probe(deadline_s: float) -> tuple[list[dict[str, Any]], list[Problem]]:
@@ -64,7 +64,7 @@ def _abandon(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=0.5)
 
 
-def library_absence(root: Path = Path("/"), library: str = LIBRARY) -> tuple[Problem, ...] | None:
+def library_absence(root: Path = Path("/"), library: str = _LIBRARY) -> tuple[Problem, ...] | None:
     """None where NVML is here; else what its absence means: nothing at all without a GPU."""
     if sys.platform != "linux":
         return ()
@@ -97,6 +97,6 @@ def _on_pci_bus(root: Path) -> bool:
     for device in (root / "sys/bus/pci/devices").glob("*"):
         with contextlib.suppress(OSError):
             vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
-            if vendor == NVIDIA_PCI_VENDOR and kind.startswith(DISPLAY_PCI_CLASS):
+            if vendor == _NVIDIA_PCI_VENDOR and kind.startswith(_DISPLAY_PCI_CLASS):
                 return True
     return False

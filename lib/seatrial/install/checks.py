@@ -20,8 +20,8 @@ from seatrial.units import format_bytes
 if TYPE_CHECKING:
     from seatrial.engines.requirements import Check
 
-INSIST = "With --anyway it is installed all the same."
-ELSEWHERE = "Free some space, or set SEATRIAL_ENGINES to a folder on another disk."
+_INSIST = "With --anyway it is installed all the same."
+_ELSEWHERE = "Free some space, or set SEATRIAL_ENGINES to a folder on another disk."
 
 
 def check_machine(engine: str, row: Install, python: str, *, anyway: bool) -> list[str]:
@@ -36,11 +36,11 @@ def check_machine(engine: str, row: Install, python: str, *, anyway: bool) -> li
 
     """
     with insisting(wanted=anyway):
-        notes = judged(_checks(engine, row, python), INSIST)
+        notes = judged(_checks(engine, row, python), _INSIST)
     short = _disk_shortage(row)
     if short and not anyway:
-        raise DoesNotFitError(short, remedy=f"{ELSEWHERE} {INSIST}")
-    return [*notes, f"{short} {ELSEWHERE}"] if short else notes
+        raise DoesNotFitError(short, remedy=f"{_ELSEWHERE} {_INSIST}")
+    return [*notes, f"{short} {_ELSEWHERE}"] if short else notes
 
 
 def _checks(engine: str, row: Install, python: str) -> Iterator[Check]:

@@ -20,7 +20,7 @@ from seatrial.records import to_dict, write_json, write_text
 from seatrial.server.folder import folder_of as server_folder
 from seatrial.server.registry import list_servers
 
-PROOF = (
+_PROOF = (
     "import importlib, importlib.metadata, sys\n"
     "for name in sys.argv[2:]: importlib.import_module(name)\n"
     "print('version', importlib.metadata.version(sys.argv[1]))\n"
@@ -44,7 +44,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-def installable() -> dict[str, tuple[str, Install]]:
+def _installable() -> dict[str, tuple[str, Install]]:
     """What can be installed, by name: engine id and how."""
     rows = ((engine, engine_facts(engine).install) for engine in engine_ids())
     return {row.name: (engine, row) for engine, row in rows if row is not None}
@@ -57,7 +57,7 @@ def find_installable(name: str) -> tuple[str, Install]:
         UnknownNameError: Nothing of that name is installed by the kit.
 
     """
-    rows = installable()
+    rows = _installable()
     for engine, row in rows.values():
         if name in {row.name, engine}:
             return engine, row
@@ -182,7 +182,7 @@ def _install(job: _Job) -> Installation:
 
 def _prove(python: str, row: Install, log: Path) -> tuple[str, int]:
     """Import it where it was installed; gives its version and the number of packages."""
-    argv = (python, "-I", "-c", PROOF, row.package, *row.proof)
+    argv = (python, "-I", "-c", _PROOF, row.package, *row.proof)
     told = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL)
     with log.open("a", encoding="utf-8") as stream:
         stream.write(f"$ {python} -c 'import {', '.join(row.proof)}'\n{told.stdout}{told.stderr}")

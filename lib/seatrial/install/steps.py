@@ -25,27 +25,27 @@ from seatrial.units import counted, format_bytes
 
 Tool = Literal["uv", "pip"]
 # Settings of pip that say where packages come from or which: uv reads none of them.
-PIP_ONLY = re.compile(
+_PIP_ONLY = re.compile(
     r"(?m)^(?:\S+\.)(index-url|extra-index-url|find-links|no-index|constraint|cert|proxy|trusted-host)="
 )
 # Would send packages elsewhere than into the environment.
-MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
-CAUSES = Path(__file__).with_name("failures.toml")
-TAIL_LINES = 8
-KILLED = Failure(
+_MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
+_CAUSES = Path(__file__).with_name("failures.toml")
+_TAIL_LINES = 8
+_KILLED = Failure(
     cause="killed",
     what="something killed it (SIGKILL), as the system does when memory runs out",
     remedy="Give this machine or container more memory, or look who killed it.",
     source="signal(7)",
     checked="2026-11-23",
 )
-READ_BACK_BYTES = 256_000
-PACKAGE_LINE = re.compile(
+_READ_BACK_BYTES = 256_000
+_PACKAGE_LINE = re.compile(
     r"^\s*(?P<what>Collecting|Processing|Downloading|Using cached|Building wheels for collected packages:|"
     r"Building wheel for|Building|Installing collected packages:) "
     r"(?P<name>[^\s(]+)(?: \((?P<size>[\d.]+) ?(?P<unit>[kKMGT]?i?)B\))?"
 )
-UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
+_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 """pip counts in thousands, uv in binary units."""
 
 
@@ -134,14 +134,14 @@ class Steps:
         return ending_with_its_group(process)
 
     def _count(self, line: str) -> None:
-        match = PACKAGE_LINE.match(line)
+        match = _PACKAGE_LINE.match(line)
         if match is None:
             return
         what, name = match["what"], match["name"].rpartition("/")[2].rstrip(",")
         if what in {"Collecting", "Processing"}:
             self.collected.add(name)
         if match["size"] and not name.endswith(".metadata"):
-            self.done_bytes += round(float(match["size"]) * UNITS[match["unit"].upper()])
+            self.done_bytes += round(float(match["size"]) * _UNITS[match["unit"].upper()])
         if what.startswith("Building"):
             self.tell(InstallEvent("build", f"compiling {name}", self.done_bytes, self.total_bytes))
         elif what.startswith("Install"):
@@ -155,7 +155,7 @@ class Steps:
         lines = _last_lines(self.log)
         row, evidence = diagnose_installation(lines)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        row = row or (KILLED if code == -signal.SIGKILL else None)
+        row = row or (_KILLED if code == -signal.SIGKILL else None)
         what = row.what if row else f"the cause is not known ({how})"
         shown = "\n".join(f"  | {line}" for line in evidence)
         remedy = row.remedy if row else "Read the log."
@@ -169,7 +169,7 @@ class Steps:
 
 def environment(temporary: Path) -> dict[str, str]:
     """The variables pip and uv see: the person's own, less those that lead elsewhere."""
-    kept = {name: value for name, value in os.environ.items() if name not in MISLEADING}
+    kept = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
     return kept | {
         "TMPDIR": str(temporary),
         "PIP_USER": "0",
@@ -196,7 +196,7 @@ def find_uv() -> str:
 
 def choose_tool() -> Tool:
     """``uv`` where it is on PATH; ``pip`` where it is not, or where pip was told where packages come from."""
-    return "uv" if find_on_path("uv") and not PIP_ONLY.search(_pip_settings()) else "pip"
+    return "uv" if find_on_path("uv") and not _PIP_ONLY.search(_pip_settings()) else "pip"
 
 
 def _pip_settings() -> str:
@@ -211,15 +211,15 @@ def diagnose_installation(lines: list[str]) -> tuple[Failure | None, tuple[str, 
         found = [line for line in telling if re.search(row.pattern, line)]
         if found:
             return row, tuple(printable(line.strip()[:300]) for line in found[-3:])
-    return None, tuple(printable(line.rstrip()[:300]) for line in telling[-TAIL_LINES:])
+    return None, tuple(printable(line.rstrip()[:300]) for line in telling[-_TAIL_LINES:])
 
 
 @cache
 def _causes() -> tuple[Failure, ...]:
-    return from_dict(Causes, tomllib.loads(CAUSES.read_text(encoding="utf-8"))).failures
+    return from_dict(Causes, tomllib.loads(_CAUSES.read_text(encoding="utf-8"))).failures
 
 
 def _last_lines(log: Path) -> list[str]:
     with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - READ_BACK_BYTES))
+        stream.seek(max(0, log.stat().st_size - _READ_BACK_BYTES))
         return stream.read().decode(errors="replace").splitlines()

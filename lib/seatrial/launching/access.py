@@ -19,7 +19,7 @@ from seatrial.server.processes import LOOPBACK
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command
 
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _warnings(engine: str, address: str) -> list[str]:
 def _check_env(env: Mapping[str, str]) -> None:
     """Refuse secrets in a command's own variables: those are written into the server's record."""
     for name, value in env.items():
-        if not VARIABLE.fullmatch(name) or "\0" in value:
+        if not _VARIABLE.fullmatch(name) or "\0" in value:
             raise UsageError(f"{name[:80]!r} is no environment variable.", remedy="Correct the command's env.")
         if SECRET_NAME.search(name) or looks_secret(value):
             raise UsageError(

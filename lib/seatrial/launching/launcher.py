@@ -39,8 +39,8 @@ if TYPE_CHECKING:  # an engine's own process imports this package too, and need 
     from seatrial.engines.types import Command
     from seatrial.plan.types import Plan
 
-PORTS_TRIED = 4
-GRACE_S = 3.0
+_PORTS_TRIED = 4
+_GRACE_S = 3.0
 LOG_CAP_BYTES = 16 << 20
 
 log = logging.getLogger("seatrial")
@@ -120,7 +120,7 @@ def _launch_as(name: str | None, command: Command, wish: _Wish) -> Server:
 def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
     begun = time.monotonic()
     _stop_earlier(folder)
-    for attempt in range(1, PORTS_TRIED + 1):
+    for attempt in range(1, _PORTS_TRIED + 1):
         with _discarding(folder):
             folder.clear()
             text, suffix = command.key_file_text, command.key_file_suffix
@@ -139,12 +139,12 @@ def _launch(command: Command, folder: ServerFolder, wish: _Wish) -> Server:
             add_start(Start(wish.subject, ready.phases, record.launched_at))
         except PortStolenError as error:
             _stop(folder)
-            if wish.port or attempt == PORTS_TRIED:
+            if wish.port or attempt == _PORTS_TRIED:
                 raise
             wish.on_event(Event(ANOTHER_PORT, error.what, time.monotonic() - begun))
         except BaseException:
             if _stop(folder) is None:  # its record was removed: what it started is found by the launch's id
-                processes.end(None, record.launch_id, grace_s=GRACE_S)
+                processes.end(None, record.launch_id, grace_s=_GRACE_S)
             raise
         else:
             break
@@ -189,7 +189,7 @@ def _record(command: Command, folder: ServerFolder, wish: _Wish, engine_key_file
         metrics_path=command.metrics_path,
         stand_in=command.stand_in,
         simulated=command.simulated,
-        grace_s=GRACE_S,
+        grace_s=_GRACE_S,
         log_cap_bytes=LOG_CAP_BYTES,
         subject=wish.subject,
         host=host,

@@ -31,16 +31,16 @@ from seatrial.server.folder import ServerFolder, folder_of
 from seatrial.server.running import Server
 from seatrial.units import counted, format_bytes, format_gib, parse_bytes
 
-PLAN_FILE = "plan.json"
+_PLAN_FILE = "plan.json"
 """The plan that was launched: after memory ran out the next smaller one is made from it."""
-TOKEN_STEP = 1024
-LEAST_TOKENS = 2048
-SHARE_STEP = 0.05
-BEFORE_CACHES = frozenset({"starting", "starting ranks", "loading weights"})
+_TOKEN_STEP = 1024
+_LEAST_TOKENS = 2048
+_SHARE_STEP = 0.05
+_BEFORE_CACHES = frozenset({"starting", "starting ranks", "loading weights"})
 """Phases in which neither context nor requests have taken memory yet."""
-BESIDE_CACHES = frozenset({"compiling kernels", "capturing graphs", "warming up", "opening its port", "serving"})
+_BESIDE_CACHES = frozenset({"compiling kernels", "capturing graphs", "warming up", "opening its port", "serving"})
 """Phases in which what runs out is the memory beside the caches: these take the share they were given."""
-CACHES = "allocating caches"
+_CACHES = "allocating caches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +155,10 @@ def _smaller_share(plan: Plan, lacking: Shortage, found: Diagnosis) -> NextPlan 
     used, least = plan.gpu_memory_fraction_used, plan.gpu_memory_fraction_min
     memory = plan.hardware.gpus[0].memory_bytes if plan.hardware.gpus else None
     # The caches are as large as the share lets them be: where they were refused, the GPU has less than the share.
-    too_large = found.phase in BESIDE_CACHES or (found.phase == CACHES and lacking.missing_bytes > 0)
+    too_large = found.phase in _BESIDE_CACHES or (found.phase == _CACHES and lacking.missing_bytes > 0)
     if found.cause != GPU_MEMORY or not too_large or not (used and least and memory):
         return None
-    share = floor(round((used - max(SHARE_STEP, lacking.missing_bytes / memory)) * 100, 6)) / 100
+    share = floor(round((used - max(_SHARE_STEP, lacking.missing_bytes / memory)) * 100, 6)) / 100
     if share < least:
         return None
     change = f"{share:g} of each GPU for weights and caches instead of {used:g}, which still holds the requests"
@@ -225,7 +225,7 @@ def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[
         concurrency=plan.concurrency,
         objective=plan.objective,
     )
-    if found.phase not in BEFORE_CACHES:
+    if found.phase not in _BEFORE_CACHES:
         for streams, tokens, change in _steps(plan, lacking):
             less = replace(request, concurrency=streams, context_tokens=tokens)
             yield Candidate(model, have, plan.engine, less), change
@@ -242,15 +242,15 @@ def _steps(plan: Plan, lacking: Shortage) -> Iterator[tuple[int, int, str]]:
     """
     streams, tokens = plan.concurrency, plan.context_tokens
     if lacking.most_tokens is not None and lacking.most_tokens < tokens:
-        tokens = lacking.most_tokens // TOKEN_STEP * TOKEN_STEP
-        if tokens >= LEAST_TOKENS:
+        tokens = lacking.most_tokens // _TOKEN_STEP * _TOKEN_STEP
+        if tokens >= _LEAST_TOKENS:
             yield streams, tokens, _tokens(tokens, plan)
         return
     while streams > 1:
         streams //= 2
         yield streams, tokens, f"{counted(streams, 'request')} at once instead of {plan.concurrency}"
-    while tokens // 2 >= LEAST_TOKENS:
-        tokens = max(LEAST_TOKENS, tokens // 2 // TOKEN_STEP * TOKEN_STEP)
+    while tokens // 2 >= _LEAST_TOKENS:
+        tokens = max(_LEAST_TOKENS, tokens // 2 // _TOKEN_STEP * _TOKEN_STEP)
         yield 1, tokens, _tokens(tokens, plan)
 
 
@@ -273,7 +273,7 @@ def _frees(plan: Plan, smaller: Plan, lacking: Shortage, cause: str) -> bool:
 def keep_plan(folder: ServerFolder, plan: Plan | Command) -> None:
     """Keep the plan that is about to be launched; of a command nobody knows what would be smaller."""
     if isinstance(plan, Plan):
-        write_json(folder.path / PLAN_FILE, plan, mode=0o600)
+        write_json(folder.path / _PLAN_FILE, plan, mode=0o600)
 
 
 def why_ended(server: Server) -> Diagnosis | None:
@@ -286,5 +286,5 @@ def why_ended(server: Server) -> Diagnosis | None:
     found = server.why_ended()
     if found is None or found.cause not in MEMORY:
         return found
-    plan = folder_of(server.name).read(PLAN_FILE, Plan)
+    plan = folder_of(server.name).read(_PLAN_FILE, Plan)
     return found if plan is None else replace(found, remedy=next_step(plan, found)[0] or found.remedy)

@@ -29,14 +29,14 @@ def subject_of(plan: Plan | Command, argv: tuple[str, ...]) -> Subject:
 
     cores = f"{os.cpu_count()} cores, {platform.machine()}"
     if isinstance(plan, Command):
-        return Subject(plan.engine, version_of(argv), plan.model, cores)
+        return Subject(plan.engine, _version_of(argv), plan.model, cores)
     split = [f"{part.name} {getattr(plan.parallelism, part.name)}" for part in fields(plan.parallelism)]
     layers = "" if plan.gpu_layers is None else f", {plan.gpu_layers} layers on GPUs"
     machine = f"{plan.hardware.name}, {cores}, {', '.join(split)}{layers}"
-    return Subject(plan.engine, version_of(argv), plan.checkpoint, machine, plan.footprint.weights_bytes)
+    return Subject(plan.engine, _version_of(argv), plan.checkpoint, machine, plan.footprint.weights_bytes)
 
 
-def version_of(argv: tuple[str, ...]) -> str:
+def _version_of(argv: tuple[str, ...]) -> str:
     """Version of the package a command starts, read from beside its program; empty where it does not say.
 
     Nothing is started for it: engines take seconds to say their version.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seatrial.plan import Plan
     from seatrial.speed import Prediction
 
-STAND_IN = "smollm2"
+_STAND_IN = "smollm2"
 V4 = ("flash", "pro")
 
 
@@ -55,7 +55,7 @@ def plan_here(
         choice = choose_plan(name, **wish)
         if choice.fetched:
             return tuned_plan(choice.plan)
-    return tuned_plan(choose_plan(STAND_IN, **wish).plan)
+    return tuned_plan(choose_plan(_STAND_IN, **wish).plan)
 
 
 def plan_for(

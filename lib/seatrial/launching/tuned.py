@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # an engine's own process imports this package too, and need 
     from seatrial.hardware.types import Hardware
     from seatrial.plan.types import Plan
 
-SOURCE = "seatrial tune, on this machine"
+_SOURCE = "seatrial tune, on this machine"
 
 log = logging.getLogger("seatrial")
 
@@ -191,7 +191,7 @@ def subject_of(plan: Plan, runner: str | None = None) -> Subject:
     checkpoint = find_checkpoint(plan.checkpoint)
     weights = checkpoint.weights_bytes
     return Subject(
-        machine=machine_of(plan.hardware),
+        machine=_machine_of(plan.hardware),
         engine=plan.engine,
         program=command.program,
         version=find_program(command).version,
@@ -201,7 +201,7 @@ def subject_of(plan: Plan, runner: str | None = None) -> Subject:
     )
 
 
-def machine_of(hardware: Hardware) -> Machine:
+def _machine_of(hardware: Hardware) -> Machine:
     """What of it decides which settings are fast."""
     memory = hardware.host.usable_memory_bytes
     return Machine(
@@ -301,7 +301,7 @@ def _reason(tuned: Tuned, level: Level, settings: dict[str, str]) -> Reason:
     changed = ", ".join(f"{name} {value}" for name, value in settings.items())
     gain = f"{level.gain - 1:.0%} more tokens/s than the defaults at {level.streams} at once"
     what = " on the simulator" if tuned.simulated else ""
-    return Reason(f"{changed}: {gain}, measured here{what} on {tuned.measured_at[:10]}.", "measured", SOURCE)
+    return Reason(f"{changed}: {gain}, measured here{what} on {tuned.measured_at[:10]}.", "measured", _SOURCE)
 
 
 def _streams(level: Level) -> int:

@@ -11,7 +11,7 @@ import msgspec
 from seatrial.measure.chunks import DONE, Chunk, Usage, decode_chunk, error_message
 from seatrial.measure.sse import EventReader, OversizedEventError
 
-MAX_TEXT = 1 << 20
+_MAX_TEXT = 1 << 20
 """Characters of an answer that are kept."""
 
 
@@ -137,6 +137,6 @@ class Answer:
         if self.first_answer is None and (answer or called):
             self.first_answer = stamp
         for said in (thought, answer):
-            if said and self._texts_size < MAX_TEXT:
+            if said and self._texts_size < _MAX_TEXT:
                 self._texts.append(said)
                 self._texts_size += len(said)

@@ -15,10 +15,10 @@ from seatrial.measure.target import ServerLike, Target, check_address, find_targ
 from seatrial.measure.workload import MAX_TOKENS
 from seatrial.server.running import NotLaunched
 
-MAX_BYTES = 8 << 20
-MAX_TEMPERATURE = 2.0
+_MAX_BYTES = 8 << 20
+_MAX_TEMPERATURE = 2.0
 """The OpenAI API takes no more."""
-OK = 200
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,8 @@ def _check(question: str, answer_tokens: int, temperature: float) -> None:
         raise UsageError(
             f"answer_tokens is {answer_tokens:,}.", remedy=f"Choose a whole number from 1 to {MAX_TOKENS:,}."
         )
-    if not 0 <= temperature <= MAX_TEMPERATURE:
-        raise UsageError(f"temperature is {temperature:g}.", remedy=f"Choose a number from 0 to {MAX_TEMPERATURE:g}.")
+    if not 0 <= temperature <= _MAX_TEMPERATURE:
+        raise UsageError(f"temperature is {temperature:g}.", remedy=f"Choose a number from 0 to {_MAX_TEMPERATURE:g}.")
 
 
 def _post(target: Target, path: str, body: dict[str, Any], timeout_s: float) -> Any:
@@ -133,8 +133,8 @@ def _post(target: Target, path: str, body: dict[str, Any], timeout_s: float) -> 
         check_address(connection.sock.getpeername()[0], parts.hostname or "")
         connection.request("POST", parts.path + path, json.dumps(body), headers)
         response = connection.getresponse()
-        content = response.read(MAX_BYTES)
-        if response.status != OK:
+        content = response.read(_MAX_BYTES)
+        if response.status != _OK:
             raise MeasurementError(
                 f"{target.url} answered {response.status}: {error_text(content)}", remedy="Look at its log."
             )

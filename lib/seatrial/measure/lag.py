@@ -16,7 +16,7 @@ from typing import Self
 from seatrial.measure.summary import rank
 
 BEAT_S = 0.01
-STAMP_BYTES = 8
+_STAMP_BYTES = 8
 
 
 class LagProbe:
@@ -52,12 +52,12 @@ class LagProbe:
     def _beat(self) -> None:
         while not self._stopped.wait(BEAT_S):
             try:
-                os.write(self._writing, time.perf_counter_ns().to_bytes(STAMP_BYTES, "little"))
+                os.write(self._writing, time.perf_counter_ns().to_bytes(_STAMP_BYTES, "little"))
             except BlockingIOError:
                 continue  # the loop is stuck: the beats already in the pipe will tell for how long
 
     def _read(self) -> None:
         now = time.perf_counter_ns()
-        data = os.read(self._reading, 512 * STAMP_BYTES)
-        for at in range(0, len(data), STAMP_BYTES):
-            self.lags_ns.append(now - int.from_bytes(data[at : at + STAMP_BYTES], "little"))
+        data = os.read(self._reading, 512 * _STAMP_BYTES)
+        for at in range(0, len(data), _STAMP_BYTES):
+            self.lags_ns.append(now - int.from_bytes(data[at : at + _STAMP_BYTES], "little"))

@@ -17,17 +17,17 @@ from seatrial.measure.sender import Sender
 from seatrial.measure.session import Session
 from seatrial.measure.types import Workload
 
-TICK_S = 0.25
-WRITERS = 8
+_TICK_S = 0.25
+_WRITERS = 8
 """Prompts made at the same time, before a point: each asks the server's tokenizer a few times."""
-MAX_TEXTS = 512
+_MAX_TEXTS = 512
 """Different texts made for a point; further requests repeat them under new nonces."""
-REQUESTS_A_STREAM = 4
+_REQUESTS_A_STREAM = 4
 """Requests of a point where no number was asked for: enough for a steady stretch; and at least ..."""
-MIN_REQUESTS = 8
-OPEN_LOOP_S = 30
+_MIN_REQUESTS = 8
+_OPEN_LOOP_S = 30
 """Seconds of arrivals in a point of open load, where no number of requests was asked for ..."""
-MIN_ARRIVALS = 20
+_MIN_ARRIVALS = 20
 """... but at least so many arrivals."""
 WARMUP_TOKENS = 16
 """Longest answer of a request that is thrown away."""
@@ -35,13 +35,13 @@ WARMUP_TOKENS = 16
 Emit = Callable[[Event], None]
 
 
-def requests_of(workload: Workload, streams: int | None) -> int:
+def _requests_of(workload: Workload, streams: int | None) -> int:
     """Requests of a point: as asked, else enough for a steady stretch."""
     if workload.requests is not None:
         return workload.requests
     if streams is not None:
-        return max(REQUESTS_A_STREAM * streams, MIN_REQUESTS)
-    return max(math.ceil(OPEN_LOOP_S * (workload.rate or 0.0)), MIN_ARRIVALS)
+        return max(_REQUESTS_A_STREAM * streams, _MIN_REQUESTS)
+    return max(math.ceil(_OPEN_LOOP_S * (workload.rate or 0.0)), _MIN_ARRIVALS)
 
 
 class LevelRunner:
@@ -66,7 +66,7 @@ class LevelRunner:
         """Four times a second: break off what is past its deadline, and say what flows. Runs until cancelled."""
         before, chunks = time.perf_counter_ns(), 0
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(_TICK_S)
             self._sender.expire()
             now, received = time.perf_counter_ns(), self._sender.chunks
             tokens = (received - chunks) * self._sender.tokens_per_chunk
@@ -76,7 +76,7 @@ class LevelRunner:
             before, chunks = now, received
 
     async def _level(self, point: int, streams: int | None, start_ns: int) -> bool:
-        prompts = await self._prompts(requests_of(self._workload, streams))
+        prompts = await self._prompts(_requests_of(self._workload, streams))
         await self._warm_up(streams or 1)
         succeeded = 0
         gc.collect()
@@ -125,9 +125,9 @@ class LevelRunner:
 
     async def _prompts(self, number: int) -> list[Prompt]:
         prompts: list[Prompt] = []
-        texts = min(number, MAX_TEXTS)
+        texts = min(number, _MAX_TEXTS)
         while len(prompts) < texts:
-            batch = min(WRITERS, texts - len(prompts))
+            batch = min(_WRITERS, texts - len(prompts))
             prompts += await asyncio.gather(*(self._writer.write() for _ in range(batch)))
         return prompts + [prompts[index % texts].renewed() for index in range(texts, number)]
 

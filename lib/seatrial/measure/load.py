@@ -27,10 +27,10 @@ from seatrial.measure.telemetry import Telemetry
 from seatrial.measure.types import Completion, Measurement, Sample, Workload
 from seatrial.measure.workload import check_workload, describe_level
 
-logger = logging.getLogger("seatrial")
+_logger = logging.getLogger("seatrial")
 
-STOP_S = 2.0
-OnEvent = Callable[[Progress], None]
+_STOP_S = 2.0
+_OnEvent = Callable[[Progress], None]
 
 
 def measure_server(
@@ -39,7 +39,7 @@ def measure_server(
     *,
     api_key: str | None = None,
     model: str | None = None,
-    on_event: OnEvent | None = None,
+    on_event: _OnEvent | None = None,
 ) -> Measurement:
     """Send a workload to a server, wait for its end, and sum it up.
 
@@ -66,7 +66,7 @@ def start_load(
     *,
     api_key: str | None = None,
     model: str | None = None,
-    on_event: OnEvent | None = None,
+    on_event: _OnEvent | None = None,
 ) -> Load:
     """Start sending a workload and return at once; arguments and errors as for ``measure_server``.
 
@@ -91,7 +91,7 @@ class Load:
 
     """
 
-    def __init__(self, target: Target, workload: Workload, on_event: OnEvent | None) -> None:
+    def __init__(self, target: Target, workload: Workload, on_event: _OnEvent | None) -> None:
         self.recorder = Recorder()
         self._target = target
         self._workload = workload
@@ -173,7 +173,7 @@ class Load:
             if self._process.stdin is not None:
                 self._process.stdin.close()  # the client leaves when its standard input ends
         try:
-            self._process.wait(STOP_S)
+            self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -246,7 +246,7 @@ class Load:
             try:
                 self._on_event(progress)
             except Exception:  # whoever watches must not end the measurement
-                logger.exception("on_event failed and is not called again")
+                _logger.exception("on_event failed and is not called again")
                 self._on_event = None
 
     def _add_sample(self, tick: Tick, telemetry: Telemetry) -> None:

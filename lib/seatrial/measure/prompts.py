@@ -16,14 +16,14 @@ from itertools import chain
 
 import msgspec
 
-NONCE_DIGITS = 8
-NONCES = range(10**7, 10**8)
+_NONCE_DIGITS = 8
+_NONCES = range(10**7, 10**8)
 """All numbers of that many digits."""
-TOKENS_PER_WORD = 1.33
+_TOKENS_PER_WORD = 1.33
 """First guess for English text; the server's own counts replace it at once."""
-MAX_PADS = 4
+_MAX_PADS = 4
 
-CountTokens = Callable[[str], Awaitable[int | None]]
+_CountTokens = Callable[[str], Awaitable[int | None]]
 """Tokens in a text as the server counts them; None where it does not answer."""
 
 
@@ -36,7 +36,7 @@ class Prompt:
 
     def renewed(self) -> Prompt:
         """The same prompt under another nonce, which is as long in digits and so in tokens."""
-        return Prompt(f"[{_new_nonce()}{self.text[1 + NONCE_DIGITS :]}", self.exact)
+        return Prompt(f"[{_new_nonce()}{self.text[1 + _NONCE_DIGITS :]}", self.exact)
 
 
 class PromptWriter:
@@ -53,10 +53,10 @@ class PromptWriter:
 
     """
 
-    def __init__(self, tokens: int, seed: int, count: CountTokens | None) -> None:
+    def __init__(self, tokens: int, seed: int, count: _CountTokens | None) -> None:
         self.tokens = tokens
         self.template_tokens = 0
-        self.tokens_per_word = TOKENS_PER_WORD
+        self.tokens_per_word = _TOKENS_PER_WORD
         self._count = count
         self._seed = seed
         self._written = 0
@@ -68,7 +68,7 @@ class PromptWriter:
         nonce = _new_nonce()
         question = source.choice(_questions())
         words = _Words(source)
-        return await self._fit(lambda length: compose(nonce, question, words.first(length)))
+        return await self._fit(lambda length: _compose(nonce, question, words.first(length)))
 
     async def learn(self, text: str, prompt_tokens: int) -> None:
         """Take in how long the server said a prompt was, its chat template included."""
@@ -108,7 +108,7 @@ class PromptWriter:
 
     async def _pad(self, text: str, target: int) -> Prompt:
         """Close the last gap, which whole words could not, with full stops: mostly one token each."""
-        for _ in range(MAX_PADS):
+        for _ in range(_MAX_PADS):
             counted = await self._counted(text)
             if counted is None or counted >= target:
                 return Prompt(text, exact=counted == target)
@@ -116,7 +116,7 @@ class PromptWriter:
         return Prompt(text, exact=False)
 
 
-def compose(nonce: int, question: str, notes: str) -> str:
+def _compose(nonce: int, question: str, notes: str) -> str:
     """The prompt's parts in order; the nonce is first, or a prefix cache would answer."""
     if not notes:
         return f"[{nonce}] {question}"
@@ -124,7 +124,7 @@ def compose(nonce: int, question: str, notes: str) -> str:
 
 
 def _new_nonce() -> int:
-    return secrets.choice(NONCES)
+    return secrets.choice(_NONCES)
 
 
 class _Words:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from seatrial.measure.types import Completion, Point, Sample
 
-MAX_SAMPLES = 100_000
+_MAX_SAMPLES = 100_000
 """Seven hours at four a second."""
-MAX_COMPLETIONS = 100_000
+_MAX_COMPLETIONS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
-        self._completions: deque[Completion] = deque(maxlen=MAX_COMPLETIONS)
+        self._samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
+        self._completions: deque[Completion] = deque(maxlen=_MAX_COMPLETIONS)
         self._points: list[Point] = []
         self._progress = Progress(-1, 0, "", 0, 0, None, 0)
 

@@ -12,12 +12,12 @@ from seatrial.measure.answer import StreamError
 from seatrial.measure.session import CHAT, Flight, RequestError, Session
 from seatrial.measure.types import Completion, Workload
 
-MAX_RETRIES = 3
-MAX_WAIT_S = 5.0
+_MAX_RETRIES = 3
+_MAX_WAIT_S = 5.0
 """Longest wait before a request is sent again, whatever the server asks for."""
-FIRST_WAIT_S = 0.5
+_FIRST_WAIT_S = 0.5
 """Where it asks for nothing; doubled each time."""
-BUSY = frozenset({429, 503})
+_BUSY = frozenset({429, 503})
 """HTTP answers that turn a request away for now."""
 
 
@@ -167,7 +167,7 @@ class Sender:
 
 def _wait_s(error: StreamError | None, retries: int) -> float | None:
     """How long to wait before another attempt; None where there is none."""
-    if not isinstance(error, RequestError) or error.status not in BUSY or retries >= MAX_RETRIES:
+    if not isinstance(error, RequestError) or error.status not in _BUSY or retries >= _MAX_RETRIES:
         return None
-    asked = FIRST_WAIT_S * 2**retries if error.retry_after_s is None else error.retry_after_s
-    return min(asked, MAX_WAIT_S)
+    asked = _FIRST_WAIT_S * 2**retries if error.retry_after_s is None else error.retry_after_s
+    return min(asked, _MAX_WAIT_S)

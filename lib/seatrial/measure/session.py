@@ -22,12 +22,12 @@ from seatrial.measure.chunks import error_text
 from seatrial.measure.target import check_address
 
 # uvicorn closes a silent connection after 5 s: give it up before, or a request meets the closing.
-KEEPALIVE_S = 4.0
-CONNECT_TIMEOUT_S = 10.0
-SHORT_TIMEOUT_S = 30.0
-MAX_ERROR_BODY = 1 << 16
-MAX_MODELS_BODY = 1 << 22
-TOKENIZERS = (("/tokenize", ("prompt", "content")), ("/extras/tokenize", ("input",)))
+_KEEPALIVE_S = 4.0
+_CONNECT_TIMEOUT_S = 10.0
+_SHORT_TIMEOUT_S = 30.0
+_MAX_ERROR_BODY = 1 << 16
+_MAX_MODELS_BODY = 1 << 22
+_TOKENIZERS = (("/tokenize", ("prompt", "content")), ("/extras/tokenize", ("input",)))
 """Paths of SGLang, vLLM and llama.cpp, then of llama-cpp-python; and the fields that carry the text."""
 
 CHAT = "/v1/chat/completions"
@@ -87,9 +87,9 @@ class Session:
         if self._api_key is not None:
             headers["Authorization"] = f"Bearer {self._api_key}"
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, resolver=CheckedResolver()),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, resolver=CheckedResolver()),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
             headers=headers,
             trace_configs=[tracing],
             json_serialize=lambda value: msgspec.json.encode(value).decode(),
@@ -117,7 +117,7 @@ class Session:
 
     async def find_tokenizer(self, model: str) -> bool:
         """Whether the server counts tokens for us."""
-        for path, names in TOKENIZERS:
+        for path, names in _TOKENIZERS:
             self._tokenizer = (path, names)
             try:
                 await self.count_tokens(model, "ship")
@@ -170,12 +170,12 @@ class Session:
 
     async def _short(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         try:
-            async with asyncio.timeout(SHORT_TIMEOUT_S):
+            async with asyncio.timeout(_SHORT_TIMEOUT_S):
                 async with await self._send(method, path, body, Flight()) as response:
                     await self._check(response)
-                    return msgspec.json.decode(await _bounded(response, MAX_MODELS_BODY))
+                    return msgspec.json.decode(await _bounded(response, _MAX_MODELS_BODY))
         except TimeoutError as error:
-            raise RequestError("timeout", f"{path} did not answer within {SHORT_TIMEOUT_S:g} s") from error
+            raise RequestError("timeout", f"{path} did not answer within {_SHORT_TIMEOUT_S:g} s") from error
         except aiohttp.ClientError as error:
             raise _network_error(error, None) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -205,7 +205,7 @@ class Session:
         if 300 <= status < 400:  # noqa: PLR2004 -- redirects
             raise RequestError("redirect", f"HTTP {status}: the server redirects, which is not followed", status)
         if status != 200:  # noqa: PLR2004 -- OK
-            text = self._without_key(error_text(await _bounded(response, MAX_ERROR_BODY)))
+            text = self._without_key(error_text(await _bounded(response, _MAX_ERROR_BODY)))
             raise RequestError(f"http_{status}", f"HTTP {status}: {text}", status, _retry_after(response))
 
     def _without_key(self, text: str) -> str:
@@ -252,7 +252,7 @@ async def _note_reused(_: object, context: SimpleNamespace, __: object) -> None:
 
 async def _follow(response: aiohttp.ClientResponse, flight: Flight) -> None:
     if response.content_type not in {"text/event-stream", "application/octet-stream"}:
-        text = error_text(await _bounded(response, MAX_ERROR_BODY))
+        text = error_text(await _bounded(response, _MAX_ERROR_BODY))
         raise RequestError("not_a_stream", f"the answer is {response.content_type}, not an event stream: {text}")
     answer, read = flight.answer, response.content.readany
     clock = time.perf_counter_ns
@@ -292,7 +292,7 @@ def _network_error(error: aiohttp.ClientError, flight: Flight | None) -> Request
     if isinstance(error, aiohttp.ClientConnectorError):
         return RequestError("unreachable", f"no connection ({error.strerror or 'refused'})")
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return RequestError("unreachable", f"no connection within {CONNECT_TIMEOUT_S:g} s")
+        return RequestError("unreachable", f"no connection within {_CONNECT_TIMEOUT_S:g} s")
     received = len(flight.answer.stamps) if flight is not None else 0
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | aiohttp.ClientPayloadError):
         return RequestError("disconnected", f"the server closed the connection after {received} chunks")

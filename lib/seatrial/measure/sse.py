@@ -7,7 +7,7 @@ its blank line is kept and that ``error:`` lines, which some servers send, are e
 
 from __future__ import annotations
 
-MAX_EVENT_BYTES = 1 << 20
+_MAX_EVENT_BYTES = 1 << 20
 """Longest line or event held in memory. A chunk is a few hundred bytes; this leaves room for any."""
 
 
@@ -25,7 +25,7 @@ class EventReader:
 
     __slots__ = ("_data", "_limit", "_size", "_skip_newline", "_tail")
 
-    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, max_event_bytes: int = _MAX_EVENT_BYTES) -> None:
         self._limit = max_event_bytes
         self._tail = b""
         self._data: list[bytes] = []

@@ -16,17 +16,17 @@ from seatrial.measure.workload import describe_level
 
 T = TypeVar("T")
 
-P99_REQUESTS = 100
+_P99_REQUESTS = 100
 """Under this many requests a 99th percentile is the maximum by another name."""
-LAG_SHARE = 0.05
+_LAG_SHARE = 0.05
 """Share of TPOT that the event loop may be late."""
 CPU_SHARE = 0.8
 """Share of a core above which the client may be what limits."""
-DISPATCH_SHARE = 0.05
+_DISPATCH_SHARE = 0.05
 """Share of the median TTFT that a request may leave late ..."""
-DISPATCH_FLOOR_S = 0.005
+_DISPATCH_FLOOR_S = 0.005
 """... but never less than this: event loops round timers to a millisecond."""
-TOKEN_SOURCES = ("chunks", "tokenize", "usage")
+_TOKEN_SOURCES = ("chunks", "tokenize", "usage")
 """From the weakest count to the best."""
 
 
@@ -39,7 +39,7 @@ def quantiles(values: Iterable[float]) -> Quantiles | None:
         mean=sum(ordered) / len(ordered),
         p50=rank(ordered, 0.50),
         p90=rank(ordered, 0.90),
-        p99=rank(ordered, 0.99) if len(ordered) >= P99_REQUESTS else None,
+        p99=rank(ordered, 0.99) if len(ordered) >= _P99_REQUESTS else None,
     )
 
 
@@ -127,7 +127,7 @@ def summarize(  # noqa: PLR0913 -- each is a fact of the point that only the cli
         output_tokens_per_s_whole_run=sum(one.tokens for one in good) / duration if good else None,
         tokens_per_chunk=sum(one.tokens for one in good) / chunks if chunks else None,
         goodput_per_s=sum(_meets(one, workload) for one in good) / duration,
-        token_source=min(sources, key=TOKEN_SOURCES.index, default=None),
+        token_source=min(sources, key=_TOKEN_SOURCES.index, default=None),
         cached_tokens=sum(cached) if cached else None,
         duration_s=duration,
         self_check=_check(completions, ttft, tpot, loop_lag_p99_s, cpu_share),
@@ -166,12 +166,12 @@ def _check(
     # An attempt that was turned away and repeated left late because the server asked for it.
     delays = sorted(max(one.sent_s - one.scheduled_s, 0.0) for one in completions if not one.retries)
     delay = rank(delays, 0.99) if delays else 0.0
-    allowed = max(DISPATCH_FLOOR_S, DISPATCH_SHARE * ttft.p50 if ttft else 0.0)
+    allowed = max(_DISPATCH_FLOOR_S, _DISPATCH_SHARE * ttft.p50 if ttft else 0.0)
     why = []
-    if tpot is not None and lag_s > LAG_SHARE * tpot.p50:
+    if tpot is not None and lag_s > _LAG_SHARE * tpot.p50:
         why.append(
             f"the client's event loop was {lag_s * 1e3:.2f} ms late (p99), "
-            f"more than {LAG_SHARE:.0%} of the TPOT of {tpot.p50 * 1e3:.2f} ms"
+            f"more than {_LAG_SHARE:.0%} of the TPOT of {tpot.p50 * 1e3:.2f} ms"
         )
     if cpu_share > CPU_SHARE:
         why.append(f"the client used {cpu_share:.0%} of a core, more than {CPU_SHARE:.0%}")

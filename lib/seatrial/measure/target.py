@@ -19,14 +19,14 @@ from seatrial.printable import shortened
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
     from seatrial.engines.metrics import ServerMetrics
 
-MAX_URL = 2048
+_MAX_URL = 2048
 
 # Cloud metadata services outside the link-local ranges: Alibaba, Oracle, Azure (WireServer), AWS over IPv6.
-METADATA = frozenset(
+_METADATA = frozenset(
     map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"))
 )
-METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -127,7 +127,7 @@ def check_url(text: str) -> str:
     """
     shown = shortened(text)
     remedy = "Give the server's base, for example http://127.0.0.1:8000."
-    if len(text) > MAX_URL or any(ord(sign) <= ord(" ") or sign in '\\<>"' for sign in text):
+    if len(text) > _MAX_URL or any(ord(sign) <= ord(" ") or sign in '\\<>"' for sign in text):
         raise UsageError(f"{shown!r} is not a URL: it is too long, or has spaces or control characters.", remedy=remedy)
     try:
         parts = urlsplit(text)
@@ -143,13 +143,13 @@ def check_url(text: str) -> str:
         )
     if parts.query or parts.fragment:
         raise UsageError("The URL has a query or a fragment, in which a key may stand.", remedy=remedy)
-    host = check_host(parts.hostname)
+    host = _check_host(parts.hostname)
     name = f"[{host}]" if ":" in host else host
     base = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
     return f"{parts.scheme}://{name}{f':{port}' if port else ''}{base}"
 
 
-def check_host(host: str) -> str:
+def _check_host(host: str) -> str:
     """``host`` in the form requests are sent to.
 
     Raises:
@@ -157,7 +157,7 @@ def check_host(host: str) -> str:
 
     """
     plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
-    if not plain or plain in METADATA_NAMES or "%" in plain:
+    if not plain or plain in _METADATA_NAMES or "%" in plain:
         raise _forbidden(host)
     address = _address_of(plain)
     if address is None:
@@ -175,7 +175,7 @@ def check_address(address: str, host: str) -> None:
     """
     outer = ipaddress.ip_address(address.partition("%")[0])
     for one in (outer, *_embedded(outer)):
-        if one.is_link_local or one.is_multicast or one.is_unspecified or one in METADATA:
+        if one.is_link_local or one.is_multicast or one.is_unspecified or one in _METADATA:
             raise _forbidden(host)
 
 
@@ -196,7 +196,7 @@ def _embedded(address: Address) -> tuple[Address, ...]:
         return ()
     inside = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     low = int(address) & 0xFFFFFFFF
-    if address in NAT64 or int(address) >> 32 == 0:
+    if address in _NAT64 or int(address) >> 32 == 0:
         inside.append(ipaddress.IPv4Address(low))
     # ::1 is loopback, not the IPv4 address 0.0.0.1.
     return tuple(one for one in inside if one is not None and not address.is_loopback)
@@ -212,7 +212,7 @@ def _forbidden(host: str) -> UsageError:
 def _checked_key(key: str | None) -> str | None:
     if key is None:
         return None
-    if not key.strip() or not key.isascii() or not key.isprintable() or len(key) > MAX_URL:
+    if not key.strip() or not key.isascii() or not key.isprintable() or len(key) > _MAX_URL:
         raise UsageError(
             "The API key is empty, too long or has characters that no HTTP header may carry.",
             remedy="Set it again, without line breaks.",

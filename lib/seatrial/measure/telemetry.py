@@ -21,11 +21,11 @@ if TYPE_CHECKING:  # the measuring client does without the planner, which engine
     from seatrial.engines.metrics import ServerMetrics
     from seatrial.measure.target import AskMetrics
 
-PERIOD_S = 0.25
-METRICS_PERIOD_S = 1.0
+_PERIOD_S = 0.25
+_METRICS_PERIOD_S = 1.0
 """Seldom, since the engine answers it beside its work."""
 METRICS_LIMIT_S = 0.5
-LEAVE_S = 1.0
+_LEAVE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Telemetry:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stopped.set()
         if self._tree is not None:
-            self._thread.join(LEAVE_S)  # a hanging driver call cannot be ended; the thread is a daemon
+            self._thread.join(_LEAVE_S)  # a hanging driver call cannot be ended; the thread is a daemon
 
     def _run(self) -> None:
         assert self._tree is not None  # noqa: S101 -- only started with one
@@ -130,12 +130,12 @@ class Telemetry:
                     waiting_requests=said.waiting if said else None,
                     kv_cache_usage=said.kv_cache_usage if said else None,
                 )
-                if self._stopped.wait(PERIOD_S):
+                if self._stopped.wait(_PERIOD_S):
                     return
 
     def _server_says(self) -> ServerMetrics | None:
         now = time.monotonic()
-        if self._metrics is not None and now - self._asked_at >= METRICS_PERIOD_S:
+        if self._metrics is not None and now - self._asked_at >= _METRICS_PERIOD_S:
             self._asked_at = now
             self._said = self._metrics(METRICS_LIMIT_S)
         return self._said

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from seatrial.records import Interval, Origin
 
-CLIENT = "this kit's client; each figure is defined in docs/measuring.md"
+_CLIENT = "this kit's client; each figure is defined in docs/measuring.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,4 +198,4 @@ class Measurement:
     simulated: bool = False
     notes: tuple[str, ...] = ()
     origin: Origin = "measured"
-    source: str = CLIENT
+    source: str = _CLIENT

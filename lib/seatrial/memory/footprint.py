@@ -21,8 +21,8 @@ from seatrial.memory.subject import Subject, config_subject, subject_of
 from seatrial.memory.tensors import count_parameters_of
 from seatrial.memory.types import Footprint, Parallelism
 
-MAX_CONCURRENCY = 1 << 20
-REMEMBERED = 8192
+_MAX_CONCURRENCY = 1 << 20
+_REMEMBERED = 8192
 """Footprints that are kept."""
 
 
@@ -123,15 +123,15 @@ def _footprint(  # noqa: PLR0913, PLR0917
             f"{layers} layers cannot be cut into {parallelism.pipeline} stages.",
             remedy=f"Choose pipeline_parallel = {layers} at most.",
         )
-    if not 1 <= concurrency <= MAX_CONCURRENCY:
+    if not 1 <= concurrency <= _MAX_CONCURRENCY:
         raise UsageError(
-            f"concurrency = {concurrency} is not a whole number from 1 to {MAX_CONCURRENCY:,}.",
+            f"concurrency = {concurrency} is not a whole number from 1 to {_MAX_CONCURRENCY:,}.",
             remedy="Give the number of requests held at once.",
         )
     return _computed(subject, engine, context, concurrency, parallelism, chosen)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED)
 def _computed(  # noqa: PLR0913, PLR0917
     subject: Subject, engine: str, context: int, concurrency: int, parallelism: Parallelism, options: Options
 ) -> Footprint:
@@ -251,7 +251,7 @@ def _placed(  # noqa: PLR0913, PLR0917
     )
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED)
 def _notes(subject: Subject, engine: str, *, shared: bool) -> tuple[str, ...]:
     found = [
         *subject.weights.notes,

@@ -19,7 +19,7 @@ from typing import Any
 from seatrial.catalog.vectors import CSA, HCA, index_bytes, latent_bytes
 from seatrial.memory.shape import Shape
 
-REMEMBERED = 4096
+_REMEMBERED = 4096
 """Loads whose caches are kept: ways to split a checkpoint share them."""
 
 
@@ -51,7 +51,7 @@ class Caches:
     state: dict[str, int]
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED)
 def llamacpp_caches(shape: Shape, load: Load, *, cache_type: str, ubatch_tokens: int) -> Caches:
     """What llama.cpp prints as SWA, CSA, HCA and LID caches and as compressor state.
 
@@ -80,7 +80,7 @@ def llamacpp_caches(shape: Shape, load: Load, *, cache_type: str, ubatch_tokens:
     )
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED)
 def sglang_caches(shape: Shape, load: Load, *, swa_ratio: float, speculative: bool, max_running: int) -> Caches:
     """SGLang's pool: pages of 256 tokens, a share of them for the window, rings of compressor state.
 
@@ -92,7 +92,7 @@ def sglang_caches(shape: Shape, load: Load, *, swa_ratio: float, speculative: bo
         max_running: Requests the C128 state is made for (``--max-running-requests`` of one replica).
 
     """
-    rates = sglang_rates(shape, swa_ratio=swa_ratio, speculative=speculative)
+    rates = _sglang_rates(shape, swa_ratio=swa_ratio, speculative=speculative)
     tokens = load.requests * _pad(load.context_tokens, int(_table()["paged"]["page_tokens"]))
     kv = {name: -(-rate.numerator * tokens // rate.denominator) for name, rate in rates.per_token.items()}
     if speculative:
@@ -110,8 +110,8 @@ class SglangRates:
     row_bytes: int
 
 
-@lru_cache(maxsize=REMEMBERED)
-def sglang_rates(shape: Shape, *, swa_ratio: float, speculative: bool) -> SglangRates:
+@lru_cache(maxsize=_REMEMBERED)
+def _sglang_rates(shape: Shape, *, swa_ratio: float, speculative: bool) -> SglangRates:
     """Bytes a token and a request take of SGLang's pool; arguments as in ``sglang_caches``."""
     page, value = (int(_table()["paged"][name]) for name in ("page_tokens", "state_bytes_per_value"))
     rings = _table()["sglang"]["speculative_ring" if speculative else "ring"]
@@ -197,7 +197,7 @@ def vllm_windows(context_tokens: int, window_tokens: int, block_tokens: int) -> 
     return min(ceil(context_tokens / block_tokens), ceil((window_tokens - 1) / block_tokens) + 1)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED)
 def vllm_caches(shape: Shape, load: Load, *, fp4_indexer: bool) -> Caches:
     """Blocks of 256 tokens, as vLLM keeps them, and per request a few blocks of window and compressor state."""
     pages = vllm_pages(shape, fp4_indexer=fp4_indexer)

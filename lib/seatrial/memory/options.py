@@ -12,7 +12,7 @@ from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import kv
 from seatrial.memory.types import Parallelism
 
-SPECULATIVE = ("none", "mtp", "dspark")
+_SPECULATIVE = ("none", "mtp", "dspark")
 ENGINES = engine_ids()
 """Every engine this kit knows, the preferred first."""
 
@@ -28,13 +28,13 @@ HELP = {
     "cpu_expert_layers": "llamacpp: layers, from the first on, whose routed experts stay in host memory",
     "swa_ratio": "sglang: window slots per token of the pool",
     "max_running_requests": "sglang: requests the compressor state is made for",
-    "speculative": f"sglang: draft head in use ({', '.join(SPECULATIVE)})",
+    "speculative": f"sglang: draft head in use ({', '.join(_SPECULATIVE)})",
     "batched_tokens": "vllm: most tokens of one step (--max-num-batched-tokens); between its defaults where not given",
     "indexer_type": "vllm: type of the indexer's cache (fp8, fp4)",
 }
 """Every option, with what it means; the command line prints this."""
 
-ALL_LAYERS = 1 << 20
+_ALL_LAYERS = 1 << 20
 """More layers than any model has: llama.cpp's way of saying all."""
 
 
@@ -44,7 +44,7 @@ class Options:
 
     cache_type: str = "f16"
     ubatch_tokens: int = int(kv.default("llamacpp", "ubatch_tokens"))
-    gpu_layers: int = ALL_LAYERS
+    gpu_layers: int = _ALL_LAYERS
     cpu_expert_layers: int = 0
     swa_ratio: float = float(kv.default("sglang", "swa_ratio"))
     max_running_requests: int | None = None
@@ -54,17 +54,17 @@ class Options:
     context_parallel: int = 1
 
 
-AXES = {f"{field.name}_parallel": field.name for field in fields(Parallelism)}
-BOUNDS = {
+_AXES = {f"{field.name}_parallel": field.name for field in fields(Parallelism)}
+_BOUNDS = {
     "ubatch_tokens": (1, 1 << 20),
-    "gpu_layers": (0, ALL_LAYERS),
-    "cpu_expert_layers": (0, ALL_LAYERS),
+    "gpu_layers": (0, _ALL_LAYERS),
+    "cpu_expert_layers": (0, _ALL_LAYERS),
     "max_running_requests": (1, 1 << 20),
     "batched_tokens": (1, 1 << 22),
     "context_parallel": (1, 1 << 16),
-    **dict.fromkeys(AXES, (1, 1 << 16)),
+    **dict.fromkeys(_AXES, (1, 1 << 16)),
 }
-CHOICES = {"cache_type": kv.cache_types(), "speculative": SPECULATIVE, "indexer_type": ("fp8", "fp4")}
+_CHOICES = {"cache_type": kv.cache_types(), "speculative": _SPECULATIVE, "indexer_type": ("fp8", "fp4")}
 
 
 def read_options(given: Mapping[str, Any] | Options | None, parallelism: Parallelism) -> tuple[Options, Parallelism]:
@@ -80,13 +80,13 @@ def read_options(given: Mapping[str, Any] | Options | None, parallelism: Paralle
         return given, parallelism
     values: dict[str, Any] = {}
     for name, value in (given or {}).items():
-        if name in AXES:
-            parallelism = replace(parallelism, **{AXES[name]: _whole(name, value)})
-        elif name in BOUNDS:
+        if name in _AXES:
+            parallelism = replace(parallelism, **{_AXES[name]: _whole(name, value)})
+        elif name in _BOUNDS:
             values[name] = _whole(name, value)
-        elif name in CHOICES:
-            if str(value) not in CHOICES[name]:
-                raise UnknownNameError(f"value of {name}", str(value), CHOICES[name])
+        elif name in _CHOICES:
+            if str(value) not in _CHOICES[name]:
+                raise UnknownNameError(f"value of {name}", str(value), _CHOICES[name])
             values[name] = str(value)
         elif name == "swa_ratio":
             values[name] = _ratio(name, value)
@@ -115,7 +115,7 @@ def _check_ranks(parallelism: Parallelism, context: int) -> None:
 
 
 def _whole(name: str, value: Any) -> int:
-    low, high = BOUNDS[name]
+    low, high = _BOUNDS[name]
     try:
         number = int(str(value)[:20])
     except ValueError:

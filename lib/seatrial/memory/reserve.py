@@ -15,7 +15,7 @@ from seatrial.memory.kv import Load
 from seatrial.memory.shape import Shape
 from seatrial.records import Interval
 
-REMEMBERED = 4096
+_REMEMBERED = 4096
 """Reserves of loads that are kept: ways to split a checkpoint share them."""
 
 
@@ -35,7 +35,7 @@ class Reserved:
     interval: Interval
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED)
 def over_gpus(reserve: Reserve, count: int) -> Reserved:
     """The reserve of ``count`` GPUs together."""
     parts = {name: Interval(p.low * count, p.expected * count, p.high * count) for name, p in reserve.parts.items()}
@@ -43,7 +43,7 @@ def over_gpus(reserve: Reserve, count: int) -> Reserved:
     return Reserved(parts, Interval(sum(p.low for p in each), sum(p.expected for p in each), sum(p.high for p in each)))
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED)
 def reserve_of(  # noqa: PLR0913, PLR0917 -- everything it depends on
     shape: Shape | None,
     hidden_size: int,

@@ -17,7 +17,7 @@ from seatrial.memory.fields import ORIGINAL, Fields
 Layout = Literal["fp4", "fp8", "fp8_f32_scales", "nvfp4", "bf16"]
 """How the weights are stored; the rows of ``data/layouts.json``."""
 
-BOUNDS = {
+_BOUNDS = {
     "hidden_size": (1, 1 << 17),
     "num_hidden_layers": (1, 4096),
     "num_attention_heads": (1, 1 << 14),
@@ -40,9 +40,9 @@ BOUNDS = {
 }
 """Whole-number fields every config must have, with the values that make sense."""
 
-EXPERT_TYPES = ("fp4", "fp8", "nvfp4")
+_EXPERT_TYPES = ("fp4", "fp8", "nvfp4")
 
-OPTIONAL = {"num_nextn_predict_layers": (0, 64), "dspark_markov_rank": (1, 1 << 17)}
+_OPTIONAL = {"num_nextn_predict_layers": (0, 64), "dspark_markov_rank": (1, 1 << 17)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def read_shape(
         )
     check_architecture(config, file)
     fields = Fields(config, file, remedy)
-    numbers = {name: fields.whole(name, *bounds) for name, bounds in BOUNDS.items()}
+    numbers = {name: fields.whole(name, *bounds) for name, bounds in _BOUNDS.items()}
     _check_relations(fields, numbers)
     draft, stages, rank = _draft(fields)
     ratios, draft_ratios = _ratios(fields, numbers["num_hidden_layers"], stages)
@@ -184,13 +184,13 @@ def _draft(fields: Fields) -> tuple[str | None, int, int]:
     """Kind, layers and Markov rank of the draft head; DSpark takes the place of the MTP layer."""
     targets = fields.get("dspark_target_layer_ids")
     if targets is not None:
-        listed = isinstance(targets, list) and 1 <= len(targets) <= OPTIONAL["num_nextn_predict_layers"][1]
+        listed = isinstance(targets, list) and 1 <= len(targets) <= _OPTIONAL["num_nextn_predict_layers"][1]
         if not listed or any(type(layer) is not int or layer < 0 for layer in targets):
             raise fields.wrong(f"says dspark_target_layer_ids = {str(targets)[:40]}; expected a list of layers")
-        return "dspark", len(targets), fields.whole("dspark_markov_rank", *OPTIONAL["dspark_markov_rank"])
+        return "dspark", len(targets), fields.whole("dspark_markov_rank", *_OPTIONAL["dspark_markov_rank"])
     if fields.get("num_nextn_predict_layers") is None:
         return None, 0, 0
-    layers = fields.whole("num_nextn_predict_layers", *OPTIONAL["num_nextn_predict_layers"])
+    layers = fields.whole("num_nextn_predict_layers", *_OPTIONAL["num_nextn_predict_layers"])
     return ("mtp" if layers else None), layers, 0
 
 
@@ -230,10 +230,10 @@ def _unquantized(config: dict[str, Any]) -> Layout:
 
 
 def _expert_type(value: Any) -> str | None:
-    if value in (None, *EXPERT_TYPES):
+    if value in (None, *_EXPERT_TYPES):
         return cast("str | None", value)
     raise ModelFileError(
-        f"expert_dtype is {str(value)[:40]!r}; known are {', '.join(EXPERT_TYPES)}.",
+        f"expert_dtype is {str(value)[:40]!r}; known are {', '.join(_EXPERT_TYPES)}.",
         remedy="Point at the local files instead: their headers hold exact bytes.",
     )
 

@@ -21,8 +21,8 @@ from seatrial.memory.shape import Layout, Shape
 
 Split = Literal["heads", "experts", "whole"]
 
-DRAFT = "draft"
-SCALES = "scales"
+_DRAFT = "draft"
+_SCALES = "scales"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +143,10 @@ def weights_by_class(shape: Shape) -> dict[str, int]:
     by_class: dict[str, int] = {}
     for tensor in tensors(shape):
         payload, scales, _ = stored(tensor, shape.layout)
-        group = DRAFT if tensor.draft else tensor.group
+        group = _DRAFT if tensor.draft else tensor.group
         by_class[group] = by_class.get(group, 0) + payload
         if scales:
-            owner = DRAFT if tensor.draft else SCALES
+            owner = _DRAFT if tensor.draft else _SCALES
             by_class[owner] = by_class.get(owner, 0) + scales
     return by_class
 

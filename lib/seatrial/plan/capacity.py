@@ -16,7 +16,7 @@ from seatrial.plan.vendor.limits import limits
 from seatrial.units import counted, format_gib, to_gib
 
 WINDOW_FLAG = "--swa-full-tokens-ratio"
-REMEMBERED = 256
+_REMEMBERED = 256
 """Machines whose pools are kept: every checkpoint asks for the same."""
 DELAYER_FLAG = "--enable-prefill-delayer"
 
@@ -51,7 +51,7 @@ def seen_gpus(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
     return known[:1] if all(gpu.mig for gpu in known) else known
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=_REMEMBERED)
 def llamacpp_pools(hardware: Hardware, nodes_gpus: tuple[Gpu, ...]) -> Pools:
     """GPU and host memory for llama.cpp; on unified memory the two are one, counted once."""
     if any(gpu.unified for gpu in nodes_gpus):

@@ -19,13 +19,13 @@ from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.plan.vendor.limits import limits
 from seatrial.units import GIB, counted, format_gib
 
-CONTEXT_STEP = 1024
-HOST_STEP_GIB = 8
+_CONTEXT_STEP = 1024
+_HOST_STEP_GIB = 8
 """Machines are sold in steps of that."""
-HOST_STEPS = 512
-GPUS_TRIED = (2, 4, 8)
-NODES_TRIED = (2, 4, 8, 16)
-MOST_GPUS = 8
+_HOST_STEPS = 512
+_GPUS_TRIED = (2, 4, 8)
+_NODES_TRIED = (2, 4, 8, 16)
+_MOST_GPUS = 8
 """In one machine, where the accelerator is not listed."""
 
 
@@ -121,12 +121,12 @@ def _streams(plan: Plan, candidate: Candidate) -> Change | None:
 
 def _context(plan: Plan, candidate: Candidate) -> Change | None:
     def asking(steps: int) -> Candidate:
-        return _with(candidate, replace(candidate.request, context_tokens=steps * CONTEXT_STEP))
+        return _with(candidate, replace(candidate.request, context_tokens=steps * _CONTEXT_STEP))
 
-    steps = largest((plan.context_tokens - 1) // CONTEXT_STEP, lambda steps: weigh(asking(steps)).runs)
+    steps = largest((plan.context_tokens - 1) // _CONTEXT_STEP, lambda steps: weigh(asking(steps)).runs)
     if not steps:
         return None
-    text = f"a context of {steps * CONTEXT_STEP:,} tokens instead of {plan.context_tokens:,}"
+    text = f"a context of {steps * _CONTEXT_STEP:,} tokens instead of {plan.context_tokens:,}"
     return Change(text, asking(steps))
 
 
@@ -144,17 +144,17 @@ def _host_memory(plan: Plan, candidate: Candidate) -> Change | None:
     hardware = candidate.request.hardware
     if plan.engine != "llamacpp" or usable_host_bytes(hardware) is None or any(gpu.unified for gpu in hardware.gpus):
         return None
-    have = (hardware.host.usable_memory_bytes or 0) // GIB // HOST_STEP_GIB
+    have = (hardware.host.usable_memory_bytes or 0) // GIB // _HOST_STEP_GIB
 
     def having(more: int) -> Candidate:
-        size = (have + 1 + more) * HOST_STEP_GIB * GIB
+        size = (have + 1 + more) * _HOST_STEP_GIB * GIB
         host = replace(hardware.host, memory_bytes=size, memory_available_bytes=None, memory_limit_bytes=None)
         return _with(candidate, replace(candidate.request, hardware=replace(hardware, host=host)))
 
-    more = least(HOST_STEPS, lambda more: weigh(having(more)).runs)
+    more = least(_HOST_STEPS, lambda more: weigh(having(more)).runs)
     if more is None:
         return None
-    return Change(f"{(have + 1 + more) * HOST_STEP_GIB:,} GiB of host memory", having(more))
+    return Change(f"{(have + 1 + more) * _HOST_STEP_GIB:,} GiB of host memory", having(more))
 
 
 def _more_gpus(plan: Plan, candidate: Candidate) -> Change | None:
@@ -173,13 +173,13 @@ def _larger(plan: Plan, request: Request, gpu: Gpu) -> Iterator[tuple[str, Reque
     """The same machine with more GPUs, then more machines, the fewest first."""
     have, most = len(request.gpus), _most_in_one(gpu)
     if request.nodes == 1:
-        for count in GPUS_TRIED:
+        for count in _GPUS_TRIED:
             if have < count <= most:
                 yield f"{count} x {gpu.name}", replace(request, hardware=_machine(request, gpu, count))
     if plan.engine == "llamacpp":
         return
-    each = have if have in {1, 4} else max(min(MOST_GPUS, most), have)
-    for nodes in NODES_TRIED:
+    each = have if have in {1, 4} else max(min(_MOST_GPUS, most), have)
+    for nodes in _NODES_TRIED:
         if request.nodes < nodes <= MAX_NODES:
             text = f"{nodes} machines with {each} x {gpu.name} each"
             yield text, replace(request, hardware=_machine(request, gpu, each), nodes=nodes)
@@ -187,7 +187,7 @@ def _larger(plan: Plan, request: Request, gpu: Gpu) -> Iterator[tuple[str, Reque
 
 def _most_in_one(gpu: Gpu) -> int:
     """GPUs of that kind one machine holds at most."""
-    return accelerators()[gpu.accelerator].gpus_per_node_max if gpu.accelerator else MOST_GPUS
+    return accelerators()[gpu.accelerator].gpus_per_node_max if gpu.accelerator else _MOST_GPUS
 
 
 def _machine(request: Request, gpu: Gpu, count: int) -> Hardware:

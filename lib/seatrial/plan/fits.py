@@ -90,7 +90,7 @@ def _why_left_out(row: Checkpoint) -> str:
     return f"needs {' or '.join(row.engines)} and GPUs of NVIDIA or AMD"
 
 
-def plan_of(model: Model, checkpoint: Checkpoint, engine: str, request: Request) -> Plan:
+def _plan_of(model: Model, checkpoint: Checkpoint, engine: str, request: Request) -> Plan:
     """The planner's answer for one checkpoint on one engine."""
     return weigh(Candidate(model, checkpoint, engine, request)).plan()
 
@@ -127,7 +127,7 @@ def fit_of(plan: Plan, request: Request) -> Fit:
     model = model_of(row)
 
     def at(context: int) -> Plan:
-        return plan_of(model, row, plan.engine, replace(request, context_tokens=context))
+        return _plan_of(model, row, plan.engine, replace(request, context_tokens=context))
 
     top = model.context_tokens
     context = top if holds_all(at(top)) else STEP * largest(top // STEP, lambda count: holds_all(at(count * STEP)))
@@ -146,7 +146,7 @@ def checkpoint_plans(request: Request, checkpoint: Checkpoint, engine: str) -> t
     request.check()
     model = model_of(checkpoint)
     contexts = [context for context in CONTEXTS if context <= model.context_tokens] or [model.context_tokens]
-    return tuple(plan_of(model, checkpoint, engine, replace(request, context_tokens=context)) for context in contexts)
+    return tuple(_plan_of(model, checkpoint, engine, replace(request, context_tokens=context)) for context in contexts)
 
 
 def holds_all(plan: Plan) -> bool:

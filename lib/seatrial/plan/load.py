@@ -11,17 +11,17 @@ from seatrial.speed import Load, Work
 from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
 
-PROMPT_TOKENS = 8192
-ANSWER_TOKENS = 1024
+_PROMPT_TOKENS = 8192
+_ANSWER_TOKENS = 1024
 """The load of the published runs; shorter contexts are shared out in the same proportion."""
-LOCAL_LOAD = (512, 256)
+_LOCAL_LOAD = (512, 256)
 """One person chatting: what llama.cpp on a workstation is for."""
-STAND_IN_LOAD = (128, 64)
+_STAND_IN_LOAD = (128, 64)
 """Prompt and answer tokens of the kit's own first measurement."""
-READ_ONCE = ("embeddings", "draft", "hash_tables")
+_READ_ONCE = ("embeddings", "draft", "hash_tables")
 """Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
 
-SCALED_BYTES = {"fp4": 16, "nvfp4": 8}
+_SCALED_BYTES = {"fp4": 16, "nvfp4": 8}
 """Bytes of packed four-bit values that share a scale byte: 32 values in MXFP4, 16 in NVFP4."""
 
 
@@ -35,10 +35,10 @@ def _work_of(subject: Subject, precision: str) -> Work:
     config, classes = subject.config, subject.weights.by_class
     experts = classes.get("experts", 0)
     scales = classes.get("scales", 0)
-    dense = subject.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in READ_ONCE)
+    dense = subject.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in _READ_ONCE)
     if experts and scales:
         # Packed experts have a scale byte for so many bytes: nearly all scales are theirs. FP8 has few.
-        packed = SCALED_BYTES.get(precision)
+        packed = _SCALED_BYTES.get(precision)
         own = experts // packed if packed else round(scales * experts / (experts + dense))
         experts, dense = experts + min(own, scales), dense + scales - min(own, scales)
     count = int(config.get("n_routed_experts", 0)) if experts else 0
@@ -61,8 +61,8 @@ def _work_of(subject: Subject, precision: str) -> Work:
 
 def usual_load(model: Model, engine: str) -> tuple[int, int]:
     """Prompt and answer tokens a prediction is for where none were asked for."""
-    served = LOCAL_LOAD if engine == "llamacpp" else (PROMPT_TOKENS, ANSWER_TOKENS)
-    return STAND_IN_LOAD if model.role == "stand-in" else served
+    served = _LOCAL_LOAD if engine == "llamacpp" else (_PROMPT_TOKENS, _ANSWER_TOKENS)
+    return _STAND_IN_LOAD if model.role == "stand-in" else served
 
 
 def load_of(  # noqa: PLR0913 -- everything a load depends on

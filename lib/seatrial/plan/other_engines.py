@@ -11,7 +11,7 @@ from seatrial.plan.vendor.recipes import cells
 from seatrial.records import Reason
 from seatrial.units import format_rate, format_seconds
 
-FASTER = 1.25
+_FASTER = 1.25
 """Predictions closer than this are taken as alike."""
 
 
@@ -48,7 +48,7 @@ def _chosen(model: Model, best: Plan, rivals: list[Plan]) -> Reason:
     speed = _speed(best)
     gives = [f"it is expected to give {speed}"] if rivals and speed else []
     text = "; ".join((f"{best.engine} was chosen: {_why(model, best, rivals)}", *gives, *map(_given, rivals))) + "."
-    faster = [plan.engine for plan in rivals if _pace(plan) > FASTER * _pace(best) > 0]
+    faster = [plan.engine for plan in rivals if _pace(plan) > _FASTER * _pace(best) > 0]
     if faster:
         text += f" {faster[0]} is expected to be faster here: --engine {faster[0]} asks for it."
     return Reason(text, "derived", "the plans compared here, and the vendors' recipes")

@@ -13,11 +13,11 @@ from seatrial.records import Reason
 
 OBJECTIVES: tuple[Objective, ...] = ("latency", "balanced", "throughput")
 MAX_NODES = 1024
-MAX_CONCURRENCY = 1 << 16
-MAX_TOKENS = 1 << 24
-MAX_RANKS = 1 << 12
+_MAX_CONCURRENCY = 1 << 16
+_MAX_TOKENS = 1 << 24
+_MAX_RANKS = 1 << 12
 
-TOO_MANY = {
+_TOO_MANY = {
     "nodes": "Plan one of several equal groups of machines.",
     "concurrency": "One server runs far fewer at once: divide the load among several, and plan one of them.",
     "context_tokens": "No model of the catalog takes as many; `seatrial models` names the context of each.",
@@ -71,11 +71,11 @@ class Request:
 
         """
         _check_count("nodes", self.nodes, MAX_NODES)
-        _check_count("concurrency", self.concurrency, MAX_CONCURRENCY)
+        _check_count("concurrency", self.concurrency, _MAX_CONCURRENCY)
         if self.context_tokens is not None:
-            _check_count("context_tokens", self.context_tokens, MAX_TOKENS)
+            _check_count("context_tokens", self.context_tokens, _MAX_TOKENS)
         for name in ("prompt_tokens", "answer_tokens"):
-            _check_count(name, getattr(self, name) or 1, MAX_TOKENS)
+            _check_count(name, getattr(self, name) or 1, _MAX_TOKENS)
         if self.objective not in OBJECTIVES:
             raise UnknownNameError("objective", self.objective, OBJECTIVES)
         if self.tensor_parallel is not None:
@@ -91,7 +91,7 @@ class Request:
         return next(((count, ranks // count) for count in counts if not ranks % count and ranks <= held * count), None)
 
     def _check_ranks(self, ranks: int) -> None:
-        _check_count("tensor_parallel", ranks, MAX_RANKS)
+        _check_count("tensor_parallel", ranks, _MAX_RANKS)
         held = max(1, len(self.gpus))
         total, machines = held * self.nodes, f"{self.nodes} x {self.hardware.name}"
         if ranks > total:
@@ -131,7 +131,7 @@ def _check_count(name: str, value: int, most: int) -> None:
     if value < 1:
         raise UsageError(f"{name} = {value:,} asks for nothing.", remedy=f"Give a number from 1 to {most:,}.")
     if value > most:
-        raise UsageError(f"{name} = {value:,} is more than the {most:,} a plan is made for.", remedy=TOO_MANY[name])
+        raise UsageError(f"{name} = {value:,} is more than the {most:,} a plan is made for.", remedy=_TOO_MANY[name])
 
 
 def chosen_context(model: Model, request: Request, most: int | None = None) -> int:

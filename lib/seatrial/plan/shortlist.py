@@ -13,7 +13,7 @@ from seatrial.plan.request import Request
 from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.vendor.recipes import find_cells
 
-DEFAULT_MODEL = "flash"
+_DEFAULT_MODEL = "flash"
 
 
 def subject(model: str | None, checkpoint: str | Checkpoint | None) -> tuple[Model, Checkpoint | None]:
@@ -25,7 +25,7 @@ def subject(model: str | None, checkpoint: str | Checkpoint | None) -> tuple[Mod
 
     """
     if checkpoint is None:
-        found = find_model(DEFAULT_MODEL if model is None else model)
+        found = find_model(_DEFAULT_MODEL if model is None else model)
         # Another architecture has no sizes to choose by: its checkpoint carries the refusal.
         return found, find_checkpoint(found.default_checkpoint) if found.role == "refused" else None
     row = find_checkpoint(checkpoint) if isinstance(checkpoint, str) else checkpoint

@@ -13,8 +13,8 @@ from seatrial.plan.vendor.spellings import flag_values, respell
 from seatrial.records import Reason
 from seatrial.units import counted, format_bytes, format_gib
 
-DRAFTS = {"mtp": "MTP head", "dspark": "DSpark stages"}
-MIG = "docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html (CUDA device enumeration); vllm-project/vllm#6551"
+_DRAFTS = {"mtp": "MTP head", "dspark": "DSpark stages"}
+_MIG = "docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html (CUDA device enumeration); vllm-project/vllm#6551"
 
 
 def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint, nodes: int) -> tuple[Reason, ...]:
@@ -27,22 +27,22 @@ def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint, nodes: int) -
         nodes: Machines there are.
 
     """
-    found = [version_reason(plan.engine, checkpoint)]
+    found = [_version_reason(plan.engine, checkpoint)]
     if plan.runs:
-        found += cuda_reasons(plan)
-        found += idle_reasons(plan, nodes)
-        found += node_reasons(plan)
+        found += _cuda_reasons(plan)
+        found += _idle_reasons(plan, nodes)
+        found += _node_reasons(plan)
         argv = plan.recipe.argv if plan.recipe else ()
         chat = chat_of(plan.engine, model, checkpoint, plan.context_tokens, argv)
-        found += kept_reasons(plan)
-        found += spelling_reasons(plan)
-        found += draft_reasons(plan, checkpoint)
+        found += _kept_reasons(plan)
+        found += _spelling_reasons(plan)
+        found += _draft_reasons(plan, checkpoint)
         found += chat_reasons(chat, plan.context_tokens) if chat else ()
-        found += base_reasons(checkpoint)
+        found += _base_reasons(checkpoint)
     return tuple(found)
 
 
-def base_reasons(checkpoint: Checkpoint) -> list[Reason]:
+def _base_reasons(checkpoint: Checkpoint) -> list[Reason]:
     """What a checkpoint of pre-training alone is not for."""
     if not checkpoint.base:
         return []
@@ -53,7 +53,7 @@ def base_reasons(checkpoint: Checkpoint) -> list[Reason]:
     return [Reason(text, "verified", checkpoint.source)]
 
 
-def version_reason(engine: str, checkpoint: Checkpoint) -> Reason:
+def _version_reason(engine: str, checkpoint: Checkpoint) -> Reason:
     """Which version is needed, and since when it knows this checkpoint's draft."""
     row = engine_facts(engine).versions
     if row.safe is None:
@@ -64,7 +64,7 @@ def version_reason(engine: str, checkpoint: Checkpoint) -> Reason:
     return Reason(text, "verified", row.source)
 
 
-def cuda_reasons(plan: Plan) -> list[Reason]:
+def _cuda_reasons(plan: Plan) -> list[Reason]:
     """That the driver is older than the engine's release wants, where it was read and is."""
     row, cuda = engine_facts(plan.engine).versions, plan.hardware.cuda
     if row.cuda is None or cuda is None or not is_older(cuda, row.cuda):
@@ -76,7 +76,7 @@ def cuda_reasons(plan: Plan) -> list[Reason]:
     return [Reason(text, "verified", row.source)]
 
 
-def idle_reasons(plan: Plan, nodes: int) -> list[Reason]:
+def _idle_reasons(plan: Plan, nodes: int) -> list[Reason]:
     """That GPUs or machines stay idle, where the chosen form uses fewer than there are."""
     there = len(plan.hardware.gpus)
     sliced = there > 1 and all(gpu.mig for gpu in plan.hardware.gpus)
@@ -91,11 +91,11 @@ def idle_reasons(plan: Plan, nodes: int) -> list[Reason]:
         return []
     text = f"It runs on {' and '.join(unused)}; the others stay idle."
     if sliced:
-        return [Reason(f"{text} MIG slices do not work together: CUDA shows a process one of them.", "verified", MIG)]
+        return [Reason(f"{text} MIG slices do not work together: CUDA shows a process one of them.", "verified", _MIG)]
     return [Reason(text, "derived", plan.recipe.source if plan.recipe else plan.footprint.source)]
 
 
-def node_reasons(plan: Plan) -> list[Reason]:
+def _node_reasons(plan: Plan) -> list[Reason]:
     """How the machines start, where there are several."""
     if plan.nodes == 1:
         return []
@@ -105,7 +105,7 @@ def node_reasons(plan: Plan) -> list[Reason]:
     return [Reason(text, "verified", plan.recipe.source if plan.recipe else row.source)]
 
 
-def kept_reasons(plan: Plan) -> list[Reason]:
+def _kept_reasons(plan: Plan) -> list[Reason]:
     """Which settings of the nearest recipe the command keeps, where it is not the plan's own."""
     recipe = plan.recipe
     if recipe is None or not recipe.differences or not (recipe.argv or recipe.env):
@@ -117,7 +117,7 @@ def kept_reasons(plan: Plan) -> list[Reason]:
     return [Reason(text, "derived", recipe.source)]
 
 
-def spelling_reasons(plan: Plan) -> list[Reason]:
+def _spelling_reasons(plan: Plan) -> list[Reason]:
     """Which of the recipe's flags are written differently in the plan's command, and since when."""
     if plan.recipe is None:
         return []
@@ -130,11 +130,11 @@ def spelling_reasons(plan: Plan) -> list[Reason]:
     return [Reason(text, "verified", "; ".join(_unique(change.spelling.source for change in changes)))]
 
 
-def draft_reasons(plan: Plan, checkpoint: Checkpoint) -> list[Reason]:
+def _draft_reasons(plan: Plan, checkpoint: Checkpoint) -> list[Reason]:
     """Whether tokens are drafted, by what, and what that costs."""
     if plan.engine not in TENSOR_PARALLEL or checkpoint.draft is None:
         return []
-    head = f"{DRAFTS[checkpoint.draft]}, {format_gib(plan.footprint.by_class.get('draft', 0))} of the weights"
+    head = f"{_DRAFTS[checkpoint.draft]}, {format_gib(plan.footprint.by_class.get('draft', 0))} of the weights"
     recipe = plan.recipe
     drafting = _drafting(recipe.argv) if recipe and not recipe.differences else None
     if drafting is None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # an engine's own process imports this package too, and need 
     from seatrial.engines.types import Command
     from seatrial.plan.types import Plan
 
-INSIST = "With --anyway it is tried all the same."
-PYTHON = re.compile(r"python(3(\.\d+)?)?")
+_INSIST = "With --anyway it is tried all the same."
+_PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
 
 @cache
@@ -100,7 +100,7 @@ def installed_command(plan: Plan, *, runner: str | None = None, model_path: str 
     notes = [*command.notes, *judged(version_check(found))]
     _check_flags(found, command.argv)
     if not plan.hardware.only_named:
-        notes += judged(gates_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes), INSIST)
+        notes += judged(gates_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes), _INSIST)
     return replace(command, argv=(found.path, *command.argv[1:]), notes=tuple(notes))
 
 
@@ -128,7 +128,7 @@ def find_program(command: Command) -> Installed:
     first = command.argv[0]
     known = program_of(command.argv)
     row = known_programs()[known.starts] if known else None
-    if PYTHON.fullmatch(Path(first).name) or first == sys.executable:
+    if _PYTHON.fullmatch(Path(first).name) or first == sys.executable:
         if row and row.imports:
             return look_up(row, first)
         return Installed(_program_path(first) if Path(first).is_absolute() else sys.executable)

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-POLL_S = 0.005
+_POLL_S = 0.005
 
 
 @contextlib.contextmanager
@@ -46,5 +46,5 @@ def await_end(process: subprocess.Popen[bytes], limit_s: float = math.inf) -> bo
     while not has_ended(process):
         if time.monotonic() > deadline:
             return False
-        time.sleep(POLL_S)
+        time.sleep(_POLL_S)
     return True

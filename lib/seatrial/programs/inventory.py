@@ -166,7 +166,7 @@ def _described(  # noqa: PLR0913 -- what was found of one program
         minimum=row.minimum,
         minimum_v4=facts.versions.v4 and (row.minimum if _own_numbers(facts, row) else facts.versions.v4),
         runs_v4=_runs_v4(facts, row, version) if path else None,
-        holes=tuple(holes_of(facts, row, version)) if version else (),
+        holes=tuple(_holes_of(facts, row, version)) if version else (),
         formats=facts.planning.formats,
         why=why,
         remedy=remedy,
@@ -180,7 +180,7 @@ def environment_of(path: str) -> str | None:
     return prefix if any(os.path.exists(os.path.join(prefix, mark)) for mark in marks) else None  # noqa: PTH110, PTH118
 
 
-def holes_of(facts: EngineFacts, row: Program, version: str) -> Iterator[Hole]:
+def _holes_of(facts: EngineFacts, row: Program, version: str) -> Iterator[Hole]:
     """The holes a version has: those closed later, and those that none has closed."""
     yield from known_holes(row.starts, version)
     yield from (hole for hole in facts.versions.holes if hole.below is None)

@@ -24,11 +24,11 @@ from seatrial.printable import printable
 from seatrial.programs.groups import await_end, ending_with_its_group, has_ended
 
 PROBE_S = 60.0
-WORD_S = 3.0
+_WORD_S = 3.0
 """Seconds after which a person is told what is waited for."""
-MOST_BYTES = 4 << 20  # a version is a line and --help 60 kB: whoever prints more than this is not answering
-LOOK_S = 0.05
-FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+_MOST_BYTES = 4 << 20  # a version is a line and --help 60 kB: whoever prints more than this is not answering
+_LOOK_S = 0.05
+_FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 # Says which of the modules named after the package are missing, then the package's version.
 _ASK_PYTHON = (
     "import importlib.metadata as m, importlib.util as u, sys;"
@@ -36,7 +36,7 @@ _ASK_PYTHON = (
     "print(next((d.version for d in m.distributions(name=sys.argv[1])), ''))"
 )
 # A script that pip installed names its python in the first line, or in the second where the path is long.
-SCRIPT_PYTHON = re.compile(r"\A#!\s*(\S*python\S*)|\A#!/bin/sh\n'''exec' \"?(/[^\"\n]*?python[\d.]*)\"? ")
+_SCRIPT_PYTHON = re.compile(r"\A#!\s*(\S*python\S*)|\A#!/bin/sh\n'''exec' \"?(/[^\"\n]*?python[\d.]*)\"? ")
 
 log = logging.getLogger("seatrial")
 
@@ -110,7 +110,7 @@ def script_python(path: str) -> str | None:
     """The python a script of pip's runs in, None for any other program."""
     try:
         with Path(path).open("rb") as stream:
-            match = SCRIPT_PYTHON.match(stream.read(1024).decode(errors="replace"))
+            match = _SCRIPT_PYTHON.match(stream.read(1024).decode(errors="replace"))
     except OSError:
         return None
     python = (match[1] or match[2]) if match else None
@@ -139,7 +139,7 @@ def _run(argv: tuple[str, ...], limit_s: float) -> _Answer:
     result, warnings = (text.decode(errors="replace").replace("\r\n", "\n") for text in texts)
     if not ended:
         printed = sum(map(len, texts))
-        return _Answer("", "printed without end" if printed > MOST_BYTES else f"said nothing within {limit_s:g} s")
+        return _Answer("", "printed without end" if printed > _MOST_BYTES else f"said nothing within {limit_s:g} s")
     text = result + warnings
     return _Answer(text, _ending(process.returncode, text), result)
 
@@ -163,13 +163,13 @@ def _read(process: subprocess.Popen[bytes], limit_s: float) -> tuple[bytes, byte
             pipes.register(stream, selectors.EVENT_READ, told)
         ended = False
         while pipes.get_map() and time.monotonic() < deadline:
-            events = pipes.select(LOOK_S)
+            events = pipes.select(_LOOK_S)
             for key, _ in events:
                 chunk = os.read(key.fd, 1 << 16)
                 if not chunk:
                     pipes.unregister(key.fileobj)
                 key.data.extend(chunk)
-            if sum(map(len, kept.values())) > MOST_BYTES or (ended and not events):
+            if sum(map(len, kept.values())) > _MOST_BYTES or (ended and not events):
                 break
             ended = has_ended(process)
         if not pipes.get_map():  # it has closed both, and is about to end
@@ -182,7 +182,7 @@ def _said_when_slow(argv: tuple[str, ...], limit_s: float) -> Iterator[None]:
     """Say what is waited for, once it takes a while; not the code that a python is given."""
     shown = printable(" ".join(argv[: argv.index("-c")] if "-c" in argv else argv))
     message = "Waiting for %s to answer; it is given up after %g s."
-    word = threading.Timer(WORD_S, log.warning, (message, shown, limit_s))
+    word = threading.Timer(_WORD_S, log.warning, (message, shown, limit_s))
     word.daemon = True
     word.start()
     try:
@@ -202,7 +202,7 @@ def _asked(argv: tuple[str, ...]) -> contextlib.AbstractContextManager[subproces
 
 def flags_taken(row: Program, path: str) -> frozenset[str]:
     """Every long flag a program's own help names."""
-    return frozenset(FLAG.findall(_told(path, row.help).text))
+    return frozenset(_FLAG.findall(_told(path, row.help).text))
 
 
 def slow_flags_taken(row: Program, path: str) -> tuple[frozenset[str], str]:
@@ -210,4 +210,4 @@ def slow_flags_taken(row: Program, path: str) -> tuple[frozenset[str], str]:
     module = ("-m", row.starts) if row.imports else ()
     told = _run((path, *module, *row.slow_help), PROBE_S).text
     lines = [line.strip() for line in told.splitlines() if line.strip()]
-    return frozenset(FLAG.findall(told)), lines[-1] if lines else "nothing within a minute"
+    return frozenset(_FLAG.findall(told)), lines[-1] if lines else "nothing within a minute"

@@ -19,16 +19,16 @@ from seatrial.printable import printable
 from seatrial.records import write_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-POLL_S = 0.25
-GONE_S = 10.0
-KILL_S = 4.0
-ANSWER_S = 30.0
-EVIDENCE_LINES = 8
-ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
-NEVER = {"PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "AccountNotAllowed", "QOSNotAllowed"}
+_POLL_S = 0.25
+_GONE_S = 10.0
+_KILL_S = 4.0
+_ANSWER_S = 30.0
+_EVIDENCE_LINES = 8
+_ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
+_NEVER = {"PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "AccountNotAllowed", "QOSNotAllowed"}
 """Reasons for which a job would wait for ever."""
 
-WATCH = r"""step=$!
+_WATCH = r"""step=$!
 while kill -0 "$step" 2>/dev/null; do
     sleep 0.5
     if grep -q '^srun: error: .*: tasks\{0,1\} [0-9]' LOG; then scancel --signal=KILL "$SLURM_JOB_ID.0"; fi
@@ -106,12 +106,12 @@ class Submitted:
                 self._end()
                 raise self._rank_died(died)
             state, reason = self.state()
-            if state == "PENDING" and reason in NEVER:
+            if state == "PENDING" and reason in _NEVER:
                 self._end()
                 raise self._failed(f"it would wait for ever ({reason})", "never starts", "Ask for less: sinfo -l.")
-            if state in ENDED:
+            if state in _ENDED:
                 return self._ended(state)
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
 
     def state(self) -> tuple[str, str]:
         """Slurm's state and reason, such as ``("PENDING", "Resources")``."""
@@ -165,7 +165,7 @@ class Submitted:
             f"Job {self.number} ({self.job.name}, {len(self.job.ranks)} ranks) has failed: {what}.",
             remedy=remedy,
             cause=cause,
-            evidence=tuple(line for line in said if _DIED.search(line))[:EVIDENCE_LINES] or said[-EVIDENCE_LINES:],
+            evidence=tuple(line for line in said if _DIED.search(line))[:_EVIDENCE_LINES] or said[-_EVIDENCE_LINES:],
         )
 
     def _lines(self) -> list[str]:
@@ -180,17 +180,17 @@ class Submitted:
         In that order: once Slurm has asked with TERM it passes on no other signal for half a minute.
         """
         begun = time.monotonic()
-        while (state := self.state()[0]) not in ENDED:
+        while (state := self.state()[0]) not in _ENDED:
             spent = time.monotonic() - begun
-            if spent > GONE_S:
+            if spent > _GONE_S:
                 raise self._failed(
                     "it could not be ended", "cannot be stopped", f"Look: scontrol show job {self.number}."
                 )
-            if state == "RUNNING" and spent < KILL_S:
+            if state == "RUNNING" and spent < _KILL_S:
                 _run("scancel", "--signal=KILL", f"{self.number}.0", refused=True)
             elif state != "COMPLETING":
                 _run("scancel", str(self.number), refused=True)
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
 
 
 def submit(job: Job, folder: Path) -> Submitted:
@@ -235,7 +235,7 @@ def _job_script(job: Job, folder: Path) -> str:
     options += [f"--time={job.time_limit_minutes}"] if job.time_limit_minutes else []
     start = ["srun", "--kill-on-bad-exit=0", f"--output={folder / 'rank-%t.log'}", "sh", str(folder / "ranks.sh")]
     head = "\n".join(["#!/bin/sh", *(f"#SBATCH {shlex.quote(option)}" for option in options)])
-    return f"{head}\n{shlex.join(start)} &\n{WATCH.replace('LOG', shlex.quote(str(folder / 'job.log')))}"
+    return f"{head}\n{shlex.join(start)} &\n{_WATCH.replace('LOG', shlex.quote(str(folder / 'job.log')))}"
 
 
 def _ranks_script(job: Job) -> str:
@@ -261,14 +261,14 @@ def _check(job: Job) -> None:
 def _run(*words: str, refused: bool = False) -> str:
     """What a program of Slurm says; where it refuses, its own words, unless that is ``refused`` before."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=ANSWER_S, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S, check=False)
     except FileNotFoundError as error:
         raise EngineMissingError(
             f"There is no {words[0]} here.", remedy="Run this where Slurm's programs are.", cause="engine missing"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise JobError(
-            f"{words[0]} did not answer within {ANSWER_S:g} s.", remedy="Ask whether slurmctld runs: scontrol ping."
+            f"{words[0]} did not answer within {_ANSWER_S:g} s.", remedy="Ask whether slurmctld runs: scontrol ping."
         ) from error
     if done.returncode and not refused:
         said = printable(" ".join(done.stderr.replace(f"{words[0]}: error:", "").split()))[:400]

@@ -11,10 +11,10 @@ from seatrial.printable import shortened
 from seatrial.server import processes
 from seatrial.server.processes import LOOPBACK
 
-LONGEST_NAME = 253
+_LONGEST_NAME = 253
 LARGEST_PORT = 65535
-HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9.:])?|::[0-9A-Fa-f.:]*")
-EXPOSE = "Use 127.0.0.1 and reach it by ssh -L, or add --expose if everybody who reaches that address may try the key."
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9.:])?|::[0-9A-Fa-f.:]*")
+_EXPOSE = "Use 127.0.0.1 and reach it by ssh -L, or add --expose if everybody who reaches that address may try the key."
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -37,7 +37,7 @@ def listening_address(host: str, *, expose: bool = False, keyed: bool = True, en
     open_ones = [address for address in found if not address.is_loopback]
     if open_ones and not expose:
         meant = "" if str(open_ones[0]) == host else f" ({open_ones[0]})"
-        raise UsageError(f"{shortened(host)!r}{meant} is open to other machines.", remedy=EXPOSE)
+        raise UsageError(f"{shortened(host)!r}{meant} is open to other machines.", remedy=_EXPOSE)
     if open_ones and not keyed:
         raise RefusedError(
             f"{engine} knows no API key: on {host} everybody who reaches it could use it.",
@@ -94,7 +94,7 @@ def check_port(port: int, host: str = LOOPBACK) -> None:
 
 
 def _resolved(host: str) -> list[Address]:
-    if len(host) > LONGEST_NAME or not HOST.fullmatch(host):
+    if len(host) > _LONGEST_NAME or not _HOST.fullmatch(host):
         raise UsageError(
             f"{shortened(host)!r} is no address to listen on.", remedy="Give an address alone, without port: 127.0.0.1."
         )

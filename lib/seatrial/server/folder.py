@@ -32,11 +32,11 @@ from seatrial.server.processes import this_boot
 from seatrial.server.state import Processes, Ready, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-KEY_BYTES = 32
+_KEY_BYTES = 32
 COMING_UP_S = 15.0
-PLAIN_KEY = "{key}\n"
-ENGINE_KEY = "engine_key"
-ASIDE = ".unreadable"
+_PLAIN_KEY = "{key}\n"
+_ENGINE_KEY = "engine_key"
+_ASIDE = ".unreadable"
 """What the name of a file that makes no sense gets at its end."""
 STATE_FILES = (
     "record.json",
@@ -81,7 +81,7 @@ class ServerFolder:
     def ready(self) -> Ready | None:
         """That it truly answered; None before. Only how long that took is lost where the file was damaged."""
         found = self.read("ready.json", Ready)
-        if found is None and (self.path / f"ready.json{ASIDE}").exists():
+        if found is None and (self.path / f"ready.json{_ASIDE}").exists():
             found = Ready(ready_after_s=None)
             with contextlib.suppress(UsageError):  # a full disk: at the next look
                 self.write_ready(found)
@@ -99,7 +99,7 @@ class ServerFolder:
         """Record that it truly answers."""
         write_json(self.path / "ready.json", ready, mode=0o600)
 
-    def write_new_key(self, text: str = PLAIN_KEY, suffix: str = "", *, own: str | None = None) -> tuple[str, Path]:
+    def write_new_key(self, text: str = _PLAIN_KEY, suffix: str = "", *, own: str | None = None) -> tuple[str, Path]:
         """Write the key of a launch, readable by this user alone: a fresh random one of 256 bits, unless one is given.
 
         Args:
@@ -111,17 +111,17 @@ class ServerFolder:
             The key, and the file the engine reads.
 
         """
-        key = own or secrets.token_hex(KEY_BYTES)
+        key = own or secrets.token_hex(_KEY_BYTES)
         write_text(self.key_file, f"{key}\n", mode=0o600)
-        if text == PLAIN_KEY and not suffix:
+        if text == _PLAIN_KEY and not suffix:
             return key, self.key_file
-        engine_file = self.path / f"{ENGINE_KEY}{suffix}"
+        engine_file = self.path / f"{_ENGINE_KEY}{suffix}"
         write_text(engine_file, text.replace("{key}", key), mode=0o600)
         return key, engine_file
 
     def remove_keys(self) -> None:
         """Remove what holds the key: it has no use once the server has ended."""
-        for path in (self.key_file, *self.path.glob(f"{ENGINE_KEY}*")):
+        for path in (self.key_file, *self.path.glob(f"{_ENGINE_KEY}*")):
             path.unlink(missing_ok=True)
 
     def is_fresh(self) -> bool:
@@ -149,7 +149,7 @@ class ServerFolder:
         paths.private_dir(self.path)
         for name in STATE_FILES:
             (self.path / name).unlink(missing_ok=True)
-            (self.path / f"{name}{ASIDE}").unlink(missing_ok=True)
+            (self.path / f"{name}{_ASIDE}").unlink(missing_ok=True)
         self.remove_keys()
 
     def read(self, name: str, kind: type[T]) -> T | None:
@@ -164,7 +164,7 @@ class ServerFolder:
                 return None
             if isinstance(error.__cause__, OSError):
                 raise  # no permission, no file handles left: what it holds may make perfect sense
-            aside = path.with_name(f"{name}{ASIDE}")
+            aside = path.with_name(f"{name}{_ASIDE}")
             with contextlib.suppress(OSError):
                 path.replace(aside)
             log.warning("%s was set aside as %s: %s", path, aside.name, error.what)

@@ -11,13 +11,13 @@ from seatrial.errors import UsageError
 
 LEAST_CHARACTERS = 22
 """128 bits of letters and digits."""
-LEAST_DIFFERENT = 10
-MOST_CHARACTERS = 512
+_LEAST_DIFFERENT = 10
+_MOST_CHARACTERS = 512
 # What a bearer token may hold (RFC 6750), which also says nothing to YAML, shells and lists of keys.
-KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
-RANDOM = "Leave it out, so that a random key is made; or make one: openssl rand -hex 32."
+_KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_RANDOM = "Leave it out, so that a random key is made; or make one: openssl rand -hex 32."
 
 
 def own_key(file: Path | None = None, variable: str | None = None) -> str | None:
@@ -36,7 +36,7 @@ def own_key(file: Path | None = None, variable: str | None = None) -> str | None
     if file is not None:
         return _checked(_read(file), f"in {file}")
     if variable is not None:
-        if not VARIABLE.fullmatch(variable):
+        if not _VARIABLE.fullmatch(variable):
             # Not repeated: who mistakes the option may have typed the key itself.
             raise UsageError("--api-key-env takes the name of an environment variable.", remedy="Give its name alone.")
         if variable not in os.environ:
@@ -52,12 +52,12 @@ def _read(file: Path) -> str:
             status = os.fstat(opened.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_uid not in {os.getuid(), 0}:
                 raise UsageError(f"{file} is no file of yours.", remedy="Write the key into a file of your own.")
-            if status.st_mode & OTHERS:
+            if status.st_mode & _OTHERS:
                 raise UsageError(
                     f"{file} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}).",
                     remedy=f"chmod 600 {file}, and use a new key: this one may have been read.",
                 )
-            return opened.read(4 * MOST_CHARACTERS).decode("ascii", errors="replace")
+            return opened.read(4 * _MOST_CHARACTERS).decode("ascii", errors="replace")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no such name is possible"
         raise UsageError(f"The API key file cannot be read: {why}.", remedy="Check the path.") from error
@@ -66,16 +66,16 @@ def _read(file: Path) -> str:
 def _checked(text: str, where: str) -> str:
     key = text.strip(" \t\r\n")
     if not key:
-        raise UsageError(f"The API key {where} is blank.", remedy=RANDOM)
-    if len(key) < LEAST_CHARACTERS or len(set(key)) < LEAST_DIFFERENT:
+        raise UsageError(f"The API key {where} is blank.", remedy=_RANDOM)
+    if len(key) < LEAST_CHARACTERS or len(set(key)) < _LEAST_DIFFERENT:
         raise UsageError(
             f"The API key {where} is too easy to guess: at least {LEAST_CHARACTERS} characters, "
-            f"{LEAST_DIFFERENT} of them different, are asked for.",
-            remedy=RANDOM,
+            f"{_LEAST_DIFFERENT} of them different, are asked for.",
+            remedy=_RANDOM,
         )
-    if len(key) > MOST_CHARACTERS or not KEY.fullmatch(key):
+    if len(key) > _MOST_CHARACTERS or not _KEY.fullmatch(key):
         raise UsageError(
-            f"The API key {where} is longer than {MOST_CHARACTERS} characters, or holds others than A-Z a-z 0-9 . _ ~ + / - =.",
-            remedy=RANDOM,
+            f"The API key {where} is longer than {_MOST_CHARACTERS} characters, or holds others than A-Z a-z 0-9 . _ ~ + / - =.",
+            remedy=_RANDOM,
         )
     return key

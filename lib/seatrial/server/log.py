@@ -13,7 +13,7 @@ from pathlib import Path
 from seatrial.printable import printable
 from seatrial.secret_text import MASK, SECRET, secrets_of
 
-TAIL_BYTES = 1 << 20
+_TAIL_BYTES = 1 << 20
 LONGEST_LINE = 2000
 _LINE_END = re.compile(r"\r\n|\n|\r")  # a progress bar rewrites its line with \r
 
@@ -77,11 +77,11 @@ def _new_lines(log: Path, position: int, ended: Callable[[], bool], poll_s: floa
 
 def _end_of(log: Path, end: int | None = None) -> str:
     stop = size(log) if end is None else end
-    begin = max(0, stop - TAIL_BYTES)
+    begin = max(0, stop - _TAIL_BYTES)
     return read(log, begin)[: stop - begin].decode(errors="replace")
 
 
-def read(log: Path, position: int, most_bytes: int = TAIL_BYTES) -> bytes:
+def read(log: Path, position: int, most_bytes: int = _TAIL_BYTES) -> bytes:
     """What stands in the log from a byte on; empty where it cannot be read."""
     try:
         with log.open("rb") as file:

@@ -11,7 +11,7 @@ from typing import Any
 
 from seatrial.server.processes import LOOPBACK
 
-LARGEST_ANSWER = 1 << 20
+_LARGEST_ANSWER = 1 << 20
 NO_ANSWER = (OSError, http.client.HTTPException)
 """What asking raises where nobody answers, or not in HTTP."""
 
@@ -68,7 +68,7 @@ def ask(  # noqa: PLR0913 -- what a request is made of
             while not select.select([connection.sock], [], [], 0.1)[0]:
                 while_waiting()
         answer = connection.getresponse()
-        return Reply(answer.status, answer.read(LARGEST_ANSWER))
+        return Reply(answer.status, answer.read(_LARGEST_ANSWER))
     finally:
         connection.close()
 

@@ -22,11 +22,11 @@ from seatrial.server import supervisor
 from seatrial.server.state import Identity, Processes
 
 LOOPBACK = "127.0.0.1"
-GONE = (psutil.Error, OSError)
-HEARD_S = 0.5
-NET = Path("/proc/net")
-LISTENING = "0A"  # in its tables
-COMPILERS = frozenset(
+_GONE = (psutil.Error, OSError)
+_HEARD_S = 0.5
+_NET = Path("/proc/net")
+_LISTENING = "0A"  # in its tables
+_COMPILERS = frozenset(
     {
         *("nvcc", "cicc", "ptxas", "cudafe++", "fatbinary", "nvlink", "hipcc", "amdclang", "amdclang++"),
         *("ninja", "make", "cmake", "cc", "c++", "gcc", "g++", "cc1", "cc1plus", "clang", "clang++", "ld", "lld", "as"),
@@ -78,7 +78,7 @@ def members(processes: Processes | None, launch_id: str, *, thorough: bool = Tru
     for pid in psutil.pids():
         if pid in (0, os.getpid(), started_by.pid if started_by else None):
             continue
-        with contextlib.suppress(*GONE):
+        with contextlib.suppress(*_GONE):
             process = psutil.Process(pid)  # first: psutil signals nobody who gets its number after this
             inside = session is not None and os.getsid(pid) == session
             inside = inside or (thorough and _carries(process, launch_id))
@@ -121,7 +121,7 @@ def _left_alone(processes: Processes, launch_id: str) -> bool:
             continue
         if engine and row.group == engine.pid and (first is None or first.start == engine.start):
             return True
-        with contextlib.suppress(*GONE):
+        with contextlib.suppress(*_GONE):
             if _carries(psutil.Process(row.pid), launch_id):
                 return True
     return False
@@ -144,7 +144,7 @@ def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> bool:
         for process in left:
             if late or process.pid not in asked:
                 asked.add(process.pid)
-                with contextlib.suppress(*GONE):
+                with contextlib.suppress(*_GONE):
                     process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
                     process.send_signal(signal.SIGCONT)  # one that was stopped hears nothing else
         time.sleep(0.02)
@@ -177,8 +177,8 @@ def activity(of: list[psutil.Process], gpu_bytes: int = 0) -> Activity:
     cpu = 0.0
     compilers = set()
     for process in of:
-        with contextlib.suppress(*GONE, AttributeError):
-            if process.name() in COMPILERS:
+        with contextlib.suppress(*_GONE, AttributeError):
+            if process.name() in _COMPILERS:
                 compilers.add(process.pid)
             memory += process.memory_info().rss
             times = process.cpu_times()
@@ -203,7 +203,7 @@ def _listening_sockets(port: int) -> dict[str, str] | None:
     The same is in psutil, which reads these tables once for each process: an engine of many ranks has dozens.
     """
     found = {}
-    for table in (NET / "tcp", NET / "tcp6"):
+    for table in (_NET / "tcp", _NET / "tcp6"):
         try:
             rows = [line.split() for line in table.read_text().splitlines()[1:]]
         except OSError:
@@ -212,7 +212,7 @@ def _listening_sockets(port: int) -> dict[str, str] | None:
             continue  # no IPv6
         for _, local, _, state, *rest in rows:
             address, _, number = local.partition(":")
-            if state == LISTENING and int(number, 16) == port:
+            if state == _LISTENING and int(number, 16) == port:
                 found[rest[5]] = _address(address)
     return found
 
@@ -239,7 +239,7 @@ def heard(port: int, host: str = LOOPBACK) -> bool:
     whose end the system puts on the very port it asks for would be answered by itself.
     """
     with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
-        probe.settimeout(HEARD_S)
+        probe.settimeout(_HEARD_S)
         with contextlib.suppress(OSError):
             probe.bind((host, 0))
             return probe.getsockname()[1] != port and probe.connect_ex((host, port)) == 0
@@ -248,7 +248,7 @@ def heard(port: int, host: str = LOOPBACK) -> bool:
 
 def listeners(port: int) -> list[tuple[str, int | None]]:
     """Address and pid of everything that listens on a port; empty where the system does not tell."""
-    with contextlib.suppress(*GONE):
+    with contextlib.suppress(*_GONE):
         found = [connection for connection in psutil.net_connections("tcp") if _listening(connection, port)]
         return [(str(connection.laddr.ip), connection.pid) for connection in found if connection.laddr]
     return []
@@ -262,7 +262,7 @@ def _listening(connection: Any, port: int) -> bool:
 def port_owner(port: int) -> tuple[int | None, str]:
     """Pid and name of what listens on a port; ``(None, "another process")`` where the system does not tell."""
     for _, pid in listeners(port):
-        with contextlib.suppress(*GONE):
+        with contextlib.suppress(*_GONE):
             if pid is not None:
                 return pid, psutil.Process(pid).name()
     return None, "another process"

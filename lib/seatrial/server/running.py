@@ -20,7 +20,7 @@ from seatrial.server.folder import ServerFolder, folder_of
 from seatrial.server.state import PhaseTime, Processes, Record
 from seatrial.server.stopping import STOP_S, Stopped, Stopping
 
-HEALTH_S = 2.0
+_HEALTH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,11 @@ class Server:
         record, known = self._record(), self._processes()
         return record is not None and known is not None and processes.lives(known.engine, record.boot_id)
 
-    def responds(self, timeout_s: float = HEALTH_S) -> bool:
+    def responds(self, timeout_s: float = _HEALTH_S) -> bool:
         """Return True if it answers its health check within ``timeout_s`` seconds."""
         return self._ask(self.health_path, timeout_s) is not None
 
-    def metrics(self, timeout_s: float = HEALTH_S) -> ServerMetrics | None:
+    def metrics(self, timeout_s: float = _HEALTH_S) -> ServerMetrics | None:
         """Return its requests, queue and KV cache; None if it says nothing within ``timeout_s`` seconds."""
         if self.metrics_path is None or self.engine not in engine_ids():
             return None

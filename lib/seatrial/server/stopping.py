@@ -15,9 +15,9 @@ from seatrial.server.folder import ServerFolder
 from seatrial.server.state import Exit, Processes, Record
 
 STOP_S = 10.0
-HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
-ELSEWHERE_S = 4.0  # within which a supervisor in another container or on another machine obeys
-POLL_S = 0.02
+_HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
+_ELSEWHERE_S = 4.0  # within which a supervisor in another container or on another machine obeys
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ class Stopping:
                 if not self.folder.request_stop():
                     with contextlib.suppress(ProcessLookupError):  # it ends just now
                         os.kill(known.supervisor.pid, signal.SIGTERM)
-                self._wait_for_supervisor(known, begun + max(0.5, self.timeout_s - HELP_S))
+                self._wait_for_supervisor(known, begun + max(0.5, self.timeout_s - _HELP_S))
             elif not known.finished and record.boot_id != processes.this_boot():
-                was_running = self._ended_elsewhere(begun + min(ELSEWHERE_S, self.timeout_s))
+                was_running = self._ended_elsewhere(begun + min(_ELSEWHERE_S, self.timeout_s))
                 asked = record.machine if not was_running and record.machine != platform.node() else ""
             if record.boot_id == processes.this_boot():
-                processes.end(self._processes(), self.launch_id, grace_s=HELP_S / 2)
+                processes.end(self._processes(), self.launch_id, grace_s=_HELP_S / 2)
                 if known is not None and known.supervisor:
                     processes.kill(known.supervisor)  # it hangs, and nothing is left for it to watch
         return replace(self._prove(begun, was_running=was_running), asked=asked)
@@ -98,7 +98,7 @@ class Stopping:
 
     def _wait_for_supervisor(self, known: Processes, deadline: float) -> None:
         while time.monotonic() < deadline and processes.lives(known.supervisor):
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
 
     def _ended_elsewhere(self, deadline: float) -> bool:
         """Whether a supervisor that is not to be seen from here obeyed: on another machine, in another container."""
@@ -107,7 +107,7 @@ class Stopping:
             known = self._processes()
             if known is not None and known.finished:
                 return True
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
         return False
 
     def _close(self, record: Record, reason: str) -> None:
@@ -140,7 +140,7 @@ class Stopping:
                     remedy="They may wait for a device or disk; try again, or kill -9 them yourself.",
                     cause="cannot be stopped",
                 )
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
         if record is not None and (known is None or not known.finished):
             self._close(record, "stopped" if was_running else "lost")
         return Stopped(self.folder.path.name, self.port, free, len(left), time.monotonic() - begun, was_running)

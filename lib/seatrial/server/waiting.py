@@ -15,8 +15,8 @@ from seatrial.server.startup.readiness import Startup
 from seatrial.server.startup.stall import STALL_LIMIT_S
 from seatrial.server.startup.watch import Event
 
-POLL_S = 0.05
-ASK_S = 0.5
+_POLL_S = 0.05
+_ASK_S = 0.5
 """Seconds between two looks whether the process that launched it still waits for it."""
 
 
@@ -58,7 +58,7 @@ def wait_ready(
             with launching(server.name) as free:
                 if free and folder.processes() is not None and not folder.ready():
                     return _take_over(folder, startup, stall_limit_s)
-            startup.follow(ASK_S)
+            startup.follow(_ASK_S)
 
 
 def _take_over(folder: ServerFolder, startup: Startup, stall_limit_s: float) -> Server:

@@ -18,10 +18,10 @@ from pathlib import Path
 from seatrial.simulator import FAULTS, Settings
 from seatrial.simulator.startup import phases
 
-STARTUP = "SEATRIAL_SIMULATED_STARTUP_S"
+_STARTUP = "SEATRIAL_SIMULATED_STARTUP_S"
 """Sets --startup-s where the command line is somebody else's: a notebook's, a test's."""
 
-logger = logging.getLogger("seatrial.simulator")
+_logger = logging.getLogger("seatrial.simulator")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,7 +54,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--retry-after-s", type=_seconds, default=defaults.retry_after_s)
     add("--ready-after-s", type=_seconds, default=0.0, help="/health says 503 until then")
     add(
-        "--startup-s", type=_seconds, default=os.environ.get(STARTUP, "0"), help=f"phases before it listens ({STARTUP})"
+        "--startup-s",
+        type=_seconds,
+        default=os.environ.get(_STARTUP, "0"),
+        help=f"phases before it listens ({_STARTUP})",
     )
     return parser
 
@@ -64,13 +67,13 @@ def main() -> int:
     arguments = build_parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     if not _is_loopback(arguments.host):
-        logger.error("%s is not a loopback address; the simulator serves this machine only", arguments.host)
+        _logger.error("%s is not a loopback address; the simulator serves this machine only", arguments.host)
         return 2
     chosen = {field.name: getattr(arguments, field.name) for field in fields(Settings) if field.name != "api_key"}
     try:
         key = arguments.api_key_file.read_text().strip() if arguments.api_key_file else None
     except OSError as error:
-        logger.error("the key file %s cannot be read: %s", arguments.api_key_file, error.strerror)  # noqa: TRY400
+        _logger.error("the key file %s cannot be read: %s", arguments.api_key_file, error.strerror)  # noqa: TRY400
         return 2
     settings = Settings(**{**chosen, "faults": tuple(arguments.faults)}, api_key=key)
     for seconds in phases(arguments.startup_s) if arguments.startup_s else ():
@@ -79,7 +82,7 @@ def main() -> int:
         with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
             runner.run(_serve(settings, arguments.host, arguments.port))
     except OSError as error:
-        logger.error("cannot listen on %s:%s: %s", arguments.host, arguments.port, error.strerror)  # noqa: TRY400
+        _logger.error("cannot listen on %s:%s: %s", arguments.host, arguments.port, error.strerror)  # noqa: TRY400
         return 1
     return 0
 
@@ -99,7 +102,7 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
         await site.start()
         bound = runner.addresses[0][1]
         url = f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
-        logger.info("simulated engine (no model behind it) serves %s on %s", settings.model, url)
+        _logger.info("simulated engine (no model behind it) serves %s on %s", settings.model, url)
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
         await stopped.wait()

@@ -16,8 +16,8 @@ from seatrial.simulator import Settings
 from seatrial.simulator.stream import Stream, write_stream
 from seatrial.simulator.text import CHAT_TEMPLATE_TOKENS, PrefixCache, word, words_of
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-MAX_TOKENS = 1 << 20
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_MAX_TOKENS = 1 << 20
 
 
 def build_app(settings: Settings) -> web.Application:
@@ -44,10 +44,10 @@ class Engine:
         self.cache = PrefixCache()
         self.requests = 0
         self.running = 0
-        self.slots = asyncio.Semaphore(settings.slots or MAX_TOKENS)
+        self.slots = asyncio.Semaphore(settings.slots or _MAX_TOKENS)
 
     @web.middleware
-    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Ask for the key everywhere but on /health, as engines do."""
         key = self.settings.api_key
         given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
@@ -130,7 +130,7 @@ class Engine:
         prompt = len(words) + (CHAT_TEMPLATE_TOKENS if is_chat else 0)
         cached = self.cache.cached_tokens(words)
         wanted = body.get("max_completion_tokens", body.get("max_tokens", 16))
-        tokens = min(wanted if isinstance(wanted, int) and wanted > 0 else 16, MAX_TOKENS)
+        tokens = min(wanted if isinstance(wanted, int) and wanted > 0 else 16, _MAX_TOKENS)
         if settings.answer_tokens is not None and not body.get("ignore_eos"):
             tokens = min(tokens, settings.answer_tokens)
         options = body.get("stream_options")

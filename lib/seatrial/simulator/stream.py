@@ -16,8 +16,8 @@ from aiohttp import web
 from seatrial.simulator import Settings
 from seatrial.simulator.text import word
 
-LONG_LINE_BYTES = 10_000_000
-FOREVER_S = 3600.0
+_LONG_LINE_BYTES = 10_000_000
+_FOREVER_S = 3600.0
 encode = msgspec.json.encode
 
 
@@ -138,13 +138,13 @@ async def _go_wrong(stream: Stream, request: web.Request, response: web.StreamRe
     elif "bad_utf8" in faults:
         await response.write(b'data: {"choices":[{"index":0,"delta":{"content":"\xff\xfe"}}]}\n\n')
     elif "long_line" in faults:
-        await response.write(b"data: " + b"x" * LONG_LINE_BYTES)
+        await response.write(b"data: " + b"x" * _LONG_LINE_BYTES)
     elif "cut" in faults and request.transport is not None:
         request.transport.abort()
     elif "die" in faults:
         os._exit(1)
     elif "freeze" in faults:
-        await asyncio.sleep(FOREVER_S)
+        await asyncio.sleep(_FOREVER_S)
     elif "drip" in faults:
         for byte in stream.tokens_chunk(0, stream.tokens):
             await response.write(bytes((byte,)))

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-ANSWER = (
+_ANSWER = (
     "This answer is simulated: no model stands behind it. A ship ⚓ leaves the yard, the crew measures speed, "
     "turning circle and fuel, and the log says what was seen — à la mer, 海, море — and what was not."
 )
-WORDS = ANSWER.split()
+_WORDS = _ANSWER.split()
 CHAT_TEMPLATE_TOKENS = 4
-PREFIX_BLOCK = 16
+_PREFIX_BLOCK = 16
 
 
 def word(index: int) -> str:
     """Token number ``index`` of every answer, with the space that separates it from the one before."""
-    return WORDS[index % len(WORDS)] if index == 0 else f" {WORDS[index % len(WORDS)]}"
+    return _WORDS[index % len(_WORDS)] if index == 0 else f" {_WORDS[index % len(_WORDS)]}"
 
 
 def words_of(body: dict[str, Any]) -> list[str]:
@@ -39,11 +39,11 @@ class PrefixCache:
     def cached_tokens(self, words: list[str]) -> int:
         """Leading tokens that were seen before; remembers the rest."""
         cached = 0
-        whole = len(words) // PREFIX_BLOCK * PREFIX_BLOCK
+        whole = len(words) // _PREFIX_BLOCK * _PREFIX_BLOCK
         key = 0
-        for end in range(PREFIX_BLOCK, whole + 1, PREFIX_BLOCK):
-            key = hash((key, *words[end - PREFIX_BLOCK : end]))
-            if key in self._seen and cached == end - PREFIX_BLOCK:
+        for end in range(_PREFIX_BLOCK, whole + 1, _PREFIX_BLOCK):
+            key = hash((key, *words[end - _PREFIX_BLOCK : end]))
+            if key in self._seen and cached == end - _PREFIX_BLOCK:
                 cached = end
             self._seen[key] = None
         while len(self._seen) > self._blocks:

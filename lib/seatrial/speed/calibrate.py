@@ -23,7 +23,7 @@ from seatrial.speed.roofline import Constants, Speed, calibration, gpu_speed
 from seatrial.speed.work import Load, Ranks, Work
 
 PUBLISHED = Path(__file__).with_name("published.json")
-BOUNDS = {
+_BOUNDS = {
     "slow_host": (1.0, 2.0),
     "network": (1.0, 2.0),
     "first_slow_host": (1.0, 4.0),
@@ -33,11 +33,11 @@ BOUNDS = {
     "first_wait": (0.0, 1.0),
     "seen_share": (0.05, 1.0),
 }
-BLUNT = 0.15
+_BLUNT = 0.15
 """Errors well below this count as their squares: a run repeated differs that much."""
-PULL = 0.002
+_PULL = 0.002
 """Weight of staying near the start, so that a constant no row speaks about stays put."""
-INSIDE = math.log(2.5) / 2
+_INSIDE = math.log(2.5) / 2
 """Largest log error of a value inside an interval whose ends differ by a factor of 2.5."""
 QUANTITIES = ("TPOT", "TTFT", "output tokens/s")
 
@@ -111,7 +111,7 @@ def published_rows() -> tuple[Published, ...]:
     return tuple(rows)
 
 
-def first_guesses() -> Constants:
+def _first_guesses() -> Constants:
     """Where every fit begins: orders of magnitude, some of them set with the rows in view."""
     known = calibration()["gpu"]
     return Constants(**known["start"], **{name: row["value"] for name, row in known["fixed"].items()})
@@ -126,14 +126,14 @@ def fit_constants(rows: Sequence[Published]) -> Constants:
         rows: Published runs.
 
     """
-    fit = first_guesses()
+    fit = _first_guesses()
     origin = {name: getattr(fit, name) for name in calibration()["gpu"]["start"]}
     least = _loss(rows, fit, origin)
     width = dict.fromkeys(origin, 0.4)
     while max(width.values()) > 0.01:  # noqa: PLR2004 -- one per cent
         for name in origin:
             for factor in (math.exp(width[name]), math.exp(-width[name])):
-                low, high = BOUNDS.get(name, (0.0, math.inf))
+                low, high = _BOUNDS.get(name, (0.0, math.inf))
                 trial = replace(fit, **{name: min(max(getattr(fit, name) * factor, low), high)})
                 loss = _loss(rows, trial, origin)
                 if loss < least - 1e-7:
@@ -145,9 +145,9 @@ def fit_constants(rows: Sequence[Published]) -> Constants:
 
 
 def _loss(rows: Sequence[Published], fit: Constants, origin: dict[str, float]) -> float:
-    error = sum(math.hypot(part, BLUNT) for row in rows for part in row.errors(fit)) / (3 * len(rows))
+    error = sum(math.hypot(part, _BLUNT) for row in rows for part in row.errors(fit)) / (3 * len(rows))
     drift = sum(math.log(max(getattr(fit, name), 1e-12) / start) ** 2 for name, start in origin.items())
-    return error + PULL * drift
+    return error + _PULL * drift
 
 
 def left_out_errors(group: Callable[[Published], str]) -> list[tuple[float, float, float]]:
@@ -160,7 +160,7 @@ def left_out_errors(group: Callable[[Published], str]) -> list[tuple[float, floa
     return found
 
 
-def accuracy_table() -> str:
+def _accuracy_table() -> str:
     """Markdown: how near the model comes to published values, on rows in the fit and on rows left out."""
     fit = fit_constants(published_rows())
     cases: tuple[tuple[str, list[tuple[float, float, float]]], ...] = (
@@ -176,14 +176,14 @@ def accuracy_table() -> str:
 
 def _summary(errors: Sequence[tuple[float, float, float]], part: int) -> str:
     sizes = [abs(error[part]) for error in errors]
-    inside = sum(size <= INSIDE for size in sizes) / len(sizes)
+    inside = sum(size <= _INSIDE for size in sizes) / len(sizes)
     return f"{median(sizes):.2f}, {inside:.0%}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the constants as JSON, or with ``--check`` the table of accuracy."""
     if "--check" in (sys.argv[1:] if arguments is None else arguments):
-        sys.stdout.write(accuracy_table() + "\n")
+        sys.stdout.write(_accuracy_table() + "\n")
         return
     fit = fit_constants(published_rows())
     fitted = {name: float(f"{getattr(fit, name):.4g}") for name in calibration()["gpu"]["start"]}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from seatrial.hardware.accelerators import Accelerator, accelerators
 
-FOUR_BITS = frozenset({"fp4", "nvfp4"})
+_FOUR_BITS = frozenset({"fp4", "nvfp4"})
 """Formats whose experts a GPU without FP4 units widens to BF16 before it multiplies."""
 
 
@@ -35,7 +35,7 @@ def compute_rate(
 
     """
     row = accelerators().get(accelerator) if accelerator else None
-    if (precision in FOUR_BITS and _lacks(row, "fp4")) or precision == "bf16" or _lacks(row, "fp8"):
+    if (precision in _FOUR_BITS and _lacks(row, "fp4")) or precision == "bf16" or _lacks(row, "fp8"):
         return Rate(bf16_flops, "" if bf16_flops else "its dense BF16 rate is not known")
     if fp8_flops:
         return Rate(fp8_flops, "")

@@ -17,8 +17,8 @@ from typing import Any
 
 from seatrial.speed.work import Load, Ranks, Work
 
-CALIBRATION = Path(__file__).with_name("calibration.json")
-LONGEST = sqrt(pi) / 2
+_CALIBRATION = Path(__file__).with_name("calibration.json")
+_LONGEST = sqrt(pi) / 2
 """Of the expected longest of R remaining answers of random length: 1 - LONGEST / sqrt(R + 3/4)."""
 
 
@@ -85,7 +85,7 @@ class Speed:
 @cache
 def calibration() -> dict[str, Any]:
     """The document with every constant and its origin."""
-    document: dict[str, Any] = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(_CALIBRATION.read_text(encoding="utf-8"))
     return document
 
 
@@ -97,7 +97,7 @@ def constants() -> Constants:
 
 
 @cache
-def slow_hosts() -> frozenset[str]:
+def _slow_hosts() -> frozenset[str]:
     """Accelerators that sit beside a Grace CPU."""
     return frozenset(calibration()["gpu"]["slow_hosts"])
 
@@ -132,7 +132,7 @@ def step_seconds(work: Work, ranks: Ranks, running: int, load: Load, fit: Consta
     # There is one KV head, which every rank of a replica reads.
     cache_bytes = running * work.attention.read_bytes(load.cached_tokens) / ranks.data
     fixed = fit.layer_s * work.layers * (1 + fit.draft_share * load.draft_tokens)
-    if ranks.accelerator in slow_hosts():
+    if ranks.accelerator in _slow_hosts():
         fixed *= fit.slow_host
     if ranks.nodes > 1:
         fixed *= fit.network
@@ -158,7 +158,7 @@ def gpu_speed(work: Work, ranks: Ranks, load: Load, fit: Constants | None = None
     # Prompts read while a request decodes; in a run that ends, the first and the last meet fewer.
     met = (running - 1) * (1 - running / (2 * load.requests) if load.requests else 1)
     tpot = (steps * step + met * prefill) / answer
-    first = max(prefill, fit.first_s * (fit.first_slow_host if ranks.accelerator in slow_hosts() else 1.0))
+    first = max(prefill, fit.first_s * (fit.first_slow_host if ranks.accelerator in _slow_hosts() else 1.0))
     waiting = load.concurrency > running
     turn = steps * step + (running - 1) * prefill + (prefill if waiting else first)
     seconds = turn / running
@@ -182,7 +182,7 @@ def _drain_tokens(load: Load) -> float:
     if running == 1:
         return 0.0
     if load.random_lengths:
-        return load.answer_tokens * (2 / 3 - LONGEST / sqrt(running + 0.75))
+        return load.answer_tokens * (2 / 3 - _LONGEST / sqrt(running + 0.75))
     return load.answer_tokens * (running / (running + 1) - 0.5)
 
 

@@ -20,13 +20,13 @@ from seatrial.plan.types import Plan
 from seatrial.server import Server
 from seatrial.tune.pairs import Key, key_of
 
-MOST_SERVERS = 6
+_MOST_SERVERS = 6
 """Servers side by side: a round has the default, the best so far and the few values of one setting."""
-MEMORY_SHARE = 0.7
+_MEMORY_SHARE = 0.7
 """Share of the free memory that servers waiting for their turn may take."""
-LAG_SHARE = 0.01
+_LAG_SHARE = 0.01
 """Lateness of the client's event loop that tokens over a whole window can bear."""
-FIRST_ANSWER_TOKENS = 16
+_FIRST_ANSWER_TOKENS = 16
 """Of the answers from which the number of requests of a measurement is reckoned."""
 LEAST_REQUESTS_A_STREAM, MOST_REQUESTS_A_STREAM = 1, 16
 
@@ -89,7 +89,7 @@ class ServerBench:
             if streams not in self._requests:
                 self._requests[streams] = self._calibrated(server, streams)
             begun = time.monotonic()
-            speed = tokens_per_s(self._point(server, streams, self._requests[streams], self._load.answer_tokens))
+            speed = _tokens_per_s(self._point(server, streams, self._requests[streams], self._load.answer_tokens))
         except EngineError as error:
             if not settings:
                 raise
@@ -108,16 +108,16 @@ class ServerBench:
         for other in [other for other in self._up if other[0] != streams]:
             self._up.pop(other).stop()
         plan = replace(self._plan_for(streams), settings=dict(settings))
-        while len(self._up) >= servers_at_once(plan):
+        while len(self._up) >= _servers_at_once(plan):
             self._up.popitem(last=False)[1].stop()
         taken = {server.name for server in self._up.values()}
-        name = next(name for number in range(1, MOST_SERVERS + 2) if (name := f"tune-{number}") not in taken)
+        name = next(name for number in range(1, _MOST_SERVERS + 2) if (name := f"tune-{number}") not in taken)
         self._up[key] = launch(plan, name=name, runner=self._runner, tuned=False)
         return self._up[key]
 
     def _calibrated(self, server: Server, streams: int) -> int:
         """Requests that take about as long as a measurement should."""
-        answer_tokens = min(FIRST_ANSWER_TOKENS, self._load.answer_tokens)
+        answer_tokens = min(_FIRST_ANSWER_TOKENS, self._load.answer_tokens)
         point = self._point(server, streams, LEAST_REQUESTS_A_STREAM * streams, answer_tokens)
         wanted = math.ceil(self._load.seconds * (point.output_tokens_per_s or 0.0) / self._load.answer_tokens)
         return max(LEAST_REQUESTS_A_STREAM * streams, min(MOST_REQUESTS_A_STREAM * streams, wanted))
@@ -137,7 +137,7 @@ class ServerBench:
         return points[0]
 
 
-def tokens_per_s(point: Point) -> float:
+def _tokens_per_s(point: Point) -> float:
     """Tokens per second over the steady window, where they are to be believed.
 
     The point's own self-check is about single tokens: it wants the client's event loop to be late by at
@@ -152,16 +152,16 @@ def tokens_per_s(point: Point) -> float:
     if point.requests.failed or not point.output_tokens_per_s:
         kinds = ", ".join(point.requests.errors) or "no steady window"
         raise MeasurementError(f"{point.requests.failed} of {point.requests.sent} requests failed ({kinds}).")
-    if check.cpu_share > CPU_SHARE or check.loop_lag_p99_s > LAG_SHARE * point.duration_s:
+    if check.cpu_share > CPU_SHARE or check.loop_lag_p99_s > _LAG_SHARE * point.duration_s:
         raise MeasurementError(f"The client did not keep up: {check.why}")
     return point.output_tokens_per_s
 
 
-def servers_at_once(plan: Plan) -> int:
+def _servers_at_once(plan: Plan) -> int:
     """How many servers of a plan may stand side by side; on GPUs, whose memory an engine takes whole, one."""
     free = plan.hardware.host.memory_available_bytes
     if plan.simulated:
-        return MOST_SERVERS
+        return _MOST_SERVERS
     if plan.hardware.gpus or not free or not plan.need_bytes:
         return 1
-    return max(1, min(MOST_SERVERS, int(free * MEMORY_SHARE) // plan.need_bytes))
+    return max(1, min(_MOST_SERVERS, int(free * _MEMORY_SHARE) // plan.need_bytes))

@@ -10,8 +10,8 @@ from seatrial.engines import Command
 from seatrial.engines.settings import VALUE, applies, settings_of, value_of
 from seatrial.errors import UnknownNameError, UsageError
 
-FIGURE = re.compile(r"(cores|streams)(?:([-+*/])(\d{1,4}))?")
-REMEDY = "For example: --server-options threads=1,threads=2,ubatch-size=256."
+_FIGURE = re.compile(r"(cores|streams)(?:([-+*/])(\d{1,4}))?")
+_REMEDY = "For example: --server-options threads=1,threads=2,ubatch-size=256."
 _OPERATORS = {"+": add, "-": sub, "*": mul, "/": floordiv}
 
 Grid = dict[str, tuple[str, ...]]
@@ -57,7 +57,7 @@ def grid_of(
 
 def evaluate(text: str, figures: Mapping[str, int | None]) -> str | None:
     """A value of the table as the engine takes it; None where the machine has no such figure, or none above 0."""
-    match = FIGURE.fullmatch(text)
+    match = _FIGURE.fullmatch(text)
     if match is None:
         return text
     figure = figures[match[1]]
@@ -77,7 +77,7 @@ def parse_grid(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     asked: dict[str, tuple[str, ...]] = {}
     for part in (part for text in texts for part in text.split(",")):
         name, equals, value = part.partition("=")
-        if not equals or not VALUE.fullmatch(name) or not (VALUE.fullmatch(value) or FIGURE.fullmatch(value)):
-            raise UsageError(f"{part[:60]!r} is no setting and value.", remedy=REMEDY)
+        if not equals or not VALUE.fullmatch(name) or not (VALUE.fullmatch(value) or _FIGURE.fullmatch(value)):
+            raise UsageError(f"{part[:60]!r} is no setting and value.", remedy=_REMEDY)
         asked[name] = (*asked.get(name, ()), value)
     return asked

@@ -21,12 +21,12 @@ DEFAULT: Key = ()
 
 ASSUMED_SPREAD = 0.05
 """Scatter of one ratio, until enough were seen to know it."""
-ENOUGH = 4
+_ENOUGH = 4
 """Differences between rounds from which the scatter is known."""
-LEAST_SPREAD = 0.002
+_LEAST_SPREAD = 0.002
 """No scatter is believed to be smaller: tokens are counted over a second or two."""
-TO_SIGMA = 1.4826  # from the median of absolute values to a standard deviation
-OF_MEDIAN = 1.2533  # how much further than a mean a median scatters
+_TO_SIGMA = 1.4826  # from the median of absolute values to a standard deviation
+_OF_MEDIAN = 1.2533  # how much further than a mean a median scatters
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ def compare(rounds: Sequence[Round], one: Key, other: Key, spread: float | None 
         spread: Scatter of one pair, where it is known from more rounds than these.
 
     """
-    found = log_ratios(rounds, one, other)
+    found = _log_ratios(rounds, one, other)
     if not found:
         return Comparison(0, 0.0, math.inf)
     scatter = spread_of(rounds) if spread is None else spread
-    return Comparison(len(found), median(found), OF_MEDIAN * scatter / math.sqrt(len(found)))
+    return Comparison(len(found), median(found), _OF_MEDIAN * scatter / math.sqrt(len(found)))
 
 
-def log_ratios(rounds: Iterable[Round], one: Key, other: Key) -> list[float]:
+def _log_ratios(rounds: Iterable[Round], one: Key, other: Key) -> list[float]:
     """One a round in which both answered."""
     ratios = []
     for taken in rounds:
@@ -91,11 +91,11 @@ def spread_of(rounds: Sequence[Round]) -> float:
     """Scatter of one pair: what all candidates of these rounds tell together."""
     steps: list[float] = []
     for candidate in sorted({key for taken in rounds for key in speeds(taken)} - {DEFAULT}):
-        steps += (abs(later - former) for former, later in pairwise(log_ratios(rounds, candidate, DEFAULT)))
+        steps += (abs(later - former) for former, later in pairwise(_log_ratios(rounds, candidate, DEFAULT)))
     if not steps:
         return ASSUMED_SPREAD
-    scatter = TO_SIGMA * median(steps) / math.sqrt(2)
-    return max(scatter, LEAST_SPREAD if len(steps) >= ENOUGH else ASSUMED_SPREAD)
+    scatter = _TO_SIGMA * median(steps) / math.sqrt(2)
+    return max(scatter, _LEAST_SPREAD if len(steps) >= _ENOUGH else ASSUMED_SPREAD)
 
 
 def speeds(taken: Round) -> dict[Key, float]:

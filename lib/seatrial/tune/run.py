@@ -21,9 +21,9 @@ from seatrial.tune.grid import Grid, grid_of
 from seatrial.tune.pairs import DEFAULT, key_of
 from seatrial.tune.search import Bench, Budget, Track, search
 
-STREAMS = (1, 4, 8)
-BUDGET_S = 300.0
-MEASUREMENTS = 40
+_STREAMS = (1, 4, 8)
+_BUDGET_S = 300.0
+_MEASUREMENTS = 40
 """How many measurements the time of one number of streams should do for."""
 LEAST_S, MOST_S = 1.0, 8.0
 """Bounds of the seconds that one measurement is made to take, whatever the budget."""
@@ -43,19 +43,19 @@ class Wish:
 
     """
 
-    streams: tuple[int, ...] = STREAMS
-    budget_s: float = BUDGET_S
+    streams: tuple[int, ...] = _STREAMS
+    budget_s: float = _BUDGET_S
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prompt_tokens: int = 128
     answer_tokens: int = 64
     runner: str | None = None
 
 
-PlanFor = Callable[[int], Plan]
-OnRound = Callable[[Sequence[Round]], None]
+_PlanFor = Callable[[int], Plan]
+_OnRound = Callable[[Sequence[Round]], None]
 
 
-def tune_machine(plan_for: PlanFor, wish: Wish, on_round: OnRound = lambda _: None) -> Tuned:
+def tune_machine(plan_for: _PlanFor, wish: Wish, on_round: _OnRound = lambda _: None) -> Tuned:
     """Search, and keep what was found for this machine; a search that was interrupted is gone on with.
 
     Args:
@@ -70,13 +70,13 @@ def tune_machine(plan_for: PlanFor, wish: Wish, on_round: OnRound = lambda _: No
 
     """
     begun = time.monotonic()
-    seconds = wish.budget_s / len(wish.streams) / MEASUREMENTS
+    seconds = wish.budget_s / len(wish.streams) / _MEASUREMENTS
     load = Load(wish.prompt_tokens, wish.answer_tokens, min(max(seconds, LEAST_S), MOST_S))
     with _alone(), ServerBench(plan_for, load, wish.runner) as bench:
         return tune_on(bench, plan_for, wish, Budget(time.monotonic, begun + wish.budget_s), on_round)
 
 
-def tune_on(bench: Bench, plan_for: PlanFor, wish: Wish, budget: Budget, on_round: OnRound = lambda _: None) -> Tuned:
+def tune_on(bench: Bench, plan_for: _PlanFor, wish: Wish, budget: Budget, on_round: _OnRound = lambda _: None) -> Tuned:
     """The same on any bench and by any clock."""
     tuned, earlier = _begin(plan_for(1), wish)
     begun, spent_before, best = budget.clock(), tuned.spent_s, DEFAULT
@@ -117,7 +117,7 @@ def _check_default(track: Track) -> None:
         )
 
 
-def _grid(plan_for: PlanFor, streams: int, wish: Wish) -> Grid:
+def _grid(plan_for: _PlanFor, streams: int, wish: Wish) -> Grid:
     plan = plan_for(streams)
     figures = {"cores": plan.hardware.host.cores, "streams": streams}
     return grid_of(_command(plan, wish.runner), figures, wish.asked, lambda slots: plan_for(slots).runs)

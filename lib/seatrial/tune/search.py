@@ -15,21 +15,21 @@ from typing import Protocol
 from seatrial.launching.tuned import Level, Reading, Round
 from seatrial.tune.pairs import DEFAULT, Comparison, Key, best_speed, compare, key_of, speeds, spread_of
 
-RACE_ROUNDS = 3
+_RACE_ROUNDS = 3
 """Rounds in which the values of one setting are raced, at most."""
-CONFIRM_ROUNDS = 9
+_CONFIRM_ROUNDS = 9
 """Fresh rounds that confirm a winner, at most ..."""
-CONFIRM_LEAST = 3
+_CONFIRM_LEAST = 3
 """... and at least, however clear it looks."""
-RENEWED = 3
+_RENEWED = 3
 """Rounds after which a confirmation starts both servers anew."""
-LEAST_PAIRS = 2
+_LEAST_PAIRS = 2
 """Rounds before a candidate may fall out of a race."""
-RACE_SHARE = 0.5
+_RACE_SHARE = 0.5
 """Share of a level's time for the races; the rest is for confirming what won them."""
-FORGETS = 0.8
+_FORGETS = 0.8
 """How much of a long measurement is still reckoned with at the next."""
-LEAST_GAIN = math.log(1.01)
+_LEAST_GAIN = math.log(1.01)
 """A gain worth a departure from the default."""
 
 
@@ -112,9 +112,9 @@ class Track:
                 self.cut = True
                 return False
             readings.append(self.bench.measure(dict(key), self.streams))
-            self.cost_s = max(self.cost_s * FORGETS, readings[-1].took_s)
+            self.cost_s = max(self.cost_s * _FORGETS, readings[-1].took_s)
             if key in unseen:
-                self.start_s = max(self.start_s * FORGETS, budget.clock() - begun - readings[-1].took_s)
+                self.start_s = max(self.start_s * _FORGETS, budget.clock() - begun - readings[-1].took_s)
         self.rounds.append(Round(self.streams, tuple(readings)))
         self.keep(self.rounds[-1])
         return True
@@ -140,62 +140,62 @@ def search(track: Track, grid: Mapping[str, Sequence[str]], budget: Budget, star
 
     """
     track.ends = budget.ends
-    racing = budget.share(RACE_SHARE)
+    racing = budget.share(_RACE_SHARE)
     chain = [DEFAULT]
     if start != DEFAULT:
-        chain.append(race(track, DEFAULT, [start], racing))
+        chain.append(_race(track, DEFAULT, [start], racing))
     for name, values in grid.items():
         challengers = [key_of({**dict(chain[-1]), name: value}) for value in values]
-        chain.append(race(track, chain[-1], [key for key in challengers if key != chain[-1]], racing))
+        chain.append(_race(track, chain[-1], [key for key in challengers if key != chain[-1]], racing))
     for winner in dict.fromkeys(reversed(chain)):
         if winner == DEFAULT:
             break
-        found = confirm(track, winner, budget)
+        found = _confirm(track, winner, budget)
         if found is not None:
             return _level(track, winner, found)
     return _level(track, DEFAULT, None)
 
 
-def race(track: Track, best: Key, challengers: Sequence[Key], budget: Budget) -> Key:
+def _race(track: Track, best: Key, challengers: Sequence[Key], budget: Budget) -> Key:
     """The fastest of ``best`` and its challengers, as far as some rounds can tell."""
     running = list(challengers)
-    for _ in range(RACE_ROUNDS):
+    for _ in range(_RACE_ROUNDS):
         if not running or not track.take(tuple(dict.fromkeys([DEFAULT, best, *running])), budget):
             break
         running = [key for key in running if not track.failed(key) and _may_win(track.compare(key, best))]
         if any(_has_won(track, key, [best, *running]) for key in running):
             break
     ahead = [(track.compare(key, best), key) for key in running]
-    won = [(found.gain, key) for found, key in ahead if found.gain > max(found.error, LEAST_GAIN / 2)]
+    won = [(found.gain, key) for found, key in ahead if found.gain > max(found.error, _LEAST_GAIN / 2)]
     return max(won)[1] if won else best
 
 
 def _may_win(found: Comparison) -> bool:
     """Whether it is not clearly behind; one round alone shows nothing."""
-    return found.pairs < LEAST_PAIRS or found.high > 0
+    return found.pairs < _LEAST_PAIRS or found.high > 0
 
 
 def _has_won(track: Track, key: Key, others: Sequence[Key]) -> bool:
     """Whether it is clearly ahead of every other: more rounds would change nothing."""
     found = [track.compare(key, other) for other in others if other != key]
-    return all(one.pairs >= LEAST_PAIRS and one.low > 0 for one in found)
+    return all(one.pairs >= _LEAST_PAIRS and one.low > 0 for one in found)
 
 
-def confirm(track: Track, winner: Key, budget: Budget) -> Comparison | None:
+def _confirm(track: Track, winner: Key, budget: Budget) -> Comparison | None:
     """The gain of ``winner`` over the default on fresh rounds; None where it is not beyond the noise."""
     fresh = len(track.rounds)
     found = None
-    for number in range(1, CONFIRM_ROUNDS + 1):
-        if number % RENEWED == 1:
+    for number in range(1, _CONFIRM_ROUNDS + 1):
+        if number % _RENEWED == 1:
             track.bench.renew()
         if not track.take((DEFAULT, winner), budget) or track.failed(winner):
             break
-        if number < CONFIRM_LEAST:
+        if number < _CONFIRM_LEAST:
             continue
         found = compare(track.rounds[fresh:], winner, DEFAULT, spread_of(track.rounds))
         if abs(found.gain) > 4 * found.error:  # already certain
             break
-    return found if found is not None and found.low > 0 and found.gain >= LEAST_GAIN else None
+    return found if found is not None and found.low > 0 and found.gain >= _LEAST_GAIN else None
 
 
 def _level(track: Track, key: Key, found: Comparison | None) -> Level:
@@ -212,7 +212,7 @@ def _level(track: Track, key: Key, found: Comparison | None) -> Level:
     )
 
 
-def candidates(rounds: Sequence[Round]) -> Iterator[tuple[Key, Comparison]]:
+def _candidates(rounds: Sequence[Round]) -> Iterator[tuple[Key, Comparison]]:
     """Everything that was measured against the default, the fastest first."""
     keys = {key for taken in rounds for key in speeds(taken)} - {DEFAULT}
     found = [(compare(rounds, key, DEFAULT), key) for key in keys]

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-LONGEST = 20_000
+_LONGEST = 20_000
 
 _ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC: window titles, hyperlinks
@@ -23,7 +23,7 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn"}
 """Unicode categories of control, format (bidi, zero width, tags), surrogate, private and unassigned characters."""
 
 
-def plain_text(text: object, limit: int = LONGEST) -> str:
+def plain_text(text: object, limit: int = _LONGEST) -> str:
     """``text`` without escape sequences and characters nobody can see, cut after ``limit`` characters.
 
     Args:

@@ -10,12 +10,12 @@ from seatrial.plan.vendor.default_fraction import own_fraction_source
 from seatrial.records import Reason
 from seatrial.units import counted
 
-FLAGS = {"sglang": "--mem-fraction-static", "vllm": "--gpu-memory-utilization"}
-COUNTED = {
+_FLAGS = {"sglang": "--mem-fraction-static", "vllm": "--gpu-memory-utilization"}
+_COUNTED = {
     "sglang": "weights and caches, of what is free after the CUDA context",
     "vllm": "everything, of the whole GPU",
 }
-SOURCES = {
+_SOURCES = {
     "sglang": "sglang 0.5.23 takes total x (1 - fraction) off what loading left free (SemiAnalysisAI/InferenceX#2128)",
     "vllm": "vLLM gives the cache total x utilization less weights, activations, graphs and context",
 }
@@ -58,10 +58,10 @@ def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float |
         return []
     load = counted(footprint.concurrency, "request")
     text = (
-        f"The smallest {FLAGS[engine]} with bytes for {load} of {footprint.context_tokens:,} tokens is {least:.2f} "
-        f"(it counts {COUNTED[engine]}); {_taken(engine, given, used, least)}."
+        f"The smallest {_FLAGS[engine]} with bytes for {load} of {footprint.context_tokens:,} tokens is {least:.2f} "
+        f"(it counts {_COUNTED[engine]}); {_taken(engine, given, used, least)}."
     )
-    source = SOURCES[engine] if given is not None else f"{SOURCES[engine]}; {own_fraction_source(engine)}"
+    source = _SOURCES[engine] if given is not None else f"{_SOURCES[engine]}; {own_fraction_source(engine)}"
     return [Reason(text, "derived", source)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-STEPS = 5
+_STEPS = 5
 """Halvings in search of the lowest level to which all GPUs need to be filled."""
 
 
@@ -66,7 +66,7 @@ def deal_evenly(layers: Layers, rooms: Sequence[float]) -> tuple[int, ...] | Non
     if best is None:
         return None
     low, high = sum(layers.bytes_of(best)) / sum(rooms), 1.0
-    for _ in range(STEPS):
+    for _ in range(_STEPS):
         level = (low + high) / 2
         shares = deal(layers, [room * level for room in rooms])
         if shares is None:

@@ -12,7 +12,7 @@ from seatrial.plan.types import Chat, Sampling, ThinkingMode
 from seatrial.plan.vendor.spellings import flag_values
 from seatrial.records import Reason
 
-DEFAULT_KWARGS = "--default-chat-template-kwargs."
+_DEFAULT_KWARGS = "--default-chat-template-kwargs."
 """How vLLM is told what a request that says nothing about thinking means."""
 
 
@@ -68,7 +68,9 @@ def _default_kwargs(argv: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """What a recipe sends with every request that says nothing, name and value."""
     values = flag_values(argv)
     return tuple(
-        (name.removeprefix(DEFAULT_KWARGS), value) for name, value in values.items() if name.startswith(DEFAULT_KWARGS)
+        (name.removeprefix(_DEFAULT_KWARGS), value)
+        for name, value in values.items()
+        if name.startswith(_DEFAULT_KWARGS)
     )
 
 

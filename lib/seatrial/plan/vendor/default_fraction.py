@@ -11,11 +11,11 @@ from typing import Any
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
 
-MIB = 1 << 20
-PREFILL_FLAG = "--chunked-prefill-size"
-GRAPH_FLAG = "--cuda-graph-max-bs-decode"
+_MIB = 1 << 20
+_PREFILL_FLAG = "--chunked-prefill-size"
+_GRAPH_FLAG = "--cuda-graph-max-bs-decode"
 RUNNING_FLAG = "--max-running-requests"
-DEAL_FLAG = "--moe-a2a-backend"
+_DEAL_FLAG = "--moe-a2a-backend"
 
 
 def own_fraction(engine: str, gpu: Gpu, ranks: Parallelism, flags: Mapping[str, str]) -> float | None:
@@ -34,7 +34,7 @@ def own_fraction(engine: str, gpu: Gpu, ranks: Parallelism, flags: Mapping[str, 
         return float(_rules()[engine]["share"])
     if not gpu.memory_bytes:
         return None
-    memory = gpu.memory_bytes / MIB
+    memory = gpu.memory_bytes / _MIB
     return round((memory - _kept_mib(memory, gpu, ranks, flags)) / memory, 3)
 
 
@@ -61,16 +61,16 @@ def _kept_mib(memory: float, gpu: Gpu, ranks: Parallelism, flags: Mapping[str, s
             kept += rule["mib_per_graph_request_and_replica_when_large"] * batch * ranks.data
     if memory > rule["least_from_mib"]:
         kept = max(kept, rule["least_mib"])
-    return kept + (rule["deepep_mib"] if flags.get(DEAL_FLAG) == "deepep" else 0)
+    return kept + (rule["deepep_mib"] if flags.get(_DEAL_FLAG) == "deepep" else 0)
 
 
 def _prefill_tokens(gpu: Gpu, flags: Mapping[str, str]) -> int:
     """Before attention replicas share them out, which is when SGLang counts them."""
-    return int(flags.get(PREFILL_FLAG) or _size(gpu)["prefill_tokens"])
+    return int(flags.get(_PREFILL_FLAG) or _size(gpu)["prefill_tokens"])
 
 
 def _graph_batch(gpu: Gpu, ranks: Parallelism, flags: Mapping[str, str]) -> int:
-    if given := flags.get(GRAPH_FLAG):
+    if given := flags.get(_GRAPH_FLAG):
         return int(given)
     many = ranks.tensor >= _rules()["sglang"]["many_ranks"]
     own: int = _size(gpu)["graph_batch_many_ranks" if many else "graph_batch"]
@@ -79,7 +79,7 @@ def _graph_batch(gpu: Gpu, ranks: Parallelism, flags: Mapping[str, str]) -> int:
 
 def _size(gpu: Gpu) -> dict[str, int]:
     """SGLang's defaults for a GPU of this memory; the largest where that is not known."""
-    memory = (gpu.memory_bytes or 0) / MIB or float("inf")
+    memory = (gpu.memory_bytes or 0) / _MIB or float("inf")
     rows: list[dict[str, Any]] = _rules()["sglang"]["by_memory"]
     return next(row for row in rows if row["below_mib"] is None or memory < row["below_mib"])
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from seatrial.records import Origin, Reason
 
-MIN_RUNNING = 16
+_MIN_RUNNING = 16
 """Requests a plan of our own lets SGLang run at once, at least; state is reserved for each."""
 
 
@@ -85,7 +85,7 @@ def limits() -> Limits:
 
 def running_limit(concurrency: int) -> int:
     """Requests an SGLang plan without a recipe lets run at once."""
-    return min(max(MIN_RUNNING, concurrency), limits().running_requests)
+    return min(max(_MIN_RUNNING, concurrency), limits().running_requests)
 
 
 def limit_reason(name: str, text: str) -> Reason:

@@ -19,7 +19,7 @@ STRATEGIES: dict[Objective, tuple[str, ...]] = {
     "balanced": ("balanced", "low-latency", "high-throughput"),
     "throughput": ("high-throughput", "balanced", "low-latency"),
 }
-EXPERT_BACKENDS = frozenset({"deepep", "megamoe"})
+_EXPERT_BACKENDS = frozenset({"deepep", "megamoe"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +155,7 @@ def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, obj
 def _parallelism(flags: dict[str, str]) -> Parallelism:
     tensor = int(flags.get("--tp") or flags.get("--tensor-parallel-size") or 1)
     data = int(flags.get("--dp", "1"))
-    spread = flags.get("--moe-a2a-backend") in EXPERT_BACKENDS or "--enable-expert-parallel" in flags
+    spread = flags.get("--moe-a2a-backend") in _EXPERT_BACKENDS or "--enable-expert-parallel" in flags
     return Parallelism(tensor=tensor, data=data, expert=tensor if spread else 1)
 
 

@@ -15,7 +15,7 @@ from seatrial.memory.types import Parallelism
 from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.records import Reason
 
-FIXED = ("engine", "model", "family", "precision", "vendor", "accelerator", "architecture")
+_FIXED = ("engine", "model", "family", "precision", "vendor", "accelerator", "architecture")
 """What does not change with how the work is split, or with the context."""
 
 
@@ -71,7 +71,7 @@ def refused_anyhow(case: Case) -> bool:
 
 
 def _fixed(facts: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, facts[name]) for name in FIXED)
+    return tuple((name, facts[name]) for name in _FIXED)
 
 
 def _holds(value: Any, sign: str, wanted: Any) -> bool:

@@ -16,11 +16,11 @@ from seatrial.server.state import Exit
 
 LOG_LINES = 4000
 """Last lines of a log that are read: eight ranks write hundreds after the first error."""
-EVIDENCE_LINES = 4
-LAST_LINES = 8
-SHELL_SIGNAL_BASE = 128
-SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
-CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"})
+_EVIDENCE_LINES = 4
+_LAST_LINES = 8
+_SHELL_SIGNAL_BASE = 128
+_SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
+_CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"})
 GPU_MEMORY = "gpu out of memory"
 HOST_MEMORY = "host out of memory"
 MEMORY = frozenset({GPU_MEMORY, HOST_MEMORY, "out of memory"})
@@ -80,7 +80,7 @@ def _diagnosed(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
             HOST_MEMORY,
             "the kernel killed it because memory ran out",
             "Use a smaller context (--context-tokens) or checkpoint, or raise the container's memory limit.",
-            found.lines[:EVIDENCE_LINES] if found else _last(log),
+            found.lines[:_EVIDENCE_LINES] if found else _last(log),
             found.phase if found else "",
         )
     if found is not None and found.row.kind == "vague":
@@ -98,7 +98,7 @@ def _beside_vague(ended: Exit, name: str | None, found: Finding, log: LogEnd) ->
     A crash says more than that, and so does a request to end: workers that go down first leave such lines. SIGKILL
     says no more, as engines end their own processes by it.
     """
-    if name in CRASHES:
+    if name in _CRASHES:
         return _from_signal(name, log) or _from_log(found)
     if log.unexplained():
         return _unknown(ended, log)
@@ -138,15 +138,15 @@ def ended_error(found: Diagnosis, engine: str, name: str) -> EngineError:
 def signal_of(ended: Exit) -> str | None:
     """The signal that ended it, also where a shell in between turned it into an exit code (128 + n)."""
     number = ended.signal
-    if number is None and ended.code is not None and ended.code > SHELL_SIGNAL_BASE:
-        number = ended.code - SHELL_SIGNAL_BASE
-    return None if number is None else SIGNAL_NAMES.get(number)
+    if number is None and ended.code is not None and ended.code > _SHELL_SIGNAL_BASE:
+        number = ended.code - _SHELL_SIGNAL_BASE
+    return None if number is None else _SIGNAL_NAMES.get(number)
 
 
 def how(ended: Exit) -> str:
     """``exit code 1`` or ``SIGSEGV``, as it happened."""
     if ended.signal is not None:
-        return SIGNAL_NAMES.get(ended.signal, f"signal {ended.signal}")
+        return _SIGNAL_NAMES.get(ended.signal, f"signal {ended.signal}")
     return "not started" if ended.code is None else f"exit code {ended.code}"
 
 
@@ -165,7 +165,7 @@ def _from_log(found: Finding) -> Diagnosis:
     row, sentence = found.row, found.row.what
     if row.cause in MEMORY and not row.phase and during(found.phase):
         sentence = f"{sentence} {during(found.phase)}"
-    return Diagnosis(row.cause, sentence, row.remedy, _shown(found.lines[:EVIDENCE_LINES]), found.phase)
+    return Diagnosis(row.cause, sentence, row.remedy, _shown(found.lines[:_EVIDENCE_LINES]), found.phase)
 
 
 def _from_signal(name: str | None, log: LogEnd) -> Diagnosis | None:
@@ -186,7 +186,7 @@ def _last(log: LogEnd) -> tuple[str, ...]:
         return _shown(tuple(dict.fromkeys([*raised[:2], raised[-1]])))
     written = [line for line in log.lines if line.text.strip()]
     errors = [line for line in written if not line.informs and _ERROR_LINE.search(line.text)]
-    return _shown([line.text for line in (errors or written)[-LAST_LINES:]])
+    return _shown([line.text for line in (errors or written)[-_LAST_LINES:]])
 
 
 def _shown(lines: Sequence[str]) -> tuple[str, ...]:

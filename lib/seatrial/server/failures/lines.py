@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MATCHED = 600
+_MATCHED = 600
 """Characters of a message that are looked at: requests may be echoed in lines without end."""
-KEPT = 2 * MATCHED
+_KEPT = 2 * _MATCHED
 """Characters of a line that are kept."""
-PREFIXES = 12
+_PREFIXES = 12
 """Most prefixes of a line: log drivers, ranks and loggers each add theirs."""
 _COLOUR = re.compile(r"(?:\x1b|\\x1b|␛)\[[\d;]*[A-Za-z]")
 _PREFIX = re.compile(
@@ -59,7 +59,7 @@ class Line:
 
 def split_lines(lines: Sequence[str]) -> list[Line]:
     """Each line with its message."""
-    return [_line(_COLOUR.sub("", line[:KEPT]).rstrip()) for line in lines]
+    return [_line(_COLOUR.sub("", line[:_KEPT]).rstrip()) for line in lines]
 
 
 def is_inside(line: Line) -> bool:
@@ -74,10 +74,10 @@ def leads_on(line: Line) -> bool:
 
 def _line(text: str) -> Line:
     message, level = text, ""
-    for _ in range(PREFIXES):
+    for _ in range(_PREFIXES):
         found = _PREFIX.match(message)
         if found is None:
             break
         message = message[found.end() :]
         level = next((value for name, value in found.groupdict().items() if name != "end" and value), level)
-    return Line(text, message[:MATCHED], level in _INFORMS)
+    return Line(text, message[:_MATCHED], level in _INFORMS)

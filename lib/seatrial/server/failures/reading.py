@@ -27,15 +27,15 @@ from seatrial.records import from_dict
 from seatrial.server.failures.lines import Line, is_inside, leads_on, split_lines
 from seatrial.server.phases import Place, advance, known_phases
 
-KINDS = ("cause", "general", "consequence", "vague")
-SURVIVED_WORK = 3
-SURVIVED_PHASES = 2
-LINES_AFTER = 6
+_KINDS = ("cause", "general", "consequence", "vague")
+_SURVIVED_WORK = 3
+_SURVIVED_PHASES = 2
+_LINES_AFTER = 6
 """Lines after an error that may still say where it happened."""
 READ = 200_000
 """Characters of different messages that are compared with the patterns, half from the front and half from the end:
 more than a log of failures holds, and a flood written to be slow is read in time."""
-SERVING = "serving"
+_SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class LogEnd:
         self.engine = engine
         self.lines = split_lines(lines)
         self._rows: dict[str, Failure | None] = {}
-        ready, again = compiled(table().moments.ready), compiled(table().moments.again)
+        ready, again = _compiled(table().moments.ready), _compiled(table().moments.again)
         starts = [at + 1 for at, line in enumerate(self.lines) if ready.search(line.text)]
         self.serves = bool(starts)
         self.begin = max([0, *starts, *(at + 1 for at, line in enumerate(self.lines) if again.search(line.text))])
@@ -137,7 +137,7 @@ class LogEnd:
         lasting = [(at, row) for at, row in found if not self._survived(at)]
         if not lasting:
             return None
-        at, row = min(lasting, key=lambda each: (KINDS.index(each[1].kind), not self.lines[each[0]].raises, each[0]))
+        at, row = min(lasting, key=lambda each: (_KINDS.index(each[1].kind), not self.lines[each[0]].raises, each[0]))
         same = [self.lines[place] for place, other in lasting if other.cause == row.cause]
         return Finding(row, different(same), row.phase or self._phase(at, self._places[at]), at)
 
@@ -155,11 +155,11 @@ class LogEnd:
 
     def _survived(self, at: int) -> bool:
         """Whether the engine lived on after a line."""
-        return self._work[at] >= SURVIVED_WORK or self._went_on(self._places, at)
+        return self._work[at] >= _SURVIVED_WORK or self._went_on(self._places, at)
 
     def _telling(self) -> Iterator[int]:
         """Places of the lines that may name a cause."""
-        quiet, apart = compiled(table().moments.quiet), set(self._of_requests())
+        quiet, apart = _compiled(table().moments.quiet), set(self._of_requests())
         words = table().moments.words
         worded = [
             at
@@ -182,7 +182,7 @@ class LogEnd:
 
     def _of_requests(self) -> Iterator[int]:
         """Places of tracebacks that are about a single request, with the further ones they lead to."""
-        request, inside, over = compiled(table().moments.request), False, False
+        request, inside, over = _compiled(table().moments.request), False, False
         for at in range(self.begin, len(self.lines)):
             line = self.lines[at]
             if request.search(line.text):
@@ -198,8 +198,8 @@ class LogEnd:
     def _row(self, line: Line) -> Failure | None:
         if line.message not in self._rows:
             known = (row for row in known_failures(self.engine) if row.pattern)
-            rows = (row for row in known if compiled(row.pattern).search(line.message))
-            self._rows[line.message] = min(rows, key=lambda row: KINDS.index(row.kind), default=None)
+            rows = (row for row in known if _compiled(row.pattern).search(line.message))
+            self._rows[line.message] = min(rows, key=lambda row: _KINDS.index(row.kind), default=None)
         return self._rows[line.message]
 
     @cached_property
@@ -214,7 +214,7 @@ class LogEnd:
     @cached_property
     def _work(self) -> list[int]:
         """Lines of ordinary work after each line."""
-        pattern, count, counts = compiled(table().moments.work), 0, []
+        pattern, count, counts = _compiled(table().moments.work), 0, []
         for line in reversed(self.lines):
             counts.append(count)
             count += bool(pattern.search(line.text))
@@ -223,14 +223,14 @@ class LogEnd:
     def _went_on(self, places: list[Place], at: int) -> bool:
         """Whether a phase was reached that all ranks must have reached together."""
         names = [phase.name for phase in known_phases(self.engine)]
-        return len(dict.fromkeys(names[places[at].index + 1 : places[-1].index + 1])) >= SURVIVED_PHASES
+        return len(dict.fromkeys(names[places[at].index + 1 : places[-1].index + 1])) >= _SURVIVED_PHASES
 
     def _phase(self, at: int, place: Place) -> str:
         if self.serves:
-            return SERVING
-        for line in [*self.lines[at : at + LINES_AFTER], *reversed(self.lines[max(self.begin, at - 60) : at])]:
+            return _SERVING
+        for line in [*self.lines[at : at + _LINES_AFTER], *reversed(self.lines[max(self.begin, at - 60) : at])]:
             for row in table().places:
-                if row.frames and compiled(row.frames).search(line.message):
+                if row.frames and _compiled(row.frames).search(line.message):
                     return row.phase
         return place.name
 
@@ -241,7 +241,7 @@ def _has_any(message: str, words: Sequence[str]) -> bool:
 
 
 @cache
-def compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> re.Pattern[str]:
     """A pattern of the tables."""
     return re.compile(pattern)
 

@@ -10,21 +10,21 @@ from seatrial.printable import printable
 from seatrial.secret_text import MASK, SECRET, masked, secrets_of
 from seatrial.server.loopback import Reply
 
-LONGEST = 200
+_LONGEST = 200
 CLIENT_S, SERVER_S = 10.0, 30.0
 """How long the same 4xx, or 5xx, is asked again while nothing else moves."""
 CLIENT_ERRORS, SERVER_ERRORS = 400, 500
-PASSING = frozenset({408, 425, 429, 502, 503, 504})
+_PASSING = frozenset({408, 425, 429, 502, 503, 504})
 """Busy, loading, the part behind it not up yet: these pass."""
-NOT_SERVED = (404, 405)
-REMEDIES = {
+_NOT_SERVED = (404, 405)
+_REMEDIES = {
     401: "It wants another key than the one of this launch: leave out what sets one.",
     403: "It wants another key than the one of this launch: leave out what sets one.",
     404: "It does not serve what was asked for: look at the model's name, the runner and its version (seatrial engines).",
     405: "It does not serve what was asked for: look at the runner and its version (seatrial engines).",
 }
-OBJECTS = "Change what the answer objects to: an engine option, the chat template or the checkpoint."
-FAILS = "It fails at every request; its log says where."
+_OBJECTS = "Change what the answer objects to: an engine option, the chat template or the checkpoint."
+_FAILS = "It fails at every request; its log says where."
 
 
 def questions(model: str) -> tuple[tuple[str, dict[str, object]], ...]:
@@ -55,7 +55,7 @@ class Refusals:
     @property
     def is_error(self) -> bool:
         """Whether the last answer is one that time alone does not make better."""
-        return self.status >= CLIENT_ERRORS and self.status not in PASSING
+        return self.status >= CLIENT_ERRORS and self.status not in _PASSING
 
     def final(self, now: float, still_s: float, limit_s: float) -> bool:
         """Whether there is no use in waiting on.
@@ -79,12 +79,12 @@ class Refusals:
     @property
     def remedy(self) -> str:
         """What to do about it."""
-        return REMEDIES.get(self.status, FAILS if self.status >= SERVER_ERRORS else OBJECTS)
+        return _REMEDIES.get(self.status, _FAILS if self.status >= SERVER_ERRORS else _OBJECTS)
 
 
 def telling(replies: Sequence[tuple[str, Reply]]) -> tuple[str, Reply]:
     """Of what was answered to several questions the one that says most: one that passes, then one that was served."""
-    ranked = sorted(replies, key=lambda told: (told[1].status not in {0, *PASSING}, told[1].status in NOT_SERVED))
+    ranked = sorted(replies, key=lambda told: (told[1].status not in {0, *_PASSING}, told[1].status in _NOT_SERVED))
     return next((told for told in replies if told[1].status < CLIENT_ERRORS and told[1].status), ranked[0])
 
 
@@ -98,7 +98,7 @@ def answer_text(path: str, reply: Reply, key: str) -> str:
 
     """
     text = masked(
-        " ".join(reply.body[: 16 * LONGEST].decode(errors="replace").split()), filter(None, (key, *secrets_of()))
+        " ".join(reply.body[: 16 * _LONGEST].decode(errors="replace").split()), filter(None, (key, *secrets_of()))
     )
-    shown = printable(SECRET.sub(MASK, text))[:LONGEST]
+    shown = printable(SECRET.sub(MASK, text))[:_LONGEST]
     return f"{path} with HTTP {reply.status}" + (f": {shown}" if shown else "")

@@ -9,12 +9,12 @@ from seatrial.server.folder import ServerFolder
 from seatrial.server.state import Exit, Record
 
 # An engine's end that somebody wanted needs no diagnosis.
-ON_PURPOSE = {
+_ON_PURPOSE = {
     "stopped": "somebody stopped it",
     "lease ended": "the process that launched it is gone",
     "record deleted": "its record was deleted",
 }
-LAST_LINES = 8
+_LAST_LINES = 8
 
 
 class PortStolenError(EngineError):
@@ -42,8 +42,8 @@ def ended_early(folder: ServerFolder, record: Record, ended: Exit, phase: str) -
         phase: Where it had got to by what was seen; its own traceback tells it better.
 
     """
-    if ended.reason in ON_PURPOSE:
-        return not_ready(folder, record, ON_PURPOSE[ended.reason], cause="stopped", remedy="", phase=phase)
+    if ended.reason in _ON_PURPOSE:
+        return not_ready(folder, record, _ON_PURPOSE[ended.reason], cause="stopped", remedy="", phase=phase)
     found = diagnose(ended, log.tail(folder.log_file, LOG_LINES), record.engine, record.checkpoint)
     kind = PortStolenError if found.cause == "port in use" else EngineError
     phase = found.phase or phase
@@ -71,7 +71,7 @@ def not_ready(  # noqa: PLR0913 -- what is known of a failure
         phase: Where it had got to.
 
     """
-    lines = tuple(log.tail(folder.log_file, LAST_LINES))
+    lines = tuple(log.tail(folder.log_file, _LAST_LINES))
     return EngineError(
         _with_lines(f"{record.engine} did not get ready: {what}.", lines),
         remedy=f"{remedy} The whole log: seatrial logs {record.name}".strip(),

@@ -20,11 +20,11 @@ from seatrial.units import counted
 
 FOLDER, FILE = "startups", "startups.jsonl"
 KEPT = 200
-COMPARED = 5
+_COMPARED = 5
 CUT_BYTES, MOST_BYTES = 1 << 18, 1 << 20
 WEIGHTS = "loading weights"
 """The phase whose time goes with the bytes of the checkpoint; the others' do not."""
-COUNTED_ONCE = (WEIGHTS, "downloading")
+_COUNTED_ONCE = (WEIGHTS, "downloading")
 """Phases in which an engine counts from the first part to the last once; graphs it counts in several passes."""
 # One earlier start says little of the spread: first starts compile and read from disk, later ones find both done.
 ALONE_LOW, ALONE_HIGH = 0.5, 2.0
@@ -133,13 +133,13 @@ def find_past(subject: Subject | None, starts: Sequence[Start]) -> Past | None:
     same = [one for one in alike if one.subject.checkpoint == subject.checkpoint]
     current = [one for one in same if one.subject.version == subject.version]
     if current or same:
-        chosen = (current or same)[-COMPARED:]
+        chosen = (current or same)[-_COMPARED:]
         of = "" if current else f" with {subject.engine} {chosen[-1].subject.version or 'of another version'}"
         return Past(tuple(one.phases for one in chosen), f"from {counted(len(chosen), 'earlier start')} here{of}")
     sized = [one for one in alike if one.subject.weights_bytes] if subject.weights_bytes else []
     if not sized:
         return None
-    chosen = sized[-COMPARED:]
+    chosen = sized[-_COMPARED:]
     scaled = tuple(_scaled(one, subject.weights_bytes or 0) for one in chosen)
     return Past(scaled, f"from {counted(len(chosen), 'start')} of other checkpoints here, weights scaled by bytes")
 
@@ -164,7 +164,7 @@ def time_left(past: Past | None, phase: str, spent_s: float, pace: Interval | No
         )
     later = [sum(time.seconds for time in _after(start, phase, order)) for start in past.starts]
     here = [next((time.seconds for time in start if time.name == phase), 0.0) for start in past.starts]
-    if pace is not None and phase in COUNTED_ONCE:
+    if pace is not None and phase in _COUNTED_ONCE:
         rest = Interval(min(later) + pace.low, median(later) + pace.expected, max(later) + pace.high)
         return TimeLeft(rest, f"this phase at its pace so far, the others {past.basis}")
     if spent_s > max(here) > 0:

@@ -27,12 +27,12 @@ from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Wa
 from seatrial.server.state import Processes, Ready, Record
 from seatrial.units import format_seconds
 
-POLL_S = 0.05
-REFUSED_POLL_S = 0.2  # each question may cost a traceback in the log
-EXIT_RECORD_S = 1.0
-ALONE_S = 1.0
-HTTP_OK = 200
-HTTP_UNAUTHORIZED = (401, 403)
+_POLL_S = 0.05
+_REFUSED_POLL_S = 0.2  # each question may cost a traceback in the log
+_EXIT_RECORD_S = 1.0
+_ALONE_S = 1.0
+_HTTP_OK = 200
+_HTTP_UNAUTHORIZED = (401, 403)
 
 
 class Startup:
@@ -96,7 +96,7 @@ class Startup:
                     self._still_alive()
                 if time.monotonic() >= until:
                     return
-                time.sleep(POLL_S)
+                time.sleep(_POLL_S)
         self._arrive()
 
     @contextmanager
@@ -127,7 +127,7 @@ class Startup:
             while not step():
                 self._still_alive()
                 self._not_refused()
-                time.sleep(REFUSED_POLL_S if self.refusals.is_error else POLL_S)
+                time.sleep(_REFUSED_POLL_S if self.refusals.is_error else _POLL_S)
         self._needs_the_key()
         self._still_alive()
         ready_after_s = time.monotonic() - self.begun
@@ -149,12 +149,12 @@ class Startup:
         return True
 
     def _is_healthy(self) -> bool:
-        return self._get(self.record.health_path).status == HTTP_OK
+        return self._get(self.record.health_path).status == _HTTP_OK
 
     def _lists_model(self) -> bool:
         reply = self._get(self.record.models_path)
         self._note(self.record.models_path, reply)
-        if reply.status in HTTP_UNAUTHORIZED:
+        if reply.status in _HTTP_UNAUTHORIZED:
             raise self._failed("it rejects the API key of this launch", cause="key rejected")
         served = loopback.served_models(reply)
         if served and self.record.model not in served:
@@ -167,23 +167,23 @@ class Startup:
     def _generates(self) -> bool:
         replies: list[tuple[str, loopback.Reply]] = []
         with ThreadPoolExecutor(1) as beside:
-            due = time.monotonic() - self.alone_at > ALONE_S
+            due = time.monotonic() - self.alone_at > _ALONE_S
             alone = beside.submit(self._owns_port_alone) if due else None  # takes no longer than the token
             for path, body in questions(self.record.model):
                 replies.append((path, self._ask(path, body, self.key)))
-                if replies[-1][1].status == HTTP_OK:
+                if replies[-1][1].status == _HTTP_OK:
                     break
             if alone is not None:
                 alone.result()
                 self.alone_at = time.monotonic()
         path, reply = telling(replies)
         self._note(path, reply)
-        return reply.status == HTTP_OK and loopback.generated_a_token(reply)
+        return reply.status == _HTTP_OK and loopback.generated_a_token(reply)
 
     def _needs_the_key(self) -> None:
         """Ask as a stranger would: an engine that is known to want a key must turn that away."""
         if self.record.keyed and any(
-            self._ask(*question, None).status == HTTP_OK for question in questions(self.record.model)
+            self._ask(*question, None).status == _HTTP_OK for question in questions(self.record.model)
         ):
             raise self._failed("it answers requests without its API key", cause="key not asked for")
 
@@ -248,12 +248,12 @@ class Startup:
         self._still_moves()
 
     def _await_exit_record(self) -> None:
-        deadline = time.monotonic() + EXIT_RECORD_S
+        deadline = time.monotonic() + _EXIT_RECORD_S
         while time.monotonic() < deadline:
             known = self.folder.processes()
             if known is not None and known.exit is not None:
                 raise self._ended(known)
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
         if not self.folder.path.exists():
             raise removed(self.folder, self.record, self.watch.place.name)
         raise self._failed("its supervisor is gone, killed from outside", cause="supervisor gone")

@@ -14,14 +14,14 @@ from seatrial.units import MIB
 STALL_LIMIT_S = 300.0
 """Seconds without any sign of progress after which an engine is given up by default."""
 # Growth below this is noise of an idle process, not progress.
-NOTABLE_BYTES = MIB
-NOTABLE_CPU_SHARE = 0.2
+_NOTABLE_BYTES = MIB
+_NOTABLE_CPU_SHARE = 0.2
 # A busy processor alone may be compiling, or spinning, and a log that repeats itself may wait or hang: either
 # stretches the stall limit, but not for ever.
 BUSY_FACTOR = 10
 REMEMBERED = 5000
-GPU_PERIOD_S = 1.0
-JOIN_S = 0.2
+_GPU_PERIOD_S = 1.0
+_JOIN_S = 0.2
 
 
 @dataclass(slots=True)
@@ -65,14 +65,14 @@ class Movement:
         if last is None:
             return
         if (
-            abs(seen.memory_bytes - last.memory_bytes) > NOTABLE_BYTES
-            or seen.read_bytes - last.read_bytes > NOTABLE_BYTES
-            or abs(seen.gpu_bytes - last.gpu_bytes) > NOTABLE_BYTES
+            abs(seen.memory_bytes - last.memory_bytes) > _NOTABLE_BYTES
+            or seen.read_bytes - last.read_bytes > _NOTABLE_BYTES
+            or abs(seen.gpu_bytes - last.gpu_bytes) > _NOTABLE_BYTES
             or seen.compilers - last.compilers
-            or (seen.compilers and seen.cpu_s - last.cpu_s > NOTABLE_CPU_SHARE * passed)
+            or (seen.compilers and seen.cpu_s - last.cpu_s > _NOTABLE_CPU_SHARE * passed)
         ):
             self.moved = self.busy = now
-        elif seen.cpu_s - last.cpu_s > NOTABLE_CPU_SHARE * passed:
+        elif seen.cpu_s - last.cpu_s > _NOTABLE_CPU_SHARE * passed:
             self.busy = now
 
     @property
@@ -115,7 +115,7 @@ class GpuMemory:
         """End the reading; a driver that hangs is left behind."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(JOIN_S)
+            self._thread.join(_JOIN_S)
 
     def _read(self) -> None:
         from seatrial.hardware.telemetry import GpuTelemetry  # noqa: PLC0415 -- an engine's own process needs none
@@ -123,5 +123,5 @@ class GpuMemory:
         with GpuTelemetry() as gpus:
             while readings := gpus.read():
                 self.used_bytes = sum(one.used_memory_bytes or 0 for one in readings)
-                if self._stop.wait(GPU_PERIOD_S):
+                if self._stop.wait(_GPU_PERIOD_S):
                     return

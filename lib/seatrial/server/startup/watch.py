@@ -22,11 +22,11 @@ READY = "ready"
 FAILED = "failed"
 ANOTHER_PORT = "another port"
 
-LOOK_S = 0.25
-TELL_S = 0.5
-ACTIVITY_S = 1.0
-PACES = 5
-NOTABLE_READ_BYTES = 64 * MIB  # less is its program
+_LOOK_S = 0.25
+_TELL_S = 0.5
+_ACTIVITY_S = 1.0
+_PACES = 5
+_NOTABLE_READ_BYTES = 64 * MIB  # less is its program
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +130,13 @@ class Watch:
     def look(self) -> None:
         """Read what is new, a few times a second at most, and tell it."""
         now = time.monotonic()
-        if now - self._looked >= LOOK_S:
+        if now - self._looked >= _LOOK_S:
             self._looked = now
             self._read_log()
-        if now - self._measured >= ACTIVITY_S:
+        if now - self._measured >= _ACTIVITY_S:
             self._measured = now
             self._measure()
-        if now - self._told >= TELL_S:
+        if now - self._told >= _TELL_S:
             self._tell(begins=False)
 
     def fail(self, why: str) -> None:
@@ -233,7 +233,7 @@ class Watch:
         No time follows from it: what the system has in memory already is not read, and nobody knows how much that is.
         """
         read, subject = self.movement.read_bytes - self._read_before, self.record.subject
-        if self.place.name != WEIGHTS or self.place.done is not None or read < NOTABLE_READ_BYTES:
+        if self.place.name != WEIGHTS or self.place.done is not None or read < _NOTABLE_READ_BYTES:
             return ""
         of = f" (the checkpoint has {format_bytes(subject.weights_bytes)})" if subject and subject.weights_bytes else ""
         return f"{format_bytes(read)} read from disk{of}"
@@ -253,6 +253,6 @@ class Watch:
         last_at, last = self._counted[-1]
         since = time.monotonic() - last_at
         paces = []
-        for at, done in (self._counted[0], self._counted[-min(PACES, len(self._counted))]):
+        for at, done in (self._counted[0], self._counted[-min(_PACES, len(self._counted))]):
             paces.append(max(0.0, (last_at - at) / (last - done) * (self.place.total - last) - since))
         return Interval(min(paces), sum(paces) / len(paces), max(paces))

@@ -16,7 +16,7 @@ from seatrial.view.tables.table import Table
 from seatrial.view.untrusted import plain_text
 
 SeriesOrigin = Literal["measured", "predicted", "simulated", "verified", "derived"]
-Values = tuple[float | None, ...]
+_Values = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ LOOKS: dict[SeriesOrigin, Look] = {
     "derived": Look((18, 3), "dotted"),
 }
 
-LARGEST = 1e18
+_LARGEST = 1e18
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 """Okabe and Ito's colours (Color Universal Design, 2008), those that carry on white first."""
@@ -58,10 +58,10 @@ class Series:
 
     name: str
     x: tuple[float, ...]
-    y: Values
+    y: _Values
     origin: SeriesOrigin
-    low: Values = ()
-    high: Values = ()
+    low: _Values = ()
+    high: _Values = ()
     color: int | None = None
 
     @property
@@ -252,7 +252,7 @@ def runs_of(series: Series) -> list[list[int]]:
 
 def _is_plain(value: float) -> bool:
     """Whether a value can be drawn: anything larger than this is a fault, not a finding."""
-    return math.isfinite(value) and abs(value) <= LARGEST
+    return math.isfinite(value) and abs(value) <= _LARGEST
 
 
 def _heading(series: Series) -> str:

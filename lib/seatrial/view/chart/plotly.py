@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
-CONFIG = {"displaylogo": False}
+_CONFIG = {"displaylogo": False}
 AXIS: dict[str, Any] = {"gridcolor": "#e3e7eb", "zeroline": False, "linecolor": "#8c959f", "automargin": True}
 """How every axis is drawn."""
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
@@ -42,7 +42,7 @@ def bundle(chart: Chart) -> dict[str, Any]:
     except ImportError:  # the notebook extra is not installed
         return forms
     plain = figure.to_plotly_json()
-    return {PLOTLY_MIME: {"data": plain["data"], "layout": plain["layout"], "config": CONFIG}, **forms}
+    return {PLOTLY_MIME: {"data": plain["data"], "layout": plain["layout"], "config": _CONFIG}, **forms}
 
 
 def to_plotly(chart: Chart) -> Figure:

@@ -18,7 +18,7 @@ from seatrial.view.chart.svg_lines import draw_lines
 from seatrial.view.chart.svg_parts import FONT, LINE, STYLE, block, escaped, figure, hatch, sample, words
 from seatrial.view.chart.svg_slim import draw_slim, slim_height
 
-MARGIN = 16
+_MARGIN = 16
 _TITLE = 17
 _TITLE_LINE = 22
 _LEAST_PLOT = 170
@@ -50,11 +50,11 @@ def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = T
     drawn, top = _header(chart, width, identity)
     if chart.kind == "bars":
         bottom = top + (slim_height if chart.slim else bars_height)(chart)
-        body = (draw_slim if chart.slim else draw_bars)(chart, Box(MARGIN, top, width - MARGIN, bottom), identity)
+        body = (draw_slim if chart.slim else draw_bars)(chart, Box(_MARGIN, top, width - _MARGIN, bottom), identity)
     else:
-        bottom = max(height - MARGIN, top + _LEAST_PLOT)
-        body = draw_lines(chart, Box(MARGIN, top, width - MARGIN, bottom))
-    full = round(bottom + MARGIN)
+        bottom = max(height - _MARGIN, top + _LEAST_PLOT)
+        body = draw_lines(chart, Box(_MARGIN, top, width - _MARGIN, bottom))
+    full = round(bottom + _MARGIN)
     patterns = "".join(
         hatch(identity, color) for color in sorted({chart.color_of(i) for i in range(len(chart.series))})
     )
@@ -71,28 +71,28 @@ def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = T
 
 def _header(chart: Chart, width: int, identity: str) -> tuple[list[str], float]:
     """Title, subtitle and legend, and the height they take."""
-    room = width - 2 * MARGIN
+    room = width - 2 * _MARGIN
     drawn: list[str] = []
-    y = float(MARGIN)
+    y = float(_MARGIN)
     for line in wrap(chart.title, room, _TITLE, bold=True, lines=2):
         y += _TITLE_LINE
-        drawn.append(words(MARGIN, y - 6, line, "st-title"))
+        drawn.append(words(_MARGIN, y - 6, line, "st-title"))
     for line in wrap(chart.subtitle, room, FONT, lines=2):
         y += LINE
-        drawn.append(words(MARGIN, y - 4, line, "st-muted"))
+        drawn.append(words(_MARGIN, y - 4, line, "st-muted"))
     legend, y = _legend(chart, room, y + 6, identity)
     return [*drawn, *legend], y + 4
 
 
 def _legend(chart: Chart, room: float, y: float, identity: str) -> tuple[list[str], float]:
     drawn: list[str] = []
-    x = float(MARGIN)
+    x = float(_MARGIN)
     y += LINE
     for index, series in enumerate(chart.series):
         label = shorten(_legend_text(chart, index), room - _SAMPLE, FONT)
         needed = _SAMPLE + text_width(label, FONT)
-        if x > MARGIN and x + needed > MARGIN + room:
-            x, y = float(MARGIN), y + LINE + 2
+        if x > _MARGIN and x + needed > _MARGIN + room:
+            x, y = float(_MARGIN), y + LINE + 2
         drawn += [sample(chart, index, x, y - 5, identity), words(x + _SAMPLE, y, label)]
         x += needed + 18
         if not series.name:

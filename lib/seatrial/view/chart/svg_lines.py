@@ -20,7 +20,7 @@ from seatrial.view.chart.svg_parts import (
     words,
 )
 
-MANY = 40
+_MANY = 40
 """Points from which on a line is drawn without markers."""
 _MOST = 600
 _LABELLED = 8
@@ -165,7 +165,7 @@ def _line(series: Series, shape: int, frame: _Frame) -> list[str]:
         for run in points
         if len(run) > 1
     ]
-    alone = len(series.x) > MANY
+    alone = len(series.x) > _MANY
     marked = [point for run in points if not alone or len(run) == 1 for point in run]
     return drawn + [marker(series, shape, x, y) for x, y in marked]
 

@@ -13,7 +13,7 @@ Point = tuple[float, float]
 
 FONT = 13
 LINE = 18
-FONTS = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif'
+_FONTS = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif'
 
 _DARK = ("#4DA3DD", "#F08A3C", "#2FC49A", "#E3A3C6", "#F2B632", "#8CCBF0", "#A8A8A8")
 _RADIUS = 5.0
@@ -58,7 +58,7 @@ def _pair(name: str, value: str, property_name: str) -> str:
 
 STYLE = "".join(
     (
-        f".st-chart text{{font-family:{FONTS};font-size:{FONT}px;{_pair('ink', '#1f2328', 'fill')}}}",
+        f".st-chart text{{font-family:{_FONTS};font-size:{FONT}px;{_pair('ink', '#1f2328', 'fill')}}}",
         ".st-chart .st-title{font-size:17px;font-weight:650}",
         f".st-chart .st-muted{{{_pair('muted', '#57606a', 'fill')}}}",
         ".st-chart .st-strong{font-weight:650}",

@@ -11,16 +11,16 @@ from seatrial.plan.prefer import PREFERRED
 from seatrial.units import to_gb
 
 AUTO = "auto"
-GPUS = (1, 2, 4, 8, 16)
+_GPUS = (1, 2, 4, 8, 16)
 NODES = (1, 2, 4, 8)
 CONTEXTS = tuple(sorted(size << power for power in range(10, 20) for size in (2, 3) if size << power <= 1 << 20))
 """A step of a half up or a third up, tokens: 2,048, 3,072, 4,096 ... 1,048,576."""
 LOADS = tuple(1 << power for power in range(11))
-HOST_GIB = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+_HOST_GIB = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 ENGINES = (("chosen for the machine", AUTO), *((engine_facts(name).title, name) for name in PREFERRED))
 
-Options = list[tuple[str, str]]
-Steps = list[tuple[str, int]]
+_Options = list[tuple[str, str]]
+_Steps = list[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class Machine:
         """The machine with that many GPUs, as it is named on the command line."""
         return f"{self.key}x{gpus}" if self.most_gpus else self.key
 
-    def counts(self, wished: int = 1) -> Steps:
+    def counts(self, wished: int = 1) -> _Steps:
         """How many GPUs it may have, the number wished for among them; one entry where its name says it all."""
         if not self.most_gpus:
             return [("as it is", 1)]
-        return steps([count for count in GPUS if count <= self.most_gpus], min(wished, self.most_gpus))
+        return steps([count for count in _GPUS if count <= self.most_gpus], min(wished, self.most_gpus))
 
 
 def machines() -> dict[str, Machine]:
@@ -94,7 +94,7 @@ def model_options(chosen: str) -> list[str]:
     return sorted({chosen, *(one.id for one in models() if one.role == "official")})
 
 
-def checkpoint_options(model: str) -> Options:
+def checkpoint_options(model: str) -> _Options:
     """The checkpoints of a model whose size is known, by precision and size."""
     own = [one for one in checkpoints() if one.model == find_model(model).id and one.weights_bytes is not None]
     named = [
@@ -107,11 +107,11 @@ def checkpoint_options(model: str) -> Options:
     return [("chosen for the machine", AUTO), *named]
 
 
-def steps(usual: list[int] | tuple[int, ...], given: int | None = None) -> Steps:
+def steps(usual: list[int] | tuple[int, ...], given: int | None = None) -> _Steps:
     """Numbers as a slider shows them, with the one given among them."""
     return [(f"{value:,}", value) for value in sorted({*usual, *([given] if given else [])})]
 
 
-def host_options() -> Steps:
+def host_options() -> _Steps:
     """Host memory in GiB; 0 is what is known of the machine."""
-    return [("as known", 0), *((f"{size:,} GiB", size) for size in HOST_GIB)]
+    return [("as known", 0), *((f"{size:,} GiB", size) for size in _HOST_GIB)]

@@ -17,7 +17,7 @@ from seatrial.view.tables.marks import VERDICT_BADGES, origin_badge
 from seatrial.view.tables.plans import VERDICTS, chat_line, condition, spread, table_plan_speed
 from seatrial.view.untrusted import plain_text
 
-WIDTH = 900
+_WIDTH = 900
 
 
 def plan_page(plan: Plan, command: str) -> str:
@@ -28,7 +28,7 @@ def plan_page(plan: Plan, command: str) -> str:
         command: Its command as one types it; empty where it does not run.
 
     """
-    picture = to_svg(gpu_memory_chart(plan), width=WIDTH, height=100)
+    picture = to_svg(gpu_memory_chart(plan), width=_WIDTH, height=100)
     why = f"<h4>Why</h4><ul>{''.join(map(_reason, plan.reasons))}</ul>"
     return _page(_verdict(plan) + picture + _speed(plan) + _command(plan, command) + why)
 

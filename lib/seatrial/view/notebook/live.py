@@ -25,10 +25,10 @@ from seatrial.view.tables.measurements import describe_rate
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-NAMES = ("output", "engine's host memory", "memory of all GPUs")
-PERIOD_S = 0.33
+_NAMES = ("output", "engine's host memory", "memory of all GPUs")
+_PERIOD_S = 0.33
 HEADLESS = "SEATRIAL_HEADLESS"
-MOST_POINTS = 2000
+_MOST_POINTS = 2000
 _WAITING = "Press Start: the plot moves while the load runs"
 
 
@@ -124,7 +124,7 @@ class LivePlot:
         """Names, dashes and a line under the title: a stand-in and a simulation say so."""
         origin: SeriesOrigin = "simulated" if load.simulated else "measured"
         with self.figure.batch_update():
-            for trace, name in zip(self.figure.data, NAMES, strict=True):
+            for trace, name in zip(self.figure.data, _NAMES, strict=True):
                 trace.name = f"{name}, {origin}"
                 trace.line.dash = plotly_dash(origin)
             labels = not_real(stand_in=load.stand_in, simulated=load.simulated)
@@ -139,12 +139,12 @@ class LivePlot:
             if len(samples) != drawn or not running:
                 drawn = len(samples)
                 self._draw(recorder, samples, running=running)
-            if not running or stop.wait(PERIOD_S):
+            if not running or stop.wait(_PERIOD_S):
                 return
 
     def _draw(self, recorder: Recorder, samples: Sequence[Sample], *, running: bool) -> None:
         progress = recorder.progress
-        every = max(1, -(-len(samples) // MOST_POINTS))
+        every = max(1, -(-len(samples) // _MOST_POINTS))
         shown = with_breaks(samples[::every])
         with self.figure.batch_update():
             for trace, values in zip(self.figure.data, _rows(shown), strict=True):
@@ -168,7 +168,7 @@ def _figure() -> Any:
         data=[
             {"type": "scatter", "mode": "lines", "name": name, "yaxis": place, "x": _floats([]), "y": _floats([]),
              "line": {"color": color, "width": 2.5}}
-            for name, place, color in zip(NAMES, ("y", "y2", "y2"), PALETTE, strict=False)
+            for name, place, color in zip(_NAMES, ("y", "y2", "y2"), PALETTE, strict=False)
         ],
         layout={
             "title": {"text": f"<b>{_WAITING}</b>", "font": {"size": 17}, "x": 0.02, "xanchor": "left",

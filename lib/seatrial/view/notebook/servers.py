@@ -12,9 +12,9 @@ from seatrial.view.tables.marks import kind_label
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import PlainText, plain_text
 
-LOG_LINES = 20
+_LOG_LINES = 20
 
-SCRIPTED_LOG = (
+_SCRIPTED_LOG = (
     "load_tensors: loading model tensors, this can take a while... (mmap = true)",
     "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 91022.31 MiB on device 0: cudaMalloc failed: out of memory",
     "alloc_tensor_range: failed to allocate CUDA0 buffer of size 95443788800",
@@ -50,7 +50,7 @@ def show_reply(reply: Reply | NotLaunched) -> PlainText:
     return PlainText(f"{reply.question}\n\n{thought}{reply.text}", title=title)
 
 
-def show_log(server: Server | NotLaunched, lines: int = LOG_LINES) -> PlainText:
+def show_log(server: Server | NotLaunched, lines: int = _LOG_LINES) -> PlainText:
     """The last lines of a server's log, as text and as nothing else."""
     if isinstance(server, NotLaunched):
         return PlainText("", title="No log: nothing was launched.")
@@ -61,7 +61,7 @@ def show_log(server: Server | NotLaunched, lines: int = LOG_LINES) -> PlainText:
 def table_scripted_failure() -> Table:
     """What the error of a launch that fails names, told of a scripted log: nothing is launched for it."""
     ended = Exit("exited", code=1, signal=None, error="", oom_kills={}, at="")
-    found = diagnose(ended, SCRIPTED_LOG, "llamacpp")
+    found = diagnose(ended, _SCRIPTED_LOG, "llamacpp")
     rows: list[Row] = [("cause", f"{found.cause}: {found.what}"), ("phase", found.phase)]
     rows += [("evidence", plain_text(line)) for line in found.evidence]
     rows.append(("remedy", found.remedy))

@@ -21,7 +21,7 @@ from seatrial.view.tables.marks import kind_label
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import plain_text
 
-LONGEST_LINE = 200
+_LONGEST_LINE = 200
 _OVER = (READY, FAILED)
 
 
@@ -135,7 +135,7 @@ def _note(event: Event) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(plain_text(text, LONGEST_LINE))
+    return html.escape(plain_text(text, _LONGEST_LINE))
 
 
 def _css() -> str:

@@ -15,7 +15,7 @@ from seatrial.view.chart.chart import Chart, Mark, Reference, Series
 from seatrial.view.tables.fits import largest_words
 from seatrial.view.tables.plans import needs_unknown_host
 
-MOST = 6
+_MOST = 6
 """Lines one can tell apart."""
 
 
@@ -37,10 +37,10 @@ def fit_chart(hardware: str = "auto", model: str = "flash", *, concurrency: int 
     request = Request(detect_hardware(hardware), concurrency=concurrency)
     engine = make_plan(model, hardware=request.hardware, concurrency=concurrency).engine
     every = [fit for fit in fits_on(request, model) if fit.plan.engine == engine and fit.plan.verdict != "refused"]
-    return chart_fits(_one_of_each(every), request, model)
+    return _chart_fits(_one_of_each(every), request, model)
 
 
-def chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
+def _chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
     """The chart of chosen checkpoints; lines end where requests would have to wait."""
     lines = [_line(fit, request) for fit in fits]
     marks = tuple(_mark(fit, place) for place, fit in enumerate(fits) if fit.largest_context_tokens)
@@ -78,8 +78,8 @@ def _one_of_each(fits: Sequence[Fit]) -> list[Fit]:
     for fit in fits:
         by_kind[_precision(fit)] = max(by_kind.get(_precision(fit), fit), fit, key=_preference)
     kinds = sorted(by_kind.values(), key=lambda fit: fit.plan.footprint.weights_bytes)
-    if len(kinds) > MOST:
-        kinds = [kinds[round(place * (len(kinds) - 1) / (MOST - 1))] for place in range(MOST)]
+    if len(kinds) > _MOST:
+        kinds = [kinds[round(place * (len(kinds) - 1) / (_MOST - 1))] for place in range(_MOST)]
     return kinds[::-1]
 
 

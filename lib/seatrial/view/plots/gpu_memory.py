@@ -14,10 +14,10 @@ from seatrial.view.chart.chart import Chart, Reference, Series
 from seatrial.view.plots.plan_memory import finding
 from seatrial.view.tables.plans import needs_unknown_host
 
-PARTS = ("Weights", "Weights copied on each GPU", "KV cache", "State", "Reserve, assumed")
-COLORS = (0, 1, 2, 5, 6)
+_PARTS = ("Weights", "Weights copied on each GPU", "KV cache", "State", "Reserve, assumed")
+_COLORS = (0, 1, 2, 5, 6)
 _KEYS = ("weights_sharded", "weights_replicated", "kv", "state", "reserve")
-MOST_BARS = 8
+_MOST_BARS = 8
 """More GPUs than this hold the same: one bar says so."""
 
 
@@ -45,7 +45,7 @@ class MemoryBar:
 def gpu_memory_chart(plan: Plan) -> Chart:
     """One bar a GPU and one for host memory where it is used: weights, caches and reserve against the capacity."""
     bars = memory_bars(plan)
-    shown = [place for place in range(len(PARTS)) if any(bar.parts[place] for bar in bars)]
+    shown = [place for place in range(len(_PARTS)) if any(bar.parts[place] for bar in bars)]
     return Chart(
         title=_finding(plan, bars),
         subtitle="Derived from the sizes of all tensors; the reserve is assumed. The upright line: what the engine may use",
@@ -54,7 +54,7 @@ def gpu_memory_chart(plan: Plan) -> Chart:
         kind="bars",
         slim=True,
         series=tuple(
-            Series(PARTS[place], (), tuple(bar.parts[place] / GIB for bar in bars), "derived", color=COLORS[place])
+            Series(_PARTS[place], (), tuple(bar.parts[place] / GIB for bar in bars), "derived", color=_COLORS[place])
             for place in shown
         ),
         bars=tuple(bar.name for bar in bars),
@@ -84,7 +84,7 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     gpus = _llamacpp_gpus(plan, ranks)
     rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in seen_gpus(plan.hardware.gpus)]
     found = [MemoryBar(f"GPU {place}", *bar) for place, bar in enumerate(zip(gpus, rooms, strict=True))]
-    if len(found) > MOST_BARS:
+    if len(found) > _MOST_BARS:
         found = [replace(min(found, key=_spare), name=f"fullest of {ranks} GPUs")]
     if footprint.host_bytes:
         found.append(MemoryBar("Host", _in_host(plan, gpus), host_room))
@@ -150,7 +150,7 @@ def _in_host(plan: Plan, gpus: list[tuple[float, ...]]) -> tuple[float, ...]:
 def _names(plan: Plan) -> list[str]:
     count = plan.gpus_per_node
     machines = f" of each of {plan.nodes} machines" if plan.nodes > 1 else ""
-    if count > MOST_BARS:
+    if count > _MOST_BARS:
         return [f"each of {count} GPUs{machines}"]
     return [f"GPU {place}{machines}" for place in range(count)]
 

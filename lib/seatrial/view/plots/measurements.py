@@ -17,11 +17,11 @@ from seatrial.view.chart.chart import Chart, Series, SeriesOrigin, Span
 from seatrial.view.tables.measurements import describe_load, describe_rate
 from seatrial.view.untrusted import plain_text
 
-STREAMS = "Concurrent streams"
-ARRIVALS = "Requests arriving per second"
+_STREAMS = "Concurrent streams"
+_ARRIVALS = "Requests arriving per second"
 OUTPUT = "Output (tok/s)"
 TIME = "Time since the run started (s)"
-HOST = "engine, host memory"
+_HOST = "engine, host memory"
 _MOST_NAME = 48
 
 
@@ -41,7 +41,7 @@ def throughput_chart(
     bests = {name: best_point(one.points) for name, one in named.items()}
     return Chart(
         title=_throughput_finding(named, bests),
-        subtitle=conditions(list(named.values())),
+        subtitle=_conditions(list(named.values())),
         x_label=_load_label(named.values()),
         y_label=OUTPUT,
         series=(*lines, *expected),
@@ -64,7 +64,7 @@ def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
             lines.append(_line(f"{name}: {label}" if len(named) > 1 else label, one, values))
     return Chart(
         title=_ttft_finding(named, waits),
-        subtitle=conditions(list(named.values())),
+        subtitle=_conditions(list(named.values())),
         x_label=_load_label(named.values()),
         y_label=f"Time to first token ({unit})",
         series=tuple(lines),
@@ -77,7 +77,7 @@ def tokens_chart(measurement: Measurement) -> Chart:
     peak = max((one.tokens_per_s or 0.0 for one in measurement.samples), default=0.0)
     return Chart(
         title=f"Output over time, {format_rate(peak)} at its peak" if peak else "No output was seen",
-        subtitle=conditions([measurement]),
+        subtitle=_conditions([measurement]),
         x_label=TIME,
         y_label=OUTPUT,
         series=(_over_time("all streams", measurement, lambda one: one.tokens_per_s),),
@@ -89,16 +89,16 @@ def memory_over_time_chart(measurement: Measurement) -> Chart:
     """Memory of the engine's processes and of each GPU over time."""
     samples = measurement.samples
     gpus = max((len(one.gpu_memory_bytes) for one in samples), default=0)
-    reads: dict[str, Callable[[Sample], int | None]] = {HOST: lambda one: one.memory_bytes}
+    reads: dict[str, Callable[[Sample], int | None]] = {_HOST: lambda one: one.memory_bytes}
     reads |= {f"GPU {gpu}": partial(_gpu_memory, gpu) for gpu in range(gpus)}
     known = {name: [size for one in samples if (size := read(one)) is not None] for name, read in reads.items()}
     peaks = {name: max(sizes) for name, sizes in known.items() if sizes}
     unit, size = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
     findings = ", ".join(f"{format_bytes(peak)} ({name})" for name, peak in list(peaks.items())[:2])
-    lines = [_over_time(name, measurement, partial(_scaled, reads[name], size)) for name in peaks or (HOST,)]
+    lines = [_over_time(name, measurement, partial(_scaled, reads[name], size)) for name in peaks or (_HOST,)]
     return Chart(
         title=f"Memory peaks at {findings}" if peaks else "Memory could not be read on this machine",
-        subtitle=conditions([measurement]),
+        subtitle=_conditions([measurement]),
         x_label=TIME,
         y_label=f"Memory in use ({unit})",
         series=tuple(lines),
@@ -127,7 +127,7 @@ def load_levels(samples: Sequence[Sample], points: Sequence[Point] = ()) -> tupl
     )
 
 
-def conditions(measurements: Sequence[Measurement]) -> str:
+def _conditions(measurements: Sequence[Measurement]) -> str:
     """What was measured, and what it is not."""
     models = sorted({plain_text(one.model, _MOST_NAME) for one in measurements})
     engines = sorted({one.engine for one in measurements if one.engine})
@@ -181,7 +181,7 @@ def _load(point: Point) -> float:
 
 
 def _load_label(measurements: Iterable[Measurement]) -> str:
-    return ARRIVALS if all(one.workload.rate is not None for one in measurements) else STREAMS
+    return _ARRIVALS if all(one.workload.rate is not None for one in measurements) else _STREAMS
 
 
 def _spreads(measurements: Iterable[Measurement]) -> bool:

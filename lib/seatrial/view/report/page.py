@@ -47,7 +47,7 @@ def write_report(run_dirs: Sequence[Path | str], output: Path | str) -> Path:
     target = Path(output)
     if target.is_dir():
         target /= REPORT
-    write_text(target, build_page(runs))
+    write_text(target, _build_page(runs))
     return target
 
 
@@ -64,26 +64,26 @@ def read_runs(run_dirs: Sequence[Path | str]) -> list[RunRecord]:
     return [read_record(path) for path in paths]
 
 
-def build_page(runs: Sequence[RunRecord]) -> str:
+def _build_page(runs: Sequence[RunRecord]) -> str:
     """The page as one HTML document."""
     foot = f"Made by seatrial {__version__} from {counted(len(runs), 'run')}. Nothing on this page is loaded from elsewhere."
     if len(runs) == 1:
         run = runs[0]
         targets = [(anchor, name) for anchor, name, _ in _SECTIONS]
-        top = _head("Sea trial", headline(run), _when(run)) + sections.banners(run) + links(targets)
-        return page(headline(run), top, _body(run, ""), text(foot))
+        top = _head("Sea trial", _headline(run), _when(run)) + sections.banners(run) + links(targets)
+        return page(_headline(run), top, _body(run, ""), text(foot))
     title = f"{len(runs)} runs compared"
-    targets = [("compare", "Comparison"), *((f"run-{place}", name) for place, name in enumerate(names_of(runs), 1))]
+    targets = [("compare", "Comparison"), *((f"run-{place}", name) for place, name in enumerate(_names_of(runs), 1))]
     top = _head("Sea trials", title, _finding(runs)) + links(targets)
     articles = [
-        f'<article id="run-{place}">{_head("Run", headline(run), f"{name}. {_when(run)}", level=2)}'
+        f'<article id="run-{place}">{_head("Run", _headline(run), f"{name}. {_when(run)}", level=2)}'
         f"{sections.banners(run)}\n{_body(run, f'-{place}')}</article>"
-        for place, (name, run) in enumerate(zip(names_of(runs), runs, strict=True), 1)
+        for place, (name, run) in enumerate(zip(_names_of(runs), runs, strict=True), 1)
     ]
     return page(title, top, "\n".join([compare(runs), *articles]), text(foot))
 
 
-def headline(run: RunRecord) -> str:
+def _headline(run: RunRecord) -> str:
     """What the run found, in one line."""
     where = run.hardware.name if run.hardware else "an unrecorded machine"
     best = sections.best_of(run)
@@ -94,7 +94,7 @@ def headline(run: RunRecord) -> str:
     return f"{model} on {where}: {describe_rate(best)}"
 
 
-def names_of(runs: Sequence[RunRecord]) -> list[str]:
+def _names_of(runs: Sequence[RunRecord]) -> list[str]:
     """A name for each run, told apart where two are called the same."""
     ids = [run.id for run in runs]
     return [
@@ -104,13 +104,13 @@ def names_of(runs: Sequence[RunRecord]) -> list[str]:
 
 def compare(runs: Sequence[RunRecord]) -> str:
     """The comparison: one row a run, and the measured ones in the same plots."""
-    measured = {name: run.measurement for name, run in zip(names_of(runs), runs, strict=True) if run.measurement}
+    measured = {name: run.measurement for name, run in zip(_names_of(runs), runs, strict=True) if run.measurement}
     shown = (
         plots([measurements.throughput_chart(measured), measurements.ttft_chart(measured)], "compare")
         if measured
         else ""
     )
-    lacking = [name for name, run in zip(names_of(runs), runs, strict=True) if run.measurement is None]
+    lacking = [name for name, run in zip(_names_of(runs), runs, strict=True) if run.measurement is None]
     gap = missing(f"Nothing was measured in: {', '.join(lacking)}.") if lacking else ""
     return section("Comparison", table(comparison_table(runs)), shown, gap, anchor="compare")
 
@@ -118,7 +118,7 @@ def compare(runs: Sequence[RunRecord]) -> str:
 def comparison_table(runs: Sequence[RunRecord], *, brief: bool = False) -> Table:
     """One row a run: machine, model, best throughput, waiting time, completeness, and unless brief, verdicts."""
     rows: list[dict[str, str]] = []
-    for name, run in zip(names_of(runs), runs, strict=True):
+    for name, run in zip(_names_of(runs), runs, strict=True):
         result, best = run.measurement, sections.best_of(run)
         first = result.points[0].ttft_s if result and result.points else None
         kind = "simulated" if run.simulated else "stand-in" if run.stand_in else ""
@@ -148,7 +148,7 @@ def _verdict(plan: Plan) -> str:
 
 
 def _finding(runs: Sequence[RunRecord]) -> str:
-    bests = {name: sections.best_of(run) for name, run in zip(names_of(runs), runs, strict=True)}
+    bests = {name: sections.best_of(run) for name, run in zip(_names_of(runs), runs, strict=True)}
     fastest = measurements.fastest_of(bests)
     if fastest is None:
         return "Nothing was measured in these runs"

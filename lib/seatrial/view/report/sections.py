@@ -22,7 +22,7 @@ from seatrial.view.tables.measurements import describe_load, describe_rate, tabl
 from seatrial.view.tables.plans import needs_unknown_host, table_plan_reasons
 from seatrial.view.tables.table import Row, Table
 
-VERDICTS = {
+_VERDICTS = {
     "verified": ("Runs here", "yes"),
     "fits": ("Should run here", "yes"),
     "does_not_fit": ("Does not fit here", "no"),
@@ -127,7 +127,7 @@ def launched(run: RunRecord, anchor: str) -> str:
     parts = [table(Table("The server", ("What", "Value"), tuple(rows)))] if rows else []
     if run.phases:
         parts.append(table(table_phases(run.phases)))
-    command = command_line(run.command)
+    command = _command_line(run.command)
     if command:
         parts += ["<h3>Its command</h3>", code(command)]
     if run.plan is not None and run.plan.reasons:
@@ -205,7 +205,7 @@ def again(run: RunRecord) -> str:
     return " \\\n".join([f"seatrial run {names[0]}", *(f"  {name}" for name in names[1:]), *options])
 
 
-def command_line(command: dict[str, Any]) -> str:
+def _command_line(command: dict[str, Any]) -> str:
     """The engine's command as a shell would take it."""
     argv, environment = command.get("argv"), command.get("env")
     return command_text(argv if isinstance(argv, list) else (), environment if isinstance(environment, dict) else {})
@@ -236,7 +236,7 @@ def _origin(run: RunRecord, point: Point) -> str:
 def _verdict(plan: Plan) -> tuple[str, str]:
     if needs_unknown_host(plan):
         return f"Runs, given {format_bytes(plan.footprint.host_bytes)} of host memory", "maybe"
-    return VERDICTS[plan.verdict]
+    return _VERDICTS[plan.verdict]
 
 
 def _memory_words(plan: Plan) -> str:

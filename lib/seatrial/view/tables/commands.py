@@ -8,19 +8,19 @@ from collections.abc import Iterable, Mapping
 from seatrial.engines import Command, MachineCommand, machine_commands
 from seatrial.view.untrusted import PlainText
 
-PLACEHOLDERS = "{port} and {key_file} are filled in at launch: a free port, and a file only you can read."
-SEVERAL = (
+_PLACEHOLDERS = "{port} and {key_file} are filled in at launch: a free port, and a file only you can read."
+_SEVERAL = (
     "Start them within minutes of one another. {head_address} is the address at which the others reach the first machine, "
     "{port} a free port; seatrial serve starts engines on this machine alone."
 )
 """What is left open where several machines run one model."""
-LISTED = 4
+_LISTED = 4
 """Machines whose commands are written out; of more, the first two."""
 
 
 def left_open(nodes: int) -> str:
     """What the words in braces stand for in the commands of so many machines."""
-    return PLACEHOLDERS if nodes == 1 else SEVERAL
+    return _PLACEHOLDERS if nodes == 1 else _SEVERAL
 
 
 def commands_text(command: Command) -> str:
@@ -28,7 +28,7 @@ def commands_text(command: Command) -> str:
     if command.nodes == 1:
         return command_text(command.argv, command.env)
     each = machine_commands(command)
-    shown = each if command.nodes <= LISTED else each[:2]
+    shown = each if command.nodes <= _LISTED else each[:2]
     parts = [f"{_whose(one, command)}\n{command_text(one.argv, one.env)}" for one in shown]
     if len(shown) < len(each):
         parts.append(

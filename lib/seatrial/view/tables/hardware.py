@@ -10,7 +10,7 @@ from seatrial.hardware import Gpu, Hardware, Problem
 from seatrial.units import counted, format_gib, to_gb
 from seatrial.view.tables.table import Row, Table
 
-ORIGINS = {"measured": "read on this machine", "assumed": "as described, not read"}
+_ORIGINS = {"measured": "read on this machine", "assumed": "as described, not read"}
 
 
 def tables_hardware(hardware: Hardware) -> list[Table]:
@@ -28,7 +28,7 @@ def table_accelerators(hardware: Hardware) -> Table:
         title=f"{hardware.name}: {counted(len(hardware.gpus), 'accelerator')}, {format_gib(total)} of memory",
         columns=("Count>", "Accelerator", "Memory>", "Free>", "Bandwidth>", "Arch", "Kind"),
         rows=tuple(_accelerator_row(kind, count, hardware.gpus) for kind, count in kinds.items()),
-        note=f"Memory and bandwidth are those of each. Source: {hardware.source} ({ORIGINS.get(hardware.origin, hardware.origin)}).",
+        note=f"Memory and bandwidth are those of each. Source: {hardware.source} ({_ORIGINS.get(hardware.origin, hardware.origin)}).",
     )
 
 
@@ -69,7 +69,7 @@ def table_host(hardware: Hardware) -> Table:
         title=where,
         columns=("Host", "Value"),
         rows=tuple(rows),
-        note="" if hardware.gpus else f"Source: {hardware.source} ({ORIGINS.get(hardware.origin, hardware.origin)}).",
+        note="" if hardware.gpus else f"Source: {hardware.source} ({_ORIGINS.get(hardware.origin, hardware.origin)}).",
     )
 
 

@@ -25,7 +25,7 @@ from seatrial.view.tables.plans import VERDICTS, condition, needs_unknown_host, 
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import PlainText
 
-PRECISIONS = (
+_PRECISIONS = (
     "deepseek-ai/DeepSeek-V4-Flash-0731",
     "sgl-project/DeepSeek-V4-Flash-FP8",
     "nvidia/DeepSeek-V4-Flash-NVFP4",
@@ -37,9 +37,9 @@ PRECISIONS = (
     "mlx-community/DeepSeek-V4-Flash-4bit",
 )
 """One checkpoint of each kind, for a table that fits on a screen."""
-CROWDS = (1, 8, 64)
+_CROWDS = (1, 8, 64)
 """Requests at once for which the experts they touch are shown."""
-CACHE_ENGINES = {"vllm": "vLLM, FP8", "sglang": "SGLang, FP8", "llamacpp": "llama.cpp, 16 bit"}
+_CACHE_ENGINES = {"vllm": "vLLM, FP8", "sglang": "SGLang, FP8", "llamacpp": "llama.cpp, 16 bit"}
 
 
 def table_traffic(checkpoints: Iterable[Checkpoint]) -> Table:
@@ -49,7 +49,7 @@ def table_traffic(checkpoints: Iterable[Checkpoint]) -> Table:
         footprint = compute_footprint(checkpoint)
         work = work_of(checkpoint)
         read = work.step_bytes(1)
-        touched = (f"{work.experts * work.expert_share(crowd):,.0f} of {work.experts}" for crowd in CROWDS)
+        touched = (f"{work.experts * work.expert_share(crowd):,.0f} of {work.experts}" for crowd in _CROWDS)
         rows.append(
             (
                 checkpoint.id,
@@ -60,7 +60,7 @@ def table_traffic(checkpoints: Iterable[Checkpoint]) -> Table:
             )
         )
     heads = ("checkpoint", "lies in memory>", "one token reads>", "share>")
-    crowds = tuple(f"experts for {crowd}>" if crowd > 1 else "experts for 1 token>" for crowd in CROWDS)
+    crowds = tuple(f"experts for {crowd}>" if crowd > 1 else "experts for 1 token>" for crowd in _CROWDS)
     note = (
         "Experts touched in one layer by that many tokens at once, if the router spreads them evenly: E(1-(1-k/E)^B)."
     )
@@ -73,11 +73,11 @@ def table_contexts(checkpoint: Checkpoint, contexts: Sequence[int]) -> Table:
     rows = []
     for context in contexts:
         sizes = []
-        for engine in CACHE_ENGINES:
+        for engine in _CACHE_ENGINES:
             footprint = compute_footprint(checkpoint, engine=engine, context_tokens=context)
             sizes.append(footprint.kv_bytes + footprint.state_bytes)
         rows.append((f"{context:,}", *map(format_bytes, sizes), f"{sizes[0] / weights:.1%}"))
-    heads = ("context tokens>", *(f"{name}>" for name in CACHE_ENGINES.values()), "vLLM, of the weights>")
+    heads = ("context tokens>", *(f"{name}>" for name in _CACHE_ENGINES.values()), "vLLM, of the weights>")
     note = f"KV cache and state of one request; the weights of {checkpoint.id} are {format_gib(weights)}."
     return Table("A long context costs little memory", heads, tuple(rows), note)
 
@@ -114,7 +114,7 @@ def table_plans(plans: Iterable[Plan]) -> Table:
 def table_precisions() -> Table:
     """Flash in each precision it is published in: bytes, bits a parameter, and what loads it."""
     rows, details = [], []
-    for checkpoint in map(find_checkpoint, PRECISIONS):
+    for checkpoint in map(find_checkpoint, _PRECISIONS):
         size, parameters = checkpoint.weights_bytes, model_of(checkpoint).parameters_total
         bits = f"{8 * size / parameters:.1f}" if size and parameters else "unknown"
         engines = ", ".join(checkpoint.engines) or "nothing here"

@@ -11,9 +11,9 @@ from seatrial.units import format_rate, format_seconds
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import plain_text
 
-NOTHING = "-"
-LONGEST_NAME = 60
-SPEED_COLUMNS = ("Load", "Tokens/s>", "TTFT p50>", "TTFT p90>", "TTFT p99>", "TPOT p50>", "TPOT p90>", "Goodput>",
+_NOTHING = "-"
+_LONGEST_NAME = 60
+_SPEED_COLUMNS = ("Load", "Tokens/s>", "TTFT p50>", "TTFT p90>", "TTFT p99>", "TPOT p50>", "TPOT p90>", "Goodput>",
                  "OK>", "Valid")  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def table_measurement(measurement: Measurement) -> Table:
         "Goodput>": workload.slo_ttft_s is not None or workload.slo_tpot_s is not None,
     }
     rows = [_speed_row(point) for point in measurement.points]
-    columns = tuple(name for name in SPEED_COLUMNS if shown.get(name, True))
+    columns = tuple(name for name in _SPEED_COLUMNS if shown.get(name, True))
     return Table(
         title=f"{finding}: {describe_target(measurement)}",
         columns=columns,
@@ -57,7 +57,7 @@ def describe_target(measurement: Measurement) -> str:
               if holds]  # fmt: skip
     engine = f" on {measurement.engine}" if measurement.engine else ""
     kind = f" ({', '.join(labels)})" if labels else ""
-    return f"{plain_text(measurement.model, LONGEST_NAME)}{kind}{engine} at {measurement.url}"
+    return f"{plain_text(measurement.model, _LONGEST_NAME)}{kind}{engine} at {measurement.url}"
 
 
 def describe_load(point: Point) -> str:
@@ -76,7 +76,7 @@ def _speed_row(point: Point) -> dict[str, str]:
     rate = point.output_tokens_per_s
     return {
         "Load": describe_load(point),
-        "Tokens/s>": NOTHING if rate is None else format_rate(rate, "").removesuffix(" /s"),
+        "Tokens/s>": _NOTHING if rate is None else format_rate(rate, "").removesuffix(" /s"),
         "TTFT p50>": _seconds(ttft, "p50"),
         "TTFT p90>": _seconds(ttft, "p90"),
         "TTFT p99>": _seconds(ttft, "p99"),
@@ -95,15 +95,15 @@ def _check_row(point: Point) -> Row:
         format_seconds(check.loop_lag_p99_s),
         f"{check.cpu_share:.0%}",
         format_seconds(check.dispatch_delay_p99_s),
-        point.token_source or NOTHING,
-        NOTHING if point.tokens_per_chunk is None else f"{point.tokens_per_chunk:.2f}",
-        NOTHING if point.cached_tokens is None else f"{point.cached_tokens:,}",
+        point.token_source or _NOTHING,
+        _NOTHING if point.tokens_per_chunk is None else f"{point.tokens_per_chunk:.2f}",
+        _NOTHING if point.cached_tokens is None else f"{point.cached_tokens:,}",
     )
 
 
 def _seconds(quantiles: Quantiles | None, name: str) -> str:
     value = None if quantiles is None else getattr(quantiles, name)
-    return NOTHING if value is None else format_seconds(value)
+    return _NOTHING if value is None else format_seconds(value)
 
 
 def _note(measurement: Measurement) -> str:

@@ -6,7 +6,7 @@ from seatrial.memory import Footprint
 from seatrial.units import counted, format_bytes
 from seatrial.view.tables.table import Table
 
-NAMES = {
+_NAMES = {
     "experts": "routed experts",
     "shared": "shared experts",
     "scales": "block scales",
@@ -68,14 +68,14 @@ def weights_table(footprint: Footprint) -> Table:
     ordered = sorted(footprint.by_class.items(), key=lambda item: -item[1])
     rows = tuple(
         (
-            NAMES.get(name, name).replace("_", " "),
+            _NAMES.get(name, name).replace("_", " "),
             f"{size:,}",
             format_bytes(size),
             f"{size / footprint.weights_bytes:.1%}",
         )
         for name, size in ordered
     )
-    heaviest = NAMES.get(ordered[0][0], ordered[0][0]).replace("_", " ")
+    heaviest = _NAMES.get(ordered[0][0], ordered[0][0]).replace("_", " ")
     title = f"{ordered[0][1] / footprint.weights_bytes:.0%} of the weights are {heaviest}"
     if len(ordered) == 1:
         title = "How the weights divide into classes is not known"

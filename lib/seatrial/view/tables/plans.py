@@ -17,7 +17,7 @@ VERDICTS = {
     "refused": "refused by the engine",
 }
 
-FIRST = {
+_FIRST = {
     "latency": "shortest time per output token",
     "balanced": "most output tokens",
     "throughput": "most output tokens",
@@ -119,7 +119,7 @@ def spread(plan: Plan) -> str:
     return "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
 
 
-def split_text(plan: Plan) -> str:
+def _split_text(plan: Plan) -> str:
     """How the GPUs share the work: tensor (TP), data (DP), expert (EP) and pipeline (PP) ranks; empty on one."""
     if plan.engine not in TENSOR_PARALLEL:
         return ""
@@ -133,7 +133,7 @@ def table_plan_alternatives(plan: Plan) -> Table:
     rows = tuple(
         (
             other.checkpoint,
-            f"{other.engine} {split_text(other)}".strip(),
+            f"{other.engine} {_split_text(other)}".strip(),
             other.verdict,
             format_gib(other.need_bytes),
             format_rate(other.prediction.decode_tokens_per_s.expected)
@@ -143,7 +143,7 @@ def table_plan_alternatives(plan: Plan) -> Table:
         )
         for other in plan.alternatives
     )
-    title = f"{counted(len(rows), 'alternative')} on {plan.hardware.name}, {FIRST[plan.objective]} first"
+    title = f"{counted(len(rows), 'alternative')} on {plan.hardware.name}, {_FIRST[plan.objective]} first"
     heads = ("checkpoint", "engine", "verdict", "needs>", "output>", "TPOT>")
     return Table(title, heads, rows, "Speeds are predictions at this concurrency; intervals overlap.")
 

@@ -9,9 +9,9 @@ from seatrial.server import Server, Stopped
 from seatrial.units import counted, format_seconds
 from seatrial.view.tables.table import Row, Table
 
-RUNNING = {"ready", "starting", "unsupervised", "hangs", "ending"}
-KEPT = "Kept: outlives the process that launched it."
-MEANINGS = {
+_RUNNING = {"ready", "starting", "unsupervised", "hangs", "ending"}
+_KEPT = "Kept: outlives the process that launched it."
+_MEANINGS = {
     "hangs": "hangs: runs but does not answer; seatrial stop ends it.",
     "stale": "stale: gone without a word (a reboot or a kill), or of another machine or container; seatrial stop clears it.",
     "unsupervised": "unsupervised: its supervisor was killed, so its lease no longer holds; seatrial stop ends it.",
@@ -20,13 +20,13 @@ MEANINGS = {
 
 def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
     """One row a server, each given with its state."""
-    running = sum(state in RUNNING for _, state in servers)
+    running = sum(state in _RUNNING for _, state in servers)
     states = {state for _, state in servers}
     return Table(
         title=f"{counted(running, 'server')} running",
         columns=("Name", "State", "URL", "Model", "Pid>", "Kept"),
         rows=tuple(_row(server, state) for server, state in servers),
-        note=" ".join([KEPT, *(meaning for state, meaning in MEANINGS.items() if state in states)]),
+        note=" ".join([_KEPT, *(meaning for state, meaning in _MEANINGS.items() if state in states)]),
         whole=("Name", "URL"),
     )
 

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 Row = tuple[str, ...]
 
-UNBROKEN = 18
+_UNBROKEN = 18
 """A column of cells this short is never folded in the terminal; longer ones give way."""
-NARROW = 30
+_NARROW = 30
 """Columns the first cells get at the least, or hub ids fall apart; in a terminal too narrow for that each row
 becomes a few lines."""
 
-PROSE = 80
+_PROSE = 80
 """First cells longer than this are sentences: folded to at least half of it, and to at most ``LONGEST``."""
-LONGEST = 100
+_LONGEST = 100
 """Lines of prose longer than this are hard to read, however wide the terminal is."""
 
 
@@ -129,8 +129,8 @@ class _Body:
         widths = [max(map(len, column)) for column in zip(self.table.columns, *self.table.rows, strict=True)]
         first_whole, *others_whole = (heading in self.table.whole for heading in self.table.columns)
         kept = zip(widths[1:], others_whole, strict=True)
-        others = sum((width if whole else min(width, UNBROKEN)) + 1 for width, whole in kept)
-        least = PROSE // 2 if widths[0] > PROSE else widths[0] if first_whole else min(NARROW, widths[0])
+        others = sum((width if whole else min(width, _UNBROKEN)) + 1 for width, whole in kept)
+        least = _PROSE // 2 if widths[0] > _PROSE else widths[0] if first_whole else min(_NARROW, widths[0])
         enough = least + others + 2 <= options.max_width
         yield self._grid() if enough else self._lines()
 
@@ -148,8 +148,8 @@ class _Body:
                 Text(heading.rstrip(">")),
                 justify="right" if heading.endswith(">") else "left",
                 overflow="fold",
-                max_width=LONGEST if not grid.columns and max(map(len, cells), default=0) > PROSE else None,
-                no_wrap=heading in self.table.whole or max(map(len, [*cells, *below]), default=0) <= UNBROKEN,
+                max_width=_LONGEST if not grid.columns and max(map(len, cells), default=0) > _PROSE else None,
+                no_wrap=heading in self.table.whole or max(map(len, [*cells, *below]), default=0) <= _UNBROKEN,
             )
             below = ()
         for (first, *others), detail in self.table.detailed_rows():

@@ -9,7 +9,7 @@ from seatrial.tune.pairs import DEFAULT, Key, best_speed, compare, key_of, speed
 from seatrial.units import format_seconds
 from seatrial.view.tables.table import Table
 
-NOTHING = "-"
+_NOTHING = "-"
 
 
 def table_tuned(tuned: Tuned) -> Table:
@@ -71,7 +71,7 @@ def _shares(rounds: list[Round]) -> dict[Key, float]:
 def _cell(rounds: list[Round], shares: dict[Key, float], key: Key, kept: Key) -> str:
     speed = best_speed(rounds, key)
     if speed is None:
-        return NOTHING
+        return _NOTHING
     return f"{speed:,.1f} tok/s, {shares[key]:.0%}{' *' if key == kept else ''}"
 
 
