@@ -85,7 +85,7 @@ def test_a_wrong_setting_is_told_not_fatal(capsys, monkeypatch, setting, starts)
 
 def test_one_that_hangs_is_given_up_and_leaves_nothing(monkeypatch, program, tmp_path):
     """Its children are ended with it."""
-    monkeypatch.setattr("seatrial.programs.inventory._PROBE_S", 0.5)
+    monkeypatch.setattr("seatrial.programs.inventory.PROBE_S", 0.5)
     mark = tmp_path / "pid"
     monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", program("llama-server", f"sleep 600 & echo $! > {mark}; wait"))
     rows = {row.starts: row for row in list_engines()}
