@@ -27,7 +27,7 @@ from seatrial.launching.tuned import tuned_plan
 from seatrial.plan import Plan, make_plan
 from seatrial.programs.find import installed_command
 from seatrial.records import write_json
-from seatrial.tune import Budget, Load, ServerBench, Track, Wish, tune_machine
+from seatrial.tune import Budget, ServerBench, Track, TuneLoad, TuneRequest, tune_machine
 from seatrial.tune.grid import grid_of
 from seatrial.tune.pairs import Key, best_speed, compare, key_of
 from seatrial.view.tables.table import Table
@@ -35,7 +35,7 @@ from seatrial.view.tables.tuning import describe
 
 STREAMS = (1, 4, 8)
 TUNE_S, GRID_S = 150.0, 195.0
-LOAD = Load(prompt_tokens=64, answer_tokens=32, seconds=1.2)
+LOAD = TuneLoad(prompt_tokens=64, answer_tokens=32, seconds=1.2)
 BESIDE = 4
 """Candidates measured in one round beside the kit's own server."""
 FINALISTS, FINAL_ROUNDS = 2, 5
@@ -72,7 +72,7 @@ def shares(*, keep: bool = False) -> Iterator[Share]:
     with tempfile.TemporaryDirectory() as state:
         if not keep:
             os.environ["SEATRIAL_STATE"] = state
-        wish = Wish(STREAMS, TUNE_S, {}, LOAD.prompt_tokens, LOAD.answer_tokens, "xllamacpp")
+        wish = TuneRequest(STREAMS, TUNE_S, {}, LOAD.prompt_tokens, LOAD.answer_tokens, "xllamacpp")
         tune_machine(plan_for, wish)
         ends = Budget(time.monotonic, time.monotonic() + GRID_S)
         with ServerBench(plan_for, LOAD, "xllamacpp") as bench:

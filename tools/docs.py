@@ -21,7 +21,7 @@ from typing import Any
 import seatrial
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.cli.main import COMMANDS, build_parser
-from seatrial.server.failures.reading import table
+from seatrial.server.failures.reading import failure_table
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = "0*.ipynb"
@@ -170,7 +170,7 @@ def row(action: argparse.Action) -> str:
 
 def failures_page() -> str:
     """The whole of docs/failures.md: every cause once for each engine that has rows of its own."""
-    rows = [("any", row) for row in table().failures]
+    rows = [("any", row) for row in failure_table().failures]
     rows += [(engine_facts(name).title, row) for name in engine_ids() for row in engine_facts(name).failures]
     told: dict[tuple[str, str], str] = {}
     for engine, failure in rows:

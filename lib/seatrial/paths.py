@@ -64,7 +64,7 @@ def private_dir(path: Path) -> Path:
 
 
 @contextmanager
-def held(folder: Path, name: str) -> Iterator[int | None]:
+def locked(folder: Path, name: str) -> Iterator[int | None]:
     """Hold a lock of this name in a private folder: its file descriptor, or None where another process has it.
 
     The lock ends with the process that holds it, however that ends: nothing it starts inherits the descriptor,

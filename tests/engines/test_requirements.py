@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
-from seatrial.engines.requirements import READINGS, Machine, gates
+from seatrial.engines.requirements import READINGS, CheckedMachine, check_requirements
 from seatrial.hardware import detect_hardware
 from seatrial.hardware.limits import find_nvcc, nvcc_release, read_limits
-from seatrial.hardware.types import Limits
+from seatrial.hardware.types import ProcessLimits
 
 GIB = 1 << 30
-GOOD = Limits(
+GOOD = ProcessLimits(
     system="linux",
     machine="x86_64",
     python="3.12.3",
@@ -33,7 +33,7 @@ def machine(name, driver="580.95.05", version=None, nodes=1, wsl=False, **lackin
     hardware = detect_hardware(name)
     host = replace(hardware.host, wsl=wsl)
     gpus = bool(hardware.gpus)
-    return Machine(
+    return CheckedMachine(
         replace(hardware, host=host, driver=driver if gpus else None), replace(GOOD, **lacking), nodes, version
     )
 
@@ -41,7 +41,9 @@ def machine(name, driver="580.95.05", version=None, nodes=1, wsl=False, **lackin
 def wrong(engine, here, **wish):
     """Readings that are not right, with their status."""
     return {
-        check.name.partition(": ")[2]: check.status for check in gates(engine, here, **wish) if check.status != "ok"
+        check.name.partition(": ")[2]: check.status
+        for check in check_requirements(engine, here, **wish)
+        if check.status != "ok"
     }
 
 
@@ -85,7 +87,9 @@ def test_the_driver_must_suit_the_cuda_line(driver, version, expected):
 
 def test_a_driver_that_is_too_old_says_both_numbers_and_what_to_do():
     """One sentence, one remedy."""
-    (found,) = [check for check in gates("sglang", machine("h100x8", "535.129.03")) if check.status == "problem"]
+    (found,) = [
+        check for check in check_requirements("sglang", machine("h100x8", "535.129.03")) if check.status == "problem"
+    ]
     expected = (
         "The NVIDIA driver here is 535.129.03, but SGLang needs 580.65.06 or newer: it is built for CUDA 13",
         "Update the NVIDIA driver, or use llama.cpp, which any driver runs.",
@@ -96,7 +100,7 @@ def test_a_driver_that_is_too_old_says_both_numbers_and_what_to_do():
 def test_inside_windows_it_is_the_driver_of_windows():
     """A driver installed inside WSL would break it."""
     here = machine("rtx4090x2", "535.129.03", wsl=True)
-    (found,) = [check for check in gates("vllm", here) if check.status == "problem"]
+    (found,) = [check for check in check_requirements("vllm", here) if check.status == "problem"]
     assert "driver of Windows" in found.remedy
 
 

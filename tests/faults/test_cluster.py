@@ -11,7 +11,7 @@ import pytest
 from tests.server.conftest import until
 
 from seatrial.errors import RefusedError
-from seatrial.scale import Job, JobError, submit
+from seatrial.scale import JobError, SlurmJob, submit
 
 pytestmark = [pytest.mark.usefixtures("slurm"), pytest.mark.xdist_group("slurm"), pytest.mark.fault(35)]
 
@@ -32,7 +32,7 @@ def ranks(tmp_path, request):
     files = [tmp_path / f"pid-{rank}" for rank in range(2)]
     on_term = getattr(request, "param", "SIG_IGN")
     argvs = tuple((sys.executable, "-c", RANK, str(file), on_term) for file in files)
-    submitted = submit(Job("ranks", argvs), tmp_path / "job")
+    submitted = submit(SlurmJob("ranks", argvs), tmp_path / "job")
     try:
         until(lambda: all(file.exists() and file.read_text() for file in files), "both ranks")
         yield submitted, [int(file.read_text()) for file in files]
@@ -62,7 +62,7 @@ def test_a_rank_dies(ranks, rank, seen):
 
 def test_a_rank_exits(tmp_path, seen):
     """With code 3, while the other would go on for ever."""
-    job = Job("exits", (("sleep", "1000"), ("sh", "-c", "echo no such model >&2; exit 3")))
+    job = SlurmJob("exits", (("sleep", "1000"), ("sh", "-c", "echo no such model >&2; exit 3")))
     error = given_up(submit(job, tmp_path))
     assert (1, "n1", "rank died") == (error.rank, error.node, seen.cause(error))
     assert "exit code 3" in error.what
@@ -72,7 +72,7 @@ def test_a_rank_exits(tmp_path, seen):
 def test_impossible_nodes(tmp_path, seen):
     """Four nodes of two: refused by Slurm before anything is queued."""
     with pytest.raises(RefusedError, match="node configuration is not available") as caught:
-        submit(Job("large", (("true",),) * 4), tmp_path)
+        submit(SlurmJob("large", (("true",),) * 4), tmp_path)
     seen.cause(caught.value)
 
 

@@ -7,7 +7,7 @@ import pytest
 from seatrial.catalog import find_model
 from seatrial.memory import config_footprint
 from seatrial.memory.blocks import pool_slack, vllm_groups
-from seatrial.memory.kv import Load, vllm_caches
+from seatrial.memory.kv import CacheLoad, vllm_caches
 from seatrial.memory.shape import read_shape
 
 
@@ -27,7 +27,7 @@ def test_flash_s_groups_are_those_vllm_showed():
 
 def test_one_request_of_flash_needs_what_vllm_asks_for_at_start():
     """Twice 8,192 tokens in flight and 131,072 of context: 512 + 2 x 259 + 4,099 + 2,065 blocks, as vLLM counts."""
-    load = Load(131_072, 1)
+    load = CacheLoad(131_072, 1)
     caches = vllm_caches(shape(), load, fp4_indexer=False)
     pool = sum(caches.kv.values()) + sum(caches.state.values()) + pool_slack(shape(), load, 16_384)
     assert pytest.approx((512 + 2 * 259 + 4099 + 2065) * 1_002_240, rel=0.001) == pool
@@ -35,8 +35,8 @@ def test_one_request_of_flash_needs_what_vllm_asks_for_at_start():
 
 def test_short_prompts_have_few_tokens_in_flight():
     """No more than all requests hold."""
-    assert pool_slack(shape(), Load(4096, 1), 4096) == pool_slack(shape(), Load(4096, 1), 32_768)
-    assert pool_slack(shape(), Load(4096, 8), 4096) < pool_slack(shape(), Load(4096, 8), 32_768)
+    assert pool_slack(shape(), CacheLoad(4096, 1), 4096) == pool_slack(shape(), CacheLoad(4096, 1), 32_768)
+    assert pool_slack(shape(), CacheLoad(4096, 8), 4096) < pool_slack(shape(), CacheLoad(4096, 8), 32_768)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_block_holds_its_largest_group_whatever_the_ratios(ratios):
     block, groups = vllm_groups(made)
     assert all(group.page_bytes <= block for group in groups)
     assert all(group.layer_bytes <= group.tables * block for group in groups)
-    slacks = [pool_slack(made, Load(context, 3), 8192) for context in (1, 64, 65, 128, 129, 5000, 200_000)]
+    slacks = [pool_slack(made, CacheLoad(context, 3), 8192) for context in (1, 64, 65, 128, 129, 5000, 200_000)]
     assert all(0 <= less <= more for less, more in pairwise(slacks))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seatrial.catalog import find_checkpoint, find_model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import Parallelism, compute_footprint, config_footprint
-from seatrial.memory.kv import Load, sglang_caches
+from seatrial.memory.kv import CacheLoad, sglang_caches
 from seatrial.memory.options import ENGINES
 from seatrial.memory.shape import read_shape
 
@@ -73,7 +73,7 @@ def test_sglang_pool_is_what_its_own_code_budgets(row):
     config = {**find_model("flash").config, **changes, "num_hidden_layers": layers, "num_hash_layers": 0}
     pool = sglang_caches(
         read_shape(config),
-        Load(row["context_tokens"], row["requests"]),
+        CacheLoad(row["context_tokens"], row["requests"]),
         swa_ratio=row["swa_ratio"],
         speculative=row["speculative"],
         max_running=row["max_running_requests"],

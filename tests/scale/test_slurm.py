@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from seatrial.errors import EngineMissingError, RefusedError, UsageError
-from seatrial.scale import Job, JobError, submit
+from seatrial.scale import JobError, SlurmJob, submit
 
 pytestmark = [pytest.mark.usefixtures("slurm"), pytest.mark.xdist_group("slurm")]
 ECHO = "import json, os, sys; print(json.dumps([os.environ['SLURM_NODEID'], *sys.argv[1:]]))"
@@ -16,7 +16,7 @@ ODD = ("two words", "$(touch hacked)", "`id`", "; exit 3", "'", '"', "\\", "*", 
 def test_every_rank_gets_its_own_arguments_unchanged(tmp_path):
     """Whatever a shell would read in them."""
     ranks = tuple((sys.executable, "-c", ECHO, *ODD, str(rank)) for rank in range(2))
-    submit(Job("echo", ranks, gpus_per_rank=8), tmp_path / "job").wait()
+    submit(SlurmJob("echo", ranks, gpus_per_rank=8), tmp_path / "job").wait()
     told = [json.loads((tmp_path / "job" / f"rank-{rank}.log").read_text()) for rank in range(2)]
     assert [[str(rank), *ODD, str(rank)] for rank in range(2)] == told
     assert not (tmp_path / "job" / "hacked").exists()
@@ -38,7 +38,7 @@ def test_every_rank_gets_its_own_arguments_unchanged(tmp_path):
 def test_what_makes_no_sense_is_not_submitted(tmp_path, changes, words):
     """Bad usage, and nothing was written."""
     with pytest.raises(UsageError, match=words):
-        submit(Job(**{"name": "job", "ranks": (("true",),), **changes}), tmp_path / "job")
+        submit(SlurmJob(**{"name": "job", "ranks": (("true",),), **changes}), tmp_path / "job")
     assert not (tmp_path / "job").exists()
 
 
@@ -50,13 +50,13 @@ def test_what_makes_no_sense_is_not_submitted(tmp_path, changes, words):
 def test_what_the_cluster_does_not_have_is_refused(tmp_path, changes):
     """In Slurm's own words, at once."""
     with pytest.raises(RefusedError, match="Slurm refuses: ") as caught:
-        submit(Job(**{"name": "job", "ranks": (("true",),), **changes}), tmp_path)
+        submit(SlurmJob(**{"name": "job", "ranks": (("true",),), **changes}), tmp_path)
     assert "sinfo" in caught.value.remedy
 
 
 def test_a_job_can_be_cancelled(tmp_path):
     """Cancelled from here: nothing of it is left, and waiting says so."""
-    submitted = submit(Job("long", (("sleep", "1000"),)), tmp_path)
+    submitted = submit(SlurmJob("long", (("sleep", "1000"),)), tmp_path)
     submitted.cancel()
     assert submitted.state()[0] in {"CANCELLED", "FAILED"}
     with pytest.raises(JobError) as caught:
@@ -68,4 +68,4 @@ def test_without_slurm_that_is_said(monkeypatch, tmp_path):
     """No sbatch on PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EngineMissingError, match="no sbatch"):
-        submit(Job("job", (("true",),)), tmp_path)
+        submit(SlurmJob("job", (("true",),)), tmp_path)

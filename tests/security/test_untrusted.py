@@ -12,7 +12,7 @@ from tests.security.conftest import CONTROL, leaky_command
 from seatrial.cli.main import main
 from seatrial.errors import EngineError
 from seatrial.launching import launch
-from seatrial.measure.ask import Reply
+from seatrial.measure.ask import ChatReply
 from seatrial.printable import printable
 from seatrial.server import find_server
 from seatrial.server.log import LONGEST_LINE
@@ -124,7 +124,7 @@ def test_a_forged_line_is_a_line_of_the_log_and_nothing_else(beside):
 @pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind != "a lone surrogate"])
 def test_a_notebook_shows_a_reply_as_escaped_text(kind):
     """Neither HTML nor Markdown nor LaTeX: one block of escaped text, and the same as plain text."""
-    reply = Reply("q", HOSTILE[kind], "", "model", 1, 0.1, stand_in=False, simulated=False)
+    reply = ChatReply("q", HOSTILE[kind], "", "model", 1, 0.1, stand_in=False, simulated=False)
     bundle = show_reply(reply)._repr_mimebundle_()
     assert {"text/html", "text/plain"} == set(bundle)
     holds_no_markup(bundle["text/html"])

@@ -12,7 +12,7 @@ from seatrial.catalog.engine_facts import engine_facts, engine_ids, is_older
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError
 from seatrial.programs.find import resolve_program
-from seatrial.programs.vulnerabilities import known_holes
+from seatrial.programs.vulnerabilities import known_vulnerabilities
 
 ROOT = Path(__file__).resolve().parents[2]
 CVE = re.compile(r"CVE-20\d\d-\d{4,5}")
@@ -101,13 +101,13 @@ def test_every_engine_says_what_it_leaves_open():
 
 def test_a_hole_that_every_version_has_refuses_a_flag_and_no_version():
     """SGLang's logit processors: the newest version has them too."""
-    assert () == known_holes("sglang.launch_server", "0.5.23")
+    assert () == known_vulnerabilities("sglang.launch_server", "0.5.23")
     assert ("CVE-2026-7304",) == next(hole.ids for hole in engine_facts("sglang").versions.holes if hole.below is None)
 
 
 def test_a_program_nobody_knows_has_no_known_holes():
     """It is somebody's own."""
-    assert () == known_holes("my-server", "0.0.1")
+    assert () == known_vulnerabilities("my-server", "0.0.1")
     command = Command(engine="own", argv=(sys.executable, "server.py"), model="m")
     assert replace(command).argv == resolve_program(command)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seatrial.server.loopback import Reply, generated_a_token, served_models
+from seatrial.server.loopback import HttpReply, generated_a_token, served_models
 
 DEEP = b"[" * 200_000
 
@@ -12,7 +12,7 @@ DEEP = b"[" * 200_000
 )
 def test_no_models_are_read_from_what_is_no_list_of_models(body):
     """Whatever comes back: nothing is served."""
-    assert [] == served_models(Reply(200, body))
+    assert [] == served_models(HttpReply(200, body))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_no_models_are_read_from_what_is_no_list_of_models(body):
 )
 def test_no_token_is_read_from_what_is_no_completion(body):
     """Whatever comes back: nothing was generated."""
-    assert not generated_a_token(Reply(200, body))
+    assert not generated_a_token(HttpReply(200, body))
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_no_token_is_read_from_what_is_no_completion(body):
 )
 def test_a_token_is_read_from_what_engines_answer(choice):
     """Of a completion, a chat, and a chat of a model that thinks."""
-    assert generated_a_token(Reply(200, b'{"choices":[' + choice + b"]}"))
+    assert generated_a_token(HttpReply(200, b'{"choices":[' + choice + b"]}"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.catalog.engine_facts import engine_ids
-from seatrial.server.phases import READ_BYTES, LogReader, Place, advance, gist, known_phases, plain
+from seatrial.server.phases import READ_BYTES, LogReader, PhaseProgress, advance, gist, known_phases, plain
 
 LOGS = Path(__file__).with_name("logs")
 ENGINES = {"sglang": "sglang", "vllm": "vllm", "llama": "llamacpp", "xllamacpp": "llamacpp", "mlx": "mlx"}
@@ -18,7 +18,7 @@ ENGINES = {"sglang": "sglang", "vllm": "vllm", "llama": "llamacpp", "xllamacpp":
 def way(name):
     """Every place an engine went through, the count being the last of each pass."""
     engine = ENGINES[re.split(r"[_.]", name)[0]]
-    place, seen = Place(), []
+    place, seen = PhaseProgress(), []
     for line in re.split(rb"\r\n|\n|\r", (LOGS / f"{name}.log").read_bytes()):
         place = advance(place, [plain(line)], known_phases(engine))
         pass_ = (place.name, place.step, place.total)
@@ -113,7 +113,7 @@ def test_the_start_of_a_drafts_weights_counts_anew():
     bar = "Loading safetensors checkpoint shards:  50% Completed | {}/46 [00:33<13:38, 18.60s/it]"
     places = list(
         itertools.accumulate(
-            [5, 3, 46, 40, 2], lambda place, n: advance(place, [bar.format(n)], phases), initial=Place()
+            [5, 3, 46, 40, 2], lambda place, n: advance(place, [bar.format(n)], phases), initial=PhaseProgress()
         )
     )
     assert [None, 5, 5, 46, 46, 2] == [place.done for place in places]
@@ -132,12 +132,12 @@ def test_the_words_of_one_phase_are_no_other_phases(engine):
             "{'cudagraph_capture_sizes': [1, 2]}, 'kv_cache_dtype': 'fp8'}"
         ),
     )
-    assert advance(Place(), settings, known_phases(engine)).index <= 0
+    assert advance(PhaseProgress(), settings, known_phases(engine)).index <= 0
 
 
 def read(path, pieces):
     """What a reader gives of a file that grows by these pieces, and where the engine is then."""
-    reader, place, given = LogReader(path), Place(), []
+    reader, place, given = LogReader(path), PhaseProgress(), []
     for piece in pieces:
         with path.open("ab") as file:
             file.write(piece)

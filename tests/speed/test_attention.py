@@ -6,7 +6,7 @@ from tests.memory.test_local import v4_gguf
 from seatrial import find_model
 from seatrial.memory.kv import vllm_pages
 from seatrial.memory.shape import read_shape
-from seatrial.speed import Load, Ranks, Work, predict_speed
+from seatrial.speed import Ranks, ServingLoad, Work, predict_speed
 from seatrial.speed.attention import NO_ATTENTION, Attention, attention_of
 
 FLASH = attention_of(find_model("flash").config)
@@ -48,7 +48,7 @@ def test_other_models_read_all_keys_and_values():
 def test_a_long_prompt_costs_more_than_its_length():
     """At a million tokens the indexer's pairs are most of the work; decoding hardly slows down."""
     work = Work(11_371_199_488, 147_169_738_752, 256, 6, 43, 13_270_101_591, 6_492_782_592, "fp4", FLASH)
-    short, long = (predict_speed(work, Load(1, 1, prompt, 256), ranks=ONE) for prompt in (10_000, 1_000_000))
+    short, long = (predict_speed(work, ServingLoad(1, 1, prompt, 256), ranks=ONE) for prompt in (10_000, 1_000_000))
     assert long.ttft_s.expected > 200 * short.ttft_s.expected
     assert long.tpot_s.expected < 1.1 * short.tpot_s.expected
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from seatrial.hardware.accelerators import accelerators
-from seatrial.speed import HostSide, Load, Ranks, Work, predict_speed
+from seatrial.speed import HostSide, Ranks, ServingLoad, Work, predict_speed
 from seatrial.speed.rate import compute_rate
 from seatrial.speed.roofline import constants
 from seatrial.speed.work import benchmark_requests
@@ -44,8 +44,8 @@ def test_more_streams_are_slower_each_and_faster_together(first, second, data):
     """TPOT and TTFT never fall and the output of a run that goes on never falls as streams are added."""
     low, high = sorted((first, second))
     ranks = Ranks(4, 1, data, "h200", 4.8e12, 0.989e15, architecture="9.0")
-    few = predict_speed(FLASH, Load(low, 256, 1024, 256), ranks=ranks)
-    many = predict_speed(FLASH, Load(high, 256, 1024, 256), ranks=ranks)
+    few = predict_speed(FLASH, ServingLoad(low, 256, 1024, 256), ranks=ranks)
+    many = predict_speed(FLASH, ServingLoad(high, 256, 1024, 256), ranks=ranks)
     assert few.tpot_s.expected <= many.tpot_s.expected
     assert few.ttft_s.expected <= many.ttft_s.expected
     assert few.decode_tokens_per_s.expected <= many.decode_tokens_per_s.expected * (1 + 1e-9)
@@ -60,7 +60,7 @@ def test_more_streams_are_slower_each_and_faster_together(first, second, data):
 )
 def test_a_faster_gpu_is_never_slower(slower, streams, prompt, data, drafts):
     """Less bandwidth or compute never makes anything better, nor does one more node."""
-    load = Load(streams, 256, prompt, 256, drafts, requests=benchmark_requests(streams), random_lengths=True)
+    load = ServingLoad(streams, 256, prompt, 256, drafts, requests=benchmark_requests(streams), random_lengths=True)
     best = predict_speed(FLASH, load, ranks=Ranks(4, 1, data, "h200", 4.8e12, 0.989e15))
     for ranks in (
         Ranks(4, 1, data, "h200", 4.8e12 * slower, 0.989e15),
@@ -76,7 +76,7 @@ def test_a_faster_gpu_is_never_slower(slower, streams, prompt, data, drafts):
 @given(count=some.sampled_from([1, 2, 4, 8]), streams=some.integers(1, 512))
 def test_more_gpus_are_never_slower_in_one_machine(count, streams):
     """Twice the GPUs split the same work further."""
-    load = Load(streams, 256, 4096, 512)
+    load = ServingLoad(streams, 256, 4096, 512)
     few = predict_speed(FLASH, load, ranks=Ranks(count, 1, 1, "h200", 4.8e12, 0.989e15))
     many = predict_speed(FLASH, load, ranks=Ranks(2 * count, 1, 1, "h200", 4.8e12, 0.989e15))
     assert many.tpot_s.expected <= few.tpot_s.expected
@@ -85,8 +85,8 @@ def test_more_gpus_are_never_slower_in_one_machine(count, streams):
 
 def test_beyond_the_running_limit_requests_wait():
     """Where fewer run than are sent, the first token comes later and the rate stays."""
-    limited = predict_speed(FLASH, Load(64, 16, 8192, 1024), ranks=FOUR_H200S)
-    within = predict_speed(FLASH, Load(17, 16, 8192, 1024), ranks=FOUR_H200S)
+    limited = predict_speed(FLASH, ServingLoad(64, 16, 8192, 1024), ranks=FOUR_H200S)
+    within = predict_speed(FLASH, ServingLoad(17, 16, 8192, 1024), ranks=FOUR_H200S)
     assert within.decode_tokens_per_s == limited.decode_tokens_per_s
     assert within.tpot_s == limited.tpot_s
     assert limited.ttft_s.expected > within.ttft_s.expected
@@ -95,7 +95,7 @@ def test_beyond_the_running_limit_requests_wait():
 
 def test_a_queue_obeys_littles_law():
     """In a run that goes on, requests sent = request rate x (time to first token + answer time), but for the start."""
-    load = Load(256, 16, 8192, 1024)
+    load = ServingLoad(256, 16, 8192, 1024)
     speed = predict_speed(FLASH, load, ranks=FOUR_H200S)
     turn = speed.ttft_s.expected + 1024 * speed.tpot_s.expected
     assert pytest.approx(256, rel=0.01) == speed.decode_tokens_per_s.expected / 1024 * turn
@@ -103,8 +103,8 @@ def test_a_queue_obeys_littles_law():
 
 def test_a_run_that_ends_waits_less():
     """With as many requests as are sent at once, the median one waits for half of them."""
-    endless = predict_speed(FLASH, Load(256, 16, 8192, 1024), ranks=FOUR_H200S)
-    ends = predict_speed(FLASH, Load(256, 16, 8192, 1024, requests=256), ranks=FOUR_H200S)
+    endless = predict_speed(FLASH, ServingLoad(256, 16, 8192, 1024), ranks=FOUR_H200S)
+    ends = predict_speed(FLASH, ServingLoad(256, 16, 8192, 1024, requests=256), ranks=FOUR_H200S)
     assert pytest.approx(endless.ttft_s.expected * (128 - 16) / (256 - 16), rel=0.05) == ends.ttft_s.expected
     assert "256 in all" in ends.basis
 
@@ -116,8 +116,8 @@ def test_published_runs_sent_these_numbers_of_requests():
 
 def test_prompts_in_the_prefix_cache_are_read_faster():
     """The same requests a second time: earlier first tokens, less waiting between tokens."""
-    cold = predict_speed(FLASH, Load(16, 256, 8192, 1024), ranks=FOUR_H200S)
-    warm = predict_speed(FLASH, Load(16, 256, 8192, 1024, prompts_seen=True), ranks=FOUR_H200S)
+    cold = predict_speed(FLASH, ServingLoad(16, 256, 8192, 1024), ranks=FOUR_H200S)
+    warm = predict_speed(FLASH, ServingLoad(16, 256, 8192, 1024, prompts_seen=True), ranks=FOUR_H200S)
     assert warm.tpot_s.expected < cold.tpot_s.expected
     assert warm.ttft_s.expected < cold.ttft_s.expected
 
@@ -132,7 +132,7 @@ def test_prompts_in_the_prefix_cache_are_read_faster():
 )
 def test_what_is_missing_is_named(ranks, missing):
     """Unknown stays unknown, and the basis says which figure is missing."""
-    prediction = predict_speed(FLASH, Load(1, 1, 128, 64), ranks=ranks)
+    prediction = predict_speed(FLASH, ServingLoad(1, 1, 128, 64), ranks=ranks)
     assert [None, None, None] == [prediction.tpot_s, prediction.ttft_s, prediction.decode_tokens_per_s]
     assert missing in prediction.basis
 
@@ -156,7 +156,7 @@ def test_the_rate_is_that_of_the_units_used(accelerator, precision, expected):
 
 def test_unlike_gpus_and_engines_have_wider_intervals():
     """Calibrated generations under SGLang are narrow, everything else is not, and the basis says why."""
-    load = Load(16, 256, 8192, 1024)
+    load = ServingLoad(16, 256, 8192, 1024)
     near = predict_speed(FLASH, load, ranks=Ranks(4, 1, 1, "b300", 7.75e12, 4.5e15, architecture="10.3"))
     far = predict_speed(FLASH, load, ranks=Ranks(8, 1, 1, "mi300x", 5.3e12, 2.6e15, architecture="gfx942"))
     other = predict_speed(FLASH, load, ranks=FOUR_H200S, engine="vllm")
@@ -171,8 +171,8 @@ def test_unlike_gpus_and_engines_have_wider_intervals():
 def test_host_memory_is_slower_than_a_gpu():
     """Experts in host memory cost time, and the basis says what was assumed."""
     gpu = Ranks(1, 1, 1, "rtx4090", 1.008e12, 1.65e14)
-    inside = predict_speed(FLASH, Load(1, 1, 128, 64), ranks=gpu, host=HostSide(0, 0, 8, None))
-    outside = predict_speed(FLASH, Load(1, 1, 128, 64), ranks=gpu, host=HostSide(0, 1, 8, None))
+    inside = predict_speed(FLASH, ServingLoad(1, 1, 128, 64), ranks=gpu, host=HostSide(0, 0, 8, None))
+    outside = predict_speed(FLASH, ServingLoad(1, 1, 128, 64), ranks=gpu, host=HostSide(0, 1, 8, None))
     assert inside.tpot_s.expected < outside.tpot_s.expected
     assert "assumed" in outside.basis
 
@@ -183,7 +183,7 @@ def test_more_streams_never_slow_llamacpp_down_together(first, second, flops):
     low, high = sorted((first, second))
     gpu = Ranks(1, 1, 1, "m3-ultra", 8.19e11, flops)
     few, many = (
-        predict_speed(FLASH, Load(streams, 256, 512, 256), ranks=gpu, host=HostSide(0, 0, 8, None))
+        predict_speed(FLASH, ServingLoad(streams, 256, 512, 256), ranks=gpu, host=HostSide(0, 0, 8, None))
         for streams in (low, high)
     )
     assert few.tpot_s.expected <= many.tpot_s.expected
@@ -193,6 +193,6 @@ def test_more_streams_never_slow_llamacpp_down_together(first, second, flops):
 
 def test_known_bandwidth_narrows_the_interval():
     """An assumed bandwidth gives a wider interval than a known one."""
-    assumed = predict_speed(SMALL, Load(1, 1, 128, 64), host=HostSide(1, 1, 4, None)).tpot_s
-    known = predict_speed(SMALL, Load(1, 1, 128, 64), host=HostSide(1, 1, 4, 5e10)).tpot_s
+    assumed = predict_speed(SMALL, ServingLoad(1, 1, 128, 64), host=HostSide(1, 1, 4, None)).tpot_s
+    known = predict_speed(SMALL, ServingLoad(1, 1, 128, 64), host=HostSide(1, 1, 4, 5e10)).tpot_s
     assert known.high / known.low < assumed.high / assumed.low

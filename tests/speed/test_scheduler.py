@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from seatrial.speed import Load, Ranks, Work
+from seatrial.speed import Ranks, ServingLoad, Work
 from seatrial.speed.roofline import constants, gpu_speed, prefill_seconds, step_seconds
 
 FLASH = Work(11_371_199_488, 147_169_738_752, 256, 6, 43, 13_270_101_591, 6_492_782_592, "fp4")
@@ -74,7 +74,7 @@ def play(load):
 )
 def test_the_closed_forms_agree_with_a_scheduler(streams, limit, requests, drafts):
     """TPOT and output within 15 per cent; so is the wait, where requests queue."""
-    load = Load(streams, limit, 8192, 1024, drafts, requests=requests, random_lengths=True)
+    load = ServingLoad(streams, limit, 8192, 1024, drafts, requests=requests, random_lengths=True)
     ttft, tpot, rate = play(load)
     found = gpu_speed(FLASH, RANKS, load)
     assert pytest.approx(tpot, rel=0.15) == found.tpot_s

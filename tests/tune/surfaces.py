@@ -3,7 +3,7 @@
 import math
 import random
 
-from seatrial.launching.tuned import Reading
+from seatrial.launching.tuned import TunedReading
 
 
 class Surface:
@@ -49,9 +49,9 @@ class Surface:
         self.now += self.took_s
         self.measured += 1
         if settings in self.broken:
-            return Reading(dict(settings), None, "it did not start", took_s=self.took_s)
+            return TunedReading(dict(settings), None, "it did not start", took_s=self.took_s)
         speed = 50 * streams * math.exp(self.true_gain(settings) + self._random.gauss(0, self.noise))
-        return Reading(dict(settings), speed, took_s=self.took_s)
+        return TunedReading(dict(settings), speed, took_s=self.took_s)
 
     def renew(self):
         """Servers that are started anew take no time here."""

@@ -9,7 +9,7 @@ from seatrial.launching import launch
 from seatrial.launching.tuned import read_tuned, subject_of
 from seatrial.plan import make_plan
 from seatrial.server import list_servers
-from seatrial.tune import Wish, tune_machine
+from seatrial.tune import TuneRequest, tune_machine
 
 pytestmark = pytest.mark.engine
 
@@ -30,7 +30,7 @@ def plan_for(require):
 def test_a_short_tuning_of_the_real_engine(plan_for):
     """Both candidates were measured, with real tokens or the reason why not; it is kept, and no server is left."""
     seen = []
-    wish = Wish(
+    wish = TuneRequest(
         streams=(1,), budget_s=60, asked={"ubatch-size": ("64",)}, prompt_tokens=32, answer_tokens=16,
         runner="xllamacpp",
     )  # fmt: skip

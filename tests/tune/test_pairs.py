@@ -2,7 +2,7 @@
 
 import math
 
-from seatrial.launching.tuned import Reading, Round
+from seatrial.launching.tuned import Round, TunedReading
 from seatrial.tune.pairs import ASSUMED_SPREAD, DEFAULT, compare, key_of, spread_of
 
 TWO = key_of({"threads": "2"})
@@ -10,7 +10,7 @@ TWO = key_of({"threads": "2"})
 
 def rounds(*pairs):
     """Rounds of the default and of two threads, by their speeds."""
-    return [Round(1, (Reading({}, default), Reading({"threads": "2"}, two))) for default, two in pairs]
+    return [Round(1, (TunedReading({}, default), TunedReading({"threads": "2"}, two))) for default, two in pairs]
 
 
 def test_only_measurements_of_one_round_are_compared():

@@ -5,11 +5,11 @@ from tests.tune.surfaces import Interrupted, Surface
 
 from seatrial.errors import MeasurementError, UnknownNameError, UsageError
 from seatrial.launching.tuned import read_tuned, subject_of, tuned_plan
-from seatrial.tune import Budget, Wish, tune_machine, tune_on
+from seatrial.tune import Budget, TuneRequest, tune_machine, tune_on
 from seatrial.tune.run import _alone
 
 EFFECTS = {"tpot-s": {"0.001": 0.5, "0.002": 0.2}, "slots": {"9": 0.1}}
-WISH = Wish(streams=(1, 4), asked={name: tuple(values) for name, values in EFFECTS.items()})
+WISH = TuneRequest(streams=(1, 4), asked={name: tuple(values) for name, values in EFFECTS.items()})
 BEST = {"tpot-s": "0.001", "slots": "9"}
 
 
@@ -66,7 +66,7 @@ def test_a_finished_search_begins_anew_and_leaves_other_loads_alone(plan_for):
     tuned_on(Surface(EFFECTS), plan_for)
     other = {"tpot-s": {"0.001": -0.5, "0.002": 0.4}, "slots": {"9": -0.1}}
 
-    tuned = tuned_on(Surface(other), plan_for, Wish(streams=(4,), asked=WISH.asked))
+    tuned = tuned_on(Surface(other), plan_for, TuneRequest(streams=(4,), asked=WISH.asked))
 
     assert [(1, BEST), (4, {"tpot-s": "0.002"})] == [(level.streams, level.settings) for level in tuned.levels]
 
@@ -77,7 +77,7 @@ def test_another_load_is_not_mixed_with_this_one(plan_for):
         tuned_on(Interrupted(EFFECTS, after=17), plan_for)
     surface = Surface(EFFECTS)
 
-    tuned = tuned_on(surface, plan_for, Wish(streams=(1, 4), asked=WISH.asked, prompt_tokens=512))
+    tuned = tuned_on(surface, plan_for, TuneRequest(streams=(1, 4), asked=WISH.asked, prompt_tokens=512))
 
     assert surface.measured == sum(len(taken.readings) for taken in tuned.rounds)
 
@@ -87,7 +87,7 @@ def test_a_setting_the_engine_does_not_have_is_said_before_anything_runs(plan_fo
     surface = Surface(EFFECTS)
 
     with pytest.raises(UnknownNameError, match="slot"):
-        tuned_on(surface, plan_for, Wish(asked={"slot": ("1",)}))
+        tuned_on(surface, plan_for, TuneRequest(asked={"slot": ("1",)}))
 
     assert 0 == surface.measured
 

@@ -7,9 +7,9 @@ import pytest
 from seatrial.hardware import detect_hardware
 from seatrial.launching.tuned import (
     Level,
-    Reading,
     Round,
     Tuned,
+    TunedReading,
     folder,
     forget_tuned,
     read_tuned,
@@ -31,7 +31,7 @@ def tuned(plan_for):
             Level(1, {"tpot-s": "0.001"}, 1.5, 1.4, 0.02, 5, 90.0, 60.0),
             Level(4, {"tpot-s": "0.002", "slots": "5"}, 1.2, 1.1, 0.02, 5, 240.0, 200.0),
         ),
-        rounds=(Round(1, (Reading({}, 60.0), Reading({"tpot-s": "0.001"}, None, "it did not start"))),),
+        rounds=(Round(1, (TunedReading({}, 60.0), TunedReading({"tpot-s": "0.001"}, None, "it did not start"))),),
         measured_at="2026-11-23T10:00:00+00:00",
         spent_s=60.0,
         complete=True,

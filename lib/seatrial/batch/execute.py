@@ -32,7 +32,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from seatrial import errors
 from seatrial.batch.signals import hears_interrupt
-from seatrial.batch.types import Failure, ParameterValue, Status
+from seatrial.batch.types import NotebookFailure, ParameterValue, Status
 from seatrial.records import write_text
 from seatrial.secret_text import masked, secrets_of
 from seatrial.server.folder import server_keys
@@ -87,7 +87,7 @@ class Execution:
     _scratch: Path = field(default_factory=Path)
     _keys: set[str] = field(default_factory=set)
 
-    def run(self) -> tuple[Status, Failure | None]:
+    def run(self) -> tuple[Status, NotebookFailure | None]:
         """Execute the notebook, save it, and say how it ended.
 
         Raises:
@@ -117,11 +117,14 @@ class Execution:
             except RuntimeError as error:  # the kernel never answered
                 message = f"The notebook's kernel did not start: {error} {_tail(self.kernel_log())}".strip()
                 message = masked(message, self._secrets())
-                failure = Failure("KernelDied", message, self._cell_id(), errors.SeatrialError.exit_code)
+                failure = NotebookFailure("KernelDied", message, self._cell_id(), errors.SeatrialError.exit_code)
             finally:
                 ensure_event_loop().close()  # jupyter_core makes one for each thread and leaves it open
         if self.stopping:
-            status, failure = "interrupted", Failure("Interrupted", "interrupted", self._cell_id(), errors.INTERRUPTED)
+            status, failure = (
+                "interrupted",
+                NotebookFailure("Interrupted", "interrupted", self._cell_id(), errors.INTERRUPTED),
+            )
         elif failure is not None:
             status = "failed"
         if status != "completed":
@@ -231,12 +234,12 @@ class Execution:
     def _cell_id(self) -> str | None:
         return None if self.cell is None else str(self.cell.get("id", ""))
 
-    def _failure(self, error: PapermillExecutionError) -> Failure:
+    def _failure(self, error: PapermillExecutionError) -> NotebookFailure:
         kind = getattr(errors, str(error.ename), None)
         known = isinstance(kind, type) and issubclass(kind, errors.SeatrialError)
         exit_code = kind.exit_code if known and kind is not None else errors.SeatrialError.exit_code
         message = masked(_ANSI.sub("", str(error.evalue)).strip(), self._secrets())
-        return Failure(str(error.ename), message, self._cell_id(), exit_code)
+        return NotebookFailure(str(error.ename), message, self._cell_id(), exit_code)
 
 
 class _Kernel(AsyncKernelManager):

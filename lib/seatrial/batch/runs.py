@@ -26,7 +26,7 @@ from seatrial.batch.logs import keep_logs
 from seatrial.batch.parameters import choose_parameters
 from seatrial.batch.signals import counting_signals, ignoring_signals, stop_signals
 from seatrial.batch.sources import Source, groups_of, read_sources
-from seatrial.batch.types import NotebookResult, ParameterValue, Progress, Run
+from seatrial.batch.types import NotebookResult, ParameterValue, Run, RunProgress
 from seatrial.batch.versions import versions
 from seatrial.errors import EngineMissingError
 from seatrial.records import RECORD, write_json
@@ -34,7 +34,7 @@ from seatrial.records import RECORD, write_json
 if TYPE_CHECKING:
     from seatrial.batch.execute import Execution
 
-_OnProgress = Callable[[Progress], None]
+_OnProgress = Callable[[RunProgress], None]
 _HEARING_S = 0.25
 """How often the main thread looks up: a Ctrl-C that the system hands to another thread wakes no wait."""
 
@@ -204,7 +204,7 @@ class _Series:
 
     def _tell(self, event: Any, index: int, **more: Any) -> None:
         source = self.sources[index]
-        step = Progress(
+        step = RunProgress(
             event=event,
             notebook=source.path.name,
             title=source.title,

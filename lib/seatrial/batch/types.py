@@ -12,7 +12,7 @@ ParameterValue = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class NotebookFailure:
     """Why a notebook stopped: the error's name, its message, and the cell it happened in."""
 
     kind: str
@@ -45,7 +45,7 @@ class NotebookResult:
     duration_s: float | None
     parameters: dict[str, ParameterValue]
     source_sha256: str
-    error: Failure | None = None
+    error: NotebookFailure | None = None
     kept: bool = False
     logs: tuple[str, ...] = ()
 
@@ -86,7 +86,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RunProgress:
     """Where a run stands; handed to ``on_progress`` whenever that changes.
 
     Attributes:

@@ -9,7 +9,7 @@ _SHAPE = ("num_hidden_layers", "hidden_size", "n_routed_experts", "moe_intermedi
 """Fields of config.json that tell the models of the family apart."""
 
 
-def kin_of(checkpoint: Checkpoint) -> str:
+def base_model_of(checkpoint: Checkpoint) -> str:
     """Id of the model with the checkpoint's shape; what engines and recipes say of it holds for the copy too.
 
     A checkpoint of the catalog names its model; a local one of no known shape stays ``local``.

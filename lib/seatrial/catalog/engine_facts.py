@@ -13,7 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from seatrial.catalog.engine_rows import DraftFlags, Hole, Install, Planning, Program, Requirement, Setting, Versions
+from seatrial.catalog.engine_rows import (
+    DraftFlags,
+    Install,
+    Planning,
+    Program,
+    Requirement,
+    Setting,
+    Versions,
+    Vulnerability,
+)
 from seatrial.errors import UsageError
 from seatrial.records import from_dict
 
@@ -24,7 +33,6 @@ __all__ = [
     "DraftFlags",
     "EngineFacts",
     "Failure",
-    "Hole",
     "Install",
     "Metrics",
     "Phase",
@@ -33,6 +41,7 @@ __all__ = [
     "Requirement",
     "Setting",
     "Versions",
+    "Vulnerability",
     "engine_facts",
     "engine_ids",
     "is_newer",

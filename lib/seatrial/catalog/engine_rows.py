@@ -10,7 +10,7 @@ from seatrial.records import Origin
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class Vulnerability:
     """A known security hole.
 
     Attributes:
@@ -63,7 +63,7 @@ class Versions:
     cuda: str | None = None
     worker_flag: str | None = None
     draft_flags: Mapping[str, DraftFlags] = field(default_factory=dict)
-    holes: tuple[Hole, ...] = ()
+    holes: tuple[Vulnerability, ...] = ()
     gaps: tuple[str, ...] = ()
 
 

@@ -16,7 +16,7 @@ _WIDTH_OF_FILES = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """The result of a command.
 
     Attributes:

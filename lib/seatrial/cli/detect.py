@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 
-from seatrial.cli.answer import Answer, stdout
-from seatrial.cli.options import positive
+from seatrial.cli.answer import CommandResult, stdout
+from seatrial.cli.options import positive_number
 from seatrial.hardware import detect_hardware
 from seatrial.records import to_dict
 
@@ -21,10 +21,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hardware", default="auto", help="auto (default), cpu, h100x8, rtx4090x2, m3-ultra-512gb, ..."
     )
-    parser.add_argument("--host-memory-gib", type=positive(), default=None, help="host memory of a named machine")
+    parser.add_argument(
+        "--host-memory-gib", type=positive_number(), default=None, help="host memory of a named machine"
+    )
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Describe the machine."""
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
 
@@ -34,4 +36,4 @@ def run(arguments: argparse.Namespace) -> Answer:
         for table in tables_hardware(hardware):
             stdout().print(table.to_rich())
 
-    return Answer(to_dict(hardware), show)
+    return CommandResult(to_dict(hardware), show)

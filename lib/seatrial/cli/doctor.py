@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.answer import CommandResult, stdout
 from seatrial.cli.checks import run_checks
 from seatrial.engines.requirements import Check
 from seatrial.records import to_dict
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Look at everything and sum up."""
     checks = run_checks(ask_engines=arguments.ask_engines)
     problems = sum(check.status == "problem" for check in checks)
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     def show() -> None:
         stdout().print(_table_checks(checks, problems, warnings).to_rich())
 
-    return Answer(document, show, _NOT_USABLE if problems else 0)
+    return CommandResult(document, show, _NOT_USABLE if problems else 0)
 
 
 def _table_checks(checks: list[Check], problems: int, warnings: int) -> Table:

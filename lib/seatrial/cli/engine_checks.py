@@ -55,7 +55,7 @@ def _of_program(row: EngineProgram) -> Check:
 def _check_requirements(engine: str, hardware: Hardware, rows: Sequence[EngineProgram]) -> Iterator[Check]:
     """What one engine requires that this machine lacks, each a warning: others may run all the same."""
     from seatrial.catalog.engine_facts import engine_facts  # noqa: PLC0415 -- see above
-    from seatrial.programs.preflight import Installed, gates_here  # noqa: PLC0415 -- same
+    from seatrial.programs.preflight import Installed, check_requirements_here  # noqa: PLC0415 -- same
 
     facts = engine_facts(engine)
     here = next((row for row in rows if row.path), None)
@@ -63,7 +63,7 @@ def _check_requirements(engine: str, hardware: Hardware, rows: Sequence[EnginePr
     if not facts.requires or not (here or meant):
         return
     found = Installed(str(here.path), here.version) if here else None
-    checks = gates_here(engine, hardware, found=found, installing=here is None)
+    checks = check_requirements_here(engine, hardware, found=found, installing=here is None)
     wrong = [check for check in checks if check.status != "ok" and check.name.partition(": ")[2] not in _LOOKED_AT_ONCE]
     for check in wrong:
         yield replace(check, status="warning")

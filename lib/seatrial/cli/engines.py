@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 
 from seatrial.cli import engines_install
-from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.answer import CommandResult, stdout
 from seatrial.records import to_dict
 
 
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     engines_install.add_commands(parser)
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """List the engines, or install or remove one."""
     if arguments.action is not None:
         return (
@@ -38,4 +38,4 @@ def run(arguments: argparse.Namespace) -> Answer:
 
         stdout().print(table_engines(rows).to_rich())
 
-    return Answer([to_dict(row) for row in rows], show)
+    return CommandResult([to_dict(row) for row in rows], show)

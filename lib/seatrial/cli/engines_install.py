@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from seatrial.cli.answer import Answer, stderr, stdout
+from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.records import to_dict
 from seatrial.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from seatrial.install.engine import Outcome
+    from seatrial.install.engine import InstallResult
     from seatrial.install.steps import Tell
 
 _INSTALL_HELP = """Puts an engine into an environment of its own, where seatrial serve finds it.
@@ -49,7 +49,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as for engines")
 
 
-def install(arguments: argparse.Namespace) -> Answer:
+def install(arguments: argparse.Namespace) -> CommandResult:
     """Install one engine, with progress on stderr."""
     from seatrial.install.engine import install_engine  # noqa: PLC0415 -- late, so that --help is quick
 
@@ -64,20 +64,20 @@ def install(arguments: argparse.Namespace) -> Answer:
     for note in outcome.notes:
         stderr().print(note, soft_wrap=True)
     document = to_dict(outcome.installation) | {"already": outcome.already, "notes": list(outcome.notes)}
-    return Answer(document, lambda: stdout().print(_sentence(outcome), soft_wrap=True))
+    return CommandResult(document, lambda: stdout().print(_sentence(outcome), soft_wrap=True))
 
 
-def remove(arguments: argparse.Namespace) -> Answer:
+def remove(arguments: argparse.Namespace) -> CommandResult:
     """Remove one engine."""
     from seatrial.install.engine import remove_engine  # noqa: PLC0415 -- late, so that --help is quick
 
     gone = remove_engine(arguments.name)
     lines = [f"{row.name} {row.version} is removed: {format_bytes(row.size_bytes)} in {row.path}." for row in gone]
     nothing = f"{arguments.name} was not installed by seatrial."
-    return Answer(to_dict(gone), lambda: stdout().print("\n".join(lines) or nothing, soft_wrap=True))
+    return CommandResult(to_dict(gone), lambda: stdout().print("\n".join(lines) or nothing, soft_wrap=True))
 
 
-def _sentence(outcome: Outcome) -> str:
+def _sentence(outcome: InstallResult) -> str:
     row = outcome.installation
     if outcome.already:
         return f"{row.package} {row.version} is installed already, in {row.path}."

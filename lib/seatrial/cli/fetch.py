@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from seatrial.catalog import Checkpoint, find_checkpoint, models
-from seatrial.cli.answer import Answer, stderr, stdout
+from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.engines.served import is_stand_in
 from seatrial.errors import DoesNotFitError, EngineMissingError, RefusedError
 from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
 from seatrial.fetch.progress import FetchEvent, Tell
 from seatrial.launching.this_machine import V4
-from seatrial.programs.preflight import insisting
+from seatrial.programs.preflight import proceeding_anyway
 from seatrial.units import format_gib
 
 
@@ -41,10 +41,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Fetch, with a progress bar on stderr."""
     model = _v4_model(arguments.checkpoint)
-    with insisting(wanted=arguments.anyway):
+    with proceeding_anyway(wanted=arguments.anyway):
         checkpoint = _choose_checkpoint(model) if model else find_checkpoint(arguments.checkpoint)
     if not arguments.anyway:
         _check_worth(checkpoint)
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         "path": str(path),
         "size_bytes": sum(file.stat().st_size for file in files),
     }
-    return Answer(document, lambda: stdout().print(str(path), soft_wrap=True))
+    return CommandResult(document, lambda: stdout().print(str(path), soft_wrap=True))
 
 
 def _v4_model(text: str) -> str | None:

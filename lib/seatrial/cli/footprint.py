@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seatrial.catalog import find_checkpoint
-from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.answer import CommandResult, stdout
 from seatrial.cli.machine import add_machine_options, machine_request
-from seatrial.cli.options import whole
+from seatrial.cli.options import whole_number
 from seatrial.errors import ModelFileError, UsageError
 from seatrial.memory.options import ENGINES, HELP
 from seatrial.records import to_dict
@@ -40,15 +40,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", help="sglang, vllm, llamacpp, mlx or simulated (default: what loads the checkpoint)"
     )
-    parser.add_argument("--context-tokens", type=whole(), help="context of each request (default: 8192)")
-    parser.add_argument("--concurrency", type=whole(), default=1, help="requests at once (default: 1)")
+    parser.add_argument("--context-tokens", type=whole_number(), help="context of each request (default: 8192)")
+    parser.add_argument("--concurrency", type=whole_number(), default=1, help="requests at once (default: 1)")
     add_machine_options(parser)
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="repeatable; see below")
     width = max(map(len, HELP))
     parser.epilog = "options:\n" + "\n".join(f"  {name:<{width}}  {text}" for name, text in HELP.items())
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Compute the footprint, on its own or as part of a plan for a machine.
 
     Raises:
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     return _over_contexts(arguments.checkpoint, request, arguments.engine)
 
 
-def _alone(arguments: argparse.Namespace) -> Answer:
+def _alone(arguments: argparse.Namespace) -> CommandResult:
     settings: dict[str, Any] = {
         "context_tokens": arguments.context_tokens,
         "concurrency": arguments.concurrency,
@@ -98,10 +98,10 @@ def _alone(arguments: argparse.Namespace) -> Answer:
         for table in (footprint_table(footprint, name), weights_table(footprint), caches_table(footprint)):
             stdout().print(table.to_rich())
 
-    return Answer({"checkpoint": name, **to_dict(footprint)}, show)
+    return CommandResult({"checkpoint": name, **to_dict(footprint)}, show)
 
 
-def _over_contexts(name: str, request: Request, engine: str | None) -> Answer:
+def _over_contexts(name: str, request: Request, engine: str | None) -> CommandResult:
     """What a plan for the machine needs, and what it would need with shorter and longer contexts."""
     from seatrial.plan import fits  # noqa: PLC0415 -- plans, which a footprint alone does without
 
@@ -139,7 +139,7 @@ def _over_contexts(name: str, request: Request, engine: str | None) -> Answer:
         for table in (need, gpus, contexts_table(plans, fit)):
             stdout().print(table.to_rich())
 
-    return Answer(document, show)
+    return CommandResult(document, show)
 
 
 def _options(words: list[str]) -> dict[str, str]:

@@ -9,8 +9,8 @@ import argparse
 import contextlib
 from collections.abc import Iterable
 
-from seatrial.cli.answer import Answer, stderr, stdout
-from seatrial.cli.options import whole
+from seatrial.cli.answer import CommandResult, stderr, stdout
+from seatrial.cli.options import whole_number
 from seatrial.errors import UsageError
 from seatrial.launching.next_plan import why_ended
 from seatrial.server import Server, find_server
@@ -23,20 +23,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="name of the server: seatrial ps --all")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new lines")
     parser.add_argument(
-        "-n", "--lines", type=whole(1, _MOST_LINES), default=100, help="how many of the last lines (default: 100)"
+        "-n",
+        "--lines",
+        type=whole_number(1, _MOST_LINES),
+        default=100,
+        help="how many of the last lines (default: 100)",
     )
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Show the last lines."""
     if arguments.follow and arguments.json:
         raise UsageError("--json prints one document, --follow never ends.", remedy="Use one of them.")
     server = find_server(arguments.name)
     if arguments.follow:
-        return Answer(None, lambda: None, then=lambda: _follow(server, arguments.lines))
+        return CommandResult(None, lambda: None, then=lambda: _follow(server, arguments.lines))
     lines, why = server.read_log(arguments.lines), why_ended(server)
     document = {"name": server.name, "log": server.log, "lines": lines, "cause": why.cause if why else None}
-    return Answer(document, lambda: _show(server, lines))
+    return CommandResult(document, lambda: _show(server, lines))
 
 
 def _show(server: Server, lines: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from seatrial.cli.options import positive, whole
+from seatrial.cli.options import positive_number, whole_number
 from seatrial.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """The machine, how many of it, and its host memory."""
     parser.add_argument("--hardware", default=None, help="does it fit there: auto, h100x8, rtx4090x2, ...")
-    parser.add_argument("--nodes", type=whole(), default=None, help="machines of that kind (default: 1)")
-    parser.add_argument("--host-memory-gib", type=positive(), default=None, help="host memory of a named machine")
+    parser.add_argument("--nodes", type=whole_number(), default=None, help="machines of that kind (default: 1)")
+    parser.add_argument(
+        "--host-memory-gib", type=positive_number(), default=None, help="host memory of a named machine"
+    )
 
 
 def machine_request(arguments: argparse.Namespace, needing: tuple[str, ...] = ()) -> Request | None:

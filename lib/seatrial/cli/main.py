@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from seatrial import __version__
-from seatrial.cli.answer import Answer
+from seatrial.cli.answer import CommandResult
 from seatrial.errors import INTERRUPTED, SeatrialError, UnknownNameError, UsageError
 from seatrial.secret_text import masked, secrets_of
 
@@ -106,7 +106,7 @@ def _dispatch(words: list[str]) -> int:
         arguments = parser.parse_args(words[1:])
     except SystemExit as leaving:
         return int(leaving.code or 0)
-    answer: Answer = import_module(f"seatrial.cli.{words[0]}").run(arguments)
+    answer: CommandResult = import_module(f"seatrial.cli.{words[0]}").run(arguments)
     if arguments.json:
         text = json.dumps(answer.document, indent=2)  # in ASCII: it passes through every encoding
         _write(lambda: print(text))  # noqa: T201

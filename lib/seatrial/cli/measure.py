@@ -17,11 +17,11 @@ import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
-from seatrial.cli.answer import Answer, stderr, stdout
-from seatrial.cli.options import positive, whole
+from seatrial.cli.answer import CommandResult, stderr, stdout
+from seatrial.cli.options import positive_number, whole_number
 from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
 from seatrial.launching.next_plan import why_ended
-from seatrial.measure import Measurement, Progress, Workload, find_problems, measure_server
+from seatrial.measure import LoadProgress, Measurement, Workload, find_problems, measure_server
 from seatrial.measure.concurrency import MAX_LEVELS
 from seatrial.measure.workload import MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS
 from seatrial.records import to_dict
@@ -42,25 +42,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--concurrency", type=_levels, default=None, metavar="1,4,16", help="streams at once, a point each"
     )
-    load.add_argument("--rate", type=positive(1e5), help="open loop: requests a second, at random moments")
+    load.add_argument("--rate", type=positive_number(1e5), help="open loop: requests a second, at random moments")
     parser.add_argument(
-        "--requests", type=whole(1, MAX_REQUESTS), help="requests a point (default: 4 a stream, min. 8)"
+        "--requests", type=whole_number(1, MAX_REQUESTS), help="requests a point (default: 4 a stream, min. 8)"
     )
     parser.add_argument(
         "--prompt-tokens",
-        type=whole(1, MAX_TOKENS),
+        type=whole_number(1, MAX_TOKENS),
         default=defaults.prompt_tokens,
         help="of each prompt (default: 128)",
     )
     parser.add_argument(
-        "--answer-tokens", type=whole(1, MAX_TOKENS), default=defaults.answer_tokens, help="at most (default: 64)"
+        "--answer-tokens",
+        type=whole_number(1, MAX_TOKENS),
+        default=defaults.answer_tokens,
+        help="at most (default: 64)",
     )
-    parser.add_argument("--slo-ttft-s", type=positive(86400), help="goodput counts requests with at most this TTFT")
-    parser.add_argument("--slo-tpot-s", type=positive(86400), help="goodput counts requests with at most this TPOT")
-    parser.add_argument("--seed", type=whole(0), default=defaults.seed, help="of prompts and arrivals (default: 0)")
+    parser.add_argument(
+        "--slo-ttft-s", type=positive_number(86400), help="goodput counts requests with at most this TTFT"
+    )
+    parser.add_argument(
+        "--slo-tpot-s", type=positive_number(86400), help="goodput counts requests with at most this TPOT"
+    )
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=defaults.seed, help="of prompts and arrivals (default: 0)"
+    )
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Measure, and say whether the result is to be believed."""
     workload = Workload(
         concurrency=arguments.concurrency or Workload().concurrency,
@@ -89,7 +98,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     if arguments.json:
         for line in (*measurement.notes, *problems):
             stderr().print(line)
-    return Answer(
+    return CommandResult(
         document=to_dict(measurement.points),
         show=lambda: _show(measurement),
         exit_code=MeasurementError.exit_code if problems else 0,
@@ -119,7 +128,7 @@ class _Display:
         if self._tasks:
             self._bars.stop()
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: LoadProgress) -> None:
         """Move the bar of the level that runs."""
         if not self._tasks:
             self._bars.start()  # not before: an error that comes first stands alone
@@ -177,4 +186,4 @@ def _levels(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if len(parts) > MAX_LEVELS:
         raise argparse.ArgumentTypeError(f"more than {MAX_LEVELS} load levels")
-    return tuple(map(whole(1, MAX_STREAMS), parts))
+    return tuple(map(whole_number(1, MAX_STREAMS), parts))

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.catalog import checkpoints, models
 from seatrial.catalog.listing import all_models
-from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.answer import CommandResult, stdout
 from seatrial.cli.machine import add_machine_options, machine_request
-from seatrial.cli.options import whole
+from seatrial.cli.options import whole_number
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
@@ -31,19 +31,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """A machine to look at, or the comparison."""
     add_machine_options(parser)
     parser.add_argument("--model", default=None, help="with --hardware: flash or pro (default: both)")
-    parser.add_argument("--context-tokens", type=whole(), default=None, help="with --hardware: context of each request")
-    parser.add_argument("--concurrency", type=whole(), default=1, help="with --hardware: requests at once (default: 1)")
+    parser.add_argument(
+        "--context-tokens", type=whole_number(), default=None, help="with --hardware: context of each request"
+    )
+    parser.add_argument(
+        "--concurrency", type=whole_number(), default=1, help="with --hardware: requests at once (default: 1)"
+    )
     parser.add_argument("--other-tools", action="store_true", help="compare with what other tools answer")
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """List the catalog, or what of it runs on a machine."""
     catalog = {"models": to_dict(models()), "checkpoints": to_dict(checkpoints())}
     if arguments.other_tools:
         return _compared(catalog)
     request = machine_request(arguments, ("model", "context_tokens"))
     if request is None:
-        return Answer(catalog, _show)
+        return CommandResult(catalog, _show)
     from seatrial.plan.fits import fits_on, left_out  # noqa: PLC0415 -- plans, which the catalog does without
 
     official = [model.id for model in models() if model.role == "official"]
@@ -52,16 +56,16 @@ def run(arguments: argparse.Namespace) -> Answer:
     rows = [_row(fit) for fits in found.values() for fit in fits]
     document = {**catalog, "hardware": to_dict(request.hardware), "fits": rows}
     document["left_out"] = {name: left_out(request, name) for name in names}
-    return Answer(document, lambda: _show_fits(found, request))
+    return CommandResult(document, lambda: _show_fits(found, request))
 
 
-def _compared(catalog: dict[str, Any]) -> Answer:
+def _compared(catalog: dict[str, Any]) -> CommandResult:
     from seatrial.view.tables.other_tools import other_tools, our_bytes, table_other_tools  # noqa: PLC0415 -- rarely asked
 
     asked = other_tools()
     rows = [{**to_dict(row), "ratios": asked.ratios(row)} for row in asked.rows]
     compared = {**to_dict(asked), "rows": rows, "answered_bytes": our_bytes()}
-    return Answer({**catalog, "other_tools": compared}, lambda: stdout().print(table_other_tools().to_rich()))
+    return CommandResult({**catalog, "other_tools": compared}, lambda: stdout().print(table_other_tools().to_rich()))
 
 
 def _row(fit: Fit) -> dict[str, Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _MAX_COUNT = 1 << 31
 
 
-def whole(low: int = 1, high: int = _MAX_COUNT) -> Callable[[str], int]:
+def whole_number(low: int = 1, high: int = _MAX_COUNT) -> Callable[[str], int]:
     """Parser of a whole number in ``low..high``, with a message that names the bounds."""
 
     def parse(text: str) -> int:
@@ -28,7 +28,7 @@ def whole(low: int = 1, high: int = _MAX_COUNT) -> Callable[[str], int]:
     return parse
 
 
-def positive(high: float = 1e9) -> Callable[[str], float]:
+def positive_number(high: float = 1e9) -> Callable[[str], float]:
     """Parser of a number above 0 and at most ``high``."""
 
     def parse(text: str) -> float:
@@ -48,18 +48,20 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=None, help="flash, pro, smollm2 or tiny-v4 (default: flash)")
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
     parser.add_argument("--hardware", default="auto", help="auto, cpu, h100x8, rtx4090x2, m3-ultra-512gb, ...")
-    parser.add_argument("--nodes", type=whole(), default=1, help="machines of that kind (default: 1)")
-    parser.add_argument("--host-memory-gib", type=positive(), default=None, help="host memory of a named machine")
+    parser.add_argument("--nodes", type=whole_number(), default=1, help="machines of that kind (default: 1)")
+    parser.add_argument(
+        "--host-memory-gib", type=positive_number(), default=None, help="host memory of a named machine"
+    )
     parser.add_argument("--engine", default="auto", help="auto, sglang, vllm, llamacpp or mlx")
-    parser.add_argument("--context-tokens", type=whole(), default=None, help="context of each request")
-    parser.add_argument("--concurrency", type=whole(), default=1, help="requests at once (default: 1)")
+    parser.add_argument("--context-tokens", type=whole_number(), default=None, help="context of each request")
+    parser.add_argument("--concurrency", type=whole_number(), default=1, help="requests at once (default: 1)")
     parser.add_argument(
         "--objective",
         choices=("latency", "balanced", "throughput"),
         default="balanced",
         help="what the plan should be best at (default: balanced)",
     )
-    parser.add_argument("--tensor-parallel", type=whole(), default=None, help="ranks (default: chosen)")
+    parser.add_argument("--tensor-parallel", type=whole_number(), default=None, help="ranks (default: chosen)")
     parser.add_argument(
         "--engine-option",
         action="append",

@@ -17,7 +17,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.answer import CommandResult, stdout
 from seatrial.cli.options import add_plan_options, plan_wish
 from seatrial.engines import build_command, machine_commands
 from seatrial.engines.extra import add_options
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Make the plan."""
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
     try:
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     if not arguments.no_tuned:
         plan = tuned_plan(plan)
     command = add_options(build_command(plan), arguments.engine_option) if plan.runs else None
-    return Answer(_document(plan, command), lambda: _show(plan, command), 0 if plan.runs else _DOES_NOT_RUN)
+    return CommandResult(_document(plan, command), lambda: _show(plan, command), 0 if plan.runs else _DOES_NOT_RUN)
 
 
 def _document(plan: Plan, command: Command | None) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _document(plan: Plan, command: Command | None) -> dict[str, Any]:
     }
 
 
-def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedError) -> Answer:
+def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedError) -> CommandResult:
     """The verdict on a checkpoint whose bytes no formula here describes: every key, the reason, and no figures."""
     model, checkpoint, source = _named(arguments)
     plain = {
@@ -97,7 +97,7 @@ def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedEr
     def show() -> None:
         stdout().print(f"{arguments.checkpoint or arguments.model}: refused\n{error}", soft_wrap=True)
 
-    return Answer(plain, show, _DOES_NOT_RUN)
+    return CommandResult(plain, show, _DOES_NOT_RUN)
 
 
 def _named(arguments: argparse.Namespace) -> tuple[str | None, str | None, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.answer import CommandResult, stdout
 from seatrial.cli.serve import document
 from seatrial.launching.next_plan import why_ended
 from seatrial.records import to_dict
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="also servers that have ended")
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """List the servers."""
     check_servers_dir()
     servers = [(server, _state(server), _cause(server)) for server in list_servers(ended=arguments.all)]
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> Answer:
 
         stdout().print(table_servers(told).to_rich() if servers else "No server runs. Launch one: seatrial serve")
 
-    return Answer(rows, show)
+    return CommandResult(rows, show)
 
 
 def _state(server: Server) -> str:

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.answer import CommandResult, stdout
 from seatrial.records import REPORT, to_dict
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Write the page and sum up."""
     from seatrial.view.report.page import comparison_table, read_runs, write_report  # noqa: PLC0415 -- only this command
 
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> Answer:
         stdout().print(comparison_table(runs, brief=True).to_rich())
         stdout().print(f"Report: {page}", soft_wrap=True)
 
-    return Answer({"report": str(page), "runs": [_document(one) for one in runs]}, show)
+    return CommandResult({"report": str(page), "runs": [_document(one) for one in runs]}, show)
 
 
 def _document(one: RunRecord) -> dict[str, Any]:

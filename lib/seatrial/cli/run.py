@@ -18,15 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seatrial.cli.answer import Answer, stderr, stdout
-from seatrial.cli.options import whole
+from seatrial.cli.answer import CommandResult, stderr, stdout
+from seatrial.cli.options import whole_number
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure.types import Measurement
 from seatrial.records import RECORD, REPORT, from_dict, to_dict
 from seatrial.view.tables.table import Table
 
 if TYPE_CHECKING:
-    from seatrial.batch import Progress, Run
+    from seatrial.batch import Run, RunProgress
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,12 +43,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="one run for each value (';' where values hold commas)",
     )
     parser.add_argument(
-        "--jobs", type=whole(1, 64), default=None, help="notebooks at a time (default: 2); those that measure run alone"
+        "--jobs",
+        type=whole_number(1, 64),
+        default=None,
+        help="notebooks at a time (default: 2); those that measure run alone",
     )
     parser.add_argument("--output", default=None, help="folder of the run (default: a new one in runs/)")
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Run every combination, write the report, and sum up."""
     from seatrial.batch import expand_grid, parse_assignments, run_notebooks  # noqa: PLC0415
     from seatrial.batch.folders import choose_folder  # noqa: PLC0415
@@ -84,7 +87,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     }
     failed = next((one.exit_code for one in runs.values() if one.exit_code), 0)
     exit_code = failed or (MeasurementError.exit_code if unanswered else 0)
-    return Answer(document, lambda: _show(runs, report), exit_code)
+    return CommandResult(document, lambda: _show(runs, report), exit_code)
 
 
 def _check_report(report: Path, records: list[Path]) -> None:
@@ -155,7 +158,7 @@ def _display(variant: str) -> Iterator[Any]:
     with Bars(*columns, console=console, transient=True) as bars:
         tasks: dict[str, Any] = {}
 
-        def show(step: Progress) -> None:
+        def show(step: RunProgress) -> None:
             if step.event in {"finished", "kept"}:
                 if step.notebook in tasks:
                     bars.remove_task(tasks.pop(step.notebook))
@@ -170,12 +173,12 @@ def _display(variant: str) -> Iterator[Any]:
         yield show
 
 
-def _print_line(prefix: str, step: Progress) -> None:
+def _print_line(prefix: str, step: RunProgress) -> None:
     if step.event != "cell":
         stderr().print(_line(prefix, step))
 
 
-def _line(prefix: str, step: Progress) -> str:
+def _line(prefix: str, step: RunProgress) -> str:
     head = f"{prefix}{step.index}/{step.total}  {step.title}"
     if step.event == "kept":
         return f"{head}: kept from an earlier run"

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from seatrial.cli.answer import Answer, stderr, stdout
+from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.fetch import progress_bar
-from seatrial.cli.options import add_plan_options, plan_wish, positive, whole
+from seatrial.cli.options import add_plan_options, plan_wish, positive_number, whole_number
 from seatrial.cli.startup import startup_progress
 from seatrial.engines import RUNNERS
 from seatrial.errors import UsageError
@@ -33,7 +33,7 @@ from seatrial.launching.next_plan import advise, why_ended, with_share
 from seatrial.launching.this_machine import fetch_stand_in
 from seatrial.launching.tuned import tuned_plan
 from seatrial.memory.types import Parallelism
-from seatrial.programs.preflight import insisting
+from seatrial.programs.preflight import proceeding_anyway
 from seatrial.records import from_dict, read_json
 from seatrial.server import Server
 from seatrial.server.address import LARGEST_PORT
@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial serve``."""
     add_plan_options(parser)
     parser.add_argument("--plan", type=Path, metavar="FILE", default=None, help="document of seatrial plan --json")
-    parser.add_argument("--port", type=whole(0, LARGEST_PORT), default=0, help="0 chooses a free one (default)")
+    parser.add_argument("--port", type=whole_number(0, LARGEST_PORT), default=0, help="0 chooses a free one (default)")
     parser.add_argument("--keep-running", action="store_true", help="return once it answers; end it with seatrial stop")
     parser.add_argument("--name", default=None, help="name in seatrial ps (default: the model's)")
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (default: 127.0.0.1)")
@@ -83,25 +83,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--gpu-memory-fraction",
-        type=positive(1.0),
+        type=positive_number(1.0),
         metavar="SHARE",
         help="share of each GPU that SGLang or vLLM may take for weights and caches (default: the plan's)",
     )
     parser.add_argument(
         "--stall-limit-s",
-        type=positive(86400),
+        type=positive_number(86400),
         default=STALL_LIMIT_S,
         help=f"give up after so long without any progress ({STALL_LIMIT_S:g})",
     )
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Plan, launch and, unless it keeps running, stay until it ends."""
-    with insisting(wanted=arguments.anyway):
+    with proceeding_anyway(wanted=arguments.anyway):
         return _serve(arguments)
 
 
-def _serve(arguments: argparse.Namespace) -> Answer:
+def _serve(arguments: argparse.Namespace) -> CommandResult:
     leaving = _Leaving()
     access = Access(arguments.host, arguments.expose, arguments.api_key_file, arguments.api_key_env)
     access.own_key()  # before anything that takes time
@@ -128,9 +128,9 @@ def _serve(arguments: argparse.Namespace) -> Answer:
             tuned=not arguments.no_tuned,
         )
     if arguments.keep_running:
-        return Answer(document(server), lambda: _show(server))
+        return CommandResult(document(server), lambda: _show(server))
     leaving.waits = True
-    return Answer(document(server), lambda: _show(server), then=lambda: _hold(server, leaving, plan))
+    return CommandResult(document(server), lambda: _show(server), then=lambda: _hold(server, leaving, plan))
 
 
 class _Leaving:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from seatrial.cli.answer import Answer, stdout
+from seatrial.cli.answer import CommandResult, stdout
 from seatrial.errors import UsageError
 from seatrial.records import to_dict
 from seatrial.server import Stopped, list_servers
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every server that runs")
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Stop what was named."""
     if bool(arguments.names) == arguments.all:
         raise UsageError("Name the servers, or say --all.", remedy="seatrial ps lists what runs.")
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> Answer:
             raise together(errors)
         return 0
 
-    return Answer({"stopped": to_dict(stopped)}, lambda: _show(stopped), then=then)
+    return CommandResult({"stopped": to_dict(stopped)}, lambda: _show(stopped), then=then)
 
 
 def _show(stopped: list[Stopped]) -> None:

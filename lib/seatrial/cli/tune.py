@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from seatrial.cli.answer import Answer, stderr, stdout
-from seatrial.cli.options import positive, whole
+from seatrial.cli.answer import CommandResult, stderr, stdout
+from seatrial.cli.options import positive_number, whole_number
 from seatrial.engines import RUNNERS
 from seatrial.errors import UsageError
 from seatrial.records import to_dict
@@ -37,19 +37,19 @@ _MAX_LEVELS = 8
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial tune``."""
-    from seatrial.tune import Wish  # noqa: PLC0415 -- only this command
+    from seatrial.tune import TuneRequest  # noqa: PLC0415 -- only this command
 
-    defaults = Wish()
+    defaults = TuneRequest()
     parser.add_argument("--model", default="auto", help="flash, pro, smollm2 or tiny-v4 (default: what runs here)")
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
     parser.add_argument("--engine", default="auto", help="auto, sglang, vllm, llamacpp, mlx or simulated")
     parser.add_argument(
         "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
     )
-    parser.add_argument("--context-tokens", type=whole(), default=None, help="context of each request")
+    parser.add_argument("--context-tokens", type=whole_number(), default=None, help="context of each request")
     parser.add_argument("--streams", type=_streams, default=defaults.streams, help="requests at once (default: 1,4,8)")
     parser.add_argument(
-        "--budget-s", type=positive(86400), default=defaults.budget_s, help="seconds it may take (default: 300)"
+        "--budget-s", type=positive_number(86400), default=defaults.budget_s, help="seconds it may take (default: 300)"
     )
     parser.add_argument(
         "--server-options",
@@ -60,19 +60,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--prompt-tokens",
-        type=whole(1, 1 << 20),
+        type=whole_number(1, 1 << 20),
         default=defaults.prompt_tokens,
         help="of each prompt (default: 128)",
     )
     parser.add_argument(
-        "--answer-tokens", type=whole(16, 1 << 16), default=defaults.answer_tokens, help="of each answer (default: 64)"
+        "--answer-tokens",
+        type=whole_number(16, 1 << 16),
+        default=defaults.answer_tokens,
+        help="of each answer (default: 64)",
     )
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--show", action="store_true", help="show what is remembered")
     either.add_argument("--forget", action="store_true", help="remove it")
 
 
-def run(arguments: argparse.Namespace) -> Answer:
+def run(arguments: argparse.Namespace) -> CommandResult:
     """Tune, show or forget."""
     from seatrial.launching.tuned import forget_tuned, read_tuned, subject_of  # noqa: PLC0415 -- --help needs none of it
 
@@ -83,7 +86,7 @@ def run(arguments: argparse.Namespace) -> Answer:
     if arguments.forget:
         gone = forget_tuned(subject)
         text = "Forgotten." if gone else "Nothing was remembered."
-        return Answer({"forgotten": gone}, lambda: stdout().print(text))
+        return CommandResult({"forgotten": gone}, lambda: stdout().print(text))
     found = read_tuned(subject)
     if found is None:
         raise UsageError(
@@ -113,11 +116,11 @@ def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
     from seatrial.launching.checks import check_launch  # noqa: PLC0415 -- same
     from seatrial.launching.this_machine import fetch_stand_in  # noqa: PLC0415 -- same
     from seatrial.plan import make_plan  # noqa: PLC0415 -- same
-    from seatrial.tune import Wish, tune_machine  # noqa: PLC0415 -- same
+    from seatrial.tune import TuneRequest, tune_machine  # noqa: PLC0415 -- same
     from seatrial.tune.grid import parse_grid  # noqa: PLC0415 -- same
     from seatrial.view.tables.tuning import round_line  # noqa: PLC0415 -- same
 
-    wish = Wish(
+    wish = TuneRequest(
         streams=arguments.streams,
         budget_s=arguments.budget_s,
         asked=parse_grid(arguments.server_options),
@@ -146,15 +149,15 @@ def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
     return tune_machine(plan_for, wish, show)
 
 
-def _answer(tuned: Tuned) -> Answer:
+def _answer(tuned: Tuned) -> CommandResult:
     from seatrial.view.tables.tuning import table_tuned  # noqa: PLC0415 -- same
 
     document = {**to_dict(tuned), "origin": "measured", "file": str(tuned.subject.path)}
-    return Answer(document, lambda: stdout().print(table_tuned(tuned).to_rich()))
+    return CommandResult(document, lambda: stdout().print(table_tuned(tuned).to_rich()))
 
 
 def _streams(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if len(parts) > _MAX_LEVELS:
         raise argparse.ArgumentTypeError(f"more than {_MAX_LEVELS} numbers of streams")
-    return tuple(sorted(set(map(whole(1, _MAX_STREAMS), parts))))
+    return tuple(sorted(set(map(whole_number(1, _MAX_STREAMS), parts))))

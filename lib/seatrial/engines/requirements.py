@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seatrial.catalog.engine_facts import EngineFacts, Requirement, engine_facts, is_newer, is_older
-from seatrial.hardware.types import Hardware, Limits
+from seatrial.hardware.types import Hardware, ProcessLimits
 from seatrial.units import format_bytes
 
 _Status = Literal["ok", "warning", "problem"]
@@ -34,7 +34,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class CheckedMachine:
     """What requirements are held against.
 
     Attributes:
@@ -46,13 +46,13 @@ class Machine:
     """
 
     hardware: Hardware
-    limits: Limits
+    limits: ProcessLimits
     nodes: int = 1
     version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RequirementReading:
     """How one of ``READINGS`` is called and shown."""
 
     name: str
@@ -60,29 +60,29 @@ class Reading:
 
 
 READINGS = {
-    "driver": Reading("NVIDIA driver", "version"),
-    "nvcc": Reading("CUDA compiler (nvcc)", "version"),
-    "glibc": Reading("C library (glibc)", "version"),
-    "python": Reading("Python", "version"),
-    "shared_memory": Reading("shared memory (/dev/shm)", "bytes"),
-    "cache_free": Reading("free disk for compiled kernels", "bytes"),
-    "locked_memory": Reading("memory a process may lock", "bytes"),
-    "open_files_most": Reading("open files a process may ask for", "count"),
-    "vendor": Reading("GPU vendor", "word"),
-    "system": Reading("operating system", "word"),
-    "machine": Reading("processor architecture", "word"),
-    "architecture": Reading("GPU architecture", "word"),
-    "gpus": Reading("number of GPUs", "word"),
-    "nodes": Reading("number of machines", "word"),
-    "wsl": Reading("Windows Subsystem for Linux", "word"),
-    "cuda_line": Reading("CUDA the engine is built for", "word"),
+    "driver": RequirementReading("NVIDIA driver", "version"),
+    "nvcc": RequirementReading("CUDA compiler (nvcc)", "version"),
+    "glibc": RequirementReading("C library (glibc)", "version"),
+    "python": RequirementReading("Python", "version"),
+    "shared_memory": RequirementReading("shared memory (/dev/shm)", "bytes"),
+    "cache_free": RequirementReading("free disk for compiled kernels", "bytes"),
+    "locked_memory": RequirementReading("memory a process may lock", "bytes"),
+    "open_files_most": RequirementReading("open files a process may ask for", "count"),
+    "vendor": RequirementReading("GPU vendor", "word"),
+    "system": RequirementReading("operating system", "word"),
+    "machine": RequirementReading("processor architecture", "word"),
+    "architecture": RequirementReading("GPU architecture", "word"),
+    "gpus": RequirementReading("number of GPUs", "word"),
+    "nodes": RequirementReading("number of machines", "word"),
+    "wsl": RequirementReading("Windows Subsystem for Linux", "word"),
+    "cuda_line": RequirementReading("CUDA the engine is built for", "word"),
 }
 """Everything a requirement may be about."""
 _ABSENT = "0"
 """Version of what is not there."""
 
 
-def gates(engine: str, machine: Machine, *, installing: bool = False) -> tuple[Check, ...]:
+def check_requirements(engine: str, machine: CheckedMachine, *, installing: bool = False) -> tuple[Check, ...]:
     """What ``engine`` requires, held against this machine; a reading nobody could take is passed over.
 
     Args:
@@ -98,7 +98,7 @@ def gates(engine: str, machine: Machine, *, installing: bool = False) -> tuple[C
     return tuple(_check(facts, row, seen[row.what]) for row in held if seen[row.what] is not None)
 
 
-def _readings(facts: EngineFacts, machine: Machine) -> dict[str, str | float | None]:
+def _readings(facts: EngineFacts, machine: CheckedMachine) -> dict[str, str | float | None]:
     """Every reading by name; versions and words are text, sizes and counts numbers, what is unlimited is infinite."""
     hardware, limits = machine.hardware, machine.limits
     first = hardware.gpus[0] if hardware.gpus else None
@@ -144,7 +144,7 @@ def _met(row: Requirement, value: str | float | None) -> bool:
     return value is not None and value >= least
 
 
-def _needed(reading: Reading, row: Requirement) -> str:
+def _needed(reading: RequirementReading, row: Requirement) -> str:
     if row.one_of:
         return " or ".join(row.one_of)
     least = _shown(reading, math.inf if row.least == "unlimited" else row.least)
@@ -153,7 +153,7 @@ def _needed(reading: Reading, row: Requirement) -> str:
     return least if row.least == "unlimited" else f"at least {least}"
 
 
-def _shown(reading: Reading, value: str | float | None) -> str:
+def _shown(reading: RequirementReading, value: str | float | None) -> str:
     if value == math.inf:
         return "no limit"
     if reading.kind == "bytes":

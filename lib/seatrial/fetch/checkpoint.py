@@ -11,7 +11,7 @@ from seatrial.catalog.parts import read_parts
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.fetch import cache
-from seatrial.fetch.progress import FetchEvent, Progress, Tell
+from seatrial.fetch.progress import FetchEvent, FetchProgress, Tell
 from seatrial.fetch.sources import Source, check_source, source_of
 from seatrial.fetch.transfer import RemoteFile, matches, set_aside, short_of_disk, writing
 from seatrial.units import format_bytes
@@ -115,7 +115,7 @@ def _check_servable(checkpoint: Checkpoint) -> None:
 
 
 def _bring(provider: Source, folder: Path, checkpoint: Checkpoint, tell: Tell) -> Path:
-    progress = Progress(tell, sum(file.size_bytes or 0 for file in provider.files))
+    progress = FetchProgress(tell, sum(file.size_bytes or 0 for file in provider.files))
     missing = []
     for file in provider.files:
         if _usable(folder / file.name, file, progress):
@@ -131,7 +131,7 @@ def _bring(provider: Source, folder: Path, checkpoint: Checkpoint, tell: Tell) -
     return cache.weights_in(folder, provider.files)
 
 
-def _usable(path: Path, file: RemoteFile, progress: Progress) -> bool:
+def _usable(path: Path, file: RemoteFile, progress: FetchProgress) -> bool:
     """Whether a file that lies there already is the right one; a wrong one is set aside."""
     if not path.exists():
         return False

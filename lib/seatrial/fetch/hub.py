@@ -19,8 +19,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from seatrial import __version__
 from seatrial.errors import NetworkError, UsageError
-from seatrial.fetch.progress import Progress
-from seatrial.fetch.retry import Patience
+from seatrial.fetch.progress import FetchProgress
+from seatrial.fetch.retry import RetryPolicy
 from seatrial.fetch.transfer import RemoteFile
 
 _ENDPOINT = "https://huggingface.co"
@@ -90,7 +90,7 @@ class Hub:
         """Where the files of a model lie; a file's quoted name follows."""
         return f"{self.endpoint}/{repository}/resolve/{quote(revision, safe='')}/"
 
-    def files(self, repository: str, progress: Progress, revision: str = "main") -> tuple[RemoteFile, ...]:
+    def files(self, repository: str, progress: FetchProgress, revision: str = "main") -> tuple[RemoteFile, ...]:
         """Every file of a model, with size and hash.
 
         Raises:
@@ -112,9 +112,9 @@ class Hub:
             found += [_file_of(entry, base) for entry in entries if entry.get("type") == "file"]
         return tuple(found)
 
-    def _page(self, url: str, repository: str, progress: Progress) -> tuple[list[dict[str, Any]], str | None]:
+    def _page(self, url: str, repository: str, progress: FetchProgress) -> tuple[list[dict[str, Any]], str | None]:
         what = f"{repository} on {self.host}"
-        patience = Patience(what, self.host, progress)
+        patience = RetryPolicy(what, self.host, progress)
         while True:
             try:
                 with self.open(url, {"Accept": "application/json"}) as response:

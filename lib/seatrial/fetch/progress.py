@@ -28,7 +28,7 @@ class FetchEvent:
 Tell = Callable[[FetchEvent], None]
 
 
-class Progress:
+class FetchProgress:
     """Counts the bytes of a whole checkpoint and tells them on."""
 
     def __init__(self, tell: Tell, total_bytes: int) -> None:

@@ -9,7 +9,7 @@ import urllib.error
 from email.utils import parsedate_to_datetime
 
 from seatrial.errors import NetworkError, SeatrialError, UsageError
-from seatrial.fetch.progress import Progress
+from seatrial.fetch.progress import FetchProgress
 
 _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.5
@@ -18,10 +18,10 @@ _RETRIED = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request may succeed (416: from the start instead of in the middle)."""
 
 
-class Patience:
+class RetryPolicy:
     """Bounded retries: pauses that double, at most :data:`ATTEMPTS` in a row without progress."""
 
-    def __init__(self, what: str, host: str, progress: Progress) -> None:
+    def __init__(self, what: str, host: str, progress: FetchProgress) -> None:
         self.what = what
         self.host = host
         self.progress = progress

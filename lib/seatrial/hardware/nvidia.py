@@ -20,7 +20,7 @@ _COMPUTE_SLICES = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class NvmlReading:
     """What the driver told.
 
     Attributes:
@@ -41,7 +41,7 @@ class Reading:
 
 def read_nvidia(
     host: Host, *, root: Path = Path("/"), environment: Mapping[str, str] | None = None, deadline_s: float = DEADLINE_S
-) -> Reading:
+) -> NvmlReading:
     """Read every NVIDIA GPU this process may use.
 
     Args:
@@ -53,7 +53,7 @@ def read_nvidia(
     """
     absence = library_absence(root)
     if absence is not None:
-        return Reading(problems=absence)
+        return NvmlReading(problems=absence)
     lines, problems = run_probe(deadline_s)
     system: dict[str, Any] = {}
     entries: list[dict[str, Any]] = []
@@ -72,7 +72,9 @@ def read_nvidia(
         found, failures = _to_gpus(entry, host)
         gpus += found
         problems += failures
-    return Reading(tuple(gpus), system.get("driver"), _cuda(system.get("cuda")), f"NVML{note}", (*problems, *hidden))
+    return NvmlReading(
+        tuple(gpus), system.get("driver"), _cuda(system.get("cuda")), f"NVML{note}", (*problems, *hidden)
+    )
 
 
 def _visible(

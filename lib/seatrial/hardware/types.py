@@ -117,7 +117,7 @@ class Hardware:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProcessLimits:
     """What a computer lets a process do, beside memory. Unknown readings are None.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from seatrial import paths
 from seatrial.catalog.engine_facts import Install, engine_facts
 from seatrial.errors import DoesNotFitError, RefusedError
-from seatrial.programs.preflight import insisting, judged
+from seatrial.programs.preflight import judged, proceeding_anyway
 from seatrial.programs.probing import output_of
 from seatrial.programs.search_path import find_on_path
 from seatrial.units import format_bytes
@@ -35,7 +35,7 @@ def check_machine(engine: str, row: Install, python: str, *, anyway: bool) -> li
         DoesNotFitError: The disk is too small.
 
     """
-    with insisting(wanted=anyway):
+    with proceeding_anyway(wanted=anyway):
         notes = judged(_checks(engine, row, python), _INSIST)
     short = _disk_shortage(row)
     if short and not anyway:
@@ -44,14 +44,14 @@ def check_machine(engine: str, row: Install, python: str, *, anyway: bool) -> li
 
 
 def _checks(engine: str, row: Install, python: str) -> Iterator[Check]:
-    from seatrial.engines.requirements import Check, Machine, gates  # noqa: PLC0415 -- only an installation needs it
+    from seatrial.engines.requirements import Check, CheckedMachine, check_requirements  # noqa: PLC0415 -- only an installation needs it
     from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- same
     from seatrial.hardware.limits import read_limits  # noqa: PLC0415 -- same
 
     limits = replace(read_limits(), python=python_version(python))
-    machine = Machine(detect_hardware(), limits)
-    always = gates(engine, machine)
-    for check in gates(engine, machine, installing=True):
+    machine = CheckedMachine(detect_hardware(), limits)
+    always = check_requirements(engine, machine)
+    for check in check_requirements(engine, machine, installing=True):
         # What is asked of an installation alone would make all of the download useless: it refuses, not warns.
         yield check if check in always or check.status == "ok" else replace(check, status="problem")
     if row.compilers and not any(find_on_path(name) for name in (os.environ.get("CXX"), *row.compilers) if name):

@@ -29,7 +29,7 @@ _PROOF = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class InstallResult:
     """What an installation came to.
 
     Attributes:
@@ -66,7 +66,7 @@ def find_installable(name: str) -> tuple[str, Install]:
 
 def install_engine(
     name: str, *, reinstall: bool = False, anyway: bool = False, tool: Tool | None = None, on_event: Tell | None = None
-) -> Outcome:
+) -> InstallResult:
     """Install an engine into an environment of its own; one that is there already is left as it is.
 
     Everything is checked before anything is downloaded. An installation that fails or is interrupted leaves nothing
@@ -94,7 +94,7 @@ def install_engine(
         _tidy(folder)
         found = read_installation(folder)
         if found and not reinstall:
-            return Outcome(found, already=True)
+            return InstallResult(found, already=True)
         if found:
             _check_unused(found)
         python = find_python(row)
@@ -106,7 +106,7 @@ def install_engine(
     tell(
         InstallEvent("done", f"{row.name} {installation.version} is installed", row.download_bytes, row.download_bytes)
     )
-    return Outcome(installation, already=False, notes=tuple(notes))
+    return InstallResult(installation, already=False, notes=tuple(notes))
 
 
 def remove_engine(name: str) -> list[Installation]:
@@ -212,7 +212,7 @@ def _alone(name: str) -> Iterator[int]:
 
     """
     folder = paths.engines_dir().absolute()
-    with paths.held(folder, name) as lock:
+    with paths.locked(folder, name) as lock:
         if lock is None:
             raise UsageError(
                 f"Another installation of {name} is under way in {folder}.", remedy="Wait for it, or end it."

@@ -24,7 +24,7 @@ _ASK_DEVICES = "import xllamacpp; print(*(device['type'].name for device in xlla
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenPlan:
     """A plan, and how it came to be chosen.
 
     Attributes:
@@ -70,7 +70,7 @@ def choose_plan(
     engine: str = "auto",
     runner: str | None = None,
     **wish: Any,
-) -> Choice:
+) -> ChosenPlan:
     """The best plan for a model among the engines installed here; a checkpoint that is here already comes first.
 
     Args:
@@ -92,7 +92,7 @@ def choose_plan(
         engine = "llamacpp"
     best = make_plan(model, checkpoint=checkpoint, hardware=hardware, engine=engine, **wish)
     if not best.runs or checkpoint is not None or hardware.only_named:
-        return Choice(best, best)
+        return ChosenPlan(best, best)
     obstacle = find_obstacle(best, runner)
     ways = list(_ways(best, hardware, engine, wish))
     here = (
@@ -102,11 +102,11 @@ def choose_plan(
     )
     for plan in sorted(here, key=_standing):
         if plan.runs and find_obstacle(plan, runner) is None:
-            return Choice(plan, best, None, obstacle, fetched=True)
+            return ChosenPlan(plan, best, None, obstacle, fetched=True)
     for plan in sorted(ways, key=_standing) if obstacle else [best]:
         if find_obstacle(plan, runner) is None:
-            return Choice(plan, best, None, obstacle)
-    return Choice(best, best, obstacle, obstacle)
+            return ChosenPlan(plan, best, None, obstacle)
+    return ChosenPlan(best, best, obstacle, obstacle)
 
 
 def find_obstacle(plan: Plan, runner: str | None = None) -> SeatrialError | None:

@@ -19,7 +19,7 @@ from seatrial.errors import DoesNotFitError, EngineError, UsageError
 from seatrial.launching.access import Access, environment_without, is_keyed, listens_on, secured
 from seatrial.launching.checks import claimed, command_of
 from seatrial.launching.next_plan import advise, keep_plan
-from seatrial.launching.start_conditions import subject_of
+from seatrial.launching.start_conditions import start_conditions_of
 from seatrial.secret_text import secrets_of
 from seatrial.server import processes, supervisor
 from seatrial.server.address import check_port
@@ -32,7 +32,7 @@ from seatrial.server.startup.history import Start, add_start
 from seatrial.server.startup.readiness import Startup
 from seatrial.server.startup.stall import STALL_LIMIT_S
 from seatrial.server.startup.watch import ANOTHER_PORT, Event
-from seatrial.server.state import Record, Subject
+from seatrial.server.state import Record, StartConditions
 from seatrial.server.stopping import Stopped
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
@@ -53,7 +53,7 @@ class _Wish:
     on_event: Callable[[Event], None]
     stall_limit_s: float
     own_key: str | None
-    subject: Subject
+    subject: StartConditions
     plan: Plan | Command
 
 
@@ -100,7 +100,7 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     who = access or Access()
     own_key = who.own_key()
     command = secured(command_of(plan, runner, model_path, tuned), who, options)
-    subject = subject_of(plan, command.argv)
+    subject = start_conditions_of(plan, command.argv)
     return _launch_as(
         name, command, _Wish(port, keep_running, on_event or _log_event, stall_limit_s, own_key, subject, plan)
     )

@@ -26,7 +26,7 @@ from seatrial.plan.trial import Candidate
 from seatrial.plan.types import Plan
 from seatrial.records import write_json
 from seatrial.server.failures.diagnosis import GPU_MEMORY, HOST_MEMORY, MEMORY, Diagnosis
-from seatrial.server.failures.reading import table
+from seatrial.server.failures.reading import failure_table
 from seatrial.server.folder import ServerFolder, folder_of
 from seatrial.server.running import Server
 from seatrial.units import counted, format_bytes, format_gib, parse_bytes
@@ -81,7 +81,7 @@ def shortage_of(lines: Sequence[str]) -> Shortage:
 
     """
     missing, tokens = 0, None
-    for row in table().shortages:
+    for row in failure_table().shortages:
         for found in re.finditer(row.pattern, "\n".join(lines)):
             groups = found.groupdict()
             if groups.get("tokens"):

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial.catalog.engine_facts import program_of
-from seatrial.server.state import Subject
+from seatrial.server.state import StartConditions
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.types import Command
     from seatrial.plan.types import Plan
 
 
-def subject_of(plan: Plan | Command, argv: tuple[str, ...]) -> Subject:
+def start_conditions_of(plan: Plan | Command, argv: tuple[str, ...]) -> StartConditions:
     """What is about to be started.
 
     Args:
@@ -29,11 +29,11 @@ def subject_of(plan: Plan | Command, argv: tuple[str, ...]) -> Subject:
 
     cores = f"{os.cpu_count()} cores, {platform.machine()}"
     if isinstance(plan, Command):
-        return Subject(plan.engine, _version_of(argv), plan.model, cores)
+        return StartConditions(plan.engine, _version_of(argv), plan.model, cores)
     split = [f"{part.name} {getattr(plan.parallelism, part.name)}" for part in fields(plan.parallelism)]
     layers = "" if plan.gpu_layers is None else f", {plan.gpu_layers} layers on GPUs"
     machine = f"{plan.hardware.name}, {cores}, {', '.join(split)}{layers}"
-    return Subject(plan.engine, _version_of(argv), plan.checkpoint, machine, plan.footprint.weights_bytes)
+    return StartConditions(plan.engine, _version_of(argv), plan.checkpoint, machine, plan.footprint.weights_bytes)
 
 
 def _version_of(argv: tuple[str, ...]) -> str:

@@ -29,7 +29,7 @@ log = logging.getLogger("seatrial")
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class TunedMachine:
     """What of a machine decides which settings are fast.
 
     Attributes:
@@ -49,7 +49,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class TunedSubject:
     """What a tuned result holds for.
 
     Attributes:
@@ -63,7 +63,7 @@ class Subject:
 
     """
 
-    machine: Machine
+    machine: TunedMachine
     engine: str
     program: str
     version: str | None
@@ -79,7 +79,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TunedReading:
     """One short measurement of one server.
 
     Attributes:
@@ -101,7 +101,7 @@ class Round:
     """Measurements taken one right after the other, so that a busy machine was busy for all of them."""
 
     streams: int
-    readings: tuple[Reading, ...]
+    readings: tuple[TunedReading, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Tuned:
 
     """
 
-    subject: Subject
+    subject: TunedSubject
     checkpoint: str
     default: dict[str, str]
     levels: tuple[Level, ...]
@@ -172,7 +172,7 @@ def folder() -> Path:
     return paths.state_dir().absolute() / "tuned"
 
 
-def subject_of(plan: Plan, runner: str | None = None) -> Subject:
+def subject_of(plan: Plan, runner: str | None = None) -> TunedSubject:
     """What a plan would be tuned for, with the program that is installed here.
 
     Args:
@@ -190,7 +190,7 @@ def subject_of(plan: Plan, runner: str | None = None) -> Subject:
     command = installed_command(plan, runner=runner)
     checkpoint = find_checkpoint(plan.checkpoint)
     weights = checkpoint.weights_bytes
-    return Subject(
+    return TunedSubject(
         machine=_machine_of(plan.hardware),
         engine=plan.engine,
         program=command.program,
@@ -201,10 +201,10 @@ def subject_of(plan: Plan, runner: str | None = None) -> Subject:
     )
 
 
-def _machine_of(hardware: Hardware) -> Machine:
+def _machine_of(hardware: Hardware) -> TunedMachine:
     """What of it decides which settings are fast."""
     memory = hardware.host.usable_memory_bytes
-    return Machine(
+    return TunedMachine(
         cpu=hardware.host.cpu,
         cores=hardware.host.cores,
         memory_gib=None if memory is None else round(to_gib(memory)),
@@ -213,7 +213,7 @@ def _machine_of(hardware: Hardware) -> Machine:
     )
 
 
-def read_tuned(subject: Subject) -> Tuned | None:
+def read_tuned(subject: TunedSubject) -> Tuned | None:
     """The result for a subject; None where there is none, or none that makes sense (which is set aside)."""
     path = subject.path
     try:
@@ -250,7 +250,7 @@ def write_tuned(tuned: Tuned) -> Path:
     return tuned.subject.path
 
 
-def forget_tuned(subject: Subject) -> bool:
+def forget_tuned(subject: TunedSubject) -> bool:
     """Remove the result for a subject; whether there was one."""
     try:
         subject.path.unlink()

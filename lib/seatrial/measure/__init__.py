@@ -1,16 +1,16 @@
 """Sends load to a server and sums up what came back: TTFT, TPOT, tokens per second, and whether to believe them."""
 
 from seatrial.measure.load import Load, measure_server, start_load
-from seatrial.measure.recorder import Progress, Recorder
+from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import find_problems, steady_window, tokens_between, tpot_s, ttft_s
 from seatrial.measure.types import Completion, Measurement, Point, Quantiles, Sample, SelfCheck, Workload
 
 __all__ = [
     "Completion",
     "Load",
+    "LoadProgress",
     "Measurement",
     "Point",
-    "Progress",
     "Quantiles",
     "Recorder",
     "Sample",

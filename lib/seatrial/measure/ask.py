@@ -22,7 +22,7 @@ _OK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ChatReply:
     """What came back. The text is untrusted: show it as text and as nothing else.
 
     Attributes:
@@ -56,7 +56,7 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
     answer_tokens: int = 64,
     temperature: float = 1.0,
     timeout_s: float = 120.0,
-) -> Reply | NotLaunched:
+) -> ChatReply | NotLaunched:
     """Ask one question and wait for the whole answer.
 
     Args:
@@ -90,10 +90,10 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
     return _read_reply(answer, question, target, took_s)
 
 
-def _read_reply(answer: Any, question: str, target: Target, took_s: float) -> Reply:
+def _read_reply(answer: Any, question: str, target: Target, took_s: float) -> ChatReply:
     try:
         message = answer["choices"][0]["message"]
-        return Reply(
+        return ChatReply(
             question=question,
             text=message.get("content") or "",
             reasoning=message.get("reasoning_content") or message.get("reasoning") or "",

@@ -21,7 +21,7 @@ import msgspec
 from seatrial.errors import MeasurementError, SeatrialError, UnknownNameError, UsageError
 from seatrial.measure.chunks import one_line
 from seatrial.measure.levels import WARMUP_TOKENS, Emit, LevelRunner
-from seatrial.measure.messages import Event, Failed, Job, Ready, decode_job
+from seatrial.measure.messages import ClientReady, Event, Failed, LoadJob, decode_job
 from seatrial.measure.prompts import PromptWriter
 from seatrial.measure.sender import Sender
 from seatrial.measure.session import PLAIN, RequestError, Session
@@ -29,7 +29,7 @@ from seatrial.measure.session import PLAIN, RequestError, Session
 STDIN, STDOUT = 0, 1
 
 
-async def measure(job: Job, emit: Emit) -> None:
+async def measure(job: LoadJob, emit: Emit) -> None:
     """Run the whole job.
 
     Raises:
@@ -52,7 +52,7 @@ async def measure(job: Job, emit: Emit) -> None:
         watch = asyncio.create_task(runner.watch(job.start_ns))
         try:
             notes = await _get_acquainted(sender, writer, job)
-            emit(Ready(model, notes))
+            emit(ClientReady(model, notes))
             await runner.run(job.start_ns)
         finally:
             watch.cancel()
@@ -60,7 +60,7 @@ async def measure(job: Job, emit: Emit) -> None:
                 await watch
 
 
-async def _find_model(session: Session, job: Job) -> str:
+async def _find_model(session: Session, job: LoadJob) -> str:
     try:
         listed = await session.models()
     except RequestError as error:
@@ -85,7 +85,7 @@ async def _find_model(session: Session, job: Job) -> str:
     return names[0]
 
 
-async def _get_acquainted(sender: Sender, writer: PromptWriter, job: Job) -> tuple[str, ...]:
+async def _get_acquainted(sender: Sender, writer: PromptWriter, job: LoadJob) -> tuple[str, ...]:
     """One request that is thrown away: which endpoint, what the chat template adds, whether usage comes."""
     notes = []
     prompt = (await writer.write()).text
@@ -167,7 +167,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 def main() -> int:
     """Do the job that standard input holds; 0 once every event is written."""
-    job: Job = decode_job(sys.stdin.buffer.readline())
+    job: LoadJob = decode_job(sys.stdin.buffer.readline())
     threading.Thread(target=_leave_with_parent, name="parent-watch", daemon=True).start()
     _raise_file_limit()
     writer = EventWriter()

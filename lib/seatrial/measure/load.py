@@ -19,8 +19,8 @@ from typing import Any, Self
 import msgspec
 
 from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
-from seatrial.measure.messages import Failed, Finished, Job, PointBegins, PointEnds, Ready, Tick, decode_event
-from seatrial.measure.recorder import Progress, Recorder
+from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
+from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import summarize
 from seatrial.measure.target import ServerLike, Target, find_target
 from seatrial.measure.telemetry import Telemetry
@@ -30,7 +30,7 @@ from seatrial.measure.workload import check_workload, describe_level
 _logger = logging.getLogger("seatrial")
 
 _STOP_S = 2.0
-_OnEvent = Callable[[Progress], None]
+_OnEvent = Callable[[LoadProgress], None]
 
 
 def measure_server(
@@ -192,7 +192,7 @@ class Load:
             start_new_session=True,
         )
         target = self._target
-        job = Job(target.url, self._workload, time.perf_counter_ns(), target.model, target.api_key, target.engine)
+        job = LoadJob(target.url, self._workload, time.perf_counter_ns(), target.model, target.api_key, target.engine)
         assert process.stdin is not None  # noqa: S101 -- asked for above
         with contextlib.suppress(BrokenPipeError):  # it died at once: the end of its output will tell
             process.stdin.write(msgspec.json.encode(job) + b"\n")
@@ -221,12 +221,14 @@ class Load:
     def _take(self, event: Any, telemetry: Telemetry) -> None:
         progress = self.recorder.progress
         match event:
-            case Ready():
+            case ClientReady():
                 self._model = event.model
                 self._notes += event.notes
             case PointBegins():
                 self._began, self._of_point = event, []
-                self._report(Progress(event.point, self._levels, self._level(event.point), 0, event.requests, None, 0))
+                self._report(
+                    LoadProgress(event.point, self._levels, self._level(event.point), 0, event.requests, None, 0)
+                )
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
@@ -240,7 +242,7 @@ class Load:
                 kind = UsageError if event.usage else MeasurementError
                 self._error = kind(event.what, remedy=event.remedy)
 
-    def _report(self, progress: Progress) -> None:
+    def _report(self, progress: LoadProgress) -> None:
         self.recorder.set_progress(progress)
         if self._on_event is not None:
             try:

@@ -13,7 +13,7 @@ import msgspec
 from seatrial.measure.types import Completion, Workload
 
 
-class Job(msgspec.Struct, frozen=True):
+class LoadJob(msgspec.Struct, frozen=True):
     """What to measure. ``start_ns`` is the zero of all times, on the clock both processes share."""
 
     url: str
@@ -24,7 +24,7 @@ class Job(msgspec.Struct, frozen=True):
     engine: str | None = None
 
 
-class Ready(msgspec.Struct, frozen=True, tag="ready"):
+class ClientReady(msgspec.Struct, frozen=True, tag="ready"):
     """The server answered: what will be measured, and how."""
 
     model: str
@@ -72,7 +72,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     remedy: str
 
 
-Event = Ready | PointBegins | Tick | Finished | PointEnds | Failed
+Event = ClientReady | PointBegins | Tick | Finished | PointEnds | Failed
 
 decode_event: Any = msgspec.json.Decoder(Event).decode
-decode_job: Any = msgspec.json.Decoder(Job).decode
+decode_job: Any = msgspec.json.Decoder(LoadJob).decode

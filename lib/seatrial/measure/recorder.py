@@ -14,7 +14,7 @@ _MAX_COMPLETIONS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class LoadProgress:
     """Where a running load stands.
 
     Attributes:
@@ -45,7 +45,7 @@ class Recorder:
         self._samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
         self._completions: deque[Completion] = deque(maxlen=_MAX_COMPLETIONS)
         self._points: list[Point] = []
-        self._progress = Progress(-1, 0, "", 0, 0, None, 0)
+        self._progress = LoadProgress(-1, 0, "", 0, 0, None, 0)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -66,7 +66,7 @@ class Recorder:
             return tuple(self._points)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> LoadProgress:
         """Where the load stands."""
         with self._lock:
             return self._progress
@@ -92,7 +92,7 @@ class Recorder:
         with self._lock:
             self._points.append(point)
 
-    def set_progress(self, progress: Progress) -> None:
+    def set_progress(self, progress: LoadProgress) -> None:
         """Say where the load stands."""
         with self._lock:
             self._progress = progress

@@ -12,11 +12,11 @@ from functools import cache
 from math import ceil
 from typing import NamedTuple
 
-from seatrial.memory.kv import Load, vllm_pages, vllm_windows
+from seatrial.memory.kv import CacheLoad, vllm_pages, vllm_windows
 from seatrial.memory.shape import Shape
 
 
-class Group(NamedTuple):
+class CacheGroup(NamedTuple):
     """Layers that share a block table.
 
     Attributes:
@@ -35,7 +35,7 @@ class Group(NamedTuple):
     layer_bytes: int
 
 
-def pool_slack(shape: Shape, load: Load, in_flight_tokens: int) -> int:
+def pool_slack(shape: Shape, load: CacheLoad, in_flight_tokens: int) -> int:
     """Bytes of the pool beyond the caches ``kv.vllm_caches`` lists.
 
     Args:
@@ -57,7 +57,7 @@ def pool_slack(shape: Shape, load: Load, in_flight_tokens: int) -> int:
 
 
 @cache
-def vllm_groups(shape: Shape) -> tuple[int, tuple[Group, ...]]:
+def vllm_groups(shape: Shape) -> tuple[int, tuple[CacheGroup, ...]]:
     """Bytes of one block of the pool, and the groups of windowed layers that draw from it."""
     pages = vllm_pages(shape, fp4_indexer=False)
     kinds = [
@@ -70,7 +70,7 @@ def vllm_groups(shape: Shape) -> tuple[int, tuple[Group, ...]]:
     for layers, page, tokens, window in kinds:
         if layers:
             tables = ceil(layers / _layers_a_table(shape, full, page))
-            groups.append(Group(tables, ceil(layers / tables) * page, tokens, window, layers * page))
+            groups.append(CacheGroup(tables, ceil(layers / tables) * page, tokens, window, layers * page))
     return max(full, *(group.page_bytes for group in groups)), tuple(groups)
 
 

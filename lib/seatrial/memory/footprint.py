@@ -17,7 +17,7 @@ from seatrial.memory.options import ENGINES, Options, read_options
 from seatrial.memory.ranks import RankWeights, context_note, rank_weights, stage_share
 from seatrial.memory.reserve import assumptions, over_gpus, reserve_of
 from seatrial.memory.shape import Shape, read_shape
-from seatrial.memory.subject import Subject, config_subject, subject_of
+from seatrial.memory.subject import ModelBytes, config_subject, model_bytes_of
 from seatrial.memory.tensors import count_parameters_of
 from seatrial.memory.types import Footprint, Parallelism
 
@@ -57,7 +57,7 @@ def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that chang
         ModelFileError: The checkpoint's own config is malformed.
 
     """
-    subject = subject_of(checkpoint)
+    subject = model_bytes_of(checkpoint)
     chosen = engine or (checkpoint.engines[0] if checkpoint.engines else loaders(checkpoint.format)[0])
     footprint = _footprint(subject, chosen, context_tokens, concurrency, parallelism, options)
     if planned_as(chosen) in {*checkpoint.engines, "simulated"}:
@@ -103,7 +103,7 @@ def count_parameters(config: dict[str, Any]) -> tuple[int, int]:
 
 
 def _footprint(  # noqa: PLR0913, PLR0917
-    subject: Subject,
+    subject: ModelBytes,
     engine: str,
     context_tokens: int | None,
     concurrency: int,
@@ -133,11 +133,11 @@ def _footprint(  # noqa: PLR0913, PLR0917
 
 @lru_cache(maxsize=_REMEMBERED)
 def _computed(  # noqa: PLR0913, PLR0917
-    subject: Subject, engine: str, context: int, concurrency: int, parallelism: Parallelism, options: Options
+    subject: ModelBytes, engine: str, context: int, concurrency: int, parallelism: Parallelism, options: Options
 ) -> Footprint:
     """The sums; many machines, and many ways to look at one, ask for the same."""
     replicas = min(parallelism.data, concurrency)
-    load = kv.Load(context, ceil(concurrency / parallelism.data))
+    load = kv.CacheLoad(context, ceil(concurrency / parallelism.data))
     caches = _caches(subject, engine, load, options)
     kv_bytes, state_bytes = sum(caches.kv.values()) * replicas, sum(caches.state.values()) * replicas
     width = subject.config["hidden_size"]
@@ -171,7 +171,7 @@ def _computed(  # noqa: PLR0913, PLR0917
     )
 
 
-def _context(subject: Subject, context_tokens: int | None) -> int:
+def _context(subject: ModelBytes, context_tokens: int | None) -> int:
     if context_tokens is None:
         return min(int(assumptions()["default_context_tokens"]), subject.context_limit)
     if not 1 <= context_tokens <= subject.context_limit:
@@ -191,7 +191,7 @@ def _check_draft(shape: Shape | None, speculative: str) -> None:
         )
 
 
-def _caches(subject: Subject, engine: str, load: kv.Load, options: Options) -> kv.Caches:
+def _caches(subject: ModelBytes, engine: str, load: kv.CacheLoad, options: Options) -> kv.Caches:
     shape = subject.shape
     if shape is None:
         return kv.llama_caches(subject.config, load, engine=engine, cache_type=options.cache_type)
@@ -219,7 +219,7 @@ class _Placed:
 
 
 def _placed(  # noqa: PLR0913, PLR0917
-    subject: Subject,
+    subject: ModelBytes,
     engine: str,
     caches: kv.Caches,
     reserve: int,
@@ -252,7 +252,7 @@ def _placed(  # noqa: PLR0913, PLR0917
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _notes(subject: Subject, engine: str, *, shared: bool) -> tuple[str, ...]:
+def _notes(subject: ModelBytes, engine: str, *, shared: bool) -> tuple[str, ...]:
     found = [
         *subject.weights.notes,
         f"Caches: {kv.kv_source(engine)}.",

@@ -24,7 +24,7 @@ _REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class CacheLoad:
     """What the cache must hold.
 
     Attributes:
@@ -52,7 +52,7 @@ class Caches:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def llamacpp_caches(shape: Shape, load: Load, *, cache_type: str, ubatch_tokens: int) -> Caches:
+def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_tokens: int) -> Caches:
     """What llama.cpp prints as SWA, CSA, HCA and LID caches and as compressor state.
 
     Each slot is padded to 256 cells; ``requests`` slots of ``context_tokens`` each.
@@ -81,7 +81,7 @@ def llamacpp_caches(shape: Shape, load: Load, *, cache_type: str, ubatch_tokens:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def sglang_caches(shape: Shape, load: Load, *, swa_ratio: float, speculative: bool, max_running: int) -> Caches:
+def sglang_caches(shape: Shape, load: CacheLoad, *, swa_ratio: float, speculative: bool, max_running: int) -> Caches:
     """SGLang's pool: pages of 256 tokens, a share of them for the window, rings of compressor state.
 
     Args:
@@ -198,7 +198,7 @@ def vllm_windows(context_tokens: int, window_tokens: int, block_tokens: int) -> 
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def vllm_caches(shape: Shape, load: Load, *, fp4_indexer: bool) -> Caches:
+def vllm_caches(shape: Shape, load: CacheLoad, *, fp4_indexer: bool) -> Caches:
     """Blocks of 256 tokens, as vLLM keeps them, and per request a few blocks of window and compressor state."""
     pages = vllm_pages(shape, fp4_indexer=fp4_indexer)
     blocks = load.requests * ceil(load.context_tokens / pages.tokens)
@@ -221,7 +221,7 @@ def vllm_caches(shape: Shape, load: Load, *, fp4_indexer: bool) -> Caches:
     )
 
 
-def plain_caches(shape: Shape, load: Load) -> Caches:
+def plain_caches(shape: Shape, load: CacheLoad) -> Caches:
     """BF16 vectors without padding: the least an engine could do, where its own layout is not known."""
     size = int(_table()["plain"]["bytes_per_value"])
     tokens = load.context_tokens
@@ -236,7 +236,7 @@ def plain_caches(shape: Shape, load: Load) -> Caches:
     )
 
 
-def llama_caches(config: Mapping[str, int], load: Load, *, engine: str, cache_type: str) -> Caches:
+def llama_caches(config: Mapping[str, int], load: CacheLoad, *, engine: str, cache_type: str) -> Caches:
     """Keys and values of a plain transformer (SmolLM2): two vectors a token, layer and KV head."""
     pad = {"llamacpp": int(_table()["llamacpp"]["pad_tokens"]), "vllm": int(_table()["vllm"]["plain_block_tokens"])}
     tokens = load.requests * _pad(load.context_tokens, pad.get(engine, 1))

@@ -11,7 +11,7 @@ from typing import Any
 
 from seatrial.catalog.vectors import CSA
 from seatrial.memory.blocks import pool_slack
-from seatrial.memory.kv import Load
+from seatrial.memory.kv import CacheLoad
 from seatrial.memory.shape import Shape
 from seatrial.records import Interval
 
@@ -48,7 +48,7 @@ def reserve_of(  # noqa: PLR0913, PLR0917 -- everything it depends on
     shape: Shape | None,
     hidden_size: int,
     engine: str,
-    load: Load,
+    load: CacheLoad,
     ubatch_tokens: int,
     batched_tokens: int | None = None,
 ) -> Reserve:

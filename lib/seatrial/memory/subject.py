@@ -36,7 +36,7 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Subject:
+class ModelBytes:
     """A model and its weights; one of it stands for itself alone, so that sums can be kept by it.
 
     Attributes:
@@ -57,10 +57,10 @@ class Subject:
     parameters: tuple[int | None, int | None]
 
 
-_known: dict[int, tuple[Checkpoint, Subject]] = {}
+_known: dict[int, tuple[Checkpoint, ModelBytes]] = {}
 
 
-def subject_of(checkpoint: Checkpoint) -> Subject:
+def model_bytes_of(checkpoint: Checkpoint) -> ModelBytes:
     """What is sized, for a checkpoint of the catalog or a local one.
 
     A plan asks hundreds of times for the same few rows, so what was read is kept with the row itself.
@@ -82,7 +82,7 @@ def subject_of(checkpoint: Checkpoint) -> Subject:
     return subject
 
 
-def config_subject(config: dict[str, Any], source: str) -> Subject:
+def config_subject(config: dict[str, Any], source: str) -> ModelBytes:
     """What is sized, for a ``deepseek_v4`` config.json alone.
 
     Raises:
@@ -94,10 +94,10 @@ def config_subject(config: dict[str, Any], source: str) -> Subject:
     notes = (f"Storage: {layout_source(shape.layout)}.",)
     how = f"sum over the tensors of {source}"
     weights = Weights(weights_by_class(shape), "derived", how, notes, stored_elements(shape))
-    return Subject(config, shape, weights, weights.total, shape.max_position_embeddings, count_parameters_of(shape))
+    return ModelBytes(config, shape, weights, weights.total, shape.max_position_embeddings, count_parameters_of(shape))
 
 
-def _read(checkpoint: Checkpoint) -> Subject:
+def _read(checkpoint: Checkpoint) -> ModelBytes:
     model = model_of(checkpoint)
     if model.architecture not in {"deepseek_v4", "llama"}:
         raise RefusedError(
@@ -114,10 +114,10 @@ def _read(checkpoint: Checkpoint) -> Subject:
         by_class = checkpoint.weights_by_class or {"weights": checkpoint.weights_bytes}
         weights = Weights(by_class, checkpoint.origin, checkpoint.source)
         counted = (model.parameters_total, model.parameters_active)
-        return Subject(config, None, weights, weights.total, model.context_tokens, counted)
+        return ModelBytes(config, None, weights, weights.total, model.context_tokens, counted)
     shape = _shape(checkpoint, config)
     weights = _v4_weights(checkpoint, shape, checkpoint.weights_bytes)
-    return Subject(config, shape, weights, weights.total, model.context_tokens, count_parameters_of(shape))
+    return ModelBytes(config, shape, weights, weights.total, model.context_tokens, count_parameters_of(shape))
 
 
 def _shape(checkpoint: Checkpoint, config: dict[str, Any]) -> Shape:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.memory.subject import REMEMBERED, Subject, subject_of
+from seatrial.memory.subject import REMEMBERED, ModelBytes, model_bytes_of
 from seatrial.plan.request import Request
-from seatrial.speed import Load, Work
+from seatrial.speed import ServingLoad, Work
 from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
 
@@ -27,11 +27,11 @@ _SCALED_BYTES = {"fp4": 16, "nvfp4": 8}
 
 def work_of(checkpoint: Checkpoint) -> Work:
     """What the model reads and computes, from the bytes of its classes."""
-    return _work_of(subject_of(checkpoint), checkpoint.precision)
+    return _work_of(model_bytes_of(checkpoint), checkpoint.precision)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _work_of(subject: Subject, precision: str) -> Work:
+def _work_of(subject: ModelBytes, precision: str) -> Work:
     config, classes = subject.config, subject.weights.by_class
     experts = classes.get("experts", 0)
     scales = classes.get("scales", 0)
@@ -67,7 +67,7 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
 
 def load_of(  # noqa: PLR0913 -- everything a load depends on
     model: Model, engine: str, context_tokens: int, request: Request, *, running_limit: int, draft_tokens: int = 0
-) -> Load:
+) -> ServingLoad:
     """The load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
 
     Of a server without lengths asked for, what SGLang's benchmark would measure is predicted: lengths drawn evenly up
@@ -80,7 +80,7 @@ def load_of(  # noqa: PLR0913 -- everything a load depends on
         prompt = max(1, context_tokens * prompt // total)
         answer = max(1, context_tokens - prompt)
     as_published = engine != "llamacpp" and request.prompt_tokens is None and request.answer_tokens is None
-    return Load(
+    return ServingLoad(
         concurrency=request.concurrency,
         running_limit=max(1, running_limit),
         prompt_tokens=prompt,

@@ -55,7 +55,7 @@ def comparable(trial: Trial, engine: str) -> Trial:
     """``trial`` with its prediction made for the load that plans of ``engine`` are predicted for: only equals compare."""
     candidate = trial.candidate
     wishes = _alike(candidate.model, candidate.engine, engine, candidate.request)
-    return trial if wishes is candidate.request else trial.wishing(wishes)
+    return trial if wishes is candidate.request else trial.with_load(wishes)
 
 
 def _alike(model: Model, engine: str, like: str, request: Request) -> Request:

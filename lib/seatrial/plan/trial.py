@@ -59,7 +59,7 @@ class Trial(Protocol):
     def plan(self) -> Plan:
         """The plan, with its reasons and prediction."""
 
-    def wishing(self, request: Request) -> Trial:
+    def with_load(self, request: Request) -> Trial:
         """The same for a request that differs in the load of the prediction alone; that changes no bytes."""
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, program_of
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
 from seatrial.programs.own import own_program
-from seatrial.programs.preflight import Installed, gates_here, judged, version_check
+from seatrial.programs.preflight import Installed, check_requirements_here, judged, version_check
 from seatrial.programs.probing import (
     PROBE_S,
     flags_taken,
@@ -100,7 +100,7 @@ def installed_command(plan: Plan, *, runner: str | None = None, model_path: str 
     notes = [*command.notes, *judged(version_check(found))]
     _check_flags(found, command.argv)
     if not plan.hardware.only_named:
-        notes += judged(gates_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes), _INSIST)
+        notes += judged(check_requirements_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes), _INSIST)
     return replace(command, argv=(found.path, *command.argv[1:]), notes=tuple(notes))
 
 

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from seatrial.catalog.engine_facts import EngineFacts, Hole, Program, engine_facts, engine_ids, is_older
+from seatrial.catalog.engine_facts import EngineFacts, Program, Vulnerability, engine_facts, engine_ids, is_older
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.programs.find import known_programs, look_up
-from seatrial.programs.preflight import Installed, gates_here, version_check
-from seatrial.programs.vulnerabilities import UNNUMBERED, known_holes
+from seatrial.programs.preflight import Installed, check_requirements_here, version_check
+from seatrial.programs.vulnerabilities import UNNUMBERED, known_vulnerabilities
 
 if TYPE_CHECKING:
     from seatrial.catalog import Checkpoint
@@ -58,7 +58,7 @@ class EngineProgram:
     minimum: str | None
     minimum_v4: str | None
     runs_v4: bool | None
-    holes: tuple[Hole, ...]
+    holes: tuple[Vulnerability, ...]
     formats: tuple[str, ...]
     why: str = ""
     remedy: str = ""
@@ -87,7 +87,7 @@ def why_not_fetch(checkpoint: Checkpoint, hardware: Hardware) -> RefusedError | 
     reasons = []
     for row in here or [row for row in rows if row.state == "not installed"]:
         found = Installed(row.path, row.version) if row.path else None
-        checks = gates_here(row.engine, hardware, found=found)
+        checks = check_requirements_here(row.engine, hardware, found=found)
         wrong = [(row.why, row.remedy)] if row.state == "too old" else []
         wrong += [(check.found, check.remedy) for check in checks if check.status == "problem"]
         wrong += _refused_gpus(checkpoint, row.engine, hardware)
@@ -180,9 +180,9 @@ def environment_of(path: str) -> str | None:
     return prefix if any(os.path.exists(os.path.join(prefix, mark)) for mark in marks) else None  # noqa: PTH110, PTH118
 
 
-def _holes_of(facts: EngineFacts, row: Program, version: str) -> Iterator[Hole]:
+def _holes_of(facts: EngineFacts, row: Program, version: str) -> Iterator[Vulnerability]:
     """The holes a version has: those closed later, and those that none has closed."""
-    yield from known_holes(row.starts, version)
+    yield from known_vulnerabilities(row.starts, version)
     yield from (hole for hole in facts.versions.holes if hole.below is None)
 
 

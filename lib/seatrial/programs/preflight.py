@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from seatrial.catalog.engine_facts import Program, engine_facts
 from seatrial.errors import RefusedError
 from seatrial.programs.probing import script_python
-from seatrial.programs.vulnerabilities import is_too_old, known_holes
+from seatrial.programs.vulnerabilities import is_too_old, known_vulnerabilities
 
 if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
     from seatrial.engines.requirements import Check
@@ -36,10 +36,10 @@ class Installed:
     row: Program | None = None
 
 
-def gates_here(
+def check_requirements_here(
     engine: str, hardware: Hardware, *, found: Installed | None = None, nodes: int = 1, installing: bool = False
 ) -> tuple[Check, ...]:
-    """What ``engine`` requires, held against this machine: ``seatrial.engines.requirements.gates``.
+    """What ``engine`` requires, held against this machine: ``seatrial.engines.requirements.check_requirements``.
 
     Args:
         engine: Engine id.
@@ -49,18 +49,18 @@ def gates_here(
         installing: Also look at what matters only while it is installed.
 
     """
-    from seatrial.engines.requirements import Machine, gates  # noqa: PLC0415 -- see the top
+    from seatrial.engines.requirements import CheckedMachine, check_requirements  # noqa: PLC0415 -- see the top
     from seatrial.hardware.limits import read_limits  # noqa: PLC0415 -- same
 
     if not engine_facts(engine).requires:
         return ()
     python = (script_python(found.path) or found.path) if found else None
-    machine = Machine(hardware, read_limits(python), nodes, found.version if found else None)
-    return gates(engine, machine, installing=installing)
+    machine = CheckedMachine(hardware, read_limits(python), nodes, found.version if found else None)
+    return check_requirements(engine, machine, installing=installing)
 
 
 @contextmanager
-def insisting(*, wanted: bool = True) -> Iterator[None]:
+def proceeding_anyway(*, wanted: bool = True) -> Iterator[None]:
     """While this holds, what this machine lacks is noted instead of refused: somebody insists (``--anyway``)."""
     token = _INSISTS.set(wanted)
     try:
@@ -99,7 +99,7 @@ def version_check(found: Installed) -> tuple[Check, ...]:
         return ()
     if not is_too_old(version, row.minimum):
         return (Check(row.package, "ok", f"{version}; {row.minimum} or newer is needed"),)
-    holes = known_holes(row.starts, version)
+    holes = known_vulnerabilities(row.starts, version)
     named = "; ".join(f"{hole.what} ({', '.join(hole.ids)})" for hole in holes)
     why = f"it has known security holes: {named}" if holes else "older ones have known holes or do not run DeepSeek V4"
     text = f"{row.package} {version} is installed, but {row.minimum} or newer is needed: {why}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seatrial.catalog.engine_facts import Hole, engine_facts, engine_ids, is_older
+from seatrial.catalog.engine_facts import Vulnerability, engine_facts, engine_ids, is_older
 
 UNNUMBERED = {"0", "1"}
 """Versions that a build tells which does not know its own number."""
@@ -13,7 +13,7 @@ def is_too_old(version: str, minimum: str) -> bool:
     return version not in UNNUMBERED and is_older(version, minimum)
 
 
-def known_holes(starts: str, version: str) -> tuple[Hole, ...]:
+def known_vulnerabilities(starts: str, version: str) -> tuple[Vulnerability, ...]:
     """The holes of this version that newer ones have not.
 
     Args:

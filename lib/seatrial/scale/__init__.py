@@ -1,5 +1,5 @@
 """Runs one job of several ranks on a cluster: submits it, watches it, and says which rank died."""
 
-from seatrial.scale.slurm import Job, JobError, Submitted, submit
+from seatrial.scale.slurm import JobError, SlurmJob, Submitted, submit
 
-__all__ = ["Job", "JobError", "Submitted", "submit"]
+__all__ = ["JobError", "SlurmJob", "Submitted", "submit"]

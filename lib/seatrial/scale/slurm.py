@@ -45,7 +45,7 @@ _DIED = re.compile(r"srun: error: (?P<node>[\w.-]+): tasks? (?P<ranks>[\d,-]+): 
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SlurmJob:
     """What is to run, one rank a node.
 
     Attributes:
@@ -89,7 +89,7 @@ class Submitted:
 
     """
 
-    job: Job
+    job: SlurmJob
     number: int
     log: Path
 
@@ -193,7 +193,7 @@ class Submitted:
             time.sleep(_POLL_S)
 
 
-def submit(job: Job, folder: Path) -> Submitted:
+def submit(job: SlurmJob, folder: Path) -> Submitted:
     """Submit a job to Slurm.
 
     Args:
@@ -221,7 +221,7 @@ def submit(job: Job, folder: Path) -> Submitted:
     return Submitted(job, int(told.split(";")[0]), log)
 
 
-def _job_script(job: Job, folder: Path) -> str:
+def _job_script(job: SlurmJob, folder: Path) -> str:
     options = [
         f"--job-name={job.name}",
         f"--nodes={len(job.ranks)}",
@@ -238,12 +238,12 @@ def _job_script(job: Job, folder: Path) -> str:
     return f"{head}\n{shlex.join(start)} &\n{_WATCH.replace('LOG', shlex.quote(str(folder / 'job.log')))}"
 
 
-def _ranks_script(job: Job) -> str:
+def _ranks_script(job: SlurmJob) -> str:
     cases = [f"{rank}) exec {shlex.join(argv)} ;;" for rank, argv in enumerate(job.ranks)]
     return "\n".join(['case "$SLURM_PROCID" in', *cases, "esac", "exit 64"]) + "\n"
 
 
-def _check(job: Job) -> None:
+def _check(job: SlurmJob) -> None:
     for what, name in (("job", job.name), ("partition", job.partition)):
         if name is not None and not NAME.fullmatch(name):
             raise UsageError(f"{name[:80]!r} cannot name a {what}.", remedy="Use letters, digits, '.', '_' and '-'.")

@@ -239,5 +239,5 @@ def server_keys() -> set[str]:
 @contextlib.contextmanager
 def launching(name: str) -> Iterator[bool]:
     """Hold the name while a launch is under way; gives False where another process holds it."""
-    with paths.held(servers_dir(), check_name(name)) as lock:
+    with paths.locked(servers_dir(), check_name(name)) as lock:
         yield lock is not None

@@ -17,7 +17,7 @@ NO_ANSWER = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """An HTTP status and the beginning of its body."""
 
     status: int
@@ -40,7 +40,7 @@ def ask(  # noqa: PLR0913 -- what a request is made of
     host: str = LOOPBACK,
     timeout_s: float = 1.0,
     while_waiting: Callable[[], None] | None = None,
-) -> Reply:
+) -> HttpReply:
     """One request to a server of ours; POST where there is a body.
 
     Args:
@@ -68,17 +68,17 @@ def ask(  # noqa: PLR0913 -- what a request is made of
             while not select.select([connection.sock], [], [], 0.1)[0]:
                 while_waiting()
         answer = connection.getresponse()
-        return Reply(answer.status, answer.read(_LARGEST_ANSWER))
+        return HttpReply(answer.status, answer.read(_LARGEST_ANSWER))
     finally:
         connection.close()
 
 
-def served_models(reply: Reply) -> list[str]:
+def served_models(reply: HttpReply) -> list[str]:
     """Model ids in an answer to ``/v1/models``."""
     return [str(row["id"]) for row in _rows(reply.json(), "data") if "id" in row]
 
 
-def generated_a_token(reply: Reply) -> bool:
+def generated_a_token(reply: HttpReply) -> bool:
     """Whether an answer to a completion holds at least one token."""
     answer = reply.json()
     choices = _rows(answer, "choices")

@@ -28,7 +28,7 @@ _NO_WORD = re.compile(r"\W+")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PhaseProgress:
     """Where an engine is on its way up.
 
     Attributes:
@@ -53,7 +53,7 @@ def known_phases(engine: str) -> tuple[Phase, ...]:
     return engine_facts(engine).phases if engine in engine_ids() else ()
 
 
-def advance(place: Place, lines: Iterable[str], phases: Sequence[Phase]) -> Place:
+def advance(place: PhaseProgress, lines: Iterable[str], phases: Sequence[Phase]) -> PhaseProgress:
     """Where the engine is after these lines.
 
     Several ranks write the same lines, each at its own time, so a phase once reached is not left for an earlier one,
@@ -75,10 +75,10 @@ def advance(place: Place, lines: Iterable[str], phases: Sequence[Phase]) -> Plac
     return place
 
 
-def _arrive(place: Place, index: int, name: str, groups: dict[str, str | None]) -> Place:
+def _arrive(place: PhaseProgress, index: int, name: str, groups: dict[str, str | None]) -> PhaseProgress:
     step = groups.get("step")
     if index != place.index or (step is not None and step != place.step):
-        place = Place(index, name, step or "")
+        place = PhaseProgress(index, name, step or "")
     if groups.get("done") is None:
         return place
     done, total = int(groups["done"] or 0), int(groups["total"] or 0)

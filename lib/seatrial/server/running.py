@@ -173,7 +173,7 @@ class Server:
     ) -> None:
         self.stop()
 
-    def _ask(self, path: str, timeout_s: float) -> loopback.Reply | None:
+    def _ask(self, path: str, timeout_s: float) -> loopback.HttpReply | None:
         if not self.alive():
             return None
         try:

@@ -22,7 +22,7 @@ class PhaseTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class StartConditions:
     """What is started where: starts with the same one take about as long.
 
     Attributes:
@@ -90,7 +90,7 @@ class Record:
     simulated: bool
     grace_s: float
     log_cap_bytes: int
-    subject: Subject | None = None
+    subject: StartConditions | None = None
     host: str = "127.0.0.1"
     keyed: bool = False
     begun_s: float = 0.0

@@ -22,7 +22,7 @@ _MAX_TOKENS = 1 << 20
 
 def build_app(settings: Settings) -> web.Application:
     """The application; every answer it gives is marked as simulated."""
-    engine = Engine(settings)
+    engine = SimulatedEngine(settings)
     app = web.Application(middlewares=[engine.guard], client_max_size=64 << 20)
     app.router.add_get("/health", engine.health)
     app.router.add_get("/v1/models", engine.models)
@@ -35,7 +35,7 @@ def build_app(settings: Settings) -> web.Application:
     return app
 
 
-class Engine:
+class SimulatedEngine:
     """One simulated engine: its settings, its slots and what it has seen."""
 
     def __init__(self, settings: Settings) -> None:

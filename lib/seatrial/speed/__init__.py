@@ -3,6 +3,6 @@
 from seatrial.speed.host import HostSide
 from seatrial.speed.predict import predict_speed
 from seatrial.speed.types import Prediction
-from seatrial.speed.work import Load, Ranks, Work
+from seatrial.speed.work import Ranks, ServingLoad, Work
 
-__all__ = ["HostSide", "Load", "Prediction", "Ranks", "Work", "predict_speed"]
+__all__ = ["HostSide", "Prediction", "Ranks", "ServingLoad", "Work", "predict_speed"]

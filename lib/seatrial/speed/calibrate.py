@@ -20,7 +20,7 @@ from seatrial.hardware.accelerators import accelerators
 from seatrial.speed.attention import attention_of
 from seatrial.speed.rate import compute_rate
 from seatrial.speed.roofline import Constants, Speed, calibration, gpu_speed
-from seatrial.speed.work import Load, Ranks, Work
+from seatrial.speed.work import Ranks, ServingLoad, Work
 
 PUBLISHED = Path(__file__).with_name("published.json")
 _BOUNDS = {
@@ -52,7 +52,7 @@ class Published:
     name: str
     work: Work
     ranks: Ranks
-    load: Load
+    load: ServingLoad
     measured: Speed
 
     def errors(self, fit: Constants) -> tuple[float, float, float]:
@@ -95,7 +95,7 @@ def published_rows() -> tuple[Published, ...]:
                     architecture=gpu.compute_capability,
                     prefill_together=row.get("prefill_together", False),
                 ),
-                load=Load(
+                load=ServingLoad(
                     concurrency=row["concurrency"],
                     running_limit=row["running_limit"],
                     prompt_tokens=row["prompt_tokens"],

@@ -11,7 +11,7 @@ from functools import cache
 from math import ceil
 
 from seatrial.speed.roofline import Speed, calibration
-from seatrial.speed.work import Load, Ranks, Work
+from seatrial.speed.work import Ranks, ServingLoad, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def _constants() -> tuple[CpuConstants, GpuConstants]:
     return CpuConstants(**document["cpu"]["values"]), GpuConstants(**document["llamacpp_gpu"]["values"])
 
 
-def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: Load) -> Speed | None:
+def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: ServingLoad) -> Speed | None:
     """Point prediction for llama.cpp.
 
     Args:
@@ -98,7 +98,7 @@ def _threads(host: HostSide) -> int:
     return host.threads or _constants()[0].threads_unknown
 
 
-def _step_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: Load, running: int) -> float | None:
+def _step_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: ServingLoad, running: int) -> float | None:
     """Seconds of one step: the host's part after the GPUs' part, since layers follow one another."""
     cpu, gpu = _constants()
     host_bytes = _host_bytes(work, host, running)
@@ -115,7 +115,7 @@ def _step_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: Load, r
     return step + gpu.layer_s * work.layers + read / (ranks.bandwidth_bytes_per_s * gpu.bandwidth_share)
 
 
-def _prefill_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: Load) -> float | None:
+def _prefill_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: ServingLoad) -> float | None:
     """Seconds one prompt takes; where a GPU's rate is not known, a multiple of its pace with one request."""
     cpu, gpu = _constants()
     host_share = _host_bytes(work, host, load.running) / work.step_bytes(load.running)

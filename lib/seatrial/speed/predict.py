@@ -6,13 +6,13 @@ from seatrial.records import Interval
 from seatrial.speed.host import HostSide, split_speed
 from seatrial.speed.roofline import Speed, calibration, gpu_speed
 from seatrial.speed.types import Prediction
-from seatrial.speed.work import Load, Ranks, Work
+from seatrial.speed.work import Ranks, ServingLoad, Work
 from seatrial.units import counted, to_gb
 
 
 def predict_speed(
     work: Work,
-    load: Load,
+    load: ServingLoad,
     *,
     ranks: Ranks | None = None,
     host: HostSide | None = None,
@@ -68,12 +68,12 @@ def _calibrated(ranks: Ranks, *, like: bool) -> str:
     return f"{seen} of its generation, which carried to GPUs left out of the fit"
 
 
-def _queue(load: Load, speed: Speed) -> str:
+def _queue(load: ServingLoad, speed: Speed) -> str:
     waiting = load.concurrency - speed.running
     return f"{waiting} of {load.concurrency} requests wait: {speed.running} run at once." if waiting > 0 else ""
 
 
-def _drafts(load: Load) -> str:
+def _drafts(load: ServingLoad) -> str:
     if not load.draft_tokens:
         return ""
     chance = calibration()["gpu"]["fixed"]["acceptance"]["value"]
@@ -85,7 +85,7 @@ def _named(ranks: Ranks) -> str:
     return ranks.accelerator or "this GPU"
 
 
-def _split(work: Work, load: Load, host: HostSide, ranks: Ranks | None) -> Prediction:
+def _split(work: Work, load: ServingLoad, host: HostSide, ranks: Ranks | None) -> Prediction:
     speed = split_speed(work, host, ranks, load)
     if speed is None:
         return _unknown(f"the memory bandwidth of {ranks.accelerator if ranks else 'this GPU'} is not known")
@@ -117,7 +117,7 @@ def _around(value: float, spread: float) -> Interval:
     return Interval(low=value / spread, expected=value, high=value * spread)
 
 
-def _load(load: Load) -> str:
+def _load(load: ServingLoad) -> str:
     upto = "up to " if load.random_lengths else ""
     text = (
         f"{upto}{load.prompt_tokens:,} prompt and {load.answer_tokens:,} answer tokens, "

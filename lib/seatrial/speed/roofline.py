@@ -15,7 +15,7 @@ from math import pi, sqrt
 from pathlib import Path
 from typing import Any
 
-from seatrial.speed.work import Load, Ranks, Work
+from seatrial.speed.work import Ranks, ServingLoad, Work
 
 _CALIBRATION = Path(__file__).with_name("calibration.json")
 _LONGEST = sqrt(pi) / 2
@@ -102,7 +102,7 @@ def _slow_hosts() -> frozenset[str]:
     return frozenset(calibration()["gpu"]["slow_hosts"])
 
 
-def prefill_seconds(work: Work, ranks: Ranks, load: Load, fit: Constants) -> float:
+def prefill_seconds(work: Work, ranks: Ranks, load: ServingLoad, fit: Constants) -> float:
     """Seconds the GPUs spend on one prompt, in which they decode nothing.
 
     With data-parallel attention one rank reads a prompt's dense part alone while the others idle,
@@ -123,7 +123,7 @@ def prefill_seconds(work: Work, ranks: Ranks, load: Load, fit: Constants) -> flo
     return seconds * fit.seen_share if load.prompts_seen else seconds
 
 
-def step_seconds(work: Work, ranks: Ranks, running: int, load: Load, fit: Constants) -> tuple[float, float]:
+def step_seconds(work: Work, ranks: Ranks, running: int, load: ServingLoad, fit: Constants) -> tuple[float, float]:
     """Seconds of one decode step over ``running`` requests, and the part that does not shrink with fewer."""
     assert ranks.bandwidth_bytes_per_s is not None  # noqa: S101 -- the caller has looked
     tokens = running * (1 + load.draft_tokens)
@@ -140,7 +140,7 @@ def step_seconds(work: Work, ranks: Ranks, running: int, load: Load, fit: Consta
     return fixed + reading + fit.token_layer_s * tokens / ranks.data * work.layers, fixed + reading / 2
 
 
-def gpu_speed(work: Work, ranks: Ranks, load: Load, fit: Constants | None = None) -> Speed:
+def gpu_speed(work: Work, ranks: Ranks, load: ServingLoad, fit: Constants | None = None) -> Speed:
     """Point prediction on GPUs under continuous batching.
 
     Args:
@@ -172,7 +172,7 @@ def gpu_speed(work: Work, ranks: Ranks, load: Load, fit: Constants | None = None
     return Speed(tpot_s=tpot, ttft_s=ttft, output_tokens_per_s=answer / seconds, running=running)
 
 
-def _drain_tokens(load: Load) -> float:
+def _drain_tokens(load: ServingLoad) -> float:
     """Tokens the longest of the last requests has left beyond the mean, when nothing more is sent.
 
     Of answers drawn evenly from 1 to L, what is left at a random moment has mean L/3, and the largest of
@@ -186,7 +186,7 @@ def _drain_tokens(load: Load) -> float:
     return load.answer_tokens * (running / (running + 1) - 0.5)
 
 
-def _median_place(load: Load) -> float:
+def _median_place(load: ServingLoad) -> float:
     """How many requests the median one finds before it in the queue."""
     last = load.concurrency if load.requests is None else min(load.requests / 2, load.concurrency)
     return max(0.0, last - load.running)

@@ -75,7 +75,7 @@ class Ranks:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class ServingLoad:
     """The requests a prediction is for.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import Self
 
 from seatrial.errors import EngineError, MeasurementError
 from seatrial.launching import launch
-from seatrial.launching.tuned import Reading
+from seatrial.launching.tuned import TunedReading
 from seatrial.measure import Point, Workload, measure_server
 from seatrial.measure.summary import CPU_SHARE
 from seatrial.measure.workload import engines_with_ignore_eos
@@ -32,7 +32,7 @@ LEAST_REQUESTS_A_STREAM, MOST_REQUESTS_A_STREAM = 1, 16
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class TuneLoad:
     """What a candidate is measured with.
 
     Attributes:
@@ -57,7 +57,7 @@ class ServerBench:
 
     """
 
-    def __init__(self, plan_for: Callable[[int], Plan], load: Load, runner: str | None = None) -> None:
+    def __init__(self, plan_for: Callable[[int], Plan], load: TuneLoad, runner: str | None = None) -> None:
         self._plan_for = plan_for
         self._load = load
         self._runner = runner
@@ -76,7 +76,7 @@ class ServerBench:
         while self._up:
             self._up.popitem()[1].stop()
 
-    def measure(self, settings: Mapping[str, str], streams: int) -> Reading:
+    def measure(self, settings: Mapping[str, str], streams: int) -> TunedReading:
         """One measurement.
 
         Raises:
@@ -93,10 +93,10 @@ class ServerBench:
         except EngineError as error:
             if not settings:
                 raise
-            return Reading(dict(settings), None, error.what.splitlines()[0])
+            return TunedReading(dict(settings), None, error.what.splitlines()[0])
         except MeasurementError as error:
-            return Reading(dict(settings), None, error.what.splitlines()[0])
-        return Reading(dict(settings), speed, took_s=time.monotonic() - begun)
+            return TunedReading(dict(settings), None, error.what.splitlines()[0])
+        return TunedReading(dict(settings), speed, took_s=time.monotonic() - begun)
 
     def _server(self, streams: int, settings: Mapping[str, str]) -> Server:
         key = (streams, key_of(settings))

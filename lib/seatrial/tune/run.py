@@ -16,7 +16,7 @@ from seatrial.launching import tuned as store
 from seatrial.launching.tuned import Round, Tuned, read_tuned, subject_of, write_tuned
 from seatrial.plan.types import Plan
 from seatrial.programs.find import installed_command
-from seatrial.tune.bench import Load, ServerBench
+from seatrial.tune.bench import ServerBench, TuneLoad
 from seatrial.tune.grid import Grid, grid_of
 from seatrial.tune.pairs import DEFAULT, key_of
 from seatrial.tune.search import Bench, Budget, Track, search
@@ -30,7 +30,7 @@ LEAST_S, MOST_S = 1.0, 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TuneRequest:
     """What to tune for.
 
     Attributes:
@@ -55,7 +55,7 @@ _PlanFor = Callable[[int], Plan]
 _OnRound = Callable[[Sequence[Round]], None]
 
 
-def tune_machine(plan_for: _PlanFor, wish: Wish, on_round: _OnRound = lambda _: None) -> Tuned:
+def tune_machine(plan_for: _PlanFor, wish: TuneRequest, on_round: _OnRound = lambda _: None) -> Tuned:
     """Search, and keep what was found for this machine; a search that was interrupted is gone on with.
 
     Args:
@@ -71,12 +71,14 @@ def tune_machine(plan_for: _PlanFor, wish: Wish, on_round: _OnRound = lambda _: 
     """
     begun = time.monotonic()
     seconds = wish.budget_s / len(wish.streams) / _MEASUREMENTS
-    load = Load(wish.prompt_tokens, wish.answer_tokens, min(max(seconds, LEAST_S), MOST_S))
+    load = TuneLoad(wish.prompt_tokens, wish.answer_tokens, min(max(seconds, LEAST_S), MOST_S))
     with _alone(), ServerBench(plan_for, load, wish.runner) as bench:
         return tune_on(bench, plan_for, wish, Budget(time.monotonic, begun + wish.budget_s), on_round)
 
 
-def tune_on(bench: Bench, plan_for: _PlanFor, wish: Wish, budget: Budget, on_round: _OnRound = lambda _: None) -> Tuned:
+def tune_on(
+    bench: Bench, plan_for: _PlanFor, wish: TuneRequest, budget: Budget, on_round: _OnRound = lambda _: None
+) -> Tuned:
     """The same on any bench and by any clock."""
     tuned, earlier = _begin(plan_for(1), wish)
     begun, spent_before, best = budget.clock(), tuned.spent_s, DEFAULT
@@ -117,13 +119,13 @@ def _check_default(track: Track) -> None:
         )
 
 
-def _grid(plan_for: _PlanFor, streams: int, wish: Wish) -> Grid:
+def _grid(plan_for: _PlanFor, streams: int, wish: TuneRequest) -> Grid:
     plan = plan_for(streams)
     figures = {"cores": plan.hardware.host.cores, "streams": streams}
     return grid_of(_command(plan, wish.runner), figures, wish.asked, lambda slots: plan_for(slots).runs)
 
 
-def _begin(plan: Plan, wish: Wish) -> tuple[Tuned, list[Round]]:
+def _begin(plan: Plan, wish: TuneRequest) -> tuple[Tuned, list[Round]]:
     """The result to be filled, and the rounds of a search that was interrupted."""
     subject = subject_of(plan, wish.runner)
     command = _command(plan, wish.runner)
@@ -171,7 +173,7 @@ def _now() -> str:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Hold the one tuning this machine can bear: two would measure each other."""
-    with paths.held(store.folder(), "tune") as lock:
+    with paths.locked(store.folder(), "tune") as lock:
         if lock is None:
             raise UsageError(
                 "Another seatrial tune is under way on this machine: each would measure the other.",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from seatrial.launching.tuned import Level, Reading, Round
+from seatrial.launching.tuned import Level, Round, TunedReading
 from seatrial.tune.pairs import DEFAULT, Comparison, Key, best_speed, compare, key_of, speeds, spread_of
 
 _RACE_ROUNDS = 3
@@ -36,7 +36,7 @@ _LEAST_GAIN = math.log(1.01)
 class Bench(Protocol):
     """Measures settings, once, for some seconds."""
 
-    def measure(self, settings: Mapping[str, str], streams: int) -> Reading:
+    def measure(self, settings: Mapping[str, str], streams: int) -> TunedReading:
         """Tokens per second, or why there are none."""
 
     def renew(self) -> None:

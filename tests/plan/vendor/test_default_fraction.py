@@ -8,7 +8,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
 from seatrial.plan.gpu_server.memory_fraction import share_text
-from seatrial.plan.vendor.default_fraction import own_fraction, prefill_tokens
+from seatrial.plan.vendor.default_fraction import default_fraction, prefill_tokens
 from seatrial.plan.vendor.recipes import cells
 
 RESOLVED = {
@@ -36,7 +36,7 @@ def test_the_rule_gives_what_sglang_resolved(cell):
     """For each recipe that sets no share, from the GPU, the ranks and the recipe's other flags."""
     gpu = detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}").gpus[0]
     expected = RESOLVED[cell.accelerator, f"{cell.model} {cell.precision}"][STRATEGIES.index(cell.strategy)]
-    assert expected == own_fraction("sglang", gpu, cell.parallelism, cell.flags)
+    assert expected == default_fraction("sglang", gpu, cell.parallelism, cell.flags)
 
 
 @pytest.mark.parametrize("cell", LEFT, ids=lambda cell: cell.name)
@@ -51,7 +51,7 @@ def test_a_plan_counts_on_it_and_says_so(cell):
     gpu, share = plan.hardware.gpus[0], plan.gpu_memory_fraction_used
     assert "verified" == plan.verdict
     assert plan.gpu_memory_fraction is None
-    assert own_fraction("sglang", gpu, cell.parallelism, cell.flags) == share
+    assert default_fraction("sglang", gpu, cell.parallelism, cell.flags) == share
     assert int(gpu.memory_bytes * share) * plan.ranks == plan.capacity_bytes
     assert any(f"whose own rule takes {share_text(share)} here" in reason.text for reason in plan.reasons)
 
@@ -75,7 +75,7 @@ def test_vllm_takes_its_default(machine):
 def test_without_a_known_memory_there_is_no_share():
     """The rule takes megabytes off the GPU's memory."""
     gpu = replace(detect_hardware("h200x4").gpus[0], memory_bytes=None)
-    assert own_fraction("sglang", gpu, Parallelism(tensor=4), {}) is None
+    assert default_fraction("sglang", gpu, Parallelism(tensor=4), {}) is None
 
 
 @pytest.mark.parametrize(

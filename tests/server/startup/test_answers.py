@@ -2,7 +2,7 @@
 
 import pytest
 
-from seatrial.server.loopback import Reply
+from seatrial.server.loopback import HttpReply
 from seatrial.server.startup.answers import CLIENT_S, SERVER_S, Refusals, telling
 
 LIMIT_S = 300.0
@@ -48,5 +48,5 @@ def test_another_answer_begins_anew():
 )
 def test_of_two_answers_the_telling_one_is_told(chat, completion, status):
     """A path that is not served says less than one that is; one that passes is never overlooked."""
-    replies = [("/v1/chat/completions", Reply(chat, b"")), ("/v1/completions", Reply(completion, b""))]
+    replies = [("/v1/chat/completions", HttpReply(chat, b"")), ("/v1/completions", HttpReply(completion, b""))]
     assert status == telling(replies)[1].status

@@ -21,9 +21,11 @@ from seatrial.server.startup.history import (
     rough,
     time_left,
 )
-from seatrial.server.state import PhaseTime, Subject
+from seatrial.server.state import PhaseTime, StartConditions
 
-FLASH = Subject("sglang", "0.5.23", "deepseek-ai/DeepSeek-V4-Flash", "h200x4, 192 cores, tensor 4", 160_000_000_000)
+FLASH = StartConditions(
+    "sglang", "0.5.23", "deepseek-ai/DeepSeek-V4-Flash", "h200x4, 192 cores, tensor 4", 160_000_000_000
+)
 ORDER = ("starting", "loading weights", "allocating caches", "capturing graphs", "first token")
 
 
@@ -170,9 +172,9 @@ def test_many_processes_write_at_once():
     code = textwrap.dedent("""
         import sys
         from seatrial.server.startup.history import Start, add_start
-        from seatrial.server.state import PhaseTime, Subject
+        from seatrial.server.state import PhaseTime, StartConditions
         for number in range(25):
-            subject = Subject("sglang", "1", sys.argv[1], "here", None)
+            subject = StartConditions("sglang", "1", sys.argv[1], "here", None)
             add_start(Start(subject, (PhaseTime("starting", float(number)),), str(number)))
     """)
     writers = [subprocess.Popen([sys.executable, "-c", code, f"checkpoint {n}"]) for n in range(4)]

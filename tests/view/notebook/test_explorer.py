@@ -15,7 +15,7 @@ from seatrial.plan import make_plan
 from seatrial.records import Reason
 from seatrial.view import plan_explorer
 from seatrial.view.chart.plotly import PLOTLY_MIME
-from seatrial.view.notebook.explorer import Wish, command_of
+from seatrial.view.notebook.explorer import ExplorerChoice, command_of
 from seatrial.view.notebook.explorer_choices import CONTEXTS, checkpoint_options, machines, place
 from seatrial.view.notebook.explorer_page import error_page, plan_page
 
@@ -102,7 +102,7 @@ def test_every_machine_that_is_offered_can_be_planned_for(machine):
     """No choice of the list ends in an error, with few GPUs or many, one machine or several."""
     for _, count in (machine.counts()[0], machine.counts()[-1]):
         for nodes in (1, 8):
-            wish = Wish(machine.named(count), nodes, 0, "flash", "auto", "auto", 1048576, 1024, "balanced")
+            wish = ExplorerChoice(machine.named(count), nodes, 0, "flash", "auto", "auto", 1048576, 1024, "balanced")
             plan = wish.plan()
             assert plan.verdict in {"verified", "fits", "does_not_fit", "refused"}
             assert "<svg" in plan_page(plan, command_of(plan))
@@ -113,7 +113,7 @@ def test_every_machine_that_is_offered_can_be_planned_for(machine):
 def test_every_checkpoint_that_is_offered_can_be_planned_for(model, engine):
     """Also on an engine that cannot load it: that is a verdict with its reason."""
     for _, checkpoint in checkpoint_options(model)[1:]:
-        plan = Wish("h200x8", 1, 0, model, checkpoint, engine, 8192, 1, "latency").plan()
+        plan = ExplorerChoice("h200x8", 1, 0, model, checkpoint, engine, 8192, 1, "latency").plan()
         assert plan.reasons
 
 

@@ -6,7 +6,7 @@ from seatrial.engines import build_command
 from seatrial.engines.snapshot import translate
 from seatrial.hardware import detect_hardware
 from seatrial.launching.this_machine import plan_for, predict_levels
-from seatrial.measure.ask import Reply
+from seatrial.measure.ask import ChatReply
 from seatrial.plan import make_plan
 from seatrial.plan.vendor.recipes import cells
 from seatrial.plan.vendor.spellings import flag_values
@@ -115,7 +115,7 @@ def test_no_accelerator_is_said_in_words():
 
 def test_a_model_s_words_are_shown_as_text():
     """Markup and escape codes of an answer stay harmless, and a stand-in says what it is."""
-    reply = Reply(
+    reply = ChatReply(
         "Why?", "<script>alert(1)</script>\x1b[31m", "thinking", 3, 0.5, "made-up", stand_in=True, simulated=False
     )
     shown = show_reply(reply)

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from seatrial.plan.capacity import DELAYER_FLAG, WINDOW_FLAG, decoding, window_share
-from seatrial.plan.gpu_server.kv_capacity import Room, requests_at_once
+from seatrial.plan.gpu_server.kv_capacity import KvCapacity, requests_at_once
 from seatrial.plan.gpu_server.layouts import Layout
 from seatrial.plan.load import load_of
 from seatrial.plan.trial import Candidate
 from seatrial.plan.vendor.limits import limit_reason
 from seatrial.records import Reason
-from seatrial.speed import Load
+from seatrial.speed import ServingLoad
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class Admission:
     """Requests that run at once on a layout: both figures come from the same pool, so more short ones than long.
 
     Attributes:
@@ -28,14 +28,14 @@ class Running:
 
     """
 
-    load: Load
+    load: ServingLoad
     full: int
     context_tokens: int
     why: str
     origin: str | None
 
 
-def running_of(candidate: Candidate, layout: Layout, room: Room) -> Running:
+def running_of(candidate: Candidate, layout: Layout, room: KvCapacity) -> Admission:
     """No more requests at once than the engine runs and the KV cache holds, of the predicted and of the full length."""
     limit, cell = requests_at_once(layout, candidate.request), layout.cell
     flags = cell.flags if cell else {}
@@ -55,10 +55,12 @@ def running_of(candidate: Candidate, layout: Layout, room: Room) -> Running:
     # Where all predicted requests run, or the engine's limit keeps them, only full contexts lack room.
     lacking = length if load.running < load.concurrency and held < limit else room.footprint.context_tokens
     why, origin = _why(room, held, limit, lacking, flags)
-    return Running(load, min(load.concurrency, decoding(room.held, flags)), room.footprint.context_tokens, why, origin)
+    return Admission(
+        load, min(load.concurrency, decoding(room.held, flags)), room.footprint.context_tokens, why, origin
+    )
 
 
-def _why(room: Room, held: int, limit: int, length: float, flags: Mapping[str, str]) -> tuple[str, str | None]:
+def _why(room: KvCapacity, held: int, limit: int, length: float, flags: Mapping[str, str]) -> tuple[str, str | None]:
     """What keeps requests of this length waiting, and the name of the figure that rests on."""
     if DELAYER_FLAG in flags:
         return f"replicas wait for one another's prompts ({DELAYER_FLAG})", "delayed_running"
@@ -72,7 +74,7 @@ def _why(room: Room, held: int, limit: int, length: float, flags: Mapping[str, s
     return " and ".join(found), origin
 
 
-def waiting_reasons(running: Running) -> list[Reason]:
+def waiting_reasons(running: Admission) -> list[Reason]:
     """That requests wait, where some do, with how many run: of the predicted lengths, and of the full context."""
     load, full = running.load, running.full
     if full >= load.concurrency:
@@ -95,6 +97,6 @@ def waiting_reasons(running: Running) -> list[Reason]:
     return [Reason(text, "derived", "KV cache room and the engine's limit")]
 
 
-def _lengths(load: Load) -> str:
+def _lengths(load: ServingLoad) -> str:
     upto = "up to " if load.random_lengths else ""
     return f"of {upto}{load.prompt_tokens:,} prompt and {load.answer_tokens:,} answer tokens"

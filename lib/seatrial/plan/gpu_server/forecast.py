@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
-from seatrial.speed import Load, Prediction, Ranks, Work, predict_speed
+from seatrial.speed import Prediction, Ranks, ServingLoad, Work, predict_speed
 from seatrial.speed.rate import compute_rate
 
 
 def gpu_forecast(  # noqa: PLR0913 -- everything a speed depends on
     work: Work,
-    load: Load,
+    load: ServingLoad,
     gpu: Gpu,
     parallelism: Parallelism,
     *,

@@ -14,13 +14,13 @@ from seatrial.plan.capacity import Pool, pool_of, usable_gpu_bytes, window_share
 from seatrial.plan.gpu_server.layouts import Layout
 from seatrial.plan.request import Request
 from seatrial.plan.trial import Candidate
-from seatrial.plan.vendor.default_fraction import own_fraction
+from seatrial.plan.vendor.default_fraction import default_fraction
 from seatrial.plan.vendor.limits import limits, running_limit
 from seatrial.plan.vendor.recipes import Cell
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class KvCapacity:
     """What a layout needs and what there is for it.
 
     Attributes:
@@ -103,11 +103,11 @@ class Offer:
         """Requests that come into question at once."""
         return min(self.candidate.request.concurrency, self.running)
 
-    def first(self) -> Room:
+    def first(self) -> KvCapacity:
         """The room with one request, which decides whether it runs; with all where only the bytes matter."""
         return self._measured(1 if self.parallelism else self.most)
 
-    def room(self, first: Room) -> Room:
+    def room(self, first: KvCapacity) -> KvCapacity:
         """The room with as many of the requests as fit, at least one.
 
         More requests than the KV cache holds wait for a place: that is slower, and still runs.
@@ -134,7 +134,7 @@ class Offer:
         count = replicas * int(1 + share * (ceil(self.most / replicas) - 1))
         return count, count + 1, count - replicas
 
-    def _measured(self, count: int) -> Room:
+    def _measured(self, count: int) -> KvCapacity:
         footprint = compute_footprint(
             self.candidate.checkpoint,
             engine=self.candidate.engine,
@@ -144,9 +144,9 @@ class Offer:
             options=self.options,
         )
         fraction, usable = self._fraction(footprint)
-        return Room(footprint, count, fraction, usable, self.layout.nodes * self.layout.gpus_per_node)
+        return KvCapacity(footprint, count, fraction, usable, self.layout.nodes * self.layout.gpus_per_node)
 
-    def _within_pool(self, room: Room, parallelism: Parallelism) -> Room:
+    def _within_pool(self, room: KvCapacity, parallelism: Parallelism) -> KvCapacity:
         """The room with no more requests than their windows allow; fewer may do with a smaller share of the GPU."""
         cell, gpus = self.layout.cell, self.candidate.request.gpus
         while gpus:
@@ -161,7 +161,7 @@ class Offer:
             )
             held = pool.requests(self.context_tokens) * parallelism.data
             if held >= room.held:
-                return Room(room.footprint, room.held, room.fraction, room.usable, room.ranks, pool)
+                return KvCapacity(room.footprint, room.held, room.fraction, room.usable, room.ranks, pool)
             room = self._measured(held)
         return room
 
@@ -222,7 +222,7 @@ def _shares(candidate: Candidate, layout: Layout) -> Shares:
 
 def _own(engine: str, gpu: Gpu, cell: Cell) -> float:
     """What the engine takes where a recipe leaves it to the engine."""
-    return own_fraction(engine, gpu, cell.parallelism, cell.flags) or limits().gpu_fraction
+    return default_fraction(engine, gpu, cell.parallelism, cell.flags) or limits().gpu_fraction
 
 
 def _most(engine: str, gpu: Gpu) -> float:

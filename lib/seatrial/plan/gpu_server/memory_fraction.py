@@ -6,7 +6,7 @@ from math import ceil
 
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Footprint
-from seatrial.plan.vendor.default_fraction import own_fraction_source
+from seatrial.plan.vendor.default_fraction import default_fraction_source
 from seatrial.records import Reason
 from seatrial.units import counted
 
@@ -61,7 +61,7 @@ def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float |
         f"The smallest {_FLAGS[engine]} with bytes for {load} of {footprint.context_tokens:,} tokens is {least:.2f} "
         f"(it counts {_COUNTED[engine]}); {_taken(engine, given, used, least)}."
     )
-    source = _SOURCES[engine] if given is not None else f"{_SOURCES[engine]}; {own_fraction_source(engine)}"
+    source = _SOURCES[engine] if given is not None else f"{_SOURCES[engine]}; {default_fraction_source(engine)}"
     return [Reason(text, "derived", source)]
 
 

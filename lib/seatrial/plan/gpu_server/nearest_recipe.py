@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from seatrial.catalog import find_checkpoint, model_of
-from seatrial.catalog.base_model import kin_of
+from seatrial.catalog.base_model import base_model_of
 from seatrial.catalog.types import Checkpoint
 from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.hardware.types import Gpu
@@ -69,7 +69,9 @@ def nearest_cell(  # noqa: PLR0913 -- what a recipe is near to
         spread: Attention is replicated and the experts are dealt out: kernels and batch sizes hang on it.
 
     """
-    return _nearest(engine, kin_of(checkpoint), checkpoint.id, checkpoint.precision, gpu, ranks, objective, spread)
+    return _nearest(
+        engine, base_model_of(checkpoint), checkpoint.id, checkpoint.precision, gpu, ranks, objective, spread
+    )
 
 
 def differences(  # noqa: PLR0913, PLR0917 -- what differences are told of

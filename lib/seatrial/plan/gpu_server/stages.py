@@ -10,11 +10,11 @@ from seatrial.memory.types import Parallelism
 from seatrial.plan.gpu_server.forecast import gpu_forecast
 from seatrial.plan.vendor.limits import limits
 from seatrial.records import Interval
-from seatrial.speed import Load, Prediction, Work
+from seatrial.speed import Prediction, ServingLoad, Work
 
 
 def staged_forecast(  # noqa: PLR0913 -- everything a speed depends on
-    work: Work, load: Load, gpu: Gpu, ranks: Parallelism, *, engine: str, nodes: int
+    work: Work, load: ServingLoad, gpu: Gpu, ranks: Parallelism, *, engine: str, nodes: int
 ) -> Prediction:
     """Prediction for several stages, which no published run has: cautious, and with a wider interval.
 

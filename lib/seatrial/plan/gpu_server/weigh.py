@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from seatrial.memory.types import Parallelism
 from seatrial.plan.capacity import DELAYER_FLAG, usable_gpu_bytes
-from seatrial.plan.gpu_server.admission import Running, running_of, waiting_reasons
+from seatrial.plan.gpu_server.admission import Admission, running_of, waiting_reasons
 from seatrial.plan.gpu_server.forecast import gpu_forecast
-from seatrial.plan.gpu_server.kv_capacity import Offer, Room, offer_of
+from seatrial.plan.gpu_server.kv_capacity import KvCapacity, Offer, offer_of
 from seatrial.plan.gpu_server.layouts import Layout, layouts
 from seatrial.plan.gpu_server.memory_fraction import fraction_needed, fraction_reasons
 from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
@@ -21,7 +21,7 @@ from seatrial.plan.trial import Candidate, Outcome, planned
 from seatrial.plan.types import Plan, Recipe, Verdict
 from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
 from seatrial.records import Reason
-from seatrial.speed import Load, Prediction
+from seatrial.speed import Prediction, ServingLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Weighed:
     context_tokens: int
     refused: list[Reason]
     offer: Offer
-    first: Room
+    first: KvCapacity
 
     @property
     def verdict(self) -> Verdict:
@@ -64,7 +64,7 @@ class Weighed:
         """Bytes too few; what is refused has none."""
         return 0 if self.refused else self.first.shortfall_bytes
 
-    def wishing(self, request: Request) -> Weighed:
+    def with_load(self, request: Request) -> Weighed:
         """The same for a request that differs in the load of the prediction alone."""
         return replace(self, candidate=replace(self.candidate, request=request))
 
@@ -173,12 +173,12 @@ def _nearer(first: Weighed, second: Weighed, *, explicit: bool) -> Weighed:
     return first
 
 
-def _given(layout: Layout, room: Room) -> float | None:
+def _given(layout: Layout, room: KvCapacity) -> float | None:
     return layout.cell.memory_fraction if layout.cell else room.fraction
 
 
 def _reasons(
-    candidate: Candidate, layout: Layout, room: Room, recipe: Recipe | None, running: Running | None
+    candidate: Candidate, layout: Layout, room: KvCapacity, recipe: Recipe | None, running: Admission | None
 ) -> list[Reason]:
     request = candidate.request
     memory = request.gpus[0].memory_bytes if request.gpus else None
@@ -207,7 +207,7 @@ def _recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
     return nearest_recipe(candidate.engine, checkpoint, layout, request)
 
 
-def _forecast(candidate: Candidate, layout: Layout, load: Load) -> Prediction:
+def _forecast(candidate: Candidate, layout: Layout, load: ServingLoad) -> Prediction:
     request, ranks = candidate.request, layout.parallelism
     work = work_of(candidate.checkpoint)
     gpu, engine = request.gpus[0], candidate.engine

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from seatrial.hardware.types import Hardware
 from seatrial.plan.llamacpp.offload import ALL_LAYERS, Split
-from seatrial.speed import HostSide, Load, Prediction, Ranks, Work, predict_speed
+from seatrial.speed import HostSide, Prediction, Ranks, ServingLoad, Work, predict_speed
 
 
-def llamacpp_forecast(work: Work, load: Load, hardware: Hardware, split: Split, gpus: int) -> Prediction:
+def llamacpp_forecast(work: Work, load: ServingLoad, hardware: Hardware, split: Split, gpus: int) -> Prediction:
     """Prediction for llama.cpp with its layers split as planned."""
     layers = work.layers
     on_gpu = min(split.gpu_layers, layers)

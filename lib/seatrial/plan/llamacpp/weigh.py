@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from seatrial.memory import compute_footprint
-from seatrial.memory.subject import subject_of
+from seatrial.memory.subject import model_bytes_of
 from seatrial.memory.types import Parallelism
 from seatrial.plan.capacity import Pools, llamacpp_pools, seen_gpus, usable_gpu_bytes
 from seatrial.plan.llamacpp.forecast import llamacpp_forecast
@@ -53,7 +53,7 @@ class WeighedSplit:
         """Bytes too few; what is refused has none."""
         return 0 if self.refused else self.split.shortfall_bytes
 
-    def wishing(self, request: Request) -> WeighedSplit:
+    def with_load(self, request: Request) -> WeighedSplit:
         """The same for a request that differs in the load of the prediction alone."""
         return replace(self, candidate=replace(self.candidate, request=request))
 
@@ -108,7 +108,7 @@ def _refusals(candidate: Candidate) -> list[Reason]:
 def _split(candidate: Candidate, pools: Pools) -> Split:
     context, concurrency = candidate.context(), candidate.request.concurrency
     if candidate.engine == "llamacpp":
-        layers = int(subject_of(candidate.checkpoint).config["num_hidden_layers"])
+        layers = int(model_bytes_of(candidate.checkpoint).config["num_hidden_layers"])
         gpus = candidate.request.hardware.gpus
         unified = any(gpu.unified for gpu in gpus)
         rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in seen_gpus(gpus)]

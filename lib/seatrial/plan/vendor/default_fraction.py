@@ -18,7 +18,7 @@ RUNNING_FLAG = "--max-running-requests"
 _DEAL_FLAG = "--moe-a2a-backend"
 
 
-def own_fraction(engine: str, gpu: Gpu, ranks: Parallelism, flags: Mapping[str, str]) -> float | None:
+def default_fraction(engine: str, gpu: Gpu, ranks: Parallelism, flags: Mapping[str, str]) -> float | None:
     """The share ``engine`` gives itself, to three places; None where the GPU's memory is not known.
 
     SGLang takes what it expects activations, decode graphs and the exchange of experts to need off the GPU's memory.
@@ -43,7 +43,7 @@ def prefill_tokens(gpu: Gpu, ranks: Parallelism, flags: Mapping[str, str]) -> in
     return _prefill_tokens(gpu, flags) // ranks.data
 
 
-def own_fraction_source(engine: str) -> str:
+def default_fraction_source(engine: str) -> str:
     """Where the rule stands."""
     return str(_rules()[engine]["source"])
 

@@ -15,7 +15,7 @@ _MIN_RUNNING = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PlanningLimits:
     """The figures of ``limits.json``.
 
     Attributes:
@@ -59,10 +59,10 @@ class Limits:
 
 
 @cache
-def limits() -> Limits:
+def limits() -> PlanningLimits:
     """The figures."""
     rows = _document()
-    return Limits(
+    return PlanningLimits(
         gpu_fraction=rows["gpu_memory_fraction"]["default"],
         gpu_fraction_highest=rows["gpu_memory_fraction"]["highest"],
         llamacpp_gpu_fraction=rows["llamacpp_gpu_fraction"]["default"],

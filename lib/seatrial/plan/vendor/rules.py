@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from seatrial.catalog.base_model import kin_of
+from seatrial.catalog.base_model import base_model_of
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
@@ -34,7 +34,7 @@ class Case:
         """Names the rules use, and their values here."""
         return {
             "engine": self.engine,
-            "model": kin_of(self.checkpoint),
+            "model": base_model_of(self.checkpoint),
             "family": self.model.architecture,
             "precision": self.checkpoint.precision,
             "vendor": self.gpu.vendor if self.gpu else None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.errors import EngineError
 from seatrial.printable import printable
-from seatrial.server.failures.reading import Finding, LogEnd, different, during, table
+from seatrial.server.failures.reading import Finding, LogEnd, different, during, failure_table
 from seatrial.server.state import Exit
 
 LOG_LINES = 4000
@@ -169,7 +169,7 @@ def _from_log(found: Finding) -> Diagnosis:
 
 
 def _from_signal(name: str | None, log: LogEnd) -> Diagnosis | None:
-    for row in table().failures:
+    for row in failure_table().failures:
         if row.signal and row.signal == name:
             return Diagnosis(row.cause, row.what, row.remedy, _last(log))
     return None

@@ -25,7 +25,7 @@ from pathlib import Path
 from seatrial.catalog.engine_facts import Failure, engine_facts, engine_ids
 from seatrial.records import from_dict
 from seatrial.server.failures.lines import Line, is_inside, leads_on, split_lines
-from seatrial.server.phases import Place, advance, known_phases
+from seatrial.server.phases import PhaseProgress, advance, known_phases
 
 _KINDS = ("cause", "general", "consequence", "vague")
 _SURVIVED_WORK = 3
@@ -60,19 +60,19 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
-class Shortage:
+class ShortagePattern:
     """Pattern of a line with the figures of a memory failure."""
 
     pattern: str
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FailureTable:
     """What ``failures.toml`` holds."""
 
     places: tuple[FailurePlace, ...]
     moments: Moments
-    shortages: tuple[Shortage, ...]
+    shortages: tuple[ShortagePattern, ...]
     failures: tuple[Failure, ...]
 
 
@@ -95,21 +95,21 @@ class Finding:
 
 
 @cache
-def table() -> Table:
+def failure_table() -> FailureTable:
     """The rows that hold for every engine."""
-    return from_dict(Table, tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")))
+    return from_dict(FailureTable, tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")))
 
 
 @cache
 def known_failures(engine: str) -> tuple[Failure, ...]:
     """What this engine can show, its own first; within a line the first that is found decides."""
     own = engine_facts(engine).failures if engine in engine_ids() else ()
-    return (*own, *table().failures)
+    return (*own, *failure_table().failures)
 
 
 def during(phase: str) -> str:
     """``while it loaded the weights``; empty for a phase without a sentence."""
-    return next((place.during for place in table().places if place.phase == phase), "")
+    return next((place.during for place in failure_table().places if place.phase == phase), "")
 
 
 class LogEnd:
@@ -125,7 +125,7 @@ class LogEnd:
         self.engine = engine
         self.lines = split_lines(lines)
         self._rows: dict[str, Failure | None] = {}
-        ready, again = _compiled(table().moments.ready), _compiled(table().moments.again)
+        ready, again = _compiled(failure_table().moments.ready), _compiled(failure_table().moments.again)
         starts = [at + 1 for at, line in enumerate(self.lines) if ready.search(line.text)]
         self.serves = bool(starts)
         self.begin = max([0, *starts, *(at + 1 for at, line in enumerate(self.lines) if again.search(line.text))])
@@ -159,8 +159,8 @@ class LogEnd:
 
     def _telling(self) -> Iterator[int]:
         """Places of the lines that may name a cause."""
-        quiet, apart = _compiled(table().moments.quiet), set(self._of_requests())
-        words = table().moments.words
+        quiet, apart = _compiled(failure_table().moments.quiet), set(self._of_requests())
+        words = failure_table().moments.words
         worded = [
             at
             for at in range(self.begin, len(self.lines))
@@ -182,7 +182,7 @@ class LogEnd:
 
     def _of_requests(self) -> Iterator[int]:
         """Places of tracebacks that are about a single request, with the further ones they lead to."""
-        request, inside, over = _compiled(table().moments.request), False, False
+        request, inside, over = _compiled(failure_table().moments.request), False, False
         for at in range(self.begin, len(self.lines)):
             line = self.lines[at]
             if request.search(line.text):
@@ -203,9 +203,9 @@ class LogEnd:
         return self._rows[line.message]
 
     @cached_property
-    def _places(self) -> list[Place]:
+    def _places(self) -> list[PhaseProgress]:
         """The phase of the start at each line."""
-        phases, place, places = known_phases(self.engine), Place(), []
+        phases, place, places = known_phases(self.engine), PhaseProgress(), []
         for line in self.lines:
             place = advance(place, (line.text,), phases)
             places.append(place)
@@ -214,22 +214,22 @@ class LogEnd:
     @cached_property
     def _work(self) -> list[int]:
         """Lines of ordinary work after each line."""
-        pattern, count, counts = _compiled(table().moments.work), 0, []
+        pattern, count, counts = _compiled(failure_table().moments.work), 0, []
         for line in reversed(self.lines):
             counts.append(count)
             count += bool(pattern.search(line.text))
         return counts[::-1]
 
-    def _went_on(self, places: list[Place], at: int) -> bool:
+    def _went_on(self, places: list[PhaseProgress], at: int) -> bool:
         """Whether a phase was reached that all ranks must have reached together."""
         names = [phase.name for phase in known_phases(self.engine)]
         return len(dict.fromkeys(names[places[at].index + 1 : places[-1].index + 1])) >= _SURVIVED_PHASES
 
-    def _phase(self, at: int, place: Place) -> str:
+    def _phase(self, at: int, place: PhaseProgress) -> str:
         if self.serves:
             return _SERVING
         for line in [*self.lines[at : at + _LINES_AFTER], *reversed(self.lines[max(self.begin, at - 60) : at])]:
-            for row in table().places:
+            for row in failure_table().places:
                 if row.frames and _compiled(row.frames).search(line.message):
                     return row.phase
         return place.name

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from seatrial.printable import printable
 from seatrial.secret_text import MASK, SECRET, masked, secrets_of
-from seatrial.server.loopback import Reply
+from seatrial.server.loopback import HttpReply
 
 _LONGEST = 200
 CLIENT_S, SERVER_S = 10.0, 30.0
@@ -82,13 +82,13 @@ class Refusals:
         return _REMEDIES.get(self.status, _FAILS if self.status >= SERVER_ERRORS else _OBJECTS)
 
 
-def telling(replies: Sequence[tuple[str, Reply]]) -> tuple[str, Reply]:
+def telling(replies: Sequence[tuple[str, HttpReply]]) -> tuple[str, HttpReply]:
     """Of what was answered to several questions the one that says most: one that passes, then one that was served."""
     ranked = sorted(replies, key=lambda told: (told[1].status not in {0, *_PASSING}, told[1].status in _NOT_SERVED))
     return next((told for told in replies if told[1].status < CLIENT_ERRORS and told[1].status), ranked[0])
 
 
-def answer_text(path: str, reply: Reply, key: str) -> str:
+def answer_text(path: str, reply: HttpReply, key: str) -> str:
     """What was asked for and what came back, without secrets and control characters, to follow "answered".
 
     Args:

@@ -15,7 +15,7 @@ from statistics import median
 from seatrial import paths
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.records import Interval, from_dict, to_dict, write_text
-from seatrial.server.state import PhaseTime, Subject
+from seatrial.server.state import PhaseTime, StartConditions
 from seatrial.units import counted
 
 FOLDER, FILE = "startups", "startups.jsonl"
@@ -43,7 +43,7 @@ class Start:
 
     """
 
-    subject: Subject
+    subject: StartConditions
     phases: tuple[PhaseTime, ...]
     at: str
 
@@ -119,7 +119,7 @@ def history_file() -> Path:
     return paths.state_dir() / FOLDER / FILE
 
 
-def find_past(subject: Subject | None, starts: Sequence[Start]) -> Past | None:
+def find_past(subject: StartConditions | None, starts: Sequence[Start]) -> Past | None:
     """What a start is best compared with: the same checkpoint, else another one with the same engine here.
 
     Args:

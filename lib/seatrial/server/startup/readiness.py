@@ -165,7 +165,7 @@ class Startup:
         return bool(served)
 
     def _generates(self) -> bool:
-        replies: list[tuple[str, loopback.Reply]] = []
+        replies: list[tuple[str, loopback.HttpReply]] = []
         with ThreadPoolExecutor(1) as beside:
             due = time.monotonic() - self.alone_at > _ALONE_S
             alone = beside.submit(self._owns_port_alone) if due else None  # takes no longer than the token
@@ -204,10 +204,10 @@ class Startup:
         # A dearer look, for processes that left the session.
         return processes.port_listeners(self.record.port, self._members(thorough=True))
 
-    def _get(self, path: str) -> loopback.Reply:
+    def _get(self, path: str) -> loopback.HttpReply:
         return self._ask(path, None, self.key)
 
-    def _ask(self, path: str, body: dict[str, object] | None, key: str | None) -> loopback.Reply:
+    def _ask(self, path: str, body: dict[str, object] | None, key: str | None) -> loopback.HttpReply:
         try:
             reply = loopback.ask(
                 self.record.port,
@@ -219,11 +219,11 @@ class Startup:
                 while_waiting=self._still_alive,
             )
         except loopback.NO_ANSWER:
-            return loopback.Reply(0, b"")
+            return loopback.HttpReply(0, b"")
         self.answered = answer_text(path, reply, self.key)
         return reply
 
-    def _note(self, path: str, reply: loopback.Reply) -> None:
+    def _note(self, path: str, reply: loopback.HttpReply) -> None:
         """Remember what an engine that says it is healthy answered."""
         self.refusals.note(reply.status, time.monotonic())
         if reply.status:

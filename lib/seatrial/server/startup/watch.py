@@ -10,7 +10,7 @@ from functools import cached_property
 from seatrial.records import Interval
 from seatrial.server import processes
 from seatrial.server.folder import ServerFolder
-from seatrial.server.phases import STARTING, LogReader, Place, advance, known_phases
+from seatrial.server.phases import STARTING, LogReader, PhaseProgress, advance, known_phases
 from seatrial.server.startup.history import WEIGHTS, Past, TimeLeft, earlier_starts, find_past, time_left
 from seatrial.server.startup.stall import GpuMemory, Movement
 from seatrial.server.state import PhaseTime, Record
@@ -98,7 +98,7 @@ class Watch:
     ) -> None:
         self.record = record
         self.begun = begun
-        self.place = Place(name="")
+        self.place = PhaseProgress(name="")
         self.passed: list[PhaseTime] = []
         self.movement = Movement(stall_limit_s)
         self._folder = folder
@@ -125,7 +125,7 @@ class Watch:
         """Begin a phase that the log does not tell, after those that it has told by now."""
         if self.place.name:
             self._read_log()
-        self._enter(Place(len(self._phases) if phase in {FIRST_TOKEN, READY} else -1, phase), text)
+        self._enter(PhaseProgress(len(self._phases) if phase in {FIRST_TOKEN, READY} else -1, phase), text)
 
     def look(self) -> None:
         """Read what is new, a few times a second at most, and tell it."""
@@ -168,7 +168,7 @@ class Watch:
         for line in lines:  # one by one: a phase that was over before it was looked at is told all the same
             self._follow(advance(self.place, [line], self._phases))
 
-    def _follow(self, place: Place) -> None:
+    def _follow(self, place: PhaseProgress) -> None:
         if place.name != self.place.name:
             self._enter(place, f"{self.record.engine}: {place.name}")
         elif place != self.place:
@@ -179,7 +179,7 @@ class Watch:
             self.movement.note()
             self._count(place)
 
-    def _count(self, place: Place) -> None:
+    def _count(self, place: PhaseProgress) -> None:
         """Note how far it is; of what was read in one look the last."""
         if place.done is not None:
             if self._counted and self._counted[-1][0] == self._looked:
@@ -192,7 +192,7 @@ class Watch:
         of = processes.members(self._folder.processes(), self.record.launch_id, thorough=False)
         self.movement.note_activity(processes.activity(of, self._gpus.used_bytes))
 
-    def _enter(self, place: Place, text: str) -> None:
+    def _enter(self, place: PhaseProgress, text: str) -> None:
         now = time.monotonic()
         if self.place.name:
             self.passed.append(PhaseTime(self.place.name, now - self._entered))

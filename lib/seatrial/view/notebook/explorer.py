@@ -25,7 +25,7 @@ from seatrial.view.tables.table import Table
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ExplorerChoice:
     """What the controls ask for.
 
     Attributes:
@@ -94,7 +94,7 @@ def plan_explorer(  # noqa: PLR0913 -- one keyword for each control
         UsageError: A number no machine has.
 
     """
-    return PlanExplorer(Wish(hardware, 1, 0, model, AUTO, engine, context_tokens, concurrency, objective))
+    return PlanExplorer(ExplorerChoice(hardware, 1, 0, model, AUTO, engine, context_tokens, concurrency, objective))
 
 
 class PlanExplorer:
@@ -105,7 +105,7 @@ class PlanExplorer:
 
     """
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, wish: ExplorerChoice) -> None:
         self.plan = wish.plan()
         self._machines = choices.machines()
         self._controls: dict[str, Any] = {}
@@ -122,7 +122,7 @@ class PlanExplorer:
         note = "\n".join(filter(None, [memory.title, self.plan.smallest_change or "", command_of(self.plan)]))
         return Table(verdict_line(self.plan), memory.columns, memory.rows, note)
 
-    def _build(self, wish: Wish) -> None:
+    def _build(self, wish: ExplorerChoice) -> None:
         import ipywidgets  # noqa: PLC0415 -- heavy, notebooks only
 
         machine, gpus = choices.place(self.plan.hardware, wish.hardware)
@@ -197,10 +197,10 @@ class PlanExplorer:
         finally:
             self._settling = False
 
-    def _wish(self) -> Wish:
+    def _wish(self) -> ExplorerChoice:
         values = {name: control.value for name, control in self._controls.items()}
         machine = self._machines[values.pop("machine")]
-        wish = Wish(hardware=machine.named(values.pop("gpus")), **values)
+        wish = ExplorerChoice(hardware=machine.named(values.pop("gpus")), **values)
         return wish if machine.takes_host_memory else replace(wish, host_memory_gib=0)
 
     def _ipython_display_(self) -> None:

@@ -24,7 +24,7 @@ _Steps = list[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class MachineChoice:
     """One entry of the machine list.
 
     Attributes:
@@ -51,16 +51,16 @@ class Machine:
         return steps([count for count in _GPUS if count <= self.most_gpus], min(wished, self.most_gpus))
 
 
-def machines() -> dict[str, Machine]:
+def machines() -> dict[str, MachineChoice]:
     """Every machine of the list, by its key."""
-    found = [Machine("this machine", AUTO), Machine("no GPU", "cpu")]
+    found = [MachineChoice("this machine", AUTO), MachineChoice("no GPU", "cpu")]
     for one in accelerators().values():
         if one.memory_gb is None:  # a chip that was never released
             continue
         if one.unified_memory:
             sizes = one.memory_options_gb or (None,)
             found += [
-                Machine(
+                MachineChoice(
                     _label(one.name, size or one.memory_gb),
                     f"{one.key}-{size}gb" if size else one.key,
                     takes_host_memory=False,
@@ -68,7 +68,7 @@ def machines() -> dict[str, Machine]:
                 for size in sizes
             ]
         else:
-            found.append(Machine(_label(one.name, one.memory_gb), one.key, one.gpus_per_node_max))
+            found.append(MachineChoice(_label(one.name, one.memory_gb), one.key, one.gpus_per_node_max))
     return {machine.key: machine for machine in found}
 
 
@@ -76,7 +76,7 @@ def _label(name: str, memory_gb: float) -> str:
     return name if f"{memory_gb:.0f}GB" in name.replace(" ", "") else f"{name}, {memory_gb:,.0f} GB"
 
 
-def place(hardware: Hardware, name: str) -> tuple[Machine, int]:
+def place(hardware: Hardware, name: str) -> tuple[MachineChoice, int]:
     """Where a machine stands in the list, and with how many GPUs; one that is not listed is its own entry."""
     known = machines()
     folded = name.casefold()
@@ -86,7 +86,7 @@ def place(hardware: Hardware, name: str) -> tuple[Machine, int]:
     key = next(iter(kinds)) if len(kinds) == 1 else None
     if key in known and known[key].most_gpus and known[key].named(len(hardware.gpus)) == hardware.name:
         return known[key], len(hardware.gpus)
-    return Machine(hardware.name, folded, takes_host_memory=not any(gpu.unified for gpu in hardware.gpus)), 1
+    return MachineChoice(hardware.name, folded, takes_host_memory=not any(gpu.unified for gpu in hardware.gpus)), 1
 
 
 def model_options(chosen: str) -> list[str]:

@@ -13,7 +13,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from seatrial.measure.recorder import Progress, Recorder
+from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Sample
 from seatrial.units import GIB, counted, format_rate
@@ -32,7 +32,7 @@ _MOST_POINTS = 2000
 _WAITING = "Press Start: the plot moves while the load runs"
 
 
-class Running(Protocol):
+class LiveRun(Protocol):
     """A load that runs, as ``seatrial.start_load`` gives it."""
 
     @property
@@ -80,14 +80,14 @@ class LivePlot:
 
     """
 
-    def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(self, on_progress: Callable[[LoadProgress], None] | None = None) -> None:
         self.figure = _figure()
         self._on_progress = on_progress
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def start(self, load: Running) -> Self:
+    def start(self, load: LiveRun) -> Self:
         """Follow ``load`` until it ends; whatever was followed before is let go."""
         with self._lock:
             self._end()
@@ -120,7 +120,7 @@ class LivePlot:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _say_what_answers(self, load: Running) -> None:
+    def _say_what_answers(self, load: LiveRun) -> None:
         """Names, dashes and a line under the title: a stand-in and a simulation say so."""
         origin: SeriesOrigin = "simulated" if load.simulated else "measured"
         with self.figure.batch_update():
@@ -130,7 +130,7 @@ class LivePlot:
             labels = not_real(stand_in=load.stand_in, simulated=load.simulated)
             self.figure.layout.title.subtitle.text = literal("; ".join(labels))
 
-    def _follow(self, load: Running, stop: threading.Event) -> None:
+    def _follow(self, load: LiveRun, stop: threading.Event) -> None:
         drawn = -1
         while True:
             running = load.running  # asked first: what ends while this draws is drawn once more
@@ -203,7 +203,7 @@ def _rows(samples: Sequence[Sample]) -> tuple[list[float | None], list[float | N
     )
 
 
-def _title(recorder: Recorder, progress: Progress, *, running: bool) -> str:
+def _title(recorder: Recorder, progress: LoadProgress, *, running: bool) -> str:
     if running:
         if progress.point < 0:
             return "The load begins ..."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.errors import SeatrialError
 from seatrial.measure.load import Load, start_load
-from seatrial.measure.recorder import Progress
+from seatrial.measure.recorder import LoadProgress
 from seatrial.measure.types import Measurement, Workload
 from seatrial.units import format_rate
 from seatrial.view.chart.plotly import show_chart
@@ -140,7 +140,7 @@ class LoadPanel:
         except SeatrialError as error:  # in the panel: an error in a callback would go unseen
             self._say(f"{error.what} {error.remedy}")
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, progress: LoadProgress) -> None:
         """Called by the drawing thread."""
         if self.running:
             rate = "" if progress.tokens_per_s is None else f", {format_rate(progress.tokens_per_s)}"

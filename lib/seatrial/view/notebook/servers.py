@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seatrial.measure.ask import Reply
+from seatrial.measure.ask import ChatReply
 from seatrial.server import Server, Stopped
 from seatrial.server.failures.diagnosis import diagnose
 from seatrial.server.running import NotLaunched
@@ -39,7 +39,7 @@ def show_server(server: Server | NotLaunched) -> Table | PlainText:
     return Table(title, ("server", ""), tuple(rows))
 
 
-def show_reply(reply: Reply | NotLaunched) -> PlainText:
+def show_reply(reply: ChatReply | NotLaunched) -> PlainText:
     """A model's answer, as text and as nothing else."""
     if isinstance(reply, NotLaunched):
         return PlainText("", title="No answer: nothing was launched.")
