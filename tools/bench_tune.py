@@ -151,7 +151,7 @@ def main() -> int:
 
 def show(found: list[Share], took_s: float) -> None:
     """The table, on standard output."""
-    from rich.console import Console  # noqa: PLC0415 -- only here
+    from rich.console import Console
 
     table = Table(
         title=f"What the kit launches reaches {min(one.share for one in found):.1%} of the best of the grid or more",

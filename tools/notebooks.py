@@ -76,9 +76,9 @@ def _lines(text: str | list[str]) -> list[str]:
 
 def execute(path: Path) -> dict[str, Any]:
     """Run a notebook with its default parameters and return it with its outputs."""
-    import tempfile  # noqa: PLC0415 -- only here
+    import tempfile
 
-    from seatrial.batch import run_notebooks  # noqa: PLC0415 -- papermill is heavy
+    from seatrial.batch import run_notebooks
 
     with tempfile.TemporaryDirectory() as folder:
         run = run_notebooks([path], output=folder)

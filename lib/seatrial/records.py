@@ -138,8 +138,8 @@ def record(name: str, value: Any) -> None:
     ``record.json``. Outside a notebook nothing happens.
     """
     plain = to_dict(value)
-    from IPython.core.getipython import get_ipython  # noqa: PLC0415 -- IPython is heavy and optional
-    from IPython.display import display  # noqa: PLC0415
+    from IPython.core.getipython import get_ipython
+    from IPython.display import display
 
     if get_ipython() is not None:
         display(

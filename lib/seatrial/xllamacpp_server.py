@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 def parameters(options: argparse.Namespace) -> Any:
     """The flags as xllamacpp wants them."""
-    import xllamacpp  # noqa: PLC0415 -- heavy; and --help works without it
+    import xllamacpp
 
     chosen = xllamacpp.CommonParams()
     chosen.model.path = str(options.model)
@@ -108,7 +108,7 @@ def _tensor_type(xllamacpp: Any, name: str) -> Any:
 def main() -> NoReturn:
     """Serve until told to end."""
     chosen = parameters(parser().parse_args())
-    import xllamacpp  # noqa: PLC0415
+    import xllamacpp
 
     try:
         server = xllamacpp.Server(chosen)

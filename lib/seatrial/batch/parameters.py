@@ -41,7 +41,7 @@ def read_parameters(notebook: Any) -> dict[str, Parameter]:
     Read from the lines ``name: type = literal  # help`` of the cell tagged ``parameters``;
     lines of any other form cannot be set from outside. Empty where there is no such cell.
     """
-    from papermill.translators import PythonTranslator  # noqa: PLC0415 -- papermill takes a second to import
+    from papermill.translators import PythonTranslator
 
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     if not tagged:

@@ -144,7 +144,7 @@ class _Series:
             end_leases()
 
     def _stop(self, futures: Sequence[Future[None]]) -> None:
-        from seatrial.batch.execute import GRACE_S  # noqa: PLC0415 -- papermill
+        from seatrial.batch.execute import GRACE_S
 
         with counting_signals() as again:
             with self.lock:
@@ -162,7 +162,7 @@ class _Series:
             end_leases()
 
     def _execute(self, index: int) -> None:
-        from seatrial.batch.execute import Execution  # noqa: PLC0415 -- papermill takes a second to import
+        from seatrial.batch.execute import Execution
 
         source, result = self.sources[index], self.results[index]
         start, started_at = monotonic(), _now()

@@ -71,7 +71,7 @@ def _opened(path: Path) -> Any:
         )
     if not path.exists():
         raise _missing(path)
-    import nbformat  # noqa: PLC0415 -- heavy, and only runs need it
+    import nbformat
 
     refusals = (OSError, ValueError, TypeError, AttributeError, nbformat.ValidationError)  # nbformat raises all of them
     try:

@@ -63,7 +63,7 @@ def find_checkpoint(text: str) -> Checkpoint:
         if name.casefold() in {model.id.casefold(), model.name.casefold()}:
             return known[model.default_checkpoint.casefold()]
     if _is_path(name):
-        from seatrial.catalog.local import local_checkpoint  # noqa: PLC0415 -- readers only for local files
+        from seatrial.catalog.local import local_checkpoint
 
         try:
             return local_checkpoint(Path(name).expanduser())

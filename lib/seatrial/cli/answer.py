@@ -46,7 +46,7 @@ def stderr() -> Console:
 
 
 def _console(*, stderr: bool) -> Console:
-    from rich.console import Console  # noqa: PLC0415 -- only people need it
+    from rich.console import Console
 
     class PlainConsole(Console):
         def on_broken_pipe(self) -> None:

@@ -121,8 +121,8 @@ def _check_memory(hardware: Hardware) -> Iterator[Check]:
 
 def _check_stand_in() -> Iterator[Check]:
     """The small real model that runs where DeepSeek V4 does not."""
-    from seatrial.catalog import find_checkpoint  # noqa: PLC0415 -- late, so that --help is quick
-    from seatrial.fetch.checkpoint import local_path  # noqa: PLC0415
+    from seatrial.catalog import find_checkpoint
+    from seatrial.fetch.checkpoint import local_path
 
     checkpoint = find_checkpoint("smollm2")
     path = local_path(checkpoint)
@@ -137,7 +137,7 @@ def _check_stand_in() -> Iterator[Check]:
 
 def check_disk(free: int | None) -> Iterator[Check]:
     """Room for models, against the smallest and the official one."""
-    from seatrial.catalog import find_checkpoint  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.catalog import find_checkpoint
 
     small, official = (find_checkpoint(name).weights_bytes for name in ("smollm2", "flash"))
     where = paths.models_dir()
@@ -182,7 +182,7 @@ def check_shared_memory(gpu_count: int, folder: Path = Path("/dev/shm")) -> Iter
 
 def check_open_files() -> Iterator[Check]:
     """Files and sockets one process may hold open."""
-    import resource  # noqa: PLC0415 -- not on every system
+    import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _MIN_OPEN_FILES:
@@ -199,7 +199,7 @@ def check_open_files() -> Iterator[Check]:
 
 def _check_servers() -> Iterator[Check]:
     """Servers that still run."""
-    from seatrial.server import list_servers  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.server import list_servers
 
     names = [server.name for server in list_servers()]
     if names:

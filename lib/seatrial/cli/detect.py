@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
 
     def show() -> None:
-        from seatrial.view.tables.hardware import tables_hardware  # noqa: PLC0415 -- only people need tables
+        from seatrial.view.tables.hardware import tables_hardware
 
         for table in tables_hardware(hardware):
             stdout().print(table.to_rich())

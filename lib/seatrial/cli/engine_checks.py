@@ -24,9 +24,9 @@ _WINDOWS_DISKS = "/mnt/"
 
 def check_engines(hardware: Hardware) -> Iterator[Check]:
     """Every way to start an engine, then what each engine that is here or meant for this machine lacks."""
-    from seatrial.errors import SeatrialError  # noqa: PLC0415 -- late, so that --help is quick
-    from seatrial.programs.find import resolve_runner  # noqa: PLC0415 -- same
-    from seatrial.programs.inventory import list_engines  # noqa: PLC0415 -- same
+    from seatrial.errors import SeatrialError
+    from seatrial.programs.find import resolve_runner
+    from seatrial.programs.inventory import list_engines
 
     rows = list_engines()
     for row in rows:
@@ -54,8 +54,8 @@ def _of_program(row: EngineProgram) -> Check:
 
 def _check_requirements(engine: str, hardware: Hardware, rows: Sequence[EngineProgram]) -> Iterator[Check]:
     """What one engine requires that this machine lacks, each a warning: others may run all the same."""
-    from seatrial.catalog.engine_facts import engine_facts  # noqa: PLC0415 -- see above
-    from seatrial.programs.preflight import Installed, check_requirements_here  # noqa: PLC0415 -- same
+    from seatrial.catalog.engine_facts import engine_facts
+    from seatrial.programs.preflight import Installed, check_requirements_here
 
     facts = engine_facts(engine)
     here = next((row for row in rows if row.path), None)
@@ -75,7 +75,7 @@ def _check_requirements(engine: str, hardware: Hardware, rows: Sequence[EnginePr
 
 
 def _runs_v4(engine: str, title: str, hardware: Hardware) -> Check:
-    from seatrial.plan import make_plan  # noqa: PLC0415 -- see above
+    from seatrial.plan import make_plan
 
     plan = make_plan("flash", hardware=hardware, engine=engine)
     name = f"{title}: DeepSeek V4 Flash"
@@ -90,12 +90,12 @@ def _runs_v4(engine: str, title: str, hardware: Hardware) -> Check:
 
 def check_flags() -> Iterator[Check]:
     """Whether engines that take seconds to say so still take the flags of this kit's commands."""
-    from seatrial.engines import build_command  # noqa: PLC0415 -- see above
-    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- same
-    from seatrial.plan import make_plan  # noqa: PLC0415 -- same
-    from seatrial.programs.find import known_programs  # noqa: PLC0415 -- same
-    from seatrial.programs.inventory import list_engines  # noqa: PLC0415 -- same
-    from seatrial.programs.probing import slow_flags_taken  # noqa: PLC0415 -- same
+    from seatrial.engines import build_command
+    from seatrial.hardware import detect_hardware
+    from seatrial.plan import make_plan
+    from seatrial.programs.find import known_programs
+    from seatrial.programs.inventory import list_engines
+    from seatrial.programs.probing import slow_flags_taken
 
     machine = detect_hardware(_FLAGS_MACHINE)
     for row in list_engines():

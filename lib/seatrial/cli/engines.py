@@ -29,12 +29,12 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         return (
             engines_install.install(arguments) if arguments.action == "install" else engines_install.remove(arguments)
         )
-    from seatrial.programs.inventory import list_engines  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.programs.inventory import list_engines
 
     rows = list_engines()
 
     def show() -> None:
-        from seatrial.view.tables.engines import table_engines  # noqa: PLC0415 -- only people need tables
+        from seatrial.view.tables.engines import table_engines
 
         stdout().print(table_engines(rows).to_rich())
 

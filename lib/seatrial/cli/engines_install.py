@@ -51,7 +51,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
 def install(arguments: argparse.Namespace) -> CommandResult:
     """Install one engine, with progress on stderr."""
-    from seatrial.install.engine import install_engine  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.install.engine import install_engine
 
     with _ending_softly(), _progress() as tell:
         outcome = install_engine(
@@ -69,7 +69,7 @@ def install(arguments: argparse.Namespace) -> CommandResult:
 
 def remove(arguments: argparse.Namespace) -> CommandResult:
     """Remove one engine."""
-    from seatrial.install.engine import remove_engine  # noqa: PLC0415 -- late, so that --help is quick
+    from seatrial.install.engine import remove_engine
 
     gone = remove_engine(arguments.name)
     lines = [f"{row.name} {row.version} is removed: {format_bytes(row.size_bytes)} in {row.path}." for row in gone]
@@ -105,9 +105,9 @@ def _ending_softly() -> Iterator[None]:
 @contextmanager
 def _progress() -> Iterator[Tell]:
     """A listener that draws one bar on stderr; where stderr is no terminal, a line for each stage."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 -- only people need it
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from seatrial.install.steps import InstallEvent  # noqa: PLC0415 -- same
+    from seatrial.install.steps import InstallEvent
 
     console = stderr()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())

@@ -73,8 +73,8 @@ def _check_worth(checkpoint: Checkpoint) -> None:
         RefusedError: The engines that are installed are too old, or this machine lacks what they require.
 
     """
-    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- what is here already needs none of it
-    from seatrial.programs.inventory import why_not_fetch  # noqa: PLC0415 -- same
+    from seatrial.hardware import detect_hardware
+    from seatrial.programs.inventory import why_not_fetch
 
     if is_stand_in(checkpoint.model) or local_path(checkpoint) is not None:
         return
@@ -92,8 +92,8 @@ def _choose_checkpoint(model: str) -> Checkpoint:
         RefusedError: What is installed is too old, or this machine lacks what it requires; likewise.
 
     """
-    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- only a model's name needs a plan
-    from seatrial.launching.choose import choose_plan  # noqa: PLC0415 -- same
+    from seatrial.hardware import detect_hardware
+    from seatrial.launching.choose import choose_plan
 
     choice = choose_plan(model, hardware=detect_hardware())
     plan = choice.plan
@@ -121,7 +121,7 @@ def _choose_checkpoint(model: str) -> Checkpoint:
 @contextmanager
 def progress_bar() -> Iterator[Tell]:
     """A listener for :func:`fetch_checkpoint` that draws one bar on stderr, lines where stderr is no terminal."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     console = stderr()
     columns = (

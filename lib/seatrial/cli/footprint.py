@@ -79,13 +79,13 @@ def _alone(arguments: argparse.Namespace) -> CommandResult:
         "options": _options(arguments.option),
     }
     if arguments.config is not None:
-        from seatrial.memory import config_footprint  # noqa: PLC0415
+        from seatrial.memory import config_footprint
 
         name = str(arguments.config)
         config = _read_config(arguments.config)
         footprint = config_footprint(config, engine=arguments.engine or "sglang", source=name, **settings)
     else:
-        from seatrial.memory import compute_footprint  # noqa: PLC0415
+        from seatrial.memory import compute_footprint
 
         checkpoint = find_checkpoint(arguments.checkpoint)
         name = checkpoint.id
@@ -93,7 +93,7 @@ def _alone(arguments: argparse.Namespace) -> CommandResult:
     footprint = replace(footprint, notes=(*_foreign(settings["options"], footprint.engine), *footprint.notes))
 
     def show() -> None:
-        from seatrial.view.tables.memory import caches_table, footprint_table, weights_table  # noqa: PLC0415
+        from seatrial.view.tables.memory import caches_table, footprint_table, weights_table
 
         for table in (footprint_table(footprint, name), weights_table(footprint), caches_table(footprint)):
             stdout().print(table.to_rich())
@@ -103,7 +103,7 @@ def _alone(arguments: argparse.Namespace) -> CommandResult:
 
 def _over_contexts(name: str, request: Request, engine: str | None) -> CommandResult:
     """What a plan for the machine needs, and what it would need with shorter and longer contexts."""
-    from seatrial.plan import fits  # noqa: PLC0415 -- plans, which a footprint alone does without
+    from seatrial.plan import fits
 
     plan = fits.plan_named(name, request, engine)
     checkpoint = find_checkpoint(plan.checkpoint)
@@ -130,9 +130,9 @@ def _over_contexts(name: str, request: Request, engine: str | None) -> CommandRe
     }
 
     def show() -> None:
-        from seatrial.view.plots.gpu_memory import gpu_memory_chart  # noqa: PLC0415
-        from seatrial.view.tables.fits import contexts_table  # noqa: PLC0415
-        from seatrial.view.tables.memory import footprint_table  # noqa: PLC0415
+        from seatrial.view.plots.gpu_memory import gpu_memory_chart
+        from seatrial.view.tables.fits import contexts_table
+        from seatrial.view.tables.memory import footprint_table
 
         gpus = gpu_memory_chart(plan).to_table()
         need = footprint_table(plan.footprint, checkpoint.id, plan.need_bytes)
@@ -163,7 +163,7 @@ def _foreign(options: dict[str, str], engine: str) -> tuple[str, ...]:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    from seatrial.records import read_json  # noqa: PLC0415
+    from seatrial.records import read_json
 
     config = read_json(path, _MAX_CONFIG_BYTES)
     if not isinstance(config, dict):

@@ -40,8 +40,8 @@ def machine_request(arguments: argparse.Namespace, needing: tuple[str, ...] = ()
                     f"--{name.replace('_', '-')} is for a machine, and none is named.", remedy="Add --hardware."
                 )
         return None
-    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- reads this machine
-    from seatrial.plan.request import Request  # noqa: PLC0415 -- plans, which a catalog does without
+    from seatrial.hardware import detect_hardware
+    from seatrial.plan.request import Request
 
     return Request(
         detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib),

@@ -109,7 +109,7 @@ class _Display:
     """Progress on standard error: one bar a load level."""
 
     def __init__(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -144,15 +144,15 @@ def _target(arguments: argparse.Namespace) -> ServerLike | str:
         return url
     if arguments.api_key_env is not None:
         raise UsageError("--api-key-env goes with --url.", remedy="Leave it out: --server knows its own key.")
-    from seatrial.server import find_server  # noqa: PLC0415 -- only needed for servers of this machine
+    from seatrial.server import find_server
 
     return find_server(arguments.server)
 
 
 def _why_it_ended(target: ServerLike | str) -> EngineError | None:
     """Why the server is gone, where it is one of this machine's that ended by itself."""
-    from seatrial.server import Server  # noqa: PLC0415 -- see above
-    from seatrial.server.failures.diagnosis import ended_error  # noqa: PLC0415 -- see above
+    from seatrial.server import Server
+    from seatrial.server.failures.diagnosis import ended_error
 
     if not isinstance(target, Server) or target.alive():
         return None
@@ -175,7 +175,7 @@ def _api_key(variable: str | None) -> str | None:
 
 
 def _show(measurement: Measurement) -> None:
-    from seatrial.view.tables.measurements import table_measurement, table_self_check  # noqa: PLC0415 -- people only
+    from seatrial.view.tables.measurements import table_measurement, table_self_check
 
     stdout().print(table_measurement(measurement).to_rich())
     if any(not point.self_check.valid for point in measurement.points):

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     request = machine_request(arguments, ("model", "context_tokens"))
     if request is None:
         return CommandResult(catalog, _show)
-    from seatrial.plan.fits import fits_on, left_out  # noqa: PLC0415 -- plans, which the catalog does without
+    from seatrial.plan.fits import fits_on, left_out
 
     official = [model.id for model in models() if model.role == "official"]
     names = [arguments.model] if arguments.model else official
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _compared(catalog: dict[str, Any]) -> CommandResult:
-    from seatrial.view.tables.other_tools import other_tools, our_bytes, table_other_tools  # noqa: PLC0415 -- rarely asked
+    from seatrial.view.tables.other_tools import other_tools, our_bytes, table_other_tools
 
     asked = other_tools()
     rows = [{**to_dict(row), "ratios": asked.ratios(row)} for row in asked.rows]
@@ -86,14 +86,14 @@ def _row(fit: Fit) -> dict[str, Any]:
 
 
 def _show_fits(found: dict[str, tuple[Fit, ...]], request: Request) -> None:
-    from seatrial.view.tables.fits import fits_table  # noqa: PLC0415 -- only people need it
+    from seatrial.view.tables.fits import fits_table
 
     for name, fits in found.items():
         stdout().print(fits_table(fits, request, name).to_rich())
 
 
 def _show() -> None:
-    from seatrial.view.tables.catalog import checkpoints_table, models_table  # noqa: PLC0415 -- only people need it
+    from seatrial.view.tables.catalog import checkpoints_table, models_table
 
     console = stdout()
     console.print(models_table(models()).to_rich())

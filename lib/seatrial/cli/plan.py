@@ -102,8 +102,8 @@ def _refused(arguments: argparse.Namespace, hardware: Hardware, error: RefusedEr
 
 def _named(arguments: argparse.Namespace) -> tuple[str | None, str | None, str]:
     """Model, checkpoint and source of what was refused, as far as the catalog knows it."""
-    from seatrial.catalog import find_checkpoint, find_model  # noqa: PLC0415 -- only refusals need the names
-    from seatrial.errors import SeatrialError  # noqa: PLC0415 -- same
+    from seatrial.catalog import find_checkpoint, find_model
+    from seatrial.errors import SeatrialError
 
     try:
         row = find_checkpoint(arguments.checkpoint or find_model(arguments.model).default_checkpoint)
@@ -115,11 +115,11 @@ def _named(arguments: argparse.Namespace) -> tuple[str | None, str | None, str]:
 
 
 def _show(plan: Plan, command: Command | None) -> None:
-    from rich.table import Table as Grid  # noqa: PLC0415 -- only people need text
-    from rich.text import Text  # noqa: PLC0415 -- same
+    from rich.table import Table as Grid
+    from rich.text import Text
 
-    from seatrial.view.tables import plans as tables  # noqa: PLC0415 -- only people need tables
-    from seatrial.view.tables.commands import commands_text, left_open  # noqa: PLC0415 -- same
+    from seatrial.view.tables import plans as tables
+    from seatrial.view.tables.commands import commands_text, left_open
 
     console = stdout()
     whole = not console.is_terminal  # a file keeps its sentences on one line, a terminal breaks them between words

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     told = [(server, f"{state}: {cause}" if cause else state) for server, state, cause in servers]
 
     def show() -> None:
-        from seatrial.view.tables.servers import table_servers  # noqa: PLC0415 -- only people need tables
+        from seatrial.view.tables.servers import table_servers
 
         stdout().print(table_servers(told).to_rich() if servers else "No server runs. Launch one: seatrial serve")
 

@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Write the page and sum up."""
-    from seatrial.view.report.page import comparison_table, read_runs, write_report  # noqa: PLC0415 -- only this command
+    from seatrial.view.report.page import comparison_table, read_runs, write_report
 
     runs = read_runs(arguments.runs)
     output = (

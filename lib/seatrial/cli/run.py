@@ -53,9 +53,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Run every combination, write the report, and sum up."""
-    from seatrial.batch import expand_grid, parse_assignments, run_notebooks  # noqa: PLC0415
-    from seatrial.batch.folders import choose_folder  # noqa: PLC0415
-    from seatrial.view.report.page import write_report  # noqa: PLC0415
+    from seatrial.batch import expand_grid, parse_assignments, run_notebooks
+    from seatrial.batch.folders import choose_folder
+    from seatrial.view.report.page import write_report
 
     variants = expand_grid(arguments.grid, parse_assignments(arguments.parameters))
     top = choose_folder(arguments.output)
@@ -106,7 +106,7 @@ def _errors(runs: Iterable[Run]) -> Iterator[str]:
 
 def _unanswered(runs: Iterable[Run]) -> list[str]:
     """What went wrong in measurements of which not one request succeeded."""
-    from seatrial.measure import find_problems  # noqa: PLC0415 -- nothing else here needs it
+    from seatrial.measure import find_problems
 
     measured = [found for one in runs if (found := _measurement(one)) is not None]
     empty = [found for found in measured if not any(point.requests.succeeded for point in found.points)]
@@ -118,7 +118,7 @@ def _measurement(one: Run) -> Measurement | None:
 
 
 def _show(runs: dict[Path, Run], report: Path) -> None:
-    from seatrial.view.tables.measurements import table_measurement  # noqa: PLC0415 -- people only
+    from seatrial.view.tables.measurements import table_measurement
 
     console = stdout()
     for folder, one in runs.items():
@@ -151,8 +151,8 @@ def _display(variant: str) -> Iterator[Any]:
     if not (console.is_terminal and sys.stderr.isatty()):
         yield lambda step: _print_line(prefix, step)
         return
-    from rich.progress import Progress as Bars  # noqa: PLC0415
-    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bars
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Bars(*columns, console=console, transient=True) as bars:

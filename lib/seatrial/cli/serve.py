@@ -168,8 +168,8 @@ def document(server: Server) -> dict[str, Any]:
 
 
 def _planned(arguments: argparse.Namespace) -> Plan:
-    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- --help needs none of it
-    from seatrial.launching.choose import choose_plan  # noqa: PLC0415
+    from seatrial.hardware import detect_hardware
+    from seatrial.launching.choose import choose_plan
 
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
     wish = plan_wish(arguments, hardware)

@@ -23,7 +23,7 @@ def startup_progress() -> Iterator[Callable[[Event], None]]:
     if not console.is_terminal:
         yield _Lines()
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 -- only people need it
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     text = TextColumn("{task.description}", markup=False)
     left = TextColumn("{task.fields[left]}", markup=False)

@@ -37,7 +37,7 @@ _MAX_LEVELS = 8
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial tune``."""
-    from seatrial.tune import TuneRequest  # noqa: PLC0415 -- only this command
+    from seatrial.tune import TuneRequest
 
     defaults = TuneRequest()
     parser.add_argument("--model", default="auto", help="flash, pro, smollm2 or tiny-v4 (default: what runs here)")
@@ -77,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Tune, show or forget."""
-    from seatrial.launching.tuned import forget_tuned, read_tuned, subject_of  # noqa: PLC0415 -- --help needs none of it
+    from seatrial.launching.tuned import forget_tuned, read_tuned, subject_of
 
     plan = _planned(arguments)
     if not arguments.show and not arguments.forget:
@@ -96,14 +96,14 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _planned(arguments: argparse.Namespace) -> Plan:
-    from seatrial.launching.this_machine import plan_here  # noqa: PLC0415 -- --help needs none of it
+    from seatrial.launching.this_machine import plan_here
 
     wish: dict[str, Any] = {"context_tokens": arguments.context_tokens, "concurrency": max(arguments.streams)}
     if arguments.checkpoint is None and arguments.runner is None:
         plan = plan_here(arguments.model, engine=arguments.engine, **wish)
     else:
-        from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- same
-        from seatrial.launching.choose import choose_plan  # noqa: PLC0415 -- same
+        from seatrial.hardware import detect_hardware
+        from seatrial.launching.choose import choose_plan
 
         model = None if arguments.checkpoint else {"auto": "smollm2"}.get(arguments.model, arguments.model)
         named = {"checkpoint": arguments.checkpoint, "engine": arguments.engine, "runner": arguments.runner}
@@ -112,13 +112,13 @@ def _planned(arguments: argparse.Namespace) -> Plan:
 
 
 def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
-    from seatrial.cli.fetch import progress_bar  # noqa: PLC0415 -- --help needs none of it
-    from seatrial.launching.checks import check_launch  # noqa: PLC0415 -- same
-    from seatrial.launching.this_machine import fetch_stand_in  # noqa: PLC0415 -- same
-    from seatrial.plan import make_plan  # noqa: PLC0415 -- same
-    from seatrial.tune import TuneRequest, tune_machine  # noqa: PLC0415 -- same
-    from seatrial.tune.grid import parse_grid  # noqa: PLC0415 -- same
-    from seatrial.view.tables.tuning import round_line  # noqa: PLC0415 -- same
+    from seatrial.cli.fetch import progress_bar
+    from seatrial.launching.checks import check_launch
+    from seatrial.launching.this_machine import fetch_stand_in
+    from seatrial.plan import make_plan
+    from seatrial.tune import TuneRequest, tune_machine
+    from seatrial.tune.grid import parse_grid
+    from seatrial.view.tables.tuning import round_line
 
     wish = TuneRequest(
         streams=arguments.streams,
@@ -150,7 +150,7 @@ def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
 
 
 def _answer(tuned: Tuned) -> CommandResult:
-    from seatrial.view.tables.tuning import table_tuned  # noqa: PLC0415 -- same
+    from seatrial.view.tables.tuning import table_tuned
 
     document = {**to_dict(tuned), "origin": "measured", "file": str(tuned.subject.path)}
     return CommandResult(document, lambda: stdout().print(table_tuned(tuned).to_rich()))

@@ -100,7 +100,7 @@ class TinySource:
 
     def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Write the file."""
-        from seatrial.fetch.tiny import write_tiny  # noqa: PLC0415 -- its packages are optional
+        from seatrial.fetch.tiny import write_tiny
 
         for file in missing:
             progress.say("download", f"writing {file.name}")

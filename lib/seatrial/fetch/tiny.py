@@ -77,8 +77,8 @@ def write_tiny(path: Path, *, seed: int = 0, **sizes: Any) -> Path:
 def _packages() -> tuple[Any, Any]:
     """The packages gguf and numpy."""
     try:
-        import gguf  # noqa: PLC0415 -- an optional package, and slow to import
-        import numpy as np  # noqa: PLC0415
+        import gguf
+        import numpy as np
     except ImportError as error:
         raise EngineMissingError(
             f"tiny-v4 is written here with the packages gguf and numpy, and {error.name} is not installed.",

@@ -43,11 +43,11 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
 
 
 def _detected() -> Hardware:
-    from seatrial.hardware.host import read_host  # noqa: PLC0415 -- psutil, which a named machine does without
+    from seatrial.hardware.host import read_host
 
     host = read_host()
     if sys.platform == "darwin":
-        from seatrial.hardware.apple import read_apple  # noqa: PLC0415 -- macOS only
+        from seatrial.hardware.apple import read_apple
 
         gpus, problems = read_apple(host)
         if gpus:
@@ -90,6 +90,6 @@ def _with_host_memory(hardware: Hardware, host_memory_gib: float | None) -> Hard
 
 def _without_accelerators() -> Hardware:
     """This machine's host alone."""
-    from seatrial.hardware.host import read_host  # noqa: PLC0415 -- psutil
+    from seatrial.hardware.host import read_host
 
     return Hardware(CPU, (), read_host(), None, None, "measured", "host of this machine, accelerators left out")

@@ -54,7 +54,7 @@ def disk_free(folder: Path) -> int | None:
 
 def _cpu_name(root: Path) -> str | None:
     if sys.platform == "darwin":
-        from seatrial.hardware import apple  # noqa: PLC0415 -- macOS only
+        from seatrial.hardware import apple
 
         return apple.read_sysctl("machdep.cpu.brand_string") or None
     for line in read_text(root / "proc/cpuinfo").splitlines():

@@ -45,7 +45,7 @@ class GpuTelemetry:
 
     def __enter__(self) -> Self:
         self._cards = amd.cards(self._root)
-        import pynvml  # noqa: PLC0415 -- only a measurement needs it
+        import pynvml
 
         try:
             pynvml.nvmlInit()

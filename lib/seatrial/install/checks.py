@@ -44,9 +44,9 @@ def check_machine(engine: str, row: Install, python: str, *, anyway: bool) -> li
 
 
 def _checks(engine: str, row: Install, python: str) -> Iterator[Check]:
-    from seatrial.engines.requirements import Check, CheckedMachine, check_requirements  # noqa: PLC0415 -- only an installation needs it
-    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- same
-    from seatrial.hardware.limits import read_limits  # noqa: PLC0415 -- same
+    from seatrial.engines.requirements import Check, CheckedMachine, check_requirements
+    from seatrial.hardware import detect_hardware
+    from seatrial.hardware.limits import read_limits
 
     limits = replace(read_limits(), python=python_version(python))
     machine = CheckedMachine(detect_hardware(), limits)
@@ -76,7 +76,7 @@ def sizes(row: Install) -> str:
 
 
 def _disk_shortage(row: Install) -> str:
-    from seatrial.hardware.host import disk_free  # noqa: PLC0415 -- only an installation needs it
+    from seatrial.hardware.host import disk_free
 
     folder = paths.engines_dir().absolute()
     free = disk_free(folder)

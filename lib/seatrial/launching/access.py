@@ -51,7 +51,7 @@ class Access:
 
 def is_keyed(engine: str) -> bool:
     """Whether an engine is known to refuse requests without its key."""
-    from seatrial.engines.extra import doors  # noqa: PLC0415 -- see the top
+    from seatrial.engines.extra import doors
 
     known = doors(engine)
     return known is not None and known.key
@@ -70,7 +70,7 @@ def secured(command: Command, access: Access, options: Sequence[str] = ()) -> Co
         RefusedError: One that is never started.
 
     """
-    from seatrial.engines.extra import add_options, check_words, host_of, set_host  # noqa: PLC0415 -- see the top
+    from seatrial.engines.extra import add_options, check_words, host_of, set_host
 
     check_words(command.argv)
     _check_env(command.env)
@@ -84,14 +84,14 @@ def secured(command: Command, access: Access, options: Sequence[str] = ()) -> Co
 
 def listens_on(command: Command) -> str:
     """The address a secured command names."""
-    from seatrial.engines.extra import host_of  # noqa: PLC0415 -- see the top
+    from seatrial.engines.extra import host_of
 
     return host_of(command) or LOOPBACK
 
 
 def environment_without(engine: str) -> dict[str, str]:
     """This process's environment without what would open an engine's doors from there."""
-    from seatrial.engines.extra import closed_variables  # noqa: PLC0415 -- see the top
+    from seatrial.engines.extra import closed_variables
 
     closed = [pattern.casefold() for pattern in closed_variables(engine)]
     return {
@@ -103,7 +103,7 @@ def environment_without(engine: str) -> dict[str, str]:
 
 def _warnings(engine: str, address: str) -> list[str]:
     """What a person should know who lets other machines in."""
-    from seatrial.catalog.engine_facts import engine_facts  # noqa: PLC0415 -- see the top
+    from seatrial.catalog.engine_facts import engine_facts
 
     if plain(address).is_loopback:
         return []

@@ -52,8 +52,8 @@ def check_launch(  # noqa: PLR0913 -- as for launch
 
 def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None, tuned: bool) -> Command:
     """The command of a plan that may be launched here, its engine and checkpoint being here; see ``launch``."""
-    from seatrial.catalog.local import check_no_code  # noqa: PLC0415 -- see the top
-    from seatrial.engines import Command  # noqa: PLC0415 -- same
+    from seatrial.catalog.local import check_no_code
+    from seatrial.engines import Command
 
     if isinstance(plan, Command):
         return replace(plan, argv=resolve_program(plan))
@@ -88,14 +88,14 @@ def _check_plan(plan: Plan) -> None:
 
 
 def _local_path(checkpoint: str) -> Path | None:
-    from seatrial.catalog import find_checkpoint  # noqa: PLC0415
-    from seatrial.fetch.checkpoint import local_path  # noqa: PLC0415
+    from seatrial.catalog import find_checkpoint
+    from seatrial.fetch.checkpoint import local_path
 
     return local_path(find_checkpoint(checkpoint))
 
 
 def _check_weights(path: Path) -> None:
-    from seatrial.fetch.checkpoint import check_weights  # noqa: PLC0415 -- see the top
+    from seatrial.fetch.checkpoint import check_weights
 
     check_weights(path)
 

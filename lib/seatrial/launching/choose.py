@@ -86,7 +86,7 @@ def choose_plan(
         UsageError: A number no machine has.
 
     """
-    from seatrial.plan import make_plan  # noqa: PLC0415 -- an engine's own process imports this package too
+    from seatrial.plan import make_plan
 
     if runner is not None and engine == "auto":
         engine = "llamacpp"
@@ -128,8 +128,8 @@ def find_obstacle(plan: Plan, runner: str | None = None) -> SeatrialError | None
 
 def _ways(best: Plan, hardware: Hardware, engine: str, wish: dict[str, Any]) -> Iterator[Plan]:
     """Every engine's plan that runs, llama.cpp's also without the GPUs: its usual build has no use for them."""
-    from seatrial.plan import make_plan  # noqa: PLC0415 -- see above
-    from seatrial.plan.prefer import engines_of  # noqa: PLC0415 -- see above
+    from seatrial.plan import make_plan
+    from seatrial.plan.prefer import engines_of
 
     for name in engines_of(hardware) if engine == "auto" else (engine,):
         plan = make_plan(best.model, hardware=hardware, engine=name, **wish)
@@ -145,17 +145,17 @@ def _ways(best: Plan, hardware: Hardware, engine: str, wish: dict[str, Any]) -> 
 
 def _standing(plan: Plan) -> tuple[int, bool]:
     """Sort key: as the planner itself prefers; equals keep their order."""
-    from seatrial.catalog import find_model  # noqa: PLC0415 -- see above
-    from seatrial.plan.rank import standing  # noqa: PLC0415 -- see above
+    from seatrial.catalog import find_model
+    from seatrial.plan.rank import standing
 
     return standing(plan.verdict, find_model(plan.model), plan.checkpoint)
 
 
 def _fetched(plan: Plan) -> Iterator[Checkpoint]:
     """Checkpoints on this machine that the plan's engine may serve instead, its own first."""
-    from seatrial.catalog import checkpoints, find_model  # noqa: PLC0415 -- see above
-    from seatrial.fetch.checkpoint import local_path  # noqa: PLC0415 -- see above
-    from seatrial.plan.prefer import preferred  # noqa: PLC0415 -- see above
+    from seatrial.catalog import checkpoints, find_model
+    from seatrial.fetch.checkpoint import local_path
+    from seatrial.plan.prefer import preferred
 
     rows = preferred(find_model(plan.model), plan.engine, checkpoints())
     for row in sorted(rows, key=lambda row: row.id != plan.checkpoint):

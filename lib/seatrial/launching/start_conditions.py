@@ -25,7 +25,7 @@ def start_conditions_of(plan: Plan | Command, argv: tuple[str, ...]) -> StartCon
         argv: The command, its program found.
 
     """
-    from seatrial.engines import Command  # noqa: PLC0415 -- see the top
+    from seatrial.engines import Command
 
     cores = f"{os.cpu_count()} cores, {platform.machine()}"
     if isinstance(plan, Command):

@@ -41,7 +41,7 @@ def plan_here(
         UsageError: A number no machine has.
 
     """
-    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- an engine's own process imports this package too
+    from seatrial.hardware import detect_hardware
 
     wish: dict[str, Any] = {
         "hardware": detect_hardware(),
@@ -75,8 +75,8 @@ def plan_for(
         UsageError: A number no machine has.
 
     """
-    from seatrial.hardware import detect_hardware  # noqa: PLC0415 -- see above
-    from seatrial.plan import make_plan  # noqa: PLC0415
+    from seatrial.hardware import detect_hardware
+    from seatrial.plan import make_plan
 
     return make_plan(
         V4[0] if model == "auto" else model,
@@ -99,7 +99,7 @@ def predict_levels(
         answer_tokens: Length of their answers, likewise.
 
     """
-    from seatrial.plan import make_plan  # noqa: PLC0415 -- see above
+    from seatrial.plan import make_plan
 
     found = {}
     for level in levels:
@@ -126,9 +126,9 @@ def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None)
         DoesNotFitError: The disk is too small.
 
     """
-    from seatrial.catalog import find_checkpoint  # noqa: PLC0415
-    from seatrial.engines.served import is_stand_in  # noqa: PLC0415
-    from seatrial.fetch.checkpoint import fetch_checkpoint, local_path  # noqa: PLC0415
+    from seatrial.catalog import find_checkpoint
+    from seatrial.engines.served import is_stand_in
+    from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
 
     if plan.runs and not plan.simulated and is_stand_in(plan.model):
         checkpoint = find_checkpoint(plan.checkpoint)
@@ -147,9 +147,9 @@ def launch_if_possible(plan: Plan, *, on_event: Callable[[Event], None] | None =
         EngineError: The engine was started and failed.
 
     """
-    from seatrial.catalog import find_checkpoint  # noqa: PLC0415
-    from seatrial.fetch.checkpoint import local_path  # noqa: PLC0415
-    from seatrial.launching.launcher import launch  # noqa: PLC0415
+    from seatrial.catalog import find_checkpoint
+    from seatrial.fetch.checkpoint import local_path
+    from seatrial.launching.launcher import launch
 
     if plan.hardware.only_named:
         return NotLaunched(f"{plan.hardware.name} is a machine you named, not this one.", "The command is exact.")

@@ -184,8 +184,8 @@ def subject_of(plan: Plan, runner: str | None = None) -> TunedSubject:
         RefusedError: It is too old.
 
     """
-    from seatrial.catalog import find_checkpoint, find_model  # noqa: PLC0415 -- see the top
-    from seatrial.programs.find import find_program, installed_command  # noqa: PLC0415 -- which imports the engines
+    from seatrial.catalog import find_checkpoint, find_model
+    from seatrial.programs.find import find_program, installed_command
 
     command = installed_command(plan, runner=runner)
     checkpoint = find_checkpoint(plan.checkpoint)
@@ -231,7 +231,7 @@ def read_tuned(subject: TunedSubject) -> Tuned | None:
 
 
 def _check_values(tuned: Tuned) -> None:
-    from seatrial.engines.settings import check_value  # noqa: PLC0415 -- see the top
+    from seatrial.engines.settings import check_value
 
     for level in tuned.levels:
         for name, value in level.settings.items():
@@ -286,7 +286,7 @@ def _any_for(engine: str) -> bool:
 
 def _carried(plan: Plan, level: Level) -> dict[str, str]:
     """The settings of a level; those that follow from its number of streams only for a plan with that number."""
-    from seatrial.engines.settings import settings_of  # noqa: PLC0415 -- see the top
+    from seatrial.engines.settings import settings_of
 
     rows = settings_of(plan.engine)
     same = level.streams == plan.concurrency

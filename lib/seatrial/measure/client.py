@@ -148,7 +148,7 @@ def _leave_with_parent() -> None:
 
 
 def _raise_file_limit() -> None:
-    import resource  # noqa: PLC0415 -- POSIX only, as the whole measuring path
+    import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
@@ -157,7 +157,7 @@ def _raise_file_limit() -> None:
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
     try:
-        import uvloop  # noqa: PLC0415 -- optional
+        import uvloop
     except ImportError:
         asyncio.run(main)
         return

@@ -56,7 +56,7 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
         EngineMissingError: None is installed.
 
     """
-    from seatrial.engines import RUNNERS  # noqa: PLC0415 -- see the top
+    from seatrial.engines import RUNNERS
 
     if runner is not None:
         if runner not in RUNNERS:
@@ -89,7 +89,7 @@ def installed_command(plan: Plan, *, runner: str | None = None, model_path: str 
         RefusedError: It is older than what is safe or runs DeepSeek V4, or this machine lacks what it requires.
 
     """
-    from seatrial.engines import build_command  # noqa: PLC0415 -- see the top
+    from seatrial.engines import build_command
 
     if plan.engine == "llamacpp":
         runner = resolve_runner(runner, on_gpus=bool(plan.gpu_layers))

@@ -105,7 +105,7 @@ def why_not_fetch(checkpoint: Checkpoint, hardware: Hardware) -> RefusedError | 
 
 def _refused_gpus(checkpoint: Checkpoint, engine: str, hardware: Hardware) -> list[tuple[str, str]]:
     """The planner's rule against this machine's GPUs and what would help, empty where it has none."""
-    from seatrial.plan import make_plan  # noqa: PLC0415 -- an engine's own process imports this package too
+    from seatrial.plan import make_plan
 
     if not hardware.gpus:
         return []

@@ -49,8 +49,8 @@ def check_requirements_here(
         installing: Also look at what matters only while it is installed.
 
     """
-    from seatrial.engines.requirements import CheckedMachine, check_requirements  # noqa: PLC0415 -- see the top
-    from seatrial.hardware.limits import read_limits  # noqa: PLC0415 -- same
+    from seatrial.engines.requirements import CheckedMachine, check_requirements
+    from seatrial.hardware.limits import read_limits
 
     if not engine_facts(engine).requires:
         return ()
@@ -92,7 +92,7 @@ def judged(checks: Iterable[Check], hint: str = "") -> list[str]:
 
 def version_check(found: Installed) -> tuple[Check, ...]:
     """Whether an installed program is new enough: one check, none where nobody knows its version."""
-    from seatrial.engines.requirements import Check  # noqa: PLC0415 -- see the top
+    from seatrial.engines.requirements import Check
 
     row, version = found.row, found.version
     if row is None or version is None or row.minimum is None:

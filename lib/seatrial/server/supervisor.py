@@ -113,7 +113,7 @@ def _ps_rows(pid: int | None = None) -> Iterator[Row]:
 
 
 def _output(*argv: str) -> str:
-    import subprocess  # noqa: PLC0415 -- macOS alone pays for it
+    import subprocess
 
     # lstart is local time: a fixed zone keeps it comparable between processes.
     env = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}

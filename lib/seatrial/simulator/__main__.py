@@ -88,9 +88,9 @@ def main() -> int:
 
 
 async def _serve(settings: Settings, host: str, port: int) -> None:
-    from aiohttp import web  # noqa: PLC0415 -- heavy, and only the serving process needs it
+    from aiohttp import web
 
-    from seatrial.simulator.app import build_app  # noqa: PLC0415 -- same
+    from seatrial.simulator.app import build_app
 
     runner = web.AppRunner(build_app(settings), access_log=None, shutdown_timeout=0.2)
     await runner.setup()
@@ -112,7 +112,7 @@ async def _serve(settings: Settings, host: str, port: int) -> None:
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 -- optional
+        import uvloop
     except ImportError:
         return None
     found: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop

@@ -118,7 +118,7 @@ class GpuMemory:
             self._thread.join(_JOIN_S)
 
     def _read(self) -> None:
-        from seatrial.hardware.telemetry import GpuTelemetry  # noqa: PLC0415 -- an engine's own process needs none
+        from seatrial.hardware.telemetry import GpuTelemetry
 
         with GpuTelemetry() as gpus:
             while readings := gpus.read():

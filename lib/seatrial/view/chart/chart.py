@@ -238,7 +238,7 @@ class Chart:
         return float(value)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        from seatrial.view.chart.plotly import bundle  # noqa: PLC0415 -- plotly is heavy and optional
+        from seatrial.view.chart.plotly import bundle
 
         return bundle(self)
 

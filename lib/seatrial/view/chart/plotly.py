@@ -29,7 +29,7 @@ _GREY = "#57606a"
 
 def show_chart(chart: Chart) -> None:
     """Show a chart in a notebook: plotly where it can be drawn, else the SVG, else the figures as text."""
-    from IPython.display import display  # noqa: PLC0415 -- heavy, notebooks only
+    from IPython.display import display
 
     display(bundle(chart), raw=True)  # type: ignore[no-untyped-call]
 
@@ -52,7 +52,7 @@ def to_plotly(chart: Chart) -> Figure:
         ImportError: plotly is not installed (``pip install 'seatrial[notebooks]'``).
 
     """
-    from plotly.graph_objects import Figure  # noqa: PLC0415 -- heavy, notebooks only
+    from plotly.graph_objects import Figure
 
     figure = Figure()
     order = sorted(range(len(chart.series)), key=lambda place: chart.series[place].origin == "measured")

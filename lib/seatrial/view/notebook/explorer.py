@@ -123,7 +123,7 @@ class PlanExplorer:
         return Table(verdict_line(self.plan), memory.columns, memory.rows, note)
 
     def _build(self, wish: ExplorerChoice) -> None:
-        import ipywidgets  # noqa: PLC0415 -- heavy, notebooks only
+        import ipywidgets
 
         machine, gpus = choices.place(self.plan.hardware, wish.hardware)
         self._machines.setdefault(machine.key, machine)
@@ -204,13 +204,13 @@ class PlanExplorer:
         return wish if machine.takes_host_memory else replace(wish, host_memory_gib=0)
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display  # noqa: PLC0415 -- heavy, notebooks only
+        from IPython.display import display
 
         if not self._controls:
             display(self.to_table())  # type: ignore[no-untyped-call]
             show_chart(gpu_memory_chart(self.plan))
             return
-        import ipywidgets  # noqa: PLC0415 -- heavy, notebooks only
+        import ipywidgets
 
         columns = {"grid_template_columns": "repeat(2, minmax(0, 1fr))", "max_width": "900px", "grid_gap": "0 16px"}
         grid = ipywidgets.GridBox(list(self._controls.values()), layout=columns)

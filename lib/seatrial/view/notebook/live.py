@@ -61,7 +61,7 @@ def is_headless() -> bool:
     if os.environ.get(HEADLESS, "") not in {"", "0"}:
         return True
     try:
-        from IPython.core.getipython import get_ipython  # noqa: PLC0415 -- notebooks only
+        from IPython.core.getipython import get_ipython
     except ImportError:
         return True
     return not hasattr(get_ipython(), "kernel")
@@ -161,7 +161,7 @@ class LivePlot:
 
 def _figure() -> Any:
     """The empty plot: tokens above, memory below, one time axis."""
-    from plotly.graph_objects import FigureWidget  # noqa: PLC0415 -- heavy, notebooks only
+    from plotly.graph_objects import FigureWidget
 
     axis = AXIS | {"rangemode": "tozero"}
     return FigureWidget(
@@ -189,7 +189,7 @@ def _figure() -> Any:
 
 def _floats(values: Sequence[float | None]) -> Any:
     """Half the bytes of what plotly would send by itself; an unknown value is a gap."""
-    import numpy as np  # noqa: PLC0415 -- heavy, notebooks only
+    import numpy as np
 
     return np.array([np.nan if value is None else value for value in values], dtype=np.float32)
 

@@ -120,7 +120,7 @@ class LoadPanel:
         return Table("The load that is sent; its result follows", ("Load", "Value>"), rows)
 
     def _build(self) -> None:
-        import ipywidgets  # noqa: PLC0415 -- heavy, notebooks only
+        import ipywidgets
 
         start = ipywidgets.Button(description="Start", button_style="primary", icon="play", tooltip="Send the load")
         stop = ipywidgets.Button(description="Stop", icon="stop", disabled=True, tooltip="End the load now")
@@ -171,6 +171,6 @@ class LoadPanel:
         if self._widgets:
             show_widget(self._widgets["box"], table.to_html(), table.to_text())
             return
-        from IPython.display import display  # noqa: PLC0415 -- heavy, notebooks only
+        from IPython.display import display
 
         display(table)  # type: ignore[no-untyped-call]

@@ -58,8 +58,8 @@ class StartupPanel:
             self._display.update(self._bundle(event), raw=True)
 
     def _build(self) -> None:
-        import ipywidgets  # noqa: PLC0415 -- heavy, notebooks only
-        from IPython.display import display  # noqa: PLC0415
+        import ipywidgets
+        from IPython.display import display
 
         assert self.event is not None  # noqa: S101 -- set by the caller
         self._widget = ipywidgets.HTML()
@@ -143,6 +143,6 @@ def _css() -> str:
 
 
 def _show(table: Table) -> None:
-    from IPython.display import display  # noqa: PLC0415 -- heavy, notebooks only
+    from IPython.display import display
 
     display(table)  # type: ignore[no-untyped-call]

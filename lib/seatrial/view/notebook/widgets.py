@@ -14,6 +14,6 @@ def show_widget(widget: Any, page: str, text: str) -> None:
         text: The same as plain text.
 
     """
-    from IPython.display import display  # noqa: PLC0415 -- heavy, notebooks only
+    from IPython.display import display
 
     display({**widget._repr_mimebundle_(), "text/html": page, "text/plain": text}, raw=True)  # type: ignore[no-untyped-call]

@@ -62,8 +62,8 @@ class Table:
 
     def to_rich(self) -> Group:
         """For the terminal: title and note keep the terminal's width, not the table's."""
-        from rich.console import Group  # noqa: PLC0415 -- only the terminal needs it
-        from rich.text import Text  # noqa: PLC0415
+        from rich.console import Group
+        from rich.text import Text
 
         note = [Text(self.note, style="dim")] if self.note else []
         return Group(Text(self.title, style="bold"), _Body(self), *note)
@@ -135,11 +135,11 @@ class _Body:
         yield self._grid() if enough else self._lines()
 
     def _grid(self) -> RichTable:
-        from rich import box  # noqa: PLC0415 -- only the terminal needs it
-        from rich.console import Group  # noqa: PLC0415 -- same
-        from rich.padding import Padding  # noqa: PLC0415 -- same
-        from rich.table import Table as RichTable  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich import box
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.table import Table as RichTable
+        from rich.text import Text
 
         grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         below = self.table.details  # under the first cells, so that the first column must give way to them too
@@ -158,9 +158,9 @@ class _Body:
         return grid
 
     def _lines(self) -> Group:
-        from rich.console import Group  # noqa: PLC0415 -- only the terminal needs it
-        from rich.padding import Padding  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.text import Text
 
         heads = [heading.rstrip(">") for heading in self.table.columns[1:]]
         lines: list[Text | Padding] = []
