@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from tests.gguf_bytes import ARRAY, BOOL, FLOAT32, STRING, UINT16, UINT32, gguf, numbers, pair, small, tensor, text
 
 from seatrial.catalog.gguf import TensorInfo, read_header
-from seatrial.catalog.parts import read_parts
+from seatrial.catalog.gguf_parts import read_parts
 from seatrial.errors import ModelFileError, UsageError
 
 
 def written(folder, content, name="model.gguf"):
-    """``content`` as a file in ``folder``."""
+    """Write ``content`` to a file in ``folder``."""
     path = folder / name
     path.write_bytes(content)
     return path
 
 
 def tensor_bytes(header):
-    """Bytes of all tensors of one file."""
+    """Add up the bytes of all tensors of one file."""
     return sum(tensor.size_bytes for tensor in header.tensors)
 
 
@@ -148,7 +148,7 @@ def test_a_list_without_end_is_refused_at_once(tmp_path):
 def test_a_pipe_is_not_waited_for(tmp_path):
     """Nothing but a file is opened."""
     os.mkfifo(tmp_path / "model.gguf")
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="is not a file"):
         read_header(tmp_path / "model.gguf")
 
 
@@ -159,7 +159,7 @@ def test_a_missing_file_is_bad_usage(tmp_path):
 
 
 def parts(folder, count=3, *, without=()):
-    """A model split in ``count`` parts of one tensor each."""
+    """Write a model split into ``count`` parts of one tensor each."""
     paths = []
     for number in range(count):
         pairs = [pair("split.no", UINT16, number), pair("split.count", UINT16, count)]
@@ -202,7 +202,7 @@ def test_a_tensor_in_two_parts_is_refused(tmp_path):
     """Counting it twice would be wrong."""
     first, _, third = parts(tmp_path)
     third.write_bytes(third.read_bytes().replace(b"w2", b"w0"))
-    with pytest.raises(ModelFileError, match="'w0' twice"):
+    with pytest.raises(ModelFileError, match="hold the tensor 'w0'"):
         read_parts(first)
 
 

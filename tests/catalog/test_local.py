@@ -8,13 +8,13 @@ import pytest
 from tests.gguf_bytes import STRING, gguf, pair, small, tensor
 
 from seatrial.catalog import find_checkpoint, find_model, model_of
-from seatrial.catalog.classes import class_of
 from seatrial.catalog.local import check_no_code
+from seatrial.catalog.tensor_classes import class_of
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 
 
 def safetensors(path, tensors):
-    """A safetensors file of BF16 vectors: ``{name: values}``."""
+    """Return a safetensors file of BF16 vectors, from ``{name: values}``."""
     entries, end = {}, 0
     for name, values in tensors.items():
         entries[name] = {"dtype": "BF16", "shape": [values], "data_offsets": [end, end + 2 * values]}
@@ -25,7 +25,7 @@ def safetensors(path, tensors):
 
 @pytest.fixture
 def v4_folder(tmp_path):
-    """A folder with V4's config and two small tensors."""
+    """Make a folder with V4's config and two small tensors."""
     (tmp_path / "config.json").write_text(
         json.dumps({**find_model("flash").config, "auto_map": {"AutoModel": "evil.py"}})
     )
@@ -178,5 +178,5 @@ def test_a_config_beside_pickled_weights_is_refused(v4_folder):
 def test_configuration_that_is_a_pipe_is_not_waited_for(tmp_path):
     """A folder somebody else made may hold anything; it is said before an engine looks into it."""
     os.mkfifo(tmp_path / "tokenizer_config.json")
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="is not a file"):
         check_no_code(tmp_path)

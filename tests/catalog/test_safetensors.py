@@ -10,13 +10,13 @@ from seatrial.errors import ModelFileError, UsageError
 
 
 def content(entries, data_bytes, *, length=None):
-    """A safetensors file of ``entries``; the header's length can be made to lie."""
+    """Return a safetensors file of ``entries``, with the real length of its header or a wrong one."""
     raw = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
     return struct.pack("<Q", len(raw) if length is None else length) + raw + b"\0" * data_bytes
 
 
 def entry(kind, shape, first, last):
-    """One tensor."""
+    """Return one tensor's entry in a header."""
     return {"dtype": kind, "shape": shape, "data_offsets": [first, last]}
 
 
@@ -24,7 +24,7 @@ RIGHT = {"a": entry("BF16", [2, 3], 0, 12), "b": entry("F8_E4M3", [4], 12, 16), 
 
 
 def written(folder, raw, name="model.safetensors"):
-    """``raw`` as a file in ``folder``."""
+    """Write ``raw`` to a file in ``folder``."""
     path = folder / name
     path.write_bytes(raw)
     return path
@@ -81,7 +81,7 @@ def test_a_header_of_100_mb_is_refused_unread(tmp_path):
 
 
 def indexed(folder, names, total=32):
-    """An index over files called ``names``."""
+    """Write an index over files called ``names``."""
     weight_map = {f"t{number}": name for number, name in enumerate(names, start=1)}
     document = {"metadata": {"total_size": total}, "weight_map": weight_map}
     (folder / INDEX).write_text(json.dumps(document))
@@ -116,7 +116,7 @@ def test_a_missing_part_is_named(tmp_path):
 def test_an_index_cannot_point_outside_its_folder(tmp_path, name):
     """Neither another folder nor another kind of file is opened."""
     indexed(tmp_path, [name])
-    with pytest.raises(ModelFileError, match="no safetensors file in its folder"):
+    with pytest.raises(ModelFileError, match="not a safetensors file in its folder"):
         read_folder(tmp_path)
 
 
@@ -157,7 +157,7 @@ def test_a_missing_part_is_noticed_without_an_index(tmp_path):
     for number in (1, 3):
         name = f"model-{number:05d}-of-00003.safetensors"
         written(tmp_path, content({f"t{number}": entry("F32", [4], 0, 16)}, 16), name)
-    with pytest.raises(ModelFileError, match="lacks model-00002-of-00003"):
+    with pytest.raises(ModelFileError, match=r"1 of 3 parts .* model-00002-of-00003"):
         read_folder(tmp_path)
 
 

@@ -1,7 +1,7 @@
-"""Which models and checkpoints there are, what they weigh, and what can load them.
+"""Names the models and checkpoints this kit knows: their exact sizes, their sources, the engines that load them.
 
-``find_checkpoint`` turns what a person types (a model name, a hub id, ``repo:quantization``, a local
-path) into a ``Checkpoint``; it never guesses a size.
+``find_checkpoint`` turns what a person types (a model name, a hub id, ``repo:quantization``, a local path) into a
+``Checkpoint``. It never guesses a size.
 """
 
 from seatrial.catalog.find import find_checkpoint, find_model, model_of

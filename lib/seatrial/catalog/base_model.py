@@ -1,4 +1,4 @@
-"""Which model of the catalog a local checkpoint is a copy or a descendant of, by its shape."""
+"""Finds the model of the catalog from which a local checkpoint descends, by its shape."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from seatrial.catalog.listing import models
 from seatrial.catalog.types import Checkpoint
 
 _SHAPE = ("num_hidden_layers", "hidden_size", "n_routed_experts", "moe_intermediate_size", "num_attention_heads")
-"""Fields of config.json that tell the models of the family apart."""
+"""Fields of config.json that differ between the models of the family."""
 
 
 def base_model_of(checkpoint: Checkpoint) -> str:
-    """Id of the model with the checkpoint's shape; what engines and recipes say of it holds for the copy too.
+    """Return the id of the checkpoint's model; for a local checkpoint, of the official model with the same shape.
 
-    A checkpoint of the catalog names its model; a local one of no known shape stays ``local``.
+    Recipes and rules of that model then apply to the copy too. The id stays ``local`` if no model has the shape.
     """
     if checkpoint.model != "local":
         return checkpoint.model

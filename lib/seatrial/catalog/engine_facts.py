@@ -1,220 +1,256 @@
-"""What is known of each engine: versions and holes, the programs that start it, how its failures read.
+"""Loads the facts of each engine: versions, vulnerabilities, programs, requirements, start phases, failures.
 
-One data file an engine in ``engines/``; the module of the same name in ``seatrial.engines`` writes its commands.
+Each engine has one data file in ``engines/``; the module of the same name in ``seatrial.engines`` writes its commands.
+docs/adding-an-engine.md explains every table and field. Each row has a ``source``, and the day it was ``checked``.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from seatrial.catalog.engine_rows import (
-    DraftFlags,
-    Install,
-    Planning,
-    Program,
-    Requirement,
-    Setting,
-    Versions,
-    Vulnerability,
-)
 from seatrial.errors import UsageError
-from seatrial.records import from_dict
+from seatrial.records import Origin, from_dict
 
-_FACTS = Path(__file__).with_name("engines")
-REMEDY = "docs/adding-an-engine.md says what belongs in it."
-
-__all__ = [
-    "DraftFlags",
-    "EngineFacts",
-    "Failure",
-    "Install",
-    "Metrics",
-    "Phase",
-    "Planning",
-    "Program",
-    "Requirement",
-    "Setting",
-    "Versions",
-    "Vulnerability",
-    "engine_facts",
-    "engine_ids",
-    "is_newer",
-    "is_older",
-    "loaders",
-    "planned_as",
-    "program_of",
-]
+_FOLDER = Path(__file__).with_name("engines")
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """How one failure shows, in a log line or by the signal that ended the process.
+class Vulnerability:
+    """A known security vulnerability."""
 
-    Attributes:
-        cause: Its short name.
-        what: The cause as a clause of a sentence.
-        remedy: What to do next.
-        source: Where it is known from.
-        checked: When.
-        pattern: Regular expression, searched line by line.
-        signal: For rows that go by how the process ended: the signal's name.
-        kind: ``general`` gives way to any ``cause``, a ``consequence`` of another failure to both, and what is
-            ``vague`` to all.
-        phase: Phase of the start in which it happens, where the line alone says so.
-
-    """
-
-    cause: str
     what: str
-    remedy: str
+    ids: tuple[str, ...]  # CVE ids
+    below: str | None = None  # first version without it; None if every version has it
+
+
+@dataclass(frozen=True, slots=True)
+class DraftFlags:
+    """A sentence on how to turn on a kind of draft that no recipe uses, and its source."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Versions of one engine."""
+
+    why: str  # reason why ``safe`` is the oldest
+    install: str  # what to install
     source: str
     checked: str
-    pattern: str = ""
-    signal: str = ""
-    kind: Literal["cause", "general", "consequence", "vague"] = "cause"
-    phase: str = ""
+    safe: str | None = None  # oldest without known vulnerabilities that runs what this kit serves; None: any does
+    v4: str | None = None  # oldest that runs DeepSeek V4; None: none does
+    dspark: str | None = None  # oldest that uses a DSpark draft; None: unknown
+    cuda: str | None = None  # CUDA its release is built for; None: it needs no particular one
+    worker_flag: str | None = None  # what machines after the first add to the command
+    draft_flags: Mapping[str, DraftFlags] = field(default_factory=dict)  # by kind of draft
+    holes: tuple[Vulnerability, ...] = ()
+    gaps: tuple[str, ...] = ()  # what the engine leaves open by design
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """Facts the planner needs about an engine, apart from formulas and rules."""
+
+    order: int  # place in lists and among engines with equal plans; 1 is the first
+    formats: tuple[str, ...] = ()  # checkpoint formats it loads
+    splits: Literal["tensors", "layers", "nothing"] = "nothing"  # over equal GPUs, over any GPUs, or over none
+    vendors: tuple[str, ...] = ()  # GPU vendors it is meant for; empty: any machine, also one without a GPU
+    automatic: bool = False  # considered when a person names no engine
+    like: str | None = None  # engine whose formulas, rules and checkpoints hold for this one too
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Which Prometheus series of the engine's ``/metrics`` say what; series of one name are added up.
-
-    Attributes:
-        source: Where the names stand.
-        checked: When they were looked up.
-        running: Requests being served.
-        waiting: Requests that queue.
-        kv_cache_usage: Share of the KV cache that is taken, 0 to 1.
-        generated_tokens: Tokens generated since the start.
-        prompt_tokens: Prompt tokens read since the start.
-        none: Why there are none, for an engine without metrics.
-
-    """
+    """Names of the Prometheus series in the engine's ``/metrics``; series of one name are added up."""
 
     source: str
     checked: str
-    running: str | None = None
-    waiting: str | None = None
-    kv_cache_usage: str | None = None
-    generated_tokens: str | None = None
-    prompt_tokens: str | None = None
-    none: str | None = None
+    running: str | None = None  # requests being served
+    waiting: str | None = None  # requests that queue
+    kv_cache_usage: str | None = None  # used share of the KV cache, 0 to 1
+    generated_tokens: str | None = None  # since the start
+    prompt_tokens: str | None = None  # since the start
+    none: str | None = None  # why an engine has no metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One way to start an engine."""
+
+    starts: str  # program, or module after ``python -m``, at the front of a command's argv
+    remedy: str  # how to get it
+    package: str  # name under which it is installed
+    source: str
+    checked: str
+    imports: str | None = None  # module that must be importable; None for programs on PATH
+    also: tuple[str, ...] = ()  # modules an optional part of the package needs
+    runner: str | None = None  # way to run llama.cpp; None for other engines
+    minimum: str | None = None  # oldest release accepted, if package and engine have different version numbers
+    setting: str | None = None  # environment variable with the path of a python (modules) or program elsewhere
+    version: tuple[str, ...] = ()  # arguments that make a program print its version
+    version_pattern: str = ""  # regular expression that finds the version in that output
+    flags: str | None = None  # release of the flag snapshot, if package and engine have different version numbers
+    help: tuple[str, ...] = ()  # arguments that make a program list its flags within milliseconds
+    slow_help: tuple[str, ...] = ()  # the same within seconds; only ``seatrial doctor --ask-engines`` runs it
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Something a machine must have before a person downloads anything for this engine."""
+
+    what: str  # one of ``seatrial.engines.requirements.READINGS``
+    why: str  # what needs it, as a clause of a sentence
+    remedy: str
+    source: str
+    checked: str
+    least: str | int | None = None  # minimum: a version (compared number by number), bytes, a count or ``unlimited``
+    most: str | None = None  # maximum version as far as it is written: "3.13" includes 3.13.5
+    one_of: tuple[str, ...] = ()  # accepted names
+    severity: Literal["problem", "warning"] = "problem"  # it will not start; it may fail or be slow
+    stage: Literal["always", "install"] = "always"  # ``install``: checked only before the engine is installed
+    on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # readings that must match; empty: everywhere
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase of an engine's start, and how its log shows it.
-
-    Rows stand in the order in which they come; one name may stand in several rows.
-
-    Attributes:
-        name: What the engine does then, as a person would say it.
-        pattern: Regular expression, searched line by line. Groups, all optional: ``done`` and ``total`` count
-            parts (shards, graphs), ``step`` names the pass that they count in.
-        source: Where it is known from.
-        checked: When.
-        helps: What usually helps where an engine stalls here.
-
-    """
+    """One phase of an engine's start, and how its log shows it. Rows are in order; a name may have several rows."""
 
     name: str
-    pattern: str
+    pattern: str  # per line; optional groups: ``done`` and ``total`` count parts, ``step`` names the pass
     source: str
     checked: str
-    helps: str = ""
+    helps: str = ""  # what to try if an engine stalls in this phase
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure, and how it shows: in a log line or by the signal that ended the process."""
+
+    cause: str  # short name
+    what: str  # cause as a clause of a sentence
+    remedy: str
+    source: str
+    checked: str
+    pattern: str = ""  # regular expression, searched line by line
+    signal: str = ""  # name of the signal, for rows without a pattern
+    kind: Literal["cause", "general", "consequence", "vague"] = "cause"  # from the most to the least specific
+    phase: str = ""  # phase of the start in which it happens, if the line shows it
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of an engine that changes its speed, and not its answers unless ``answers`` is true."""
+
+    name: str  # as typed after ``--server-options`` and stored in a tuned result
+    what: str  # its effect, as a clause
+    source: str
+    checked: str
+    values: tuple[str, ...] = ()  # what ``seatrial tune`` tries: the engine's words, or ``cores-1``, ``streams*2``
+    flag: str | Mapping[str, str] = ""  # argument it sets, by program if spellings differ
+    variable: str = ""  # environment variable it sets instead
+    with_flag: tuple[str, ...] = ()  # arguments that change in proportion: a context that all slots share
+    answers: bool = False  # it also changes memory or answers, so no search includes it by default
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """How to install an engine into an environment of its own. Sizes are those of Linux on x86-64."""
+
+    name: str  # for ``seatrial engines install``
+    package: str  # package whose version is the installed version
+    version: str
+    requirements: tuple[str, ...]  # for pip or uv, with environment markers
+    pythons: tuple[str, ...]  # versions of Python it supports, the preferred first; this kit's own comes before them
+    proof: tuple[str, ...]  # modules that must import afterwards
+    download_bytes: int  # dependencies included
+    installed_bytes: int
+    origin: Origin  # of installed_bytes
+    source: str
+    checked: str
+    compilers: tuple[str, ...] = ()  # C++ compilers of which it needs one; empty: it compiles nothing
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """One engine.
+    """Everything the data file of one engine holds."""
 
-    Attributes:
-        title: Its name as people write it.
-        summary: What it is, in a line.
-        versions: See ``Versions``.
-        planning: See ``Planning``.
-        metrics: See ``Metrics``.
-        programs: Ways to start it; the one that is taken first stands first.
-        requires: What a machine must have for it.
-        unrestricted: Why a machine need have nothing in particular, where ``requires`` is empty.
-        failures: Its own failures; the first that is found decides.
-        phases: Phases of its start, in order; empty where its log does not tell.
-        tune: Settings ``seatrial tune`` may change, those that usually matter most first.
-        install: How it is put into an environment of its own, None where the kit does not do that.
-
-    """
-
-    title: str
+    title: str  # name as people write it
     summary: str
     versions: Versions
     planning: Planning
     metrics: Metrics
-    programs: tuple[Program, ...] = ()
+    programs: tuple[Program, ...] = ()  # the preferred first
     requires: tuple[Requirement, ...] = ()
-    unrestricted: str = ""
-    failures: tuple[Failure, ...] = ()
-    phases: tuple[Phase, ...] = ()
-    tune: tuple[Setting, ...] = ()
-    install: Install | None = None
+    unrestricted: str = ""  # why ``requires`` is empty
+    failures: tuple[Failure, ...] = ()  # the first match decides
+    phases: tuple[Phase, ...] = ()  # empty: its log does not show them
+    tune: tuple[Setting, ...] = ()  # settings ``seatrial tune`` may change, by usual importance
+    install: Install | None = None  # None: this kit does not install it
 
 
 @cache
 def engine_facts(engine: str) -> EngineFacts:
-    """The facts of one engine of ``engine_ids``.
+    """Load the facts of one engine of ``engine_ids``.
 
     Raises:
-        UsageError: Its data file is no TOML, or lacks what every engine has; the message names both.
+        UsageError: If its data file is not TOML, or lacks a required field.
 
     """
-    path = _FACTS / f"{engine}.toml"
+    path = _FOLDER / f"{engine}.toml"
     try:
         return from_dict(EngineFacts, tomllib.loads(path.read_text(encoding="utf-8")))
     except (ValueError, UsageError) as error:
-        why = str(error).partition("\n")[0]
-        raise UsageError(f"The data file of {engine} cannot be used, {path}: {why}", remedy=REMEDY) from error
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"The data file of {engine}, {path}, cannot be used: {reason}",
+            remedy="docs/adding-an-engine.md explains every field.",
+        ) from error
 
 
 @cache
 def engine_ids() -> tuple[str, ...]:
-    """Every engine that has a data file, in the order lists name them."""
-    names = sorted(path.stem for path in _FACTS.glob("*.toml"))
+    """List every engine that has a data file, in the order of ``planning.order``."""
+    names = sorted(path.stem for path in _FOLDER.glob("*.toml"))
     return tuple(sorted(names, key=lambda name: engine_facts(name).planning.order))
 
 
 def planned_as(engine: str) -> str:
-    """The engine whose formulas, rules and checkpoints hold for ``engine``: mostly itself."""
+    """Return the engine whose formulas, rules and checkpoints hold for ``engine``: mostly the same."""
     return engine_facts(engine).planning.like or engine
 
 
 @cache
 def loaders(checkpoint_format: str) -> tuple[str, ...]:
-    """Engines with formulas of their own that load a format ("gguf", "safetensors", "mlx"), the preferred first."""
+    """List the engines with formulas of their own that load a format ("gguf", "safetensors", "mlx")."""
     rows = ((name, engine_facts(name).planning) for name in engine_ids())
     return tuple(name for name, row in rows if row.like is None and checkpoint_format in row.formats)
 
 
 def program_of(argv: Sequence[str]) -> Program | None:
-    """The way to start an engine that a command takes, None where it is none of these."""
+    """Return the program that a command starts, None if it is not an engine's."""
     starts = argv[2] if tuple(argv[1:2]) == ("-m",) else Path(argv[0]).name
     rows = (row for name in engine_ids() for row in engine_facts(name).programs)
     return next((row for row in rows if row.starts == starts), None)
 
 
 def is_older(version: str, minimum: str) -> bool:
-    """Whether ``version`` comes before ``minimum``; numbers are compared, anything else is ignored."""
+    """Return True if ``version`` comes before ``minimum``; only the first three numbers count."""
     return _numbers(version) < _numbers(minimum)
 
 
 def is_newer(version: str, most: str) -> bool:
-    """Whether ``version`` comes after ``most``, as far as that is written: 3.13.5 is no newer than 3.13."""
-    wanted = _numbers(most)
-    return _numbers(version)[: len(wanted)] > wanted
+    """Return True if ``version`` comes after ``most``, as far as that is written: 3.13.5 is not newer than 3.13."""
+    bound = _numbers(most)
+    return _numbers(version)[: len(bound)] > bound
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -1,7 +1,6 @@
-"""What a person typed, as a checkpoint: model name, hub id, ``repo:quantization`` or local path.
+"""Finds the checkpoint a person means by a model name, a hub id, ``repo:quantization`` or a local path.
 
-A name that stands in no list is an error with the nearest ones, never a guess: a wrong size is
-worse than none.
+An unknown name is an error that lists the nearest ones, never a guess: a wrong size is worse than none.
 """
 
 from __future__ import annotations
@@ -11,86 +10,89 @@ from functools import cache
 from pathlib import Path
 
 from seatrial.catalog.listing import all_models, checkpoints, models
+from seatrial.catalog.local import local_checkpoint
 from seatrial.catalog.types import PICKLED, Checkpoint, Model
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
 from seatrial.printable import shortened
 
 _MAX_NAME = 4096
-"""Longest name looked at; the longest path Linux takes."""
+"""Longest name accepted; the longest path on Linux."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?(:[\w.-]+)?", re.ASCII)
 _PATH_STARTS = ("/", "./", "../", "~")
+_GIVE_ID_OR_PATH = "Give a hub id or the path of a local model."
 
 
 def find_model(name: str) -> Model:
-    """The model called ``name`` (its id or the name its authors use, in any case).
+    """Find the model with this id or name, in any case.
 
     Raises:
-        UnknownNameError: There is none; the nearest names are given.
+        UnknownNameError: If there is none; the message lists the nearest names.
 
     """
-    wanted = name.strip().casefold()
-    for model in all_models():
-        if wanted in {model.id.casefold(), model.name.casefold()}:
-            return model
-    raise UnknownNameError("model", name, [model.id for model in models()])
+    model = _models_by_name().get(name.strip().casefold())
+    if model is None:
+        raise UnknownNameError("model", name, [model.id for model in models()])
+    return model
 
 
 def find_checkpoint(text: str) -> Checkpoint:
-    """The checkpoint ``text`` means.
+    """Find the checkpoint that ``text`` means.
 
     Args:
         text: A model name (its default release), a hub id, for GGUF with its quantization
             (``unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL``), or a path to a ``.gguf`` file or to a
-            folder with ``config.json`` and safetensors. Upper and lower case are not told apart in names.
+            folder with ``config.json`` and safetensors. Case does not matter in names.
 
     Returns:
         The row of the catalog, or for a local path one with the exact bytes of the files' headers.
 
     Raises:
-        UnknownNameError: No such name; the nearest are given, and no size is guessed.
-        UsageError: Not a name at all, or a GGUF repository without its quantization.
-        ModelFileError: The local file is not what it says it is.
-        RefusedError: The local model, or one named after a model of the catalog, has an architecture this
+        UnknownNameError: If the name is unknown; the message lists the nearest ones.
+        UsageError: If the text is not a name, or a GGUF repository without its quantization.
+        ModelFileError: If the local file is malformed.
+        RefusedError: If the local model, or one named after a model of the catalog, has an architecture this
             kit cannot size.
 
     """
-    name = _printable(text)
-    known = _by_name()
+    name = _checked_name(text)
+    known = _checkpoints_by_name()
     if name.casefold() in known:
         return known[name.casefold()]
-    for model in all_models():
-        if name.casefold() in {model.id.casefold(), model.name.casefold()}:
-            return known[model.default_checkpoint.casefold()]
+    model = _models_by_name().get(name.casefold())
+    if model is not None:
+        return known[model.default_checkpoint.casefold()]
     if _is_path(name):
-        from seatrial.catalog.local import local_checkpoint
-
         try:
             return local_checkpoint(Path(name).expanduser())
         except (OSError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or error
-            raise UsageError(f"{_short(name)} cannot be opened: {why}.", remedy="Check the path.") from error
+            raise UsageError(f"{_quoted(name)} cannot be opened: {why}.", remedy="Check the path.") from error
     if not _HUB_ID.fullmatch(name):
         raise UsageError(
-            f"{_short(name)} is neither a checkpoint name nor a path that exists.",
+            f"{_quoted(name)} is neither a checkpoint name nor a path that exists.",
             remedy="Give a hub id (owner/name), for GGUF owner/name:quantization, or the path of a local model.",
         )
-    _refuse_kin(name)
+    _refuse_other_architectures(name)
     _ask_for_quantization(name)
     raise UnknownNameError("checkpoint", name, [*(c.id for c in checkpoints()), *(m.id for m in models())])
 
 
 @cache
-def _by_name() -> dict[str, Checkpoint]:
-    """Rows of the catalog by their names, upper and lower case alike."""
+def _checkpoints_by_name() -> dict[str, Checkpoint]:
     return {checkpoint.id.casefold(): checkpoint for checkpoint in checkpoints()}
 
 
+@cache
+def _models_by_name() -> dict[str, Model]:
+    return {name.casefold(): model for model in all_models() for name in (model.id, model.name)}
+
+
 def model_of(checkpoint: Checkpoint) -> Model:
-    """The model a checkpoint holds; for a local file one made from its own config.
+    """Return the model of a checkpoint; for a local file, one made from its own config.
 
     Raises:
-        UnknownNameError: The checkpoint names a model that is not in the catalog.
+        UnknownNameError: If the checkpoint names a model that is not in the catalog.
 
     """
     if checkpoint.model != "local":
@@ -111,29 +113,27 @@ def model_of(checkpoint: Checkpoint) -> Model:
     )
 
 
-def _printable(text: str) -> str:
+def _checked_name(text: str) -> str:
+    """Strip a name, and refuse what cannot be one."""
     name = text.strip(" ")
     if not name:
         raise UsageError("The checkpoint name is empty.", remedy="Try: flash, pro, smollm2, or a hub id.")
     if len(name) > _MAX_NAME:
         raise UsageError(
-            f"The checkpoint name has {len(name):,} characters; at most {_MAX_NAME:,} are looked at.",
-            remedy="Give a hub id or the path of a local model.",
+            f"The checkpoint name has {len(name):,} characters; at most {_MAX_NAME:,} are allowed.",
+            remedy=_GIVE_ID_OR_PATH,
         )
     if not text.isprintable():
-        raise UsageError(
-            f"The checkpoint name {_short(name)} holds control characters.",
-            remedy="Give a hub id or the path of a local model.",
-        )
+        raise UsageError(f"The checkpoint name {_quoted(name)} holds control characters.", remedy=_GIVE_ID_OR_PATH)
     if name.startswith("-"):
         raise UsageError(
-            f"The checkpoint name {_short(name)} starts with a dash, as an option does.",
+            f"The checkpoint name {_quoted(name)} starts with a dash, as an option does.",
             remedy="Give a hub id, or ./ before the path of a local model.",
         )
     if "://" in name:
         raise UsageError(
-            f"{_short(name)} is an address; checkpoints are named by hub id or path.",
-            remedy="Give the hub id alone (owner/name), or the path of a local model.",
+            f"{_quoted(name)} is an address, not a checkpoint name.",
+            remedy="Give only the hub id (owner/name), or the path of a local model.",
         )
     return name
 
@@ -147,13 +147,13 @@ def _is_path(name: str) -> bool:
         return False
 
 
-def _refuse_kin(name: str) -> None:
-    """Repackaged and later versions carry the name of the model whose architecture they have."""
+def _refuse_other_architectures(name: str) -> None:
+    """Refuse a repackaged or later version of a model whose architecture V4's formulas do not cover."""
     for model in all_models():
         if model.role == "refused" and model.name.casefold() in name.casefold():
             raise RefusedError(
-                f"{_short(name)} names itself after {model.name}, of another architecture ({model.architecture}): "
-                "refused, since the sizes of V4 do not apply.",
+                f"{_quoted(name)} is named after {model.name}, which has another architecture ({model.architecture}), "
+                "so the sizes of V4 do not apply.",
                 remedy="Choose a checkpoint of DeepSeek V4; `seatrial models` lists them.",
             )
 
@@ -168,10 +168,10 @@ def _ask_for_quantization(name: str) -> None:
     if quantization:
         raise UnknownNameError(f"quantization of {canonical}", quantization, choices)
     raise UsageError(
-        f"{canonical} holds {len(rows)} quantizations; which one?",
+        f"{canonical} holds {len(rows)} quantizations, and the name does not say which one.",
         remedy=f"Add one of them, as in {canonical}:{choices[-1]}: {', '.join(choices)}.",
     )
 
 
-def _short(name: str) -> str:
+def _quoted(name: str) -> str:
     return repr(shortened(name))

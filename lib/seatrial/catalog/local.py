@@ -1,18 +1,19 @@
-"""A model that lies on this machine, with the exact bytes its own headers state."""
+"""Reads a model on this machine: its shape and its exact bytes, from the headers of its files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from seatrial.catalog import gguf, safetensors
 from seatrial.catalog.architecture import MODEL_TYPE, check_architecture
-from seatrial.catalog.classes import sum_by_class
 from seatrial.catalog.engine_facts import loaders
+from seatrial.catalog.gguf_parts import read_parts
 from seatrial.catalog.listing import all_models
-from seatrial.catalog.parts import PART, read_parts
-from seatrial.catalog.types import PICKLED, Checkpoint, CheckpointFile
+from seatrial.catalog.parts import PART
+from seatrial.catalog.tensor_classes import sum_by_class
+from seatrial.catalog.types import FETCH_AGAIN, PICKLED, Checkpoint, CheckpointFile
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.records import read_json
 
@@ -37,7 +38,7 @@ DEEPSEEK4 = {
     "qk_rope_head_dim": "rope.dimension_count",
     "max_position_embeddings": "context_length",
 }
-"""Fields of config.json, and the GGUF key (after ``deepseek4.``) that holds each."""
+"""Fields of config.json, and the GGUF key of each (after ``deepseek4.``)."""
 
 _LLAMA = {
     "hidden_size": "embedding_length",
@@ -49,20 +50,23 @@ _LLAMA = {
 }
 _MAX_FIELD = 1 << 32
 
+_NO_PICKLES = "Use safetensors or GGUF files of the same model."
+_CHECK_PATH_OR_ID = "Check the path, or give a hub id; `seatrial models` lists the known ones."
+
 
 def local_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint in a ``.gguf`` file, or in a folder with ``config.json`` and safetensors.
+    """Read the checkpoint in a ``.gguf`` file, or in a folder with ``config.json`` and safetensors.
 
     Raises:
-        UsageError: There is nothing at ``path``, or nothing that is a model.
-        ModelFileError: The files are not what they say they are.
-        RefusedError: Another architecture, or weights that run code when loaded.
+        UsageError: If there is no model at ``path``.
+        ModelFileError: If a file is incomplete or malformed.
+        RefusedError: If the architecture is not supported, or the weights run code when they are loaded.
 
     """
     if path.suffix.casefold() in PICKLED:
         raise RefusedError(
-            f"{path} is a pickled checkpoint; loading one runs code from the file.",
-            remedy="Use safetensors or GGUF files of the same model.",
+            f"{path} is a pickled checkpoint; loading it runs code from the file.",
+            remedy=_NO_PICKLES,
         )
     if path.is_dir():
         return _from_folder(path.resolve())
@@ -72,25 +76,25 @@ def local_checkpoint(path: Path) -> Checkpoint:
         return _from_gguf(path.resolve())
     raise UsageError(
         f"There is no file or folder {str(path)[:200]!r}.",
-        remedy="Check the path, or give a hub id; `seatrial models` lists those known.",
+        remedy=_CHECK_PATH_OR_ID,
     )
 
 
 def check_no_code(folder: Path) -> None:
-    """Refuse a folder whose configuration names code of its own: transformers would look for it in the folder.
+    """Refuse a folder whose configuration names code (``auto_map``): transformers would run it from the folder.
 
     Raises:
-        RefusedError: ``auto_map`` stands in one of its configuration files.
-        UsageError: One of them cannot be read.
+        RefusedError: If a configuration file has ``auto_map``.
+        UsageError: If a configuration file cannot be read.
 
     """
     for path in sorted(folder.glob("*config.json")):
         if not path.is_file():
-            raise UsageError(f"{path} is no file.", remedy="Fetch the model's files again.")
+            raise UsageError(f"{path} is not a file.", remedy="Fetch the model's files again.")
         config = read_json(path)
         if isinstance(config, dict) and config.get("auto_map"):
             raise RefusedError(
-                f"{path} names code of its own (auto_map); this kit starts none, and DeepSeek V4 needs none.",
+                f"{path} names code to run (auto_map); this kit runs no code of a model, and DeepSeek V4 needs none.",
                 remedy=f"Take the original {path.name}, or remove auto_map from it.",
             )
 
@@ -98,24 +102,23 @@ def check_no_code(folder: Path) -> None:
 def _from_gguf(path: Path) -> Checkpoint:
     headers = read_parts(path)
     config = _gguf_config(headers[0])
-    tensors = [(tensor.name, tensor.size_bytes) for header in headers for tensor in header.tensors]
+    tensors = [tensor for header in headers for tensor in header.tensors]
     if not tensors:
-        raise ModelFileError(f"{path} holds no tensors: it is a vocabulary, not a model.", remedy=gguf.REMEDY)
-    kinds = [tensor.kind for header in headers for tensor in header.tensors if "_exps." in tensor.name]
+        raise ModelFileError(f"{path} holds no tensors: it is a vocabulary, not a model.", remedy=FETCH_AGAIN)
+    experts = [tensor.kind for tensor in tensors if "_exps." in tensor.name]
+    one_file = len(headers) == 1
     return Checkpoint(
         id=str(path),
-        model=_model_like(config),
+        model=_model_with(config),
         format="gguf",
-        precision=_most_common(kinds) or _most_common([t.kind for h in headers for t in h.tensors]) or "unknown",
-        weights_bytes=sum(size for _, size in tensors),
+        precision=_most_common(experts or [tensor.kind for tensor in tensors]),
+        weights_bytes=sum(tensor.size_bytes for tensor in tensors),
         origin="derived",
-        source="tensor sizes in the header of the file"
-        if len(headers) == 1
-        else f"headers of its {len(headers)} parts",
+        source="tensor sizes in the header of the file" if one_file else f"headers of its {len(headers)} parts",
         engines=loaders("gguf"),
         config=config,
         files=tuple(CheckpointFile(header.path.name, header.file_bytes) for header in headers),
-        weights_by_class=sum_by_class(tensors),
+        weights_by_class=sum_by_class((tensor.name, tensor.size_bytes) for tensor in tensors),
     )
 
 
@@ -123,59 +126,57 @@ def _from_folder(folder: Path) -> Checkpoint:
     if not (folder / "config.json").is_file():
         return _gguf_in(folder)
     config = _read_config(folder / "config.json")
-    _check_config(folder, config)
     tensors, claimed, paths = safetensors.read_folder(folder)
     if not tensors and claimed is None:
         _refuse_pickled(folder)
         raise UsageError(f"{folder} holds no safetensors files.", remedy="Fetch the model's safetensors files.")
-    draft = "dspark" if config.get("dspark_target_layer_ids") else None
-    if draft is None and any(name.startswith("mtp.") for name in tensors):
-        draft = "mtp"
     experts = config.get("expert_dtype")
+    own_code = "its config.json names code to run (auto_map), so this kit sizes it and does not launch it"
     return Checkpoint(
         id=str(folder),
         model="local",
         format="safetensors",
-        precision=str(experts)[:20] if isinstance(experts, str) else "unknown",
+        precision=experts[:20] if isinstance(experts, str) else "unknown",
         weights_bytes=sum(tensors.values()) if tensors else claimed,
         origin="derived",
         source="headers of its safetensors files" if tensors else f"total_size in {safetensors.INDEX}",
         engines=loaders("safetensors"),
-        draft=draft,
-        note="its config.json names code of its own (auto_map), so it is sized and not launched"
-        if config.get("auto_map")
-        else "",
+        draft=_draft(config, tensors),
+        note=own_code if config.get("auto_map") else "",
         config=config,
         files=tuple(CheckpointFile(path.name, path.stat().st_size) for path in paths),
         weights_by_class=sum_by_class(tensors.items()),
     )
 
 
-def _check_config(folder: Path, config: dict[str, Any]) -> None:
-    """What is read before or beside the sizes: the architecture, the context it takes, the keys its indexer chooses."""
-    check_architecture(config, f"{folder}/config.json")
+def _draft(config: Mapping[str, Any], tensors: Iterable[str]) -> str | None:
+    if config.get("dspark_target_layer_ids"):
+        return "dspark"
+    return "mtp" if any(name.startswith("mtp.") for name in tensors) else None
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Read a config.json, and check the architecture and the fields that sizes do not check."""
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise ModelFileError(f"{path} is not a JSON object.", remedy="Fetch the file again.")
+    check_architecture(config, str(path))
     for field in ("max_position_embeddings", "index_topk"):
         value = config.get(field)
         if type(value) is not int or not 1 <= value <= _MAX_FIELD:
             raise ModelFileError(
-                f"{folder}/config.json says {field} = {str(value)[:40]}; expected a whole number from 1.",
+                f"{path} says {field} = {str(value)[:40]}; expected a whole number from 1.",
                 remedy="Fetch the original config.json.",
             )
+    return config
 
 
 def _refuse_pickled(folder: Path) -> None:
     if any(path.suffix.casefold() in PICKLED for path in folder.iterdir()):
         raise RefusedError(
-            f"{folder} holds pickled weights only; loading them runs code from the file.",
-            remedy="Use safetensors or GGUF files of the same model.",
+            f"{folder} holds only pickled weights; loading them runs code from the file.",
+            remedy=_NO_PICKLES,
         )
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise ModelFileError(f"{path} holds no object.", remedy="Fetch the file again.")
-    return config
 
 
 def _gguf_in(folder: Path) -> Checkpoint:
@@ -185,20 +186,20 @@ def _gguf_in(folder: Path) -> Checkpoint:
         return _from_gguf(firsts[0])
     if firsts:
         names = ", ".join(path.name for path in firsts[:8])
-        raise UsageError(f"{folder} holds {len(firsts)} models; which one?", remedy=f"Give the path of one: {names}.")
+        raise UsageError(f"{folder} holds {len(firsts)} models.", remedy=f"Give the path of one: {names}.")
     _refuse_pickled(folder)
     raise UsageError(
         f"{folder} holds neither config.json with safetensors nor a GGUF file.",
-        remedy="Check the path, or give a hub id; `seatrial models` lists those known.",
+        remedy=_CHECK_PATH_OR_ID,
     )
 
 
 def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:
-    """The fields of a config.json that the header holds, by their names there."""
+    """Build the fields of a config.json from a header."""
     kind = header.architecture
     if kind not in {"deepseek4", "llama"}:
         raise RefusedError(
-            f"{header.path} holds a model of architecture {kind[:80]!r}; this kit serves deepseek4 and, as stand-ins, llama.",
+            f"{header.path} holds a model of architecture {kind[:80]!r}; this kit serves deepseek4, and llama as stand-ins.",
             remedy="Give a GGUF of DeepSeek V4; `seatrial models` lists them.",
         )
     keys = DEEPSEEK4 if kind == "deepseek4" else _LLAMA
@@ -212,9 +213,9 @@ def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:
         return {"model_type": "llama", "head_dim": _checked(header, "head_dim", width), **config}
     ratios = header.metadata.get("deepseek4.attention.compress_ratios")
     if not isinstance(ratios, tuple):
-        raise ModelFileError(f"{header.path} lists no compress_ratios.", remedy=gguf.REMEDY)
+        raise ModelFileError(f"{header.path} has no compress_ratios.", remedy=FETCH_AGAIN)
     heads = header.metadata.get("deepseek4.attention.head_count_kv")
-    if isinstance(heads, int):  # V4 has one; whoever sizes the cache looks
+    if isinstance(heads, int):  # V4 has one; the KV cache formulas check that
         config["num_key_value_heads"] = heads
     return {"model_type": MODEL_TYPE, "compress_ratios": list(ratios), **config}
 
@@ -225,21 +226,21 @@ def _whole(header: gguf.GgufHeader, key: str) -> int:
 
 def _checked(header: gguf.GgufHeader, key: str, value: Any) -> int:
     low = 0 if key.endswith(("hash_layer_count", "expert_shared_count")) else 1
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= _MAX_FIELD:
+    if type(value) is not int or not low <= value <= _MAX_FIELD:
         raise ModelFileError(
-            f"{header.path} says {key} = {str(value)[:40]}; expected a whole number from {low}.", remedy=gguf.REMEDY
+            f"{header.path} says {key} = {str(value)[:40]}; expected a whole number from {low}.", remedy=FETCH_AGAIN
         )
     return value
 
 
-def _model_like(config: Mapping[str, Any]) -> str:
-    """The model of the catalog with this shape, ``local`` where there is none."""
+def _model_with(config: Mapping[str, Any]) -> str:
+    """Return the id of the catalog's model with this config, ``local`` if there is none."""
+    shape = {field: value for field, value in config.items() if field != "compress_ratios"}
     for model in all_models():
-        same = [model.config.get(field) == value for field, value in config.items() if field != "compress_ratios"]
-        if model.config and all(same):
+        if model.config and all(model.config.get(field) == value for field, value in shape.items()):
             return model.id
     return "local"
 
 
-def _most_common(kinds: list[str]) -> str | None:
-    return max(sorted(set(kinds)), key=kinds.count) if kinds else None
+def _most_common(kinds: list[str]) -> str:
+    return max(sorted(set(kinds)), key=kinds.count)

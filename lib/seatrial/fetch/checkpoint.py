@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seatrial.catalog import gguf, safetensors
-from seatrial.catalog.parts import read_parts
+from seatrial.catalog.gguf_parts import read_parts
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.fetch import cache

@@ -1,4 +1,4 @@
-"""Which class a tensor's bytes belong to, by its name in a GGUF or safetensors file."""
+"""Sorts the tensors of a GGUF or safetensors file into classes (experts, attention, norms, ...) by their names."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _RULES = (
     ("feed_forward", ("ffn", "mlp")),
     ("output_head", ("output", "head.", "lm_head")),
 )
-"""Classes, with parts of the names of their tensors; the first that is found decides."""
+"""Classes and parts of their tensors' names; the first match decides."""
 
 
 def class_of(name: str) -> str:
-    """Class of the tensor called ``name``; ``other`` where none is known."""
+    """Return the class of a tensor, ``other`` if its name matches none."""
     for label, parts in _RULES:
         if any(part in name for part in parts):
             return label
@@ -32,7 +32,7 @@ def class_of(name: str) -> str:
 
 
 def sum_by_class(tensors: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Bytes by class of ``(name, bytes)`` pairs."""
+    """Add up the bytes of each class, from pairs of tensor name and bytes."""
     totals: dict[str, int] = {}
     for name, size in tensors:
         label = class_of(name)
