@@ -12,7 +12,7 @@ from tests.gguf_bytes import small
 
 from seatrial.catalog import find_checkpoint
 from seatrial.fetch.cache import folder_of, write_manifest
-from seatrial.fetch.transfer import RemoteFile
+from seatrial.fetch.remote_file import RemoteFile
 from seatrial.records import read_json
 
 PLANS = """
@@ -93,7 +93,7 @@ def test_what_is_fetched_is_what_is_launched(child, machine, request, makefile_f
         assert f"{expected} True\n" == told.stdout, told.stderr
     again = child("-m", "seatrial", *makefile_fetch, **here)
     assert 0 == again.returncode, again.stderr
-    assert "is here already" in again.stderr
+    assert "is already on this disk" in again.stderr
     served = child("-m", "seatrial", "serve", "--model=flash", **here)
     # The engine is made up and ends at once; it was started, so nothing was missing.
     assert (4, True) == (served.returncode, "starts on port" in served.stderr), served.stderr

@@ -1,4 +1,4 @@
-"""Ways a fetch goes wrong that a person meets: what is left behind, what is believed, what is said."""
+"""Fetches that fail: the files left behind, the bytes trusted, the message a person reads."""
 
 import fcntl
 import hashlib
@@ -25,7 +25,7 @@ CONFIG = b"{}"
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
-    """An empty cache that is not there yet, and no settings of the person who runs the tests."""
+    """Set up a cache folder that does not exist yet, without the settings of the person who runs the tests."""
     folder = tmp_path / "deep" / "cache"
     monkeypatch.setenv("SEATRIAL_CACHE", str(folder))
     for name in ("HF_TOKEN", "HF_ENDPOINT"):
@@ -34,20 +34,20 @@ def cache(monkeypatch, tmp_path):
 
 
 def checkpoint(kind="safetensors", **fields):
-    """A checkpoint that stands in no catalog."""
+    """Make a checkpoint that is in no catalog."""
     values = {"format": kind, "precision": "fp8", "weights_bytes": None, "engines": ("sglang",), **fields}
     return Checkpoint(id="someone/model-GGUF", model="flash", origin="assumed", source="made for a test", **values)
 
 
 def tensors(name="w"):
-    """A well-formed safetensors file."""
+    """Return a well-formed safetensors file."""
     header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     return len(header).to_bytes(8, "little") + header + b"\0" * 4
 
 
 @pytest.fixture
 def hub(monkeypatch):
-    """A hub with one small model."""
+    """Serve a hub with one small model."""
     with StandinHub({"model.safetensors": tensors(), "config.json": CONFIG}) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
@@ -75,7 +75,7 @@ def test_a_finished_fetch_leaves_no_lock(cache):
 
 
 def test_a_lock_that_was_removed_is_not_held_twice(cache):
-    """Who waited for it takes the new one, so two never write at once."""
+    """A process that waited takes the new lock, so two never write at once."""
     inside, order = threading.Lock(), []
 
     def work():
@@ -95,7 +95,7 @@ def test_a_lock_that_was_removed_is_not_held_twice(cache):
 
 @pytest.mark.usefixtures("hub")
 def test_a_lock_of_a_killed_process_is_free():
-    """The file stays where nobody could remove it, and stops nobody."""
+    """Its lock file remains, and blocks nobody."""
     folder = folder_of(checkpoint())
     folder.parent.mkdir(parents=True)
     lock = folder.with_name(f"{folder.name}.lock")
@@ -107,7 +107,7 @@ def test_a_lock_of_a_killed_process_is_free():
 
 @pytest.mark.parametrize("kind", WRONG_SAFETENSORS)
 def test_safetensors_with_a_bad_header_are_set_aside(hub, kind):
-    """The hub says that these are the bytes, and still no engine sees them."""
+    """The hub's hash of these bytes is right, and still no engine reads them."""
     hub.files["model.safetensors"] = WRONG_SAFETENSORS[kind]
     with pytest.raises(ModelFileError):
         fetch_checkpoint(checkpoint())
@@ -118,7 +118,7 @@ def test_safetensors_with_a_bad_header_are_set_aside(hub, kind):
 
 @pytest.mark.parametrize("kind", WRONG_GGUF)
 def test_a_folder_with_a_malformed_gguf_is_not_believed(tmp_path, kind):
-    """Nothing vouches for a folder's bytes, so the header is what tells."""
+    """A folder has no hashes, so only the header shows that a file is wrong."""
     source = tmp_path / "stick"
     source.mkdir()
     (source / "model.gguf").write_bytes(WRONG_GGUF[kind])
@@ -131,7 +131,7 @@ def test_a_folder_with_a_malformed_gguf_is_not_believed(tmp_path, kind):
 
 
 def test_the_kits_own_list_is_not_taken_from_a_hub(hub):
-    """A file of that name would be written over, and the checkpoint never be whole."""
+    """The kit would overwrite a file of that name, and the checkpoint would never be complete."""
     hub.files["seatrial.json"] = b'{"checkpoint": "evil"}'
     folder = fetch_checkpoint(checkpoint())
     assert folder == local_path(checkpoint())
@@ -139,18 +139,18 @@ def test_the_kits_own_list_is_not_taken_from_a_hub(hub):
 
 
 @pytest.mark.usefixtures("hub")
-def test_a_corrupt_file_of_the_right_size_takes_room_beside_its_successor(monkeypatch):
-    """What is set aside stays on the disk, so the room for a second one is asked for."""
+def test_a_corrupt_file_of_the_right_size_takes_space_beside_its_successor(monkeypatch):
+    """A file set aside stays on the disk, so the check wants space for a second one."""
     folder = fetch_checkpoint(checkpoint())
     weights = folder / "model.safetensors"
     weights.write_bytes(b"\1" * weights.stat().st_size)
-    monkeypatch.setattr("seatrial.fetch.cache.free_bytes", lambda _: 10)
+    monkeypatch.setattr("seatrial.fetch.disk.free_bytes", lambda _: 10)
     with pytest.raises(DoesNotFitError, match="too little"):
         fetch_checkpoint(checkpoint())
 
 
 def test_a_folder_nobody_may_look_into_is_one_message(monkeypatch):
-    """Bad input, with the setting that moves it; root may look everywhere, so a name too long stands in."""
+    """The message names the setting that moves it. Root may read every folder, so a name too long stands in."""
     monkeypatch.setenv("SEATRIAL_CACHE", "/tmp/" + "x" * 300)  # noqa: S108 -- never made
     with pytest.raises(UsageError, match="cannot be written"):
         fetch_checkpoint(checkpoint(weights_bytes=1))
@@ -162,8 +162,8 @@ def test_a_name_of_any_length_is_bad_usage():
         fetch_checkpoint(find_checkpoint("./" + "x" * 5000))
 
 
-def test_a_mirror_that_says_no_hash_is_taken_by_size_and_remembered(hub):
-    """What arrived is hashed, so that later damage is noticed all the same."""
+def test_a_mirror_without_hashes_is_checked_by_size_and_hashed(hub):
+    """The kit hashes the files itself, so it notices later damage."""
     listed = [{"type": "file", "path": name, "size": len(body)} for name, body in hub.files.items()]
     hub.listing_body = json.dumps(listed).encode()
     folder = fetch_checkpoint(checkpoint())
@@ -171,8 +171,8 @@ def test_a_mirror_that_says_no_hash_is_taken_by_size_and_remembered(hub):
     assert local_path(checkpoint()) is None
 
 
-def test_a_hub_that_goes_away_in_the_middle_keeps_what_came(hub):
-    """One error, and the part for the next attempt; the whole file is not asked for again."""
+def test_a_hub_that_goes_away_in_the_middle_leaves_a_part_to_resume(hub):
+    """One error; the next attempt requests only the rest of the file."""
     hub.answers.extend([None] + [(503, {"Retry-After": "0"})] * 20)
     hub.cuts.append(3)
     with pytest.raises(NetworkError):
@@ -196,7 +196,7 @@ WEIGHTS = {"type": "file", "path": "model.safetensors", "size": len(tensors()), 
     ids=["nested", "text for an object", "list for an object", "size beyond any disk", "name that is no text"],
 )
 def test_an_odd_listing_is_one_clear_error(hub, cache, body):
-    """What no hub lists raises a typed error, and no byte of it is kept as a model."""
+    """An impossible listing raises a typed error, and leaves no model file."""
     hub.listing_body = body
     with pytest.raises((NetworkError, ModelFileError, DoesNotFitError)):
         fetch_checkpoint(checkpoint())
@@ -208,15 +208,15 @@ def test_an_odd_listing_is_one_clear_error(hub, cache, body):
 )
 @pytest.mark.parametrize("what", ["answers", "listing_answers"])
 def test_a_redirect_that_leads_nowhere_is_one_clear_error(hub, what, address):
-    """An address that is none is said at once, not asked for again and again."""
+    """An invalid address is an error at once, without retries."""
     getattr(hub, what).append((302, {"Location": address}))
     with pytest.raises(NetworkError, match="cannot be opened"):
         fetch_checkpoint(checkpoint())
 
 
 @pytest.mark.parametrize("seconds", ["\xb2", "soon", "-5", "Mon, 01 Jan 0001 00:00:00 -0000"])
-def test_a_wait_that_makes_no_sense_is_not_waited(hub, seconds):
-    """Whatever stands in Retry-After, the file arrives at the next attempt."""
+def test_a_retry_after_that_makes_no_sense_is_ignored(hub, seconds):
+    """Whatever Retry-After holds, the file arrives at the next attempt."""
     hub.answers.append((429, {"Retry-After": seconds}))
     assert tensors() == (fetch_checkpoint(checkpoint()) / "model.safetensors").read_bytes()
 
@@ -225,7 +225,7 @@ def test_a_wait_that_makes_no_sense_is_not_waited(hub, seconds):
     "endpoint", ["http://host:port", "http://host:99999", "http://[half", "http://a b", "http://a\n"]
 )
 def test_an_endpoint_that_is_no_address_is_bad_input(monkeypatch, endpoint):
-    """Said before anything is asked."""
+    """The error comes before any request."""
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     with pytest.raises(UsageError, match="HF_ENDPOINT"):
         fetch_checkpoint(checkpoint())
@@ -239,7 +239,7 @@ def test_a_listing_that_is_cut_is_asked_for_again(hub):
 
 
 @pytest.mark.parametrize("name", [b"a\nb.safetensors", b"a\xff.safetensors", b"\xe2\x80\xaea.safetensors"])
-def test_a_folder_s_odd_names_are_said_not_copied(tmp_path, cache, name):
+def test_odd_names_in_a_folder_are_refused_before_a_copy(tmp_path, cache, name):
     """A line break, a byte that is no UTF-8 and a turned-round name would end up in logs and arguments."""
     source = tmp_path / "source"
     source.mkdir()
@@ -253,7 +253,7 @@ def test_a_folder_s_odd_names_are_said_not_copied(tmp_path, cache, name):
 
 
 def test_what_cannot_be_set_aside_is_one_message(hub):
-    """A folder stands where a corrupt file would go: said, without a traceback."""
+    """A folder in the place of the corrupt file is one message, without a traceback."""
     hub.bodies["model.safetensors"] = bytes(len(tensors()))
     folder = folder_of(checkpoint())
     mark = hashlib.sha256(tensors()).hexdigest()[:12]

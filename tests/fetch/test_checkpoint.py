@@ -1,4 +1,4 @@
-"""Fetching from a hub: whole, resumed, checked, or not at all."""
+"""Fetches from a hub: complete, resumed, checked, or not at all."""
 
 import errno
 import hashlib
@@ -21,7 +21,7 @@ from tests.standin_hub import StandinHub
 from seatrial.catalog.types import Checkpoint, CheckpointFile
 from seatrial.errors import DoesNotFitError, ModelFileError, NetworkError, RefusedError, UsageError
 from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
-from seatrial.fetch.transfer import writing
+from seatrial.fetch.disk import writing
 
 NAME = "model-Q4_K_M.gguf"
 TOKEN = "hf_made_up_for_this_test"
@@ -30,7 +30,7 @@ AGAIN = {"Retry-After": "0"}
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
-    """An empty cache that is not there yet, and no settings of the person who runs the tests."""
+    """Set up a cache folder that does not exist yet, without the settings of the person who runs the tests."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("SEATRIAL_CACHE", str(folder))
     for name in ("HF_TOKEN", "HF_ENDPOINT"):
@@ -40,13 +40,13 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def gguf(tmp_path_factory):
-    """A well-formed GGUF of about 3 MB."""
+    """Write a well-formed GGUF of about 3 MB."""
     return written(tmp_path_factory.mktemp("gguf") / NAME, (768, 1024), seed=0)
 
 
 @pytest.fixture
 def hub(gguf, monkeypatch):
-    """A hub with two quantizations of one model."""
+    """Serve a hub with two quantizations of one model."""
     with StandinHub({NAME: gguf, "model-Q8_0.gguf": b"other", "README.md": b"about"}) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
@@ -54,31 +54,31 @@ def hub(gguf, monkeypatch):
 
 @pytest.fixture
 def unused_port():
-    """A port on which nothing listens."""
+    """Return a port on which nothing listens."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return server.getsockname()[1]
 
 
 def checkpoint(name="someone/model-GGUF:Q4_K_M", **fields):
-    """A checkpoint that stands in no catalog."""
+    """Make a checkpoint that is in no catalog."""
     values = {"format": "gguf", "precision": "Q4_K_M", "weights_bytes": None, "engines": ("llamacpp",), **fields}
     return Checkpoint(id=name, model="flash", origin="assumed", source="made for a test", **values)
 
 
 def safetensors(name):
-    """A well-formed file of one tensor."""
+    """Return a well-formed file of one tensor."""
     header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     return len(header).to_bytes(8, "little") + header + b"\0" * 4
 
 
 def sha256(path):
-    """Of a whole file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def everything_under(folder):
-    """Names of all files, locks aside."""
+    """List the names of all files except locks."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
 
 
@@ -92,7 +92,7 @@ def test_only_the_wanted_quantization_arrives(gguf, cache):
 
 
 def test_a_second_fetch_asks_the_hub_for_nothing(hub):
-    """What is here and checked is used as it is."""
+    """A complete checkpoint needs no request."""
     first = fetch_checkpoint(checkpoint())
     asked = len(hub.requests)
     assert first == fetch_checkpoint(checkpoint())
@@ -100,7 +100,7 @@ def test_a_second_fetch_asks_the_hub_for_nothing(hub):
 
 
 @pytest.mark.usefixtures("hub")
-def test_need_and_free_disk_are_said_before_anything_is_written(gguf, cache):
+def test_needed_and_free_bytes_are_reported_before_anything_is_written(gguf, cache):
     """The first event names both sizes, and comes while the cache folder does not exist yet."""
     seen = []
     fetch_checkpoint(checkpoint(), on_progress=lambda event: seen.append((event, cache.exists())))
@@ -123,7 +123,7 @@ def test_a_disk_too_small_writes_nothing(hub, cache):
 
 
 def test_a_disk_too_small_by_the_catalog_is_refused_without_a_request(hub, cache):
-    """Nobody waits for a hub to learn what the catalog knows."""
+    """The catalog's size is enough to refuse it."""
     with pytest.raises(DoesNotFitError):
         fetch_checkpoint(checkpoint(weights_bytes=10**18))
     assert [] == hub.requests
@@ -193,7 +193,7 @@ def test_a_server_that_never_recovers_ends_in_one_error(hub):
 
 
 def test_the_same_cut_over_and_over_ends_too(hub):
-    """Bytes that come again and again are no progress: a server without Range that always cuts is given up."""
+    """The same bytes again are no progress: a server without Range that always cuts ends in an error."""
     hub.ranges = False
     hub.cuts.extend([1000] * 2)
     hub.answers.extend([None, *[(503, AGAIN)] * 4, None])
@@ -370,7 +370,7 @@ def test_pickled_weights_are_refused(hub, cache):
 
 
 def test_what_no_engine_loads_is_refused(hub):
-    """Nobody downloads 150 GB that nothing here can run."""
+    """Nobody downloads 150 GB that no engine can run."""
     with pytest.raises(RefusedError, match="no engine"):
         fetch_checkpoint(checkpoint(engines=()))
     assert [] == hub.requests
@@ -394,8 +394,8 @@ def test_an_answer_that_is_no_listing_is_one_clear_error(hub, body):
 
 
 @pytest.mark.parametrize("page", [b"<html>sign in</html>", b"<html>" + b" " * 4_000_000])
-def test_a_page_in_place_of_the_file_is_told_by_its_size(hub, cache, page):
-    """Shorter or longer than the listing says: nothing is kept."""
+def test_a_page_in_place_of_the_file_is_noticed_by_its_size(hub, cache, page):
+    """Shorter or longer than the listed size: no file remains."""
     hub.bodies[NAME] = page
     with pytest.raises(ModelFileError, match="but the server sends"):
         fetch_checkpoint(checkpoint())
@@ -403,7 +403,7 @@ def test_a_page_in_place_of_the_file_is_told_by_its_size(hub, cache, page):
 
 
 def test_a_file_that_is_no_gguf_is_set_aside(hub, cache):
-    """The hub's own hash of it is right, and still no engine sees it."""
+    """The hub's hash of it is right, and still no engine reads it."""
     hub.files[NAME] = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
     with pytest.raises(ModelFileError):
         fetch_checkpoint(checkpoint())
@@ -429,7 +429,7 @@ def test_a_refusal_is_not_retried(hub, status, kind):
 
 
 def test_offline_is_one_line(monkeypatch, unused_port, cache):
-    """No server: the host, the reason and what to do."""
+    """Without a server, the message names the host, the reason and what to do."""
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{unused_port}")
     with pytest.raises(NetworkError) as caught:
         fetch_checkpoint(checkpoint())
@@ -464,17 +464,17 @@ def test_two_at_once_download_once(hub, gguf):
 
 def test_a_folder_is_a_source(gguf, tmp_path, cache):
     """--source: the same choice and the same checks, without a network."""
-    shelf = tmp_path / "usb"
-    (shelf / "sub").mkdir(parents=True)
-    (shelf / "sub" / NAME).write_bytes(gguf)
-    (shelf / "model-Q8_0.gguf").write_bytes(b"other")
-    path = fetch_checkpoint(checkpoint(), source=shelf)
+    stick = tmp_path / "usb"
+    (stick / "sub").mkdir(parents=True)
+    (stick / "sub" / NAME).write_bytes(gguf)
+    (stick / "model-Q8_0.gguf").write_bytes(b"other")
+    path = fetch_checkpoint(checkpoint(), source=stick)
     assert gguf == path.read_bytes()
     assert path.is_relative_to(cache)
 
 
-def test_a_folder_with_other_bytes_is_not_believed(gguf, tmp_path):
-    """Where the catalog knows the SHA-256, a folder's file must have it."""
+def test_a_folder_with_other_bytes_is_refused(gguf, tmp_path):
+    """If the catalog has a SHA-256, the folder's file must match it."""
     (tmp_path / NAME).write_bytes(gguf)
     wanted = checkpoint(files=(CheckpointFile(NAME, len(gguf), "0" * 64),))
     with pytest.raises(ModelFileError):
@@ -483,7 +483,7 @@ def test_a_folder_with_other_bytes_is_not_believed(gguf, tmp_path):
 
 
 def test_a_folder_without_the_file_is_bad_input(tmp_path):
-    """The message names what is missing, or that there is no folder."""
+    """The message names the missing file, or the missing folder."""
     with pytest.raises(UsageError, match="holds no"):
         fetch_checkpoint(checkpoint(files=(CheckpointFile(NAME),)), source=tmp_path)
     with pytest.raises(UsageError, match="not a folder"):
@@ -524,7 +524,7 @@ def test_a_full_disk_says_so():
     assert errno.ENOSPC == caught.value.__cause__.errno
 
 
-def test_a_disk_that_fills_up_during_a_download_is_not_asked_again(gguf, hub, cache):
+def test_a_disk_that_fills_up_during_a_download_causes_no_second_request(gguf, hub, cache):
     """The last bytes before the disk was full came in one small piece: still one clear error, no second request."""
     hub.files[NAME] = gguf[:1000]
     folder = cache / "models" / "someone--model-GGUF--Q4_K_M"

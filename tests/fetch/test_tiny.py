@@ -1,4 +1,4 @@
-"""tiny-v4: written here, sized by its own header, and run by the real engine."""
+"""tiny-v4: made by the kit, sized by its own header, and run by the real engine."""
 
 import re
 import subprocess
@@ -35,7 +35,7 @@ os._exit(0)
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """The tiny model's file."""
+    """Write the tiny model's file."""
     return write_tiny(tmp_path_factory.mktemp("tiny") / "tiny-v4.gguf")
 
 
@@ -55,7 +55,7 @@ def test_parameters_are_those_of_the_tensors(tiny):
 
 
 def test_a_vocabulary_alone_is_no_model(tiny, tmp_path):
-    """A header with the sizes and no tensors is not sized as nothing."""
+    """A header with the sizes and no tensors is an error, not a model of 0 bytes."""
     raw = bytearray(tiny.read_bytes())
     raw[8:16] = bytes(8)
     (tmp_path / "vocabulary.gguf").write_bytes(raw)
@@ -64,7 +64,7 @@ def test_a_vocabulary_alone_is_no_model(tiny, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_file(tiny, tmp_path):
-    """And another seed another one."""
+    """Another seed gives another file."""
     assert tiny.read_bytes() == write_tiny(tmp_path / "again.gguf").read_bytes()
     assert tiny.read_bytes() != write_tiny(tmp_path / "other.gguf", seed=1).read_bytes()
 
@@ -83,14 +83,14 @@ STATE = r"state = (\d+) x (\d+), streams = (\d+), rs_seq = 0, layers = (\d+)"
 
 
 def engine_log(path, *words):
-    """What the real engine writes while it loads ``path``."""
+    """Return the log of the real engine while it loads ``path``."""
     command = [sys.executable, "-c", LOAD, str(path), *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout + done.stderr
 
 
 def caches_in(log):
-    """MiB of each cache by name, and the bytes of the compressor state: value and score of every row as FP32."""
+    """Read MiB of each cache by name, and bytes of the compressor state: value and score of every row as FP32."""
     sizes = {}
     for created, size, _, _ in re.findall(f"{CREATED}|{SIZE}", log):
         if created:
@@ -103,7 +103,7 @@ def caches_in(log):
 
 
 def computed(path, context, slots, ubatch, cache_type):
-    """The footprint of the same launch."""
+    """Compute the footprint of the same launch."""
     options = {"ubatch_tokens": ubatch, "cache_type": cache_type}
     checkpoint = find_checkpoint(str(path))
     return compute_footprint(checkpoint, context_tokens=context, concurrency=slots, options=options)
@@ -148,7 +148,7 @@ def test_caches_are_what_the_real_engine_allocates(tmp_path, require, sizes):
 @pytest.mark.engine
 @pytest.mark.parametrize("slots", [1, 2, 4])
 def test_unified_slots_each_hold_the_whole_context(tiny, require, slots):
-    """So that --kv-unified costs as much as slots of that many tokens; launches here never ask for it."""
+    """--kv-unified costs as much as slots of that many tokens; this kit never launches with it."""
     require("xllamacpp")
     footprint = computed(tiny, 4096 * slots, slots, 512, "f16")
     caches, state = caches_in(engine_log(tiny, 4096 * slots, slots, 512, "f16", "auto", "unified"))

