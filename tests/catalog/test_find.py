@@ -26,8 +26,8 @@ def test_names_find_their_checkpoint(name, expected):
     assert expected == find_checkpoint(name).id
 
 
-def test_published_sizes_stand_in_the_catalog():
-    """The sizes that discriminate are exact."""
+def test_published_sizes_are_in_the_catalog():
+    """Similar checkpoints have different exact sizes."""
     sizes = {checkpoint.id: checkpoint.weights_bytes for checkpoint in checkpoints()}
     assert 159_609_485_896 == sizes["deepseek-ai/DeepSeek-V4-Flash"]
     assert 166_878_536_440 == sizes["deepseek-ai/DeepSeek-V4-Flash-0731"]
@@ -45,13 +45,13 @@ def test_a_repository_of_ggufs_asks_which_quantization():
 
 
 def test_an_unknown_quantization_lists_the_known_ones():
-    """A near miss is answered with what is there."""
+    """A near miss gets a list of the known ones."""
     with pytest.raises(UnknownNameError, match="UD-Q4_K_XL"):
         find_checkpoint("unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_M")
 
 
 def test_an_unknown_name_lists_the_nearest_and_guesses_nothing():
-    """A typing mistake is answered with the name that was meant."""
+    """The message has the name that was meant."""
     with pytest.raises(UnknownNameError) as caught:
         find_checkpoint("deepseek-ai/DeepSeek-V4-Flsh")
     assert "deepseek-ai/DeepSeek-V4-Flash" in caught.value.nearest
@@ -77,7 +77,7 @@ def test_hostile_names_are_answered_plainly(name):
 
 
 def test_a_text_file_is_not_shown_in_the_message():
-    """What a wrong path holds stays there."""
+    """The message does not quote the content of a wrong path."""
     with pytest.raises(ModelFileError) as caught:
         find_checkpoint("/etc/passwd")
     assert "root" not in str(caught.value)
@@ -87,7 +87,7 @@ def test_a_text_file_is_not_shown_in_the_message():
     "name", ["v4.1-flash", "deepseek-ai/DeepSeek-V4.1-Flash", "deepseek-ai/DeepSeek-V4-Flash-Vision-Exp"]
 )
 def test_other_architectures_are_named_and_have_no_size(name):
-    """They are in the catalog so that they can be refused by name."""
+    """The catalog lists them so that they can be refused by name."""
     checkpoint = find_checkpoint(name)
     assert checkpoint.weights_bytes is None
     assert () == checkpoint.engines
@@ -98,8 +98,8 @@ def test_other_architectures_are_named_and_have_no_size(name):
 @pytest.mark.parametrize(
     "name", ["deepseek-ai/DeepSeek-V4.1-Flash-1017", "unsloth/deepseek-v4.1-flash-GGUF:UD-Q4_K_XL"]
 )
-def test_what_is_named_after_another_architecture_is_refused(name):
-    """Later versions and repackaged files of V4.1 stand in no list, and are no checkpoints of V4 either."""
+def test_a_name_after_another_architecture_is_refused(name):
+    """Later versions and repackaged files of V4.1 are in no list, and are not checkpoints of V4."""
     with pytest.raises(RefusedError, match="deepseek_v41") as caught:
         find_checkpoint(name)
     assert caught.value.remedy
@@ -125,8 +125,8 @@ def test_every_model_has_its_default_checkpoint():
     assert ["flash", "pro", "smollm2", "tiny-v4"] == [model.id for model in models()]
 
 
-def test_mlx_rows_say_that_nothing_here_runs_them():
-    """mlx-lm has no deepseek_v4, whatever the hub offers."""
+def test_mlx_rows_have_a_note_that_no_engine_runs_them():
+    """The hub has such files, but mlx-lm has no deepseek_v4."""
     rows = [checkpoint for checkpoint in checkpoints() if checkpoint.format == "mlx"]
     assert 5 == len(rows)
     assert all(row.engines == () and "deepseek_v4" in row.note for row in rows)

@@ -107,7 +107,7 @@ def test_a_wrong_file_is_one_typed_error(tmp_path, kind):
     ],
 )
 def test_the_message_says_which_fault_it_is(tmp_path, kind, word):
-    """A person reads what the file is instead of a model."""
+    """The message tells a person what the file is instead of a model."""
     with pytest.raises(ModelFileError, match=word):
         read_header(written(tmp_path, WRONG[kind]))
 
@@ -137,7 +137,7 @@ def test_flipped_bytes_never_raise_anything_else(tmp_path_factory, flips):
 
 
 def test_a_list_without_end_is_refused_at_once(tmp_path):
-    """A file with a hole, however long and without taking disk, is not walked through text by text."""
+    """The reader does not walk through a sparse file text by text."""
     path = written(tmp_path, gguf([text("tokenizer.ggml.tokens") + struct.pack("<IIQ", ARRAY, STRING, 1 << 23)]))
     with path.open("ab") as file:
         file.truncate(80 << 20)
@@ -146,7 +146,7 @@ def test_a_list_without_end_is_refused_at_once(tmp_path):
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
-    """Nothing but a file is opened."""
+    """The reader opens only files."""
     os.mkfifo(tmp_path / "model.gguf")
     with pytest.raises(UsageError, match="is not a file"):
         read_header(tmp_path / "model.gguf")
@@ -191,7 +191,7 @@ def test_a_part_under_another_name_is_refused(tmp_path):
 
 
 def test_swapped_parts_are_refused(tmp_path):
-    """A part with another part's name does not belong there."""
+    """A part with another part's name is wrong."""
     first, second, third = parts(tmp_path)
     third.write_bytes(second.read_bytes())
     with pytest.raises(ModelFileError, match="not part 3 of 3"):

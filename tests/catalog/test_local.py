@@ -14,7 +14,7 @@ from seatrial.errors import ModelFileError, RefusedError, UsageError
 
 
 def safetensors(path, tensors):
-    """Return a safetensors file of BF16 vectors, from ``{name: values}``."""
+    """Write a safetensors file of BF16 vectors, from ``{name: values}``."""
     entries, end = {}, 0
     for name, values in tensors.items():
         entries[name] = {"dtype": "BF16", "shape": [values], "data_offsets": [end, end + 2 * values]}

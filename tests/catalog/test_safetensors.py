@@ -71,7 +71,7 @@ def test_a_wrong_file_is_one_typed_error(tmp_path, kind):
 
 
 def test_a_header_of_100_mb_is_refused_unread(tmp_path):
-    """The header's length is looked at before the header is."""
+    """The reader checks the header's length before it reads the header."""
     path = tmp_path / "model.safetensors"
     with path.open("wb") as file:
         file.write(struct.pack("<Q", 100_000_000))
@@ -99,7 +99,7 @@ def test_an_indexed_model_is_the_sum_of_its_parts(tmp_path):
 
 
 def test_an_index_alone_gives_its_total(tmp_path):
-    """Where only the index was fetched, its total is all there is."""
+    """If only the index was fetched, its total is the only size."""
     indexed(tmp_path, ["m1.safetensors"], total=159_609_485_896)
     assert ({}, 159_609_485_896, ()) == read_folder(tmp_path)
 
@@ -163,7 +163,7 @@ def test_a_missing_part_is_noticed_without_an_index(tmp_path):
 
 @pytest.mark.parametrize("header", [{}, {"__metadata__": {"format": "pt"}}])
 def test_files_without_tensors_are_no_model(tmp_path, header):
-    """They are not sized as nothing."""
+    """They are an error, not a model of 0 bytes."""
     written(tmp_path, content(header, 0), "m.safetensors")
     with pytest.raises(ModelFileError, match="holds no tensors"):
         read_folder(tmp_path)
@@ -198,7 +198,7 @@ def test_an_impossible_shape_is_refused_at_once(tmp_path, shape):
 
 @pytest.mark.parametrize("total", [10**40, 2**70, 12.0, True, "12"])
 def test_an_absurd_total_is_refused(tmp_path, total):
-    """Where only the index is there, its total is the size."""
+    """If there is only an index, its total is the size."""
     indexed(tmp_path, ["m1.safetensors"], total=total)
     with pytest.raises(ModelFileError, match="total_size"):
         read_folder(tmp_path)

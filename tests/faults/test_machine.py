@@ -13,7 +13,7 @@ import pytest
 from tests.hardware.conftest import tree
 from tests.standin_nvml import standin_environment
 
-from seatrial.hardware.nvml_process import library_absence
+from seatrial.hardware.nvidia.driver import check_library
 
 __all__ = ["tree"]
 
@@ -26,7 +26,7 @@ DETECT = (sys.executable, "-m", "seatrial", "detect", "--json")
 @pytest.mark.fault(34)
 def test_no_nvml(tree, seen):
     """A driver without its library, as in a container without the toolkit: said, with one remedy."""
-    (problem,) = library_absence(tree({"proc/driver/nvidia/version": ""}), "libnot-there.so.1")
+    (problem,) = check_library(tree({"proc/driver/nvidia/version": ""}), "libnot-there.so.1")
     assert "not found" in problem.what
     seen.told("nvidia driver", problem.what, problem.remedy)
 

@@ -1,4 +1,4 @@
-"""Machines to detect: a stand-in NVIDIA driver under the real binding, and made-up /proc and /sys."""
+"""Fixtures for machines to detect: a stand-in NVIDIA driver under the real binding, and made-up /proc and /sys."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from seatrial.records import from_dict
 
 @pytest.fixture
 def nvml_library(require, tmp_path_factory):
-    """Folder with the stand-in libnvidia-ml.so.1, built once."""
+    """Build the stand-in libnvidia-ml.so.1 once, and return its folder."""
     require("compiler")
     folder = tmp_path_factory.getbasetemp() / "standin-nvml"
     folder.mkdir(exist_ok=True)

@@ -28,7 +28,7 @@ def _rates(row):
     return [rate for rate in (row.dense_tflops.bf16, row.dense_tflops.fp8, row.dense_tflops.fp4) if rate]
 
 
-def test_there_are_35_accelerators_each_looked_at_on_a_day():
+def test_there_are_35_accelerators_each_checked_on_a_day():
     """The list is complete and dated."""
     rows = accelerators().values()
     assert 35 == len(rows)
@@ -65,11 +65,11 @@ def test_a_sibling_with_other_memory_is_not_mistaken(name, mib):
 
 
 def test_a_lost_memory_reading_does_not_hide_the_accelerator():
-    """The name alone is enough where the memory could not be read."""
+    """The name is enough if the memory could not be read."""
     assert match_driver_name("NVIDIA H100 80GB HBM3", None).key == "h100"
 
 
-def test_amd_is_told_apart_by_memory_or_device_id():
+def test_amd_is_distinguished_by_memory_or_device_id():
     """gfx942 is MI300X or MI325X; gfx950 with 288 GB could be two, so neither is claimed."""
     assert match_architecture("gfx942", 196592 * MIB).key == "mi300x"
     assert match_architecture("gfx942", 262128 * MIB, "0x74a5").key == "mi325x"

@@ -12,7 +12,7 @@ INSTINCT = {"device_id": "0x74a1", "vram": 196592, "used": 300, "gtt": 1024, "gf
 
 
 def card(number, node=None, **values):
-    """Files of one GPU: its device folder and its node in the KFD topology; memory in MiB."""
+    """Write out one GPU: its device folder and its node in the KFD topology; memory in MiB."""
     values = INSTINCT | values
     device = f"sys/class/drm/card{number}/device"
     nodes = f"sys/class/kfd/kfd/topology/nodes/{number + 1 if node is None else node}"
@@ -51,7 +51,7 @@ def test_eight_mi300x(tree):
 
 
 def test_product_name_of_the_board_wins(tree):
-    """Where the firmware tells it."""
+    """The firmware's name comes before libdrm's list."""
     root = tree(
         card(0, device_id="0x75a3", vram=294896, gfx=90500)
         | {"sys/class/drm/card0/device/product_name": "AMD Instinct MI355X\n"}
@@ -61,14 +61,14 @@ def test_product_name_of_the_board_wins(tree):
     ]
 
 
-def test_without_a_name_memory_and_device_id_tell(tree):
+def test_without_a_name_memory_and_device_id_decide(tree):
     """MI325X is gfx942 with 256 GB."""
     gpus, _, _ = read_amd(tree(card(0, device_id="0x74a5", vram=262128)))
     assert [("Instinct MI325X", "mi325x")] == [(gpu.name, gpu.accelerator) for gpu in gpus]
 
 
 def test_strix_halo_reaches_host_memory(tree):
-    """An APU's carve-out is small; what the kernel lets it map counts too."""
+    """An APU's own memory is small; the memory it may map counts too."""
     gpus, _, _ = read_amd(tree(card(0, device_id="0x1586", vram=512, gtt=120 * 1024, used=100, gfx=110501)))
     gpu = gpus[0]
     assert ("strix-halo", True, "gfx1151") == (gpu.accelerator, gpu.unified, gpu.compute_capability)
@@ -76,7 +76,7 @@ def test_strix_halo_reaches_host_memory(tree):
     assert (412 + 120 * 1024) * MIB == gpu.memory_free_bytes
 
 
-def test_an_unlisted_card_keeps_what_is_read(tree):
+def test_an_unlisted_card_keeps_its_readings(tree):
     """A consumer card: its memory and architecture, no rates."""
     gpus, _, _ = read_amd(tree(card(1, device_id="0x744c", vram=24560, gfx=110000)))
     gpu = gpus[0]

@@ -1,4 +1,4 @@
-"""Apple chips, read from what system_profiler and sysctl print."""
+"""Apple chips, from the output of system_profiler and sysctl."""
 
 import pytest
 

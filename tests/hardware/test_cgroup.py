@@ -13,12 +13,12 @@ NO_V1_LIMIT = "9223372036854771712\n"
 
 
 def v2(path, **files):
-    """Files of one v2 group: ``memory_max="max"`` is ``memory.max``."""
+    """Write out one v2 group: ``memory_max="max"`` is ``memory.max``."""
     return {f"sys/fs/cgroup{path}/{name.replace('_', '.')}": f"{text}\n" for name, text in files.items()}
 
 
 def test_v2_limit_anywhere_above_counts(tree):
-    """The group itself has none, its parent has 8 GiB, the root of the tree 64."""
+    """The group has no limit, its parent has 8 GiB, the root of the tree 64."""
     root = tree(
         {"proc/self/cgroup": "0::/job/task\n", "proc/self/mountinfo": V2_MOUNT}
         | v2("/job/task", memory_max="max", memory_current=str(GIB))

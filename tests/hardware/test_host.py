@@ -1,4 +1,4 @@
-"""The host: what a process may use of it, inside containers and out of them."""
+"""The host: CPU, memory and disk that a process may use, in containers and outside."""
 
 import os
 
@@ -38,7 +38,7 @@ def test_a_cgroup_limit_bounds_memory(tree):
 
 
 def test_a_limit_above_the_installed_memory_does_not_add_any(tree):
-    """The computer's own memory is the bound then."""
+    """Without a limit, the computer's memory is the bound."""
     files = CGROUP | {"sys/fs/cgroup/memory.max": f"{1 << 50}\n", "sys/fs/cgroup/memory.current": "0\n"}
     host = read_host(tree(files), {})
     assert host.memory_available_bytes <= host.memory_bytes
@@ -68,7 +68,7 @@ def test_a_cpu_quota_bounds_the_cores(tree, quota, cores):
     ],
 )
 def test_cpu_name(tree, cpuinfo, name):
-    """As /proc/cpuinfo has it."""
+    """/proc/cpuinfo names it."""
     assert name == read_host(tree({"proc/cpuinfo": cpuinfo}), {}).cpu
 
 
@@ -81,7 +81,7 @@ def test_cpu_name(tree, cpuinfo, name):
     ],
 )
 def test_wsl_is_told_by_the_kernel(tree, version, wsl):
-    """Both generations of it."""
+    """Both generations of WSL."""
     assert wsl is read_host(tree({"proc/version": version}), {}).wsl
 
 
@@ -102,7 +102,7 @@ def test_containers_are_told_by_their_marks(tree, files, environment, container)
 
 
 def test_disk_is_measured_where_models_would_go(tmp_path, monkeypatch):
-    """The folder need not exist; its nearest parent tells."""
+    """The folder need not exist; its nearest parent counts."""
     monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path / "not" / "yet"))
     free = psutil.disk_usage(str(tmp_path)).free
     assert read_host().disk_free_bytes == pytest.approx(free, abs=4 * GIB)

@@ -1,4 +1,4 @@
-"""Named machines: what people may type, and what is refused with a reason."""
+"""Named machines: the names people may type, and the names refused with a reason."""
 
 import psutil
 import pytest
@@ -77,7 +77,7 @@ def test_case_and_a_missing_count_do_not_matter(typed, name):
 
 
 def test_different_accelerators_in_one_machine():
-    """The name a mixed machine is detected under can be typed as well."""
+    """A person can type the name under which a mixed machine is detected."""
     hardware = detect_hardware("h100x4+l40sx1")
     assert "h100x4+l40sx1" == hardware.name
     assert ["h100"] * 4 + ["l40s"] == [gpu.accelerator for gpu in hardware.gpus]
@@ -132,13 +132,13 @@ def test_a_near_miss_names_the_nearest():
 
 
 def test_host_memory_of_a_named_machine():
-    """Given in GiB, kept in bytes."""
+    """A person gives GiB, the description has bytes."""
     assert 192 * GIB == detect_hardware("rtx3090x2", host_memory_gib=192).host.memory_bytes
 
 
 @pytest.mark.parametrize("size", [0, -1, float("nan"), float("inf"), 1e9])
 def test_absurd_host_memory_is_refused(size):
-    """Before anything is planned with it."""
+    """No plan is made with it."""
     with pytest.raises(UsageError, match="makes no sense"):
         detect_hardware("h100x8", host_memory_gib=size)
 
@@ -158,13 +158,13 @@ def test_cpu_is_this_machine_without_accelerators():
 
 
 def test_cpu_with_a_given_memory_is_a_described_machine():
-    """Then nothing of this machine is used."""
+    """Nothing of this machine counts then."""
     hardware = detect_hardware("cpu", host_memory_gib=24)
     assert (24 * GIB, None, "assumed") == (hardware.host.memory_bytes, hardware.host.cpu, hardware.origin)
 
 
-def test_cpu_is_a_name_also_where_nothing_is_looked_at():
-    """Its host memory is what was given, or unknown; ``auto`` has to be looked at."""
+def test_cpu_is_a_name_that_needs_no_detection():
+    """Its host memory is the given one, or unknown; ``auto`` needs a detection."""
     assert (None, "assumed") == (named_machine("cpu").host.memory_bytes, named_machine("CPU").origin)
     assert detect_hardware("cpu", host_memory_gib=24) == named_machine("cpu", 24)
     with pytest.raises(UsageError, match="auto is this machine"):

@@ -1,10 +1,10 @@
-"""NVIDIA machines through the real binding: each reading may fail alone, and nothing hangs."""
+"""NVIDIA machines through the real binding: one failed reading stops no other, and nothing hangs."""
 
 import psutil
 import pytest
 from tests.standin_nvml import standin_environment
 
-from seatrial.hardware.nvml_process import library_absence, run_probe
+from seatrial.hardware.nvidia.driver import check_library, run_probe
 from seatrial.units import MIB
 
 
@@ -43,7 +43,7 @@ def test_two_rtx_4090(detect_nvidia):
 
 
 def test_mixed_machine(detect_nvidia):
-    """Both kinds stand in the name, in the driver's order."""
+    """The name has both kinds, in the driver's order."""
     assert "a100-80gbx4+l40sx1" == detect_nvidia("4xA100,1xL40S").name
 
 
@@ -59,18 +59,18 @@ def test_mig_shows_its_slices(detect_nvidia):
 
 
 def test_mig_on_some_gpus(detect_nvidia):
-    """Whole GPUs and slices stand side by side."""
+    """The list holds full GPUs and slices."""
     assert [False, True, True] == [gpu.mig for gpu in detect_nvidia("1xH100,1xH100:mig=2").gpus]
 
 
 def test_gb10_shares_the_host_memory(detect_nvidia):
-    """The driver reports no memory; it is the host's, and that is no problem."""
+    """The driver reports no memory; the GPU uses the host's, and that is no problem."""
     hardware = detect_nvidia("1xGB10")
     assert ("gb10x1", ()) == (hardware.name, hardware.problems)
     assert (True, psutil.virtual_memory().total) == (hardware.gpus[0].unified, hardware.gpus[0].memory_bytes)
 
 
-def test_an_unlisted_gpu_keeps_what_the_driver_tells(detect_nvidia):
+def test_an_unlisted_gpu_keeps_the_driver_s_readings(detect_nvidia):
     """Bandwidth follows from clock and bus width; rates stay unknown."""
     hardware = detect_nvidia("1xRTX4060TI8")
     gpu = hardware.gpus[0]
@@ -90,7 +90,7 @@ def test_a_driver_without_gpus(detect_nvidia):
         (9, "not loaded", "modprobe"),
         (18, "different versions", "Reboot"),
         (4, "may not open", "permissions"),
-        (999, "NVML said", "Reboot"),
+        (999, "NVML reports", "Reboot"),
     ],
 )
 def test_a_driver_that_does_not_start_leaves_the_cpu(detect_nvidia, code, what, remedy):
@@ -141,7 +141,7 @@ def test_a_failing_version_is_unknown_and_named(detect_nvidia, function, field):
 
 
 def test_a_count_that_fails_is_a_problem(detect_nvidia):
-    """No GPU is listed, and it is said why."""
+    """No GPU is listed, and a problem gives the reason."""
     hardware = detect_nvidia("2xH100", "nvmlDeviceGetCount_v2=999")
     assert ["The NVIDIA driver: number of GPUs could not be read (Unknown Error)."] == [
         problem.what for problem in hardware.problems
@@ -149,7 +149,7 @@ def test_a_count_that_fails_is_a_problem(detect_nvidia):
 
 
 def test_a_listed_gpu_without_memory_reading_is_not_taken_for_unified(detect_nvidia):
-    """An H100 has memory of its own, whatever the driver says."""
+    """An H100 has memory of its own, whatever the driver reports."""
     hardware = detect_nvidia("1xH100", "nvmlDeviceGetMemoryInfo=3")
     assert (None, False, 1) == (hardware.gpus[0].memory_bytes, hardware.gpus[0].unified, len(hardware.problems))
 
@@ -166,7 +166,7 @@ def test_a_listed_gpu_without_memory_reading_is_not_taken_for_unified(detect_nvi
     ],
 )
 def test_cuda_visible_devices_is_respected(detect_nvidia, setting, name):
-    """An engine will see only these; the source or a problem says so."""
+    """An engine uses only these GPUs; the source or a problem names the variable."""
     hardware = detect_nvidia("2xH100,1xL40S", CUDA_VISIBLE_DEVICES=setting)
     assert name == hardware.name
     assert "CUDA_VISIBLE_DEVICES" in hardware.source
@@ -181,7 +181,7 @@ def test_one_mig_slice_may_be_visible(detect_nvidia):
 
 @pytest.fixture
 def standin(nvml_library, monkeypatch):
-    """Let processes that this one starts meet the stand-in."""
+    """Let the processes of a test load the stand-in."""
 
     def play(machine, errors=""):
         for name, value in standin_environment(nvml_library, machine, errors).items():
@@ -190,8 +190,8 @@ def standin(nvml_library, monkeypatch):
     return play
 
 
-def test_a_driver_that_hangs_is_given_up(standin):
-    """What came before the hang is kept, the reason is said, and no process stays behind."""
+def test_a_driver_that_hangs_is_left_at_the_deadline(standin):
+    """The lines before the hang remain, a problem gives the reason, and no process remains."""
     standin("3xH100", "nvmlDeviceGetName@1=HANG")
     lines, problems = run_probe(deadline_s=4)
     assert ["system", "gpu"] == [line["kind"] for line in lines]
@@ -209,20 +209,20 @@ def test_a_driver_that_crashes_is_a_problem(standin):
 
 def test_a_machine_without_nvidia_has_no_problem(tmp_path):
     """No library, no device: nothing is wrong."""
-    assert () == library_absence(tmp_path, "libnot-there.so.1")
+    assert () == check_library(tmp_path, "libnot-there.so.1")
 
 
 @pytest.mark.parametrize("sign", ["proc/driver/nvidia/version", "dev/nvidia0"])
 def test_a_driver_without_its_library_is_a_problem(tree, sign):
     """Typical of a container that was started without the toolkit."""
-    problems = library_absence(tree({sign: ""}), "libnot-there.so.1")
+    problems = check_library(tree({sign: ""}), "libnot-there.so.1")
     assert [True] == ["not found" in problem.what and "--gpus all" in problem.remedy for problem in problems]
 
 
 def test_a_gpu_without_driver_is_a_problem(tree):
-    """The card is on the bus, nothing drives it."""
+    """The card is on the bus without a driver."""
     device = "sys/bus/pci/devices/0000:01:00.0"
-    problems = library_absence(
+    problems = check_library(
         tree({f"{device}/vendor": "0x10de\n", f"{device}/class": "0x030000\n"}), "libnot-there.so.1"
     )
     assert [True] == ["no NVIDIA driver" in problem.what for problem in problems]
@@ -231,7 +231,7 @@ def test_a_gpu_without_driver_is_a_problem(tree):
 def test_an_nvidia_network_card_is_no_gpu(tree):
     """Mellanox and audio functions share the vendor id."""
     device = "sys/bus/pci/devices/0000:01:00.1"
-    assert () == library_absence(
+    assert () == check_library(
         tree({f"{device}/vendor": "0x10de\n", f"{device}/class": "0x040300\n"}), "libnot-there.so.1"
     )
 
@@ -240,5 +240,5 @@ def test_a_broken_library_is_a_problem(tmp_path):
     """Neither silence nor a crash."""
     library = tmp_path / "libbroken.so"
     library.write_text("not a library")
-    problems = library_absence(tmp_path, str(library))
+    problems = check_library(tmp_path, str(library))
     assert [True] == ["cannot be loaded" in problem.what for problem in problems]

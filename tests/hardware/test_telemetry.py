@@ -55,7 +55,7 @@ def test_a_lost_gpu_is_left_out(read):
 
 
 def test_amd_by_sysfs(tree):
-    """Memory, load and power of an AMD GPU; a file that is missing is None."""
+    """Memory, load and power of an AMD GPU; a missing file is None."""
     device = "sys/class/drm/card0/device"
     root = tree(
         {

@@ -1,4 +1,4 @@
-"""This machine, or the one you name: its accelerators, memory, disk, driver and what is wrong."""
+"""Describes this machine or a named one: accelerators, memory, disk, driver, and the problems found."""
 
 from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.hardware.detect import detect_hardware

@@ -1,4 +1,4 @@
-"""What is known about each accelerator: memory, bandwidth, peak rates, and who says so."""
+"""Loads the known accelerators: memory, bandwidth and peak rates, each figure with its sources."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from seatrial.units import GB, MIB
 
 DATA_FILE = "accelerators.json"
 _MEMORY_TOLERANCE = 0.08
-"""What a driver shows differs this much from what is marketed: GB against GiB, ECC, firmware."""
+"""Relative difference between the driver's figure and the marketed one: GB against GiB, ECC, firmware."""
 
 
 @dataclass(frozen=True, slots=True)
 class DenseTflops:
-    """Peak of the matrix units without sparsity, 1e12 operations per second; None: no such units."""
+    """Peak of the matrix units without sparsity, in 1e12 operations per second; None without such units."""
 
     bf16: float | None
     fp8: float | None
@@ -29,29 +29,28 @@ class DenseTflops:
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """One row of ``accelerators.json``; unknown values are None.
+    """A row of ``accelerators.json``; unknown values are None.
 
     Attributes:
-        key: What a person types: ``h100`` in ``h100x8``.
+        key: Name a person types: ``h100`` in ``h100x8``.
         name: Product name.
         vendor: ``nvidia``, ``amd`` or ``apple``.
         generation: ``hopper``, ``blackwell``, ``cdna3``, ``apple_silicon``, ...
-        memory_gb: As marketed, per GPU, or per machine where memory is unified (the largest).
-        reported_mib: As the driver shows it.
-        memory_options_gb: Sizes a unified-memory machine was sold with.
+        memory_gb: Marketed memory in GB, per GPU; the largest size per machine if memory is unified.
+        reported_mib: Memory in MiB as the driver reports it.
+        memory_options_gb: Sizes in GB a unified-memory machine was sold with.
         bandwidth_gb_s: Peak memory bandwidth, 1e9 bytes per second.
         dense_tflops: Peak rates by format.
         architecture: Compute capability ("9.0"), or "gfx942".
-        unified_memory: Whether CPU and GPU share one memory.
-        gpus_per_node_typical: Accelerators a machine usually holds.
-        gpus_per_node_max: More than this is taken for a typing error.
+        unified_memory: True if CPU and GPU share one memory.
+        gpus_per_node_max: Most accelerators in one machine; a larger count is taken for a typing error.
         formats_not_native: Formats the chip has no units for.
-        driver_names: What the driver calls it.
+        driver_names: Names the driver gives it.
         pci_device_ids: PCI device ids, for AMD accelerators without a product name.
-        conflicts: Sources that say something else.
-        notes: What else matters.
+        conflicts: Sources with other figures.
+        notes: Other facts a person should know.
         source: Sources of each value, by field.
-        checked: Date of the last look, ISO 8601.
+        checked: Date of the last check, ISO 8601.
 
     """
 
@@ -66,7 +65,6 @@ class Accelerator:
     dense_tflops: DenseTflops
     architecture: str | None
     unified_memory: bool
-    gpus_per_node_typical: int
     gpus_per_node_max: int
     formats_not_native: tuple[str, ...]
     driver_names: tuple[str, ...]
@@ -78,20 +76,20 @@ class Accelerator:
 
     @property
     def memory_bytes(self) -> int | None:
-        """Memory of one: as the driver shows it where that is known, else as marketed."""
+        """Memory of one accelerator: the driver's figure if known, else the marketed one."""
         if self.reported_mib is not None:
             return self.reported_mib * MIB
         return None if self.memory_gb is None else round(self.memory_gb * GB)
 
     def has_memory(self, memory_bytes: int | None) -> bool:
-        """Whether a card that shows ``memory_bytes`` can be this one; an unread size can."""
+        """Return True if a card with ``memory_bytes`` can be this one; a card of unknown size can."""
         expected = self.memory_bytes
         if memory_bytes is None or expected is None or self.unified_memory:
             return True
         return abs(memory_bytes - expected) <= _MEMORY_TOLERANCE * expected
 
     def to_gpu(self, memory_bytes: int | None) -> Gpu:
-        """One of these with ``memory_bytes``, everything else by the data file."""
+        """Make a GPU of this kind with ``memory_bytes``, and all other figures from the data file."""
         return Gpu(
             name=self.name,
             vendor=self.vendor,
@@ -111,30 +109,28 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 @cache
 def accelerators() -> Mapping[str, Accelerator]:
-    """Every accelerator of the data file by its key."""
+    """Load every accelerator of the data file, by its key."""
     document = msgspec.json.decode(Path(__file__).with_name(DATA_FILE).read_bytes())
     rows = msgspec.convert(document["accelerators"], list[Accelerator])
     return MappingProxyType({row.key: row for row in rows})
 
 
 def match_driver_name(name: str, memory_bytes: int | None) -> Accelerator | None:
-    """The accelerator that a driver calls ``name``, None where it is not listed.
+    """Return the accelerator with this driver name, None if no row has it.
 
-    The memory is compared as well: one name may stand for cards of different sizes.
+    The memory must match too: one name may stand for cards of different sizes.
     """
-    for accelerator in accelerators().values():
-        if name in accelerator.driver_names and accelerator.has_memory(memory_bytes):
-            return accelerator
-    return None
+    rows = accelerators().values()
+    return next((row for row in rows if name in row.driver_names and row.has_memory(memory_bytes)), None)
 
 
 def match_architecture(
     architecture: str | None, memory_bytes: int | None, pci_device_id: str = ""
 ) -> Accelerator | None:
-    """The accelerator with this PCI device id, or the only one of its architecture and size."""
-    listed = list(accelerators().values())
-    same = [row for row in listed if pci_device_id in row.pci_device_ids] or [
-        row for row in listed if architecture is not None and row.architecture == architecture
+    """Return the accelerator with this PCI device id, or the only one of its architecture and size."""
+    rows = accelerators().values()
+    same = [row for row in rows if pci_device_id in row.pci_device_ids] or [
+        row for row in rows if architecture is not None and row.architecture == architecture
     ]
     fitting = [row for row in same if row.has_memory(memory_bytes)]
     return fitting[0] if len(fitting) == 1 else None

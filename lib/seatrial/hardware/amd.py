@@ -1,7 +1,7 @@
-"""AMD GPUs as the kernel's amdgpu driver shows them in sysfs: nothing to install, nothing to parse.
+"""Reads AMD GPUs from the sysfs files of the kernel's amdgpu driver, without ROCm.
 
-``/sys/class/drm/card*/device`` holds memory and load, the KFD topology the architecture, and
-libdrm's ``amdgpu.ids`` the product names. ROCm's own tools read the same files.
+``/sys/class/drm/card*/device`` holds memory and load, the KFD topology the architecture, and libdrm's ``amdgpu.ids`` the
+product names. ROCm's own tools read the same files.
 """
 
 from __future__ import annotations
@@ -15,31 +15,27 @@ from seatrial.hardware.types import Gpu, Problem
 
 _AMD_PCI_VENDOR = "0x1002"
 _PRODUCT_NAMES = "usr/share/libdrm/amdgpu.ids"
+_PRODUCT_COLUMNS = 3
+"""Device id, revision id, name."""
 _KFD_NODES = "sys/class/kfd/kfd/topology/nodes"
 _APU_VRAM_SHARE = 0.5
-"""An APU's own carve-out is smaller than half of what it can reach; a card's memory is not."""
+"""An APU's own memory is less than half of the host memory it can map; a card's memory is more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One GPU of the amdgpu driver.
+    """A GPU of the amdgpu driver."""
 
-    Attributes:
-        device: Its folder in sysfs.
-        architecture: ``gfx942``, None where the kernel was built without KFD.
-
-    """
-
-    device: Path
-    architecture: str | None
+    device: Path  # folder in sysfs
+    architecture: str | None  # ``gfx942``; None if the kernel has no KFD
 
     def number(self, name: str) -> int | None:
-        """A figure from a file of the device, None where it is missing."""
+        """Read a number from a file of the device, None if it is missing."""
         return read_number(self.device / name)
 
     @property
     def power_w(self) -> float | None:
-        """Watts, averaged by the firmware."""
+        """Power in watts, averaged by the firmware; None if unknown."""
         for sensor in sorted((self.device / "hwmon").glob("hwmon*")):
             for name in ("power1_average", "power1_input"):
                 microwatts = read_number(sensor / name)
@@ -49,7 +45,7 @@ class Card:
 
 
 def read_amd(root: Path = Path("/")) -> tuple[tuple[Gpu, ...], str | None, tuple[Problem, ...]]:
-    """GPUs, driver version and problems of the amdgpu driver below ``root``."""
+    """Read the GPUs, the driver version and the problems of the amdgpu driver below ``root``."""
     found = cards(root)
     if not found:
         return (), None, ()
@@ -57,14 +53,14 @@ def read_amd(root: Path = Path("/")) -> tuple[tuple[Gpu, ...], str | None, tuple
     if all(card.architecture is None for card in found):
         problems.append(
             Problem(
-                f"{len(found)} AMD GPU(s) found but no compute driver (KFD) with them: /dev/kfd is missing.",
+                f"{len(found)} AMD GPU(s) found, but their compute driver (KFD) is missing: there is no /dev/kfd.",
                 "Load the amdgpu driver with KFD, or pass --device=/dev/kfd to the container.",
             )
         )
     problems += [
         Problem(
             f"{_label(card)}: memory could not be read from {card.device}.",
-            "Update the kernel or the amdgpu driver; results show it as unknown.",
+            "Update the kernel or the amdgpu driver; until then its memory is unknown.",
         )
         for card in found
         if card.number("mem_info_vram_total") is None
@@ -74,7 +70,7 @@ def read_amd(root: Path = Path("/")) -> tuple[tuple[Gpu, ...], str | None, tuple
 
 
 def cards(root: Path = Path("/")) -> list[Card]:
-    """Every GPU of the amdgpu driver, in the order of the KFD topology where there is one."""
+    """List every GPU of the amdgpu driver, in the order of the KFD topology if there is one."""
     nodes = _architectures(root)
     found = []
     for card in (root / "sys/class/drm").glob("card[0-9]*"):
@@ -88,7 +84,7 @@ def cards(root: Path = Path("/")) -> list[Card]:
 
 
 def _architectures(root: Path) -> dict[str, tuple[int, str | None]]:
-    """Position and architecture of each KFD node by its render minor."""
+    """Read position and architecture of each KFD node, by its render minor."""
     found: dict[str, tuple[int, str | None]] = {}
     for node in (root / _KFD_NODES).glob("[0-9]*"):
         fields = dict(line.split(" ", 1) for line in read_text(node / "properties").splitlines() if " " in line)
@@ -99,7 +95,7 @@ def _architectures(root: Path) -> dict[str, tuple[int, str | None]]:
 
 
 def _gfx(version: int) -> str:
-    """90402 -> gfx942, 90010 -> gfx90a, 110501 -> gfx1151: two decimal digits a part, hexadecimal in the name."""
+    """Format 90402 as gfx942, 90010 as gfx90a: two decimal digits for each part, hexadecimal in the name."""
     return f"gfx{version // 10000}{version // 100 % 100:x}{version % 100:x}"
 
 
@@ -121,7 +117,7 @@ def _to_gpu(card: Card, root: Path) -> Gpu:
 
 
 def _is_apu(gpu: Gpu, card: Card) -> bool:
-    """Listed as unified, or an unlisted GPU whose own memory is a small part of what it can reach."""
+    """Return True if the data file says so, or if an unlisted GPU has little memory of its own."""
     if gpu.accelerator is not None:
         return accelerators()[gpu.accelerator].unified_memory
     vram, shared = card.number("mem_info_vram_total"), card.number("mem_info_gtt_total")
@@ -129,7 +125,7 @@ def _is_apu(gpu: Gpu, card: Card) -> bool:
 
 
 def _with_shared_memory(gpu: Gpu, card: Card) -> Gpu:
-    """An APU reaches its carve-out and the host memory the kernel lets it map (GTT)."""
+    """Add to an APU's own memory the host memory that the kernel lets it map (GTT)."""
     total = [card.number(f"mem_info_{kind}_total") for kind in ("vram", "gtt")]
     used = [card.number(f"mem_info_{kind}_used") for kind in ("vram", "gtt")]
     size = sum(part for part in total if part is not None)
@@ -138,11 +134,11 @@ def _with_shared_memory(gpu: Gpu, card: Card) -> Gpu:
 
 
 def _product(root: Path, device_id: str, revision: str) -> str:
-    """Product name by libdrm's list: device id, revision id, name; "" where it is not listed."""
+    """Look up the product name in libdrm's list, "" if it is not there."""
     wanted = (device_id.removeprefix("0x").casefold(), revision.removeprefix("0x").casefold())
     for line in read_text(root / _PRODUCT_NAMES).splitlines():
         fields = [field.strip() for field in line.split(",", 2)]
-        if len(fields) == 3 and (fields[0].casefold(), fields[1].casefold()) == wanted:  # noqa: PLR2004 -- three columns
+        if len(fields) == _PRODUCT_COLUMNS and (fields[0].casefold(), fields[1].casefold()) == wanted:
             return fields[2]
     return ""
 

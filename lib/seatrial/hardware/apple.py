@@ -1,4 +1,4 @@
-"""Apple chips through sysctl and system_profiler; the parsers work anywhere, on recorded output."""
+"""Reads Apple chips through sysctl and system_profiler; the parsers also run elsewhere, on recorded output."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ _DEADLINE_S = 15.0
 
 
 def read_apple(host: Host) -> tuple[tuple[Gpu, ...], tuple[Problem, ...]]:
-    """The GPU of this Mac; the chip's name stands in for a profile that cannot be read."""
+    """Read the GPU of this Mac; if its profile cannot be read, from the name of the chip."""
+    brand = read_sysctl("machdep.cpu.brand_string")
     try:
-        profile = _run(["system_profiler", "-json", "SPDisplaysDataType"])
+        return parse_profile(_run(["system_profiler", "-json", "SPDisplaysDataType"]), brand, host), ()
     except (OSError, subprocess.SubprocessError) as error:
-        problem = Problem(f"system_profiler could not be run ({type(error).__name__}).", "Run it by hand to see why.")
-        return parse_profile("", read_sysctl("machdep.cpu.brand_string"), host), (problem,)
-    return parse_profile(profile, read_sysctl("machdep.cpu.brand_string"), host), ()
+        problem = Problem(
+            f"system_profiler could not be run ({type(error).__name__}).", "Run it in a terminal to see the reason."
+        )
+        return parse_profile("", brand, host), (problem,)
 
 
 def parse_profile(profile: str, brand: str, host: Host) -> tuple[Gpu, ...]:
-    """GPUs in the JSON of ``system_profiler``.
+    """Read the GPU from the JSON of ``system_profiler``.
 
     Args:
-        profile: Its output; where it holds no Apple GPU, ``brand`` names the chip.
-        brand: What sysctl calls the processor: "Apple M3 Ultra".
+        profile: Output of system_profiler; if it holds no Apple GPU, ``brand`` names the chip.
+        brand: Processor name from sysctl: "Apple M3 Ultra".
         host: The computer; CPU and GPU share its memory.
 
     """
@@ -56,7 +58,7 @@ def _to_gpu(chip: str, host: Host) -> Gpu:
 
 
 def read_sysctl(key: str) -> str:
-    """A value of sysctl, "" where there is none."""
+    """Read a value of sysctl, "" if there is none."""
     try:
         return _run(["sysctl", "-n", key])
     except (OSError, subprocess.SubprocessError):

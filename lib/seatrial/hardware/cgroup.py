@@ -1,7 +1,6 @@
-"""What a container or a batch job may use: memory and CPU limits of cgroup v1 and v2.
+"""Reads the memory and CPU limits of a container or batch job, from cgroup v1 and v2.
 
-A limit may stand on any group from the process's own up to the root of what is mounted, so
-each is walked upwards and the smallest counts.
+Any group from the process's own up to the root of the mount may have a limit; the smallest counts.
 """
 
 from __future__ import annotations
@@ -12,24 +11,27 @@ from pathlib import Path, PurePosixPath
 
 from seatrial.hardware.kernel_files import read_number, read_text
 
+_V1, _V2 = 1, 2
+_MOUNT_FIELDS, _TYPE_FIELDS = 5, 3
+"""Fewest fields of a line of mountinfo before and after the dash, see proc(5)."""
 _NO_LIMIT = 1 << 60
-"""cgroup v1 writes "no limit" as the largest multiple of a page; nobody has an exbibyte."""
+"""cgroup v1 writes "no limit" as the largest multiple of a page; no machine has an exbibyte."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlGroup:
-    """One control group and the version of the hierarchy it stands in."""
+    """A control group, and the version of its hierarchy."""
 
     folder: Path
     version: int
 
 
 def groups(controller: str, root: Path = Path("/"), process: str = "self") -> list[ControlGroup]:
-    """Groups of a process for ``controller`` (``memory``, ``cpu``), innermost first.
+    """List the groups of a process for ``controller`` (``memory``, ``cpu``), innermost first.
 
     Args:
         controller: Name of the controller; every v2 group counts, whichever controllers it has.
-        root: Where ``/proc`` and ``/sys`` lie.
+        root: Folder of ``/proc`` and ``/sys``.
         process: A process id, or ``self``.
 
     """
@@ -38,23 +40,23 @@ def groups(controller: str, root: Path = Path("/"), process: str = "self") -> li
     for line in _lines(root / "proc" / process / "cgroup"):
         hierarchy, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        version = 2 if hierarchy == "0" else 1
-        if version == 1 and controller not in controllers.split(","):
+        version = _V2 if hierarchy == "0" else _V1
+        if version == _V1 and controller not in controllers.split(","):
             continue
-        mount = mounts.get("" if version == 2 else controller)  # noqa: PLR2004 -- cgroup v2
+        mount = mounts.get("" if version == _V2 else controller)
         if mount is not None:
             found += [ControlGroup(folder, version) for folder in _upwards(*mount, path, root)]
     return found
 
 
 def memory_limit(root: Path = Path("/")) -> int | None:
-    """Smallest memory limit on this process, bytes; None where there is none."""
+    """Return the smallest memory limit on this process in bytes, None without a limit."""
     limits = [limit for group in groups("memory", root) if (limit := _limit(group)) is not None]
     return min(limits, default=None)
 
 
 def memory_left(root: Path = Path("/")) -> int | None:
-    """Bytes this process may still take before a limit is reached; None without a limit.
+    """Return the bytes this process may still take below its memory limits, None without a limit.
 
     Page cache that the kernel gives back on demand counts as free.
     """
@@ -67,10 +69,10 @@ def memory_left(root: Path = Path("/")) -> int | None:
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """CPUs' worth of time this process may use, None without a quota."""
+    """Return the CPUs' worth of time this process may use, None without a quota."""
     quotas = []
     for group in groups("cpu", root):
-        if group.version == 2:  # noqa: PLR2004 -- cgroup v2
+        if group.version == _V2:
             quota, _, period = read_text(group.folder / "cpu.max").partition(" ")
         else:
             quota = read_text(group.folder / "cpu.cfs_quota_us")
@@ -82,16 +84,17 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def _limit(group: ControlGroup) -> int | None:
-    names = ["memory.limit_in_bytes"] if group.version == 1 else ["memory.max", "memory.high"]
+    names = ["memory.limit_in_bytes"] if group.version == _V1 else ["memory.max", "memory.high"]
     limits = [read_number(group.folder / name) for name in names]
     return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
 
 
 def _used(group: ControlGroup) -> int | None:
-    """Memory of the group that cannot be given back at once."""
-    name, cache = (
-        ("memory.usage_in_bytes", "total_inactive_file") if group.version == 1 else ("memory.current", "inactive_file")
-    )
+    """Return the memory of the group without the page cache that the kernel can free at once."""
+    if group.version == _V1:
+        name, cache = "memory.usage_in_bytes", "total_inactive_file"
+    else:
+        name, cache = "memory.current", "inactive_file"
     used = read_number(group.folder / name)
     if used is None:
         return None
@@ -103,12 +106,12 @@ def _used(group: ControlGroup) -> int | None:
 
 
 def _mounts(root: Path) -> dict[str, tuple[str, str]]:
-    """Mounted part of the hierarchy and mount point by controller; "" is cgroup v2."""
+    """Read the mounted part of the hierarchy and the mount point by controller; "" is cgroup v2."""
     found: dict[str, tuple[str, str]] = {}
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()
-        if len(fields) < 5 or len(kind) < 3:  # noqa: PLR2004 -- proc(5): fewer fields are no mount
+        if len(fields) < _MOUNT_FIELDS or len(kind) < _TYPE_FIELDS:
             continue
         mount = (fields[3], fields[4])
         if kind[0] == "cgroup2":
@@ -120,10 +123,10 @@ def _mounts(root: Path) -> dict[str, tuple[str, str]]:
 
 
 def _upwards(mounted: str, mount_point: str, path: str, root: Path) -> list[Path]:
-    """Folders from the group at ``path`` up to the mount point.
+    """List the folders from the group at ``path`` up to the mount point.
 
-    Inside a container the path may lie outside of what is mounted ("/../..", or the host's
-    path): then the mount point itself is the nearest group that can be read.
+    Inside a container the path may lie outside the mount ("/../..", or the host's path): then the mount point itself
+    is the nearest group that can be read.
     """
     top = root / mount_point.lstrip("/")
     group = PurePosixPath(path)

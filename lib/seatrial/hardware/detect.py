@@ -1,4 +1,4 @@
-"""This machine or the named one, as one description: what every plan starts from."""
+"""Describes this machine or a named one, as the start of every plan."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from dataclasses import replace
 
 from seatrial.errors import UsageError
 from seatrial.hardware.amd import read_amd
+from seatrial.hardware.apple import read_apple
 from seatrial.hardware.named import AUTO, CPU, machine_name, named_machine
 from seatrial.hardware.nvidia import read_nvidia
-from seatrial.hardware.types import Hardware
+from seatrial.hardware.types import Hardware, Host
 from seatrial.units import from_gib
 
 _MAX_HOST_MEMORY_GIB = 65536.0
 
 
 def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None) -> Hardware:
-    """Describe this machine, or the one named.
+    """Describe this machine, or a named one.
 
     Args:
-        name: ``auto`` reads this machine; ``cpu`` is a machine without accelerators;
+        name: ``auto`` reads this machine; ``cpu`` is this machine without accelerators;
             ``h100x8``, ``rtx4090x2``, ``m3-ultra-512gb`` and so on are named machines.
-        host_memory_gib: Host memory in GiB. Where it is not given, ``auto`` and ``cpu`` take
-            that of this machine, and that of a named machine is unknown (None).
+        host_memory_gib: Host memory in GiB. By default ``auto`` and ``cpu`` have that of this
+            machine, and that of a named machine is unknown (None).
 
     Raises:
-        UnknownNameError: There is no such machine; the nearest names are listed.
-        UsageError: The count or the memory makes no sense.
+        UnknownNameError: If there is no such machine; the message lists the nearest names.
+        UsageError: If the count or the memory is impossible.
 
     """
     if host_memory_gib is not None and not 0 < host_memory_gib <= _MAX_HOST_MEMORY_GIB:
@@ -38,17 +39,14 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
     if folded == AUTO:
         return _with_host_memory(_detected(), host_memory_gib)
     if folded == CPU and host_memory_gib is None:
-        return _without_accelerators()
+        source = "host of this machine, accelerators left out"
+        return Hardware(CPU, (), _read_host(), None, None, "measured", source)
     return named_machine(name, host_memory_gib)
 
 
 def _detected() -> Hardware:
-    from seatrial.hardware.host import read_host
-
-    host = read_host()
+    host = _read_host()
     if sys.platform == "darwin":
-        from seatrial.hardware.apple import read_apple
-
         gpus, problems = read_apple(host)
         if gpus:
             host = replace(host, bandwidth_bytes_per_s=gpus[0].bandwidth_bytes_per_s)
@@ -70,7 +68,7 @@ def _detected() -> Hardware:
 
 
 def _with_host_memory(hardware: Hardware, host_memory_gib: float | None) -> Hardware:
-    """The same machine with another host memory: "would it run here with 128 GiB?"."""
+    """Replace the host memory: "would it run on this machine with 128 GiB?"."""
     if host_memory_gib is None:
         return hardware
     if any(gpu.unified for gpu in hardware.gpus):
@@ -88,8 +86,7 @@ def _with_host_memory(hardware: Hardware, host_memory_gib: float | None) -> Hard
     )
 
 
-def _without_accelerators() -> Hardware:
-    """This machine's host alone."""
-    from seatrial.hardware.host import read_host
+def _read_host() -> Host:
+    from seatrial.hardware.host import read_host  # it loads psutil, which named machines do not need
 
-    return Hardware(CPU, (), read_host(), None, None, "measured", "host of this machine, accelerators left out")
+    return read_host()

@@ -1,4 +1,4 @@
-"""The computer around the accelerators: CPU, cores, memory and its limits, disk, container."""
+"""Reads the computer around the accelerators: CPU, cores, memory and its limits, disk, container."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import psutil
 
 from seatrial import paths
 from seatrial.hardware import cgroup
+from seatrial.hardware.apple import read_sysctl
 from seatrial.hardware.kernel_files import read_text
 from seatrial.hardware.types import Host
 
@@ -23,11 +24,11 @@ _CONTAINER_GROUPS = ("docker", "kubepods", "containerd", "libpod", "lxc")
 
 
 def read_host(root: Path = Path("/"), environment: Mapping[str, str] | None = None) -> Host:
-    """Read what this process may use of this computer.
+    """Read how much of this computer this process may use.
 
     Args:
-        root: Where ``/proc``, ``/sys`` and ``/.dockerenv`` lie.
-        environment: Environment variables, those of this process where None.
+        root: Folder of ``/proc``, ``/sys`` and ``/.dockerenv``.
+        environment: Environment variables, by default those of this process.
 
     """
     memory = psutil.virtual_memory()
@@ -45,7 +46,7 @@ def read_host(root: Path = Path("/"), environment: Mapping[str, str] | None = No
 
 
 def disk_free(folder: Path) -> int | None:
-    """Bytes free where ``folder`` lies or would be created, None where that cannot be read."""
+    """Return the free bytes of the disk of ``folder``, which need not exist yet; None if they cannot be read."""
     for existing in (folder, *folder.parents):
         with contextlib.suppress(OSError):
             return shutil.disk_usage(existing).free
@@ -54,19 +55,17 @@ def disk_free(folder: Path) -> int | None:
 
 def _cpu_name(root: Path) -> str | None:
     if sys.platform == "darwin":
-        from seatrial.hardware import apple
-
-        return apple.read_sysctl("machdep.cpu.brand_string") or None
+        return read_sysctl("machdep.cpu.brand_string") or None
     for line in read_text(root / "proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in {"model name", "Model", "cpu model"} and value.strip():
             return value.strip()
-    # ARM servers give no name there; the board's name is the best there is.
+    # ARM servers have no name in cpuinfo; the board's name is the best available.
     return read_text(root / "proc/device-tree/model").strip("\0\n ") or platform.processor() or None
 
 
 def _cores(root: Path) -> int | None:
-    """Physical cores within the affinity mask and the CPU quota, at least 1."""
+    """Count the physical cores within the affinity mask and the CPU quota, at least 1."""
     if sys.platform == "linux":
         cores: int | None = _physical(root, os.sched_getaffinity(0))
     else:
@@ -76,7 +75,7 @@ def _cores(root: Path) -> int | None:
 
 
 def _physical(root: Path, cpus: set[int]) -> int:
-    """Distinct physical cores among logical ``cpus``; each its own core where that is not told."""
+    """Count the physical cores of logical ``cpus``; without a topology, each CPU is a core."""
     cores = set()
     for cpu in cpus:
         topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
@@ -86,9 +85,9 @@ def _physical(root: Path, cpus: set[int]) -> int:
 
 
 def _is_container(root: Path, environment: Mapping[str, str]) -> bool:
-    if any((root / name).exists() for name in _CONTAINER_FILES):
-        return True
-    if any(environment.get(name) for name in _CONTAINER_VARIABLES):
-        return True
     group = read_text(root / "proc/1/cgroup")
-    return any(name in group for name in _CONTAINER_GROUPS)
+    return (
+        any((root / name).exists() for name in _CONTAINER_FILES)
+        or any(environment.get(name) for name in _CONTAINER_VARIABLES)
+        or any(name in group for name in _CONTAINER_GROUPS)
+    )

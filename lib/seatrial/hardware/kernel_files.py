@@ -1,4 +1,4 @@
-"""Files in which the kernel says something: in /proc, /sys and control groups. One that cannot be read says nothing."""
+"""Reads small files of the kernel (/proc, /sys, control groups); a file that cannot be read counts as empty."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def read_text(path: Path) -> str:
-    """The content of a file without blank ends, "" where it cannot be read."""
+    """Return the stripped content of a file, "" if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -14,6 +14,6 @@ def read_text(path: Path) -> str:
 
 
 def read_number(path: Path) -> int | None:
-    """The whole number a file holds, None where it holds none ("max") or cannot be read."""
+    """Return the whole number in a file, None if it holds something else ("max") or cannot be read."""
     text = read_text(path)
     return int(text) if text.isdecimal() else None

@@ -1,4 +1,4 @@
-"""What this computer lets an engine do besides memory: shared memory, open files, compilers, room for caches."""
+"""Reads this computer's limits besides memory: shared memory, open files, CUDA compiler, disk for caches."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pathlib import Path
 from seatrial.hardware.host import disk_free
 from seatrial.hardware.types import ProcessLimits
 
-_PROBE_S = 10.0
+_TIMEOUT_S = 10.0
 _RELEASE = re.compile(r"release (\d+\.\d+)")
 
 
 def read_limits(
     python: str | None = None, *, root: Path = Path("/"), environment: Mapping[str, str] | None = None
 ) -> ProcessLimits:
-    """Read what holds for a process started here.
+    """Read the limits of a process on this machine.
 
     Args:
-        python: Python of the engine's environment, where a compiler may lie too; None where there is none.
-        root: Where ``/dev`` and ``/usr`` lie.
-        environment: Environment variables, those of this process where None.
+        python: Python of the engine's environment, which may hold a compiler too.
+        root: Folder of ``/dev`` and ``/usr``.
+        environment: Environment variables, by default those of this process.
 
     """
     variables = os.environ if environment is None else environment
@@ -54,7 +54,7 @@ def read_limits(
 
 
 def find_nvcc(python: str | None, root: Path, environment: Mapping[str, str]) -> str | None:
-    """The CUDA compiler, looked for where the engines' JIT does: CUDA_HOME, PATH, /usr/local/cuda, their own packages."""
+    """Find the CUDA compiler where the engines' JIT does: CUDA_HOME, PATH, /usr/local/cuda, their own packages."""
     for candidate in _nvcc_candidates(python, root, environment):
         if os.access(candidate, os.X_OK) and candidate.is_file():
             return str(candidate)
@@ -62,19 +62,19 @@ def find_nvcc(python: str | None, root: Path, environment: Mapping[str, str]) ->
 
 
 def nvcc_release(nvcc: str) -> str | None:
-    """The CUDA release a compiler belongs to, None where it does not tell."""
+    """Return the CUDA release of a compiler, None if it does not print one."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        told = subprocess.run(
+        done = subprocess.run(
             [nvcc, "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PROBE_S,
+            timeout=_TIMEOUT_S,
             check=False,
         )
-        match = _RELEASE.search(told.stdout)
-        return match[1] if match else None
+        if match := _RELEASE.search(done.stdout):
+            return match[1]
     return None
 
 

@@ -1,4 +1,4 @@
-"""A machine by its name: ``h100x8``, ``rtx4090x2``, ``m3-ultra-512gb``, ``h100x4+l40sx1``."""
+"""Describes a machine by its name: ``h100x8``, ``rtx4090x2``, ``m3-ultra-512gb``, ``h100x4+l40sx1``."""
 
 from __future__ import annotations
 
@@ -14,40 +14,42 @@ _SIZE_SUFFIX = re.compile(r"(?P<key>.+)-(?P<size>[0-9]+)gb")
 _COUNT_SUFFIX = re.compile(r"(?P<key>.+)x(?P<count>[0-9]+)")
 _MAX_NAME_LENGTH = 100
 AUTO, CPU = "auto", "cpu"
-"""Names of no accelerator: this machine as it is, and a machine without any."""
+"""This machine with its accelerators, and a machine without any."""
 
 
 def named_machine(name: str, host_memory_gib: float | None = None) -> Hardware:
-    """The machine that ``name`` describes.
+    """Describe the machine with this name.
 
     Args:
         name: Accelerator key and count, ``+`` between different kinds; memory size for Apple
             and other unified-memory machines; ``cpu`` for a machine without accelerators.
-        host_memory_gib: Host memory, GiB; None where it is not known.
+        host_memory_gib: Host memory in GiB, None if unknown.
 
     Raises:
-        UnknownNameError: No such accelerator; the nearest ones are named.
-        UsageError: A count of 0 or an absurd one, a memory size that was never sold, a
-            product that was never released, host memory for a unified-memory machine, or ``auto``,
-            which is no name: somebody has to look.
+        UnknownNameError: If there is no such accelerator; the message lists the nearest ones.
+        UsageError: If the count is 0 or absurd, the memory size was never sold, the product was
+            never released, a unified-memory machine gets a host memory, or the name is ``auto``
+            (:func:`detect_hardware` reads this machine).
 
     """
     folded = name.casefold()
     if folded == AUTO:
-        raise UsageError(f"{name} is this machine, and not a named one.", remedy="Detect it: detect_hardware().")
+        raise UsageError(f"{name} is this machine, not a named one.", remedy="Detect it: detect_hardware().")
     if folded == CPU:
-        return _without_accelerators(host_memory_gib)
+        given = host_memory_gib is not None
+        source = f"host memory as given, {host_memory_gib:g} GiB" if given else "no accelerators; host memory unknown"
+        return Hardware(CPU, (), _host(name, None, host_memory_gib), None, None, "assumed", source)
     if len(name) > _MAX_NAME_LENGTH:
         raise _unknown(name)
     gpus: list[Gpu] = []
     for part in folded.split("+"):
         gpus += _gpus(name, part)
-    _check_count(name, len(gpus), max(map(_most, gpus)))
+    _check_count(name, len(gpus), max(map(_max_count, gpus)))
     unified = [gpu for gpu in gpus if gpu.unified]
     if unified and len(gpus) > 1:
         raise UsageError(
             f"{name} joins a machine with unified memory and {len(gpus) - 1} more; there is no such machine.",
-            remedy="Name one machine, and say with --nodes how many there are.",
+            remedy="Name one machine, and give the number of machines with --nodes.",
         )
     return Hardware(
         name=machine_name(tuple(gpus)),
@@ -61,15 +63,13 @@ def named_machine(name: str, host_memory_gib: float | None = None) -> Hardware:
 
 
 def machine_name(gpus: tuple[Gpu, ...]) -> str:
-    """What a person types for these accelerators: ``h100x8``, ``h100x4+l40sx1``, ``cpu``."""
+    """Return the name of a machine with these accelerators: ``h100x8``, ``h100x4+l40sx1``, ``cpu``."""
     counts = Counter(map(_key, gpus))
-    if not counts:
-        return CPU
-    return "+".join(key if _carries_size(key) else f"{key}x{count}" for key, count in counts.items())
+    return "+".join(key if _has_size(key) else f"{key}x{count}" for key, count in counts.items()) or CPU
 
 
 def _gpus(name: str, part: str) -> list[Gpu]:
-    """The accelerators that one part of a name describes."""
+    """Make the accelerators of one part of a name."""
     key, count, size_gb = _split(name, part)
     accelerator = accelerators()[key]
     if count < 1:
@@ -80,10 +80,10 @@ def _gpus(name: str, part: str) -> list[Gpu]:
 
 
 def _split(name: str, part: str) -> tuple[str, int, int | None]:
-    """Key, count and memory size (GB) of ``h100x8`` or ``m3-ultra-512gb``."""
+    """Split ``h100x8`` or ``m3-ultra-512gb`` into key, count and memory size (GB)."""
     known = accelerators()
     key, count, size_gb = part, 1, None
-    # The whole name comes first: mi300x and rtx4090 hold an x themselves.
+    # The whole name comes first: the keys mi300x and rtx4090 have an x themselves.
     if key not in known and (match := _COUNT_SUFFIX.fullmatch(key)):
         key, count = match["key"], int(match["count"])
     if key not in known and (match := _SIZE_SUFFIX.fullmatch(key)):
@@ -99,20 +99,20 @@ def _unknown(name: str) -> UnknownNameError:
     return UnknownNameError("hardware", name, [*released, CPU, AUTO])
 
 
-def _most(gpu: Gpu) -> int:
+def _max_count(gpu: Gpu) -> int:
     return accelerators()[gpu.accelerator].gpus_per_node_max if gpu.accelerator else 1
 
 
 def _check_count(name: str, count: int, most: int) -> None:
     if count > most:
         raise UsageError(
-            f"{name} asks for {count:,} accelerators in one machine; such machines hold at most {most}.",
-            remedy="Say how many machines there are with --nodes.",
+            f"{name} asks for {count:,} accelerators in one machine; such machines have at most {most}.",
+            remedy="Give the number of machines with --nodes.",
         )
 
 
 def _check_size(name: str, accelerator: Accelerator, size_gb: int | None) -> None:
-    """Refuse a product that was never released, and a memory size that was never sold or is left open."""
+    """Refuse a product that was never released, and a memory size that is missing or was never sold."""
     options = accelerator.memory_options_gb
     if accelerator.memory_gb is None:
         raise UsageError(
@@ -127,7 +127,7 @@ def _check_size(name: str, accelerator: Accelerator, size_gb: int | None) -> Non
             )
     elif size_gb not in options:
         sold = ", ".join(map(str, options))
-        wrong = "does not say how much memory it has" if size_gb is None else f"was never sold with {size_gb} GB"
+        wrong = "needs a memory size in its name" if size_gb is None else f"was never sold with {size_gb} GB"
         raise UsageError(
             f"{name}: {accelerator.name} {wrong}; sizes are {sold} GB.",
             remedy=f"Name one with its size: {accelerator.key}-{options[-1]}gb.",
@@ -139,18 +139,11 @@ def _host(name: str, unified: Gpu | None, host_memory_gib: float | None) -> Host
         return Host(memory_bytes=None if host_memory_gib is None else from_gib(host_memory_gib))
     if host_memory_gib is not None:
         raise UsageError(
-            f"{name} has one memory for CPU and GPU, and its name gives the size; {host_memory_gib:g} GiB of "
-            "host memory beside it contradict that.",
+            f"{name} has one memory for CPU and GPU, and its name gives the size. A host memory of "
+            f"{host_memory_gib:g} GiB contradicts that.",
             remedy="Leave the host memory out.",
         )
     return Host(memory_bytes=unified.memory_bytes, bandwidth_bytes_per_s=unified.bandwidth_bytes_per_s)
-
-
-def _without_accelerators(host_memory_gib: float | None) -> Hardware:
-    if host_memory_gib is None:
-        return Hardware(CPU, (), Host(memory_bytes=None), None, None, "assumed", "no accelerators; host memory unknown")
-    host = Host(memory_bytes=from_gib(host_memory_gib))
-    return Hardware(CPU, (), host, None, None, "assumed", f"host memory as given, {host_memory_gib:g} GiB")
 
 
 def _checked(gpus: list[Gpu]) -> str:
@@ -159,17 +152,17 @@ def _checked(gpus: list[Gpu]) -> str:
 
 
 def _key(gpu: Gpu) -> str:
-    """Name of one accelerator; of an unlisted one by what the driver calls it."""
+    """Return the key of an accelerator; for an unlisted one, the driver's name as a key."""
     if gpu.accelerator is None:
         return re.sub(r"[^a-z0-9.]+", "-", gpu.name.casefold().removeprefix("nvidia ")).strip("-")
-    options, shown = accelerators()[gpu.accelerator].memory_options_gb, gpu.memory_bytes
-    if not options or shown is None:
+    options, reported = accelerators()[gpu.accelerator].memory_options_gb, gpu.memory_bytes
+    if not options or reported is None:
         return gpu.accelerator
-    # A machine sold with 128 GB shows between 120 GiB (firmware takes a share) and 128 GiB.
-    nearest = min(options, key=lambda size: min(abs(size * unit - shown) for unit in (GB, GIB)))
+    # A machine sold with 128 GB reports between 120 GiB (firmware takes a share) and 128 GiB.
+    nearest = min(options, key=lambda size: min(abs(size * unit - reported) for unit in (GB, GIB)))
     return f"{gpu.accelerator}-{nearest}gb"
 
 
-def _carries_size(key: str) -> bool:
+def _has_size(key: str) -> bool:
     base = re.sub(r"-[0-9]+gb$", "", key)
     return base != key and base in accelerators() and key not in accelerators()

@@ -1,4 +1,4 @@
-"""Load of the GPUs while a measurement runs: memory in use, utilization, power."""
+"""Reads memory in use, utilization and power of every GPU while a measurement runs."""
 
 from __future__ import annotations
 
@@ -12,28 +12,21 @@ from seatrial.hardware import amd
 
 
 class GpuReading(NamedTuple):
-    """One look at one GPU; readings it does not offer are None.
+    """Load of one GPU at one moment; unknown readings are None."""
 
-    Attributes:
-        used_memory_bytes: Memory in use by everything on it.
-        utilization: Share of the last moments in which a kernel ran, 0 to 1.
-        power_w: Power draw in watts.
-
-    """
-
-    used_memory_bytes: int | None
-    utilization: float | None
+    used_memory_bytes: int | None  # by all processes
+    utilization: float | None  # share of the last moments in which a kernel ran, 0 to 1
     power_w: float | None
 
 
 class GpuTelemetry:
-    """Reads every GPU again and again, cheaply; empty on a machine without one.
+    """Reads the load of every GPU repeatedly and cheaply.
 
-    Use it as a context manager, from one thread. A driver that hangs blocks ``read``, so the
-    caller's clock should run elsewhere.
+    Use it as a context manager, from one thread. A driver that hangs blocks ``read``, so the caller's clock should run
+    in another thread.
 
     Args:
-        root: Where ``/sys`` lies, for AMD GPUs.
+        root: Folder of ``/sys``, for AMD GPUs.
 
     """
 
@@ -67,7 +60,7 @@ class GpuTelemetry:
         self._nvml, self._handles, self._cards = None, [], []
 
     def read(self) -> list[GpuReading]:
-        """One reading a GPU, NVIDIA first; whole GPUs where MIG is on."""
+        """Read every GPU, NVIDIA first; a GPU with MIG slices counts as one. Empty without GPUs."""
         return [*map(self._read_nvidia, self._handles), *map(_read_amd, self._cards)]
 
     def _read_nvidia(self, handle: Any) -> GpuReading:

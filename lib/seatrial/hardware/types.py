@@ -1,4 +1,4 @@
-"""What a machine is, as the planner sees it."""
+"""The description of a machine from which every plan starts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from seatrial.records import Origin
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something missing or wrong on this machine, and the one thing that mends it."""
+    """Something missing or wrong on this machine, and how to fix it."""
 
     what: str
     remedy: str
@@ -17,20 +17,20 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One accelerator (or one MIG slice of it). Unknown readings are None.
+    """One accelerator, or one MIG slice of it. Unknown readings are None.
 
     Attributes:
-        name: What the driver calls it.
+        name: Name the driver gives it.
         vendor: ``nvidia``, ``amd`` or ``apple``.
-        accelerator: Key in ``accelerators.json`` ("h100"), None where it is not listed.
-        memory_bytes: Total memory; for unified memory what the GPU shares with the CPU.
-        memory_free_bytes: Free when it was read.
+        accelerator: Key in ``accelerators.json`` ("h100"), None if it is not listed.
+        memory_bytes: Total memory; with unified memory, the memory that GPU and CPU share.
+        memory_free_bytes: Free memory at detection.
         bandwidth_bytes_per_s: Peak memory bandwidth.
         bf16_flops: Dense BF16 peak, floating point operations per second.
-        fp8_flops: Dense FP8 peak, None where the chip has no FP8 units.
-        compute_capability: "9.0" (NVIDIA) or "gfx942" (AMD), None elsewhere.
-        mig: Whether MIG is on.
-        unified: Whether CPU and GPU share one memory.
+        fp8_flops: Dense FP8 peak, None if the chip has no FP8 units.
+        compute_capability: "9.0" (NVIDIA) or "gfx942" (AMD), None for other vendors.
+        mig: True if MIG is on.
+        unified: True if CPU and GPU share one memory.
 
     """
 
@@ -55,12 +55,12 @@ class Host:
         cpu: Model name.
         cores: Physical cores this process may use.
         memory_bytes: Installed memory.
-        memory_available_bytes: Free for a new process, the cgroup limit counted in.
-        memory_limit_bytes: cgroup limit, None where there is none.
-        disk_free_bytes: Free where models would be stored.
-        bandwidth_bytes_per_s: Memory bandwidth, None where not known.
-        wsl: Whether this is the Windows Subsystem for Linux.
-        container: Whether this is a container.
+        memory_available_bytes: Free memory for a new process, within the cgroup limit.
+        memory_limit_bytes: cgroup limit, None without a limit.
+        disk_free_bytes: Free space of the disk for models.
+        bandwidth_bytes_per_s: Memory bandwidth.
+        wsl: True in the Windows Subsystem for Linux.
+        container: True in a container.
 
     """
 
@@ -76,7 +76,7 @@ class Host:
 
     @property
     def usable_memory_bytes(self) -> int | None:
-        """Memory a model may plan with: the installed memory or the cgroup limit, the smaller."""
+        """Memory that plans may use: the smaller of installed memory and cgroup limit."""
         known = [size for size in (self.memory_bytes, self.memory_limit_bytes) if size is not None]
         return min(known, default=None)
 
@@ -87,13 +87,13 @@ class Hardware:
 
     Attributes:
         name: "h100x8", "rtx4090x2", "cpu", ...
-        gpus: One entry an accelerator.
+        gpus: One entry for each accelerator.
         host: CPU, memory, disk.
-        driver: GPU driver version.
-        cuda: Highest CUDA version the driver supports.
-        origin: ``measured`` where it was detected, ``assumed`` where it was only named.
-        source: What was read (NVML, sysfs, ...), or the data file of a named machine.
-        problems: Readings that failed and what to do about them.
+        driver: GPU driver version, None if unknown.
+        cuda: Highest CUDA version the driver supports, None if unknown.
+        origin: ``measured`` if detected, ``assumed`` if only named.
+        source: Interfaces that were read (NVML, sysfs, ...), or the data file of a named machine.
+        problems: Readings that failed, and how to fix each.
 
     """
 
@@ -107,44 +107,28 @@ class Hardware:
     problems: tuple[Problem, ...] = ()
 
     def times(self, count: int) -> str:
-        """``2 x h200x8``: the name, with how many of it where there are several."""
+        """Return the name with a count if there are several: ``2 x h200x8``."""
         return f"{count} x {self.name}" if count > 1 else self.name
 
     @property
     def only_named(self) -> bool:
-        """Whether its accelerators are another machine's, so that nothing is launched for it on this one."""
+        """True if its accelerators are not this machine's, so that no engine can be launched for them."""
         return bool(self.gpus) and self.origin != "measured"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    """What a computer lets a process do, beside memory. Unknown readings are None.
+    """Limits of a process on this computer besides memory. Unknown readings are None."""
 
-    Attributes:
-        system: ``linux``, ``darwin``, ...
-        machine: Instruction set ("x86_64", "aarch64").
-        python: Version of the Python that makes environments.
-        glibc: Version of the C library, None where it is another one.
-        nvcc_path: The CUDA compiler, None where none was found.
-        nvcc: CUDA release of that compiler.
-        shared_memory_bytes: Size of /dev/shm.
-        open_files: Files and sockets a process may hold open, None where there is no limit.
-        open_files_most: How far it may raise that itself, None where there is no limit.
-        locked_memory_bytes: Memory it may lock, None where there is no limit.
-        cache_folder: Where engines keep kernels they have compiled.
-        cache_free_bytes: Free there.
-
-    """
-
-    system: str = "linux"
-    machine: str = ""
-    python: str | None = None
-    glibc: str | None = None
-    nvcc_path: str | None = None
-    nvcc: str | None = None
-    shared_memory_bytes: int | None = None
-    open_files: int | None = None
-    open_files_most: int | None = None
-    locked_memory_bytes: int | None = None
-    cache_folder: str = ""
-    cache_free_bytes: int | None = None
+    system: str = "linux"  # ``linux``, ``darwin``, ...
+    machine: str = ""  # instruction set ("x86_64", "aarch64")
+    python: str | None = None  # version of the Python that makes environments
+    glibc: str | None = None  # version; None for another C library
+    nvcc_path: str | None = None  # CUDA compiler
+    nvcc: str | None = None  # CUDA release of that compiler
+    shared_memory_bytes: int | None = None  # size of /dev/shm
+    open_files: int | None = None  # files and sockets a process may have open; None without a limit
+    open_files_most: int | None = None  # hard limit: how far a process may raise its own; None without a limit
+    locked_memory_bytes: int | None = None  # None without a limit
+    cache_folder: str = ""  # engines cache compiled kernels in it
+    cache_free_bytes: int | None = None  # free space of its disk

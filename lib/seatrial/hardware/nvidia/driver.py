@@ -1,4 +1,4 @@
-"""Asks the NVIDIA driver through a process of its own, so that a driver that hangs hurts nobody."""
+"""Queries the NVIDIA driver in a process of its own, so that a driver that hangs does not stop this one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DISPLAY_PCI_CLASS = "0x03"
 
 
 def run_probe(deadline_s: float) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """Lines of ``nvml_probe``, as far as they came before the deadline, and what went wrong."""
+    """Run ``nvml_probe``, and return its lines before the deadline and the problems."""
     program = [sys.executable, "-P", str(Path(__file__).with_name("nvml_probe.py"))]
     process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     problems = []
@@ -31,7 +31,7 @@ def run_probe(deadline_s: float) -> tuple[list[dict[str, Any]], list[Problem]]:
         problems.append(
             Problem(
                 f"The NVIDIA driver did not answer within {deadline_s:g} s.",
-                "Look for Xid errors with dmesg; a reboot usually mends it.",
+                "Look for Xid errors with dmesg; a reboot usually helps.",
             )
         )
     else:
@@ -40,7 +40,7 @@ def run_probe(deadline_s: float) -> tuple[list[dict[str, Any]], list[Problem]]:
             problems.append(
                 Problem(
                     f"Reading the NVIDIA GPUs ended with code {process.returncode}{': ' if last else ''}{last}.",
-                    "Reinstall the NVIDIA driver, and the package nvidia-ml-py.",
+                    "Reinstall the NVIDIA driver and the package nvidia-ml-py.",
                 )
             )
     return [line for text in output.splitlines() if (line := _parse(text))], problems
@@ -55,7 +55,7 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 
 def _abandon(process: subprocess.Popen[bytes]) -> None:
-    """End a process that may hang inside the kernel, where no signal reaches it, without waiting."""
+    """Kill a process without waiting: inside the kernel, no signal may reach it."""
     process.kill()
     for pipe in (process.stdout, process.stderr):
         if pipe is not None:
@@ -64,8 +64,8 @@ def _abandon(process: subprocess.Popen[bytes]) -> None:
         process.wait(timeout=0.5)
 
 
-def library_absence(root: Path = Path("/"), library: str = _LIBRARY) -> tuple[Problem, ...] | None:
-    """None where NVML is here; else what its absence means: nothing at all without a GPU."""
+def check_library(root: Path = Path("/"), library: str = _LIBRARY) -> tuple[Problem, ...] | None:
+    """Return None if NVML can be loaded, else the problems; there are none on a machine without an NVIDIA GPU."""
     if sys.platform != "linux":
         return ()
     try:
@@ -78,15 +78,15 @@ def library_absence(root: Path = Path("/"), library: str = _LIBRARY) -> tuple[Pr
     if (root / "proc/driver/nvidia").exists() or any((root / "dev").glob("nvidia*")):
         return (
             Problem(
-                f"The NVIDIA driver is loaded but its library {library} is not found.",
-                "In a container, start it with the NVIDIA Container Toolkit (docker run --gpus all); "
-                "elsewhere install the driver's library package (libnvidia-compute).",
+                f"The NVIDIA driver is loaded, but its library {library} is not found.",
+                "Start a container with the NVIDIA Container Toolkit (docker run --gpus all); "
+                "on other machines install the driver's library package (libnvidia-compute).",
             ),
         )
     if _on_pci_bus(root):
         return (
             Problem(
-                "An NVIDIA GPU is on the PCI bus but no NVIDIA driver is installed.",
+                "An NVIDIA GPU is on the PCI bus, but no NVIDIA driver is installed.",
                 "Install the NVIDIA driver of your distribution and reboot.",
             ),
         )

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs through NVML, each reading on its own; never by parsing nvidia-smi."""
+"""Describes NVIDIA GPUs and their MIG slices from NVML's readings; one failed reading does not stop the others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.hardware.accelerators import Accelerator, match_driver_name
-from seatrial.hardware.nvidia_problems import NOT_SUPPORTED, failed_reading, failed_start, is_lost
-from seatrial.hardware.nvml_process import DEADLINE_S, library_absence, run_probe
+from seatrial.hardware.nvidia.driver import DEADLINE_S, check_library, run_probe
+from seatrial.hardware.nvidia.problems import NOT_SUPPORTED, failed_reading, failed_start, is_lost
 from seatrial.hardware.types import Gpu, Host, Problem
 
 _PROFILE = re.compile(r"MIG (?P<compute>[0-9]+)(?:c\.[0-9]+)?g\.")
@@ -21,20 +21,11 @@ _COMPUTE_SLICES = 7
 
 @dataclass(frozen=True, slots=True)
 class NvmlReading:
-    """What the driver told.
+    """Answers of the driver."""
 
-    Attributes:
-        gpus: One entry a GPU, or a MIG slice of one.
-        driver: Driver version.
-        cuda: Highest CUDA version the driver supports.
-        source: What was read.
-        problems: What could not be read.
-
-    """
-
-    gpus: tuple[Gpu, ...] = ()
-    driver: str | None = None
-    cuda: str | None = None
+    gpus: tuple[Gpu, ...] = ()  # one entry for each GPU, or for each MIG slice of one
+    driver: str | None = None  # version
+    cuda: str | None = None  # highest CUDA version the driver supports
     source: str = ""
     problems: tuple[Problem, ...] = ()
 
@@ -46,14 +37,14 @@ def read_nvidia(
 
     Args:
         host: The computer; a GPU with unified memory shares its memory.
-        root: Where ``/dev``, ``/proc`` and ``/sys`` lie.
-        environment: Environment variables, those of this process where None.
-        deadline_s: How long the driver may take to answer.
+        root: Folder of ``/dev``, ``/proc`` and ``/sys``.
+        environment: Environment variables, by default those of this process.
+        deadline_s: Seconds the driver may take to answer.
 
     """
-    absence = library_absence(root)
-    if absence is not None:
-        return NvmlReading(problems=absence)
+    missing = check_library(root)
+    if missing is not None:
+        return NvmlReading(problems=missing)
     lines, problems = run_probe(deadline_s)
     system: dict[str, Any] = {}
     entries: list[dict[str, Any]] = []
@@ -80,9 +71,9 @@ def read_nvidia(
 def _visible(
     entries: list[dict[str, Any]], environment: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], str, list[Problem]]:
-    """Entries that CUDA_VISIBLE_DEVICES leaves over, a note about it, and a problem where none is left.
+    """Return the entries in CUDA_VISIBLE_DEVICES, a note about it, and a problem if it hides every GPU.
 
-    Like CUDA, the list ends at its first invalid entry.
+    The list ends at its first invalid entry, as in CUDA.
     """
     setting = environment.get("CUDA_VISIBLE_DEVICES")
     if setting is None or not entries:
@@ -102,7 +93,7 @@ def _visible(
 
 
 def _find(entries: list[dict[str, Any]], word: str) -> dict[str, Any] | None:
-    """The GPU an entry of CUDA_VISIBLE_DEVICES means: a number, or the start of a UUID."""
+    """Find the GPU of an entry of CUDA_VISIBLE_DEVICES: a number, or the start of a UUID."""
     for entry in entries:
         if word.isdecimal() and int(word) == entry["index"]:
             return entry
@@ -115,34 +106,34 @@ def _find(entries: list[dict[str, Any]], word: str) -> dict[str, Any] | None:
 
 
 def _to_gpus(entry: dict[str, Any], host: Host) -> tuple[list[Gpu], list[Problem]]:
-    """The GPU of one line, or the slices on it, and what could not be read."""
+    """Return the GPU of one line, or its slices, and the problems of readings that failed."""
     index = entry["index"]
     lost = next(filter(is_lost, entry["failed"]), None)
     if lost or "name" not in entry:
         return [], [failed_reading(lost or entry["failed"][0], index)]
     accelerator = match_driver_name(entry["name"], entry["memory_bytes"]) if entry["name"] else None
-    whole = _whole(entry, accelerator)
+    gpu = _gpu(entry, accelerator)
     failures = entry["failed"]
     if _is_unified(entry, accelerator):
-        whole = replace(whole, unified=True)
-        if whole.memory_bytes is None:
-            whole = replace(whole, memory_bytes=host.memory_bytes, memory_free_bytes=host.memory_available_bytes)
+        gpu = replace(gpu, unified=True)
+        if gpu.memory_bytes is None:
+            gpu = replace(gpu, memory_bytes=host.memory_bytes, memory_free_bytes=host.memory_available_bytes)
             failures = [failure for failure in failures if failure["reading"] != "memory"]
     problems = [failed_reading(failure, index) for failure in failures]
     if not entry["mig"]:
-        return [whole], problems
-    slices = [_slice(part, whole) for part in entry["slices"]]
+        return [gpu], problems
+    slices = [_slice(part, gpu) for part in entry["slices"]]
     if not slices:
         problems.append(
             Problem(
-                f"GPU {index} ({whole.name}) has MIG on but no slices, so nothing can run on it.",
-                f"Make slices, or turn MIG off: sudo nvidia-smi -i {index} -mig 0.",
+                f"GPU {index} ({gpu.name}) has MIG on but no slices, so nothing can run on it.",
+                f"Create slices, or turn MIG off: sudo nvidia-smi -i {index} -mig 0.",
             )
         )
     return slices, problems
 
 
-def _whole(entry: dict[str, Any], accelerator: Accelerator | None) -> Gpu:
+def _gpu(entry: dict[str, Any], accelerator: Accelerator | None) -> Gpu:
     read = Gpu(
         name=entry["name"] or "NVIDIA GPU (name not read)",
         vendor="nvidia",
@@ -166,44 +157,44 @@ def _whole(entry: dict[str, Any], accelerator: Accelerator | None) -> Gpu:
 
 
 def _bandwidth(entry: dict[str, Any]) -> float | None:
-    """Peak bandwidth of a GPU that is not listed: two transfers a clock over the bus."""
+    """Compute the peak bandwidth of an unlisted GPU: two transfers per clock over the bus."""
     clock, width = entry["memory_clock_mhz"], entry["bus_width_bits"]
     return clock * 1e6 * 2 * width / 8 if clock and width else None
 
 
 def _is_unified(entry: dict[str, Any], accelerator: Accelerator | None) -> bool:
-    """Listed as such; an unlisted GPU that has no memory of its own to report shares the host's."""
+    """Return True if the data file says so, or if an unlisted GPU reports no memory of its own."""
     if accelerator is not None:
         return accelerator.unified_memory
     return any(failure["reading"] == "memory" and failure["code"] == NOT_SUPPORTED for failure in entry["failed"])
 
 
-def _slice(part: dict[str, Any], whole: Gpu) -> Gpu:
-    """A MIG slice: its own memory, and its share of bandwidth and compute.
+def _slice(part: dict[str, Any], gpu: Gpu) -> Gpu:
+    """Describe a MIG slice: its own memory, and its share of the GPU's bandwidth and compute.
 
-    Memory slices carry their share of the bandwidth, compute slices theirs of the rate
-    (https://docs.nvidia.com/datacenter/tesla/mig-user-guide/). No recipe for the whole GPU
-    holds for a slice, so it matches no accelerator.
+    Memory slices have their share of the bandwidth, compute slices theirs of the rate
+    (https://docs.nvidia.com/datacenter/tesla/mig-user-guide/). No recipe for a full GPU holds for a slice, so a slice
+    matches no accelerator.
     """
     profile = _PROFILE.search(part["name"] or "")
     compute = int(profile["compute"]) / _COMPUTE_SLICES if profile else None
-    memory = part["memory_bytes"] / whole.memory_bytes if part["memory_bytes"] and whole.memory_bytes else None
+    memory = part["memory_bytes"] / gpu.memory_bytes if part["memory_bytes"] and gpu.memory_bytes else None
 
     def share(value: float | None, fraction: float | None) -> float | None:
         return None if value is None or fraction is None else value * fraction
 
     return replace(
-        whole,
-        name=part["name"] or f"{whole.name} MIG slice",
+        gpu,
+        name=part["name"] or f"{gpu.name} MIG slice",
         accelerator=None,
         memory_bytes=part["memory_bytes"],
         memory_free_bytes=part["memory_free_bytes"],
-        bandwidth_bytes_per_s=share(whole.bandwidth_bytes_per_s, memory),
-        bf16_flops=share(whole.bf16_flops, compute),
-        fp8_flops=share(whole.fp8_flops, compute),
+        bandwidth_bytes_per_s=share(gpu.bandwidth_bytes_per_s, memory),
+        bf16_flops=share(gpu.bf16_flops, compute),
+        fp8_flops=share(gpu.fp8_flops, compute),
     )
 
 
 def _cuda(version: int | None) -> str | None:
-    """13000 -> "13.0"."""
+    """Format 13000 as "13.0"."""
     return None if version is None else f"{version // 1000}.{version % 1000 // 10}"

@@ -1,8 +1,7 @@
-"""Reads every NVIDIA GPU and prints one JSON line each; run as a program of its own.
+"""Reads every NVIDIA GPU and prints one JSON line for each; runs as a program of its own.
 
-A driver that hangs, hangs this process only. Each line is flushed as soon as it is known, so
-that a reader who stops waiting keeps what came before. Imports nothing of the kit: it starts
-in a few hundredths of a second.
+A driver that hangs then only stops this program. Each line is flushed at once, so a reader that stops waiting keeps the
+lines before. The program imports nothing of this kit, and starts in a few hundredths of a second.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ _MEMORY_CLOCK = 2
 """nvmlClockType_t NVML_CLOCK_MEM."""
 
 
-class Reader:
-    """Calls NVML; a call that fails gives None and is listed with its code and reason."""
+class _Reader:
+    """Calls NVML; a failed call returns None and is listed with its code and reason."""
 
     def __init__(self) -> None:
         self.failed: list[dict[str, Any]] = []
 
     def read(self, what: str, function: Callable[..., Any], *arguments: Any, silent: bool = False) -> Any:
-        """What ``function`` returns, None where it fails.
+        """Call a function of ``pynvml``; return None if it fails.
 
         Args:
-            what: The reading, as a person calls it.
+            what: Name of the reading in messages.
             function: A function of ``pynvml``.
             arguments: Its arguments.
-            silent: Leave a failure out of the list: nobody misses this reading.
+            silent: Do not list a failure: the reading is optional.
 
         """
         try:
@@ -43,8 +42,8 @@ class Reader:
 
 
 def _read_system() -> dict[str, Any]:
-    """Driver and CUDA version."""
-    reader = Reader()
+    """Read the driver and CUDA version."""
+    reader = _Reader()
     return {
         "driver": reader.read("driver version", pynvml.nvmlSystemGetDriverVersion),
         "cuda": reader.read("CUDA version", pynvml.nvmlSystemGetCudaDriverVersion),
@@ -53,8 +52,8 @@ def _read_system() -> dict[str, Any]:
 
 
 def _read_gpu(index: int) -> dict[str, Any]:
-    """One GPU and the MIG slices on it."""
-    reader = Reader()
+    """Read one GPU and its MIG slices."""
+    reader = _Reader()
     handle = reader.read("handle", pynvml.nvmlDeviceGetHandleByIndex, index)
     if handle is None:
         return {"index": index, "failed": reader.failed}
@@ -73,17 +72,17 @@ def _read_gpu(index: int) -> dict[str, Any]:
 
 
 def _mig_handles(handle: Any) -> list[Any]:
-    """Handles of the MIG slices on a GPU, none where MIG is off or unknown."""
-    quiet = Reader()
+    """List the handles of a GPU's MIG slices; empty if MIG is off or unknown."""
+    quiet = _Reader()
     handles = []
     for number in range(quiet.read("slices", pynvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
         part = quiet.read("slice", pynvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
-        if part is not None:  # numbers have gaps where a slice was removed
+        if part is not None:  # a removed slice leaves a gap in the numbers
             handles.append(part)
     return handles
 
 
-def _describe(reader: Reader, handle: Any) -> dict[str, Any]:
+def _describe(reader: _Reader, handle: Any) -> dict[str, Any]:
     memory = reader.read("memory", pynvml.nvmlDeviceGetMemoryInfo, handle)
     return {
         "name": reader.read("name", pynvml.nvmlDeviceGetName, handle),
@@ -93,8 +92,8 @@ def _describe(reader: Reader, handle: Any) -> dict[str, Any]:
     }
 
 
-def _mig_mode(reader: Reader, handle: Any) -> bool | None:
-    """Whether MIG is on; off where the GPU has no MIG."""
+def _mig_mode(reader: _Reader, handle: Any) -> bool | None:
+    """Return True if MIG is on, False also for a GPU without MIG, None if unknown."""
     try:
         current, _ = pynvml.nvmlDeviceGetMigMode(handle)
     except pynvml.NVMLError_NotSupported:
@@ -106,8 +105,8 @@ def _mig_mode(reader: Reader, handle: Any) -> bool | None:
 
 
 def main() -> None:
-    """Print a line for the system, one for each GPU, and a last one that says it is complete."""
-    reader = Reader()
+    """Print a line for the system, one for each GPU, and an end line."""
+    reader = _Reader()
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:

@@ -1,4 +1,4 @@
-"""What NVML's error codes mean for a person, and the one thing that mends each."""
+"""Explains NVML's error codes to a person, each with a remedy."""
 
 from __future__ import annotations
 
@@ -37,37 +37,37 @@ _START = {
 
 _READING = {
     NOT_SUPPORTED: "The GPU or its driver does not offer this reading; results show it as unknown.",
-    _NO_PERMISSION: "Run with the rights to read it; results show it as unknown until then.",
-    _FUNCTION_NOT_FOUND: "Update the NVIDIA driver: this one is too old to tell.",
+    _NO_PERMISSION: "Run with the rights to read it; until then results show it as unknown.",
+    _FUNCTION_NOT_FOUND: "Update the NVIDIA driver: this version is too old for it.",
 }
 
 _LOST = {
     _GPU_IS_LOST: (
         "is lost: it has fallen off the bus",
-        "Reboot; if it happens again check its power, seat and cooling.",
+        "Reboot; if it happens again, check its power, seat and cooling.",
     ),
     _RESET_REQUIRED: ("needs a reset before it can be used", "Reset it with 'sudo nvidia-smi --gpu-reset', or reboot."),
 }
 
 
 def is_lost(failure: dict[str, Any]) -> bool:
-    """Whether a failed reading means that the whole GPU is unusable."""
+    """Return True if a failed reading means that the GPU is unusable."""
     return failure["code"] in _LOST
 
 
 def failed_start(failure: dict[str, Any]) -> Problem:
-    """NVML could not be started at all."""
+    """Explain why NVML did not start."""
     what, remedy = _START.get(
-        failure["code"], (f"NVML said: {failure['text']}", "Reboot; if it persists reinstall the NVIDIA driver.")
+        failure["code"], (f"NVML reports: {failure['text']}", "Reboot; if it persists, reinstall the NVIDIA driver.")
     )
     return Problem(f"NVIDIA GPUs cannot be read: {what}.", remedy)
 
 
 def failed_reading(failure: dict[str, Any], index: int | None) -> Problem:
-    """One reading failed, of one GPU or (index None) of the driver."""
-    whose = "The NVIDIA driver" if index is None else f"GPU {index}"
+    """Explain a failed reading of one GPU, or of the driver if ``index`` is None."""
+    device = "The NVIDIA driver" if index is None else f"GPU {index}"
     if failure["code"] in _LOST:
         what, remedy = _LOST[failure["code"]]
-        return Problem(f"{whose} {what}.", remedy)
-    remedy = _READING.get(failure["code"], "Try again; if it persists update the NVIDIA driver.")
-    return Problem(f"{whose}: {failure['reading']} could not be read ({failure['text']}).", remedy)
+        return Problem(f"{device} {what}.", remedy)
+    remedy = _READING.get(failure["code"], "Try again; if it persists, update the NVIDIA driver.")
+    return Problem(f"{device}: {failure['reading']} could not be read ({failure['text']}).", remedy)
