@@ -19,10 +19,8 @@ GOOD = ProcessLimits(
     nvcc_path="/usr/local/cuda/bin/nvcc",
     nvcc="13.0",
     shared_memory_bytes=64 * GIB,
-    open_files=1024,
     open_files_most=1 << 20,
     locked_memory_bytes=None,
-    cache_folder="/home/someone/.cache",
     cache_free_bytes=100 * GIB,
 )
 """A machine that lacks nothing."""

@@ -35,7 +35,6 @@ class Accelerator:
         key: Name a person types: ``h100`` in ``h100x8``.
         name: Product name.
         vendor: ``nvidia``, ``amd`` or ``apple``.
-        generation: ``hopper``, ``blackwell``, ``cdna3``, ``apple_silicon``, ...
         memory_gb: Marketed memory in GB, per GPU; the largest size per machine if memory is unified.
         reported_mib: Memory in MiB as the driver reports it.
         memory_options_gb: Sizes in GB a unified-memory machine was sold with.
@@ -57,7 +56,6 @@ class Accelerator:
     key: str
     name: str
     vendor: str
-    generation: str
     memory_gb: float | None
     reported_mib: int | None
     memory_options_gb: tuple[int, ...] | None

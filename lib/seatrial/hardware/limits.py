@@ -33,7 +33,7 @@ def read_limits(
     """
     variables = os.environ if environment is None else environment
     nvcc = find_nvcc(python, root, variables)
-    files, files_most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, open_files_most = resource.getrlimit(resource.RLIMIT_NOFILE)
     locked, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     library, glibc = platform.libc_ver()
     cache = Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -45,10 +45,8 @@ def read_limits(
         nvcc_path=nvcc,
         nvcc=nvcc_release(nvcc) if nvcc else None,
         shared_memory_bytes=_size_of(root / "dev/shm"),
-        open_files=_bounded(files),
-        open_files_most=_bounded(files_most),
+        open_files_most=_bounded(open_files_most),
         locked_memory_bytes=_bounded(locked),
-        cache_folder=str(cache),
         cache_free_bytes=disk_free(cache),
     )
 

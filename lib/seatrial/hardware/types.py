@@ -127,8 +127,6 @@ class ProcessLimits:
     nvcc_path: str | None = None  # CUDA compiler
     nvcc: str | None = None  # CUDA release of that compiler
     shared_memory_bytes: int | None = None  # size of /dev/shm
-    open_files: int | None = None  # files and sockets a process may have open; None without a limit
-    open_files_most: int | None = None  # hard limit: how far a process may raise its own; None without a limit
+    open_files_most: int | None = None  # files and sockets a process may have at most open; None without a limit
     locked_memory_bytes: int | None = None  # None without a limit
-    cache_folder: str = ""  # engines cache compiled kernels in it
-    cache_free_bytes: int | None = None  # free space of its disk
+    cache_free_bytes: int | None = None  # disk of the folder in which engines cache compiled kernels
