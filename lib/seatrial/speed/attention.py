@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seatrial.catalog.vectors import CSA, HCA, index_bytes, latent_bytes
-
-_BF16_BYTES = 2
+from seatrial.catalog.vectors import CSA, HCA, bf16_bytes, index_bytes, latent_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def attention_of(config: Mapping[str, Any]) -> Attention:
     if ratios is None:
         width = int(config.get("head_dim") or config["hidden_size"] // heads)
         kept = int(config.get("num_key_value_heads") or heads)
-        return Attention(token_bytes=2.0 * layers * kept * width * _BF16_BYTES, pair_flops=4.0 * layers * heads * width)
+        return Attention(token_bytes=2.0 * layers * bf16_bytes(kept * width), pair_flops=4.0 * layers * heads * width)
     width, keys = int(config["head_dim"]), int(config["index_head_dim"])
     vector = latent_bytes(width, int(config["qk_rope_head_dim"]))
     chosen, compressed = ratios[:layers].count(CSA), ratios[:layers].count(HCA)
