@@ -1,6 +1,7 @@
 """How near the speed model comes to published runs, above all to those of GPUs the fit has not seen."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -54,7 +55,7 @@ def test_every_constant_is_named_with_its_origin():
     known = calibration()["gpu"]
     assert known["start"].keys() == known["values"].keys()
     assert all({"value", "origin", "source"} == row.keys() for row in known["fixed"].values())
-    assert constants().to_dict().keys() == known["values"].keys() | known["fixed"].keys()
+    assert asdict(constants()).keys() == known["values"].keys() | known["fixed"].keys()
     assert len(published_rows()) == known["rows"]
     assert sorted({row.accelerator for row in published_rows()}) == known["published"]
 
