@@ -285,8 +285,8 @@ except KeyboardInterrupt:
 STRIKE = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from seatrial.batch import execute, run_notebooks
-execute.GRACE_S = 600.0
+from seatrial.batch import run_notebooks, runs
+runs._GRACE_S = 600.0
 here, twice = Path(sys.argv[1]), sys.argv[3] == "twice"
 def strike():
     while not (here / "deaf").exists():
