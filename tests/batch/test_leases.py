@@ -1,7 +1,9 @@
 """After a run nothing runs that a notebook launched, whatever became of the notebook and of the supervisor."""
 
+import json
 import os
 import signal
+import time
 
 import pytest
 from tests.server.conftest import another_process, nothing_left, until
@@ -68,6 +70,26 @@ def test_an_engine_without_a_supervisor_is_stopped(orphan, caplog):
     assert ["fake"] == [one.name for one in end_leases()]
     assert not server.running
     assert "fake still ran" in caplog.text
+
+
+def test_a_supervisor_that_only_seems_lost_is_waited_for(orphan, monkeypatch, caplog):
+    """One look can find an engine that ends without its supervisor, which has just gone: the next one settles it."""
+    owner, server, _ = orphan("--ignore-term")
+    known = folder_of("fake").path / "process.json"
+    before = known.read_text()
+    known.write_text(json.dumps(json.loads(before) | {"supervisor": {"pid": os.getpid(), "start": "1"}}))
+    end(owner)
+    sleep = time.sleep
+
+    def sleep_and_restore(seconds):
+        if '"start": "1"' in known.read_text():
+            known.write_text(before)
+        sleep(seconds)
+
+    monkeypatch.setattr("seatrial.batch.leases.time.sleep", sleep_and_restore)
+    assert [] == end_leases()
+    assert not server.running
+    assert "" == caplog.text
 
 
 def test_what_outlives_its_notebook_on_purpose_stays(orphan):
