@@ -19,7 +19,7 @@ pytestmark = pytest.mark.notebook
 
 
 def kernels():
-    """Notebook kernels of this test, whoever their parent is by now: they carry its state folder in the environment."""
+    """Return the notebook kernels of this test, whatever their parent: their environment has its state folder."""
     return [
         process
         for process in psutil.process_iter(["cmdline", "environ"])

@@ -33,7 +33,7 @@ CAP = 1 << 20
 
 @pytest.fixture
 def disk(require, tmp_path):
-    """Mount a small file system in memory; gives its folder."""
+    """Mount a small file system in memory, and return its folder."""
     require("mount")
     with contextlib.ExitStack() as stack:
 
@@ -162,7 +162,7 @@ def test_a_disk_that_fills_up_in_a_download(disk, hub, gguf, monkeypatch, seen):
 
 @pytest.fixture(scope="module")
 def gguf():
-    """A well-formed GGUF of three MiB."""
+    """Write a well-formed GGUF of three MiB."""
     return gguf_bytes.gguf(
         [gguf_bytes.pair("general.architecture", gguf_bytes.STRING, "llama")],
         [gguf_bytes.tensor("w", (768, 1024), 0, 0)],
@@ -172,7 +172,7 @@ def gguf():
 
 @pytest.fixture
 def hub(gguf, monkeypatch):
-    """A hub with that model."""
+    """Start a hub with that model."""
     for name in ("HF_TOKEN", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     with StandinHub({NAME: gguf}) as server:
@@ -205,7 +205,7 @@ def test_a_log_flood(fake, monkeypatch, seen):
 
 @pytest.fixture
 def unwritable(request, tmp_path):
-    """A folder in which nothing can be written: by its mode, for root by its mount."""
+    """Make a folder in which nothing can be written: by its mode, for root by its mount."""
     if os.getuid():
         folder = tmp_path / "closed"
         folder.mkdir(mode=0o500)

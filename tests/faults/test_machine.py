@@ -67,7 +67,7 @@ def test_a_hanging_driver(nvml_library, seen):
 
 @pytest.fixture
 def jumping(require, tmp_path_factory):
-    """Environment of processes whose wall clock jumps."""
+    """Return an environment for processes whose wall clock jumps."""
     require("compiler")
     library = tmp_path_factory.getbasetemp() / "jumping_clock.so"
     compiler = shutil.which("cc") or shutil.which("gcc")

@@ -86,7 +86,7 @@ exit 1
 
 @pytest.fixture
 def engine_that_says(tmp_path, monkeypatch):
-    """A llama-server that writes what a real one wrote, and exits."""
+    """Write a llama-server that repeats a real one's log, and exits."""
 
     def install(log):
         (tmp_path / "said").write_text(log)
@@ -120,7 +120,7 @@ def next_plan(seen, plan, path):
 
 @pytest.fixture
 def on_gpus(tmp_path):
-    """A plan for measured GPUs, and a file to load."""
+    """Return a plan for measured GPUs, and a file to load."""
     path = tmp_path / "model.gguf"
     path.write_bytes(small())
 

@@ -36,7 +36,7 @@ LAUNCHER = """
 
 @pytest.fixture
 def bystander(process):
-    """A process that is nobody's business here."""
+    """Start a process that belongs to no server."""
     return process("sleep", "1000", start_new_session=True)
 
 

@@ -69,7 +69,7 @@ def test_a_server_dies_in_a_stream(simulate, seen):
 
 
 def replaced(changes):
-    """The small workload of the measuring tests with changes."""
+    """Return the small workload of the measuring tests with changes."""
     from dataclasses import replace
 
     return replace(SMALL, **changes)

@@ -18,7 +18,7 @@ GIB = 2**30
 
 
 def footprint(engine, **settings_):
-    """Flash's footprint on ``engine``."""
+    """Return Flash's footprint on ``engine``."""
     return config_footprint(find_model("flash").config, engine=engine, **settings_)
 
 
@@ -127,7 +127,7 @@ def test_the_parts_add_up(context, requests, engine):
 
 
 def per_gpu(engine="sglang", **axes):
-    """Bytes of Pro on the fullest GPU, for 8 requests of 100,000 tokens."""
+    """Return the bytes of Pro on the fullest GPU, for 8 requests of 100,000 tokens."""
     return config_footprint(
         find_model("pro").config,
         engine=engine,

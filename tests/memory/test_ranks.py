@@ -14,7 +14,7 @@ PRO = find_checkpoint("deepseek-ai/DeepSeek-V4-Pro")
 
 
 def on(parallelism, checkpoint=FLASH, engine="sglang", context_parallel=1):
-    """The footprint of eight requests of 32k tokens with that split."""
+    """Return the footprint of eight requests of 32k tokens with that split."""
     return compute_footprint(
         checkpoint,
         engine=engine,

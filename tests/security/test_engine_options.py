@@ -22,12 +22,12 @@ ROWS = [(engine, option) for engine in ENGINE_NAMES for option in doors(engine).
 
 
 def command(engine, program=""):
-    """A command of that engine with nothing in it."""
+    """Return a command of that engine with nothing in it."""
     return Command(engine=engine, argv=("engine",), model="m", program=program)
 
 
 def value_of(option, engine):
-    """A value the option takes."""
+    """Return a value the option takes."""
     if option.takes == "switch":
         return ""
     if option.takes == "choice":

@@ -37,7 +37,7 @@ WEAK = {
 
 
 def key_file(tmp_path, text, mode=0o600):
-    """A file with a key."""
+    """Write a file with a key."""
     path = tmp_path / "beside" / "mine"
     path.write_text(text)
     path.chmod(mode)

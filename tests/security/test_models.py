@@ -159,7 +159,7 @@ def test_a_chat_template_is_never_rendered_here(places, template):
 
 @pytest.fixture
 def v4_folder(places):
-    """A folder with V4's config and one small tensor."""
+    """Make a folder with V4's config and one small tensor."""
     folder = places[0] / "here" / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(find_model("flash").config))

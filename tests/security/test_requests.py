@@ -61,7 +61,7 @@ def test_a_key_no_header_may_carry_is_not_sent(refused, monkeypatch, key):
 
 @contextlib.contextmanager
 def listening(handler, address="127.0.0.1"):
-    """A web server in a thread."""
+    """Start a web server in a thread."""
     with ThreadingHTTPServer((address, 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
@@ -82,7 +82,7 @@ def test_a_redirect_never_takes_the_key_along(status):
         do_POST = do_GET  # noqa: N815 -- the name http.server looks for
 
         def log_message(self, *_):
-            """Quiet."""
+            """Log nothing."""
 
     with listening(Thief, "127.0.0.2") as thief:
 

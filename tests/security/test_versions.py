@@ -32,7 +32,7 @@ ENOUGH = [("sglang", "0.5.23"), ("vllm", "0.33.0"), ("llama_cpp.server", "0.3.36
 
 @pytest.fixture
 def installed(tmp_path):
-    """A program that says it is one of the engines in a version; gives the command that starts it."""
+    """Write a program that reports an engine and version; return the command that starts it."""
 
     def make(name, version):
         says = {"llama-server": f"version: {version} (abc)", "vllm": version}.get(name, f"\n{version}")

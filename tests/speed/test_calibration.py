@@ -19,7 +19,7 @@ WIDEST = 2.5
 
 @pytest.fixture(scope="module")
 def left_out():
-    """Log errors on the rows of each kind of GPU with constants fitted to the other kinds."""
+    """Return the log errors on the rows of each kind of GPU with constants fitted to the other kinds."""
     return left_out_errors(lambda row: row.accelerator)
 
 

@@ -27,7 +27,7 @@ class Request:
 
 
 def play(load):
-    """Median TTFT and TPOT and the output rate of a run that reads one prompt at a time before it decodes on."""
+    """Return median TTFT and TPOT and the output rate of a run that decodes only while it reads no prompt."""
     fit, chance = constants(), random.Random(1)  # noqa: S311 -- lengths, not secrets
     accepted = fit.accepted(load.draft_tokens)
     per_token = prefill_seconds(FLASH, RANKS, load, fit) / load.mean_prompt
