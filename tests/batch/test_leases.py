@@ -1,4 +1,4 @@
-"""After a run nothing runs that a notebook launched, whatever became of the notebook and of the supervisor."""
+"""After a run no server of a notebook runs, however the notebook and the supervisor ended."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def end(owner):
 
 
 def test_an_engine_whose_notebook_ended_is_waited_for(orphan):
-    """Its supervisor ends it; nothing has to be stopped."""
+    """Its supervisor ends it; end_leases has nothing to stop."""
     owner, server, _ = orphan()
     end(owner)
     assert [] == end_leases()
@@ -62,7 +62,7 @@ def test_an_engine_that_is_ending_is_waited_for(orphan):
 
 
 def test_an_engine_without_a_supervisor_is_stopped(orphan, caplog):
-    """Nobody else would: its supervisor was killed too. It is stopped, and that is said."""
+    """Its supervisor was killed too, so nobody else would: end_leases stops it, with a warning."""
     owner, server, supervisor = orphan()
     os.kill(supervisor.pid, signal.SIGKILL)
     until(lambda: server.state == "unsupervised", "the end of the supervisor")
@@ -73,7 +73,7 @@ def test_an_engine_without_a_supervisor_is_stopped(orphan, caplog):
 
 
 def test_a_supervisor_that_only_seems_lost_is_waited_for(orphan, monkeypatch, caplog):
-    """One look can find an engine that ends without its supervisor, which has just gone: the next one settles it."""
+    """One look can find an engine that still ends while its supervisor has just gone: the next look decides."""
     owner, server, _ = orphan("--ignore-term")
     known = folder_of("fake").path / "process.json"
     before = known.read_text()

@@ -93,7 +93,7 @@ def no_orphan(request):
 
 @pytest.fixture
 def process():
-    """Start processes that end with the test, whatever becomes of it."""
+    """Start processes that end with the test, however it ends."""
     started = []
 
     def start(*words, **settings):

@@ -49,7 +49,7 @@ def given_up(submitted):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_dies(ranks, rank, seen):
-    """Killed: the whole job is gone when the error arrives, and the error names rank and node."""
+    """Killed: no rank is left when the error arrives, and the error names rank and node."""
     submitted, pids = ranks
     begun = time.monotonic()
     os.kill(pids[rank], signal.SIGKILL)

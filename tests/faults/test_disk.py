@@ -67,7 +67,7 @@ def fill(folder, leave=0):
 
 @pytest.mark.fault(27)
 def test_no_room_to_launch(disk, monkeypatch, seen):
-    """The state folder lies on a full disk: one clear error, nothing started."""
+    """The state folder is on a full disk: one clear error, nothing started."""
     folder = disk("256k")
     monkeypatch.setenv("SEATRIAL_STATE", str(folder / "state"))
     fill(folder)
@@ -82,7 +82,7 @@ def test_no_room_to_launch(disk, monkeypatch, seen):
 
 @pytest.mark.fault(27)
 def test_a_disk_that_fills_up_while_it_serves(disk, monkeypatch, seen):
-    """What was written stays whole, the server goes on and is found, and stop works without a byte to write."""
+    """Written files stay complete, the server goes on and is found, and stop works without a byte to write."""
     folder = disk("1m")
     monkeypatch.setenv("SEATRIAL_STATE", str(folder / "state"))
     monkeypatch.setattr("seatrial.launching.launcher.LOG_CAP_BYTES", 1 << 15)
@@ -102,7 +102,7 @@ def test_a_disk_that_fills_up_while_it_serves(disk, monkeypatch, seen):
 
 @pytest.mark.fault(27)
 def test_no_room_for_the_notebook(disk, echo, seen):
-    """The output of a run lies on a full disk: one clear error."""
+    """The output of a run is on a full disk: one clear error."""
     folder = disk("128k")
     fill(folder, leave=8192)
     with pytest.raises(DoesNotFitError, match="No space left on device") as caught:
@@ -117,7 +117,7 @@ def test_no_room_for_the_notebook(disk, echo, seen):
 
 @pytest.mark.fault(27)
 def test_no_room_for_a_download(disk, hub, monkeypatch, seen):
-    """By the sizes the hub lists: need and free are said, and not one byte is written."""
+    """By the sizes the hub lists: the error has the need and the free bytes, and not one byte is written."""
     folder = disk("1m")
     monkeypatch.setenv("SEATRIAL_CACHE", str(folder / "cache"))
     with pytest.raises(DoesNotFitError) as caught:
@@ -132,7 +132,7 @@ def test_no_room_for_a_download(disk, hub, monkeypatch, seen):
 
 @pytest.mark.fault(27)
 def test_a_disk_that_fills_up_in_a_download(disk, hub, gguf, monkeypatch, seen):
-    """Somebody else takes the room in the middle: one error, and with room again the rest is fetched."""
+    """Another process takes the free space in the middle: one error, and with space again the rest is fetched."""
     folder = disk("8m")
     monkeypatch.setenv("SEATRIAL_CACHE", str(folder / "cache"))
     hub.pause, hub.pause_after = threading.Event(), 1_500_000
@@ -210,7 +210,7 @@ def unwritable(request, tmp_path):
         folder = tmp_path / "closed"
         folder.mkdir(mode=0o500)
         return folder
-    folder = request.getfixturevalue("disk")("1g")  # room enough, so that room is not what is missing
+    folder = request.getfixturevalue("disk")("1g")  # space enough: something else is missing
     subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
     return folder
 
@@ -248,7 +248,7 @@ def test_nothing_may_be_written(unwritable, words, setting, variable, seen):
 
 @pytest.mark.fault(29)
 def test_a_file_in_the_way(tmp_path, seen):
-    """A file stands where the state folder should be: said, whoever asks."""
+    """A file is in the place of the state folder: every command has a clear error."""
     (tmp_path / "state").touch()
     done = seatrial("serve", "--engine", "simulated", SEATRIAL_STATE=str(tmp_path / "state"))
     assert 2 == done.returncode

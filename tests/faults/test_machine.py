@@ -25,7 +25,7 @@ DETECT = (sys.executable, "-m", "seatrial", "detect", "--json")
 
 @pytest.mark.fault(34)
 def test_no_nvml(tree, seen):
-    """A driver without its library, as in a container without the toolkit: said, with one remedy."""
+    """A driver without its library, as in a container without the toolkit: one error with one remedy."""
     (problem,) = library_absence(tree({"proc/driver/nvidia/version": ""}), "libnot-there.so.1")
     assert "not found" in problem.what
     seen.told("nvidia driver", problem.what, problem.remedy)

@@ -1,4 +1,4 @@
-"""Faults 19 to 22: who launched is killed, was a thread, or was not alone."""
+"""Faults 19 to 22: the launcher is killed, was a thread, or was one of two."""
 
 import signal
 import subprocess

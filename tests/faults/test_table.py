@@ -1,4 +1,4 @@
-"""Every fault of the table is injected by some test, and none is injected that stands in no table."""
+"""Every fault of the table is injected by some test, and no test injects another."""
 
 import ast
 import tomllib

@@ -35,7 +35,7 @@ def test_bytes_come_from_the_headers(folder):
 
 
 def test_its_caches_are_those_of_its_shape(folder):
-    """The KV cache depends on the shape alone."""
+    """The KV cache depends only on the shape."""
     expected = config_footprint(find_model("flash").config, context_tokens=4096).kv_by_class
     assert expected == compute_footprint(find_checkpoint(str(folder)), context_tokens=4096).kv_by_class
 

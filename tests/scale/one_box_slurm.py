@@ -1,4 +1,4 @@
-"""A real Slurm of two nodes on this machine alone: munged, slurmctld and two slurmd, on loopback, in one folder."""
+"""A real Slurm of two nodes, all on this machine: munged, slurmctld and two slurmd, on loopback, in one folder."""
 
 import contextlib
 import os

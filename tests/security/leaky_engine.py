@@ -1,4 +1,4 @@
-"""An engine that writes into its log whatever it knows: its arguments, its whole environment and its key.
+"""An engine that logs everything it knows: its arguments, its entire environment and its key.
 
 It answers like one: health, models and completions, those with the key alone unless told otherwise.
 """

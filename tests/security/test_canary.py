@@ -1,4 +1,4 @@
-"""A secret in every place where one may be, and then looked for in everything the kit leaves, shows or starts."""
+"""A secret in every place it may be, then searched for in everything seatrial leaves, shows or starts."""
 
 import json
 import logging
@@ -128,7 +128,7 @@ def settled(server, secrets=()):
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("key_env", [None, "VLLM_API_KEY"])
 def test_what_an_engine_writes_down_is_masked_in_its_log(canaries, own_key_file, monkeypatch, place, key_env):
-    """It logs its arguments, its whole environment, its key and every request with its headers."""
+    """It logs its arguments, its entire environment, its key and every request with its headers."""
     monkeypatch.setenv("MINE", OWN_KEY)
     access = {
         "own key in a file": Access(api_key_file=own_key_file),
@@ -300,7 +300,7 @@ def test_an_executed_notebook_keeps_none_of_it(canaries, tmp_path, monkeypatch):
 
 
 def test_a_plan_and_its_record_hold_no_secret(canaries, capsys):
-    """What a plan prints, and the record of a server, are made of the plan alone."""
+    """A plan's output and a server's record depend only on the plan."""
     text = seatrial("plan", "--model=flash", "--hardware=h200x8", "--json") + seatrial("detect", "--json")
     assert "argv" in text
     holds_none({"plan": text}, canaries)

@@ -206,7 +206,7 @@ def test_a_switch_takes_no_value():
 
 
 def test_an_option_takes_the_place_of_the_plan_s_own():
-    """No flag stands twice in a command."""
+    """No flag appears twice in a command."""
     plan = make_plan("smollm2", hardware=detect_hardware("cpu"))
     xllamacpp = add_options(build_command(plan, runner="xllamacpp"), ["ubatch-size=64", "cache-type-k=q8_0"])
     assert 1 == sum(word.startswith("--ubatch-size") for word in xllamacpp.argv)

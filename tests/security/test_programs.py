@@ -1,4 +1,4 @@
-"""Which program is started: never one that somebody else could have put where we look."""
+"""The program that is started: never one that somebody else could have put on the search path."""
 
 import os
 import sys

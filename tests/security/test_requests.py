@@ -1,4 +1,4 @@
-"""The same rules where requests go out and notebooks run: URLs, keys, parameters, folders; one clear error each."""
+"""The same rules for requests and notebooks: URLs, keys, parameters, folders; one clear error each."""
 
 import contextlib
 import threading
@@ -207,7 +207,7 @@ def test_known_parameters_still_pass():
 
 
 def test_a_secret_in_an_engine_s_own_variables_is_refused(not_launched):
-    """A command's variables stand in the server's record: by their name, or by the form of the value."""
+    """A command's variables would be in the server's record: refused by name, or by the form of the value."""
     for env in ({"HF_TOKEN": "x"}, {"MY_API_KEY": "sesame"}, {"URL": "http://u:sesame-pw@h/"}, {"A": SECRETS[0]}):
         not_launched(leaky_command(env=env), says="looks like a secret", never=["sesame", SECRETS[0]])
     for env in ({"A=B": "1"}, {"A B": "1"}, {"": "1"}, {"LD_PRELOAD\n": "x"}, {"A": "x\x00y"}):

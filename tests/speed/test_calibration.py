@@ -38,7 +38,7 @@ def test_hardware_left_out_of_the_fit_is_still_predicted(left_out, part):
 
 
 def test_formats_left_out_of_the_fit_are_still_predicted():
-    """Of formats the constants have not seen: nearly nine of ten values lie in the intervals."""
+    """Of formats the constants have not seen: nearly nine of ten values are inside the intervals."""
     sizes = [abs(error) for errors in left_out_errors(lambda row: row.precision) for error in errors]
     assert 0.88 <= sum(size <= math.log(calibration()["gpu"]["spread"]) for size in sizes) / len(sizes)
 

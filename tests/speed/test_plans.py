@@ -1,4 +1,4 @@
-"""Published runs through the whole planner: recipe, capacity and speed together, from nothing but the machine's name."""
+"""Published runs through the entire planner: recipe, capacity and speed, from the machine's name only."""
 
 import json
 import math

@@ -73,7 +73,7 @@ def play(load):
     ],
 )
 def test_the_closed_forms_agree_with_a_scheduler(streams, limit, requests, drafts):
-    """TPOT and output within 15 per cent; so is the wait, where requests queue."""
+    """TPOT and output within 15 per cent; so is the wait, if requests queue."""
     load = ServingLoad(streams, limit, 8192, 1024, drafts, requests=requests, random_lengths=True)
     ttft, tpot, rate = play(load)
     found = gpu_speed(FLASH, RANKS, load)
