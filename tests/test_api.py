@@ -42,6 +42,6 @@ def test_importing_is_light(statement):
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    """A typing mistake is told as one."""
+    """A mistyped name is an AttributeError."""
     with pytest.raises(AttributeError):
         _ = seatrial.no_such_name

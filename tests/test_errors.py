@@ -41,7 +41,7 @@ def test_the_tree_in_the_docstring_is_the_tree_in_the_code():
 
 
 def test_a_message_says_what_and_then_what_to_do():
-    """The remedy stands on its own line."""
+    """The remedy has its own line."""
     assert "The port is taken.\nChoose another." == str(
         errors.UsageError("The port is taken.", remedy="Choose another.")
     )

@@ -1,4 +1,4 @@
-"""Tests of how results are kept: round trips, whole files, origins."""
+"""Results as JSON: round trips, complete files, origins."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
-    """A file where a folder should be is said, not traced."""
+    """A file in the place of a folder is an error, not a traceback."""
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         write_text(tmp_path / "file" / "record.json", "x")
@@ -63,7 +63,7 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
     [(None, "cannot be read"), ("{", "is not JSON"), ("[" * 100_000, "nested too deeply")],
 )
 def test_reading_names_what_is_wrong(tmp_path, text, message):
-    """A missing, a damaged and an endlessly nested file are told apart."""
+    """A missing, a damaged and an endlessly nested file have different errors."""
     path = tmp_path / "record.json"
     if text is not None:
         path.write_text(text)

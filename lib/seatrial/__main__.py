@@ -1,4 +1,4 @@
-"""``python -m seatrial`` is the same as ``seatrial``."""
+"""Runs ``seatrial`` as ``python -m seatrial``."""
 
 import sys
 

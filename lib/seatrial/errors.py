@@ -1,18 +1,18 @@
-"""What can go wrong, each with the exit code and the remedy a person needs.
+"""Errors seatrial raises, each with an exit code and a remedy.
 
-    SeatrialError                 1  anything this kit raises on purpose
+    SeatrialError                 1  any error seatrial raises on purpose
     ├── UsageError                2  bad usage or bad input
     │   ├── UnknownNameError      2  no such hardware, model, engine, notebook, server ...
-    │   └── ModelFileError        2  a model file or config that is not what it says it is
-    ├── NetworkError              1  a host that does not answer
-    ├── DoesNotFitError           3  more memory or disk needed than there is
+    │   └── ModelFileError        2  a malformed model file or config
+    ├── NetworkError              1  a host does not answer
+    ├── DoesNotFitError           3  more memory or disk is needed than there is
     ├── RefusedError              3  the engine rejects this machine, checkpoint or setting
     ├── EngineError               4  the engine could not be started, or failed
     │   └── EngineMissingError    4  the engine is not installed
     └── MeasurementError          5  no request succeeded, or the self-check failed
 
-A message says what happened and the numbers; ``remedy`` says what to do next. Both are
-printed; a traceback is not.
+The message says what happened, with the numbers. ``remedy`` says what to do next. Commands print both, without a
+traceback.
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ from seatrial.printable import printable, shortened
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells count."""
 
+_MOST_NAMES = 12
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-"""What the system says where the disk, or one's share of it, is full."""
+"""Error numbers for a full disk or an exhausted quota."""
 
 
 class SeatrialError(Exception):
     """Base of every error raised on purpose.
 
     Args:
-        what: What happened, with the numbers involved.
-        remedy: What to do next; one sentence, may be empty.
+        what: What happened, with the numbers.
+        remedy: Next step for the person; one sentence, may be empty.
 
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
-        what, remedy = printable(what), printable(remedy)  # names and log lines in them come from outside
+        what, remedy = printable(what), printable(remedy)  # they may hold names and log lines from outside
         super().__init__(f"{what}\n{remedy}" if remedy else what)
         self.what = what
         self.remedy = remedy
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows (IPython asks for it): the message, without a traceback."""
+        """Return what IPython shows in a notebook: the message, without a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -71,11 +72,11 @@ class UsageError(SeatrialError):
 
 
 class UnknownNameError(UsageError):
-    """A name that stands in no list; the nearest ones are named.
+    """A name that is in no list; the remedy offers the nearest ones.
 
     Args:
-        kind: What was looked up, as a person calls it ("hardware", "checkpoint").
-        name: What was given.
+        kind: Kind of thing, as a person calls it ("hardware", "checkpoint").
+        name: The unknown name.
         known: Every valid name.
 
     """
@@ -88,7 +89,7 @@ class UnknownNameError(UsageError):
         if nearest:
             remedy = f"Nearest: {', '.join(nearest)}."
         elif names:
-            remedy = f"Known: {', '.join(names[:12])}{' ...' if len(names) > 12 else '.'}"  # noqa: PLR2004
+            remedy = f"Known: {', '.join(names[:_MOST_NAMES])}{' ...' if len(names) > _MOST_NAMES else '.'}"
         else:
             remedy = f"There is no {kind} at all."
         super().__init__(f"Unknown {kind} {shortened(name)!r}.", remedy=remedy)
@@ -98,11 +99,11 @@ class UnknownNameError(UsageError):
 
 
 class ModelFileError(UsageError):
-    """A model file or config that is not what it says it is."""
+    """A malformed model file or config."""
 
 
 class NetworkError(SeatrialError):
-    """A host that does not answer, or answers with something else."""
+    """A host that does not answer, or gives another answer than expected."""
 
 
 class DoesNotFitError(SeatrialError):
@@ -112,7 +113,7 @@ class DoesNotFitError(SeatrialError):
 
 
 def cannot_write(path: Path, error: OSError, remedy: str) -> SeatrialError:
-    """The error for something that could not be written: a full disk does not fit, all else is bad input."""
+    """Return the error for a failed write: ``DoesNotFitError`` for a full disk, else ``UsageError``."""
     kind = DoesNotFitError if error.errno in DISK_FULL else UsageError
     return kind(f"{path} cannot be written: {error.strerror}.", remedy=remedy)
 
@@ -127,16 +128,16 @@ class EngineError(SeatrialError):
     """The engine could not be started, or failed.
 
     Attributes:
-        cause: Short name of the diagnosed cause, ``"unknown"`` where none was found.
-        evidence: The log lines the diagnosis rests on.
-        phase: Phase of the start in which it failed, empty where it was not starting.
-        next_command: After memory ran out: the command of the next smaller plan that fits, empty where there is none.
+        cause: Short name of the diagnosed cause, ``"unknown"`` if none was found.
+        evidence: Log lines that show the cause.
+        phase: Phase of the start in which it failed, empty if it was not starting.
+        next_command: After memory ran out, the command of the next smaller plan that fits; empty if there is none.
 
     """
 
     exit_code = 4
 
-    def __init__(  # noqa: PLR0913 -- what is known of a failure
+    def __init__(  # noqa: PLR0913 -- all that may be known of a failure
         self,
         what: str,
         *,
@@ -154,7 +155,7 @@ class EngineError(SeatrialError):
 
 
 class EngineMissingError(EngineError):
-    """The engine, or the package that brings it, is not installed."""
+    """The engine, or the package that contains it, is not installed."""
 
 
 class MeasurementError(SeatrialError):

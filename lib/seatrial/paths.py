@@ -1,7 +1,7 @@
-"""Where the kit keeps things: model files in the cache, server records in the state folder.
+"""Folders of seatrial: model files in the cache, server records in the state folder.
 
-Follows the XDG base directories; ``SEATRIAL_CACHE`` and ``SEATRIAL_STATE`` move either, ``SEATRIAL_ENGINES`` the
-environments of engines, which else lie in the cache.
+They follow the XDG base directories. ``SEATRIAL_CACHE`` and ``SEATRIAL_STATE`` move them; ``SEATRIAL_ENGINES`` moves the
+environments of engines, by default a folder of the cache.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from seatrial.errors import UsageError, cannot_write
 
 
 def _cache_dir() -> Path:
-    """Folder of downloaded models; not created here."""
+    """Return the cache folder, without creating it."""
     return _folder("SEATRIAL_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
 def state_dir() -> Path:
-    """Folder of server records, keys and logs; not created here."""
+    """Return the folder of server records, keys and logs, without creating it."""
     return _folder("SEATRIAL_STATE", "XDG_STATE_HOME", ".local/state")
 
 
 def models_dir() -> Path:
-    """Folder in which fetched checkpoints lie; not created here."""
+    """Return the folder of fetched checkpoints, without creating it."""
     return _cache_dir() / "models"
 
 
 def engines_dir() -> Path:
-    """Folder of the environments that engines were installed into; not created here."""
+    """Return the folder of the environments engines are installed into, without creating it."""
     own = os.environ.get("SEATRIAL_ENGINES")
     return Path(own).expanduser() if own else _cache_dir() / "engines"
 
 
 def private_dir(path: Path) -> Path:
-    """Create ``path``, and what is missing above it, with mode 0700 and return it.
+    """Create ``path`` and missing folders above it with mode 0700, and return it.
 
     Raises:
-        UsageError: The folder cannot be created, is a link, belongs to somebody else, or lies where
-            everybody may put another in its place.
-        DoesNotFitError: The disk is full.
+        UsageError: If the folder cannot be created, is a link or belongs to somebody else, or if everybody may put
+            another in its place.
+        DoesNotFitError: If the disk is full.
 
     """
     try:
@@ -65,10 +65,10 @@ def private_dir(path: Path) -> Path:
 
 @contextmanager
 def locked(folder: Path, name: str) -> Iterator[int | None]:
-    """Hold a lock of this name in a private folder: its file descriptor, or None where another process has it.
+    """Lock a name in a private folder; yield the lock's file descriptor, or None if another process has the lock.
 
-    The lock ends with the process that holds it, however that ends: nothing it starts inherits the descriptor,
-    unless it is passed on.
+    The lock ends with the process that has it, however that ends. Child processes inherit the descriptor only if it is
+    passed to them.
     """
     lock = os.open(private_dir(folder) / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -83,7 +83,7 @@ def locked(folder: Path, name: str) -> Iterator[int | None]:
 
 
 def _check_above(path: Path) -> None:
-    """Refuse a place in a folder where everybody may rename what is not theirs (writable, and not sticky as /tmp is)."""
+    """Refuse a folder in which everybody may rename others' files (writable, and not sticky as /tmp is)."""
     for folder in path.resolve().parents:
         mode = folder.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:

@@ -1,16 +1,16 @@
-"""Text from outside as a person may read it in a terminal: nothing in it is obeyed, and nothing is hidden."""
+"""Makes text from outside safe to read in a terminal, which obeys nothing in it and hides nothing."""
 
 from __future__ import annotations
 
 LINE = 80
-"""Characters of a name or address that a message repeats: what fits on a line of a terminal."""
+"""Characters of a name or address that a message repeats: one line of a terminal."""
 
 
 def printable(text: str) -> str:
-    """``text`` with everything a terminal would obey, or an eye would miss, written as an escape.
+    """Return ``text`` with escapes for everything a terminal would obey or an eye would miss.
 
-    Newlines and tabs stay. Logs, names and messages come from outside: a line may hold colours,
-    links, cursor movements, invisible characters or text that runs backwards.
+    Newlines and tabs stay. A line of a log, a name or a message may hold colours, links, cursor movements, invisible
+    characters or text that runs backwards.
     """
     if text.isprintable():
         return text
@@ -20,5 +20,5 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, most: int = LINE) -> str:
-    """``text`` in at most ``most`` characters, the last three dots where it was longer."""
+    """Return ``text`` in at most ``most`` characters, cut with three dots if it is longer."""
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,8 +1,8 @@
-"""How a result is kept: where each figure comes from, and one way to write and read it.
+"""Writes and reads results as JSON, each figure with its origin.
 
-Every type that flows through the kit is a frozen dataclass. ``to_dict`` and ``from_dict``
-turn it into plain JSON values and back; ``record`` hands a result from a notebook to whoever
-runs it (papermill, nbval, the report), without anybody reading the printed text.
+Every type that flows through seatrial is a frozen dataclass. ``to_dict`` and ``from_dict`` turn one into plain JSON values
+and back. ``record`` hands a result from a notebook to the program that runs it (papermill, nbval, the report), so that
+nobody has to read printed text.
 """
 
 from __future__ import annotations
@@ -20,22 +20,29 @@ import msgspec
 from seatrial.errors import UsageError, cannot_write
 
 Origin = Literal["measured", "verified", "derived", "assumed"]
-"""Measured here; verified by a vendor who ran it; derived from exact data; assumed."""
+"""Measured on this machine; verified by a vendor who ran it; derived from exact data; assumed."""
 
 RECORD, REPORT = "record.json", "report.html"
-"""Files of a run's folder: its results, and the page that shows them."""
+"""Files in a run's folder: its results, and the page that shows them."""
 
 RECORD_MIME = "application/vnd.seatrial.record+json"
 
 _MAX_JSON_BYTES = 256 << 20
-"""More than any record or notebook has: a device or a stream without end is read no further."""
+"""More than any record or notebook has: reading stops here for a device or an endless stream."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One sentence behind a decision, with its origin and source."""
+    """One sentence behind a decision.
+
+    Attributes:
+        text: The sentence.
+        origin: Origin of its figures.
+        source: Source of its figures.
+
+    """
 
     text: str
     origin: Origin
@@ -44,7 +51,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A predicted figure: ``low <= expected <= high``, all in the unit of the field it fills."""
+    """A predicted figure: ``low <= expected <= high``, all in the unit of the field that holds it."""
 
     low: float
     expected: float
@@ -52,15 +59,15 @@ class Interval:
 
 
 def to_dict(value: Any) -> Any:
-    """``value`` (a dataclass, or containers of them) as plain JSON values."""
+    """Return ``value`` (a dataclass, or containers of them) as plain JSON values."""
     return msgspec.to_builtins(value, order="sorted", str_keys=True)
 
 
 def from_dict(kind: type[T], data: Any) -> T:
-    """Rebuild a dataclass from what ``to_dict`` made of it.
+    """Rebuild a dataclass from the result of ``to_dict``.
 
     Raises:
-        UsageError: A field is missing or has the wrong type; the message names it.
+        UsageError: If a field is missing or has the wrong type; the message names the field.
 
     """
     try:
@@ -72,11 +79,11 @@ def from_dict(kind: type[T], data: Any) -> T:
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write ``text`` to ``path`` whole or not at all (temporary file, then rename).
+    """Write ``text`` to ``path`` completely or not at all (temporary file, then rename).
 
     Raises:
-        UsageError: The folder cannot be written; the old file stays.
-        DoesNotFitError: The disk is full; likewise.
+        UsageError: If the folder cannot be written; the old file stays.
+        DoesNotFitError: If the disk is full; the old file stays.
 
     """
     temporary = None
@@ -94,20 +101,20 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
         raise cannot_write(path, error, "Free some space or choose another folder.") from error
     finally:
         if temporary:
-            temporary.unlink(missing_ok=True)  # gone already where the rename worked
+            temporary.unlink(missing_ok=True)  # already gone if the rename worked
 
 
 def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
-    """Write ``value`` as indented JSON to ``path``, whole or not at all."""
+    """Write ``value`` as indented JSON to ``path``, completely or not at all."""
     write_text(path, json.dumps(to_dict(value), indent=2, ensure_ascii=False) + "\n", mode)
 
 
 def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
-    """The JSON document in ``path``.
+    """Load the JSON document in ``path``.
 
     Raises:
-        UsageError: The file is missing, unreadable, larger than ``most_bytes``, nested too deeply,
-            not JSON, or holds a number of thousands of digits.
+        UsageError: If the file is missing, unreadable, larger than ``most_bytes``, nested too deeply or not JSON, or
+            holds a number of thousands of digits.
 
     """
     again = "Fetch it again, or write it again with the command that made it."
@@ -115,7 +122,9 @@ def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
         with path.open("rb") as file:
             content = file.read(most_bytes + 1)
         if len(content) > most_bytes:
-            raise UsageError(f"{path} holds more than {most_bytes:,} bytes, too many for it.", remedy="Check the path.")
+            raise UsageError(
+                f"{path} holds more than {most_bytes:,} bytes, too many for a record.", remedy="Check the path."
+            )
         return json.loads(content.decode("utf-8-sig"))  # editors of Windows begin a file with a byte-order mark
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
@@ -125,17 +134,16 @@ def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
         raise UsageError(f"{path} is not UTF-8 text (byte {error.start:,}).", remedy=again) from error
     except json.JSONDecodeError as error:
         raise UsageError(f"{path} is not JSON: {error}.", remedy=again) from error
-    except ValueError as error:  # all that Python's reader refuses besides
+    except ValueError as error:  # the only other thing Python's reader refuses
         most = sys.get_int_max_str_digits()
         raise UsageError(f"{path} holds a number of more than {most:,} digits.", remedy=again) from error
 
 
 def record(name: str, value: Any) -> None:
-    """Hand ``value`` to whoever runs this notebook, under ``name``.
+    """Hand ``value`` to the program that runs this notebook, under ``name``.
 
-    Shows one line of text in the notebook and carries the value in a MIME bundle
-    (``application/vnd.seatrial.record+json``), which ``seatrial run`` collects into
-    ``record.json``. Outside a notebook nothing happens.
+    The notebook shows one line of text. A MIME bundle (``application/vnd.seatrial.record+json``) carries the value, and
+    ``seatrial run`` collects it into ``record.json``. Outside a notebook nothing happens.
     """
     plain = to_dict(value)
     from IPython.core.getipython import get_ipython

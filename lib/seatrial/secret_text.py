@@ -1,4 +1,4 @@
-"""What looks like a secret, and a text with the secrets in it masked: for whatever is shown, logged or kept."""
+"""Recognises secrets and masks them in text that is shown, logged or saved."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 MASK = "[secret]"
-LEAST_CHARACTERS, LEAST_WITHOUT_DIGITS = 8, 12
-"""Shorter values are words that stand in every log and notebook ("text/plain", "application")."""
+_LEAST_CHARACTERS, _LEAST_WITHOUT_DIGITS = 8, 12
+"""Shorter values are words of every log and notebook ("text/plain", "application")."""
 
 SECRET_NAME = re.compile(r"(?i)((^|_)(TOKEN|KEY|SECRET|PAT)|PASSW(OR)?D|PASSPHRASE)$")
 """Environment variables that hold secrets: HF_TOKEN, OPENAI_API_KEY, AWS_SECRET_ACCESS_KEY, PGPASSWORD."""
@@ -22,31 +22,29 @@ SECRET = re.compile(
 
 
 def looks_secret(text: str) -> bool:
-    """Whether a token of a known form, a private key or a password in a URL stands in ``text``."""
+    """Return True if ``text`` contains a token of a known form, a private key or a password in a URL."""
     return SECRET.search(text) is not None
 
 
 def secrets_of(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """The secrets an environment holds, by the names and the forms of its values; the longest first.
+    """Return the secrets in environment variables (this process's by default), the longest first.
 
-    Args:
-        environment: This process's by default.
-
+    A secret is known by the variable's name or by its form.
     """
     found: set[str] = set()
     for name, value in (os.environ if environment is None else environment).items():
-        if SECRET_NAME.search(name) and not value.startswith("/"):  # a path to a key is none
+        if SECRET_NAME.search(name) and not value.startswith("/"):  # the path of a key file is no secret
             found.add(value.strip())
         found.update(match[0] for match in SECRET.finditer(value))
     return tuple(sorted(filter(_is_long, found), key=len, reverse=True))
 
 
 def _is_long(text: str) -> bool:
-    return len(text) >= (LEAST_CHARACTERS if any(map(str.isdigit, text)) else LEAST_WITHOUT_DIGITS)
+    return len(text) >= (_LEAST_CHARACTERS if any(map(str.isdigit, text)) else _LEAST_WITHOUT_DIGITS)
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
-    """``text`` without these secrets, as they are and as JSON writes them."""
+    """Return ``text`` without these secrets, both as they are and as JSON writes them."""
     for secret in secrets:
         for form in {secret, json.dumps(secret)[1:-1]}:
             text = text.replace(form, MASK)

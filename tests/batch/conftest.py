@@ -17,7 +17,7 @@ record("echo", {"hardware": hardware, "context_tokens": context_tokens, "fast": 
 
 @pytest.fixture
 def write_notebook(tmp_path):
-    """Writes a notebook with the usual parameters and the given cells, and returns its path."""
+    """Return a function that writes a notebook with the usual parameters and the given cells, and returns its path."""
 
     def write(name, *cells, alone=False, parameters=PARAMETERS):
         code = [new_code_cell(source, id=f"cell-{number}") for number, source in enumerate(cells)]
@@ -40,5 +40,5 @@ def write_notebook(tmp_path):
 
 @pytest.fixture
 def echo(write_notebook):
-    """A notebook that records its parameters."""
+    """Write a notebook that records its parameters."""
     return write_notebook("echo", ECHO)

@@ -1,4 +1,4 @@
-"""Where a run may write, and where it must not."""
+"""Folders a run may write to, and those it must not."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def test_links_and_files_are_refused(tmp_path):
 
 
 def test_links_inside_the_folder_are_refused(tmp_path):
-    """A link where the notebook is to be saved would be written through."""
+    """Writing through a link in the notebook's place would change its target."""
     (tmp_path / "a.ipynb").symlink_to(tmp_path / "target")
     with pytest.raises(UsageError, match="is a link"):
         check_targets(tmp_path, ["a.ipynb"])
@@ -73,7 +73,7 @@ def test_a_broken_record_is_said(tmp_path):
 
 
 def test_two_runs_never_share_a_folder(tmp_path):
-    """The second one is told, and the folder is free again after the first."""
+    """The second one gets an error, and the folder is free again after the first."""
     with claimed(tmp_path), pytest.raises(UsageError, match="Another run"), claimed(tmp_path):
         pass
     with claimed(tmp_path):

@@ -1,4 +1,4 @@
-"""--grid name=a,b as the runs it stands for."""
+"""Expansion of --grid name=a,b into runs."""
 
 import pytest
 

@@ -1,7 +1,9 @@
-"""After a run nothing runs that a notebook launched, whatever became of the notebook and of the supervisor."""
+"""After a run no server of a notebook runs, however the notebook and the supervisor ended."""
 
+import json
 import os
 import signal
+import time
 
 import pytest
 from tests.server.conftest import another_process, nothing_left, until
@@ -43,7 +45,7 @@ def end(owner):
 
 
 def test_an_engine_whose_notebook_ended_is_waited_for(orphan):
-    """Its supervisor ends it; nothing has to be stopped."""
+    """Its supervisor ends it; end_leases has nothing to stop."""
     owner, server, _ = orphan()
     end(owner)
     assert [] == end_leases()
@@ -60,7 +62,7 @@ def test_an_engine_that_is_ending_is_waited_for(orphan):
 
 
 def test_an_engine_without_a_supervisor_is_stopped(orphan, caplog):
-    """Nobody else would: its supervisor was killed too. It is stopped, and that is said."""
+    """Its supervisor was killed too, so nobody else would: end_leases stops it, with a warning."""
     owner, server, supervisor = orphan()
     os.kill(supervisor.pid, signal.SIGKILL)
     until(lambda: server.state == "unsupervised", "the end of the supervisor")
@@ -68,6 +70,26 @@ def test_an_engine_without_a_supervisor_is_stopped(orphan, caplog):
     assert ["fake"] == [one.name for one in end_leases()]
     assert not server.running
     assert "fake still ran" in caplog.text
+
+
+def test_a_supervisor_that_only_seems_lost_is_waited_for(orphan, monkeypatch, caplog):
+    """One look can find an engine that still ends while its supervisor has just gone: the next look decides."""
+    owner, server, _ = orphan("--ignore-term")
+    known = folder_of("fake").path / "process.json"
+    before = known.read_text()
+    known.write_text(json.dumps(json.loads(before) | {"supervisor": {"pid": os.getpid(), "start": "1"}}))
+    end(owner)
+    sleep = time.sleep
+
+    def sleep_and_restore(seconds):
+        if '"start": "1"' in known.read_text():
+            known.write_text(before)
+        sleep(seconds)
+
+    monkeypatch.setattr("seatrial.batch.leases.time.sleep", sleep_and_restore)
+    assert [] == end_leases()
+    assert not server.running
+    assert "" == caplog.text
 
 
 def test_what_outlives_its_notebook_on_purpose_stays(orphan):

@@ -20,7 +20,7 @@ key = server.api_key()
 
 
 def test_a_runs_folder_holds_the_logs_of_its_engines(write_notebook, tmp_path):
-    """Whether the notebook stopped its server or ended without a word: the log is there, and the record names it."""
+    """If the notebook stopped its server or just ended: the log is there, and the record names it."""
     stopping = write_notebook("one", LAUNCH.format(name="first", end="server.stop()"), alone=True)
     leaving = write_notebook("two", LAUNCH.format(name="second", end="key"), alone=True)
     run = run_notebooks([stopping, leaving], output=tmp_path / "run")
@@ -52,7 +52,7 @@ def test_only_the_servers_of_that_kernel_are_kept(fake, tmp_path):
 
 
 def test_a_link_is_not_written_through(fake, tmp_path, caplog):
-    """A folder of logs that leads elsewhere: said, and nothing is written."""
+    """A logs folder that is a link: a warning, and nothing is written."""
     fake()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "logs").symlink_to(tmp_path / "elsewhere")

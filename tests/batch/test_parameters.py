@@ -1,4 +1,4 @@
-"""What a notebook can be told, and what is refused before anything runs."""
+"""Parameters of a notebook, and those refused before anything runs."""
 
 import nbformat
 import pytest
@@ -29,7 +29,7 @@ def test_reads_name_type_default_and_help(echo):
 
 
 def test_lines_that_are_no_plain_value_cannot_be_set(write_notebook):
-    """A list or an expression in the parameters cell is left alone; an untyped literal has its own type."""
+    """A list or an expression in the parameters cell is no parameter; an untyped literal has its own type."""
     path = write_notebook("odd", parameters="sizes = [1, 2]\nlimit = 2 + 2\nname = 'x'\ncount: str = 3")
     assert {"name": Parameter("name", "str", "x", "")} == read_parameters(nbformat.read(path, as_version=4))
 
@@ -70,7 +70,7 @@ def test_unknown_names_are_an_error_that_names_the_nearest():
     ],
 )
 def test_wrong_types_and_unprintable_text_are_refused(name, value):
-    """A value that is not of the parameter's type is said so, with what it takes."""
+    """An error for a value of the wrong type names the right one."""
     with pytest.raises(UsageError, match=name):
         choose_parameters(KNOWN, {name: value})
 

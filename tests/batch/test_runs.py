@@ -19,7 +19,7 @@ pytestmark = pytest.mark.notebook
 
 
 def kernels():
-    """Notebook kernels of this test, whoever their parent is by now: they carry its state folder in the environment."""
+    """Return the notebook kernels of this test, whatever their parent: their environment has its state folder."""
     return [
         process
         for process in psutil.process_iter(["cmdline", "environ"])
@@ -67,7 +67,7 @@ def test_a_completed_notebook_is_kept(echo, tmp_path):
 
 
 def test_a_failure_keeps_what_was_done(echo, write_notebook, tmp_path):
-    """The error's name, message, cell and exit code stand in the record; other notebooks still run."""
+    """The record has the error's name, message, cell and exit code; other notebooks still run."""
     failing = write_notebook(
         "failing",
         "from seatrial.records import record\nrecord('before', 1)",
@@ -88,7 +88,7 @@ def test_a_failure_keeps_what_was_done(echo, write_notebook, tmp_path):
 
 
 def test_an_error_of_the_kit_is_shown_without_a_traceback(write_notebook, tmp_path):
-    """In the notebook stands the message with its remedy, and nothing of our own stack."""
+    """The notebook shows the message with its remedy, and nothing of our own stack."""
     path = write_notebook("typo", "from seatrial import detect_hardware", "detect_hardware('h200y4')")
     run_notebooks([path], output=tmp_path / "run")
     cells = json.loads((tmp_path / "run" / "typo.ipynb").read_text())["cells"]
@@ -285,8 +285,8 @@ except KeyboardInterrupt:
 STRIKE = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from seatrial.batch import execute, run_notebooks
-execute.GRACE_S = 600.0
+from seatrial.batch import run_notebooks, runs
+runs._GRACE_S = 600.0
 here, twice = Path(sys.argv[1]), sys.argv[3] == "twice"
 def strike():
     while not (here / "deaf").exists():
@@ -309,7 +309,7 @@ run_notebooks([sys.argv[2]], output=here / "run", on_progress=tell)
     ids=["deaf at first", "second Ctrl-C", "request dropped"],
 )
 def test_ctrl_c_is_said_and_gets_through(write_notebook, tmp_path, cell, presses, ended_by):
-    """It is told at once, sent again to a kernel that was deaf to it, and nobody waits for one that does not listen."""
+    """Progress shows it at once, a kernel that ignored it gets it again, and one that drops it is killed."""
     path = write_notebook("deaf", cell.format(here=str(tmp_path)))
     process = subprocess.run(
         [sys.executable, "-c", STRIKE, tmp_path, path, presses], capture_output=True, text=True, check=False, timeout=60
@@ -357,7 +357,7 @@ def test_near_names_are_suggested(echo, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_named_and_what_there_is(write_notebook, tmp_path, monkeypatch):
-    """Where nothing lies beside the name, the series is offered; where there is none either, its usual place."""
+    """If the folder has no notebooks, the error offers the series; without a series, its usual place."""
     nowhere = tmp_path / "nowhere" / "x.ipynb"
     monkeypatch.chdir(tmp_path)
     for remedy in ("such as notebooks/*.ipynb", "There are notebooks/00_first.ipynb."):

@@ -40,12 +40,12 @@ class Seen:
         self._note = note
 
     def cause(self, error):
-        """An error or diagnosis of ours: it names a cause and a remedy; log lines are its evidence."""
+        """Note an error or diagnosis of ours: it names a cause and a remedy; log lines are its evidence."""
         evidence = getattr(error, "evidence", ()) or (error.what.splitlines()[0],)
         return self.told(getattr(error, "cause", None) or type(error).__name__, evidence[-1], error.remedy)
 
     def told(self, cause, line, remedy):
-        """The same in words, where another process told it, or a measurement."""
+        """Note a cause and a remedy in words, from another process or a measurement."""
         assert cause
         assert line
         assert remedy
@@ -54,17 +54,17 @@ class Seen:
         return cause
 
     def took(self, what, seconds):
-        """A time that has a bar in faults.toml."""
+        """Note a time that has a limit in faults.toml."""
         assert seconds >= 0
         self._note(what, seconds)
 
     def ran(self, variant):
-        """Which way the fault was really injected here, where there are several."""
+        """Note which of several ways injected the fault."""
         self._note("variant", variant)
 
 
 def failed(start):
-    """Start something that fails: the error, and that nothing of it is left or called ready."""
+    """Start something that fails, check that nothing of it is left or called ready, and return the error."""
     with pytest.raises(EngineError) as caught:
         start()
     assert [] == launched_processes()
@@ -74,13 +74,13 @@ def failed(start):
 
 @pytest.fixture
 def seen(request):
-    """Notes what this test saw."""
+    """Return the notes of this test's observations."""
     return Seen(lambda name, value: request.node.user_properties.append((name, value)))
 
 
 @pytest.fixture(autouse=True)
 def no_orphan(request):
-    """After its test every server can be stopped by its record, and then not one process of any launch is left."""
+    """Check after each test that every server can be stopped by its record, and that no process of a launch is left."""
     yield
     stop_all()
     with contextlib.suppress(pytest.fail.Exception):
@@ -93,7 +93,7 @@ def no_orphan(request):
 
 @pytest.fixture
 def process():
-    """Start processes that end with the test, whatever becomes of it."""
+    """Start processes that end with the test, however it ends."""
     started = []
 
     def start(*words, **settings):
@@ -108,7 +108,7 @@ def process():
 
 @pytest.fixture
 def clock(tmp_path):
-    """File in which the scripted engine notes when it ended; gives how many seconds ago that was."""
+    """Give the engine a file to note its end in; return a function for the seconds since then."""
 
     class Clock:
         path = tmp_path / "clock"
@@ -122,7 +122,7 @@ def clock(tmp_path):
 
 @pytest.fixture
 def ends():
-    """Watch a process that is not ours to wait for; ``ends(pid)()`` gives how many seconds ago it ended."""
+    """Watch a process that is no child; ``ends(pid)()`` returns the seconds since its end."""
     with contextlib.ExitStack() as stack:
 
         def watch(pid):
@@ -148,7 +148,7 @@ def ends():
 
 @pytest.fixture
 def small_cgroup(require):
-    """A control group whose processes may use 256 MiB together."""
+    """Create a control group whose processes may use 256 MiB together."""
     require("memory cgroup")
     group = memory_cgroup() / f"seatrial-test-{os.getpid()}"
     group.mkdir()
@@ -169,7 +169,7 @@ class Thief:
         self.socket = None
 
     def __call__(self, event):
-        """Called with each event of the launch."""
+        """Note one event of the launch."""
         if event.begins:
             self.phases.append(event.phase)
         if self.socket is None:
@@ -178,7 +178,7 @@ class Thief:
 
 @pytest.fixture
 def thief():
-    """Somebody who steals one port, and gives it back in the end."""
+    """Take a port as a stranger would, and free it in the end."""
     thief = Thief()
     yield thief
     thief.socket.close()

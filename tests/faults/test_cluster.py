@@ -25,7 +25,7 @@ time.sleep(1000)
 
 @pytest.fixture
 def ranks(tmp_path, request):
-    """A job of two ranks that run and, unless told otherwise, ignore TERM; gives it and the pid of each rank.
+    """Submit a job of two ranks that ignore TERM (by default); return the job and the pid of each rank.
 
     It ends with its test, whatever becomes of that: the next job could not start while this one has the nodes.
     """
@@ -41,7 +41,7 @@ def ranks(tmp_path, request):
 
 
 def given_up(submitted):
-    """Wait for a job that fails: the error, which comes when it has ended."""
+    """Wait for a job that fails, and return the error, which comes when the job has ended."""
     with pytest.raises(JobError) as caught:
         submitted.wait()
     return caught.value
@@ -49,7 +49,7 @@ def given_up(submitted):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_dies(ranks, rank, seen):
-    """Killed: the whole job is gone when the error arrives, and the error names rank and node."""
+    """Killed: no rank is left when the error arrives, and the error names rank and node."""
     submitted, pids = ranks
     begun = time.monotonic()
     os.kill(pids[rank], signal.SIGKILL)

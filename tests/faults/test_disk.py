@@ -33,7 +33,7 @@ CAP = 1 << 20
 
 @pytest.fixture
 def disk(require, tmp_path):
-    """Mount a small file system in memory; gives its folder."""
+    """Mount a small file system in memory, and return its folder."""
     require("mount")
     with contextlib.ExitStack() as stack:
 
@@ -67,7 +67,7 @@ def fill(folder, leave=0):
 
 @pytest.mark.fault(27)
 def test_no_room_to_launch(disk, monkeypatch, seen):
-    """The state folder lies on a full disk: one clear error, nothing started."""
+    """The state folder is on a full disk: one clear error, nothing started."""
     folder = disk("256k")
     monkeypatch.setenv("SEATRIAL_STATE", str(folder / "state"))
     fill(folder)
@@ -82,7 +82,7 @@ def test_no_room_to_launch(disk, monkeypatch, seen):
 
 @pytest.mark.fault(27)
 def test_a_disk_that_fills_up_while_it_serves(disk, monkeypatch, seen):
-    """What was written stays whole, the server goes on and is found, and stop works without a byte to write."""
+    """Written files stay complete, the server goes on and is found, and stop works without a byte to write."""
     folder = disk("1m")
     monkeypatch.setenv("SEATRIAL_STATE", str(folder / "state"))
     monkeypatch.setattr("seatrial.launching.launcher.LOG_CAP_BYTES", 1 << 15)
@@ -102,7 +102,7 @@ def test_a_disk_that_fills_up_while_it_serves(disk, monkeypatch, seen):
 
 @pytest.mark.fault(27)
 def test_no_room_for_the_notebook(disk, echo, seen):
-    """The output of a run lies on a full disk: one clear error."""
+    """The output of a run is on a full disk: one clear error."""
     folder = disk("128k")
     fill(folder, leave=8192)
     with pytest.raises(DoesNotFitError, match="No space left on device") as caught:
@@ -117,7 +117,7 @@ def test_no_room_for_the_notebook(disk, echo, seen):
 
 @pytest.mark.fault(27)
 def test_no_room_for_a_download(disk, hub, monkeypatch, seen):
-    """By the sizes the hub lists: need and free are said, and not one byte is written."""
+    """By the sizes the hub lists: the error has the need and the free bytes, and not one byte is written."""
     folder = disk("1m")
     monkeypatch.setenv("SEATRIAL_CACHE", str(folder / "cache"))
     with pytest.raises(DoesNotFitError) as caught:
@@ -132,7 +132,7 @@ def test_no_room_for_a_download(disk, hub, monkeypatch, seen):
 
 @pytest.mark.fault(27)
 def test_a_disk_that_fills_up_in_a_download(disk, hub, gguf, monkeypatch, seen):
-    """Somebody else takes the room in the middle: one error, and with room again the rest is fetched."""
+    """Another process takes the free space in the middle: one error, and with space again the rest is fetched."""
     folder = disk("8m")
     monkeypatch.setenv("SEATRIAL_CACHE", str(folder / "cache"))
     hub.pause, hub.pause_after = threading.Event(), 1_500_000
@@ -162,7 +162,7 @@ def test_a_disk_that_fills_up_in_a_download(disk, hub, gguf, monkeypatch, seen):
 
 @pytest.fixture(scope="module")
 def gguf():
-    """A well-formed GGUF of three MiB."""
+    """Write a well-formed GGUF of three MiB."""
     return gguf_bytes.gguf(
         [gguf_bytes.pair("general.architecture", gguf_bytes.STRING, "llama")],
         [gguf_bytes.tensor("w", (768, 1024), 0, 0)],
@@ -172,7 +172,7 @@ def gguf():
 
 @pytest.fixture
 def hub(gguf, monkeypatch):
-    """A hub with that model."""
+    """Start a hub with that model."""
     for name in ("HF_TOKEN", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     with StandinHub({NAME: gguf}) as server:
@@ -205,12 +205,12 @@ def test_a_log_flood(fake, monkeypatch, seen):
 
 @pytest.fixture
 def unwritable(request, tmp_path):
-    """A folder in which nothing can be written: by its mode, for root by its mount."""
+    """Make a folder in which nothing can be written: by its mode, for root by its mount."""
     if os.getuid():
         folder = tmp_path / "closed"
         folder.mkdir(mode=0o500)
         return folder
-    folder = request.getfixturevalue("disk")("1g")  # room enough, so that room is not what is missing
+    folder = request.getfixturevalue("disk")("1g")  # space enough: something else is missing
     subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
     return folder
 
@@ -248,7 +248,7 @@ def test_nothing_may_be_written(unwritable, words, setting, variable, seen):
 
 @pytest.mark.fault(29)
 def test_a_file_in_the_way(tmp_path, seen):
-    """A file stands where the state folder should be: said, whoever asks."""
+    """A file is in the place of the state folder: every command has a clear error."""
     (tmp_path / "state").touch()
     done = seatrial("serve", "--engine", "simulated", SEATRIAL_STATE=str(tmp_path / "state"))
     assert 2 == done.returncode

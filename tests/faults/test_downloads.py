@@ -27,7 +27,7 @@ FETCH = """
 @pytest.mark.fault(30)
 @pytest.mark.parametrize("ranges", [True, False], ids=["with Range", "without Range"])
 def test_a_download_that_stumbles(hub, gguf, ranges, seen):
-    """Cut twice, 429 and 503 in between: resumed where the server can, and the hash is right."""
+    """Cut twice, 429 and 503 in between: resumed if the server can, and the hash is right."""
     hub.ranges = ranges
     hub.cuts.extend([1_000_000, 500_000])
     hub.answers.extend([None, (429, AGAIN), (503, AGAIN), None])
@@ -56,7 +56,7 @@ def test_right_size_wrong_bytes(hub, gguf, cache, seen):
 @pytest.mark.fault(32)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_killed_in_a_download(process, hub, gguf, cache, number):
-    """In the middle: no file has its name, the next fetch asks for the rest alone, and only the model is left."""
+    """In the middle: no file has its name, the next fetch asks only for the rest, and only the model is left."""
     hub.pause, hub.pause_after = threading.Event(), 1_500_000
     child = process(sys.executable, "-c", textwrap.dedent(FETCH), stderr=subprocess.DEVNULL)
     until(lambda: sum(path.stat().st_size for path in cache.rglob("*.part")) >= hub.pause_after, "half of the file")

@@ -25,7 +25,7 @@ DETECT = (sys.executable, "-m", "seatrial", "detect", "--json")
 
 @pytest.mark.fault(34)
 def test_no_nvml(tree, seen):
-    """A driver without its library, as in a container without the toolkit: said, with one remedy."""
+    """A driver without its library, as in a container without the toolkit: one error with one remedy."""
     (problem,) = check_library(tree({"proc/driver/nvidia/version": ""}), "libnot-there.so.1")
     assert "not found" in problem.what
     seen.told("nvidia driver", problem.what, problem.remedy)
@@ -67,7 +67,7 @@ def test_a_hanging_driver(nvml_library, seen):
 
 @pytest.fixture
 def jumping(require, tmp_path_factory):
-    """Environment of processes whose wall clock jumps."""
+    """Return an environment for processes whose wall clock jumps."""
     require("compiler")
     library = tmp_path_factory.getbasetemp() / "jumping_clock.so"
     compiler = shutil.which("cc") or shutil.which("gcc")

@@ -1,4 +1,4 @@
-"""Faults 4 to 7: the host or a GPU has too little memory: told from other ends, and what to ask for instead."""
+"""Faults 4 to 7: the host or a GPU has too little memory: told apart from other ends, with the next smaller request."""
 
 import sys
 from dataclasses import replace
@@ -86,7 +86,7 @@ exit 1
 
 @pytest.fixture
 def engine_that_says(tmp_path, monkeypatch):
-    """A llama-server that writes what a real one wrote, and exits."""
+    """Write a llama-server that repeats a real one's log, and exits."""
 
     def install(log):
         (tmp_path / "said").write_text(log)
@@ -120,7 +120,7 @@ def next_plan(seen, plan, path):
 
 @pytest.fixture
 def on_gpus(tmp_path):
-    """A plan for measured GPUs, and a file to load."""
+    """Return a plan for measured GPUs, and a file to load."""
     path = tmp_path / "model.gguf"
     path.write_bytes(small())
 
@@ -142,7 +142,7 @@ def test_the_gpu_runs_out_of_memory(clock, seen, name):
 
 @pytest.mark.fault(6)
 def test_the_gpu_runs_out_of_memory_under_a_plan(engine_that_says, on_gpus, seen):
-    """The plan said that it fits: the error says the next one that does."""
+    """The plan fitted on paper: the error has the next one that fits."""
     engine_that_says(ENDS["llamacpp-oom-weights"]["log"])
     assert "gpu out of memory" == next_plan(seen, *on_gpus("flash", "h200x2")).cause
 
@@ -150,7 +150,7 @@ def test_the_gpu_runs_out_of_memory_under_a_plan(engine_that_says, on_gpus, seen
 @pytest.mark.fault(7)
 @pytest.mark.parametrize("name", ["sglang-kv-not-enough", "llamacpp-oom-kv"])
 def test_the_cache_does_not_fit(clock, seen, name):
-    """After loading: the phase tells it from the weights."""
+    """After loading: the phase distinguishes it from the weights."""
     error = ended_as(name, clock)
     seen.took("diagnosis", clock.ago_s())
     seen.cause(error)

@@ -1,4 +1,4 @@
-"""Fault 33: what an engine is to load is no model: said before any engine sees it."""
+"""Fault 33: a file that is no model is refused before any engine sees it."""
 
 import pytest
 from tests.catalog.test_gguf import WRONG

@@ -1,4 +1,4 @@
-"""Faults 19 to 22: who launched is killed, was a thread, or was not alone."""
+"""Faults 19 to 22: the launcher is killed, was a thread, or was one of two."""
 
 import signal
 import subprocess
@@ -38,7 +38,7 @@ NOTEBOOK_S = 60
 
 @pytest.fixture
 def kernel(tmp_path):
-    """A real Jupyter kernel: run code in it, get what it printed; ``kill`` it."""
+    """Start real Jupyter kernels: ``run`` returns the output of code, ``kill`` kills one."""
     started = []
 
     def start():
@@ -78,7 +78,7 @@ class Kernel:
         return "".join(printed)
 
     def kill(self):
-        """SIGKILL, as the kernel menu and the kernel's own out-of-memory killer do."""
+        """Send SIGKILL, as the kernel menu and Linux's out-of-memory killer do."""
         self.manager.signal_kernel(signal.SIGKILL)
 
 
@@ -118,7 +118,7 @@ RUN = {
 
 @pytest.fixture
 def notebook(tmp_path):
-    """A notebook that launches an engine, leaves a file when it is ready, and waits."""
+    """Write a notebook that launches an engine, leaves a file when it is ready, and waits."""
     from nbformat import write
     from nbformat.v4 import new_code_cell, new_notebook
 
@@ -160,7 +160,7 @@ def test_papermill_is_killed(process, notebook, how, number, seen):
 
 
 def alive(process):
-    """Whether it runs."""
+    """Return True if it runs."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -36,7 +36,7 @@ LAUNCHER = """
 
 @pytest.fixture
 def bystander(process):
-    """A process that is nobody's business here."""
+    """Start a process that belongs to no server."""
     return process("sleep", "1000", start_new_session=True)
 
 
@@ -48,7 +48,7 @@ def rewrite(name, **changes):
 
 @pytest.mark.fault(23)
 def test_a_recycled_pid(fake, bystander):
-    """The record's pids belong to somebody else by now, told by the start time: never signalled, and launched anew."""
+    """The record's pids belong to others by now, as the start time shows: never signalled, and launched anew."""
     fake().stop()
     recycled = {"pid": bystander.pid, "start": "1"}
     rewrite("process.json", engine=recycled, supervisor=recycled, exit=None, finished=False)
@@ -169,7 +169,7 @@ def test_stop_from_another_machine_or_container_ends_it(fake):
 
 
 def test_stop_proves_nothing_of_another_machine_that_does_not_answer(fake):
-    """It is asked, and that is said once with the machine's name; the record is closed, and the name free."""
+    """It is asked, and one error names the machine; the record is closed, and the name free."""
     fake().stop()
     rewrite("record.json", boot_id="another", machine="node-7")
     rewrite("process.json", boot_id="another", exit=None, finished=False)
@@ -181,7 +181,7 @@ def test_stop_proves_nothing_of_another_machine_that_does_not_answer(fake):
 
 
 def test_a_name_taken_from_another_machine_that_does_not_answer_yet(fake, caplog):
-    """That it shall end is not forgotten: its supervisor sees whose the name is, ends it, and leaves the later one alone."""
+    """The request is not lost: its supervisor sees the later launch of the name, and ends its own engine only."""
     first = fake(keep_running=True)
     hanging = folder_of("fake").processes().supervisor.pid
     os.kill(hanging, signal.SIGSTOP)
@@ -284,7 +284,7 @@ def test_what_was_set_aside_says_nothing_of_a_later_launch(fake):
 
 @pytest.mark.fault(26)
 def test_what_is_written_again_is_private_and_can_be_deleted(fake):
-    """Readable by this user alone; deleting it later still ends the server."""
+    """Readable only by this user; deleting it later still ends the server."""
     server = fake(keep_running=True)
     file = folder_of("fake").path / "record.json"
     file.write_bytes(b"{")

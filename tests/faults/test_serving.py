@@ -69,7 +69,7 @@ def test_a_server_dies_in_a_stream(simulate, seen):
 
 
 def replaced(changes):
-    """The small workload of the measuring tests with changes."""
+    """Return the small workload of the measuring tests with changes."""
     from dataclasses import replace
 
     return replace(SMALL, **changes)
@@ -96,7 +96,7 @@ def test_the_real_engine_dies_in_a_stream(stand_in, ends, seen):
 @pytest.mark.fault(16)
 @pytest.mark.parametrize("oddity", ["split", "no_done", "crlf", "keepalive"])
 def test_an_odd_stream_is_read_right(measured, oddity, seen):
-    """UTF-8 cut in the middle, no [DONE], other line ends: every answer whole."""
+    """UTF-8 cut in the middle, no [DONE], other line ends: every answer complete."""
     measurement = measured(f"--fault={oddity}")
     assert [None] * 6 == [one.error for one in measurement.completions]
     assert all("⚓" in one.text for one in measurement.completions)
@@ -115,7 +115,7 @@ def test_an_odd_stream_is_read_right(measured, oddity, seen):
     ],
 )
 def test_a_broken_stream_is_counted(measured, fault, kind, seen):
-    """Two of six requests meet it: counted by kind, their text kept, the others whole."""
+    """Two of six requests meet it: counted by kind, their text kept, the others complete."""
     measurement = measured(f"--fault={fault}", "--fault-skip=3", "--fault-times=2", concurrency=(1,))
     assert ({kind: 2}, 4) == (measurement.points[0].requests.errors, measurement.points[0].requests.succeeded)
     failed = [one for one in measurement.completions if one.error is not None]

@@ -98,7 +98,7 @@ def test_a_crash_while_it_serves(fake, ends, seen):
 
 @pytest.fixture
 def cold_file(require):
-    """A hundred MiB on the disk that no cache holds."""
+    """Write a hundred MiB that are on the disk and in no cache."""
     require("disk")
     with tempfile.NamedTemporaryFile(dir=Path.cwd(), prefix=".fault-") as file:
         file.write(b"x" * (100 << 20))
@@ -153,11 +153,11 @@ class Foreign(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self):
-        """The same."""
+        """Answer everything."""
         self.do_GET()
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.mark.fault(10)

@@ -1,4 +1,4 @@
-"""Every fault of the table is injected by some test, and none is injected that stands in no table."""
+"""Every fault of the table is injected by some test, and no test injects another."""
 
 import ast
 import tomllib
@@ -8,7 +8,7 @@ HERE = Path(__file__).parent
 
 
 def injected():
-    """Numbers of the faults that tests of this folder are marked with."""
+    """Return the numbers of the faults that tests of this folder are marked with."""
     for path in sorted(HERE.glob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.fault":

@@ -8,11 +8,11 @@ DSPARK = {"dspark_target_layer_ids": [40, 41, 42], "dspark_markov_rank": 256, "d
 
 
 def flash(**changes):
-    """Flash's config, with fields changed (None takes a field out)."""
+    """Return Flash's config with fields changed (None removes a field)."""
     config = {**copy.deepcopy(find_model("flash").config), **changes}
     return {name: value for name, value in config.items() if value is not None}
 
 
 def pro(**changes):
-    """Pro's config, likewise."""
+    """Return Pro's config with fields changed."""
     return {**copy.deepcopy(find_model("pro").config), **changes}

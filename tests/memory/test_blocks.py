@@ -12,7 +12,7 @@ from seatrial.memory.shape import read_shape
 
 
 def shape(name="flash", **changes):
-    """Shape of a model of the catalog, with fields changed."""
+    """Return the shape of a model of the catalog with fields changed."""
     return read_shape({**find_model(name).config, **changes})
 
 

@@ -18,7 +18,7 @@ GIB = 2**30
 
 
 def footprint(engine, **settings_):
-    """Flash's footprint on ``engine``."""
+    """Return Flash's footprint on ``engine``."""
     return config_footprint(find_model("flash").config, engine=engine, **settings_)
 
 
@@ -127,7 +127,7 @@ def test_the_parts_add_up(context, requests, engine):
 
 
 def per_gpu(engine="sglang", **axes):
-    """Bytes of Pro on the fullest GPU, for 8 requests of 100,000 tokens."""
+    """Return the bytes of Pro on the fullest GPU, for 8 requests of 100,000 tokens."""
     return config_footprint(
         find_model("pro").config,
         engine=engine,
@@ -185,7 +185,7 @@ def test_llamacpp_divides_between_gpu_and_host():
 
 @pytest.mark.parametrize("gpus", [1, 16])
 def test_llamacpp_without_a_layer_on_a_gpu_needs_host_memory_alone(gpus):
-    """Everything, the reserve too, is in host memory once, however many GPUs stand by."""
+    """Everything, the reserve too, is in host memory once, however many GPUs there are."""
     options = {"gpu_layers": 0, "pipeline_parallel": gpus}
     result = compute_footprint(find_checkpoint("smollm2"), options=options)
     assert 0 == result.per_gpu_bytes
@@ -238,7 +238,7 @@ def test_a_size_nobody_published_is_not_guessed():
 
 
 def test_every_sized_checkpoint_has_a_footprint_with_its_origin():
-    """On the engine that loads it, or whose layout it would have; the assumed parts are said to be."""
+    """On the engine that loads it, or whose layout it would have; a note names the assumed parts."""
     from seatrial.catalog import checkpoints
 
     for row in checkpoints():

@@ -14,7 +14,7 @@ from seatrial.memory import Parallelism, compute_footprint, config_footprint
 
 @pytest.fixture
 def folder(tmp_path):
-    """A V4 of a quantization that config.json alone cannot size, with one tensor of 4 GiB (a sparse file)."""
+    """Write a V4 whose size does not follow from config.json, with one tensor of 4 GiB (a sparse file)."""
     config = {**find_model("flash").config, "quantization_config": {"quant_method": "compressed-tensors"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     size = 4 << 30
@@ -35,7 +35,7 @@ def test_bytes_come_from_the_headers(folder):
 
 
 def test_its_caches_are_those_of_its_shape(folder):
-    """The KV cache depends on the shape alone."""
+    """The KV cache depends only on the shape."""
     expected = config_footprint(find_model("flash").config, context_tokens=4096).kv_by_class
     assert expected == compute_footprint(find_checkpoint(str(folder)), context_tokens=4096).kv_by_class
 
@@ -49,7 +49,7 @@ def test_its_weights_are_split_in_the_shape_s_proportions(folder):
 
 
 def v4_gguf(path, **changes):
-    """A GGUF with Flash's sizes, some changed, and one small tensor."""
+    """Write a GGUF with Flash's sizes, some changed, and one small tensor."""
     config = {**find_model("flash").config, **changes}
     keys = {**DEEPSEEK4, "vocab_size": "vocab_size", "num_key_value_heads": "attention.head_count_kv"}
     sizes = [pair(f"deepseek4.{key}", UINT32, config[field]) for field, key in keys.items()]

@@ -14,7 +14,7 @@ PRO = find_checkpoint("deepseek-ai/DeepSeek-V4-Pro")
 
 
 def on(parallelism, checkpoint=FLASH, engine="sglang", context_parallel=1):
-    """The footprint of eight requests of 32k tokens with that split."""
+    """Return the footprint of eight requests of 32k tokens with that split."""
     return compute_footprint(
         checkpoint,
         engine=engine,
@@ -52,7 +52,7 @@ def test_replicated_attention_keeps_a_copy_on_every_rank():
     """Data-parallel attention shares the cache out and pays with copies of everything but the experts."""
     plain, spread = on(Parallelism(tensor=8)), on(Parallelism(tensor=8, data=8, expert=8))
     assert plain.per_gpu_by_part["weights_replicated"] < spread.per_gpu_by_part["weights_replicated"]
-    # Experts alone are left to be shared out, an eighth each: their bytes and scales (a byte for 16), of 43 layers
+    # Only experts are left to distribute, an eighth each: their bytes and scales (a byte for 16), of 43 layers
     # and of the draft head, which is one layer more.
     experts = spread.by_class["experts"] * (1 + 1 / 16) * 44 / 43 / 8
     assert experts == pytest.approx(spread.per_gpu_by_part["weights_sharded"], rel=0.001)
@@ -71,7 +71,7 @@ def test_what_a_gpu_was_reported_to_hold():
 )
 @pytest.mark.parametrize("context_parallel", [1, 2])
 def test_parts_of_a_gpu_add_up_to_it(parallelism, context_parallel):
-    """Nothing lies on a GPU that is not named, and the reserve is the sum of its own parts."""
+    """Every byte on a GPU has a name, and the reserve is the sum of its own parts."""
     footprint = on(parallelism, context_parallel=context_parallel)
     assert footprint.per_gpu_bytes == sum(footprint.per_gpu_by_part.values())
     for end in ("low", "expected", "high"):
@@ -82,7 +82,7 @@ def test_parts_of_a_gpu_add_up_to_it(parallelism, context_parallel):
 
 @pytest.mark.parametrize("engine", ["sglang", "vllm"])
 def test_reported_reserves_lie_inside_the_interval(engine):
-    """What engines' logs said about contexts, graphs and activations of V4 is between the ends that are shown."""
+    """Contexts, graphs and activations of V4 in engines' logs are inside the interval."""
     parts = on(Parallelism(), engine=engine).reserve_by_part
     reported = assumptions()["engines"][engine]["reported"]
     outside = [row for row in reported if not parts[row["part"]].low <= row["bytes"] <= parts[row["part"]].high]

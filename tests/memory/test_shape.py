@@ -61,7 +61,7 @@ def test_a_later_model_under_the_name_of_v4_is_refused(changes, named):
 
 @pytest.mark.parametrize("architectures", [None, [], ["DeepseekV4ForCausalLM"], ["DeepseekV4ForCausalLMNextN"]])
 def test_the_classes_of_v4_are_taken(architectures):
-    """With engines' names for them, and where none is named; empty parts are no parts."""
+    """With engines' names for them, and if none is named; empty parts are no parts."""
     config = flash(architectures=architectures, vision_config={})
     assert config_footprint(flash()).weights_bytes == config_footprint(config).weights_bytes
 

@@ -98,7 +98,7 @@ KINDS = {
 
 
 def made_up(row):
-    """The config of a row of the reference."""
+    """Return the config of a row of the reference."""
     storage = {} if row["storage"] != "bf16" else {"quantization_config": None}
     expert_dtype = None if row["storage"] == "bf16" else row["storage"]
     return flash(**row["config"], **storage, expert_dtype=expert_dtype)

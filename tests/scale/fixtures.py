@@ -6,14 +6,14 @@ from tests.scale.one_box_slurm import one_box_slurm
 
 @pytest.fixture(scope="session")
 def slurm_environment(tmp_path_factory):
-    """Environment of a Slurm that runs for as long as the tests do."""
+    """Run Slurm for as long as the tests run; yield its environment."""
     with one_box_slurm(tmp_path_factory.mktemp("slurm")) as environment:
         yield environment
 
 
 @pytest.fixture
 def slurm(require, request, monkeypatch):
-    """Two idle nodes, n0 and n1, with eight GPUs each."""
+    """Give the test two idle nodes, n0 and n1, with eight GPUs each."""
     require("slurm")
     environment = request.getfixturevalue("slurm_environment")
     for name in ("SLURM_CONF", "PATH"):

@@ -1,4 +1,4 @@
-"""A real Slurm of two nodes on this machine alone: munged, slurmctld and two slurmd, on loopback, in one folder."""
+"""A real Slurm of two nodes, all on this machine: munged, slurmctld and two slurmd, on loopback, in one folder."""
 
 import contextlib
 import os
@@ -82,7 +82,7 @@ def one_box_slurm(folder):
 
 
 def prepare(folder, munge):
-    """Folders, settings, a key, and sixteen GPUs that are plain files."""
+    """Write folders, settings, a key, and sixteen GPUs that are plain files."""
     for name in ("state", "run", "log", "gpu"):
         (folder / name).mkdir(parents=True)
     for number in range(8):
@@ -98,7 +98,7 @@ def prepare(folder, munge):
 
 
 def free_ports(count):
-    """Ports nobody has now, nor is given before the daemons listen there: below those that the system gives away."""
+    """Return ports that are free and stay free until the daemons listen there: below those the system assigns."""
     found = []
     for port in random.sample(PORTS, len(PORTS)):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -109,7 +109,7 @@ def free_ports(count):
 
 
 def idle(environment):
-    """How many nodes wait for work."""
+    """Return the number of idle nodes."""
     told = subprocess.run(
         ["sinfo", "-h", "-N", "-o", "%T"], env=environment, capture_output=True, text=True, check=False
     )

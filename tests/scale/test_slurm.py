@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -64,8 +65,23 @@ def test_a_job_can_be_cancelled(tmp_path):
     assert ("cancelled", None) == (caught.value.cause, caught.value.rank)
 
 
+@pytest.mark.parametrize("completed", [True, False])
+def test_a_job_that_slurm_has_forgotten_is_judged_by_its_folder(tmp_path, completed):
+    """Slurm drops a job some minutes after its end; a process that slept until then still learns how it ended."""
+    done = submit(SlurmJob("short", (("true",),)), tmp_path)
+    done.wait()
+    if not completed:
+        (tmp_path / "completed").unlink()
+    forgotten = replace(done, number=999_999)
+    if completed:
+        assert forgotten.wait() is None
+    else:
+        with pytest.raises(JobError, match="UNKNOWN"):
+            forgotten.wait()
+
+
 def test_without_slurm_that_is_said(monkeypatch, tmp_path):
     """No sbatch on PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EngineMissingError, match="no sbatch"):
+    with pytest.raises(EngineMissingError, match="sbatch is not installed"):
         submit(SlurmJob("job", (("true",),)), tmp_path)

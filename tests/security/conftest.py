@@ -18,14 +18,14 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2
 
 
 def leaky_command(*flags, engine="llamacpp", key_env=None, **changes):
-    """The engine that writes down whatever it knows, as a command; it answers to ``leaky``."""
+    """Return the command of the engine that writes down all it knows; its name is ``leaky``."""
     key = f"--key-env={key_env}" if key_env else "--key-file={key_file}"
     argv = ("python", str(LEAKY_ENGINE), "--host=127.0.0.1", "--port={port}", key, *flags)
     return Command(**{"engine": engine, "argv": argv, "model": "leaky", "key_env": key_env} | changes)
 
 
 def tree(*folders):
-    """Every file and folder below some, with size and mode."""
+    """Return every file and folder below some, with size and mode."""
     found = {}
     for folder in folders:
         for path in sorted(Path(folder).rglob("*")):
@@ -35,7 +35,7 @@ def tree(*folders):
 
 
 def is_one_clear_error(text, never=()):
-    """Hold that a message is short, says what to do, and shows neither control characters nor what was secret."""
+    """Check that a message is short, has a remedy, and shows neither control characters nor secrets."""
     assert "Traceback" not in text
     assert len(text.strip().splitlines()) >= 2, f"no remedy: {text}"
     assert len(text) < LONGEST_MESSAGE
@@ -46,7 +46,7 @@ def is_one_clear_error(text, never=()):
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
-    """Folders a bad input may not touch: the one we stand in, its neighbour, cache and state."""
+    """Return folders a bad input may not touch: the working folder, its neighbour, cache and state."""
     here = tmp_path / "here"
     for name in ("here", "beside", "cache"):
         (tmp_path / name).mkdir()
@@ -57,7 +57,7 @@ def places(tmp_path, monkeypatch):
 
 @pytest.fixture
 def refused(places, capsys):
-    """Give words to the command line: they are refused in one clear error, and nothing has happened."""
+    """Check that the command line refuses words with one clear error, and that nothing has changed."""
 
     def check(*words, codes=(2, 3), never=(), says=""):
         before = tree(*places)
@@ -93,6 +93,6 @@ def not_launched(places):
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """No engine process survives a test."""
+    """Check that no engine process survives a test."""
     yield
     end_everything()

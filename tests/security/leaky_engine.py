@@ -1,4 +1,4 @@
-"""An engine that writes into its log whatever it knows: its arguments, its whole environment and its key.
+"""An engine that logs everything it knows: its arguments, its entire environment and its key.
 
 It answers like one: health, models and completions, those with the key alone unless told otherwise.
 """
@@ -15,7 +15,7 @@ MODEL = "leaky"
 
 
 def options():
-    """Where it listens, and how it misbehaves."""
+    """Return its options: its address, and its misbehaviour."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add = parser.add_argument
     add("--host", required=True)
@@ -33,12 +33,12 @@ class Handler(BaseHTTPRequestHandler):
     """The few paths of the contract."""
 
     def do_GET(self):
-        """Health and models need no key, as those of llama.cpp."""
+        """Answer health and models without a key, as llama.cpp does."""
         log(f"{self.command} {self.path} {dict(self.headers)}")
         self.answer(200, {"data": [{"id": MODEL}]})
 
     def do_POST(self):
-        """Completions of one word."""
+        """Answer completions with one word."""
         self.rfile.read(int(self.headers["Content-Length"]))
         log(f"{self.command} {self.path} {dict(self.headers)}")
         allowed = self.server.key is None or self.headers["Authorization"] == f"Bearer {self.server.key}"
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200 if allowed else 401, {"choices": [{"text": "word"}], "usage": {"completion_tokens": 1}})
 
     def answer(self, status, document):
-        """JSON."""
+        """Send JSON."""
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Requests are logged above."""
+        """Log nothing: the requests are logged above."""
 
 
 def log(text):
@@ -66,7 +66,7 @@ def log(text):
 
 
 def main():
-    """Tell everything, then serve for ever."""
+    """Print everything, then serve for ever."""
     chosen = options()
     key = chosen.key_file.read_text().strip() if chosen.key_file else os.environ[chosen.key_env]
     log(f"arguments {sys.argv}")

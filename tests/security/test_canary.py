@@ -1,4 +1,4 @@
-"""A secret in every place where one may be, and then looked for in everything the kit leaves, shows or starts."""
+"""A secret in every place it may be, then searched for in everything seatrial leaves, shows or starts."""
 
 import json
 import logging
@@ -81,7 +81,7 @@ class Watch:
 
 @pytest.fixture
 def canaries(monkeypatch):
-    """Every secret of the environment."""
+    """Return every secret of the environment."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     return [*(value for name, value in ENVIRONMENT.items() if name != "PIP_INDEX_URL"), "CanaryIndexPw1"]
@@ -89,7 +89,7 @@ def canaries(monkeypatch):
 
 @pytest.fixture
 def own_key_file(tmp_path):
-    """A person's own key."""
+    """Write a file with a person's own key."""
     path = tmp_path / "own-key"
     path.write_text(f"{OWN_KEY}\n")
     path.chmod(0o600)
@@ -97,7 +97,7 @@ def own_key_file(tmp_path):
 
 
 def kept_in(folder, *, leave=("key",)):
-    """Everything below a folder as one text, by file; the files that hold the key on purpose left out."""
+    """Return the texts of all files below a folder, except those that hold the key on purpose."""
     return {
         str(path): path.read_bytes().decode(errors="replace")
         for path in Path(folder).rglob("*")
@@ -106,7 +106,7 @@ def kept_in(folder, *, leave=("key",)):
 
 
 def holds_none(texts, secrets):
-    """No secret in any of these texts, neither as it is nor cut in half."""
+    """Check that no text contains a secret, complete or cut in half."""
     for name, text in texts.items():
         for secret in secrets:
             assert secret not in text, f"{secret[:12]}... in {name}"
@@ -114,7 +114,7 @@ def holds_none(texts, secrets):
 
 
 def settled(server, secrets=()):
-    """Wait until the engine has said all it knows and the supervisor, which looks ten times a second, has masked it."""
+    """Wait until the engine has printed all it knows and the supervisor, which looks ten times a second, has masked it."""
     deadline = time.monotonic() + 10
     text = ""
     while time.monotonic() < deadline:
@@ -128,7 +128,7 @@ def settled(server, secrets=()):
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("key_env", [None, "VLLM_API_KEY"])
 def test_what_an_engine_writes_down_is_masked_in_its_log(canaries, own_key_file, monkeypatch, place, key_env):
-    """It logs its arguments, its whole environment, its key and every request with its headers."""
+    """It logs its arguments, its entire environment, its key and every request with its headers."""
     monkeypatch.setenv("MINE", OWN_KEY)
     access = {
         "own key in a file": Access(api_key_file=own_key_file),
@@ -205,7 +205,7 @@ def test_a_failure_that_shows_the_key_does_not(canaries, own_key_file):
 
 
 def seatrial(*words, **environment):
-    """The command line in a process of its own, its output as text."""
+    """Run the command line in a process of its own, and return its output as text."""
     argv = [sys.executable, "-m", "seatrial", *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, **environment})
     return f"{done.stdout}\n{done.stderr}"
@@ -300,7 +300,7 @@ def test_an_executed_notebook_keeps_none_of_it(canaries, tmp_path, monkeypatch):
 
 
 def test_a_plan_and_its_record_hold_no_secret(canaries, capsys):
-    """What a plan prints, and the record of a server, are made of the plan alone."""
+    """A plan's output and a server's record depend only on the plan."""
     text = seatrial("plan", "--model=flash", "--hardware=h200x8", "--json") + seatrial("detect", "--json")
     assert "argv" in text
     holds_none({"plan": text}, canaries)

@@ -22,12 +22,12 @@ ROWS = [(engine, option) for engine in ENGINE_NAMES for option in doors(engine).
 
 
 def command(engine, program=""):
-    """A command of that engine with nothing in it."""
+    """Return a command of that engine with nothing in it."""
     return Command(engine=engine, argv=("engine",), model="m", program=program)
 
 
 def value_of(option, engine):
-    """A value the option takes."""
+    """Return a value the option takes."""
     if option.takes == "switch":
         return ""
     if option.takes == "choice":
@@ -206,7 +206,7 @@ def test_a_switch_takes_no_value():
 
 
 def test_an_option_takes_the_place_of_the_plan_s_own():
-    """No flag stands twice in a command."""
+    """No flag appears twice in a command."""
     plan = make_plan("smollm2", hardware=detect_hardware("cpu"))
     xllamacpp = add_options(build_command(plan, runner="xllamacpp"), ["ubatch-size=64", "cache-type-k=q8_0"])
     assert 1 == sum(word.startswith("--ubatch-size") for word in xllamacpp.argv)

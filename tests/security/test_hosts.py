@@ -1,4 +1,4 @@
-"""Where a server listens: this machine alone, unless an address, --expose and a key say otherwise."""
+"""A server listens on loopback only, unless an address, --expose and a key allow another."""
 
 import socket
 
@@ -62,7 +62,7 @@ def test_an_address_open_to_others_needs_expose(not_launched, host):
 
 @pytest.mark.parametrize("host", NO_ADDRESS, ids=lambda host: repr(host)[:30])
 def test_what_is_no_address_is_bad_usage(not_launched, host):
-    """Neither a URL nor a word for a shell nor a name nobody knows is listened on."""
+    """A URL, a word for a shell and an unknown name are all refused."""
     not_launched(kind=UsageError, access=Access(host=host))
 
 
@@ -74,7 +74,7 @@ def test_groups_and_link_local_addresses_are_no_place_to_listen(not_launched, ho
 
 
 def test_an_address_of_another_machine_is_said(not_launched):
-    """A documentation address is nobody's here, though exposing was asked for."""
+    """A documentation address belongs to no interface of this machine, even with --expose."""
     not_launched(kind=UsageError, says="no address of this machine", access=Access(host="192.0.2.7", expose=True))
 
 
@@ -109,7 +109,7 @@ def test_with_expose_the_engine_gets_exactly_the_address(host):
 
 @pytest.mark.parametrize("engine", ["mlx", "fake", "no-such-engine"])
 def test_an_engine_without_a_key_is_never_exposed(not_launched, engine):
-    """MLX has no key; of an engine nobody knows, nobody knows it."""
+    """MLX has no key, and an unknown engine may have none."""
     not_launched(
         leaky_command(engine=engine),
         kind=RefusedError,
@@ -159,7 +159,7 @@ def test_another_loopback_address_is_served_and_reached():
 
 
 def test_an_engine_that_also_listens_elsewhere_is_ended():
-    """It must listen on the address it was told, and on no other; here on a second loopback one."""
+    """It must listen on the given address, and on no other; the test takes a second loopback one."""
     with pytest.raises(EngineError, match=r"listens on 127\.0\.0\.2, and was told 127\.0\.0\.1 alone") as caught:
         launch(leaky_command("--also-on=127.0.0.2"), name="both")
     assert "exposed" == caught.value.cause

@@ -1,4 +1,4 @@
-"""A person's own key: from a file or a variable, strong, readable by nobody else, and never repeated."""
+"""A person's own key: from a file or a variable, strong, readable only by its owner, and never repeated."""
 
 import os
 import stat
@@ -37,7 +37,7 @@ WEAK = {
 
 
 def key_file(tmp_path, text, mode=0o600):
-    """A file with a key."""
+    """Write a file with a key."""
     path = tmp_path / "beside" / "mine"
     path.write_text(text)
     path.chmod(mode)
@@ -67,7 +67,7 @@ def test_the_least_length_is_said(not_launched, tmp_path):
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o606, 0o666, 0o777, 0o620, 0o602])
 def test_a_file_others_can_read_or_write_is_refused(not_launched, tmp_path, mode):
-    """Its mode and the way to mend it are said; the key in it is not to be used any more."""
+    """The error names its mode and the way to mend it; the key in it must not be used any more."""
     path = key_file(tmp_path, GOOD, mode)
     not_launched(says=f"mode {mode:04o}.*\n.*chmod 600", never=[GOOD], access=Access(api_key_file=path))
 
@@ -115,7 +115,7 @@ def test_the_command_line_refuses_a_weak_key_before_anything_else(refused, tmp_p
 
 @pytest.mark.parametrize("source", ["file", "variable"])
 def test_an_own_key_is_the_one_that_counts(tmp_path, monkeypatch, source):
-    """The engine gets it, the server's own copy is readable by this user alone and goes with the server."""
+    """The engine gets it; the server's own copy is readable only by this user and goes with the server."""
     (tmp_path / "beside").mkdir()
     monkeypatch.setenv("MY_KEY", f"{GOOD}\n")
     access = Access(api_key_file=key_file(tmp_path, f"{GOOD}\n")) if source == "file" else Access(api_key_env="MY_KEY")

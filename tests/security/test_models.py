@@ -1,4 +1,4 @@
-"""Models: names that are commands, files that run code, headers that lie, templates that inject."""
+"""Models: names that are commands, files that run code, false headers, templates that inject."""
 
 import json
 import struct
@@ -115,7 +115,7 @@ def test_a_malformed_gguf_reaches_no_engine(refused, places, kind):
 
 @pytest.mark.parametrize("kind", WRONG_SAFETENSORS)
 def test_malformed_safetensors_reach_no_engine(refused, places, kind):
-    """Beside V4's own config.json; the header is held against the file."""
+    """Beside V4's own config.json; the header is compared with the file."""
     folder = places[0] / "here" / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(find_model("flash").config))
@@ -124,7 +124,7 @@ def test_malformed_safetensors_reach_no_engine(refused, places, kind):
 
 
 def test_a_header_of_100_mb_is_not_read(refused, places):
-    """Its length alone is looked at; the file is sparse."""
+    """Only its length is read; the file is sparse."""
     folder = places[0] / "here" / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(find_model("flash").config))
@@ -159,7 +159,7 @@ def test_a_chat_template_is_never_rendered_here(places, template):
 
 @pytest.fixture
 def v4_folder(places):
-    """A folder with V4's config and one small tensor."""
+    """Make a folder with V4's config and one small tensor."""
     folder = places[0] / "here" / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(find_model("flash").config))
@@ -201,7 +201,7 @@ def test_an_index_cannot_lead_outside_its_folder(refused, v4_folder, name):
 
 
 def test_files_of_a_checkpoint_stay_in_its_folder():
-    """However a checkpoint is called, its folder lies in the cache, without a parent or a hidden name."""
+    """Under any name of a checkpoint its folder is in the cache, without a parent or a hidden name."""
     row = find_checkpoint("smollm2")
     for name in ("../../etc", "a/../../b", "..", ".hidden", "a\\b", "a;b", "a b", "-rf"):
         folder = folder_of(replace(row, id=name))
@@ -267,7 +267,7 @@ def test_a_plan_file_that_is_none_starts_nothing(refused, places, kind):
 
 
 def test_the_command_in_a_plan_file_is_never_run(places, capsys):
-    """Words and variables of the document are left alone: the command is made anew."""
+    """Words and variables of the document are ignored: the command is made anew."""
     document = PLAN | {
         "checkpoint": "no-such-model",
         "argv": ["/bin/touch", "pwned"],

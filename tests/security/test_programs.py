@@ -1,4 +1,4 @@
-"""Which program is started: never one that somebody else could have put where we look."""
+"""The program that is started: never one that somebody else could have put on the search path."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ PROGRAMS = ("llama-server", "vllm", "mlx_lm.server", "my-own-server")
 
 
 def plant(folder, name, mode=0o755):
-    """A program that leaves a mark where it is run."""
+    """Write a program that leaves a mark when it runs."""
     folder.mkdir(exist_ok=True, parents=True)
     path = folder / name
     path.write_text(f"#!/bin/sh\ntouch {folder}/ran\necho 'version: 99999 (x)'\n")

@@ -1,4 +1,4 @@
-"""The same rules where requests go out and notebooks run: URLs, keys, parameters, folders; one clear error each."""
+"""The same rules for requests and notebooks: URLs, keys, parameters, folders; one clear error each."""
 
 import contextlib
 import threading
@@ -61,7 +61,7 @@ def test_a_key_no_header_may_carry_is_not_sent(refused, monkeypatch, key):
 
 @contextlib.contextmanager
 def listening(handler, address="127.0.0.1"):
-    """A web server in a thread."""
+    """Start a web server in a thread."""
     with ThreadingHTTPServer((address, 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
@@ -82,7 +82,7 @@ def test_a_redirect_never_takes_the_key_along(status):
         do_POST = do_GET  # noqa: N815 -- the name http.server looks for
 
         def log_message(self, *_):
-            """Quiet."""
+            """Log nothing."""
 
     with listening(Thief, "127.0.0.2") as thief:
 
@@ -207,7 +207,7 @@ def test_known_parameters_still_pass():
 
 
 def test_a_secret_in_an_engine_s_own_variables_is_refused(not_launched):
-    """A command's variables stand in the server's record: by their name, or by the form of the value."""
+    """A command's variables would be in the server's record: refused by name, or by the form of the value."""
     for env in ({"HF_TOKEN": "x"}, {"MY_API_KEY": "sesame"}, {"URL": "http://u:sesame-pw@h/"}, {"A": SECRETS[0]}):
         not_launched(leaky_command(env=env), says="looks like a secret", never=["sesame", SECRETS[0]])
     for env in ({"A=B": "1"}, {"A B": "1"}, {"": "1"}, {"LD_PRELOAD\n": "x"}, {"A": "x\x00y"}):

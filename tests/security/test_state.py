@@ -1,4 +1,4 @@
-"""What is kept of a server lies in folders nobody else can read, follow a link into, or swap."""
+"""State of a server is in folders nobody else can read, follow a link into, or swap."""
 
 import os
 import stat
@@ -41,7 +41,7 @@ NAMES = {
 @pytest.mark.parametrize("kind", NAMES)
 @pytest.mark.parametrize("command", ["serve", "stop", "logs"])
 def test_a_name_that_could_lead_elsewhere_is_refused(refused, command, kind):
-    """A server's name is the name of its folder, so it holds letters, digits, dots and dashes alone."""
+    """A server's name is the name of its folder, so it has only letters, digits, dots and dashes."""
     words = (
         ["serve", "--engine=simulated", f"--name={NAMES[kind]}"] if command == "serve" else [command, "--", NAMES[kind]]
     )
@@ -92,7 +92,7 @@ def test_a_linked_servers_folder_is_refused(not_launched, tmp_path):
 
 
 def test_a_linked_server_folder_is_refused(places):
-    """Nothing is written behind it, and what lies there stays."""
+    """Nothing is written behind it, and the files there stay."""
     beside = places[0] / "beside"
     (beside / "record.json").write_text("mine")
     servers_dir().mkdir(parents=True, mode=0o700)

@@ -58,7 +58,7 @@ SPLIT = {"a carriage return", "a forged log line", "a lone surrogate"}
 
 @pytest.fixture(scope="module")
 def hostile_server(tmp_path_factory):
-    """A server whose log holds every hostile text between two marks."""
+    """Start a server whose log holds every hostile text between two marks."""
     patch = pytest.MonkeyPatch()
     patch.setenv("SEATRIAL_STATE", str(tmp_path_factory.mktemp("hostile")))
     said = [
@@ -71,13 +71,13 @@ def hostile_server(tmp_path_factory):
 
 @pytest.fixture
 def beside(hostile_server, monkeypatch):
-    """The same state folder for this test."""
+    """Give this test the state folder of the server."""
     monkeypatch.setenv("SEATRIAL_STATE", hostile_server.log.rpartition("/servers/")[0])
     return hostile_server
 
 
 def raw_between(kind, text):
-    """What stands between the marks of one hostile text, where the engine said it (and not in its arguments)."""
+    """Return the text between the marks of one hostile text in the engine's output (and not in its arguments)."""
     number = list(HOSTILE).index(kind)
     return re.findall(rf"<{number}>(.*?)<end>", text, re.DOTALL)[-1]
 
@@ -139,7 +139,7 @@ def test_a_notebook_shows_the_log_as_escaped_text(beside):
 
 
 def holds_no_markup(html):
-    """Only the tags of the view itself, and no attribute that came from outside."""
+    """Check that a page has only the view's own tags, and no attribute from outside."""
     assert {"p", "strong", "pre", "/p", "/strong", "/pre"} >= set(re.findall(r"<\s*(/?\w+)", html))
     assert 1 == len(re.findall(r"<pre\b", html))
     assert CONTROL.search(html) is None

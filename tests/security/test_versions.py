@@ -1,4 +1,4 @@
-"""Minimum safe versions are data, held here without any advisory service."""
+"""Minimum safe versions are data, without any advisory service."""
 
 import re
 import sys
@@ -32,7 +32,7 @@ ENOUGH = [("sglang", "0.5.23"), ("vllm", "0.33.0"), ("llama_cpp.server", "0.3.36
 
 @pytest.fixture
 def installed(tmp_path):
-    """A program that says it is one of the engines in a version; gives the command that starts it."""
+    """Write a program that reports an engine and version; return the command that starts it."""
 
     def make(name, version):
         says = {"llama-server": f"version: {version} (abc)", "vllm": version}.get(name, f"\n{version}")
@@ -53,7 +53,7 @@ def installed(tmp_path):
 
 @pytest.mark.parametrize(("name", "version", "ids"), OLD)
 def test_an_engine_with_known_holes_is_refused_by_their_names(installed, name, version, ids):
-    """The CVE ids stand in the message, with what to install instead."""
+    """The message has the CVE ids, and the version to install instead."""
     with pytest.raises(RefusedError) as caught:
         resolve_program(installed(name, version))
     assert ids == set(CVE.findall(caught.value.what))
@@ -62,7 +62,7 @@ def test_an_engine_with_known_holes_is_refused_by_their_names(installed, name, v
 
 @pytest.mark.parametrize(("name", "version"), TOO_OLD)
 def test_an_engine_below_the_safe_version_is_refused(installed, name, version):
-    """Both versions stand in the message."""
+    """The message has both versions."""
     with pytest.raises(RefusedError, match=re.escape(version)):
         resolve_program(installed(name, version))
 

@@ -39,7 +39,7 @@ def test_a_short_request_has_no_more_than_it_wrote():
 
 
 def test_other_models_read_all_keys_and_values():
-    """Two BF16 vectors of every key-value head and layer for each token; nothing where the heads are not known."""
+    """Two BF16 vectors of every key-value head and layer for each token; nothing if the heads are not known."""
     config = {"num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576}
     assert Attention(token_bytes=30 * 3 * 64 * 2 * 2, pair_flops=4 * 30 * 9 * 64) == attention_of(config)
     assert attention_of({"num_hidden_layers": 30}) == NO_ATTENTION

@@ -1,6 +1,7 @@
 """How near the speed model comes to published runs, above all to those of GPUs the fit has not seen."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -18,7 +19,7 @@ WIDEST = 2.5
 
 @pytest.fixture(scope="module")
 def left_out():
-    """Log errors on the rows of each kind of GPU with constants fitted to the other kinds."""
+    """Return the log errors on the rows of each kind of GPU with constants fitted to the other kinds."""
     return left_out_errors(lambda row: row.accelerator)
 
 
@@ -37,7 +38,7 @@ def test_hardware_left_out_of_the_fit_is_still_predicted(left_out, part):
 
 
 def test_formats_left_out_of_the_fit_are_still_predicted():
-    """Of formats the constants have not seen: nearly nine of ten values lie in the intervals."""
+    """Of formats the constants have not seen: nearly nine of ten values are inside the intervals."""
     sizes = [abs(error) for errors in left_out_errors(lambda row: row.precision) for error in errors]
     assert 0.88 <= sum(size <= math.log(calibration()["gpu"]["spread"]) for size in sizes) / len(sizes)
 
@@ -54,7 +55,7 @@ def test_every_constant_is_named_with_its_origin():
     known = calibration()["gpu"]
     assert known["start"].keys() == known["values"].keys()
     assert all({"value", "origin", "source"} == row.keys() for row in known["fixed"].values())
-    assert constants().to_dict().keys() == known["values"].keys() | known["fixed"].keys()
+    assert asdict(constants()).keys() == known["values"].keys() | known["fixed"].keys()
     assert len(published_rows()) == known["rows"]
     assert sorted({row.accelerator for row in published_rows()}) == known["published"]
 

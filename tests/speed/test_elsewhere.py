@@ -10,7 +10,7 @@ from seatrial.hardware.named import named_machine
 
 ROWS = json.loads(Path(__file__).with_name("elsewhere.json").read_text(encoding="utf-8"))["rows"]
 OTHER_ENGINE = 2.5
-"""A value of another engine or a fork lies within this factor of what is expected of ours."""
+"""A value of another engine or a fork is within this factor of the prediction for ours."""
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["name"])

@@ -1,4 +1,4 @@
-"""Published runs through the whole planner: recipe, capacity and speed together, from nothing but the machine's name."""
+"""Published runs through the entire planner: recipe, capacity and speed, from the machine's name only."""
 
 import json
 import math
@@ -20,7 +20,7 @@ ROWS = json.loads(files("seatrial.speed").joinpath("published.json").read_text(e
 
 
 def planned(row):
-    """The plan for the machine, checkpoint and load of a published run."""
+    """Return the plan for the machine, checkpoint and load of a published run."""
     return make_plan(
         checkpoint=row["checkpoint"],
         hardware=named_machine(f"{row['accelerator']}x{row['gpus'] // row['nodes']}"),
@@ -33,7 +33,7 @@ def planned(row):
 
 @pytest.fixture(scope="module")
 def predicted():
-    """Every published run and what a plan predicts for it."""
+    """Return every published run with the prediction of a plan."""
     return [(row, planned(row).prediction) for row in ROWS]
 
 

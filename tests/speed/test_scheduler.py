@@ -27,7 +27,7 @@ class Request:
 
 
 def play(load):
-    """Median TTFT and TPOT and the output rate of a run that reads one prompt at a time before it decodes on."""
+    """Return median TTFT and TPOT and the output rate of a run that decodes only while it reads no prompt."""
     fit, chance = constants(), random.Random(1)  # noqa: S311 -- lengths, not secrets
     accepted = fit.accepted(load.draft_tokens)
     per_token = prefill_seconds(FLASH, RANKS, load, fit) / load.mean_prompt
@@ -73,7 +73,7 @@ def play(load):
     ],
 )
 def test_the_closed_forms_agree_with_a_scheduler(streams, limit, requests, drafts):
-    """TPOT and output within 15 per cent; so is the wait, where requests queue."""
+    """TPOT and output within 15 per cent; so is the wait, if requests queue."""
     load = ServingLoad(streams, limit, 8192, 1024, drafts, requests=requests, random_lengths=True)
     ttft, tpot, rate = play(load)
     found = gpu_speed(FLASH, RANKS, load)

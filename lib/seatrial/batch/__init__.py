@@ -1,4 +1,4 @@
-"""Runs the notebooks headlessly: one folder, the executed notebooks and one record a run."""
+"""Runs notebooks headlessly; each run has a folder with the executed notebooks and one record."""
 
 from seatrial.batch.folders import read_run
 from seatrial.batch.grid import expand_grid

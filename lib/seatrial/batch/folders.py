@@ -1,7 +1,7 @@
-"""Where a run is written, and what is already there.
+"""Chooses, checks and locks the folder of a run.
 
-A run has a folder of its own: the executed notebooks and ``record.json``. Nothing is ever
-written outside it, over a file that no run made, or through a link.
+A run has a folder of its own with the executed notebooks and ``record.json``. Nothing is ever written outside it, over
+a file that no run made, or through a link.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ _RUNS = Path("runs")
 
 
 def choose_folder(output: Path | str | None) -> Path:
-    """The folder of a run, checked but not created; a new one in ``runs/`` where none is given.
+    """Return the folder of a run, checked but not created; a new one in ``runs/`` if none is given.
 
     Raises:
-        UsageError: The path climbs with ``..``, holds braces or control characters, is a
-            link or a file.
+        UsageError: If the path contains ``..``, braces or control characters, or is a link or a file.
 
     """
     if output is None:
@@ -47,19 +46,19 @@ def choose_folder(output: Path | str | None) -> Path:
 
 
 def check_targets(folder: Path, names: Sequence[str]) -> Run | None:
-    """The run already in ``folder``, if there is one; refuse to write over anything else.
+    """Return the run already in ``folder``, if there is one; refuse to write over anything else.
 
     Raises:
-        UsageError: A file to be written is a link, or no run made it.
+        UsageError: If a file to be written is a link, or no run made it.
 
     """
     earlier = read_run(folder)
-    made_here = {one.notebook for one in earlier.notebooks} if earlier else set()
+    by_a_run = {one.notebook for one in earlier.notebooks} if earlier else set()
     for name in (RECORD, *names):
         target = folder / name
         if target.is_symlink():
-            raise UsageError(f"{target} is a link; it would be written through.", remedy="Name another folder.")
-        if target.exists() and name != RECORD and name not in made_here:
+            raise UsageError(f"{target} is a link; writing would change its target.", remedy="Name another folder.")
+        if target.exists() and name != RECORD and name not in by_a_run:
             raise UsageError(
                 f"{target} is there already, and no run made it.", remedy="Name another folder with --output."
             )
@@ -67,10 +66,10 @@ def check_targets(folder: Path, names: Sequence[str]) -> Run | None:
 
 
 def read_run(folder: Path) -> Run | None:
-    """The run recorded in ``folder``; None where there is none.
+    """Return the run recorded in ``folder``; None if there is none.
 
     Raises:
-        UsageError: ``record.json`` is there but cannot be read as a run.
+        UsageError: If ``record.json`` exists but cannot be read as a run.
 
     """
     path = folder / RECORD
@@ -79,11 +78,11 @@ def read_run(folder: Path) -> Run | None:
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Create ``folder`` and hold it, so that two runs never write into the same one; one left empty goes again.
+    """Create and lock ``folder``, so that two runs never write into the same one; remove it again if it stays empty.
 
     Raises:
-        UsageError: It cannot be created or written, or another run holds it.
-        DoesNotFitError: The disk is full.
+        UsageError: If the folder cannot be created or written, or another run has locked it.
+        DoesNotFitError: If the disk is full.
 
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -92,24 +91,34 @@ def claimed(folder: Path) -> Iterator[None]:
         handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise cannot_write(folder, error, "Choose another with --output.") from error
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, handle)
+        _lock(handle, folder)
+        # Before the handle is closed: a folder is removed while no other run can lock it.
+        stack.callback(_remove_empty, made)
+        yield
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _lock(handle: int, folder: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise UsageError(
-            f"Another run is writing into {folder}.", remedy="Wait for it, or choose another folder with --output."
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(handle)
-        for path in made:
-            with contextlib.suppress(OSError):  # something lies in it
-                path.rmdir()
+        if os.path.samestat(os.fstat(handle), folder.stat()):
+            return  # else the run that had the lock has removed the folder meanwhile
+    except OSError:
+        pass
+    raise UsageError(
+        f"Another run is writing into {folder}.", remedy="Wait for it, or choose another folder with --output."
+    )
 
 
 def read_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
-    """What the executed notebooks in ``folder`` recorded, by name; a later one replaces an earlier one's."""
+    """Return the values recorded by the executed notebooks in ``folder``, by name; of equal names the last."""
     results: dict[str, Any] = {}
     for name in names:
         path = folder / name
@@ -124,7 +133,7 @@ def read_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _new_folder() -> Path:
-    """A name no other run has: not even one that starts in the same second, before either has made its folder."""
+    """Return a new folder, distinct also for runs that start in the same second and have not made theirs yet."""
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     folder, count = _RUNS / stamp, 1
     while folder.exists():

@@ -15,15 +15,15 @@ _MAX_RUNS = 256
 
 
 def expand_grid(axes: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Parameters of each run, by a name that serves as its folder; one run, named ``""``, without axes.
+    """Return the parameters of each run by the name of its folder; without axes one run, named ``""``.
 
     Args:
-        axes: ``name=a,b`` each; every combination becomes a run. ``;`` separates the values
-            where they hold commas themselves (``concurrency=1,2;4,8``).
-        parameters: Values that all runs share.
+        axes: ``name=a,b`` each; every combination becomes a run. ``;`` separates values
+            that contain commas themselves (``concurrency=1,2;4,8``).
+        parameters: Values common to all runs.
 
     Raises:
-        UsageError: An axis is malformed, given twice or beside ``-p``, or there are too many runs.
+        UsageError: If an axis is malformed, given twice or beside ``-p``, or there are too many runs.
 
     """
     values: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Keeps what an engine wrote with the run that launched it: the server folder is anew with the next launch."""
+"""Copies engine logs into the folder of the run that launched the engine: the next launch clears its server folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seatrial.server.processes import this_boot
 
 _LOGS = "logs"
 _KEPT_LINES = 10_000
-"""The end of a log; its last two megabytes are read at most."""
+"""Lines of the end of a log; at most its last two megabytes are read."""
 
 log = logging.getLogger("seatrial")
 
@@ -21,13 +21,13 @@ log = logging.getLogger("seatrial")
 def keep_logs(folder: Path, notebook: str, kernel_pid: int | None, since: str) -> tuple[str, ...]:
     """Write the logs of the servers that a notebook's kernel launched into the run's folder.
 
-    Lines are plain text without secrets. A log that cannot be kept is said, and fails nothing.
+    Lines are plain text without secrets. A log that cannot be copied causes a warning and no error.
 
     Args:
         folder: The run's folder.
         notebook: File name of the notebook; begins the name of each log.
-        kernel_pid: The kernel, None where it never started.
-        since: When the notebook started, UTC, ISO 8601: pids are used again.
+        kernel_pid: The kernel, None if it never started.
+        since: Start of the notebook, UTC, ISO 8601: an older server with this pid had another owner.
 
     Returns:
         Paths of the logs, relative to the run's folder.
@@ -45,12 +45,12 @@ def keep_logs(folder: Path, notebook: str, kernel_pid: int | None, since: str) -
             _write(folder, name, engine_log.tail(server.log_file, _KEPT_LINES))
             kept.append(name)
         except (UsageError, DoesNotFitError) as error:
-            log.warning("The log of %s is not kept with the run: %s", server.path.name, error.what)
+            log.warning("The log of %s is not copied to the run: %s", server.path.name, error.what)
     return tuple(kept)
 
 
 def _write(folder: Path, name: str, lines: list[str]) -> None:
     for part in (folder / _LOGS, folder / name):
         if part.is_symlink():
-            raise UsageError(f"{part} is a link; it would be written through.", remedy="Name another folder.")
+            raise UsageError(f"{part} is a link; writing would change its target.", remedy="Name another folder.")
     write_text(folder / name, "".join(f"{line}\n" for line in lines), mode=0o600)

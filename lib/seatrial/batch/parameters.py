@@ -1,7 +1,7 @@
-"""Reads what a notebook can be told, and refuses a wrong name, type or secret before anything runs.
+"""Reads the parameters of a notebook, and refuses a wrong name, type or secret before anything runs.
 
-papermill only warns about an unknown parameter, and writes a parameter's *name* into the
-notebook as code; so names and types are checked here, against the notebook's own cell.
+papermill only warns about an unknown parameter, and writes a parameter's *name* into the notebook as code. So this
+module checks names and types against the notebook's own cell.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from seatrial.errors import UnknownNameError, UsageError
 from seatrial.printable import shortened
 from seatrial.secret_text import looks_secret
 
+_KINDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 _MAX_TEXT = 4096
 
@@ -36,10 +37,10 @@ class Parameter:
 
 
 def read_parameters(notebook: Any) -> dict[str, Parameter]:
-    """The parameters of an opened notebook (an ``nbformat`` node), by name.
+    """Return the parameters of an opened notebook (an ``nbformat`` node), by name.
 
-    Read from the lines ``name: type = literal  # help`` of the cell tagged ``parameters``;
-    lines of any other form cannot be set from outside. Empty where there is no such cell.
+    They are the lines ``name: type = literal  # help`` of the cell tagged ``parameters``, if there is one; lines of any
+    other form cannot be set from outside.
     """
     from papermill.translators import PythonTranslator
 
@@ -51,7 +52,7 @@ def read_parameters(notebook: Any) -> dict[str, Parameter]:
         try:
             default: Any = ast.literal_eval(line.default)
         except (SyntaxError, ValueError):
-            continue  # no plain value, so nothing that can be given from outside
+            continue  # no literal, so nobody can set it from outside
         kind = type(default).__name__ if line.inferred_type_name == "None" else line.inferred_type_name
         if kind in TYPES and _is(kind, default):
             found[line.name] = Parameter(line.name, kind, default, line.help)
@@ -59,10 +60,10 @@ def read_parameters(notebook: Any) -> dict[str, Parameter]:
 
 
 def parse_assignments(words: Sequence[Sequence[str]]) -> dict[str, str]:
-    """``-p name value`` pairs as a dict.
+    """Return ``-p name value`` pairs as a dict.
 
     Raises:
-        UsageError: A name is no identifier, or is given twice.
+        UsageError: If a name is no identifier, or is given twice.
 
     """
     values: dict[str, str] = {}
@@ -78,7 +79,7 @@ def check_name(name: str) -> None:
     """Refuse a parameter name that is not a plain identifier: names become code.
 
     Raises:
-        UsageError: It is no ASCII identifier, or a Python keyword.
+        UsageError: If it is no ASCII identifier, or a Python keyword.
 
     """
     if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name) or name.startswith("_"):
@@ -91,15 +92,15 @@ def check_name(name: str) -> None:
 def choose_parameters(
     known: Mapping[str, Mapping[str, Parameter]], given: Mapping[str, Any]
 ) -> dict[str, dict[str, ParameterValue]]:
-    """The values each notebook receives: those of its own parameters, in the right type.
+    """Return the values each notebook receives: those of its own parameters, in the right type.
 
     Args:
         known: Parameters of each notebook, by its name.
         given: Values by parameter name; text is read as the parameter's type.
 
     Raises:
-        UnknownNameError: No notebook has such a parameter; the nearest are named.
-        UsageError: A value has the wrong type, or looks like a secret.
+        UnknownNameError: If no notebook has such a parameter; the message names the nearest.
+        UsageError: If a value has the wrong type, or looks like a secret.
 
     """
     for name, value in given.items():
@@ -114,10 +115,10 @@ def choose_parameters(
 
 
 def _check_value(name: str, value: Any) -> None:
-    """Refuse what must not be stored in a notebook; the value is never repeated in the message.
+    """Refuse a value that must not be stored in a notebook; the message never repeats the value.
 
     Raises:
-        UsageError: It looks like a secret, is no plain value, is too long or not printable.
+        UsageError: If it looks like a secret, is no plain value, is too long or not printable.
 
     """
     if not isinstance(value, str | int | float | bool):
@@ -148,7 +149,7 @@ def _typed(parameter: Parameter, value: Any) -> ParameterValue:
         value = float(value)
     if not _is(kind, value) or (kind == "float" and not math.isfinite(value)):
         raise UsageError(
-            f"The parameter {parameter.name} takes {_article(kind)}, not {_shown(value)}.",
+            f"The parameter {parameter.name} takes {_KINDS[kind]}, not {_shown(value)}.",
             remedy=f"{parameter.name}: {parameter.help or parameter.kind} (default: {parameter.default!r}).",
         )
     result: ParameterValue = value
@@ -156,11 +157,11 @@ def _typed(parameter: Parameter, value: Any) -> ParameterValue:
 
 
 def _is(kind: str, value: Any) -> bool:
-    return type(value) is TYPES[kind]  # exactly: True is no whole number here
+    return type(value) is TYPES[kind]  # not isinstance: True is no whole number
 
 
 def _read(kind: str, text: str) -> Any:
-    """``text`` as a value of that kind, or unchanged where it is none."""
+    """Return ``text`` as a value of that kind, or unchanged if it is none."""
     word = text.strip().lower()
     if kind == "bool":
         return True if word in _TRUE else False if word in _FALSE else text
@@ -170,10 +171,6 @@ def _read(kind: str, text: str) -> Any:
         return int(word) if kind == "int" else float(word)
     except ValueError:
         return text
-
-
-def _article(kind: str) -> str:
-    return {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}[kind]
 
 
 def _shown(value: Any) -> str:

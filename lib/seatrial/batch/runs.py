@@ -1,8 +1,7 @@
-"""Runs a series of notebooks headlessly, one folder and one record a run.
+"""Runs a series of notebooks headlessly, with one folder and one record for each run.
 
-Notebooks that only read and compute run beside one another; those that load the machine
-(``"seatrial": {"alone": true}`` in their metadata) run by themselves, so that nothing disturbs
-a measurement.
+Notebooks that only read and compute run beside one another. Those that load the machine (``"seatrial": {"alone": true}``
+in their metadata) run by themselves, so that nothing disturbs a measurement.
 """
 
 from __future__ import annotations
@@ -35,11 +34,12 @@ if TYPE_CHECKING:
     from seatrial.batch.execute import Execution
 
 _OnProgress = Callable[[RunProgress], None]
-_HEARING_S = 0.25
-"""How often the main thread looks up: a Ctrl-C that the system hands to another thread wakes no wait."""
-
-_LOOK_S = 0.05
-"""How often one looks, once asked to stop, whether the kernels have."""
+_GRACE_S = 8.0
+"""Seconds an interrupted kernel has to stop what it started before it is killed."""
+_POLL_S = 0.25
+"""Interval at which the main thread checks for a Ctrl-C: one that the system hands to another thread wakes no wait."""
+_STOP_POLL_S = 0.05
+"""Interval at which a run that stops checks whether its kernels have ended."""
 
 
 def run_notebooks(
@@ -52,25 +52,24 @@ def run_notebooks(
 ) -> Run:
     """Run notebooks headlessly and write the executed notebooks and ``record.json``.
 
-    Names, types and values of parameters, the notebooks and the output folder are checked
-    before anything runs. A notebook that already completed in ``output``, from the same cells
-    and with the same parameters, is kept and not run again.
+    Parameters, notebooks and the output folder are checked before anything runs. A notebook that already completed in
+    ``output``, from the same cells and with the same parameters, does not run again.
 
     Args:
         paths: Notebooks, in the order of their results.
         parameters: Values by name, for every notebook that has such a parameter; text is read
             as the parameter's type.
-        output: Folder of the run; None: a new one in ``runs/``.
-        jobs: Notebooks at a time; None: 2, or 1 on a single core.
-        on_progress: Called on every step, from several threads but one at a time.
+        output: Folder of the run; by default a new one in ``runs/``.
+        jobs: Notebooks at a time; by default 2, or 1 on a single core.
+        on_progress: Called at every event, from several threads but one at a time.
 
     Returns:
         The run. A notebook that failed is in it, with its error; nothing is raised for it.
 
     Raises:
-        UsageError: Something asked for is wrong; nothing was run or written.
-        EngineMissingError: papermill or the notebook kernel is not installed.
-        KeyboardInterrupt: SIGINT or SIGTERM. The kernels are gone and the record is written.
+        UsageError: If a notebook, parameter or folder is wrong; nothing was run or written.
+        EngineMissingError: If papermill or the notebook kernel is not installed.
+        KeyboardInterrupt: After SIGINT or SIGTERM. The kernels are gone and the record is written.
 
     """
     if find_spec("ipykernel") is None or find_spec("papermill") is None:
@@ -84,13 +83,13 @@ def run_notebooks(
     names = [source.path.name for source in sources]
     check_targets(folder, names)
     with claimed(folder):
-        earlier = check_targets(folder, names)  # again, now that nobody else writes here
+        earlier = check_targets(folder, names)  # again, now that no other run writes there
         series = _Series(folder, sources, given, earlier, on_progress or (lambda _: None))
         return series.run(jobs or min(2, os.cpu_count() or 1))
 
 
 class _Series:
-    """One run while it goes on: what each notebook's state is, and the record kept up to date."""
+    """One run while it goes on: the result of each notebook, and a record that is always up to date."""
 
     def __init__(
         self,
@@ -104,36 +103,36 @@ class _Series:
         self.sources = sources
         self.on_progress = on_progress
         self.lock = threading.Lock()
-        self.telling = threading.Lock()
+        self.progress_lock = threading.Lock()
         self.running: dict[int, Execution] = {}
         self.stopping = False
         self.started_at = earlier.started_at if earlier else _now()
-        self.results = [self._expected(source, given[source.path.name], earlier) for source in sources]
+        self.results = [self._result_before(source, given[source.path.name], earlier) for source in sources]
 
     def run(self, jobs: int) -> Run:
-        """Run what is to be run, ``jobs`` at a time, and return the finished record."""
+        """Run every notebook without a result, ``jobs`` at a time, and return the finished record."""
         todo = [index for index, result in enumerate(self.results) if not result.kept]
         for index, result in enumerate(self.results):
             if result.kept:
-                self._tell("kept", index, status="completed")
+                self._report("kept", index, status="completed")
         try:
-            with stop_signals() as asked:
+            with stop_signals() as stop_requested:
                 self._write(finished=False)
-                self._work(todo, jobs, asked)
+                self._run_groups(todo, jobs, stop_requested)
         except BaseException:
             with ignoring_signals():
                 self._write(finished=True)
             raise
         return self._write(finished=True)
 
-    def _work(self, todo: Sequence[int], jobs: int, asked: threading.Event) -> None:
+    def _run_groups(self, todo: Sequence[int], jobs: int, stop_requested: threading.Event) -> None:
         for group in groups_of(todo, self.sources):
             futures: list[Future[None]] = []
             with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="notebook") as pool:
                 try:
-                    # Within the try: leaving the pool waits for what was submitted, so a Ctrl-C here must stop it too.
+                    # Inside the try: leaving the pool waits for submitted notebooks, so a Ctrl-C must stop them.
                     futures.extend(pool.submit(self._execute, index) for index in group)
-                    done = _first_done(futures, asked)
+                    done = _first_done(futures, stop_requested)
                 except BaseException:
                     for future in futures:
                         future.cancel()
@@ -144,19 +143,17 @@ class _Series:
             end_leases()
 
     def _stop(self, futures: Sequence[Future[None]]) -> None:
-        from seatrial.batch.execute import GRACE_S
-
         with counting_signals() as again:
             with self.lock:
                 self.stopping = True
-                asked = dict(self.running)
-            for index in asked:
-                self._tell("stopping", index)
-            deadline = monotonic() + GRACE_S
-            while wait(futures, timeout=_LOOK_S).not_done and monotonic() < deadline and not again.is_set():
-                for execution in asked.values():
+                running = dict(self.running)
+            for index in running:
+                self._report("stopping", index)
+            deadline = monotonic() + _GRACE_S
+            while wait(futures, timeout=_STOP_POLL_S).not_done and monotonic() < deadline and not again.is_set():
+                for execution in running.values():
                     execution.interrupt()
-            for execution in asked.values():
+            for execution in running.values():
                 execution.kill()
             wait(futures)
             end_leases()
@@ -170,7 +167,7 @@ class _Series:
             source=source.path,
             target=self.folder / result.notebook,
             parameters=result.parameters,
-            on_cell=lambda cell, place: self._tell(
+            on_cell=lambda cell, place: self._report(
                 "cell", index, cell=cell, cell_index=place, elapsed_s=monotonic() - start
             ),
         )
@@ -178,7 +175,7 @@ class _Series:
             if self.stopping:
                 return
             self.running[index] = execution
-        self._tell("started", index)
+        self._report("started", index)
         try:
             status, failure = execution.run()
         finally:
@@ -189,10 +186,10 @@ class _Series:
         with self.lock:
             self.results[index] = replace(result, status=status, error=failure, duration_s=round(took, 3), logs=logs)
             self._write(finished=False)
-        self._tell("finished", index, status=status, elapsed_s=took)
+        self._report("finished", index, status=status, elapsed_s=took)
 
-    def _expected(self, source: Source, given: dict[str, ParameterValue], earlier: Run | None) -> NotebookResult:
-        """What is known of a notebook before it runs: the result already here, or nothing yet."""
+    def _result_before(self, source: Source, given: dict[str, ParameterValue], earlier: Run | None) -> NotebookResult:
+        """Return the result a notebook has before the run: one of an earlier run, or ``not_run``."""
         fresh = NotebookResult(source.path.name, source.title, "not_run", None, given, source.sha256)
         if earlier is None or earlier.seatrial_version != __version__:
             return fresh
@@ -202,7 +199,7 @@ class _Series:
                 return replace(old, kept=True)
         return fresh
 
-    def _tell(self, event: Any, index: int, **more: Any) -> None:
+    def _report(self, event: Any, index: int, **more: Any) -> None:
         source = self.sources[index]
         step = RunProgress(
             event=event,
@@ -214,7 +211,7 @@ class _Series:
             cells=source.code_cells,
             **more,
         )
-        with self.telling:
+        with self.progress_lock:
             self.on_progress(step)
 
     def _write(self, *, finished: bool) -> Run:
@@ -231,17 +228,17 @@ class _Series:
         return run
 
 
-def _first_done(futures: Sequence[Future[None]], asked: threading.Event) -> set[Future[None]]:
-    """Those that are done once all are, or one has failed.
+def _first_done(futures: Sequence[Future[None]], stop_requested: threading.Event) -> set[Future[None]]:
+    """Wait until all are done or one has failed, and return those that are done.
 
     Raises:
-        KeyboardInterrupt: It was asked to stop.
+        KeyboardInterrupt: If a signal asked the run to stop.
 
     """
     while True:
-        if asked.is_set():
+        if stop_requested.is_set():
             raise KeyboardInterrupt
-        done, pending = wait(futures, timeout=_HEARING_S, return_when=FIRST_EXCEPTION)
+        done, pending = wait(futures, timeout=_POLL_S, return_when=FIRST_EXCEPTION)
         if not pending or any(future.exception() for future in done):
             return done
 

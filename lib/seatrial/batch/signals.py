@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do while notebooks run: stop the run, and let the cleaning up finish."""
+"""Handles Ctrl-C and SIGTERM while notebooks run: they stop the run, and the clean-up finishes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """SIGTERM stops a run as Ctrl-C does; the event says so where some library swallows the exception."""
+    """Let SIGTERM stop a run as Ctrl-C does; the event is set even if some library swallows the exception."""
     asked = threading.Event()
 
     def stop(*_: object) -> None:
@@ -27,21 +27,21 @@ def stop_signals() -> Iterator[threading.Event]:
 
 @contextmanager
 def ignoring_signals() -> Iterator[None]:
-    """Let the cleaning up finish (it is bounded) when Ctrl-C is pressed again."""
+    """Let the clean-up finish (it is bounded) when Ctrl-C is pressed again."""
     with _handled_by(signal.SIG_IGN):
         yield
 
 
 @contextmanager
 def counting_signals() -> Iterator[threading.Event]:
-    """Let the cleaning up go on when Ctrl-C is pressed again; the event says that it was."""
+    """Let the clean-up go on when Ctrl-C is pressed again, and set the event."""
     again = threading.Event()
     with _handled_by(lambda *_: again.set()):
         yield again
 
 
 def hears_interrupt(pid: int) -> bool | None:
-    """Whether a process would act on SIGINT now, rather than ignore it; None where the system does not tell."""
+    """Return True if a process would act on SIGINT now, rather than ignore it; None if the system has no /proc."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -52,7 +52,7 @@ def hears_interrupt(pid: int) -> bool | None:
 
 @contextmanager
 def _handled_by(handler: Callable[..., Any] | signal.Handlers) -> Iterator[None]:
-    """In the main thread; elsewhere Python allows no handlers."""
+    """Install a handler; not outside the main thread, where Python allows none."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

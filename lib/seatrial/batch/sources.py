@@ -1,4 +1,4 @@
-"""Reads the notebooks of a run, so that what is wrong with one is said before anything runs."""
+"""Reads the notebooks of a run, and refuses a wrong one before anything runs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Source:
     parameters: dict[str, Parameter]
     code_cells: int
     sha256: str
-    alone: bool
+    alone: bool  # must not run beside another
 
 
 def read_sources(paths: Sequence[Path | str]) -> list[Source]:
     """Read every notebook of a run.
 
     Raises:
-        UsageError: There is none, two have one file name, or one is missing or no Python notebook.
+        UsageError: If there is none, two have one file name, or one is missing or no Python notebook.
 
     """
     sources = [_read_notebook(Path(path)) for path in paths]
@@ -42,12 +42,6 @@ def read_sources(paths: Sequence[Path | str]) -> list[Source]:
 
 
 def _read_notebook(path: Path) -> Source:
-    """Open a notebook and read what a run needs to know of it.
-
-    Raises:
-        UsageError: It is missing, not a Python notebook, or its parameters cell is malformed.
-
-    """
     notebook = _opened(path)
     language = notebook.metadata.get("kernelspec", {}).get("language", "python")
     if language != "python":
@@ -73,11 +67,11 @@ def _opened(path: Path) -> Any:
         raise _missing(path)
     import nbformat
 
-    refusals = (OSError, ValueError, TypeError, AttributeError, nbformat.ValidationError)  # nbformat raises all of them
+    invalid = (OSError, ValueError, TypeError, AttributeError, nbformat.ValidationError)  # nbformat raises all of these
     try:
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
         nbformat.validate(notebook)
-    except refusals as error:
+    except invalid as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(
             f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
@@ -86,19 +80,19 @@ def _opened(path: Path) -> Any:
 
 
 def _missing(path: Path) -> UsageError:
-    """The error for a notebook that is not there: the nearest beside it, or where there are none."""
+    """Return the error for a missing notebook: with the nearest names beside it, or with the series."""
     beside = sorted(map(str, path.parent.glob("*.ipynb")))
     if beside:
         return UnknownNameError("notebook", str(path), beside)
-    here = sorted(map(str, Path("notebooks").glob("[0-9]*.ipynb")))
-    offered = f"There are {', '.join(here)}." if here else "Name one that is there, such as notebooks/*.ipynb."
+    series = sorted(map(str, Path("notebooks").glob("[0-9]*.ipynb")))
+    offered = f"There are {', '.join(series)}." if series else "Name one that exists, such as notebooks/*.ipynb."
     folder = path.absolute().parent
     empty = "has no notebooks" if folder.is_dir() else "is no folder"
     return UsageError(f"There is no notebook {path}: {folder} {empty}.", remedy=offered)
 
 
 def groups_of(todo: Sequence[int], sources: Sequence[Source]) -> Iterator[list[int]]:
-    """Notebooks that may run at the same time, in order; one that wants to be alone is a group of its own."""
+    """Yield notebooks that may run at the same time, in order; one that must run alone is a group of its own."""
     group: list[int] = []
     for index in todo:
         if sources[index].alone:

@@ -1,4 +1,4 @@
-"""What a headless run is: which notebooks, how each ended, and the results they recorded."""
+"""Headless runs: their notebooks, how each ended, and the results they recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ ParameterValue = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class NotebookFailure:
-    """Why a notebook stopped: the error's name, its message, and the cell it happened in."""
+    """Error that stopped a notebook.
+
+    Attributes:
+        kind: Name of the error's class.
+        message: Its message.
+        cell: Id of the cell it happened in, None before the first cell.
+        exit_code: Exit code of a command that ends with this error.
+
+    """
 
     kind: str
     message: str
@@ -23,18 +31,17 @@ class NotebookFailure:
 
 @dataclass(frozen=True, slots=True)
 class NotebookResult:
-    """How one notebook of a run ended.
+    """End of one notebook of a run.
 
     Attributes:
         notebook: File name of the executed notebook inside the run's folder.
         title: Its heading.
-        status: ``completed``, ``failed``, ``interrupted``, or ``not_run``: its turn has not come, or the run
-            was stopped before.
-        duration_s: Seconds it took when it was executed; None where it was not.
-        parameters: Values it was given; every other parameter had its default.
-        source_sha256: Of the cells it was made from.
-        error: Why it stopped, None where it completed.
-        kept: Whether this result was already in the folder and was kept.
+        status: ``completed``, ``failed``, ``interrupted``, or ``not_run`` (not yet, or the run stopped before).
+        duration_s: Seconds its execution took; None if it was not executed.
+        parameters: Values given to it; every other parameter had its default.
+        source_sha256: SHA-256 of the cells it was made from.
+        error: Error that stopped it, None if it completed.
+        kept: True if this result is from an earlier run into the same folder.
         logs: Logs of the engines it launched, relative to the run's folder.
 
     """
@@ -52,16 +59,16 @@ class NotebookResult:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run, as ``record.json`` keeps it.
+    """A run, as ``record.json`` stores it.
 
     Attributes:
-        id: Name of the run: its folder's name.
+        id: Name of the run, which is its folder's.
         started_at: UTC, ISO 8601.
-        finished_at: UTC, ISO 8601; None while it runs.
+        finished_at: UTC, ISO 8601; None while the run goes on.
         seatrial_version: Version that ran it.
-        versions: Of Python, the system and the packages that matter.
-        notebooks: One entry a notebook, in the order they were asked for.
-        results: What the notebooks recorded, by name; a later notebook replaces an earlier one's.
+        versions: Versions of Python, the system and the packages that matter.
+        notebooks: One entry for each notebook, in the order requested.
+        results: Values the notebooks recorded, by name; of equal names the last.
 
     """
 
@@ -75,32 +82,32 @@ class Run:
 
     @property
     def failure(self) -> NotebookResult | None:
-        """The first notebook that did not complete, None where all did."""
+        """First notebook that did not complete, None if all did."""
         return next((one for one in self.notebooks if one.status in {"failed", "interrupted"}), None)
 
     @property
     def exit_code(self) -> int:
-        """0 where all completed, else the exit code of the first error."""
+        """0 if all completed, else the exit code of the first error."""
         first = self.failure
         return 0 if first is None else first.error.exit_code if first.error else 1
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """Where a run stands; handed to ``on_progress`` whenever that changes.
+    """Progress of a run; ``on_progress`` gets one at every event.
 
     Attributes:
-        event: ``started``, ``cell``, ``stopping`` (asked to, by Ctrl-C), ``finished`` (see ``status``) or ``kept``.
+        event: ``started``, ``cell``, ``stopping`` (after Ctrl-C), ``finished`` (see ``status``) or ``kept``.
         notebook: File name.
         title: Its heading.
         index: Its place in the run, from 1.
         total: Notebooks in the run.
         cell: Id of the code cell that starts, for ``cell``.
-        cell_index: Its place among the code cells, from 1.
+        cell_index: Place of that cell among the code cells, from 1.
         cells: Code cells in the notebook.
         elapsed_s: Seconds since the notebook started.
-        status: How it ended, for ``finished``.
-        folder: Folder the run is written to.
+        status: End of the notebook, for ``finished``.
+        folder: Folder of the run.
 
     """
 

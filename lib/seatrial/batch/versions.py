@@ -1,4 +1,4 @@
-"""Which versions a run was made with, for its record."""
+"""Versions a run was made with, for its record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, Any]:
-    """Versions of Python, the system and the packages that matter; those not installed are left out."""
+    """Return the versions of Python, the system and the installed packages that matter."""
     packages = {}
     for name in _PACKAGES:
         try:

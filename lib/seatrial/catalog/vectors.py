@@ -17,7 +17,7 @@ def latent_bytes(head_dim: int, rope_dim: int) -> int:
     layout = _layout()
     plain = head_dim - rope_dim
     scales = plain // layout["quantized_values_per_scale"] + 1
-    return plain + rope_dim * layout["rope_bytes_per_value"] + scales
+    return plain + bf16_bytes(rope_dim) + scales
 
 
 @cache
@@ -27,6 +27,11 @@ def index_bytes(index_dim: int, *, fp4: bool = False) -> int:
     if fp4:
         return ceil(index_dim / 2) + ceil(index_dim / layout["index_fp4_values_per_scale"])
     return index_dim + ceil(index_dim / layout["index_values_per_scale"]) * layout["index_scale_bytes"]
+
+
+def bf16_bytes(values: int) -> int:
+    """Return the bytes of ``values`` numbers in BF16."""
+    return values * _layout()["bf16_bytes_per_value"]
 
 
 @cache

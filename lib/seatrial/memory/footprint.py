@@ -1,4 +1,4 @@
-"""Weights, KV cache, state and reserve of a checkpoint: what it takes to serve it, in bytes."""
+"""Memory it takes to serve a checkpoint, in bytes: weights, KV cache, state and reserve."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from seatrial.catalog import Checkpoint
 from seatrial.catalog.engine_facts import loaders, planned_as
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import kv
-from seatrial.memory.offload import place_layers
+from seatrial.memory.model_bytes import ModelBytes, bytes_of_config, model_bytes_of
+from seatrial.memory.offload import offloaded_bytes
 from seatrial.memory.options import ENGINES, Options, read_options
 from seatrial.memory.ranks import RankWeights, context_note, rank_weights, stage_share
 from seatrial.memory.reserve import assumptions, over_gpus, reserve_of
 from seatrial.memory.shape import Shape, read_shape
-from seatrial.memory.subject import ModelBytes, config_subject, model_bytes_of
 from seatrial.memory.tensors import count_parameters_of
 from seatrial.memory.types import Footprint, Parallelism
 
+_DEFAULT_CONTEXT_TOKENS = 8192
 _MAX_CONCURRENCY = 1 << 20
-_REMEMBERED = 8192
-"""Footprints that are kept."""
+_CACHE_SIZE = 8192
+"""Footprints remembered: many machines, and many ways to look at one, ask for the same."""
 
 
-def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that changes bytes
+def compute_footprint(  # noqa: PLR0913 -- one keyword for each choice that changes bytes
     checkpoint: Checkpoint,
     *,
     engine: str | None = None,
@@ -35,38 +36,40 @@ def compute_footprint(  # noqa: PLR0913 -- one keyword for each thing that chang
     parallelism: Parallelism = Parallelism(),  # noqa: B008 -- frozen
     options: Mapping[str, Any] | Options | None = None,
 ) -> Footprint:
-    """Bytes of a checkpoint while it is served.
+    """Return the bytes a checkpoint takes while an engine serves it.
 
     Args:
         checkpoint: From ``find_checkpoint``.
         engine: ``sglang``, ``vllm``, ``llamacpp``, ``mlx`` or ``simulated``; by default the first
             that loads the checkpoint.
-        context_tokens: Context of each request; 8,192 (or the model's, where that is less) by default.
-        concurrency: Requests held at once.
-        parallelism: How the work is split among GPUs.
-        options: Engine settings by name (``seatrial footprint --help`` lists them), or read already.
+        context_tokens: Context of each request; by default 8,192, or the model's if that is less.
+        concurrency: Requests served at once.
+        parallelism: Split of the work among GPUs.
+        options: Engine settings by name (``seatrial footprint --help`` lists them), or already read.
 
     Returns:
-        The footprint, with the origin of its weight bytes. Whether a machine offers that much, and
-        whether the engine accepts the checkpoint, is the planner's question.
+        The footprint, with the origin of its weight bytes. The planner answers whether a machine offers that much, and
+        whether the engine accepts the checkpoint.
 
     Raises:
-        UsageError: An unknown engine or option, an absurd number, or a checkpoint whose size
-            nobody has published.
-        RefusedError: The checkpoint is of an architecture these formulas do not describe.
-        ModelFileError: The checkpoint's own config is malformed.
+        UsageError: If an engine or option is unknown, a number is absurd, or nobody has published the size of the
+            checkpoint.
+        RefusedError: If these formulas do not describe the checkpoint's architecture.
+        ModelFileError: If the checkpoint's own config is malformed.
 
     """
-    subject = model_bytes_of(checkpoint)
+    model = model_bytes_of(checkpoint)
     chosen = engine or (checkpoint.engines[0] if checkpoint.engines else loaders(checkpoint.format)[0])
-    footprint = _footprint(subject, chosen, context_tokens, concurrency, parallelism, options)
+    footprint = _computed(
+        model, _serving(model, chosen, context_tokens, concurrency, read_options(options, parallelism))
+    )
     if planned_as(chosen) in {*checkpoint.engines, "simulated"}:
         return footprint
     loads = f"{' and '.join(checkpoint.engines)} can" if checkpoint.engines else checkpoint.note
     return replace(footprint, notes=(f"{chosen} does not load this checkpoint: {loads}.", *footprint.notes))
 
 
-def config_footprint(  # noqa: PLR0913
+def config_footprint(  # noqa: PLR0913 -- the same choices
     config: dict[str, Any],
     *,
     engine: str = "sglang",
@@ -76,48 +79,59 @@ def config_footprint(  # noqa: PLR0913
     options: Mapping[str, Any] | Options | None = None,
     source: str = "config.json",
 ) -> Footprint:
-    """Bytes of a ``deepseek_v4`` model from its config.json alone; see ``compute_footprint``.
+    """Return the bytes of a ``deepseek_v4`` model from its config.json only; see ``compute_footprint``.
 
     Raises:
-        RefusedError: The config is of another architecture.
-        ModelFileError: A field is missing or absurd.
-        UsageError: An unknown engine or option, or an absurd number.
+        RefusedError: If the config is of another architecture.
+        ModelFileError: If a field is missing or absurd.
+        UsageError: If an engine or option is unknown, or a number is absurd.
 
     """
-    return _footprint(config_subject(config, source), engine, context_tokens, concurrency, parallelism, options)
+    model = bytes_of_config(config, source)
+    return _computed(model, _serving(model, engine, context_tokens, concurrency, read_options(options, parallelism)))
 
 
 def count_parameters(config: dict[str, Any]) -> tuple[int, int]:
-    """Parameters of a ``deepseek_v4`` config, without its draft head.
+    """Return the parameters of a ``deepseek_v4`` config, without its draft head.
 
     Returns:
         All parameters, and those used for one token (routed experts chosen, input embedding not
         counted). A packed byte of two FP4 values counts as two, a scale or an integer table as none.
 
     Raises:
-        RefusedError: The config is of another architecture.
-        ModelFileError: A field is missing or absurd.
+        RefusedError: If the config is of another architecture.
+        ModelFileError: If a field is missing or absurd.
 
     """
     return count_parameters_of(read_shape(config))
 
 
-def _footprint(  # noqa: PLR0913, PLR0917
-    subject: ModelBytes,
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """Choices a footprint is computed for, all checked against the model."""
+
+    engine: str
+    context_tokens: int
+    concurrency: int
+    options: Options
+    parallelism: Parallelism
+
+
+def _serving(
+    model: ModelBytes,
     engine: str,
     context_tokens: int | None,
     concurrency: int,
-    parallelism: Parallelism,
-    options: Mapping[str, Any] | Options | None,
-) -> Footprint:
+    read: tuple[Options, Parallelism],
+) -> _Serving:
+    options, parallelism = read
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
     engine = planned_as(engine)
-    chosen, parallelism = read_options(options, parallelism)
-    context = _context(subject, context_tokens)
-    _check_draft(subject.shape, chosen.speculative)
-    layers = int(subject.config["num_hidden_layers"])
-    # llama.cpp leaves GPUs empty where there are fewer layers; the others cannot form such stages.
+    context = _context(model, context_tokens)
+    _check_draft(model.shape, options.speculative)
+    layers = int(model.config["num_hidden_layers"])
+    # llama.cpp leaves GPUs empty if there are fewer layers; the others cannot form such stages.
     if engine != "llamacpp" and parallelism.pipeline > layers:
         raise UsageError(
             f"{layers} layers cannot be cut into {parallelism.pipeline} stages.",
@@ -126,57 +140,17 @@ def _footprint(  # noqa: PLR0913, PLR0917
     if not 1 <= concurrency <= _MAX_CONCURRENCY:
         raise UsageError(
             f"concurrency = {concurrency} is not a whole number from 1 to {_MAX_CONCURRENCY:,}.",
-            remedy="Give the number of requests held at once.",
+            remedy="Give the number of requests served at once.",
         )
-    return _computed(subject, engine, context, concurrency, parallelism, chosen)
+    return _Serving(engine, context, concurrency, options, parallelism)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _computed(  # noqa: PLR0913, PLR0917
-    subject: ModelBytes, engine: str, context: int, concurrency: int, parallelism: Parallelism, options: Options
-) -> Footprint:
-    """The sums; many machines, and many ways to look at one, ask for the same."""
-    replicas = min(parallelism.data, concurrency)
-    load = kv.CacheLoad(context, ceil(concurrency / parallelism.data))
-    caches = _caches(subject, engine, load, options)
-    kv_bytes, state_bytes = sum(caches.kv.values()) * replicas, sum(caches.state.values()) * replicas
-    width = subject.config["hidden_size"]
-    reserve = reserve_of(subject.shape, width, engine, load, options.ubatch_tokens, options.batched_tokens)
-    placed = _placed(subject, engine, caches, reserve.expected, parallelism, options)
-    # Without a layer on a GPU one compute buffer lies in host memory.
-    gpus = parallelism.tensor * parallelism.pipeline if placed.per_gpu else 1
-    reserved = over_gpus(reserve, gpus)
-    return Footprint(
-        weights_bytes=subject.weights_bytes,
-        kv_bytes=kv_bytes,
-        state_bytes=state_bytes,
-        reserve_bytes=reserve.expected * gpus,
-        total_bytes=subject.weights_bytes + kv_bytes + state_bytes + reserve.expected * gpus,
-        per_gpu_bytes=sum(placed.per_gpu.values()),
-        host_bytes=placed.host_bytes,
-        by_class=dict(subject.weights.by_class),
-        kv_by_class={name: size * replicas for name, size in {**caches.kv, **caches.state}.items()},
-        parameters_total=subject.parameters[0],
-        parameters_active=subject.parameters[1],
-        context_tokens=context,
-        concurrency=concurrency,
-        engine=engine,
-        origin=subject.weights.origin,
-        source=subject.weights.source,
-        stored_elements=subject.weights.elements,
-        notes=_notes(subject, engine, shared=options.context_parallel > 1),
-        reserve_interval=reserved.interval,
-        reserve_by_part=dict(reserved.parts),
-        per_gpu_by_part=placed.per_gpu,
-    )
-
-
-def _context(subject: ModelBytes, context_tokens: int | None) -> int:
+def _context(model: ModelBytes, context_tokens: int | None) -> int:
     if context_tokens is None:
-        return min(int(assumptions()["default_context_tokens"]), subject.context_limit)
-    if not 1 <= context_tokens <= subject.context_limit:
+        return min(_DEFAULT_CONTEXT_TOKENS, model.context_limit)
+    if not 1 <= context_tokens <= model.context_limit:
         raise UsageError(
-            f"A context of {context_tokens:,} tokens is not possible: the model takes 1 to {subject.context_limit:,}.",
+            f"A context of {context_tokens:,} tokens is not possible: the model takes 1 to {model.context_limit:,}.",
             remedy="Choose a smaller context.",
         )
     return context_tokens
@@ -191,10 +165,47 @@ def _check_draft(shape: Shape | None, speculative: str) -> None:
         )
 
 
-def _caches(subject: ModelBytes, engine: str, load: kv.CacheLoad, options: Options) -> kv.Caches:
-    shape = subject.shape
+@lru_cache(maxsize=_CACHE_SIZE)
+def _computed(model: ModelBytes, serving: _Serving) -> Footprint:
+    options, parallelism = serving.options, serving.parallelism
+    replicas = min(parallelism.data, serving.concurrency)
+    load = kv.CacheLoad(serving.context_tokens, ceil(serving.concurrency / parallelism.data))
+    caches = _caches(model, serving.engine, load, options)
+    kv_bytes, state_bytes = sum(caches.kv.values()) * replicas, sum(caches.state.values()) * replicas
+    reserve = reserve_of(model, serving.engine, load, options)
+    per_gpu, host_bytes = _placed(model, serving, caches, int(reserve.interval.expected))
+    # Without a layer on a GPU one compute buffer is in host memory.
+    reserves = over_gpus(reserve, parallelism.tensor * parallelism.pipeline if per_gpu else 1)
+    reserve_bytes = int(reserves.interval.expected)
+    return Footprint(
+        weights_bytes=model.weights_bytes,
+        kv_bytes=kv_bytes,
+        state_bytes=state_bytes,
+        reserve_bytes=reserve_bytes,
+        total_bytes=model.weights_bytes + kv_bytes + state_bytes + reserve_bytes,
+        per_gpu_bytes=sum(per_gpu.values()),
+        host_bytes=host_bytes,
+        by_class=dict(model.weights.by_class),
+        kv_by_class={name: size * replicas for name, size in {**caches.kv, **caches.state}.items()},
+        parameters_total=model.parameters[0],
+        parameters_active=model.parameters[1],
+        context_tokens=serving.context_tokens,
+        concurrency=serving.concurrency,
+        engine=serving.engine,
+        origin=model.weights.origin,
+        source=model.weights.source,
+        stored_elements=model.weights.elements,
+        notes=_notes(model, serving.engine, split_cache=options.context_parallel > 1),
+        reserve_interval=reserves.interval,
+        reserve_by_part=dict(reserves.parts),
+        per_gpu_by_part=per_gpu,
+    )
+
+
+def _caches(model: ModelBytes, engine: str, load: kv.CacheLoad, options: Options) -> kv.Caches:
+    shape = model.shape
     if shape is None:
-        return kv.llama_caches(subject.config, load, engine=engine, cache_type=options.cache_type)
+        return kv.llama_caches(model.config, load, engine=engine, cache_type=options.cache_type)
     if engine == "llamacpp":
         return kv.llamacpp_caches(shape, load, cache_type=options.cache_type, ubatch_tokens=options.ubatch_tokens)
     if engine == "sglang":
@@ -210,54 +221,37 @@ def _caches(subject: ModelBytes, engine: str, load: kv.CacheLoad, options: Optio
     return kv.plain_caches(shape, load)
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """Bytes of the fullest GPU by what they are (empty without one), and bytes in host memory."""
-
-    per_gpu: dict[str, int]
-    host_bytes: int
-
-
-def _placed(  # noqa: PLR0913, PLR0917
-    subject: ModelBytes,
-    engine: str,
-    caches: kv.Caches,
-    reserve: int,
-    parallelism: Parallelism,
-    options: Options,
-) -> _Placed:
+def _placed(model: ModelBytes, serving: _Serving, caches: kv.Caches, reserve: int) -> tuple[dict[str, int], int]:
+    """Return the bytes on the fullest GPU by purpose (empty without one), and the bytes in host memory."""
+    options, parallelism = serving.options, serving.parallelism
     kv_bytes, state_bytes = sum(caches.kv.values()), sum(caches.state.values())
-    layers = int(subject.config["num_hidden_layers"])
+    layers = int(model.config["num_hidden_layers"])
     gpus = parallelism.tensor * parallelism.pipeline
-    if engine == "llamacpp":
-        split = place_layers(subject.weights.by_class, kv_bytes + state_bytes, layers, options)
-        if not split.gpu_bytes:
-            return _Placed({}, split.host_bytes + reserve)
-        # Layers go to the GPUs whole, their caches with them.
-        return _Placed({"layers": ceil(split.gpu_bytes / gpus), "reserve": reserve}, split.host_bytes)
+    if serving.engine == "llamacpp":
+        split = offloaded_bytes(model.weights.by_class, kv_bytes + state_bytes, layers, options)
+        if not split.gpu:
+            return {}, split.host + reserve
+        # A layer is never split: it goes to one GPU, and its caches with it.
+        return {"layers": ceil(split.gpu / gpus), "reserve": reserve}, split.host
     share = stage_share(layers, parallelism.pipeline)
-    kept = rank_weights(subject.shape, parallelism) if subject.shape else RankWeights(1 / gpus, 0.0)
-    sharded = ceil(subject.weights_bytes * kept.sharded)
-    return _Placed(
-        {
-            "weights_sharded": sharded,
-            "weights_replicated": ceil(subject.weights_bytes * (kept.sharded + kept.replicated)) - sharded,
-            # One KV head: only replicas, stages and context parallelism share the cache out.
-            "kv": ceil(kv_bytes * share / options.context_parallel),
-            "state": ceil(state_bytes * share),
-            "reserve": reserve,
-        },
-        0,
-    )
+    weights = rank_weights(model.shape, parallelism) if model.shape else RankWeights(1 / gpus, 0.0)
+    sharded = ceil(model.weights_bytes * weights.sharded)
+    per_gpu = {
+        "weights_sharded": sharded,
+        "weights_replicated": ceil(model.weights_bytes * (weights.sharded + weights.replicated)) - sharded,
+        # One KV head: only replicas, stages and context parallelism split the cache.
+        "kv": ceil(kv_bytes * share / options.context_parallel),
+        "state": ceil(state_bytes * share),
+        "reserve": reserve,
+    }
+    return per_gpu, 0
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _notes(subject: ModelBytes, engine: str, *, shared: bool) -> tuple[str, ...]:
-    found = [
-        *subject.weights.notes,
+@lru_cache(maxsize=_CACHE_SIZE)
+def _notes(model: ModelBytes, engine: str, *, split_cache: bool) -> tuple[str, ...]:
+    notes = (
+        *model.weights.notes,
         f"Caches: {kv.kv_source(engine)}.",
         f"The reserve is assumed ({assumptions()['engines'][engine]['basis']}).",
-    ]
-    if shared:
-        found.append(context_note(engine))
-    return tuple(found)
+    )
+    return (*notes, context_note(engine)) if split_cache else notes

@@ -1,4 +1,4 @@
-"""The settings ``--option name=value`` of ``footprint`` takes, each checked, with what it means."""
+"""Settings that ``seatrial footprint --option name=value`` takes, each checked and described."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from seatrial.memory.types import Parallelism
 
 _SPECULATIVE = ("none", "mtp", "dspark")
 ENGINES = engine_ids()
-"""Every engine this kit knows, the preferred first."""
+"""Engines seatrial knows, in order of preference."""
 
 HELP = {
     "tensor_parallel": "ranks that split each matrix (sglang, vllm: all ranks of a stage)",
     "data_parallel": "attention replicas among those ranks; the KV cache is split among them",
     "expert_parallel": "ranks the routed experts are spread over",
     "pipeline_parallel": "stages that split the layers",
-    "context_parallel": "ranks among those of tensor_parallel that share out the tokens of one request's cache",
+    "context_parallel": "ranks among those of tensor_parallel that split the tokens of one request's cache",
     "cache_type": f"llamacpp: type of the caches ({', '.join(kv.cache_types())})",
     "ubatch_tokens": "llamacpp: tokens of one micro-batch",
     "gpu_layers": "llamacpp: layers on GPUs",
@@ -29,13 +29,13 @@ HELP = {
     "swa_ratio": "sglang: window slots per token of the pool",
     "max_running_requests": "sglang: requests the compressor state is made for",
     "speculative": f"sglang: draft head in use ({', '.join(_SPECULATIVE)})",
-    "batched_tokens": "vllm: most tokens of one step (--max-num-batched-tokens); between its defaults where not given",
+    "batched_tokens": "vllm: most tokens of one step (--max-num-batched-tokens); an interval over its defaults if not given",
     "indexer_type": "vllm: type of the indexer's cache (fp8, fp4)",
 }
-"""Every option, with what it means; the command line prints this."""
+"""Meaning of every option, as the command line prints it."""
 
 _ALL_LAYERS = 1 << 20
-"""More layers than any model has: llama.cpp's way of saying all."""
+"""More layers than any model has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,39 +68,37 @@ _CHOICES = {"cache_type": kv.cache_types(), "speculative": _SPECULATIVE, "indexe
 
 
 def read_options(given: Mapping[str, Any] | Options | None, parallelism: Parallelism) -> tuple[Options, Parallelism]:
-    """Options and parallelism with what was given; text (from the command line) is turned into values.
+    """Return checked options, and ``parallelism`` with the axes given among them; text becomes values.
 
     Raises:
-        UnknownNameError: No such option, or no such value; every known one is named.
-        UsageError: Not a number, out of bounds, or ranks that cannot be divided that way.
+        UnknownNameError: If there is no such value; the message names the known ones.
+        UsageError: If there is no such option, a number is out of bounds, or ranks cannot be divided that way.
 
     """
-    if isinstance(given, Options):
-        _check_ranks(parallelism, given.context_parallel)
-        return given, parallelism
-    values: dict[str, Any] = {}
-    for name, value in (given or {}).items():
-        if name in _AXES:
-            parallelism = replace(parallelism, **{_AXES[name]: _whole(name, value)})
-        elif name in _BOUNDS:
-            values[name] = _whole(name, value)
-        elif name in _CHOICES:
-            if str(value) not in _CHOICES[name]:
-                raise UnknownNameError(f"value of {name}", str(value), _CHOICES[name])
-            values[name] = str(value)
-        elif name == "swa_ratio":
-            values[name] = _ratio(name, value)
-        else:
-            raise UsageError(f"Unknown option {str(name)[:80]!r}.", remedy=f"Known: {', '.join(HELP)}.")
-    chosen = Options(**values)
-    _check_ranks(parallelism, chosen.context_parallel)
-    return chosen, parallelism
+    if not isinstance(given, Options):
+        values = {name: _value(name, value) for name, value in (given or {}).items()}
+        parallelism = replace(parallelism, **{_AXES[name]: values.pop(name) for name in _AXES if name in values})
+        given = Options(**values)
+    _check_ranks(parallelism, given.context_parallel)
+    return given, parallelism
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in _BOUNDS:
+        return _integer(name, value)
+    if name == "swa_ratio":
+        return _ratio(name, value)
+    if name not in _CHOICES:
+        raise UsageError(f"Unknown option {str(name)[:80]!r}.", remedy=f"Known: {', '.join(HELP)}.")
+    if str(value) not in _CHOICES[name]:
+        raise UnknownNameError(f"value of {name}", str(value), _CHOICES[name])
+    return str(value)
 
 
 @lru_cache(maxsize=1024)
 def _check_ranks(parallelism: Parallelism, context: int) -> None:
-    for axis in fields(Parallelism):
-        _whole(f"{axis.name}_parallel", getattr(parallelism, axis.name))
+    for name, axis in _AXES.items():
+        _integer(name, getattr(parallelism, axis))
     if parallelism.tensor % (parallelism.data * context):
         shared = f" of {context} ranks that share one cache" if context > 1 else ""
         raise UsageError(
@@ -109,12 +107,12 @@ def _check_ranks(parallelism: Parallelism, context: int) -> None:
         )
     if parallelism.tensor % parallelism.expert:
         raise UsageError(
-            f"Experts cannot be dealt out to {parallelism.expert} of {parallelism.tensor} ranks.",
+            f"Experts cannot be distributed to {parallelism.expert} of {parallelism.tensor} ranks.",
             remedy="Choose expert_parallel as a divisor of tensor_parallel.",
         )
 
 
-def _whole(name: str, value: Any) -> int:
+def _integer(name: str, value: Any) -> int:
     low, high = _BOUNDS[name]
     try:
         number = int(str(value)[:20])

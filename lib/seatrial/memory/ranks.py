@@ -1,4 +1,4 @@
-"""What one GPU holds: tensor parallelism splits most weights but never the KV cache."""
+"""Weights on one GPU: tensor parallelism splits most weights but never the KV cache."""
 
 from __future__ import annotations
 
@@ -15,61 +15,57 @@ from seatrial.memory.types import Parallelism
 
 @dataclass(frozen=True, slots=True)
 class RankWeights:
-    """What the fullest rank holds, as shares of all weights.
+    """Weights on the fullest rank, as shares of all weights."""
 
-    Attributes:
-        sharded: What lies on this rank alone.
-        replicated: What other ranks of the stage hold as well.
-
-    """
-
-    sharded: float
-    replicated: float
+    sharded: float  # on this rank only
+    replicated: float  # on other ranks of the stage as well
 
 
 @cache
 def rank_weights(shape: Shape, parallelism: Parallelism) -> RankWeights:
-    """Share of the weights on the fullest rank.
+    """Return the share of the weights on the fullest rank.
 
-    Routed experts are spread over every rank of a stage, whether each expert is split (tensor
-    parallel) or dealt out whole (expert parallel). Attention heads, shared experts and vocabulary
-    are split among the ranks of one attention replica, so data-parallel attention keeps a copy on each.
-    Norms, routers, compressors, indexers and hyper-connections lie on every rank.
+    Every rank of a stage has its part of the routed experts: a slice of each (tensor parallel) or some entire ones
+    (expert parallel). Attention heads, shared experts and vocabulary are split among the ranks of one attention
+    replica, so each replica of data-parallel attention has a copy. Norms, routers, compressors, indexers and
+    hyper-connections are on every rank.
 
-    Files stored in another way than the config says are split in the same proportions, hence shares.
+    Shares, because files with another storage than the config's are split in the same proportions.
     """
-    divisors = {"experts": parallelism.tensor, "heads": parallelism.tensor // parallelism.data, "whole": 1}
+    divisors = {"experts": parallelism.tensor, "heads": parallelism.tensor // parallelism.data, "replicated": 1}
     layers, outside = _sizes_by_split(shape)
-    whole = sum(layers.values()) + sum(outside.values())
-    share = stage_share(shape.num_hidden_layers, parallelism.pipeline)
-    held = {"sharded": 0.0, "replicated": 0.0}
-    for sizes, part in ((layers, share), (outside, 1.0)):
+    total = sum(layers.values()) + sum(outside.values())
+    sharded = replicated = 0.0
+    for sizes, part in ((layers, stage_share(shape.num_hidden_layers, parallelism.pipeline)), (outside, 1.0)):
         for split, size in sizes.items():
-            alone = divisors[split] > 1 or parallelism.tensor == 1
-            held["sharded" if alone else "replicated"] += ceil(size / divisors[split]) * part
-    return RankWeights(held["sharded"] / whole, held["replicated"] / whole)
+            here = ceil(size / divisors[split]) * part
+            if divisors[split] > 1 or parallelism.tensor == 1:
+                sharded += here
+            else:
+                replicated += here
+    return RankWeights(sharded / total, replicated / total)
 
 
 @cache
 def _sizes_by_split(shape: Shape) -> tuple[dict[Split, int], dict[Split, int]]:
-    """Bytes by what tensor parallelism does with them: of all layers, and of what lies outside them."""
+    """Return bytes by how tensor parallelism splits them: of all layers, and of everything outside the layers."""
     layers: dict[Split, int] = {}
     outside: dict[Split, int] = {}
     for tensor in tensors(shape):
-        payload, scales, _ = stored(tensor, shape.layout)
-        # Vocabulary and draft head lie on the first or last pipeline stage, whole.
+        size = stored(tensor, shape.layout)
+        # One pipeline stage, the first or the last, has all of the vocabulary or the draft head.
         sizes = outside if tensor.draft or tensor.group in {"embeddings", "output_head"} else layers
-        sizes[tensor.split] = sizes.get(tensor.split, 0) + payload + scales
+        sizes[tensor.split] = sizes.get(tensor.split, 0) + size.payload_bytes + size.scale_bytes
     return layers, outside
 
 
 def stage_share(layers: int, stages: int) -> float:
-    """Share of the layers in the largest pipeline stage."""
+    """Return the share of the layers in the largest pipeline stage."""
     return ceil(layers / stages) / layers
 
 
 def context_note(engine: str) -> str:
-    """Whether this engine can share out one request's cache, and where that stands."""
+    """Return a sentence on whether this engine can split one request's cache among ranks, with its source."""
     table = json.loads(files("seatrial.memory").joinpath("data", "context.json").read_text(encoding="utf-8"))
     row = table["engines"].get(engine, table["other"])
     return f"{row['text']} ({row['source']})."

@@ -1,8 +1,7 @@
-"""Every tensor of a DeepSeek V4, so that its bytes are added up instead of estimated.
+"""Tensors of a DeepSeek V4, so that their bytes are added up instead of estimated.
 
-The table below is the tensor list of the official checkpoints, layer by layer. With the storage
-formats of ``data/layouts.json`` it reproduces the published sizes to the byte; docs/memory.md
-derives it.
+The list is that of the official checkpoints, layer by layer. With the storage formats of ``data/layouts.json`` it
+reproduces the published sizes to the byte; docs/memory.md derives it.
 """
 
 from __future__ import annotations
@@ -14,52 +13,48 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from seatrial.catalog.vectors import CSA
 from seatrial.memory.shape import Layout, Shape
 
-Split = Literal["heads", "experts", "whole"]
+Split = Literal["heads", "experts", "replicated"]
+"""Tensor parallelism splits a tensor among the ranks of an attention replica, or all ranks, or copies it."""
 
-_DRAFT = "draft"
-_SCALES = "scales"
+_BYTE_BITS = 8
+
+
+class Stored(NamedTuple):
+    """Size of a tensor in a checkpoint."""
+
+    payload_bytes: int
+    scale_bytes: int
+    elements: int  # as a hub counts them: a packed byte of two FP4 values is one, so is a scale
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """``count`` equal matrices.
+    """``count`` equal matrices."""
 
-    Attributes:
-        group: Class under which its bytes are reported ("experts", "attention", ...).
-        kind: What it is stored as: a kind of ``layouts.json`` (expert, linear, grouped_linear) or a format.
-        rows: Rows of one matrix.
-        columns: Columns of one matrix.
-        count: How many of them.
-        draft: Whether it belongs to the draft head.
-        split: What tensor parallelism does with it: ``heads`` (split among the ranks of one attention
-            group), ``experts`` (split among all ranks) or ``whole`` (a copy on every rank).
-
-    """
-
-    group: str
-    kind: str
+    group: str  # class under which their bytes are reported ("experts", "attention", ...)
+    kind: str  # a kind of layouts.json ("expert", "linear", "grouped_linear") or the name of a format
     rows: int
     columns: int
     count: int = 1
-    draft: bool = False
-    split: Split = "whole"
+    draft: bool = False  # in the draft head
+    split: Split = "replicated"
 
     @property
     def parameters(self) -> int:
-        """Learned numbers in it; an integer table holds none."""
+        """Learned numbers in all of them; an integer table has none."""
         return 0 if self.kind == "i64" else self.rows * self.columns * self.count
 
 
 def tensors(shape: Shape) -> Iterator[Tensor]:
-    """Every tensor of the checkpoint, draft head included; those of equal layers counted together."""
+    """Yield every tensor of the checkpoint, draft head included; those of equal layers together."""
     hidden, vocabulary = shape.hidden_size, shape.vocab_size
-    alike = Counter((ratio, layer < shape.num_hash_layers) for layer, ratio in enumerate(shape.compress_ratios))
-    for (ratio, hashed), layers in alike.items():
+    kinds = Counter((ratio, layer < shape.num_hash_layers) for layer, ratio in enumerate(shape.compress_ratios))
+    for (ratio, hashed), layers in kinds.items():
         for tensor in _layer(shape, ratio, hashed=hashed):
             yield replace(tensor, count=tensor.count * layers)
     yield Tensor("embeddings", "bf16", vocabulary, hidden, split="heads")
@@ -130,7 +125,7 @@ def _draft_head(shape: Shape) -> Iterator[Tensor]:
             yield Tensor("norms", "bf16", 3, hidden)
             yield from _output_mix(shape)
     if shape.draft == "dspark":
-        yield Tensor("projection", "linear", hidden, shape.draft_stages * hidden)
+        yield Tensor("projection", "linear", hidden, len(shape.draft_ratios) * hidden)
         yield Tensor("norms", "bf16", 2, hidden)
         yield from _output_mix(shape)
         yield Tensor("markov_head", "bf16", shape.vocab_size, shape.dspark_markov_rank, count=2)
@@ -139,27 +134,27 @@ def _draft_head(shape: Shape) -> Iterator[Tensor]:
 
 @cache
 def weights_by_class(shape: Shape) -> dict[str, int]:
-    """Bytes of all tensors by class; block scales and the draft head are classes of their own."""
+    """Return the bytes of all tensors by class; block scales and the draft head are classes of their own."""
     by_class: dict[str, int] = {}
     for tensor in tensors(shape):
-        payload, scales, _ = stored(tensor, shape.layout)
-        group = _DRAFT if tensor.draft else tensor.group
-        by_class[group] = by_class.get(group, 0) + payload
-        if scales:
-            owner = _DRAFT if tensor.draft else _SCALES
-            by_class[owner] = by_class.get(owner, 0) + scales
+        size = stored(tensor, shape.layout)
+        group = "draft" if tensor.draft else tensor.group
+        by_class[group] = by_class.get(group, 0) + size.payload_bytes
+        if size.scale_bytes:
+            owner = "draft" if tensor.draft else "scales"
+            by_class[owner] = by_class.get(owner, 0) + size.scale_bytes
     return by_class
 
 
 @cache
 def stored_elements(shape: Shape) -> int:
-    """Elements as a hub counts them: a packed byte of two FP4 values is one, so is a scale."""
-    return sum(stored(tensor, shape.layout)[2] for tensor in tensors(shape))
+    """Return the elements of all tensors, as a hub counts them."""
+    return sum(stored(tensor, shape.layout).elements for tensor in tensors(shape))
 
 
 @cache
 def count_parameters_of(shape: Shape) -> tuple[int, int]:
-    """Parameters in all and those used for one token; see ``count_parameters``."""
+    """Return all parameters and those used for one token; see ``count_parameters``."""
     total = active = 0
     for tensor in tensors(shape):
         if tensor.draft:
@@ -172,38 +167,33 @@ def count_parameters_of(shape: Shape) -> tuple[int, int]:
     return total, active
 
 
-def stored(tensor: Tensor, layout: Layout) -> tuple[int, int, int]:
-    """Payload bytes, scale bytes and stored elements of a tensor."""
-    storage = _formats()[format_name(tensor, layout)]
+def stored(tensor: Tensor, layout: Layout) -> Stored:
+    """Return the size of a tensor as the layout stores it."""
+    storage = _table()["formats"][format_name(tensor, layout)]
     rows, columns = storage["block"]
     blocks = ceil(tensor.rows / rows) * ceil(tensor.columns / columns) if storage["scale_bytes"] else 0
-    numbers = tensor.rows * tensor.columns
-    payload = tensor.rows * ceil(tensor.columns * storage["bits"] / 8)  # a byte never spans two rows
+    payload = tensor.rows * ceil(tensor.columns * storage["bits"] / _BYTE_BITS)  # a byte never spans two rows
+    packed = storage["bits"] < _BYTE_BITS
+    elements = (payload if packed else tensor.rows * tensor.columns) + blocks + (2 if storage["tensor_bytes"] else 0)
     scales = blocks * storage["scale_bytes"] + storage["tensor_bytes"]
-    whole = payload if storage["bits"] < 8 else numbers  # noqa: PLR2004 -- packed below a byte
-    extra = 2 if storage["tensor_bytes"] else 0
-    return payload * tensor.count, scales * tensor.count, (whole + blocks + extra) * tensor.count
+    return Stored(payload * tensor.count, scales * tensor.count, elements * tensor.count)
 
 
 def format_name(tensor: Tensor, layout: Layout) -> str:
-    """Name of the format of ``layouts.json`` a tensor is stored in."""
+    """Return the name of the format (of ``layouts.json``) a tensor is stored in."""
     kinds: dict[str, str] = _table()["layouts"][layout]["formats"]
     kind = "draft_expert" if tensor.kind == "expert" and tensor.draft else tensor.kind
     return kinds.get(kind, kind)
 
 
 def layout_source(layout: Layout) -> str:
-    """Why this layout is believed, and what it was compared with."""
+    """Return the source of this layout, with what it was compared with."""
     return str(_table()["layouts"][layout]["source"])
-
-
-def _formats() -> dict[str, Any]:
-    formats: dict[str, Any] = _table()["formats"]
-    return formats
 
 
 @cache
 def _table() -> dict[str, Any]:
+    """Load layouts.json."""
     table: dict[str, Any] = json.loads(
         files("seatrial.memory").joinpath("data", "layouts.json").read_text(encoding="utf-8")
     )

@@ -1,4 +1,4 @@
-"""How much memory a checkpoint needs, by class and per GPU."""
+"""Memory a checkpoint needs, by class and per GPU."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from seatrial.records import Interval, Origin
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """How many ranks share the work, along each axis; all at least 1.
+    """Ranks that share the work, along each axis; all at least 1.
 
     Attributes:
         tensor: Ranks that split each matrix (SGLang and vLLM count total ranks here).
-        data: Attention replicas (DP attention); KV is split among them.
+        data: Attention replicas (DP attention); the KV cache is split among them.
         expert: Ranks the routed experts are spread over.
         pipeline: Ranks that split the layers.
 
@@ -27,32 +27,32 @@ class Parallelism:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes a checkpoint takes while it is served.
+    """Bytes a checkpoint takes while an engine serves it.
 
     Attributes:
-        weights_bytes: All tensors, once.
-        kv_bytes: KV cache of all requests, once.
+        weights_bytes: All tensors, counted once.
+        kv_bytes: KV cache of all requests, counted once.
         state_bytes: Fixed state beside the KV cache.
-        reserve_bytes: CUDA context, graphs, activations and compute buffers over all GPUs.
+        reserve_bytes: CUDA context, graphs, activations and compute buffers, over all GPUs.
         total_bytes: Sum of the four.
-        per_gpu_bytes: What the fullest GPU holds.
-        host_bytes: What lies in host memory.
+        per_gpu_bytes: Bytes on the fullest GPU.
+        host_bytes: Bytes in host memory.
         by_class: Weight bytes by tensor class (experts, attention, shared, embeddings, scales, draft, ...).
-        kv_by_class: One entry for each cache the engine itself reports.
-        parameters_total: Parameters without draft head.
-        parameters_active: Parameters used for one token, input embedding not counted.
+        kv_by_class: Bytes of each cache, by the engine's own name for the cache.
+        parameters_total: Parameters without draft head; None if unknown.
+        parameters_active: Parameters used for one token, input embedding not counted; None if unknown.
         context_tokens: Context each request may use.
-        concurrency: Requests held at once.
-        engine: Whose KV layout this is.
+        concurrency: Requests served at once.
+        engine: Engine whose KV layout this is.
         origin: Origin of the weight bytes.
         source: Source of the weight bytes.
-        notes: What is assumed or left open, one sentence each.
-        reserve_interval: Between which bytes the reserve lies, over all GPUs.
+        notes: Assumptions and open points, one sentence each.
+        reserve_interval: Bounds of the reserve in bytes, over all GPUs.
         stored_elements: Elements as a hub counts them (a byte of two FP4 values is one, a scale is one);
-            None where that is not known.
-        reserve_by_part: The same interval by what it is for (CUDA context, graphs, activations ...).
-        per_gpu_by_part: ``per_gpu_bytes`` by what it is: weights this GPU alone holds, weights others hold as
-            well, KV cache, state and reserve; for llama.cpp layers (with their caches) and reserve.
+            None if unknown.
+        reserve_by_part: The same interval by purpose (CUDA context, graphs, activations ...).
+        per_gpu_by_part: ``per_gpu_bytes`` by purpose: sharded weights, weights replicated on other GPUs,
+            KV cache, state and reserve; for llama.cpp layers (with their caches) and reserve.
 
     """
 

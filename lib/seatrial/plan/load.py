@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.memory.subject import REMEMBERED, ModelBytes, model_bytes_of
+from seatrial.memory.model_bytes import CACHED_CHECKPOINTS, ModelBytes, model_bytes_of
 from seatrial.plan.request import Request
 from seatrial.speed import ServingLoad, Work
 from seatrial.speed.attention import attention_of
@@ -30,7 +30,7 @@ def work_of(checkpoint: Checkpoint) -> Work:
     return _work_of(model_bytes_of(checkpoint), checkpoint.precision)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_CHECKPOINTS)
 def _work_of(subject: ModelBytes, precision: str) -> Work:
     config, classes = subject.config, subject.weights.by_class
     experts = classes.get("experts", 0)

@@ -1,4 +1,4 @@
-"""Runs one job of several ranks on a cluster: submits it, watches it, and says which rank died."""
+"""Runs a job of several ranks on a cluster: submits it, watches it, and names the rank that died."""
 
 from seatrial.scale.slurm import JobError, SlurmJob, Submitted, submit
 

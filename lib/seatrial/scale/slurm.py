@@ -1,7 +1,7 @@
-"""Slurm: a job of ranks is submitted, watched, and gone as a whole within seconds of the first rank that dies.
+"""Submits a job of ranks to Slurm and watches it; all ranks end within seconds of the first that dies.
 
-Slurm's own programs do the work: ``sbatch``, ``squeue``, ``scontrol``, ``scancel``. The script starts each rank by its
-number; every word of it is quoted, so that no argument is ever read by a shell.
+Slurm's own programs do the work: ``sbatch``, ``scontrol``, ``scancel``. A script starts each rank by its number. Every
+word in the script is quoted, so that no shell interprets an argument.
 """
 
 from __future__ import annotations
@@ -24,80 +24,71 @@ _GONE_S = 10.0
 _KILL_S = 4.0
 _ANSWER_S = 30.0
 _EVIDENCE_LINES = 8
-_ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"}
-_NEVER = {"PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "AccountNotAllowed", "QOSNotAllowed"}
-"""Reasons for which a job would wait for ever."""
+_ENDED = {
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "TIMEOUT",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "BOOT_FAIL",
+    "DEADLINE",
+    "UNKNOWN",
+}
+_NEVER_STARTS = {"PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "AccountNotAllowed", "QOSNotAllowed"}
+"""Reasons of Slurm for which a job would wait for ever."""
 
 _WATCH = r"""step=$!
 while kill -0 "$step" 2>/dev/null; do
     sleep 0.5
-    if grep -q '^srun: error: .*: tasks\{0,1\} [0-9]' LOG; then scancel --signal=KILL "$SLURM_JOB_ID.0"; fi
+    if grep -q '^srun: error: .*: tasks\{0,1\} [0-9]' %(log)s; then scancel --signal=KILL "$SLURM_JOB_ID.0"; fi
 done
-wait "$step"
+wait "$step" || exit
+touch %(completed)s
 """
-"""The job ends its ranks itself when one dies. Slurm's own --kill-on-bad-exit asks with TERM, and an engine that
-ignores that keeps its GPUs for the cluster's KillWait: half a minute."""
+"""The job itself ends its ranks when one dies. Slurm's own --kill-on-bad-exit sends TERM, and an engine that ignores
+TERM keeps its GPUs for the cluster's KillWait, half a minute."""
 
-# What comes after one of these was ended, and did not die by itself.
-_ENDING = re.compile(r"^srun: (Job step aborted|forcing job termination|got SIG)|CANCELLED AT ")
+# Ranks in lines after one of these were ended, and did not die by themselves.
+_ENDED_BY_SLURM = re.compile(r"^srun: (Job step aborted|forcing job termination|got SIG)|CANCELLED AT ")
 # srun: error: n1: task 1: Killed  --  srun: error: n0: tasks 0-1: Exited with exit code 3
 _DIED = re.compile(r"srun: error: (?P<node>[\w.-]+): tasks? (?P<ranks>[\d,-]+): (?P<how>.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class SlurmJob:
-    """What is to run, one rank a node.
+    """Programs to run together, one rank a node."""
 
-    Attributes:
-        name: Name in Slurm's lists.
-        ranks: Program and arguments of each rank.
-        gpus_per_rank: GPUs each rank asks for.
-        partition: Slurm's partition, None for its default.
-        time_limit_minutes: After which Slurm ends it, None for the partition's own.
-
-    """
-
-    name: str
-    ranks: tuple[tuple[str, ...], ...]
+    name: str  # in Slurm's lists
+    ranks: tuple[tuple[str, ...], ...]  # program and arguments of each
     gpus_per_rank: int = 0
-    partition: str | None = None
-    time_limit_minutes: int | None = None
+    partition: str | None = None  # None for Slurm's default
+    time_limit_minutes: int | None = None  # None for the partition's own
 
 
 class JobError(EngineError):
-    """A job that did not end well; nothing of it runs any more.
+    """A job that failed; nothing of it runs any more.
 
-    Attributes:
-        cause: ``rank died``, ``cancelled``, ``time limit``, ``node failed``, ``never starts`` or ``unknown``.
-        rank: The rank that died first, None where none did.
-        node: The node it ran on.
-
+    ``cause`` is ``rank died``, ``cancelled``, ``time limit``, ``node failed``, ``never starts`` or ``unknown``.
     """
 
-    rank: int | None = None
-    node: str | None = None
+    rank: int | None = None  # that died first, None if none died
+    node: str | None = None  # of that rank
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job that Slurm has taken.
-
-    Attributes:
-        job: What was submitted.
-        number: Slurm's number of it.
-        log: What Slurm and its ranks wrote: ``job.log``, and ``rank-N.log`` beside it.
-
-    """
+    """A job that Slurm has accepted."""
 
     job: SlurmJob
-    number: int
-    log: Path
+    number: int  # Slurm's
+    log: Path  # job.log, Slurm's output; rank-N.log beside it has that of a rank
 
     def wait(self) -> None:
         """Return when every rank has ended well.
 
         Raises:
-            JobError: A rank died, or Slurm ended the job; when this arrives nothing of it is left.
+            JobError: If a rank died, or Slurm ended the job; then nothing of it is left.
 
         """
         while True:
@@ -106,7 +97,7 @@ class Submitted:
                 self._end()
                 raise self._rank_died(died)
             state, reason = self.state()
-            if state == "PENDING" and reason in _NEVER:
+            if state == "PENDING" and reason in _NEVER_STARTS:
                 self._end()
                 raise self._failed(f"it would wait for ever ({reason})", "never starts", "Ask for less: sinfo -l.")
             if state in _ENDED:
@@ -114,13 +105,19 @@ class Submitted:
             time.sleep(_POLL_S)
 
     def state(self) -> tuple[str, str]:
-        """Slurm's state and reason, such as ``("PENDING", "Resources")``."""
-        told = _run("scontrol", "show", "job", str(self.number), "--oneliner")
-        fields = dict(word.split("=", 1) for word in told.split() if "=" in word)
+        """Return Slurm's state and reason, such as ``("PENDING", "Resources")``."""
+        try:
+            answer = _run("scontrol", "show", "job", str(self.number), "--oneliner")
+        except RefusedError as error:
+            if "Invalid job id" not in error.what:
+                raise
+            # Slurm forgets a job some minutes after its end (MinJobAge): whoever slept until then asks the folder.
+            return ("COMPLETED" if self.log.with_name("completed").exists() else "UNKNOWN"), ""
+        fields = dict(word.split("=", 1) for word in answer.split() if "=" in word)
         return fields.get("JobState", "UNKNOWN"), fields.get("Reason", "")
 
     def cancel(self) -> None:
-        """End it, and return when it has ended."""
+        """End the job, and return when it has ended."""
         self._cancelled.touch()
         self._end()
 
@@ -145,7 +142,7 @@ class Submitted:
     def _first_death(self) -> re.Match[str] | None:
         if self._cancelled.exists():
             return None  # its ranks were killed on purpose
-        before = itertools.takewhile(lambda line: not _ENDING.search(line), self._lines())
+        before = itertools.takewhile(lambda line: not _ENDED_BY_SLURM.search(line), self._lines())
         return next(filter(None, map(_DIED.search, before)), None)
 
     def _rank_died(self, died: re.Match[str]) -> JobError:
@@ -160,12 +157,12 @@ class Submitted:
         return error
 
     def _failed(self, what: str, cause: str, remedy: str) -> JobError:
-        said = tuple(printable(line)[:300] for line in self._lines() if line.strip())
+        lines = tuple(printable(line)[:300] for line in self._lines() if line.strip())
         return JobError(
             f"Job {self.number} ({self.job.name}, {len(self.job.ranks)} ranks) has failed: {what}.",
             remedy=remedy,
             cause=cause,
-            evidence=tuple(line for line in said if _DIED.search(line))[:_EVIDENCE_LINES] or said[-_EVIDENCE_LINES:],
+            evidence=tuple(line for line in lines if _DIED.search(line))[:_EVIDENCE_LINES] or lines[-_EVIDENCE_LINES:],
         )
 
     def _lines(self) -> list[str]:
@@ -175,21 +172,21 @@ class Submitted:
             return []
 
     def _end(self) -> None:
-        """KILL for its ranks until they are gone, which ends the job; Slurm's own way for what does not end so.
+        """Send KILL to its ranks until they are gone, which ends the job; then cancel what is left.
 
-        In that order: once Slurm has asked with TERM it passes on no other signal for half a minute.
+        In that order, because after Slurm has sent TERM it passes on no other signal for half a minute.
         """
-        begun = time.monotonic()
+        began = time.monotonic()
         while (state := self.state()[0]) not in _ENDED:
-            spent = time.monotonic() - begun
+            spent = time.monotonic() - began
             if spent > _GONE_S:
                 raise self._failed(
                     "it could not be ended", "cannot be stopped", f"Look: scontrol show job {self.number}."
                 )
             if state == "RUNNING" and spent < _KILL_S:
-                _run("scancel", "--signal=KILL", f"{self.number}.0", refused=True)
+                _run("scancel", "--signal=KILL", f"{self.number}.0", may_fail=True)
             elif state != "COMPLETING":
-                _run("scancel", str(self.number), refused=True)
+                _run("scancel", str(self.number), may_fail=True)
             time.sleep(_POLL_S)
 
 
@@ -197,13 +194,13 @@ def submit(job: SlurmJob, folder: Path) -> Submitted:
     """Submit a job to Slurm.
 
     Args:
-        job: What is to run.
-        folder: For its script and logs; every node must see it.
+        job: Programs to run.
+        folder: Folder for its script and logs; every node must see it.
 
     Raises:
-        UsageError: A name or number makes no sense.
-        RefusedError: No such nodes, partition or GPUs, in Slurm's own words.
-        EngineMissingError: There is no Slurm here.
+        UsageError: If a name or number makes no sense.
+        RefusedError: If there are no such nodes, partition or GPUs, in Slurm's own words.
+        EngineMissingError: If Slurm is not installed.
 
     """
     _check(job)
@@ -212,13 +209,13 @@ def submit(job: SlurmJob, folder: Path) -> Submitted:
     if re.search(r"[%\\\n]", str(log)):  # Slurm would replace it
         raise UsageError(f"{folder} cannot hold a job: Slurm reads % and \\ in it.", remedy="Choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (log, folder / "cancelled"):
+    for old in (log, folder / "cancelled", folder / "completed"):
         old.unlink(missing_ok=True)
     write_text(folder / "ranks.sh", _ranks_script(job), mode=0o600)
     write_text(folder / "job.sh", _job_script(job, folder), mode=0o600)
-    _run("sbatch", "--test-only", str(folder / "job.sh"))  # else it may queue what can never run
-    told = _run("sbatch", "--parsable", str(folder / "job.sh"))
-    return Submitted(job, int(told.split(";")[0]), log)
+    _run("sbatch", "--test-only", str(folder / "job.sh"))  # without it, sbatch may queue a job that can never run
+    number = _run("sbatch", "--parsable", str(folder / "job.sh"))
+    return Submitted(job, int(number.split(";")[0]), log)
 
 
 def _job_script(job: SlurmJob, folder: Path) -> str:
@@ -235,7 +232,8 @@ def _job_script(job: SlurmJob, folder: Path) -> str:
     options += [f"--time={job.time_limit_minutes}"] if job.time_limit_minutes else []
     start = ["srun", "--kill-on-bad-exit=0", f"--output={folder / 'rank-%t.log'}", "sh", str(folder / "ranks.sh")]
     head = "\n".join(["#!/bin/sh", *(f"#SBATCH {shlex.quote(option)}" for option in options)])
-    return f"{head}\n{shlex.join(start)} &\n{_WATCH.replace('LOG', shlex.quote(str(folder / 'job.log')))}"
+    files = {"log": shlex.quote(str(folder / "job.log")), "completed": shlex.quote(str(folder / "completed"))}
+    return f"{head}\n{shlex.join(start)} &\n{_WATCH % files}"
 
 
 def _ranks_script(job: SlurmJob) -> str:
@@ -258,19 +256,21 @@ def _check(job: SlurmJob) -> None:
         )
 
 
-def _run(*words: str, refused: bool = False) -> str:
-    """What a program of Slurm says; where it refuses, its own words, unless that is ``refused`` before."""
+def _run(*words: str, may_fail: bool = False) -> str:
+    """Return the output of a program of Slurm; its error becomes a RefusedError, unless it ``may_fail``."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S, check=False)
     except FileNotFoundError as error:
         raise EngineMissingError(
-            f"There is no {words[0]} here.", remedy="Run this where Slurm's programs are.", cause="engine missing"
+            f"{words[0]} is not installed here.",
+            remedy="Run this on a machine with Slurm's programs.",
+            cause="engine missing",
         ) from error
     except subprocess.TimeoutExpired as error:
         raise JobError(
             f"{words[0]} did not answer within {_ANSWER_S:g} s.", remedy="Ask whether slurmctld runs: scontrol ping."
         ) from error
-    if done.returncode and not refused:
-        said = printable(" ".join(done.stderr.replace(f"{words[0]}: error:", "").split()))[:400]
-        raise RefusedError(f"Slurm refuses: {said}", remedy="See what there is: sinfo --Node --long.")
+    if done.returncode and not may_fail:
+        reason = printable(" ".join(done.stderr.replace(f"{words[0]}: error:", "").split()))[:400]
+        raise RefusedError(f"Slurm refuses: {reason}", remedy="See what there is: sinfo --Node --long.")
     return done.stdout

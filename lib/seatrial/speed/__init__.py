@@ -1,4 +1,4 @@
-"""How fast a plan is expected to be: tokens per second and seconds, as intervals with their basis."""
+"""Predicts the speed of a plan: tokens per second and seconds, as intervals with their basis."""
 
 from seatrial.speed.host import HostSide
 from seatrial.speed.predict import predict_speed

@@ -1,7 +1,7 @@
-"""Fit the speed constants to published runs, and see how far they carry to hardware left out.
+"""Fits the speed constants to published runs, and checks them on hardware left out of the fit.
 
 python -m seatrial.speed.calibrate            prints the constants for calibration.json
-python -m seatrial.speed.calibrate --check    prints how well they carry to rows left out
+python -m seatrial.speed.calibrate --check    prints how well they predict rows left out of the fit
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from seatrial.catalog import find_model
 from seatrial.hardware.accelerators import accelerators
 from seatrial.speed.attention import attention_of
 from seatrial.speed.rate import compute_rate
-from seatrial.speed.roofline import Constants, Speed, calibration, gpu_speed
+from seatrial.speed.roofline import Constants, Speed, calibration, constants, gpu_speed
 from seatrial.speed.work import Ranks, ServingLoad, Work
 
 PUBLISHED = Path(__file__).with_name("published.json")
@@ -34,9 +35,11 @@ _BOUNDS = {
     "seen_share": (0.05, 1.0),
 }
 _BLUNT = 0.15
-"""Errors well below this count as their squares: a run repeated differs that much."""
+"""Errors well below this count as their squares: a repeated run differs by so much."""
 _PULL = 0.002
-"""Weight of staying near the start, so that a constant no row speaks about stays put."""
+"""Weight of staying near the start, so that a constant no row depends on stays there."""
+_FINEST = 0.01
+"""The search ends when a constant would change by less than one per cent."""
 _INSIDE = math.log(2.5) / 2
 """Largest log error of a value inside an interval whose ends differ by a factor of 2.5."""
 QUANTITIES = ("TPOT", "TTFT", "output tokens/s")
@@ -44,7 +47,7 @@ QUANTITIES = ("TPOT", "TTFT", "output tokens/s")
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One published run and what was measured."""
+    """One published run and its measured speed."""
 
     accelerator: str
     precision: str
@@ -56,7 +59,7 @@ class Published:
     measured: Speed
 
     def errors(self, fit: Constants) -> tuple[float, float, float]:
-        """Log of predicted over published: TPOT, TTFT, output tokens per second."""
+        """Return the log of predicted over published: TPOT, TTFT, output tokens per second."""
         predicted = gpu_speed(self.work, self.ranks, self.load, fit)
         return (
             math.log(predicted.tpot_s / self.measured.tpot_s),
@@ -67,70 +70,59 @@ class Published:
 
 @cache
 def published_rows() -> tuple[Published, ...]:
-    """The published runs, read from ``published.json``."""
+    """Return the published runs of ``published.json``."""
     document = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    rows = []
-    for row in document["rows"]:
-        name = f"{row['model']} {row['precision']}"
-        gpu = accelerators()[row["accelerator"]].to_gpu(None)
-        rate = compute_rate(row["accelerator"], row["precision"], gpu.bf16_flops, gpu.fp8_flops)
-        rows.append(
-            Published(
-                accelerator=row["accelerator"],
-                precision=row["precision"],
-                strategy=row["strategy"],
-                name=f"{row['accelerator']} {name} x{row['concurrency']}",
-                work=Work(
-                    **document["work"][name],
-                    precision=row["precision"],
-                    attention=attention_of(find_model(row["model"]).config),
-                ),
-                ranks=Ranks(
-                    count=row["gpus"],
-                    nodes=row["nodes"],
-                    data=row["data_parallel"],
-                    accelerator=row["accelerator"],
-                    bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
-                    flops=rate.flops,
-                    architecture=gpu.compute_capability,
-                    prefill_together=row.get("prefill_together", False),
-                ),
-                load=ServingLoad(
-                    concurrency=row["concurrency"],
-                    running_limit=row["running_limit"],
-                    prompt_tokens=row["prompt_tokens"],
-                    answer_tokens=row["answer_tokens"],
-                    draft_tokens=row["speculative_steps"],
-                    requests=document["requests"][str(row["concurrency"])],
-                    random_lengths=True,
-                    prompts_seen=row["concurrency"] in document["prompts_seen_at"],
-                ),
-                measured=Speed(row["tpot_s"], row["ttft_s"], row["output_tokens_per_s"], row["concurrency"]),
-            )
-        )
-    return tuple(rows)
+    return tuple(_published(row, document) for row in document["rows"])
 
 
-def _first_guesses() -> Constants:
-    """Where every fit begins: orders of magnitude, some of them set with the rows in view."""
-    known = calibration()["gpu"]
-    return Constants(**known["start"], **{name: row["value"] for name, row in known["fixed"].items()})
+def _published(row: dict[str, Any], document: dict[str, Any]) -> Published:
+    name = f"{row['model']} {row['precision']}"
+    gpu = accelerators()[row["accelerator"]].to_gpu(None)
+    rate = compute_rate(row["accelerator"], row["precision"], gpu.bf16_flops, gpu.fp8_flops)
+    return Published(
+        accelerator=row["accelerator"],
+        precision=row["precision"],
+        strategy=row["strategy"],
+        name=f"{row['accelerator']} {name} x{row['concurrency']}",
+        work=Work(
+            **document["work"][name],
+            precision=row["precision"],
+            attention=attention_of(find_model(row["model"]).config),
+        ),
+        ranks=Ranks(
+            count=row["gpus"],
+            nodes=row["nodes"],
+            data=row["data_parallel"],
+            accelerator=row["accelerator"],
+            bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
+            flops=rate.flops,
+            architecture=gpu.compute_capability,
+            prefill_together=row.get("prefill_together", False),
+        ),
+        load=ServingLoad(
+            concurrency=row["concurrency"],
+            running_limit=row["running_limit"],
+            prompt_tokens=row["prompt_tokens"],
+            answer_tokens=row["answer_tokens"],
+            draft_tokens=row["speculative_steps"],
+            requests=document["requests"][str(row["concurrency"])],
+            random_lengths=True,
+            prompts_seen=row["concurrency"] in document["prompts_seen_at"],
+        ),
+        measured=Speed(row["tpot_s"], row["ttft_s"], row["output_tokens_per_s"], row["concurrency"]),
+    )
 
 
 def fit_constants(rows: Sequence[Published]) -> Constants:
-    """Constants with the least mean blunted log error over ``rows``; same rows, same answer.
+    """Return the constants with the least mean blunted log error over ``rows``; the same rows give the same constants.
 
-    One constant at a time is made larger or smaller by a factor that shrinks when neither helps.
-
-    Args:
-        rows: Published runs.
-
+    The search makes one constant at a time larger or smaller, by a factor that shrinks when neither helps.
     """
-    fit = _first_guesses()
+    fit = constants("start")  # orders of magnitude, some of them chosen with the rows in view
     origin = {name: getattr(fit, name) for name in calibration()["gpu"]["start"]}
     least = _loss(rows, fit, origin)
     width = dict.fromkeys(origin, 0.4)
-    while max(width.values()) > 0.01:  # noqa: PLR2004 -- one per cent
+    while max(width.values()) > _FINEST:
         for name in origin:
             for factor in (math.exp(width[name]), math.exp(-width[name])):
                 low, high = _BOUNDS.get(name, (0.0, math.inf))
@@ -151,7 +143,7 @@ def _loss(rows: Sequence[Published], fit: Constants, origin: dict[str, float]) -
 
 
 def left_out_errors(group: Callable[[Published], str]) -> list[tuple[float, float, float]]:
-    """Log errors (TPOT, TTFT, rate) on each group of rows with constants fitted to all other groups."""
+    """Return the log errors (TPOT, TTFT, rate) of each group of rows with constants fitted to all other groups."""
     rows = published_rows()
     found = []
     for name in sorted({group(row) for row in rows}):
@@ -160,8 +152,8 @@ def left_out_errors(group: Callable[[Published], str]) -> list[tuple[float, floa
     return found
 
 
-def _accuracy_table() -> str:
-    """Markdown: how near the model comes to published values, on rows in the fit and on rows left out."""
+def _error_table() -> str:
+    """Return a Markdown table of the errors on rows in the fit and on rows left out."""
     fit = fit_constants(published_rows())
     cases: tuple[tuple[str, list[tuple[float, float, float]]], ...] = (
         ("all rows in the fit", [row.errors(fit) for row in published_rows()]),
@@ -181,9 +173,9 @@ def _summary(errors: Sequence[tuple[float, float, float]], part: int) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the constants as JSON, or with ``--check`` the table of accuracy."""
+    """Print the constants as JSON, or with ``--check`` the table of errors."""
     if "--check" in (sys.argv[1:] if arguments is None else arguments):
-        sys.stdout.write(_accuracy_table() + "\n")
+        sys.stdout.write(_error_table() + "\n")
         return
     fit = fit_constants(published_rows())
     fitted = {name: float(f"{getattr(fit, name):.4g}") for name in calibration()["gpu"]["start"]}

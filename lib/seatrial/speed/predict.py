@@ -1,4 +1,4 @@
-"""The expected speed of a plan, as intervals that say what they rest on."""
+"""Predicts the speed of a plan, as intervals that name their basis."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def predict_speed(
     host: HostSide | None = None,
     engine: str = "sglang",
 ) -> Prediction:
-    """Expected TTFT, TPOT and output tokens per second.
+    """Return the expected TTFT, TPOT and output tokens per second.
 
     Args:
-        work: What the model reads and computes.
+        work: Bytes the model reads and operations it computes.
         load: The requests.
-        ranks: The GPUs, None on a CPU alone.
-        host: What lies in host memory, None where everything is on GPUs.
-        engine: Whose speed this is; only SGLang's is calibrated on published runs.
+        ranks: The GPUs, None if there is only a CPU.
+        host: Part of the model in host memory, None if everything is on GPUs.
+        engine: Engine id; only SGLang's speed is calibrated on published runs.
 
     Returns:
-        Intervals; each None where the machine's figures are not known, and then ``basis`` says so.
+        Intervals; all None if the machine's figures are not known, and then ``basis`` says so.
 
     """
     if host is not None:
@@ -41,7 +41,7 @@ def predict_speed(
         return _unknown(f"the compute rate of {_named(ranks)} is not known ({ranks.flops_note or 'no figure given'})")
     known = calibration()["gpu"]
     speed = gpu_speed(work, ranks, load)
-    like = (
+    calibrated = (
         engine == "sglang"
         and ranks.architecture in known["architectures"]
         and not ranks.flops_note
@@ -50,22 +50,22 @@ def predict_speed(
     tokens = speed.running * (1 + load.draft_tokens)
     reading = (
         f"A step reads {to_gb(work.step_bytes(tokens)):,.1f} GB of weights over "
-        f"{counted(ranks.count, 'GPU')}, plus fixed time for each layer; {_calibrated(ranks, like=like)}; {_load(load)}."
+        f"{counted(ranks.count, 'GPU')}, plus fixed time for each layer; {_calibration(ranks, calibrated=calibrated)}; {_load(load)}."
     )
     rate = f"For this GPU {ranks.flops_note}." if ranks.flops_note else ""
     basis = " ".join(filter(None, (reading, _queue(load, speed), _drafts(load), rate)))
-    spread = known["spread"] if like else known["spread_unlike"]
+    spread = known["spread"] if calibrated else known["spread_unlike"]
     return _prediction(speed, spread, spread, basis)
 
 
-def _calibrated(ranks: Ranks, *, like: bool) -> str:
+def _calibration(ranks: Ranks, *, calibrated: bool) -> str:
     known = calibration()["gpu"]
-    seen = f"calibrated on {known['rows']} published SGLang runs"
-    if not like:
-        return f"{seen} of other GPUs, another engine or one machine, hence the wide interval"
+    runs = f"calibrated on {known['rows']} published SGLang runs"
+    if not calibrated:
+        return f"{runs} of other GPUs, another engine or one machine, hence the wide interval"
     if ranks.accelerator in known["published"]:
-        return f"{seen}, this GPU among them"
-    return f"{seen} of its generation, which carried to GPUs left out of the fit"
+        return f"{runs}, this GPU among them"
+    return f"{runs} of its generation, which carried to GPUs left out of the fit"
 
 
 def _queue(load: ServingLoad, speed: Speed) -> str:
@@ -81,21 +81,21 @@ def _drafts(load: ServingLoad) -> str:
     return f"{each} is taken to be accepted with a chance of {chance:.0%}."
 
 
-def _named(ranks: Ranks) -> str:
-    return ranks.accelerator or "this GPU"
+def _named(ranks: Ranks | None) -> str:
+    return (ranks and ranks.accelerator) or "this GPU"
 
 
 def _split(work: Work, load: ServingLoad, host: HostSide, ranks: Ranks | None) -> Prediction:
     speed = split_speed(work, host, ranks, load)
     if speed is None:
-        return _unknown(f"the memory bandwidth of {ranks.accelerator if ranks else 'this GPU'} is not known")
-    on_host = work.dense_bytes * host.dense_share + work.expert_bytes * work.expert_share(1) * host.expert_share
+        return _unknown(f"the memory bandwidth of {_named(ranks)} is not known")
+    on_host = host.step_bytes(work, 1)
     assumed = host.bandwidth_bytes_per_s is None and on_host > 0
     cpu = calibration()["cpu"]
-    paces = "not known, assumed from the number of threads" if assumed else "known"
+    bandwidth = "not known, assumed from the number of threads" if assumed else "known"
     host_reads = (
         f", of which {to_gb(on_host):,.2f} GB from host memory with {_threads(host.threads)}; "
-        f"host memory bandwidth {paces}"
+        f"host memory bandwidth {bandwidth}"
         if on_host
         else ""
     )

@@ -1,4 +1,4 @@
-"""Which of a GPU's peak rates a model's matrix products run at, and what is missing where none is known."""
+"""Peak rate at which a GPU runs a model's matrix products, or what is missing if none is known."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _FOUR_BITS = frozenset({"fp4", "nvfp4"})
 
 
 class Rate(NamedTuple):
-    """Dense peak in the format computed in (operations per second, None where not known), and what to say of it."""
+    """Dense peak in the format a model computes in."""
 
-    flops: float | None
-    note: str
+    flops: float | None  # operations per second; None if unknown
+    note: str  # restriction or reason; empty if there is none
 
 
 @cache
 def compute_rate(
     accelerator: str | None, precision: str | None, bf16_flops: float | None, fp8_flops: float | None
 ) -> Rate:
-    """The rate for experts of ``precision``.
+    """Return the rate for experts of ``precision``.
 
-    FP8 units do the FP8 and FP4 checkpoints where the GPU knows the format, BF16 units everything
-    else: the arithmetic of a Hopper GPU with FP4 experts (Marlin kernels) runs in BF16.
+    A GPU that supports the format runs FP8 and FP4 checkpoints on its FP8 units. BF16 units run everything else: a
+    Hopper GPU with FP4 experts (Marlin kernels) computes in BF16.
 
     Args:
-        accelerator: Key of the GPU, None where it is not listed.
+        accelerator: Key of the GPU, None if it is not listed.
         precision: Format of the experts.
-        bf16_flops: Dense BF16 peak of one GPU, None where not known.
-        fp8_flops: Dense FP8 peak, likewise.
+        bf16_flops: Dense BF16 peak of one GPU, None if unknown.
+        fp8_flops: Dense FP8 peak of one GPU, None if unknown.
 
     """
     row = accelerators().get(accelerator) if accelerator else None

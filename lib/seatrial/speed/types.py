@@ -1,4 +1,4 @@
-"""How fast a plan is expected to be."""
+"""Predicted speed of a plan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from seatrial.records import Interval
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Speed at the plan's concurrency: tokens per second over all requests, and seconds."""
+    """Speed at the plan's concurrency; an interval is None if the machine's figures are not known.
+
+    Attributes:
+        decode_tokens_per_s: Output tokens per second, over all requests.
+        tpot_s: Seconds per output token of one request.
+        ttft_s: Seconds to the first token.
+        basis: Sentences that say what the intervals rest on, or what is missing.
+
+    """
 
     decode_tokens_per_s: Interval | None
     tpot_s: Interval | None

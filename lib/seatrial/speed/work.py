@@ -1,4 +1,4 @@
-"""What a model asks of a machine at every step, and what the machine has to give."""
+"""Work of a model at every step, the GPUs that share it, and the requests."""
 
 from __future__ import annotations
 
@@ -9,95 +9,57 @@ from seatrial.speed.attention import NO_ATTENTION, Attention
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What serving a model reads and computes.
+    """Bytes and operations of serving a model."""
 
-    Attributes:
-        dense_bytes: Weight bytes every token reads: attention, shared experts, routers, output head.
-        expert_bytes: Bytes of all routed experts; 0 for a dense model.
-        experts: Routed experts in a layer; 0 for a dense model.
-        experts_per_token: Routed experts one token uses.
-        layers: Transformer layers.
-        active_parameters: Parameters used for one token, input embedding not counted.
-        routed_parameters: Those of the active parameters that are in routed experts.
-        precision: Format of the experts (``fp4``, ``nvfp4``, ``fp8``, ``bf16``), None where it does not matter.
-        attention: What attention reads and computes on top; nothing where not given.
-
-    """
-
-    dense_bytes: int
-    expert_bytes: int
-    experts: int
+    dense_bytes: int  # weights every token reads: attention, shared experts, routers, output head
+    expert_bytes: int  # of all routed experts; 0 for a dense model
+    experts: int  # routed experts in a layer; 0 for a dense model
     experts_per_token: int
     layers: int
-    active_parameters: int
-    routed_parameters: int = 0
-    precision: str | None = None
+    active_parameters: int  # used for one token, input embedding not counted
+    routed_parameters: int = 0  # those of the active parameters that are in routed experts
+    precision: str | None = None  # format of the experts ("fp4", "nvfp4", "fp8", "bf16"); None if it does not matter
     attention: Attention = NO_ATTENTION
 
     def expert_share(self, tokens: float) -> float:
-        """Expected share of the experts that ``tokens`` tokens of one step touch: 1 - (1 - k/E)^B."""
+        """Return the expected share of the experts that ``tokens`` tokens of one step use: 1 - (1 - k/E)^B."""
         if not self.experts:
             return 1.0
-        untouched: float = (1.0 - self.experts_per_token / self.experts) ** tokens
-        return 1.0 - untouched
+        unused: float = (1.0 - self.experts_per_token / self.experts) ** tokens
+        return 1.0 - unused
 
     def step_bytes(self, tokens: float) -> float:
-        """Weight bytes one step over ``tokens`` tokens reads, all ranks together."""
+        """Return the weight bytes one step over ``tokens`` tokens reads, all ranks together."""
         return self.dense_bytes + self.expert_bytes * self.expert_share(tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """GPUs that serve one model together.
+    """GPUs that serve one model together."""
 
-    Attributes:
-        count: GPUs over all nodes.
-        nodes: Machines they stand in.
-        data: Attention replicas; above 1 the dense weights lie on every rank.
-        accelerator: Key of the GPU ("h200"), None where it is not listed.
-        bandwidth_bytes_per_s: Memory bandwidth of one; None where not known.
-        flops: Dense peak of one in the format the model computes in; None where not known.
-        flops_note: Which rate that is, or what is missing; empty where there is nothing to say.
-        architecture: Compute capability ("9.0") or "gfx942"; None where not known.
-        prefill_together: Whether the attention replicas wait for one another's prompts (SGLang's prefill delayer).
-
-    """
-
-    count: int
+    count: int  # over all nodes
     nodes: int
-    data: int
-    accelerator: str | None
-    bandwidth_bytes_per_s: float | None
-    flops: float | None
-    flops_note: str = ""
-    architecture: str | None = None
-    prefill_together: bool = False
+    data: int  # attention replicas; above 1 every rank has all dense weights
+    accelerator: str | None  # key of the GPU ("h200"), None if it is not listed
+    bandwidth_bytes_per_s: float | None  # of the memory of one GPU; None if unknown
+    flops: float | None  # dense peak of one GPU in the format the model computes in; None if unknown
+    flops_note: str = ""  # see Rate.note
+    architecture: str | None = None  # compute capability ("9.0") or "gfx942"; None if unknown
+    prefill_together: bool = False  # attention replicas wait for one another's prompts (SGLang's prefill delayer)
 
 
 @dataclass(frozen=True, slots=True)
 class ServingLoad:
-    """The requests a prediction is for.
+    """Requests a prediction is for."""
 
-    Attributes:
-        concurrency: Requests sent at once; each that ends is replaced.
-        running_limit: Requests that run at once; the others wait. The KV cache or a flag sets it.
-        prompt_tokens: Prompt length, the largest where lengths are random.
-        answer_tokens: Answer length, likewise.
-        draft_tokens: Tokens drafted each step by speculative decoding, 0 without.
-        requests: Requests of the whole run; None for one that goes on for ever.
-        random_lengths: Whether lengths are drawn evenly from 1 to the given ones, as SGLang's benchmark does.
-        prompts_seen: Whether the prompts lie in the server's prefix cache already.
-
-    """
-
-    concurrency: int
-    running_limit: int
-    prompt_tokens: int
-    answer_tokens: int
-    draft_tokens: int = 0
-    requests: int | None = None
-    random_lengths: bool = False
-    prompts_seen: bool = False
+    concurrency: int  # requests sent at once; each that ends is replaced
+    running_limit: int  # requests that run at once, by the KV cache or a flag; the others wait
+    prompt_tokens: int  # length of a prompt, the largest if lengths are random
+    answer_tokens: int  # length of an answer, the largest if lengths are random
+    draft_tokens: int = 0  # drafted each step by speculative decoding
+    requests: int | None = None  # of the entire run; None for one that goes on for ever
+    random_lengths: bool = False  # drawn evenly from 1 to the given lengths, as SGLang's benchmark does
+    prompts_seen: bool = False  # the server's prefix cache holds the prompts already
 
     @property
     def running(self) -> int:
@@ -126,5 +88,5 @@ class ServingLoad:
 
 
 def benchmark_requests(concurrency: int) -> int:
-    """Requests SGLang's published runs sent: 32, or twice the concurrency, 4,096 at the most."""
+    """Return the requests SGLang's published runs sent: twice the concurrency, within 32 and 4,096."""
     return max(32, concurrency, min(2 * concurrency, 4096))

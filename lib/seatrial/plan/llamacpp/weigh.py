@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from seatrial.memory import compute_footprint
-from seatrial.memory.subject import model_bytes_of
+from seatrial.memory.model_bytes import model_bytes_of
 from seatrial.memory.types import Parallelism
 from seatrial.plan.capacity import Pools, llamacpp_pools, seen_gpus, usable_gpu_bytes
 from seatrial.plan.llamacpp.forecast import llamacpp_forecast

@@ -1,100 +1,90 @@
-"""A model as it is sized: where its weight bytes come from, and what its config says; read once for each checkpoint."""
+"""Weight bytes and config of a checkpoint, read once for each checkpoint."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from seatrial.catalog import Checkpoint, model_of
 from seatrial.errors import RefusedError, UsageError
 from seatrial.memory.fields import GGUF, ORIGINAL
-from seatrial.memory.reserve import assumptions
 from seatrial.memory.shape import Shape, read_shape
 from seatrial.memory.tensors import count_parameters_of, layout_source, stored_elements, weights_by_class
 from seatrial.records import Origin
 
-REMEMBERED = 256
-"""Checkpoints whose reading is kept; the catalog has fewer, the rest are local folders."""
+CACHED_CHECKPOINTS = 256
+"""More checkpoints than the catalog has; the rest are local folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights of a checkpoint, wherever they were read."""
+    """Weight bytes of a checkpoint, whatever they were read from."""
 
     by_class: dict[str, int]
     origin: Origin
     source: str
     notes: tuple[str, ...] = ()
-    elements: int | None = None
-
-    @property
-    def total(self) -> int:
-        """Bytes of all of them."""
-        return sum(self.by_class.values())
+    elements: int | None = None  # as a hub counts them; None if unknown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelBytes:
-    """A model and its weights; one of it stands for itself alone, so that sums can be kept by it.
+    """Everything a footprint needs of a model. Compared by identity, so that an ``lru_cache`` can take one."""
 
-    Attributes:
-        config: Its config.json.
-        shape: Of a DeepSeek V4, None for a plain transformer.
-        weights: Bytes of its weights.
-        weights_bytes: All of them.
-        context_limit: Tokens it takes at most.
-        parameters: All, and those used for one token.
-
-    """
-
-    config: Mapping[str, Any]
-    shape: Shape | None
+    config: Mapping[str, Any]  # its config.json
+    shape: Shape | None  # None for a plain transformer
     weights: Weights
-    weights_bytes: int
-    context_limit: int
-    parameters: tuple[int | None, int | None]
+    context_limit: int  # tokens
+    parameters: tuple[int | None, int | None]  # all, and those used for one token
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of all weights."""
+        return sum(self.weights.by_class.values())
 
 
-_known: dict[int, tuple[Checkpoint, ModelBytes]] = {}
+_cache: dict[int, tuple[Checkpoint, ModelBytes]] = {}
 
 
 def model_bytes_of(checkpoint: Checkpoint) -> ModelBytes:
-    """What is sized, for a checkpoint of the catalog or a local one.
+    """Return the bytes of a checkpoint, of the catalog or local.
 
-    A plan asks hundreds of times for the same few rows, so what was read is kept with the row itself.
+    Cached, because a plan asks hundreds of times for the same few checkpoints.
 
     Raises:
-        UsageError: Nobody has published the size of the checkpoint.
-        RefusedError: It is of an architecture these formulas do not describe.
-        ModelFileError: Its own config is malformed.
+        UsageError: If nobody has published the size of the checkpoint.
+        RefusedError: If these formulas do not describe its architecture.
+        ModelFileError: If its own config is malformed.
 
     """
-    held = _known.get(id(checkpoint))
-    if held is not None:
-        return held[1]
-    subject = _read(checkpoint)
-    if len(_known) >= REMEMBERED:
-        _known.clear()
-    # The row is held too, so that its id stands for no other one.
-    _known[id(checkpoint)] = (checkpoint, subject)
-    return subject
+    cached = _cache.get(id(checkpoint))
+    if cached is not None:
+        return cached[1]
+    model = _read(checkpoint)
+    if len(_cache) >= CACHED_CHECKPOINTS:
+        _cache.clear()
+    # The entry keeps the checkpoint alive, so that no other object gets its id.
+    _cache[id(checkpoint)] = (checkpoint, model)
+    return model
 
 
-def config_subject(config: dict[str, Any], source: str) -> ModelBytes:
-    """What is sized, for a ``deepseek_v4`` config.json alone.
+def bytes_of_config(config: dict[str, Any], source: str) -> ModelBytes:
+    """Return the bytes that follow from a ``deepseek_v4`` config.json only.
 
     Raises:
-        RefusedError: The config is of another architecture.
-        ModelFileError: A field is missing or absurd.
+        RefusedError: If the config is of another architecture.
+        ModelFileError: If a field is missing or absurd.
 
     """
     shape = read_shape(config)
     notes = (f"Storage: {layout_source(shape.layout)}.",)
-    how = f"sum over the tensors of {source}"
-    weights = Weights(weights_by_class(shape), "derived", how, notes, stored_elements(shape))
-    return ModelBytes(config, shape, weights, weights.total, shape.max_position_embeddings, count_parameters_of(shape))
+    origin = f"sum over the tensors of {source}"
+    weights = Weights(weights_by_class(shape), "derived", origin, notes, stored_elements(shape))
+    return ModelBytes(config, shape, weights, shape.max_position_embeddings, count_parameters_of(shape))
 
 
 def _read(checkpoint: Checkpoint) -> ModelBytes:
@@ -106,22 +96,22 @@ def _read(checkpoint: Checkpoint) -> ModelBytes:
         )
     if checkpoint.weights_bytes is None:
         raise UsageError(
-            f"Nobody has published the size of {checkpoint.id}, and it is not guessed here.",
+            f"Nobody has published the size of {checkpoint.id}, and it is not guessed.",
             remedy="Give the path of a local copy: its headers hold the exact bytes. Or choose another checkpoint.",
         )
     config = {**model.config, **checkpoint.config}
     if model.architecture == "llama":
         by_class = checkpoint.weights_by_class or {"weights": checkpoint.weights_bytes}
         weights = Weights(by_class, checkpoint.origin, checkpoint.source)
-        counted = (model.parameters_total, model.parameters_active)
-        return ModelBytes(config, None, weights, weights.total, model.context_tokens, counted)
+        parameters = (model.parameters_total, model.parameters_active)
+        return ModelBytes(config, None, weights, model.context_tokens, parameters)
     shape = _shape(checkpoint, config)
     weights = _v4_weights(checkpoint, shape, checkpoint.weights_bytes)
-    return ModelBytes(config, shape, weights, weights.total, model.context_tokens, count_parameters_of(shape))
+    return ModelBytes(config, shape, weights, model.context_tokens, count_parameters_of(shape))
 
 
 def _shape(checkpoint: Checkpoint, config: dict[str, Any]) -> Shape:
-    """The shape of a checkpoint; an error names the file that holds a wrong field."""
+    """Read the shape of a checkpoint, so that an error names the file with the wrong field."""
     if checkpoint.format == "gguf":
         return read_shape(config, storage_known=True, file=checkpoint.id, remedy=GGUF)
     known = bool(checkpoint.weights_by_class) or checkpoint.format != "safetensors"
@@ -137,14 +127,22 @@ def _v4_weights(checkpoint: Checkpoint, shape: Shape, total: int) -> Weights:
             return Weights(by_class, checkpoint.origin, checkpoint.source, elements=stored_elements(shape))
         note = "The classes are not known: the published size differs from the sum over the config's tensors."
         return Weights({"weights": total}, checkpoint.origin, checkpoint.source, (note,))
-    bits = assumptions()["gguf"]["dense_bits"]
-    dense = _dense_parameters(shape) * bits.get(checkpoint.precision, bits["default"]) / 8
-    rest = min(total, round(dense))
-    note = f"The split into experts and rest is assumed ({assumptions()['gguf']['basis']})."
+    table = _gguf_table()
+    bits = table["dense_bits"].get(checkpoint.precision, table["dense_bits"]["default"])
+    rest = min(total, round(_dense_parameters(shape) * bits / 8))
+    note = f"The split into experts and rest is assumed ({table['basis']})."
     return Weights({"experts": total - rest, "rest": rest}, checkpoint.origin, checkpoint.source, (note,))
 
 
-@cache
 def _dense_parameters(shape: Shape) -> int:
     expert = 3 * shape.hidden_size * shape.moe_intermediate_size
     return count_parameters_of(shape)[0] - expert * shape.n_routed_experts * shape.num_hidden_layers
+
+
+@cache
+def _gguf_table() -> dict[str, Any]:
+    """Load gguf.json."""
+    table: dict[str, Any] = json.loads(
+        files("seatrial.memory").joinpath("data", "gguf.json").read_text(encoding="utf-8")
+    )
+    return table
