@@ -15,12 +15,18 @@ class Surface:
         took_s: Seconds of one measurement.
         broken: Settings that never answer.
 
+    Attributes:
+        start_s: Seconds until the server of other settings than the last ones is up, or fails to be.
+
     """
+
+    start_s = 0.0
 
     def __init__(self, effects, *, noise=0.0, seed=0, took_s=3.0, broken=()):
         self.effects = effects
         self.noise = noise
         self.took_s = took_s
+        self.up = None
         self.broken = broken
         self.now = 0.0
         self.measured = 0
@@ -29,33 +35,40 @@ class Surface:
 
     @property
     def grid(self):
-        """Every value of every setting."""
+        """Values by setting."""
         return {name: tuple(values) for name, values in self.effects.items()}
 
     def true_gain(self, settings):
-        """What these settings really are worth, as a logarithm."""
+        """Return the true gain of these settings, as a logarithm."""
         return sum(self.effects[name][value] for name, value in settings.items())
 
     def best_gain(self):
-        """What the best settings of the grid are worth."""
+        """Return the true gain of the best settings of the grid."""
         return sum(max(0.0, *values.values()) for values in self.effects.values())
 
     def clock(self):
-        """Seconds."""
+        """Return the seconds that passed."""
         return self.now
 
-    def measure(self, settings, streams):
-        """One measurement."""
-        self.now += self.took_s
+    def measure(self, settings, streams, left_s=math.inf):
+        """Return one measurement."""
         self.measured += 1
-        if settings in self.broken:
-            return TunedReading(dict(settings), None, "it did not start", took_s=self.took_s)
+        if settings != self.up:
+            self.now += min(self.start_s, left_s)
+            if settings in self.broken or self.start_s > left_s:
+                return TunedReading(dict(settings), None, "it did not start")
+            self.up = settings
+            left_s -= self.start_s
+        self.now += min(self.took_s, left_s)
+        if self.took_s > left_s:
+            return TunedReading(dict(settings), None, "the budget ended")
         speed = 50 * streams * math.exp(self.true_gain(settings) + self._random.gauss(0, self.noise))
         return TunedReading(dict(settings), speed, took_s=self.took_s)
 
     def renew(self):
-        """Servers that are started anew take no time here."""
+        """Stop the server that is up."""
         self.renewed += 1
+        self.up = None
 
 
 class Interrupted(Surface):
@@ -65,8 +78,8 @@ class Interrupted(Surface):
         super().__init__(effects, **rest)
         self.after = after
 
-    def measure(self, settings, streams):
-        """One measurement, or the end."""
+    def measure(self, settings, streams, left_s=math.inf):
+        """Return one measurement, or be interrupted."""
         if self.measured == self.after:
             raise KeyboardInterrupt
-        return super().measure(settings, streams)
+        return super().measure(settings, streams, left_s)

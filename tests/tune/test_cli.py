@@ -8,7 +8,7 @@ from seatrial.cli.main import main
 from seatrial.server import list_servers
 
 WHAT = ("tune", "--engine", "simulated", "--model", "smollm2", "--streams", "2")
-SHORT = ("--budget-s", "15", "--answer-tokens", "16", "--prompt-tokens", "16")
+SHORT = ("--budget-s", "60", "--answer-tokens", "16", "--prompt-tokens", "16")
 
 
 def test_a_short_tuning_is_kept_shown_and_forgotten(capsys):

@@ -31,7 +31,7 @@ def test_a_short_tuning_of_the_real_engine(plan_for):
     """Both candidates were measured, with real tokens or the reason why not; it is kept, and no server is left."""
     seen = []
     wish = TuneRequest(
-        streams=(1,), budget_s=60, asked={"ubatch-size": ("64",)}, prompt_tokens=32, answer_tokens=16,
+        streams=(1,), budget_s=60, values={"ubatch-size": ("64",)}, prompt_tokens=32, answer_tokens=16,
         runner="xllamacpp",
     )  # fmt: skip
 

@@ -1,15 +1,18 @@
 """A whole tuning: kept round by round, gone on with after an interruption, one at a time."""
 
+from dataclasses import replace
+
 import pytest
 from tests.tune.surfaces import Interrupted, Surface
 
 from seatrial.errors import MeasurementError, UnknownNameError, UsageError
 from seatrial.launching.tuned import read_tuned, subject_of, tuned_plan
 from seatrial.tune import Budget, TuneRequest, tune_machine, tune_on
-from seatrial.tune.run import _alone
+from seatrial.tune.run import _only_tuning
+from seatrial.view.tables.tuning import table_tuned
 
 EFFECTS = {"tpot-s": {"0.001": 0.5, "0.002": 0.2}, "slots": {"9": 0.1}}
-WISH = TuneRequest(streams=(1, 4), asked={name: tuple(values) for name, values in EFFECTS.items()})
+WISH = TuneRequest(streams=(1, 4), values={name: tuple(values) for name, values in EFFECTS.items()})
 BEST = {"tpot-s": "0.001", "slots": "9"}
 
 
@@ -66,7 +69,7 @@ def test_a_finished_search_begins_anew_and_leaves_other_loads_alone(plan_for):
     tuned_on(Surface(EFFECTS), plan_for)
     other = {"tpot-s": {"0.001": -0.5, "0.002": 0.4}, "slots": {"9": -0.1}}
 
-    tuned = tuned_on(Surface(other), plan_for, TuneRequest(streams=(4,), asked=WISH.asked))
+    tuned = tuned_on(Surface(other), plan_for, TuneRequest(streams=(4,), values=WISH.values))
 
     assert [(1, BEST), (4, {"tpot-s": "0.002"})] == [(level.streams, level.settings) for level in tuned.levels]
 
@@ -77,7 +80,7 @@ def test_another_load_is_not_mixed_with_this_one(plan_for):
         tuned_on(Interrupted(EFFECTS, after=17), plan_for)
     surface = Surface(EFFECTS)
 
-    tuned = tuned_on(surface, plan_for, TuneRequest(streams=(1, 4), asked=WISH.asked, prompt_tokens=512))
+    tuned = tuned_on(surface, plan_for, TuneRequest(streams=(1, 4), values=WISH.values, prompt_tokens=512))
 
     assert surface.measured == sum(len(taken.readings) for taken in tuned.rounds)
 
@@ -87,7 +90,7 @@ def test_a_setting_the_engine_does_not_have_is_said_before_anything_runs(plan_fo
     surface = Surface(EFFECTS)
 
     with pytest.raises(UnknownNameError, match="slot"):
-        tuned_on(surface, plan_for, TuneRequest(asked={"slot": ("1",)}))
+        tuned_on(surface, plan_for, TuneRequest(values={"slot": ("1",)}))
 
     assert 0 == surface.measured
 
@@ -98,9 +101,27 @@ def test_a_default_that_is_never_measured_validly_is_told(plan_for):
         tuned_on(Surface(EFFECTS, broken=({},)), plan_for)
 
 
+def test_a_budget_that_suffices_for_nothing_is_an_error(plan_for):
+    """An empty result helps nobody: exit code 5, and what to do."""
+    with pytest.raises(MeasurementError, match="before anything was measured") as caught:
+        tuned_on(Surface(EFFECTS), plan_for, budget_s=1)
+
+    assert "--budget-s" in caught.value.remedy
+
+
+def test_what_gave_no_answer_is_in_the_last_table(plan_for):
+    """A setting that cannot start has a row, and its reason stands once in the note."""
+    surface = Surface(EFFECTS, broken=({"slots": "9"}, {"tpot-s": "0.002"}))
+
+    table = table_tuned(tuned_on(surface, plan_for, replace(WISH, streams=(1,))))
+
+    assert {"slots 9", "tpot-s 0.002"} == {name for name, cell in table.rows if cell == "no answer"}
+    assert "No answer with slots 9; tpot-s 0.002: it did not start" in table.note
+
+
 def test_two_tunings_at_once_are_refused(plan_for):
     """Each would measure the other."""
-    with _alone(), pytest.raises(UsageError, match="under way"):
+    with _only_tuning(), pytest.raises(UsageError, match="Another seatrial tune"):
         tune_machine(plan_for, WISH)
 
 

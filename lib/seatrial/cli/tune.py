@@ -1,16 +1,17 @@
-"""Search the settings of an engine on this machine in bounded time, and remember the fastest.
+"""Race the settings of an engine on this machine in bounded time, and remember the fastest.
 
-seatrial tune                                     what runs here: V4 where it fits and is here, else the stand-in
+seatrial tune                                     the model that runs on this machine: V4 if it fits and is fetched,
+                                                  else the stand-in
 seatrial tune --model smollm2 --budget-s 120      in two minutes
 seatrial tune --streams 4                         for four requests at once
 seatrial tune --server-options threads=1,threads=2,ubatch-size=256
-                                                  these values alone
-seatrial tune --show                              what is remembered; --forget removes it
+                                                  only these values
+seatrial tune --show                              show the settings remembered; --forget removes them
 
 Every candidate is a server of its own under the load of seatrial measure, measured side by side with the
-default. One is kept where it is faster beyond the noise; plan, serve and the notebooks then use it on this
-machine (--no-tuned does not). Ctrl-C keeps what was measured: the next run goes on from there.
-docs/tuning.md says how it searches and what it may change.
+default. The fastest is confirmed against the default and remembered if it is faster beyond the noise; plan,
+serve and the notebooks then use it on this machine (--no-tuned does not). Ctrl-C loses no measurement: the
+next run continues from there. docs/tuning.md explains the race and lists what it may change.
 """
 
 from __future__ import annotations
@@ -40,43 +41,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from seatrial.tune import TuneRequest
 
     defaults = TuneRequest()
-    parser.add_argument("--model", default="auto", help="flash, pro, smollm2 or tiny-v4 (default: what runs here)")
+    parser.add_argument(
+        "--model", default="auto", help="flash, pro, smollm2 or tiny-v4 (default: what runs on this machine)"
+    )
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
     parser.add_argument("--engine", default="auto", help="auto, sglang, vllm, llamacpp, mlx or simulated")
     parser.add_argument(
-        "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
+        "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is installed)"
     )
     parser.add_argument("--context-tokens", type=whole_number(), default=None, help="context of each request")
     parser.add_argument("--streams", type=_streams, default=defaults.streams, help="requests at once (default: 1,4,8)")
     parser.add_argument(
-        "--budget-s", type=positive_number(86400), default=defaults.budget_s, help="seconds it may take (default: 300)"
+        "--budget-s",
+        type=positive_number(86400),
+        default=defaults.budget_s,
+        help="seconds for all of it (default: 300)",
     )
     parser.add_argument(
         "--server-options",
         action="append",
         default=[],
         metavar="NAME=VALUE,...",
-        help="try these values alone, a name once for each value",
+        help="try only these values, the name repeated for each value",
     )
     parser.add_argument(
         "--prompt-tokens",
         type=whole_number(1, 1 << 20),
         default=defaults.prompt_tokens,
-        help="of each prompt (default: 128)",
+        help="tokens of each prompt (default: 128)",
     )
     parser.add_argument(
         "--answer-tokens",
         type=whole_number(16, 1 << 16),
         default=defaults.answer_tokens,
-        help="of each answer (default: 64)",
+        help="tokens of each answer (default: 64)",
     )
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--show", action="store_true", help="show what is remembered")
-    either.add_argument("--forget", action="store_true", help="remove it")
+    either.add_argument("--show", action="store_true", help="show the settings remembered")
+    either.add_argument("--forget", action="store_true", help="remove them")
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """Tune, show or forget."""
+    """Tune, or show or forget the result."""
     from seatrial.launching.tuned import forget_tuned, read_tuned, subject_of
 
     plan = _planned(arguments)
@@ -98,16 +104,16 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 def _planned(arguments: argparse.Namespace) -> Plan:
     from seatrial.launching.this_machine import plan_here
 
-    wish: dict[str, Any] = {"context_tokens": arguments.context_tokens, "concurrency": max(arguments.streams)}
+    load: dict[str, Any] = {"context_tokens": arguments.context_tokens, "concurrency": max(arguments.streams)}
     if arguments.checkpoint is None and arguments.runner is None:
-        plan = plan_here(arguments.model, engine=arguments.engine, **wish)
+        plan = plan_here(arguments.model, engine=arguments.engine, **load)
     else:
         from seatrial.hardware import detect_hardware
         from seatrial.launching.choose import choose_plan
 
         model = None if arguments.checkpoint else {"auto": "smollm2"}.get(arguments.model, arguments.model)
         named = {"checkpoint": arguments.checkpoint, "engine": arguments.engine, "runner": arguments.runner}
-        plan = choose_plan(model, hardware=detect_hardware(), **named, **wish).plan
+        plan = choose_plan(model, hardware=detect_hardware(), **named, **load).plan
     return replace(plan, settings={})
 
 
@@ -120,17 +126,17 @@ def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
     from seatrial.tune.grid import parse_grid
     from seatrial.view.tables.tuning import round_line
 
-    wish = TuneRequest(
+    request = TuneRequest(
         streams=arguments.streams,
         budget_s=arguments.budget_s,
-        asked=parse_grid(arguments.server_options),
+        values=parse_grid(arguments.server_options),
         prompt_tokens=arguments.prompt_tokens,
         answer_tokens=arguments.answer_tokens,
         runner=arguments.runner,
     )
     check_launch(plan, runner=arguments.runner)
-    with progress_bar() as tell:
-        fetch_stand_in(plan, tell)
+    with progress_bar() as show_progress:
+        fetch_stand_in(plan, show_progress)
 
     def plan_for(streams: int) -> Plan:
         return make_plan(
@@ -141,12 +147,12 @@ def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
             concurrency=streams,
         )
 
-    ends = time.monotonic() + wish.budget_s
+    ends = time.monotonic() + request.budget_s
 
     def show(rounds: Sequence[Round]) -> None:
         stderr().print(round_line(list(rounds), ends - time.monotonic()), soft_wrap=True)
 
-    return tune_machine(plan_for, wish, show)
+    return tune_machine(plan_for, request, show)
 
 
 def _answer(tuned: Tuned) -> CommandResult:

@@ -1,7 +1,18 @@
-"""Finds the fastest settings of an engine on this machine, in bounded time, and keeps them for it."""
+"""Finds the fastest settings of an engine on this machine, in bounded time, and stores them for later plans."""
 
 from seatrial.tune.bench import ServerBench, TuneLoad
+from seatrial.tune.race import race_and_confirm
+from seatrial.tune.rounds import Bench, Budget, Track
 from seatrial.tune.run import TuneRequest, tune_machine, tune_on
-from seatrial.tune.search import Bench, Budget, Track, search
 
-__all__ = ["Bench", "Budget", "ServerBench", "Track", "TuneLoad", "TuneRequest", "search", "tune_machine", "tune_on"]
+__all__ = [
+    "Bench",
+    "Budget",
+    "ServerBench",
+    "Track",
+    "TuneLoad",
+    "TuneRequest",
+    "race_and_confirm",
+    "tune_machine",
+    "tune_on",
+]

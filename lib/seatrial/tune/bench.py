@@ -1,8 +1,9 @@
-"""Real servers under real load: each candidate launched by the kit and measured by its own load generator."""
+"""Measures candidates as real servers under real load: launched by the kit, loaded by its own client."""
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -13,47 +14,36 @@ from typing import Self
 from seatrial.errors import EngineError, MeasurementError
 from seatrial.launching import launch
 from seatrial.launching.tuned import TunedReading
-from seatrial.measure import Point, Workload, measure_server
+from seatrial.measure import Point, Workload, start_load
 from seatrial.measure.summary import CPU_SHARE
 from seatrial.measure.workload import engines_with_ignore_eos
 from seatrial.plan.types import Plan
 from seatrial.server import Server
 from seatrial.tune.pairs import Key, key_of
 
-_MOST_SERVERS = 6
-"""Servers side by side: a round has the default, the best so far and the few values of one setting."""
-_MEMORY_SHARE = 0.7
-"""Share of the free memory that servers waiting for their turn may take."""
-_LAG_SHARE = 0.01
-"""Lateness of the client's event loop that tokens over a whole window can bear."""
-_FIRST_ANSWER_TOKENS = 16
-"""Of the answers from which the number of requests of a measurement is reckoned."""
-LEAST_REQUESTS_A_STREAM, MOST_REQUESTS_A_STREAM = 1, 16
+_MOST_SERVERS = 6  # side by side: the default, the leader and the candidates of a heat
+_MEMORY_SHARE = 0.7  # of the free memory, for servers that wait for their turn
+_LAG_SHARE = 0.01  # of a measurement's seconds, that the client's event loop may be late
+_FIRST_ANSWER_TOKENS = 16  # of the answers from which the number of requests of a measurement is estimated
+_MOST_REQUESTS_A_STREAM = 16
 
 
 @dataclass(frozen=True, slots=True)
 class TuneLoad:
-    """What a candidate is measured with.
-
-    Attributes:
-        prompt_tokens: Of each prompt.
-        answer_tokens: Of each answer.
-        seconds: How long one measurement should take.
-
-    """
+    """The load under which a candidate is measured."""
 
     prompt_tokens: int = 128
     answer_tokens: int = 64
-    seconds: float = 2.5
+    seconds: float = 2.5  # that one measurement should take
 
 
 class ServerBench:
-    """Launches candidates, keeps as many up as memory allows, measures them. A context manager: none is left behind.
+    """Candidates as servers, as many of them up as memory allows. A context manager: it stops them all.
 
     Args:
-        plan_for: The plan for a number of requests at once.
-        load: What they are measured with.
-        runner: For llama.cpp the way it is run.
+        plan_for: Makes the plan for a number of requests at once.
+        load: The load of each measurement.
+        runner: How llama.cpp is run; None for what is installed.
 
     """
 
@@ -64,6 +54,7 @@ class ServerBench:
         self._up: OrderedDict[tuple[int, Key], Server] = OrderedDict()
         self._requests: dict[int, int] = {}
         self._seed = 0
+        self._ends = math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -76,25 +67,29 @@ class ServerBench:
         while self._up:
             self._up.popitem()[1].stop()
 
-    def measure(self, settings: Mapping[str, str], streams: int) -> TunedReading:
-        """One measurement.
+    def measure(self, settings: Mapping[str, str], streams: int, left_s: float = math.inf) -> TunedReading:
+        """Measure settings once.
+
+        Args:
+            settings: What differs from the default.
+            streams: Requests at once.
+            left_s: Seconds after which the start or the measurement is given up.
 
         Raises:
-            EngineError: The default itself does not start: there is nothing to compare with.
+            EngineError: If the default itself does not start: there is nothing to compare with.
 
         """
         self._seed += 1
+        self._ends = time.monotonic() + left_s
         try:
             server = self._server(streams, settings)
             if streams not in self._requests:
                 self._requests[streams] = self._calibrated(server, streams)
             begun = time.monotonic()
             speed = _tokens_per_s(self._point(server, streams, self._requests[streams], self._load.answer_tokens))
-        except EngineError as error:
-            if not settings:
+        except (EngineError, MeasurementError) as error:
+            if isinstance(error, EngineError) and not settings:
                 raise
-            return TunedReading(dict(settings), None, error.what.splitlines()[0])
-        except MeasurementError as error:
             return TunedReading(dict(settings), None, error.what.splitlines()[0])
         return TunedReading(dict(settings), speed, took_s=time.monotonic() - begun)
 
@@ -112,15 +107,19 @@ class ServerBench:
             self._up.popitem(last=False)[1].stop()
         taken = {server.name for server in self._up.values()}
         name = next(name for number in range(1, _MOST_SERVERS + 2) if (name := f"tune-{number}") not in taken)
-        self._up[key] = launch(plan, name=name, runner=self._runner, tuned=False)
+        self._up[key] = launch(plan, name=name, runner=self._runner, tuned=False, on_event=self._give_up_in_time)
         return self._up[key]
 
+    def _give_up_in_time(self, _: object) -> None:
+        if time.monotonic() > self._ends:
+            raise MeasurementError("The budget ended while the server started.")
+
     def _calibrated(self, server: Server, streams: int) -> int:
-        """Requests that take about as long as a measurement should."""
+        """Return how many requests take about as long as a measurement should."""
         answer_tokens = min(_FIRST_ANSWER_TOKENS, self._load.answer_tokens)
-        point = self._point(server, streams, LEAST_REQUESTS_A_STREAM * streams, answer_tokens)
+        point = self._point(server, streams, streams, answer_tokens)
         wanted = math.ceil(self._load.seconds * (point.output_tokens_per_s or 0.0) / self._load.answer_tokens)
-        return max(LEAST_REQUESTS_A_STREAM * streams, min(MOST_REQUESTS_A_STREAM * streams, wanted))
+        return max(streams, min(_MOST_REQUESTS_A_STREAM * streams, wanted))
 
     def _point(self, server: Server, streams: int, requests: int, answer_tokens: int) -> Point:
         workload = Workload(
@@ -131,21 +130,24 @@ class ServerBench:
             ignore_eos=server.engine in engines_with_ignore_eos(),
             seed=self._seed,
         )
-        points = measure_server(server, workload).points
+        with start_load(server, workload) as load:
+            if not load.wait(min(max(self._ends - time.monotonic(), 0.0), threading.TIMEOUT_MAX)):
+                raise MeasurementError("The budget ended during the measurement.")
+            points = load.result().points
         if not points:
             raise MeasurementError(f"{server.name} did not answer.")
         return points[0]
 
 
 def _tokens_per_s(point: Point) -> float:
-    """Tokens per second over the steady window, where they are to be believed.
+    """Return the tokens per second over the steady window.
 
-    The point's own self-check is about single tokens: it wants the client's event loop to be late by at
-    most a twentieth of a TPOT. A server that takes every core makes it late by a slice of the scheduler,
-    a few milliseconds; over a window of seconds that changes nothing.
+    The point's own self-check is about single tokens: the client's event loop may be late by at most a
+    twentieth of a TPOT. A server that takes every core makes it late by a slice of the scheduler, a few
+    milliseconds; over a window of seconds that changes nothing.
 
     Raises:
-        MeasurementError: They are not.
+        MeasurementError: If requests failed, or the client did not keep up.
 
     """
     check = point.self_check
@@ -158,7 +160,7 @@ def _tokens_per_s(point: Point) -> float:
 
 
 def _servers_at_once(plan: Plan) -> int:
-    """How many servers of a plan may stand side by side; on GPUs, whose memory an engine takes whole, one."""
+    """Return how many servers of a plan may run side by side: on GPUs, whose memory an engine takes whole, one."""
     free = plan.hardware.host.memory_available_bytes
     if plan.simulated:
         return _MOST_SERVERS

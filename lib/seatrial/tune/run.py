@@ -1,4 +1,4 @@
-"""One tuning of this machine: every number of streams in turn, each round kept as soon as it is taken."""
+"""Tunes this machine: every number of streams in turn, each round stored as soon as it is taken."""
 
 from __future__ import annotations
 
@@ -17,73 +17,59 @@ from seatrial.launching.tuned import Round, Tuned, read_tuned, subject_of, write
 from seatrial.plan.types import Plan
 from seatrial.programs.find import installed_command
 from seatrial.tune.bench import ServerBench, TuneLoad
-from seatrial.tune.grid import Grid, grid_of
+from seatrial.tune.grid import grid_of
 from seatrial.tune.pairs import DEFAULT, key_of
-from seatrial.tune.search import Bench, Budget, Track, search
+from seatrial.tune.race import race_and_confirm
+from seatrial.tune.rounds import Bench, Budget, Track
 
-_STREAMS = (1, 4, 8)
-_BUDGET_S = 300.0
-_MEASUREMENTS = 40
-"""How many measurements the time of one number of streams should do for."""
-LEAST_S, MOST_S = 1.0, 8.0
-"""Bounds of the seconds that one measurement is made to take, whatever the budget."""
+_MEASUREMENTS = 40  # that the time of one number of streams should suffice for
+_LEAST_S, _MOST_S = 1.0, 8.0  # of one measurement, whatever the budget
 
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:
-    """What to tune for.
+    """What to tune for."""
 
-    Attributes:
-        streams: Numbers of requests at once, each tuned for itself.
-        budget_s: Seconds it may take.
-        asked: Values by setting to try instead of the engine's table.
-        prompt_tokens: Of the load.
-        answer_tokens: Of the load.
-        runner: For llama.cpp the way it is run.
-
-    """
-
-    streams: tuple[int, ...] = _STREAMS
-    budget_s: float = _BUDGET_S
-    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    streams: tuple[int, ...] = (1, 4, 8)  # numbers of requests at once, each tuned for itself
+    budget_s: float = 300.0
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # to try instead of the engine's table
     prompt_tokens: int = 128
     answer_tokens: int = 64
-    runner: str | None = None
+    runner: str | None = None  # of llama.cpp; None for what is installed
 
 
 _PlanFor = Callable[[int], Plan]
 _OnRound = Callable[[Sequence[Round]], None]
 
 
-def tune_machine(plan_for: _PlanFor, wish: TuneRequest, on_round: _OnRound = lambda _: None) -> Tuned:
-    """Search, and keep what was found for this machine; a search that was interrupted is gone on with.
+def tune_machine(plan_for: _PlanFor, request: TuneRequest, on_round: _OnRound = lambda _: None) -> Tuned:
+    """Race and confirm, and store the result for this machine; an interrupted tuning continues.
 
     Args:
-        plan_for: The plan for a number of requests at once, without tuned settings.
-        wish: What to tune for.
+        plan_for: Makes the plan for a number of requests at once, without tuned settings.
+        request: What to tune for.
         on_round: Called after each round with all of that number of streams.
 
     Raises:
-        UsageError: Another tuning runs, or the engine has no such setting.
-        EngineError: The default does not start.
-        MeasurementError: It gives no valid measurement.
+        UsageError: If another tuning runs, or the engine has no such setting.
+        EngineError: If the default does not start.
+        MeasurementError: If the default gives no valid measurement, or the budget is too short for any.
 
     """
     begun = time.monotonic()
-    seconds = wish.budget_s / len(wish.streams) / _MEASUREMENTS
-    load = TuneLoad(wish.prompt_tokens, wish.answer_tokens, min(max(seconds, LEAST_S), MOST_S))
-    with _alone(), ServerBench(plan_for, load, wish.runner) as bench:
-        return tune_on(bench, plan_for, wish, Budget(time.monotonic, begun + wish.budget_s), on_round)
+    seconds = request.budget_s / len(request.streams) / _MEASUREMENTS
+    load = TuneLoad(request.prompt_tokens, request.answer_tokens, min(max(seconds, _LEAST_S), _MOST_S))
+    with _only_tuning(), ServerBench(plan_for, load, request.runner) as bench:
+        return tune_on(bench, plan_for, request, Budget(time.monotonic, begun + request.budget_s), on_round)
 
 
 def tune_on(
-    bench: Bench, plan_for: _PlanFor, wish: TuneRequest, budget: Budget, on_round: _OnRound = lambda _: None
+    bench: Bench, plan_for: _PlanFor, request: TuneRequest, budget: Budget, on_round: _OnRound = lambda _: None
 ) -> Tuned:
-    """The same on any bench and by any clock."""
-    tuned, earlier = _begin(plan_for(1), wish)
+    """Tune on any bench and by any clock; see ``tune_machine``."""
+    tuned, earlier = _begin(plan_for(1), request)
     begun, spent_before, best = budget.clock(), tuned.spent_s, DEFAULT
-    tracks = [Track(bench, streams, [old for old in earlier if old.streams == streams]) for streams in wish.streams]
-    cost_s = start_s = 0.0
+    tracks = [Track(bench, streams, [old for old in earlier if old.streams == streams]) for streams in request.streams]
     for number, track in enumerate(tracks):
 
         def keep(taken: Round, track: Track = track) -> None:
@@ -94,23 +80,29 @@ def tune_on(
             on_round(track.rounds)
 
         track.keep = keep
-        track.cost_s, track.start_s = cost_s, start_s
-        share = budget.share(1 / (len(tracks) - number))
-        level = search(track, _grid(plan_for, track.streams, wish), share, best)
+        if number:
+            track.cost_s, track.start_s = tracks[number - 1].cost_s, tracks[number - 1].start_s
+        plan = plan_for(track.streams)
+        figures = {"cores": plan.hardware.host.cores, "streams": track.streams}
+        grid = grid_of(_command(plan, request), figures, request.values, lambda slots: plan_for(slots).runs)
+        level = race_and_confirm(track, grid, budget.share(1 / (len(tracks) - number)), best)
         _check_default(track)
-        cost_s, start_s = track.cost_s, track.start_s
         best = key_of(level.settings) or best
         if track.rounds:
             others = (old for old in tuned.levels if old.streams != track.streams)
             tuned = replace(tuned, levels=tuple(sorted([*others, level], key=lambda one: one.streams)))
             write_tuned(tuned)
+    if not any(track.rounds for track in tracks):
+        raise MeasurementError(
+            f"The budget of {request.budget_s:g} s ended before anything was measured.",
+            remedy="Give more time (--budget-s), or fewer numbers of streams (--streams).",
+        )
     tuned = replace(tuned, complete=not any(track.cut for track in tracks))
     write_tuned(tuned)
     return tuned
 
 
 def _check_default(track: Track) -> None:
-    """Raise where the default was measured and never validly: nothing can be said of what is faster."""
     if track.rounds and track.failed(DEFAULT):
         last = next(one for one in track.rounds[-1].readings if not one.settings)
         raise MeasurementError(
@@ -119,51 +111,39 @@ def _check_default(track: Track) -> None:
         )
 
 
-def _grid(plan_for: _PlanFor, streams: int, wish: TuneRequest) -> Grid:
-    plan = plan_for(streams)
-    figures = {"cores": plan.hardware.host.cores, "streams": streams}
-    return grid_of(_command(plan, wish.runner), figures, wish.asked, lambda slots: plan_for(slots).runs)
-
-
-def _begin(plan: Plan, wish: TuneRequest) -> tuple[Tuned, list[Round]]:
-    """The result to be filled, and the rounds of a search that was interrupted."""
-    subject = subject_of(plan, wish.runner)
-    command = _command(plan, wish.runner)
+def _begin(plan: Plan, request: TuneRequest) -> tuple[Tuned, list[Round]]:
+    """Return the result to fill, and the rounds of an interrupted tuning."""
+    command = _command(plan, request)
+    rows = [row for row in settings_of(command.engine).values() if applies(row, command)]
     new = Tuned(
-        subject=subject,
+        subject=subject_of(plan, request.runner),
         checkpoint=plan.checkpoint,
-        default=_default(command),
+        default={row.name: value for row in rows if (value := value_of(command, row)) is not None},
         levels=(),
         rounds=(),
         measured_at=_now(),
         spent_s=0.0,
         complete=False,
         simulated=plan.simulated,
-        prompt_tokens=wish.prompt_tokens,
-        answer_tokens=wish.answer_tokens,
+        prompt_tokens=request.prompt_tokens,
+        answer_tokens=request.answer_tokens,
     )
-    old = read_tuned(subject)
+    old = read_tuned(new.subject)
     if old is None or _basis(old) != _basis(new):
         return new, []
     if old.complete:
-        others = tuple(taken for taken in old.rounds if taken.streams not in wish.streams)
+        others = tuple(taken for taken in old.rounds if taken.streams not in request.streams)
         return replace(new, levels=old.levels, rounds=others), []
     return old, list(old.rounds)
 
 
 def _basis(tuned: Tuned) -> tuple[object, ...]:
-    """What must be the same for rounds to be compared with later ones."""
-    return tuned.subject, tuned.default, tuned.prompt_tokens, tuned.answer_tokens
+    """Return what must be the same for rounds to be compared with later ones."""
+    return tuned.default, tuned.prompt_tokens, tuned.answer_tokens
 
 
-def _command(plan: Plan, runner: str | None) -> Command:
-    return installed_command(replace(plan, settings={}), runner=runner)
-
-
-def _default(command: Command) -> dict[str, str]:
-    rows = settings_of(command.engine).values()
-    found = {row.name: value_of(command, row) for row in rows if applies(row, command)}
-    return {name: value for name, value in found.items() if value is not None}
+def _command(plan: Plan, request: TuneRequest) -> Command:
+    return installed_command(replace(plan, settings={}), runner=request.runner)
 
 
 def _now() -> str:
@@ -171,12 +151,11 @@ def _now() -> str:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Hold the one tuning this machine can bear: two would measure each other."""
+def _only_tuning() -> Iterator[None]:
     with paths.locked(store.folder(), "tune") as lock:
         if lock is None:
             raise UsageError(
-                "Another seatrial tune is under way on this machine: each would measure the other.",
+                "Another seatrial tune runs on this machine: each would measure the other.",
                 remedy="Wait for it, or stop it.",
             )
         yield

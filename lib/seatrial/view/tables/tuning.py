@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from seatrial.launching.tuned import Level, Round, Tuned
 from seatrial.tune.pairs import DEFAULT, Key, best_speed, compare, key_of, speeds
@@ -13,19 +14,19 @@ _NOTHING = "-"
 
 
 def table_tuned(tuned: Tuned) -> Table:
-    """One row for each combination that was measured, the default first, then the most often kept and the fastest."""
+    """Return one row for each combination tried, the default first, then the fastest; at the end what never answered."""
     by_streams = {
         level.streams: [taken for taken in tuned.rounds if taken.streams == level.streams] for level in tuned.levels
     }
     kept = {level.streams: key_of(level.settings) for level in tuned.levels}
-    keys = {key for rounds in by_streams.values() for taken in rounds for key in speeds(taken)}
+    tried = {key_of(one.settings) for rounds in by_streams.values() for taken in rounds for one in taken.readings}
     shares = {streams: _shares(rounds) for streams, rounds in by_streams.items()}
 
     def place(key: Key) -> tuple[bool, float]:
-        return key != DEFAULT, -max(share.get(key, 0.0) for share in shares.values())
+        return key != DEFAULT, -max((share.get(key, 0.0) for share in shares.values()), default=0.0)
 
     rows = []
-    for key in sorted(keys, key=place):
+    for key in sorted(tried, key=place):
         cells = [_cell(rounds, shares[streams], key, kept[streams]) for streams, rounds in by_streams.items()]
         rows.append((describe(dict(key), tuned.default), *cells))
     what = " (simulated)" if tuned.simulated else ""
@@ -71,8 +72,22 @@ def _shares(rounds: list[Round]) -> dict[Key, float]:
 def _cell(rounds: list[Round], shares: dict[Key, float], key: Key, kept: Key) -> str:
     speed = best_speed(rounds, key)
     if speed is None:
-        return _NOTHING
+        return "no answer" if _whys(rounds, key) else _NOTHING
     return f"{speed:,.1f} tok/s, {shares[key]:.0%}{' *' if key == kept else ''}"
+
+
+def _whys(rounds: Iterable[Round], key: Key) -> list[str]:
+    return [one.why for taken in rounds for one in taken.readings if key_of(one.settings) == key and one.why]
+
+
+def _failures(tuned: Tuned) -> str:
+    """Return why settings never gave an answer, those with the same reason together."""
+    answered = {key for taken in tuned.rounds for key in speeds(taken)}
+    tried = {key_of(one.settings) for taken in tuned.rounds for one in taken.readings} - answered
+    by_why: dict[str, list[str]] = {}
+    for key in sorted(tried):
+        by_why.setdefault(_whys(tuned.rounds, key)[0], []).append(describe(dict(key), tuned.default))
+    return " ".join(f"No answer with {'; '.join(names)}: {why}" for why, names in by_why.items())
 
 
 def _finding(tuned: Tuned) -> str:
@@ -85,6 +100,7 @@ def _note(tuned: Tuned) -> str:
     parts = [
         "* kept for this machine.",
         "tok/s: the best of its measurements; share: of the fastest, median of pairs with the default.",
+        _failures(tuned),
         f"One pair scatters by {spreads}." if spreads else "",
         f"Measured {tuned.measured_at[:10]} in {format_seconds(tuned.spent_s)}.",
         f"Load: prompts of {tuned.prompt_tokens} tokens, answers of {tuned.answer_tokens}.",
