@@ -78,15 +78,16 @@ class Server:
 
         ``stale`` is a record whose processes are gone without a word: a reboot, or a kill of both.
         """
-        record, running = self._record(), self.running
-        known = self._processes()  # read last: the supervisor writes the end and goes
+        record, known = self._record(), self._processes()
         if record is None:
             return "ended"
+        watched = known is not None and processes.lives(known.supervisor, record.boot_id)
+        running, known = self.running, self._processes()  # read last: the supervisor writes the end, then goes
         closed = known is not None and known.finished
         if running and not (closed and known and not processes.lives(known.engine)):  # closed from elsewhere: it runs
             if known and not closed and (known.exit or (known.engine and not processes.lives(known.engine))):
                 return "ending"
-            if known is None or not processes.lives(known.supervisor, record.boot_id):
+            if not watched:
                 return "unsupervised"
             return "ready" if self._folder.ready() else "starting"
         if known is not None and known.exit is not None:
