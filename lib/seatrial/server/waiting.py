@@ -45,8 +45,8 @@ def wait_ready(
     with contextlib.ExitStack() as open_until_the_end:
         while True:
             with launching(server.name) as free:
-                record, now = folder.record(), server_of(folder)
-                if record is None or now is None or now.state in {"ended", "stale"}:
+                now = server_of(folder)
+                if now is None or now.state in {"ended", "stale"}:
                     if free:
                         raise UsageError(f"The server {server.name!r} has ended.", remedy="Launch it again.")
                     time.sleep(_POLL_S)  # its launch is under way, and tries another port
@@ -55,9 +55,10 @@ def wait_ready(
                     if startup is not None:
                         startup.follow(0.0)
                     return server_of(folder) or now
-                if startup is None or startup.record.launch_id != record.launch_id:
+                if startup is None or startup.record.launch_id != now.launch_id:
+                    begun = now.record.begun_s
                     startup = Startup(
-                        folder, record, now.api_key(), stall_limit_s=math.inf, on_event=tell, begun=record.begun_s
+                        folder, now.record, now.api_key(), stall_limit_s=math.inf, on_event=tell, begun=begun
                     )
                     open_until_the_end.callback(startup.watch.close)
                 if free and folder.processes() is not None:

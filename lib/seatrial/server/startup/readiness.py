@@ -18,7 +18,7 @@ from psutil import Process
 from seatrial.errors import EngineError
 from seatrial.printable import printable
 from seatrial.server import loopback, processes
-from seatrial.server.address import near, plain
+from seatrial.server.address import reachable, plain
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, questions, telling
@@ -139,7 +139,7 @@ class Startup:
     # Steps: each says whether it is done, or raises where it never will be.
 
     def _has_its_port(self) -> bool:
-        if not processes.heard(self.record.port, near(self.record.host)):
+        if not processes.heard(self.record.port, reachable(self.record.host)):
             return False
         found = self._port_listeners()
         if found and not any(ours for _, ours in found):
@@ -222,7 +222,7 @@ class Startup:
                 path,
                 key=key,
                 body=body,
-                host=near(self.record.host),
+                host=reachable(self.record.host),
                 timeout_s=5.0,
                 while_waiting=self._still_alive,
             )
