@@ -60,7 +60,15 @@ class Interval:
 
 def to_dict(value: Any) -> Any:
     """Return ``value`` (a dataclass, or containers of them) as plain JSON values."""
-    return msgspec.to_builtins(value, order="sorted", str_keys=True)
+    return msgspec.to_builtins(value, order="sorted", str_keys=True, enc_hook=_own_document)
+
+
+def _own_document(value: Any) -> Any:
+    """Return what a type that is no dataclass gives of itself, such as a server without its whole record."""
+    try:
+        return value.to_dict()
+    except AttributeError:
+        raise NotImplementedError from None  # msgspec names the type
 
 
 def from_dict(kind: type[T], data: Any) -> T:

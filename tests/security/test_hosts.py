@@ -14,7 +14,7 @@ from seatrial.launching import launch
 from seatrial.launching.access import Access, is_keyed, secured
 from seatrial.plan import make_plan
 from seatrial.server import loopback
-from seatrial.server.address import listening_address, near, plain, url_host
+from seatrial.server.address import listening_address, reachable, plain, url_host
 
 OPEN = [
     "0.0.0.0",  # noqa: S104
@@ -184,7 +184,7 @@ def test_an_engine_that_answers_without_its_key_is_ended():
 )
 def test_this_machine_reaches_it_without_going_outside(address, reached, in_url):
     """What listens everywhere is asked over loopback."""
-    assert (reached, in_url) == (near(address), url_host(address))
+    assert (reached, in_url) == (reachable(address), url_host(address))
 
 
 def test_an_ipv4_address_written_as_ipv6_is_the_same():

@@ -33,6 +33,7 @@ def options():
     add("--listen-after-s", type=float, default=0.0, help="say nothing until then")
     add("--script", type=Path, help="JSON, [seconds, text] each: wait, then write the text as it is, before it listens")
     add("--script-again", action="store_true", help="go through the script for ever")
+    add("--script-late", action="store_true", help="go through the script once its health check was answered well")
     add("--script-exit", type=int, help="exit with this code once the script is over")
     add("--healthy-after-s", type=float, default=0.0, help="/health answers 503 until then, a log line each 0.1 s")
     add("--never-listen", action="store_true", help="sleep for ever")
@@ -64,7 +65,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.chosen.deaf:
             time.sleep(3600)
         if self.path == "/health":
-            self.answer({}, 200 if time.monotonic() > self.server.healthy_at else 503)
+            healthy = time.monotonic() > self.server.healthy_at
+            self.answer({}, 200 if healthy else 503)
+            if healthy:
+                self.server.was_healthy.set()
         elif self.path == "/v1/models" and not self.server.chosen.unlisted:
             self.answer({"data": [{"id": self.server.chosen.model}]}, None)
         else:
@@ -193,9 +197,13 @@ def serve(chosen):
     engine = Engine((chosen.host, chosen.port), Handler)
     engine.chosen = chosen
     engine.healthy_at = time.monotonic() + chosen.healthy_after_s
+    engine.was_healthy = threading.Event()
     engine.refuses_until = time.monotonic() + chosen.refuse_for_s
     engine.key = chosen.key_file.read_text().strip() if chosen.key_file else os.environ.get(chosen.key_env or "")
     threading.Thread(target=engine.serve_forever, daemon=True).start()
+    if chosen.script_late:
+        engine.was_healthy.wait()
+        recite(chosen)
     if chosen.flood:
         threading.Thread(target=flood, daemon=True).start()
     if chosen.flood_per_minute:
@@ -224,7 +232,8 @@ def main():
     fail_early(chosen)
     load_slowly(chosen)
     time.sleep(chosen.listen_after_s)
-    recite(chosen)
+    if not chosen.script_late:
+        recite(chosen)
     serve(chosen)
 
 

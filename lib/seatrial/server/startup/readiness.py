@@ -18,7 +18,7 @@ from psutil import Process
 from seatrial.errors import EngineError
 from seatrial.printable import printable
 from seatrial.server import loopback, processes
-from seatrial.server.address import near, plain
+from seatrial.server.address import reachable, plain
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, questions, telling
@@ -30,6 +30,8 @@ from seatrial.units import format_seconds
 _POLL_S = 0.05
 _REFUSED_POLL_S = 0.2  # each question may cost a traceback in the log
 _EXIT_RECORD_S = 1.0
+_LATE_LOG_S = 1.0
+"""Seconds for which the last lines of a log may be under way once the engine says that it is healthy."""
 _ALONE_S = 1.0
 _HTTP_OK = 200
 _HTTP_UNAUTHORIZED = (401, 403)
@@ -62,7 +64,7 @@ class Startup:
         self.record = record
         self.key = key
         self.begun = begun
-        self.alone_at = -math.inf
+        self.alone_at = self.healthy_at = -math.inf
         self.answered = ""
         self.refusals = Refusals()
         self.watch = Watch(folder, record, stall_limit_s=stall_limit_s, on_event=on_event, begun=begun)
@@ -122,7 +124,7 @@ class Startup:
 
     def _wait(self) -> Ready:
         self._begin()
-        steps = (self._has_its_port, self._is_healthy, self._lists_model, self._generates)
+        steps = (self._has_its_port, self._is_healthy, self._has_logged, self._lists_model, self._generates)
         for step in steps:
             while not step():
                 self._still_alive()
@@ -137,7 +139,7 @@ class Startup:
     # Steps: each says whether it is done, or raises where it never will be.
 
     def _has_its_port(self) -> bool:
-        if not processes.heard(self.record.port, near(self.record.host)):
+        if not processes.heard(self.record.port, reachable(self.record.host)):
             return False
         found = self._port_listeners()
         if found and not any(ours for _, ours in found):
@@ -149,7 +151,13 @@ class Startup:
         return True
 
     def _is_healthy(self) -> bool:
+        self.healthy_at = time.monotonic()
         return self._get(self.record.health_path).status == _HTTP_OK
+
+    def _has_logged(self) -> bool:
+        """Return True once its log shows the last phase: engines log from a thread that may lag behind their answers."""
+        self.watch.catch_up()
+        return not self.watch.awaits_log or time.monotonic() - self.healthy_at > _LATE_LOG_S
 
     def _lists_model(self) -> bool:
         reply = self._get(self.record.models_path)
@@ -214,7 +222,7 @@ class Startup:
                 path,
                 key=key,
                 body=body,
-                host=near(self.record.host),
+                host=reachable(self.record.host),
                 timeout_s=5.0,
                 while_waiting=self._still_alive,
             )
@@ -248,11 +256,16 @@ class Startup:
         self._still_moves()
 
     def _await_exit_record(self) -> None:
+        """Raise the error of an engine that is gone, as its supervisor records it, however busy the machine is."""
         deadline = time.monotonic() + _EXIT_RECORD_S
-        while time.monotonic() < deadline:
+        watched = True
+        while watched or time.monotonic() < deadline:
             known = self.folder.processes()
             if known is not None and known.exit is not None:
                 raise self._ended(known)
+            if watched:  # looked at before the record is read again: a supervisor writes the end, then goes
+                watched = known is not None and processes.lives(known.supervisor, self.record.boot_id)
+                self._still_moves()
             time.sleep(_POLL_S)
         if not self.folder.path.exists():
             raise removed(self.folder, self.record, self.watch.place.name)

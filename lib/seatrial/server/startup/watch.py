@@ -99,12 +99,13 @@ class Watch:
         self.record = record
         self.begun = begun
         self.place = PhaseProgress(name="")
+        self._logged = PhaseProgress()
         self.passed: list[PhaseTime] = []
         self.movement = Movement(stall_limit_s)
         self._folder = folder
         self._on_event = on_event
         self._phases = known_phases(record.engine)
-        self._log = LogReader(folder.log_file)
+        self._log = LogReader(folder.log_file, self._phases)
         self._gpus = GpuMemory()
         self._entered = self._looked = self._told = self._measured = time.monotonic()
         self._counted: list[tuple[float, int]] = []
@@ -117,6 +118,11 @@ class Watch:
         return bool(self._phases)
 
     @property
+    def awaits_log(self) -> bool:
+        """True if the log has shown some of the engine's phases, and not the last one."""
+        return 0 <= self._logged.index < len(self._phases) - 1
+
+    @property
     def helps(self) -> str:
         """What usually helps where it stalls now."""
         return next((row.helps for row in self._phases if row.name == self.place.name), "")
@@ -125,7 +131,7 @@ class Watch:
         """Begin a phase that the log does not tell, after those that it has told by now."""
         if self.place.name:
             self._read_log()
-        self._enter(PhaseProgress(len(self._phases) if phase in {FIRST_TOKEN, READY} else -1, phase), text)
+        self._enter(PhaseProgress(name=phase), text)
 
     def look(self) -> None:
         """Read what is new, a few times a second at most, and tell it."""
@@ -146,7 +152,7 @@ class Watch:
         self._on_event(self._filled(Event(FAILED, why, now - self.begun)))
 
     def catch_up(self) -> None:
-        """Read the rest of the log of an engine that has ended, so that its last phase is known."""
+        """Read all that the log has by now, so that the engine's phase is known."""
         self._read_log()
 
     def close(self) -> None:
@@ -166,9 +172,15 @@ class Watch:
         lines = self._log.read()
         self.movement.note_lines(lines)
         for line in lines:  # one by one: a phase that was over before it was looked at is told all the same
-            self._follow(advance(self.place, [line], self._phases))
+            before, self._logged = self._logged, advance(self._logged, [line], self._phases)
+            if self.place.name != FIRST_TOKEN:
+                self._follow(self._logged)
+            elif self._logged.name != before.name:  # logged late: it was over before the first token
+                self.passed.append(PhaseTime(self._logged.name, 0.0))
 
     def _follow(self, place: PhaseProgress) -> None:
+        if place.index < 0:
+            return
         if place.name != self.place.name:
             self._enter(place, f"{self.record.engine}: {place.name}")
         elif place != self.place:
