@@ -139,11 +139,13 @@ def pool_of(  # noqa: PLR0913 -- everything the room depends on
     free = max(0, usable - footprint.per_gpu_bytes + cache)
     if engine != "sglang":
         return Pool(free / each)
-    tokens = max(0, free - (limits().draft_room_bytes if drafting else 0)) / each
+    tokens = max(0, free - (limits().draft_model_bytes if drafting else 0)) / each
     if RUNNING_FLAG in flags and WINDOW_FLAG not in flags:
         # Then SGLang makes the window pool for so many requests, not for a share of the tokens.
         return Pool(tokens)
-    return Pool(tokens, tokens * window_share(flags) * limits().window_room, prefill_tokens(gpu, ranks, flags))
+    return Pool(
+        tokens, tokens * window_share(flags) * limits().window_oversubscription, prefill_tokens(gpu, ranks, flags)
+    )
 
 
 def window_share(flags: Mapping[str, str | None]) -> float:
