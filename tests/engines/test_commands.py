@@ -9,17 +9,14 @@ import pytest
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, is_older
 from seatrial.engines import ENGINES, build_command, machine_commands
 from seatrial.engines.simulated import LONGEST_TPOT_S, LONGEST_TTFT_S
-from seatrial.engines.snapshot import read_snapshot, rejected, translate
+from seatrial.engines.snapshot import read_snapshot, rejected
 from seatrial.errors import DoesNotFitError, RefusedError, UnknownNameError
+from seatrial.flags import Flags
 from seatrial.hardware import detect_hardware
 from seatrial.memory.options import Options
 from seatrial.plan import make_plan
 from seatrial.plan.vendor.recipes import cells
-from seatrial.plan.vendor.spellings import flag_values
 from seatrial.records import Interval
-
-HEADS = {"sglang": 3, "vllm": 3}
-"""Words of a command before its flags."""
 
 
 def plan_of(cell):
@@ -41,20 +38,19 @@ def stand_in():
 
 @pytest.mark.parametrize("cell", cells(), ids=[f"{c.engine} {c.name} {c.checkpoint}" for c in cells()])
 def test_every_recipe_renders_to_accepted_flags(cell):
-    """The vendor's cell, in today's spelling, passes the engine's own parser as it was dumped."""
+    """The vendor's cell passes the engine's own parser as it was dumped."""
     plan = plan_of(cell)
     assert plan.runs
     command = build_command(plan)
-    assert () == rejected(cell.engine, command.argv[HEADS[cell.engine] :])
+    assert () == rejected(cell.engine, command.flags)
     assert len(command.argv) == len(set(command.argv))
 
 
 @pytest.mark.parametrize("cell", [c for c in cells() if c.engine == "sglang"], ids=lambda c: f"{c.name} x{c.nodes}")
 def test_a_cell_keeps_every_setting_of_the_vendor(cell):
-    """Nothing the vendor set is lost or changed, apart from the spelling."""
-    rendered = flag_values(build_command(plan_of(cell)).argv)
-    wanted, _ = translate("sglang", cell.argv)
-    for name, value in flag_values(wanted).items():
+    """Nothing the vendor set is lost or changed."""
+    rendered = build_command(plan_of(cell)).flags
+    for name, value in cell.flags.items():
         if name == "--mem-fraction-static":
             assert float(value) == float(rendered[name])
         else:
@@ -64,7 +60,7 @@ def test_a_cell_keeps_every_setting_of_the_vendor(cell):
 def test_sglang_s_window_pool_is_the_share_the_footprint_counts():
     """With --max-running-requests alone SGLang 0.5.23 sizes that pool by requests instead."""
     own = make_plan(hardware=detect_hardware("h200x4"), engine="sglang", recipes=False)
-    values = flag_values(build_command(own).argv)
+    values = build_command(own).flags
     assert "--max-running-requests" in values
     assert str(Options().swa_ratio) == values["--swa-full-tokens-ratio"]
 
@@ -72,7 +68,7 @@ def test_sglang_s_window_pool_is_the_share_the_footprint_counts():
 def test_sglang_gets_its_key_from_a_file_and_listens_here_alone():
     """No key in argv: a YAML file holds it; loopback by default; no remote code."""
     command = build_command(make_plan(hardware=detect_hardware("h200x4")))
-    values = flag_values(command.argv)
+    values = command.flags
     assert "127.0.0.1" == values["--host"]
     assert "{key_file}" == values["--config"]
     assert 'api-key: "k1"\n' == command.key_file_text.format(key="k1")
@@ -86,7 +82,7 @@ def test_several_machines_have_a_command_each():
     """Only the address of the first is left open, and SGLang takes an address with a port alone."""
     command = build_command(make_plan("pro", hardware=detect_hardware("h100x8"), nodes=2))
     each = machine_commands(command)
-    values = [flag_values(one.argv) for one in each]
+    values = [Flags.from_words(one.argv) for one in each]
     assert ["0", "1"] == [found["--node-rank"] for found in values]
     assert {("2", "{head_address}:20000")} == {(found["--nnodes"], found["--dist-init-addr"]) for found in values}
     assert ["1", "1"] == [one.env["SGLANG_SHARED_EXPERT_TP1"] for one in each]
@@ -99,9 +95,9 @@ def test_every_machine_s_command_passes_the_parser(cell):
     each = machine_commands(build_command(plan_of(cell)))
     assert list(range(cell.nodes)) == [one.rank for one in each]
     for one in each:
-        flags = one.argv[HEADS[cell.engine] :]
+        flags = Flags.from_words(one.argv)
         assert () == rejected(cell.engine, flags)
-        assert not any("{node_rank}" in word for word in flags)
+        assert not any("{node_rank}" in word for word in one.argv)
         assert (worker in flags) == bool(worker and one.rank)
 
 
@@ -115,36 +111,12 @@ def test_vllm_names_its_parsers_and_takes_the_key_from_the_environment():
     """VLLM accepts wrong parser names silently, so the right ones are rendered."""
     plan = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Flash", hardware=detect_hardware("h200x8"), engine="vllm")
     command = build_command(plan)
-    values = flag_values(command.argv)
+    values = command.flags
     assert ("vllm", "serve", "deepseek-ai/DeepSeek-V4-Flash") == command.argv[:3]
     assert {"deepseek_v4"} == {
         values[f"--{name}"] for name in ("tokenizer-mode", "reasoning-parser", "tool-call-parser")
     }
     assert "VLLM_API_KEY" == command.key_env
-
-
-def test_old_vllm_spellings_are_translated_and_told():
-    """What 0.33 renamed is written anew, with the reason."""
-    words, told = translate(
-        "vllm", ["--attention_config.use_fp4_indexer_cache", "True", "--no-enable-flashinfer-autotune"]
-    )
-    assert ("--attention-config.indexer_kv_dtype=mxfp4", "--disable-flashinfer-autotune") == words
-    assert "replaced by indexer_kv_dtype" in told[0]
-
-
-def test_an_old_sglang_graph_flag_is_translated():
-    """The flag that became ambiguous is written as what it meant."""
-    words, told = translate("sglang", ["--tp", "8", "--cuda-graph-max-bs", "128", "--trust-remote-code"])
-    assert ("--tensor-parallel-size=8", "--cuda-graph-max-bs-decode=128") == words
-    assert any("ambiguous" in sentence for sentence in told)
-
-
-def test_data_parallel_attention_has_a_flag_of_its_own_now():
-    """SGLang 0.5.23 takes --attn-dp-size for what was --dp with --enable-dp-attention, and plain --dp still counts replicas."""
-    words, told = translate("sglang", ["--tp", "8", "--dp", "8", "--enable-dp-attention"])
-    assert ("--tensor-parallel-size=8", "--attn-dp-size=8") == words
-    assert any("--dp 8 -> --attn-dp-size=8 (since sglang 0.5.23" in sentence for sentence in told)
-    assert ("--data-parallel-size=2",) == translate("sglang", ["--dp", "2"])[0]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +132,7 @@ def test_data_parallel_attention_has_a_flag_of_its_own_now():
 )
 def test_the_snapshot_rejects_what_the_parser_rejects(words, what):
     """Unknown flags, prefixes, wrong choices and refused flags are each named."""
-    assert what in rejected("sglang", words)[0]
+    assert what in rejected("sglang", Flags.from_words(words))[0]
 
 
 def test_the_embedded_llamacpp_parses_its_command(stand_in):
@@ -188,24 +160,24 @@ def test_llamacpp_samples_v4_as_recommended():
     flags = [word.format(port=1234, key_file="/dev/null") for word in build_command(plan).argv[3:]]
     sampling = parameters(parser().parse_args(flags)).sampling
     assert (1.0, 1.0, 0.0) == (sampling.temp, sampling.top_p, sampling.min_p)
-    assert () == rejected("llamacpp", build_command(plan, runner="llama-server").argv[1:])
+    assert () == rejected("llamacpp", build_command(plan, runner="llama-server").flags)
 
 
 def test_native_and_embedded_llamacpp_get_the_same_flags(stand_in):
     """The native parser wants values apart; otherwise the two agree, and the snapshot knows each flag."""
-    embedded = build_command(stand_in, runner="xllamacpp").argv[3:]
-    native = build_command(stand_in, runner="llama-server").argv[1:]
-    assert not [word for word in native if word.startswith("--") and "=" in word]
-    assert flag_values(native).items() - {("--no-webui", "")} == flag_values(embedded).items()
-    assert () == rejected("llamacpp", native)
+    embedded = build_command(stand_in, runner="xllamacpp").flags
+    native = build_command(stand_in, runner="llama-server")
+    assert not [word for word in native.argv if word.startswith("--") and "=" in word]
+    assert native.flags.items() - {("--no-webui", None)} == embedded.items()
+    assert () == rejected("llamacpp", native.flags)
 
 
 def test_the_python_server_serialises_instead_of_aborting(stand_in):
     """llama-cpp-python would abort all but one stream; the flag that stops it is there, the key is not."""
     command = build_command(stand_in, runner="llama_cpp.server")
-    assert "False" == flag_values(command.argv)["--interrupt_requests"]
+    assert "False" == command.flags["--interrupt_requests"]
     assert ("API_KEY", "/v1/models", None) == (command.key_env, command.health_path, command.metrics_path)
-    assert () == rejected("llamacpp", command.argv[3:])
+    assert () == rejected("llamacpp", command.flags)
 
 
 def test_an_unknown_runner_names_the_known_ones(stand_in):
@@ -241,7 +213,7 @@ def test_what_does_not_run_has_no_command():
 def test_gpu_layers_and_experts_are_rendered():
     """What the plan splits off is what the command says."""
     plan = make_plan(hardware=detect_hardware("rtx4090x1", host_memory_gib=192))
-    values = flag_values(build_command(plan).argv)
+    values = build_command(plan).flags
     assert str(plan.gpu_layers) == values["--gpu-layers"]
     assert str(plan.cpu_expert_layers) == values["--n-cpu-moe"]
 

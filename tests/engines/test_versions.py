@@ -1,4 +1,4 @@
-"""Commands by the installed version: older spellings, a note on newer ones, and programs asked for their flags."""
+"""Commands by the installed version: a note on newer ones, and programs asked for their flags."""
 
 import shutil
 from dataclasses import replace
@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from seatrial.engines import build_command
-from seatrial.engines.snapshot import in_version, read_snapshot, rejected
+from seatrial.engines.snapshot import read_snapshot, rejected, with_version_note
 from seatrial.errors import RefusedError
+from seatrial.flags import Flags
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.plan.vendor.spellings import respell, respell_for, spellings
 from seatrial.programs.find import installed_command
 
 
@@ -35,35 +35,6 @@ def server(tmp_path, monkeypatch):
         monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", str(path))
 
     return write
-
-
-def test_an_older_sglang_gets_the_flags_it_knows():
-    """Data-parallel attention took two flags before 0.5.23, and graphs of prefill had none of their own."""
-    now = ("--attn-dp-size=8", "--cuda-graph-max-bs-decode=128", "--tensor-parallel-size=8")
-    expected = (
-        "--data-parallel-size=8",
-        "--enable-dp-attention",
-        "--cuda-graph-max-bs=128",
-        "--tensor-parallel-size=8",
-    )
-    assert expected == respell_for("sglang", now, "0.5.20")
-    assert now == respell_for("sglang", now, "0.5.23")
-
-
-def test_there_and_back_is_the_same():
-    """What an older version takes is what a recipe of its time said, so it reads as the current spelling again."""
-    for engine in ("sglang", "vllm"):
-        oldest = "0.0.1"
-        for row in spellings():
-            if row.engine == engine and row.since and row.new:
-                now = (f"{row.new}={row.value}",) if row.value else (f"{row.new}=4",)
-                assert now == respell(engine, respell_for(engine, now, oldest))[0]
-
-
-def test_a_switch_of_vllm_is_turned_off_as_it_was():
-    """0.33 calls it --disable-..., before it was --no-enable-...."""
-    words = ("vllm", "serve", "--disable-flashinfer-autotune")
-    assert ("vllm", "serve", "--no-enable-flashinfer-autotune") == respell_for("vllm", words, "0.32.1")
 
 
 def test_the_installed_version_is_the_snapshot_s_and_nothing_is_said():
@@ -99,14 +70,14 @@ def test_each_program_is_held_against_its_own_numbers(stand_in, runner, version,
 def test_an_engine_without_a_snapshot_is_taken_as_it_is(stand_in):
     """The simulator is part of this kit: there is nothing to compare."""
     command = build_command(replace(stand_in, engine="simulated"))
-    assert command == in_version(command, "99.0")
+    assert command == with_version_note(command, "99.0")
 
 
 def test_what_mlx_gets_is_in_its_parser(stand_in):
     """Its flags were read from its wheel."""
     command = build_command(replace(stand_in, engine="mlx"), model_path="/models/m")
-    assert () == rejected("mlx", command.argv[1:])
-    assert "takes one of" in rejected("mlx", ["--log-level=LOUD"])[0]
+    assert () == rejected("mlx", command.flags)
+    assert "takes one of" in rejected("mlx", Flags.of({"--log-level": "LOUD"}))[0]
 
 
 def test_a_program_that_lists_its_flags_is_asked_before_it_is_started(stand_in, server):

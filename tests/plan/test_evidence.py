@@ -50,7 +50,7 @@ def test_a_verified_cell_is_verified_and_fits_by_arithmetic_too(cell):
     """With recipes it is the vendor's run, word for word; without, the arithmetic agrees that it fits."""
     plan = plan_of_cell(cell)
     assert "verified" == plan.verdict
-    assert cell.argv == plan.recipe.argv
+    assert cell.flags == plan.recipe.flags
     assert () == plan.recipe.differences
     alone = plan_of_cell(cell, recipes=False)
     assert "fits" == alone.verdict

@@ -93,7 +93,7 @@ def test_a_python_that_warns_has_what_it_has(tmp_path):
     program.chmod(0o755)
     row = known_programs()["llama_cpp.server"]
     row = replace(row, package="pytest")
-    assert ([], pytest.__version__) == probing.installed_there(row, ("pytest",), str(program))
+    assert ([], pytest.__version__) == probing.package_in(str(program), row, ("pytest",))
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_a_python_that_does_not_answer_is_broken_and_not_without_the_package(tmp
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     with pytest.raises(EngineMissingError, match=f"{program} does not run: .*{words}") as caught:
-        probing.installed_there(known_programs()["llama_cpp.server"], ("llama_cpp",), str(program), 0.5)
+        probing.package_in(str(program), known_programs()["llama_cpp.server"], ("llama_cpp",), 0.5)
     assert "engine broken" == caught.value.cause
 
 
 def test_what_is_waited_for_is_said(tmp_path, monkeypatch, caplog):
     """A program that hangs holds nobody up without a word: which one, and for how much longer."""
-    monkeypatch.setattr(probing, "_WORD_S", 0.1)
+    monkeypatch.setattr(probing, "_SLOW_S", 0.1)
     program = tmp_path / "llama-server"
     program.write_text("#!/bin/sh\nexec sleep 600\n")
     program.chmod(0o755)

@@ -9,16 +9,17 @@ from tests.security.conftest import leaky_command
 
 from seatrial.cli.main import main
 from seatrial.engines import ENGINES, build_command
-from seatrial.engines.extra import OPTIONS, add_options, closed_variables, doors, rules, values_of
+from seatrial.engines.extra import OPTIONS, add_options, closed_variables, engine_options, rules, values_of
 from seatrial.engines.snapshot import FLAGS, rejected
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
+from seatrial.flags import Flags
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.plan.vendor.recipes import cells
 
 ENGINE_NAMES = ("sglang", "vllm", "llamacpp", "mlx", "simulated")
-ROWS = [(engine, option) for engine in ENGINE_NAMES for option in doors(engine).options]
+ROWS = [(engine, option) for engine in ENGINE_NAMES for option in engine_options(engine).options]
 
 
 def command(engine, program=""):
@@ -41,13 +42,13 @@ def test_every_listed_option_is_one_the_engine_takes(engine, option):
     word = f"{option.name}{value_of(option, engine)}"
     assert ("engine", f"--{word}") == add_options(command(engine), [word]).argv
     if (FLAGS / f"{engine}.json").is_file():
-        assert () == rejected(engine, [f"--{word}"])
+        assert () == rejected(engine, Flags.from_words([f"--{word}"]))
     assert option.what
 
 
 def test_every_engine_says_what_may_be_added():
     """An engine without a list of its own would take nothing and know no key."""
-    assert sorted(ENGINES) == sorted(engine for engine in ENGINES if doors(engine) is not None)
+    assert sorted(ENGINES) == sorted(engine for engine in ENGINES if engine_options(engine) is not None)
     assert {"common.toml", "refused.toml"} < {path.name for path in OPTIONS.iterdir()}
 
 

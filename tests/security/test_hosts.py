@@ -7,7 +7,7 @@ from tests.security.conftest import leaky_command
 
 from seatrial.cli.serve import document
 from seatrial.engines import build_command
-from seatrial.engines.extra import doors, host_of
+from seatrial.engines.extra import engine_options, host_of
 from seatrial.errors import EngineError, RefusedError, UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.launching import launch
@@ -122,7 +122,7 @@ def test_which_engines_have_a_key_is_data_with_a_source():
     """Every one but MLX."""
     engines = ("sglang", "vllm", "llamacpp", "simulated", "mlx")
     assert [True, True, True, True, False] == [is_keyed(engine) for engine in engines]
-    assert all(doors(engine).key_source for engine in engines)
+    assert all(engine_options(engine).key_source for engine in engines)
 
 
 @pytest.mark.parametrize("runner", ["xllamacpp", "llama-server", "llama_cpp.server"])

@@ -92,4 +92,4 @@ def test_every_flag_is_one_the_engine_knows():
         rows = settings_of("llamacpp").values()
         flags = {row.name: "on" if row.name == "flash-attn" else "q8_0" if row.answers else "2" for row in rows}
         after = apply_settings(before, {row.name: flags[row.name] for row in rows if applies(row, before)})
-        assert not rejected("llamacpp", after.argv[3:])
+        assert not rejected("llamacpp", after.flags)

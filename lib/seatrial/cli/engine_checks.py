@@ -103,7 +103,7 @@ def check_flags() -> Iterator[Check]:
         if not program.slow_help or row.path is None:
             continue
         plan = make_plan("flash", hardware=machine, engine=row.engine)
-        used = {word.partition("=")[0] for word in build_command(plan, version=row.version).argv if word[:2] == "--"}
+        used = set(build_command(plan, version=row.version).flags)
         taken, last = slow_flags_taken(program, row.path)
         name = f"Engine {row.program}: flags"
         if len(taken) < len(used):

@@ -15,7 +15,7 @@ from seatrial.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from seatrial.install.engine import InstallResult
-    from seatrial.install.steps import Tell
+    from seatrial.install.steps import OnEvent
 
 _INSTALL_HELP = """Puts an engine into an environment of its own, where seatrial serve finds it.
 
@@ -103,7 +103,7 @@ def _ending_softly() -> Iterator[None]:
 
 
 @contextmanager
-def _progress() -> Iterator[Tell]:
+def _progress() -> Iterator[OnEvent]:
     """A listener that draws one bar on stderr; where stderr is no terminal, a line for each stage."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -1,7 +1,7 @@
 """A plan as a command: the program, arguments and environment that start one engine.
 
-Nothing is started here. ``{port}`` and ``{key_file}`` in the arguments are filled in at launch. Where several
-machines run one model, ``machine_commands`` has the command of each; ``{head_address}`` is the first one's.
+Nothing is started in this package. The launch fills in ``{port}`` and ``{key_file}``. If several machines run one
+model, ``machine_commands`` returns the command of each, and ``{head_address}`` is the address of the first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from seatrial.engines.llamacpp import RUNNERS
 from seatrial.engines.machines import MachineCommand, machine_commands
 from seatrial.engines.protocol import Engine, find_engine
 from seatrial.engines.settings import apply_settings
-from seatrial.engines.snapshot import in_version
+from seatrial.engines.snapshot import with_version_note
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.plan.types import Plan
@@ -30,20 +30,19 @@ def build_command(
     host: str = "127.0.0.1",
     version: str | None = None,
 ) -> Command:
-    """The command that starts ``plan``, with the settings that were tuned for it; ``machine_commands`` deals it out.
+    """Return the command that starts ``plan``, with the settings that were tuned for it.
 
     Args:
         plan: A plan that runs.
-        model_path: Where the weights lie; the checkpoint id by default.
+        model_path: Path of the weights; the checkpoint id by default.
         runner: llama.cpp: ``xllamacpp``, ``llama-server`` or ``llama_cpp.server``; SGLang: the python
             that has it; vLLM and MLX: the program.
         host: Address to listen on.
-        version: Version that is installed; its spellings are used where they are known to differ, and
-            ``Command.notes`` says where they are not known. None takes the newest known.
+        version: Installed version; ``Command.notes`` says if it is newer than the flags. None skips that check.
 
     Raises:
-        DoesNotFitError: The plan's verdict is ``does_not_fit``.
-        RefusedError: The plan's verdict is ``refused``.
+        DoesNotFitError: If the plan's verdict is ``does_not_fit``.
+        RefusedError: If the plan's verdict is ``refused``.
 
     """
     if not plan.runs:
@@ -52,7 +51,7 @@ def build_command(
         raise error(why, remedy=plan.smallest_change or "")
     command = ENGINES[plan.engine].build(plan, model_path=model_path, runner=runner, host=host)
     command = apply_settings(replace(command, nodes=plan.nodes), plan.settings)
-    return command if version is None else in_version(command, version)
+    return command if version is None else with_version_note(command, version)
 
 
 __all__ = ["ENGINES", "RUNNERS", "Command", "Engine", "MachineCommand", "build_command", "machine_commands"]

@@ -1,7 +1,7 @@
 """Options a person adds to an engine's command: those that tune pass, everything else is refused with the reason.
 
-What passes stands in ``options/<engine>.toml``, why the rest does not in ``options/refused.toml``. An option
-that is in no list is refused too: a new engine version may give it any meaning.
+``options/<engine>.toml`` lists what passes, ``options/refused.toml`` why the rest does not. An option in no list is
+refused too: a new engine version may give it any meaning.
 """
 
 from __future__ import annotations
@@ -10,71 +10,46 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from seatrial.engines.snapshot import FLAGS, read_snapshot, rejected
+from seatrial.engines.snapshot import NEVER_STARTED, has_snapshot, read_snapshot, rejected
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
-from seatrial.plan.vendor.spellings import LEFT_OUT, flag_values
+from seatrial.flags import Flags
 from seatrial.printable import shortened
 from seatrial.records import from_dict
 
 OPTIONS = Path(__file__).with_name("options")
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LONGEST = 200
-_APART = "llama-server"
-"""The one program that takes ``--flag value`` and not ``--flag=value``."""
-_PYTHON_SERVER = "llama-cpp-python"
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option that may be added.
+    """One option that may be added."""
 
-    Attributes:
-        name: Without dashes in front.
-        takes: A whole number, a number, one of ``choices``, or nothing.
-        what: What it does, in a few words.
-        least: Smallest number.
-        most: Largest number.
-        choices: Values; empty where the engine's own parser names them.
-        python: Its name for llama-cpp-python's server, None where that has none.
-
-    """
-
-    name: str
-    takes: Literal["count", "number", "choice", "switch"]
-    what: str
-    least: float = 0
-    most: float = 0
-    choices: tuple[str, ...] = ()
-    python: str | None = None
+    name: str  # without dashes in front
+    takes: Literal["count", "number", "choice", "switch"]  # a count is a whole number, a switch takes nothing
+    what: str  # its effect, in a few words
+    least: float = 0  # smallest number
+    most: float = 0  # largest number
+    choices: tuple[str, ...] = ()  # values; empty if the engine's own parser names them
+    python: str | None = None  # its name for llama-cpp-python's server, None if that has none
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """What may be added to one engine, and what it never gets.
+class EngineOptions:
+    """What may be added to one engine, and what it never gets."""
 
-    Attributes:
-        key: Whether it refuses requests that lack its API key.
-        key_source: Where that is known from.
-        closed_variables: Environment variables it is not given: they would do what a refused option does. A
-            name may hold ``*``.
-        options: What may be added.
-        source: Where this is known from.
-        checked: When.
-
-    """
-
-    key: bool
+    key: bool  # it refuses requests that lack its API key
     key_source: str
-    closed_variables: tuple[str, ...]
+    closed_variables: tuple[str, ...]  # variables that would do what a refused option does; a name may hold *
     options: tuple[Option, ...]
     source: str
-    checked: str
+    checked: str  # when
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,41 +62,41 @@ class Rule:
 
 
 @cache
-def doors(engine: str) -> Doors | None:
-    """What may be added to an engine; None for one this kit knows nothing of."""
+def engine_options(engine: str) -> EngineOptions | None:
+    """Return what may be added to an engine, None if the kit knows nothing of it."""
     path = OPTIONS / f"{engine}.toml"
-    if not NAME.fullmatch(engine) or not path.is_file():
+    if not _NAME.fullmatch(engine) or not path.is_file():
         return None
-    return from_dict(Doors, _read(path))
+    return from_dict(EngineOptions, _read(path))
 
 
 @cache
 def rules() -> tuple[Rule, ...]:
-    """Every rule of refusal, in the order they are tried."""
+    """Return every rule of refusal, in the order they are tried."""
     return from_dict(tuple[Rule, ...], _read(OPTIONS / "refused.toml")["rules"])
 
 
 def closed_variables(engine: str) -> tuple[str, ...]:
-    """Environment variables this engine is not given; a name may hold ``*``."""
-    own = doors(engine)
+    """Return the environment variables this engine is not given; a name may hold ``*``."""
+    own = engine_options(engine)
     common: list[str] = _read(OPTIONS / "common.toml")["closed_variables"]
     return (*common, *(own.closed_variables if own else ()))
 
 
 def add_options(command: Command, options: Iterable[str]) -> Command:
-    """The command with options added, or put in the place of those it has.
+    """Return the command with options added, or put in the place of those it has.
 
     Args:
         command: Of one engine.
-        options: ``name=value``, or ``name`` for a switch; dashes in front may be there.
+        options: ``name=value``, or ``name`` for a switch; dashes in front are allowed.
 
     Raises:
-        RefusedError: An option that loads code, opens, reads or writes something, or that the plan decides.
-        UnknownNameError: An option in no list.
-        UsageError: A value it does not take, or an option given twice.
+        RefusedError: If an option loads code, opens, reads or writes something, or is the plan's decision.
+        UnknownNameError: If an option is in no list.
+        UsageError: If an option does not take the value or is given twice.
 
     """
-    argv = command.argv
+    flags = command.flags
     seen: set[str] = set()
     for text in options:
         name, value = _split(text)
@@ -129,47 +104,52 @@ def add_options(command: Command, options: Iterable[str]) -> Command:
         if name in seen:
             raise UsageError(f"The engine option {name} is given twice.", remedy="Give it once.")
         seen.add(name)
-        argv = _placed(argv, _flag(option, command), _checked(command.engine, option, value), command.program == _APART)
-    return replace(command, argv=argv)
+        flags = flags.with_value(_flag(option, command), _checked(command.engine, option, value))
+    return command.with_flags(flags)
 
 
 def set_host(command: Command, host: str) -> Command:
-    """The command listening on another address."""
-    return replace(command, argv=_placed(command.argv, "--host", host, command.program == _APART))
+    """Return the command listening on another address."""
+    return command.with_flags(command.flags.with_value("--host", host))
 
 
 def host_of(command: Command) -> str | None:
-    """The address a command names, None where it names none."""
-    return flag_values(command.argv).get("--host")
+    """Return the address a command listens on, None if it names none."""
+    return command.flags.get("--host")
 
 
-def check_words(argv: Iterable[str]) -> None:
-    """Refuse flags that are never started, whoever wrote the command.
+def check_flags(command: Command) -> None:
+    """Refuse flags that the kit never starts, whoever wrote the command.
 
     Raises:
-        RefusedError: One that runs code from a model or a request, or shows a key.
+        RefusedError: If a flag runs code from a model or a request, or shows a key.
 
     """
-    for word in argv:
-        name = word.partition("=")[0].replace("_", "-")
-        if name in LEFT_OUT:
+    for flag in command.flags:
+        name = flag.replace("_", "-")
+        if name in NEVER_STARTED:
             rule = next(rule for rule in rules() if re.fullmatch(rule.pattern, name.removeprefix("--")))
             raise RefusedError(f"The flag {name} is refused: {rule.why}.", remedy=rule.remedy)
+
+
+def values_of(engine: str, option: Option) -> Sequence[str]:
+    """Return the values a choice takes, from the list or from the engine's own parser."""
+    return option.choices or read_snapshot(engine).choices[f"--{option.name}"]
 
 
 def _split(text: str) -> tuple[str, str | None]:
     name, equals, value = text.partition("=")
     plain = name.removeprefix("-").removeprefix("-").casefold().replace("_", "-")
-    if len(text) > _LONGEST or not text.isprintable() or not NAME.fullmatch(plain.partition(".")[0]):
+    if len(text) > _LONGEST or not text.isprintable() or not _NAME.fullmatch(plain.partition(".")[0]):
         raise UsageError(
             f"{_shown(text)} is no engine option.",
-            remedy=f"Give name=value, or a name alone for a switch, in at most {_LONGEST} characters.",
+            remedy=f"Give name=value, or only the name of a switch, in at most {_LONGEST} characters.",
         )
     return plain, value if equals else None
 
 
 def _find(engine: str, name: str) -> Option:
-    known = doors(engine)
+    known = engine_options(engine)
     listed = {option.name: option for option in known.options} if known else {}
     if name in listed:
         return listed[name]
@@ -180,7 +160,7 @@ def _find(engine: str, name: str) -> Option:
 
 
 def _flag(option: Option, command: Command) -> str:
-    if command.program != _PYTHON_SERVER:
+    if command.program != "llama-cpp-python":
         return f"--{option.name}"
     if option.python is None:
         raise RefusedError(
@@ -190,15 +170,15 @@ def _flag(option: Option, command: Command) -> str:
 
 
 def _checked(engine: str, option: Option, value: str | None) -> str | None:
-    """The value, if the option takes it."""
+    """Return the value if the option takes it."""
     flag = f"--{option.name}"
     if option.takes == "switch":
         if value is not None:
-            raise UsageError(f"The engine option {flag} takes no value.", remedy=f"Give {option.name} alone.")
+            raise UsageError(f"The engine option {flag} takes no value.", remedy=f"Give only {option.name}.")
     elif value is None or not _takes(engine, option, value):
         given = "nothing" if value is None else _shown(value)
         raise UsageError(f"The engine option {flag} takes {_wanted(engine, option)}, not {given}.", remedy=option.what)
-    elif (FLAGS / f"{engine}.json").is_file() and (problems := rejected(engine, [f"{flag}={value}"])):
+    elif has_snapshot(engine) and (problems := rejected(engine, Flags.of({flag: value}))):
         raise UsageError(" ".join(problems), remedy=option.what)
     return value
 
@@ -219,20 +199,6 @@ def _wanted(engine: str, option: Option) -> str:
 
 def _number(value: float) -> str:
     return f"{math.floor(value):,}" if value == math.floor(value) else f"{value:g}"
-
-
-def values_of(engine: str, option: Option) -> Sequence[str]:
-    """The values a choice takes, from the list or from the engine's own parser."""
-    return option.choices or read_snapshot(engine).choices[f"--{option.name}"]
-
-
-def _placed(argv: tuple[str, ...], flag: str, value: str | None, apart: bool) -> tuple[str, ...]:
-    """``argv`` with the flag, in the place it already has or at the end."""
-    words = [flag] if value is None else [flag, value] if apart else [f"{flag}={value}"]
-    for index, word in enumerate(argv):
-        if word.partition("=")[0] == flag:
-            return (*argv[:index], *words, *argv[index + len(words) :])
-    return (*argv, *words)
 
 
 def _shown(text: str) -> str:

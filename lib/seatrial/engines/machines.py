@@ -1,4 +1,4 @@
-"""The command of each machine, where several serve one model together: the same but for its rank and its part."""
+"""The command of each machine that serves a part of one model: the same but for the rank and the worker's flag."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class MachineCommand:
     """What one machine runs.
 
     Attributes:
-        rank: Its number; 0 is the first, whose address the others are told and which takes the requests.
-        argv: Program and arguments; where there are several machines ``{head_address}`` stays open too.
+        rank: Its number; 0 is the first machine, which takes the requests and whose address the others need.
+        argv: Program and arguments; on several machines ``{head_address}`` stays open too.
         env: Environment variables to add.
 
     """
@@ -25,7 +25,7 @@ class MachineCommand:
 
 
 def machine_commands(command: Command) -> tuple[MachineCommand, ...]:
-    """The command of each machine of a plan, the first machine's first."""
+    """Return the command of each machine of a plan, the first machine's first."""
     worker = engine_facts(command.engine).versions.worker_flag
     found = []
     for rank in range(command.nodes):

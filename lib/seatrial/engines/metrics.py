@@ -1,4 +1,4 @@
-"""What a server says of itself on ``/metrics``: requests, queue, KV cache, tokens; the same for every engine."""
+"""Reads a server's ``/metrics``: requests, queue, KV cache, tokens; the same figures for every engine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LINE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{(?:[^"}]|"(?:\\.|[^"\\])*")
 
 @dataclass(frozen=True, slots=True)
 class ServerMetrics:
-    """One look at a server. What its engine does not say is None.
+    """Figures of a server at one moment; None for those its engine does not report.
 
     Attributes:
         running: Requests being served.
         waiting: Requests in its queue.
-        kv_cache_usage: Share of the KV cache that is taken, 0 to 1; of several replicas the fullest.
-        generated_tokens: Tokens generated since it started.
-        prompt_tokens: Prompt tokens read since it started.
+        kv_cache_usage: Share of the KV cache in use, 0 to 1; of several replicas the fullest.
+        generated_tokens: Tokens generated since the start.
+        prompt_tokens: Prompt tokens read since the start.
 
     """
 
@@ -34,10 +34,10 @@ class ServerMetrics:
 
 
 def read_metrics(text: str, table: Metrics) -> ServerMetrics:
-    """What ``text`` says, by the names of ``table``; lines that are no samples are passed over.
+    """Return the figures in ``text``, by the names of ``table``; lines that are no samples do not count.
 
     Args:
-        text: Prometheus text format, as a server answered it: anything at all may stand there.
+        text: Prometheus text format as a server sent it, which may hold anything.
         table: The engine's ``[metrics]``.
 
     """
@@ -57,7 +57,7 @@ def read_metrics(text: str, table: Metrics) -> ServerMetrics:
 
 
 def samples(text: str) -> Iterator[tuple[str, float]]:
-    """Names and values of every sample that is a finite number of at least 0, in order."""
+    """Yield name and value of every sample that is a finite number of at least 0, in order."""
     for line in text.splitlines():
         match = _LINE.fullmatch(line.strip())
         if match is None:
@@ -71,6 +71,6 @@ def samples(text: str) -> Iterator[tuple[str, float]]:
 
 
 def _total(found: dict[str, list[float]], name: str | None) -> int | None:
-    """The sum over the series of one name: an engine has one for each replica and model."""
+    """Return the sum over the series of one name: an engine has one for each replica and model."""
     values = found.get(name or "")
     return round(sum(values)) if values else None

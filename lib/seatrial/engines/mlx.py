@@ -6,15 +6,15 @@ from pathlib import Path
 
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
+from seatrial.flags import Flags
 from seatrial.plan.types import Plan
 
 
 def build(plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1") -> Command:
-    """The command of the server. It knows no API key, so it listens on this machine only.
+    """Return the command of the server, which knows no API key and so listens on this machine only.
 
-    A local model goes by its path, links resolved, which is what the server lists. Its list of models is empty of
-    anything else, and no request can make it download another: the hub's cache it looks into is the model's own folder
-    (it fails where there is none), and the hub is off.
+    The server lists a local model by its path with links resolved. No request can make it download or list another
+    model: its hub cache is the model's own folder (the server fails without one), and the hub is off.
 
     Args:
         plan: A plan for MLX.
@@ -24,14 +24,10 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
 
     """
     local = str(Path(model_path).resolve()) if model_path else None
+    flags = Flags.of({"--model": local or plan.checkpoint, "--host": host, "--port": "{port}"})
     return Command(
         engine="mlx",
-        argv=(
-            runner or "mlx_lm.server",
-            f"--model={local or plan.checkpoint}",
-            f"--host={host}",
-            "--port={port}",
-        ),
+        argv=(runner or "mlx_lm.server", *flags.to_argv()),
         model=local or served_name(plan.checkpoint),
         env={"HF_HUB_CACHE": local, "HF_HUB_OFFLINE": "1"} if local else {},
         health_path="/health",

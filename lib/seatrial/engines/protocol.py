@@ -1,6 +1,6 @@
-"""What an engine is here: a module that writes its command, and a data file that says the rest.
+"""An engine: a module that writes its command, and a data file with its versions, programs and requirements.
 
-``docs/adding-an-engine.md`` walks through both; ``tests/engines/test_protocol.py`` says what one lacks.
+``docs/adding-an-engine.md`` walks through both; ``tests/engines/test_protocol.py`` names what an engine lacks.
 """
 
 from __future__ import annotations
@@ -22,37 +22,30 @@ class Build(Protocol):
     def __call__(
         self, plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1"
     ) -> Command:
-        """The command, in the flags of the newest version known; ``{port}`` and ``{key_file}`` stay open."""
+        """Return the command in the flags of the newest known version, with ``{port}`` and ``{key_file}`` open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One engine.
+    """One engine."""
 
-    Attributes:
-        id: Name of its module in ``seatrial.engines`` and of its file in ``catalog/engines/``.
-        build: Plan to command: program, arguments, environment, and where to probe what it starts.
-        facts: Versions, programs, what it requires, and how its log and its metrics are read.
-
-    """
-
-    id: str
+    id: str  # name of its module in seatrial.engines and of its file in catalog/engines/
     build: Build
     facts: EngineFacts
 
 
 def find_engine(name: str) -> Engine:
-    """The engine of that id.
+    """Return the engine with this id.
 
     Raises:
-        RefusedError: It has a data file and no module, so that nothing could start it.
+        RefusedError: If it has a data file and no module, so that nothing could start it.
 
     """
-    where = f"seatrial.engines.{name}"
-    if find_spec(where) is None:
+    module = f"seatrial.engines.{name}"
+    if find_spec(module) is None:
         raise RefusedError(
-            f"{name} has a data file, but no module {where} that writes its command.",
+            f"{name} has a data file, but no module {module} that writes its command.",
             remedy="docs/adding-an-engine.md says what an engine needs.",
         )
-    build: Build = import_module(where).build
+    build: Build = import_module(module).build
     return Engine(name, build, engine_facts(name))

@@ -1,4 +1,4 @@
-"""Whether a machine has what an engine requires, before anything is downloaded: each with one remedy."""
+"""Compares what an engine requires with a machine before anything is downloaded; each shortage has one remedy."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _CUDA_BUILD = re.compile(r"\+cu(\d{2})\d")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at.
+    """Result of checking one thing.
 
     Attributes:
-        name: What was looked at.
+        name: Name of the thing that was checked.
         status: ``ok``; ``warning``: something will not work or be slow; ``problem``: nothing works.
-        found: What was found, with the numbers.
-        remedy: The one thing to do, "" where nothing is needed.
+        found: Finding, with the numbers.
+        remedy: The one thing to do, "" if nothing is needed.
 
     """
 
@@ -35,25 +35,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class CheckedMachine:
-    """What requirements are held against.
+    """A machine, and the engine it has."""
 
-    Attributes:
-        hardware: From ``detect_hardware``.
-        limits: From ``seatrial.hardware.limits``.
-        nodes: Machines that work together.
-        version: Installed version of the engine, None where it is not installed or does not tell.
-
-    """
-
-    hardware: Hardware
-    limits: ProcessLimits
-    nodes: int = 1
-    version: str | None = None
+    hardware: Hardware  # from detect_hardware
+    limits: ProcessLimits  # from seatrial.hardware.limits
+    nodes: int = 1  # machines that work together
+    version: str | None = None  # installed version of the engine, None if it is not installed or unknown
 
 
 @dataclass(frozen=True, slots=True)
 class RequirementReading:
-    """How one of ``READINGS`` is called and shown."""
+    """Name and form of one of ``READINGS``."""
 
     name: str
     kind: Literal["version", "bytes", "count", "word"]
@@ -79,27 +71,27 @@ READINGS = {
 }
 """Everything a requirement may be about."""
 _ABSENT = "0"
-"""Version of what is not there."""
+"""Version of a program that is not installed."""
 
 
 def check_requirements(engine: str, machine: CheckedMachine, *, installing: bool = False) -> tuple[Check, ...]:
-    """What ``engine`` requires, held against this machine; a reading nobody could take is passed over.
+    """Return a check of everything ``engine`` requires, except readings that could not be taken.
 
     Args:
         engine: Engine id.
         machine: The machine, and the version that is installed.
-        installing: Also look at what matters only while it is installed.
+        installing: Also check what matters only for the installation.
 
     """
     facts = engine_facts(engine)
     seen = _readings(facts, machine)
     rows = (row for row in facts.requires if installing or row.stage == "always")
-    held = [row for row in rows if all(seen[name] in values for name, values in row.on.items())]
-    return tuple(_check(facts, row, seen[row.what]) for row in held if seen[row.what] is not None)
+    applying = [row for row in rows if all(seen[name] in values for name, values in row.on.items())]
+    return tuple(_check(facts, row, seen[row.what]) for row in applying if seen[row.what] is not None)
 
 
 def _readings(facts: EngineFacts, machine: CheckedMachine) -> dict[str, str | float | None]:
-    """Every reading by name; versions and words are text, sizes and counts numbers, what is unlimited is infinite."""
+    """Return every reading by name: versions and words as text, sizes and counts as numbers, no limit as infinity."""
     hardware, limits = machine.hardware, machine.limits
     first = hardware.gpus[0] if hardware.gpus else None
     build = _CUDA_BUILD.search(machine.version or "")
@@ -128,10 +120,10 @@ def _check(facts: EngineFacts, row: Requirement, value: str | float | None) -> C
     name = f"{facts.title}: {reading.name}"
     if _met(row, value):
         return Check(name, "ok", _shown(reading, value))
-    here = (
-        f"No {reading.name} was found" if value == _ABSENT else f"The {reading.name} here is {_shown(reading, value)}"
-    )
-    return Check(name, row.severity, f"{here}, but {facts.title} needs {_needed(reading, row)}: {row.why}", row.remedy)
+    shown = f"The {reading.name} here is {_shown(reading, value)}"
+    if value == _ABSENT:
+        shown = f"No {reading.name} was found"
+    return Check(name, row.severity, f"{shown}, but {facts.title} needs {_needed(reading, row)}: {row.why}", row.remedy)
 
 
 def _met(row: Requirement, value: str | float | None) -> bool:

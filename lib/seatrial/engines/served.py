@@ -1,4 +1,4 @@
-"""Under which name a checkpoint is served, and whether it stands in for DeepSeek V4."""
+"""Names a checkpoint as its server lists it, and tells stand-ins from DeepSeek V4."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from seatrial.catalog import find_model
 
 
 def served_name(checkpoint: str) -> str:
-    """The model id a server lists: the hub id, or for a local path its last part."""
+    """Return the model id a server lists: the hub id, or the last part of a local path."""
     local = checkpoint.startswith(("/", "./", "../", "~")) or checkpoint.endswith(".gguf")
     return PurePath(checkpoint).name if local else checkpoint
 
 
 def is_stand_in(model: str) -> bool:
-    """Whether ``model`` is a stand-in of the catalog."""
+    """Return True if ``model`` is a stand-in of the catalog."""
     return model != "local" and find_model(model).role == "stand-in"

@@ -1,4 +1,4 @@
-"""Settings of an engine put into its command: threads, batch sizes, slots, by the engine's data file."""
+"""Puts settings of an engine (threads, batch sizes, slots) into its command, by the engine's data file."""
 
 from __future__ import annotations
 
@@ -14,32 +14,25 @@ VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 
 
 def settings_of(engine: str) -> dict[str, Setting]:
-    """What ``seatrial tune`` may change of an engine, by name."""
+    """Return what ``seatrial tune`` may change of an engine, by name."""
     return {row.name: row for row in engine_facts(engine).tune}
 
 
-def _flag_of(row: Setting, program: str) -> str:
-    """The argument a setting is for a program; empty where it has none."""
-    return row.flag if isinstance(row.flag, str) else row.flag.get(program, "")
-
-
 def applies(row: Setting, command: Command) -> bool:
-    """Whether this program knows the setting."""
+    """Return True if the command's program knows the setting."""
     return bool(row.variable or _flag_of(row, command.program))
 
 
 def value_of(command: Command, row: Setting) -> str | None:
-    """What a command sets a setting to, None where it leaves it to the engine."""
-    if row.variable:
-        return command.env.get(row.variable)
-    return _find(command.argv, _flag_of(row, command.program))
+    """Return the value a command gives a setting, None if it leaves that to the engine."""
+    return command.env.get(row.variable) if row.variable else command.flags.get(_flag_of(row, command.program))
 
 
 def check_value(name: str, value: str) -> None:
-    """Hold a value against what any setting takes.
+    """Check that a value is a number or a word, as every setting takes.
 
     Raises:
-        UsageError: It is neither a number nor a word.
+        UsageError: If it is neither.
 
     """
     if not VALUE.fullmatch(value):
@@ -47,15 +40,15 @@ def check_value(name: str, value: str) -> None:
 
 
 def apply_settings(command: Command, settings: Mapping[str, str]) -> Command:
-    """The same command with some settings changed; those its program does not know stay as they are.
+    """Return the command with these settings, except those its program does not know.
 
     Args:
         command: Of any engine.
         settings: Values by the name of the setting.
 
     Raises:
-        UnknownNameError: The engine has no such setting.
-        UsageError: See ``check_value``.
+        UnknownNameError: If the engine has no such setting.
+        UsageError: If a value is neither a number nor a word.
 
     """
     known = settings_of(command.engine)
@@ -64,38 +57,23 @@ def apply_settings(command: Command, settings: Mapping[str, str]) -> Command:
             raise UnknownNameError(f"setting of {command.engine}", name, known)
         check_value(name, value)
         if applies(known[name], command):
-            command = _with(command, known[name], value)
+            command = _with_setting(command, known[name], value)
     return command
 
 
-def _with(command: Command, row: Setting, value: str) -> Command:
+def _flag_of(row: Setting, program: str) -> str:
+    """Return the flag that sets this setting for a program, empty if the program has none."""
+    return row.flag if isinstance(row.flag, str) else row.flag.get(program, "")
+
+
+def _with_setting(command: Command, row: Setting, value: str) -> Command:
     if row.variable:
         return replace(command, env={**command.env, row.variable: value})
     flag = _flag_of(row, command.program)
-    before = _find(command.argv, flag)
-    argv = _put(command.argv, flag, value)
+    before = command.flags.get(flag)
+    flags = command.flags.with_value(flag, value)
     for follower in row.with_flag:
-        total = _find(argv, follower)
+        total = flags.get(follower)
         if before and total:
-            argv = _put(argv, follower, str(int(total) // int(before) * int(value)))
-    return replace(command, argv=argv)
-
-
-def _find(argv: tuple[str, ...], flag: str) -> str | None:
-    for at, word in enumerate(argv):
-        if word == flag:
-            return argv[at + 1] if at + 1 < len(argv) else None
-        if word.startswith(f"{flag}="):
-            return word.removeprefix(f"{flag}=")
-    return None
-
-
-def _put(argv: tuple[str, ...], flag: str, value: str) -> tuple[str, ...]:
-    """The arguments with one set, in the spelling (``--flag=value`` or two words) that the others have."""
-    for at, word in enumerate(argv):
-        if word == flag:
-            return (*argv[: at + 1], value, *argv[at + 2 :])
-        if word.startswith(f"{flag}="):
-            return (*argv[:at], f"{flag}={value}", *argv[at + 1 :])
-    joined = any(word.startswith("--") and "=" in word for word in argv)
-    return (*argv, f"{flag}={value}") if joined else (*argv, flag, value)
+            flags = flags.with_value(follower, str(int(total) // int(before) * int(value)))
+    return command.with_flags(flags)

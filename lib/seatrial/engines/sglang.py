@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from seatrial.engines.served import is_stand_in, served_name
-from seatrial.engines.snapshot import translate
 from seatrial.engines.types import Command
+from seatrial.flags import Flags
 from seatrial.memory.options import Options
 from seatrial.plan.types import Plan
 from seatrial.plan.vendor.limits import running_limit
-from seatrial.plan.vendor.spellings import flag_values
 
 # SGLang reads its key from argv or from a YAML file; argv is visible to every user of the machine.
 _KEY_FILE = 'api-key: "{key}"\n'
 _HEAD_PORT = 20000
-"""Where the machines find each other, as in SGLang's documentation; it takes an address only with a port."""
+"""Port of the first machine, as in SGLang's documentation, which takes an address only with a port."""
 _OWN = frozenset({
     "--tensor-parallel-size", "--attn-dp-size", "--expert-parallel-size", "--pipeline-parallel-size",
     "--context-length", "--mem-fraction-static", "--reasoning-parser", "--tool-call-parser",
 })  # fmt: skip
-"""Flags this module writes itself, whatever a recipe says."""
+"""Flags this module writes itself, whatever a recipe sets."""
 
 
 def build(plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1") -> Command:
-    """The command of one rank.
+    """Return the command of one rank.
 
     Args:
         plan: A plan for SGLang.
@@ -32,33 +31,26 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
 
     """
     name = served_name(plan.checkpoint)
-    recipe = plan.recipe.argv if plan.recipe else ()
+    recipe = plan.recipe.flags.without(_OWN) if plan.recipe else Flags()
+    own = {
+        "--model-path": model_path or plan.checkpoint,
+        "--served-model-name": name,
+        "--host": host,
+        "--port": "{port}",
+        "--config": "{key_file}",
+        **_parallelism(plan, recipe),
+        "--context-length": plan.context_tokens,
+    }
+    if plan.gpu_memory_fraction:  # a recipe that leaves the fraction to the engine was run that way
+        own["--mem-fraction-static"] = f"{plan.gpu_memory_fraction:g}"
     exact = plan.recipe is not None and not plan.recipe.differences
-    translated, _ = translate("sglang", recipe)
-    kept = [word for word in translated if word.partition("=")[0] not in _OWN]
-    argv = [
-        runner or "python",
-        "-m",
-        "sglang.launch_server",
-        f"--model-path={model_path or plan.checkpoint}",
-        f"--served-model-name={name}",
-        f"--host={host}",
-        "--port={port}",
-        # Two words: SGLang looks for the word "--config" and passes over "--config=..." without a word.
-        "--config",
-        "{key_file}",
-        *_parallelism(plan, flag_values(kept)),
-        f"--context-length={plan.context_tokens}",
-        # A recipe that leaves the fraction to the engine was run that way.
-        *([f"--mem-fraction-static={plan.gpu_memory_fraction:g}"] if plan.gpu_memory_fraction else []),
-        *kept,
-        *([] if exact else _running(plan, flag_values(kept))),
-        *(plan.chat.flags if plan.chat else ()),
-        "--enable-metrics",
-    ]
+    flags = Flags.of(own) + recipe + Flags.of({} if exact else _running(plan, recipe))
+    flags += Flags.from_words(plan.chat.flags if plan.chat else ()) + Flags.of({"--enable-metrics": None})
+    # SGLang looks for the word "--config" and passes over "--config=..." silently.
+    words = Flags(flags.pairs, frozenset({"--config"})).to_argv()
     return Command(
         engine="sglang",
-        argv=tuple(argv),
+        argv=(runner or "python", "-m", "sglang.launch_server", *words),
         model=name,
         env=dict(plan.recipe.env) if plan.recipe else {},
         key_file_text=_KEY_FILE,
@@ -71,29 +63,26 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
     )
 
 
-def _running(plan: Plan, recipe: dict[str, str]) -> list[str]:
-    """The requests run at once. With that flag alone SGLang makes the window pool for as many, not for a share."""
-    words = [f"--max-running-requests={running_limit(plan.concurrency)}"]
-    if "--swa-full-tokens-ratio" not in recipe:
-        words.append(f"--swa-full-tokens-ratio={Options().swa_ratio:g}")
-    return words
+def _running(plan: Plan, recipe: Flags) -> dict[str, object]:
+    """Return the limit on running requests. With only that flag SGLang sizes the window pool by it, not by a share."""
+    ratio = {} if "--swa-full-tokens-ratio" in recipe else {"--swa-full-tokens-ratio": f"{Options().swa_ratio:g}"}
+    return {"--max-running-requests": running_limit(plan.concurrency), **ratio}
 
 
-def _parallelism(plan: Plan, recipe: dict[str, str]) -> list[str]:
+def _parallelism(plan: Plan, recipe: Flags) -> dict[str, object]:
     ranks = plan.parallelism
-    words = [f"--tensor-parallel-size={ranks.tensor}"]
+    flags: dict[str, object] = {"--tensor-parallel-size": ranks.tensor}
     if ranks.data > 1:
-        words.append(f"--attn-dp-size={ranks.data}")
+        flags["--attn-dp-size"] = ranks.data
     if ranks.expert > 1 and "--moe-a2a-backend" not in recipe:
-        words.append("--moe-a2a-backend=deepep")
+        flags["--moe-a2a-backend"] = "deepep"
     if ranks.pipeline > 1:
-        words.append(f"--pipeline-parallel-size={ranks.pipeline}")
+        flags["--pipeline-parallel-size"] = ranks.pipeline
     if plan.nodes > 1:
-        # Loading from a shared disk outlasts the default of ten minutes.
-        words += [
-            f"--nnodes={plan.nodes}",
-            "--node-rank={node_rank}",
-            f"--dist-init-addr={{head_address}}:{_HEAD_PORT}",
-            "--dist-timeout=3600",
-        ]
-    return words
+        flags |= {
+            "--nnodes": plan.nodes,
+            "--node-rank": "{node_rank}",
+            "--dist-init-addr": f"{{head_address}}:{_HEAD_PORT}",
+            "--dist-timeout": 3600,  # loading from a shared disk outlasts the default of ten minutes
+        }
+    return flags

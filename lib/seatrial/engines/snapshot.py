@@ -1,83 +1,58 @@
-"""The flags each engine's current version accepts, and how older spellings are translated."""
+"""The flags each engine's current version accepts, read from its own parser (``flags/<engine>.json``)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from seatrial.catalog.engine_facts import is_older, program_of
 from seatrial.engines.types import Command
-from seatrial.plan.vendor.spellings import LEFT_OUT, join_flags, respell, respell_for
+from seatrial.flags import Flags
 
 FLAGS = Path(__file__).with_name("flags")
+NEVER_STARTED = frozenset({"--trust-remote-code", "--enable-custom-logit-processor", "--api-key"})
+"""Flags no command may have: they run code from a model or request, or show the key to every process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one engine's argument parser takes.
+    """What one engine's argument parser takes."""
 
-    Attributes:
-        version: Engine version the parser was read from.
-        source: Where.
-        checked: When.
-        accepted: Every long flag.
-        switches: Flags without a value, as far as the kit uses them.
-        choices: Values allowed, for flags that name them.
-        python_accepted: The same for a second program of this engine.
-
-    """
-
-    version: str
+    version: str  # engine version the parser was read from
     source: str
-    checked: str
-    accepted: frozenset[str]
-    switches: frozenset[str]
-    choices: Mapping[str, Sequence[str]]
-    python_accepted: frozenset[str] = frozenset()
+    checked: str  # when
+    accepted: frozenset[str]  # every long flag
+    switches: frozenset[str]  # flags without a value, as far as the kit uses them
+    choices: Mapping[str, Sequence[str]]  # values allowed, for flags that name them
+    python_accepted: frozenset[str] = frozenset()  # every long flag of a second program of this engine
 
 
-def _has_snapshot(engine: str) -> bool:
-    """Whether the flags of that engine were written down."""
+def has_snapshot(engine: str) -> bool:
+    """Return True if the kit has a list of that engine's flags."""
     return (FLAGS / f"{engine}.json").is_file()
 
 
 @cache
 def read_snapshot(engine: str) -> Snapshot:
-    """The snapshot of an engine that has one."""
+    """Load the snapshot of an engine that has one."""
     row = json.loads((FLAGS / f"{engine}.json").read_text(encoding="utf-8"))
     for name in {"accepted", "switches", "python_accepted"} & row.keys():
         row[name] = frozenset(row[name])
     return Snapshot(**row)
 
 
-def translate(engine: str, argv: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Flags as the current version spells them.
-
-    Args:
-        engine: Whose flags these are.
-        argv: Flags as a recipe wrote them, values apart or joined.
-
-    Returns:
-        ``--flag=value`` words, and one sentence for each change.
-
-    """
-    words, changes = respell(engine, argv)
-    return words, tuple(f"{change.told()}." for change in changes)
-
-
-def in_version(command: Command, version: str) -> Command:
-    """The command as the installed version takes it; one newer than the snapshot is noted.
+def with_version_note(command: Command, version: str) -> Command:
+    """Return the command with a note if the installed version is newer than the one its flags were checked against.
 
     Args:
         command: In the flags of the snapshot.
-        version: As its program tells it: a wrapper's own number where the engine comes in one.
+        version: Installed version in the program's own numbering, which for a wrapper is not the engine's.
 
     """
-    command = replace(command, argv=respell_for(command.engine, command.argv, version))
-    if not _has_snapshot(command.engine):
+    if not has_snapshot(command.engine):
         return command
     program = program_of(command.argv)
     known = (program.flags if program else None) or read_snapshot(command.engine).version
@@ -88,28 +63,19 @@ def in_version(command: Command, version: str) -> Command:
     return replace(command, notes=(*command.notes, note))
 
 
-def rejected(engine: str, argv: Iterable[str]) -> tuple[str, ...]:
-    """What the engine's current parser would reject in ``argv``, one sentence each; empty when nothing.
-
-    Args:
-        engine: Whose parser.
-        argv: Words after the program: flags with joined values, or flags and values apart.
-
-    """
+def rejected(engine: str, flags: Flags) -> tuple[str, ...]:
+    """Return what the engine's current parser would reject, one sentence each; empty if it takes all of them."""
     snapshot = read_snapshot(engine)
     accepted = snapshot.accepted | snapshot.python_accepted
     problems = []
-    for word in join_flags(argv):
-        if not word.startswith("--"):
-            continue
-        name, equals, value = word.partition("=")
+    for name, value in flags.items():
         base = name if name in accepted else name.partition(".")[0]
         if base not in accepted:
             problems.append(f"{name} is no flag of {engine} {snapshot.version}.")
-        elif name in snapshot.switches and equals:
+        elif name in snapshot.switches and value is not None:
             problems.append(f"{name} takes no value.")
         elif name in snapshot.choices and value not in snapshot.choices[name]:
-            problems.append(f"{name} takes one of {', '.join(snapshot.choices[name])}, not {value!r}.")
-        elif name in LEFT_OUT:
+            problems.append(f"{name} takes one of {', '.join(snapshot.choices[name])}, not {value or ''!r}.")
+        elif name in NEVER_STARTED:
             problems.append(f"{name} is refused by this kit.")
     return tuple(problems)

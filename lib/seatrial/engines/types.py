@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from seatrial.flags import Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,20 +13,20 @@ class Command:
 
     Attributes:
         engine: Engine id.
-        argv: Program and arguments; ``{port}`` and ``{key_file}`` are filled in at launch, on several machines also
-            ``{head_address}``, and ``{node_rank}`` by ``machine_commands``.
+        argv: Program and arguments. The launch fills in ``{port}`` and ``{key_file}``, on several machines also
+            ``{head_address}``; ``machine_commands`` fills in ``{node_rank}``.
         env: Environment variables to add.
         model: The model id the server must list once it is up.
-        key_env: Environment variable the engine reads its API key from, None where it takes a file.
-        key_file_text: What to write into the key file, ``{key}`` being the key; some engines want a config file.
-        key_file_suffix: How the key file's name must end, for engines that look at it.
+        key_env: Environment variable the engine reads its API key from, None if it takes a file.
+        key_file_text: Text of the key file, ``{key}`` being the key; some engines want a config file.
+        key_file_suffix: Ending of the key file's name, for engines that look at it.
         health_path: Answers 200 when the process is up.
         models_path: Lists the model ids served.
-        tokenize_path: Counts tokens, None where the engine has none.
-        metrics_path: Prometheus text, None where the engine has none.
+        tokenize_path: Counts tokens, None if the engine has no such path.
+        metrics_path: Prometheus text, None if the engine has no such path.
         program: What must be importable or on PATH, as a person would install it.
-        stand_in: Whether this serves a stand-in rather than DeepSeek V4.
-        notes: What a person should know before it is started, one sentence each.
+        stand_in: True if this serves a stand-in rather than DeepSeek V4.
+        notes: What a person should know before the start, one sentence each.
         nodes: Machines that run it together.
 
     """
@@ -47,5 +49,20 @@ class Command:
 
     @property
     def simulated(self) -> bool:
-        """Whether no model is behind it."""
+        """True if no model answers, but a scripted server."""
         return self.engine == "simulated"
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """Words before the first flag: the program, and what it is to run."""
+        first = next((at for at, word in enumerate(self.argv) if word.startswith("--")), len(self.argv))
+        return self.argv[:first]
+
+    @property
+    def flags(self) -> Flags:
+        """Flags by name; whoever changes some gives them to ``with_flags``."""
+        return Flags.from_words(self.argv[len(self.starts) :])
+
+    def with_flags(self, flags: Flags) -> Command:
+        """Return the same command with these flags instead."""
+        return replace(self, argv=(*self.starts, *flags.to_argv()))

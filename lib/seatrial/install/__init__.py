@@ -1,1 +1,1 @@
-"""Puts an engine into an environment of its own."""
+"""Installs an engine into an environment of its own."""

@@ -1,4 +1,4 @@
-"""Whether an engine is worth downloading for this machine, and which Python it may live in."""
+"""Checks whether an engine is worth downloading for this machine, and chooses its Python."""
 
 from __future__ import annotations
 
@@ -7,52 +7,49 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from seatrial import paths
 from seatrial.catalog.engine_facts import Install, engine_facts
+from seatrial.engines.requirements import Check, CheckedMachine, check_requirements
 from seatrial.errors import DoesNotFitError, RefusedError
-from seatrial.programs.preflight import judged, proceeding_anyway
+from seatrial.hardware import detect_hardware
+from seatrial.hardware.host import disk_free
+from seatrial.hardware.limits import read_limits
+from seatrial.programs.preflight import notes_on
 from seatrial.programs.probing import output_of
 from seatrial.programs.search_path import find_on_path
 from seatrial.units import format_bytes
 
-if TYPE_CHECKING:
-    from seatrial.engines.requirements import Check
-
-_INSIST = "With --anyway it is installed all the same."
-_ELSEWHERE = "Free some space, or set SEATRIAL_ENGINES to a folder on another disk."
+_HINT = "With --anyway it is installed all the same."
 
 
 def check_machine(engine: str, row: Install, python: str, *, anyway: bool) -> list[str]:
-    """Hold the machine against what the engine needs, before anything is downloaded.
+    """Compare the machine with what the engine needs, before anything is downloaded.
 
     Returns:
         Notes on what is not quite right; with ``anyway`` also on what would be refused.
 
     Raises:
-        RefusedError: It cannot run or be built here.
-        DoesNotFitError: The disk is too small.
+        RefusedError: If the engine cannot run or be built on this machine.
+        DoesNotFitError: If the disk is too small.
 
     """
-    with proceeding_anyway(wanted=anyway):
-        notes = judged(_checks(engine, row, python), _INSIST)
+    notes = notes_on(_checks(engine, row, python), anyway=anyway, hint=_HINT)
     short = _disk_shortage(row)
-    if short and not anyway:
-        raise DoesNotFitError(short, remedy=f"{_ELSEWHERE} {_INSIST}")
-    return [*notes, f"{short} {_ELSEWHERE}"] if short else notes
+    if not short:
+        return notes
+    elsewhere = "Free some space, or set SEATRIAL_ENGINES to a folder on another disk."
+    if not anyway:
+        raise DoesNotFitError(short, remedy=f"{elsewhere} {_HINT}")
+    return [*notes, f"{short} {elsewhere}"]
 
 
 def _checks(engine: str, row: Install, python: str) -> Iterator[Check]:
-    from seatrial.engines.requirements import Check, CheckedMachine, check_requirements
-    from seatrial.hardware import detect_hardware
-    from seatrial.hardware.limits import read_limits
-
     limits = replace(read_limits(), python=python_version(python))
     machine = CheckedMachine(detect_hardware(), limits)
     always = check_requirements(engine, machine)
     for check in check_requirements(engine, machine, installing=True):
-        # What is asked of an installation alone would make all of the download useless: it refuses, not warns.
+        # A requirement of the installation only would make the whole download useless: it refuses, not warns.
         yield check if check in always or check.status == "ok" else replace(check, status="problem")
     if row.compilers and not any(find_on_path(name) for name in (os.environ.get("CXX"), *row.compilers) if name):
         found = f"{row.name} is compiled here, and none of {', '.join(row.compilers)} was found"
@@ -61,12 +58,12 @@ def _checks(engine: str, row: Install, python: str) -> Iterator[Check]:
 
 
 def needed_bytes(row: Install) -> int:
-    """Free disk it takes: what is installed, and what is downloaded, once in the cache and once beside it."""
+    """Return the free disk an installation needs: the installed size and twice the download (cache and copy)."""
     return row.installed_bytes + 2 * row.download_bytes
 
 
 def sizes(row: Install) -> str:
-    """What it takes on the disk, for people."""
+    """Return the disk an installation needs, for people."""
     about = "about " if row.origin == "assumed" else ""
     installed, download = format_bytes(row.installed_bytes), format_bytes(row.download_bytes)
     return (
@@ -76,8 +73,6 @@ def sizes(row: Install) -> str:
 
 
 def _disk_shortage(row: Install) -> str:
-    from seatrial.hardware.host import disk_free
-
     folder = paths.engines_dir().absolute()
     free = disk_free(folder)
     if free is None or free >= needed_bytes(row):
@@ -86,10 +81,10 @@ def _disk_shortage(row: Install) -> str:
 
 
 def find_python(row: Install) -> str:
-    """A Python the engine may live in: the one that runs the kit where that will do.
+    """Return a Python the engine may live in, if possible the one that runs the kit.
 
     Raises:
-        RefusedError: There is none.
+        RefusedError: If there is none.
 
     """
     if python_version(sys.executable) in row.pythons:
@@ -105,6 +100,6 @@ def find_python(row: Install) -> str:
 
 
 def python_version(python: str) -> str:
-    """``3.12``; empty for one that does not start."""
+    """Return the version of a Python as ``3.12``, empty if it does not start."""
     argv = (python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
     return output_of(argv).strip()

@@ -1,4 +1,4 @@
-"""Puts an engine into an environment of its own: checked first, whole or not at all, found by itself afterwards."""
+"""Installs an engine into an environment of its own: checked first, complete or not at all, then found by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seatrial import paths
 from seatrial.catalog.engine_facts import Install, engine_facts, engine_ids
 from seatrial.errors import EngineError, UnknownNameError, UsageError
 from seatrial.install.checks import check_machine, find_python, python_version, sizes
-from seatrial.install.steps import InstallEvent, Steps, Tell, Tool, choose_tool, find_uv
+from seatrial.install.steps import InstallEvent, OnEvent, Steps, Tool, choose_tool, find_uv
 from seatrial.programs.own import NOTE, Installation, folder_of, installations, read_installation
 from seatrial.records import to_dict, write_json, write_text
 from seatrial.server.folder import folder_of as server_folder
@@ -30,31 +30,24 @@ _PROOF = (
 
 @dataclass(frozen=True, slots=True)
 class InstallResult:
-    """What an installation came to.
-
-    Attributes:
-        installation: What is there now.
-        already: Whether it was there before, so that nothing was done.
-        notes: What is not quite right on this machine.
-
-    """
+    """An installation, and how it came about."""
 
     installation: Installation
-    already: bool
-    notes: tuple[str, ...] = ()
+    already: bool  # it was there before, so that nothing was done
+    notes: tuple[str, ...] = ()  # what is not quite right on this machine
 
 
 def _installable() -> dict[str, tuple[str, Install]]:
-    """What can be installed, by name: engine id and how."""
+    """Return engine id and installation facts of everything that can be installed, by name."""
     rows = ((engine, engine_facts(engine).install) for engine in engine_ids())
     return {row.name: (engine, row) for engine, row in rows if row is not None}
 
 
 def find_installable(name: str) -> tuple[str, Install]:
-    """Engine id and how it is installed, by the name or the engine's id.
+    """Return engine id and installation facts, by the name or the engine's id.
 
     Raises:
-        UnknownNameError: Nothing of that name is installed by the kit.
+        UnknownNameError: If the kit installs nothing of that name.
 
     """
     rows = _installable()
@@ -65,32 +58,37 @@ def find_installable(name: str) -> tuple[str, Install]:
 
 
 def install_engine(
-    name: str, *, reinstall: bool = False, anyway: bool = False, tool: Tool | None = None, on_event: Tell | None = None
+    name: str,
+    *,
+    reinstall: bool = False,
+    anyway: bool = False,
+    tool: Tool | None = None,
+    on_event: OnEvent | None = None,
 ) -> InstallResult:
-    """Install an engine into an environment of its own; one that is there already is left as it is.
+    """Install an engine into an environment of its own, if it is not there yet.
 
     Everything is checked before anything is downloaded. An installation that fails or is interrupted leaves nothing
-    that would be used, and the one before it where there was one.
+    that would be used, and leaves an earlier installation as it was.
 
     Args:
         name: ``sglang``, ``vllm``, ``llama-cpp-python``, ``mlx``, or an engine id.
         reinstall: Make it anew.
-        anyway: Note what speaks against it instead of refusing it.
+        anyway: Note problems instead of refusing them.
         tool: ``uv`` or ``pip``; None chooses.
-        on_event: Called, in this thread, as it goes on.
+        on_event: Called at every step, in this thread.
 
     Raises:
-        UnknownNameError: There is no such engine to install.
-        RefusedError: This machine cannot run or build it.
-        DoesNotFitError: The disk is too small.
-        UsageError: Another installation of it is under way, or a server runs from it.
-        EngineError: It could not be installed; ``cause`` says why.
+        UnknownNameError: If there is no such engine to install.
+        RefusedError: If this machine cannot run or build it.
+        DoesNotFitError: If the disk is too small.
+        UsageError: If another installation of it is under way, or a server runs from it.
+        EngineError: If it could not be installed; ``cause`` says why.
 
     """
     engine, row = find_installable(name)
-    tell = on_event or (lambda _: None)
+    report = on_event or (lambda _: None)
     folder = folder_of(row.name, row.version)
-    with _alone(row.name) as lock:
+    with _locked(row.name) as lock:
         _tidy(folder)
         found = read_installation(folder)
         if found and not reinstall:
@@ -99,31 +97,31 @@ def install_engine(
             _check_unused(found)
         python = find_python(row)
         notes = check_machine(engine, row, python, anyway=anyway)
-        tell(InstallEvent("check", f"{row.name} {row.version} takes {sizes(row)}. {row.note}", 0, row.download_bytes))
+        report(InstallEvent("check", f"{row.name} {row.version} takes {sizes(row)}. {row.note}", 0, row.download_bytes))
         with _replacing(folder):
-            installation = _install(_Job(engine, row, folder, python, tool or choose_tool(), lock, tell))
+            installation = _install(_Job(engine, row, folder, python, tool or choose_tool(), lock, report))
         _remove_older(installation)
-    tell(
+    report(
         InstallEvent("done", f"{row.name} {installation.version} is installed", row.download_bytes, row.download_bytes)
     )
     return InstallResult(installation, already=False, notes=tuple(notes))
 
 
 def remove_engine(name: str) -> list[Installation]:
-    """Remove every installation of an engine, also what an interrupted one left.
+    """Remove every installation of an engine, interrupted ones too.
 
     Returns:
-        What was whole and is gone now.
+        The complete installations that were removed.
 
     Raises:
-        UnknownNameError: There is no such engine.
-        UsageError: An installation is under way, or a server runs from it.
+        UnknownNameError: If there is no such engine.
+        UsageError: If an installation is under way, or a server runs from it.
 
     """
     _, row = find_installable(name)
     if not paths.engines_dir().is_dir():
         return []
-    with _alone(row.name):
+    with _locked(row.name):
         found = [each for each in installations() if each.name == row.name]
         for each in found:
             _check_unused(each)
@@ -140,19 +138,19 @@ class _Job:
     python: str
     tool: Tool
     lock: int
-    tell: Tell
+    report: OnEvent
 
 
 def _install(job: _Job) -> Installation:
-    row, folder, tell = job.row, job.folder, job.tell
+    row, folder, report = job.row, job.folder, job.report
     begun = time.monotonic()
     log = paths.engines_dir().absolute() / f"{row.name}.log"
     write_text(log, "", mode=0o600)
     temporary = folder / ".unpacked"
     temporary.mkdir(parents=True)
-    tell(InstallEvent("environment", f"an environment in {folder}, with {job.tool}", 0, row.download_bytes))
+    report(InstallEvent("environment", f"an environment in {folder}, with {job.tool}", 0, row.download_bytes))
     own = str(folder / "bin/python")
-    steps = Steps(row.name, log, temporary, job.lock, tell, row.download_bytes)
+    steps = Steps(row.name, log, temporary, job.lock, report, row.download_bytes)
     if job.tool == "uv":
         uv = find_uv()
         steps.run([uv, "venv", "--allow-existing", "--no-project", "--python", job.python, str(folder)])
@@ -160,7 +158,7 @@ def _install(job: _Job) -> Installation:
     else:
         steps.run([job.python, "-m", "venv", str(folder)])
         steps.run([own, "-m", "pip", "install", *row.requirements])
-    tell(InstallEvent("prove", f"{row.name} is asked for its version", row.download_bytes, row.download_bytes))
+    report(InstallEvent("prove", f"{row.name} is asked for its version", row.download_bytes, row.download_bytes))
     version, packages = _prove(own, row, log)
     shutil.rmtree(temporary)
     installation = Installation(
@@ -181,21 +179,21 @@ def _install(job: _Job) -> Installation:
 
 
 def _prove(python: str, row: Install, log: Path) -> tuple[str, int]:
-    """Import it where it was installed; gives its version and the number of packages."""
+    """Import an engine in its environment; return its version and the number of packages."""
     argv = (python, "-I", "-c", _PROOF, row.package, *row.proof)
-    told = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL)
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL)
     with log.open("a", encoding="utf-8") as stream:
-        stream.write(f"$ {python} -c 'import {', '.join(row.proof)}'\n{told.stdout}{told.stderr}")
-    said = dict(line.split(None, 1) for line in told.stdout.splitlines()[-2:] if " " in line)
-    if told.returncode or said.keys() != {"version", "packages"}:
-        lines = tuple((told.stderr or told.stdout).strip().splitlines()[-4:])
+        stream.write(f"$ {python} -c 'import {', '.join(row.proof)}'\n{done.stdout}{done.stderr}")
+    answer = dict(line.split(None, 1) for line in done.stdout.splitlines()[-2:] if " " in line)
+    if done.returncode or answer.keys() != {"version", "packages"}:
+        lines = tuple((done.stderr or done.stdout).strip().splitlines()[-4:])
         raise EngineError(
             "\n".join([f"{row.name} was installed and cannot be imported.", *(f"  | {line[:300]}" for line in lines)]),
             remedy=f"It was removed again. The whole log: {log}",
             cause="does not import",
             evidence=lines,
         )
-    return said["version"], int(said["packages"])
+    return answer["version"], int(answer["packages"])
 
 
 def _size(folder: Path) -> int:
@@ -204,11 +202,11 @@ def _size(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def _alone(name: str) -> Iterator[int]:
-    """Hold the lock of an engine; whatever pip started holds it too, should this process be killed.
+def _locked(name: str) -> Iterator[int]:
+    """Hold the lock of an engine, which whatever pip started holds too, should this process be killed.
 
     Raises:
-        UsageError: Somebody else holds it.
+        UsageError: If another process holds it.
 
     """
     folder = paths.engines_dir().absolute()
@@ -222,7 +220,7 @@ def _alone(name: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _replacing(folder: Path) -> Iterator[None]:
-    """Make room for an environment; what was whole there comes back where the new one fails."""
+    """Move an environment aside while its successor is installed; bring it back if that fails."""
     if folder.exists():
         folder.rename(_aside(folder))
     try:
@@ -232,7 +230,7 @@ def _replacing(folder: Path) -> Iterator[None]:
 
 
 def _tidy(folder: Path) -> None:
-    """Leave one whole environment or none: half a one goes, and the one it was to replace comes back."""
+    """Leave one complete environment or none: remove an incomplete one and bring back the one it was to replace."""
     aside = _aside(folder)
     if read_installation(folder):
         shutil.rmtree(aside, ignore_errors=True)
@@ -247,7 +245,7 @@ def _aside(folder: Path) -> Path:
 
 
 def _remove_older(installation: Installation) -> None:
-    """Other releases of the same engine are in nobody's way, unless a server runs from one."""
+    """Remove other releases of the same engine, except those a server runs from."""
     for older in installations():
         if older.name == installation.name and older.path != installation.path and not _users(older):
             shutil.rmtree(older.path, ignore_errors=True)
@@ -268,7 +266,7 @@ def _check_unused(found: Installation) -> None:
 
 
 def _users(found: Installation) -> list[str]:
-    """Servers that run from an environment."""
+    """Return the names of the servers that run from an environment."""
     names = []
     for server in list_servers():
         record = server_folder(server.name).record()

@@ -1,4 +1,4 @@
-"""Runs pip or uv: what they say goes to a log and is counted, what went wrong gets its name."""
+"""Runs pip or uv: logs their output, counts the download, and names the cause of a failure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from seatrial.records import from_dict
 from seatrial.units import counted, format_bytes
 
 Tool = Literal["uv", "pip"]
-# Settings of pip that say where packages come from or which: uv reads none of them.
+# Settings of pip about the source or choice of packages: uv reads none of them.
 _PIP_ONLY = re.compile(
     r"(?m)^(?:\S+\.)(index-url|extra-index-url|find-links|no-index|constraint|cert|proxy|trusted-host)="
 )
@@ -55,9 +55,9 @@ class InstallEvent:
 
     Attributes:
         stage: ``check``, ``environment``, ``download``, ``build``, ``install``, ``prove`` or ``done``.
-        text: What happens, in one line.
-        done_bytes: Bytes of packages that are on their way or here.
-        total_bytes: Bytes that are downloaded in all.
+        text: The step in one line.
+        done_bytes: Bytes of packages that are downloaded or on their way.
+        total_bytes: Bytes of the whole download.
 
     """
 
@@ -67,52 +67,39 @@ class InstallEvent:
     total_bytes: int = 0
 
 
-Tell = Callable[[InstallEvent], None]
+OnEvent = Callable[[InstallEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """What ``failures.toml`` holds."""
+    """Content of ``failures.toml``."""
 
     failures: tuple[Failure, ...]
 
 
 @dataclass(slots=True)
 class Steps:
-    """The processes of one installation.
+    """Processes of one installation."""
 
-    Attributes:
-        name: What is installed, for messages.
-        log: File their output goes to.
-        temporary: Folder for what they unpack; it lies on the disk that was checked.
-        lock: Descriptor of the lock; they hold it too, so that nobody begins anew while one of them is left.
-        tell: Told of every step.
-        total_bytes: What is downloaded in all.
-        done_bytes: What of it has been met with.
-        collected: Packages met with.
-
-    """
-
-    name: str
-    log: Path
-    temporary: Path
-    lock: int
-    tell: Tell
-    total_bytes: int
-    done_bytes: int = 0
-    collected: set[str] = field(default_factory=set)
+    name: str  # the engine, for messages
+    log: Path  # file for their output
+    temporary: Path  # folder for what they unpack, on the disk that was checked
+    lock: int  # descriptor of the lock, which they hold too, so that nobody begins anew while one of them is left
+    report: OnEvent  # called at every step
+    total_bytes: int  # the whole download
+    done_bytes: int = 0  # the packages so far
+    collected: set[str] = field(default_factory=set)  # names of the packages so far
 
     def run(self, argv: list[str]) -> None:
         """Run one step to its end.
 
         Raises:
-            EngineError: It failed; the cause is named where its output tells.
+            EngineError: If the step failed, with the cause if its output shows one.
 
         """
         with self._started(argv) as process, self.log.open("ab") as log:
-            assert process.stdout  # noqa: S101 -- a pipe was asked for
             log.write(f"$ {' '.join(argv)}\n".encode())
-            for line in process.stdout:
+            for line in process.stdout or ():
                 log.write(line)
                 log.flush()
                 self._count(line.decode(errors="replace"))
@@ -121,7 +108,7 @@ class Steps:
             raise self._failed(process.returncode)
 
     def _started(self, argv: list[str]) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-        """A process in a group of its own, which ends with this context whatever it started."""
+        """Start a process in a group of its own, which ends with this context whatever it started."""
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -143,13 +130,13 @@ class Steps:
         if match["size"] and not name.endswith(".metadata"):
             self.done_bytes += round(float(match["size"]) * _UNITS[match["unit"].upper()])
         if what.startswith("Building"):
-            self.tell(InstallEvent("build", f"compiling {name}", self.done_bytes, self.total_bytes))
+            self.report(InstallEvent("build", f"compiling {name}", self.done_bytes, self.total_bytes))
         elif what.startswith("Install"):
-            self.tell(InstallEvent("install", "unpacking packages", self.done_bytes, self.total_bytes))
+            self.report(InstallEvent("install", "unpacking packages", self.done_bytes, self.total_bytes))
         else:
             known = f"{counted(len(self.collected), 'package')} found, " if self.collected else ""
             text = f"{known}{format_bytes(self.done_bytes)} of about {format_bytes(self.total_bytes)}: {name}"
-            self.tell(InstallEvent("download", text, self.done_bytes, self.total_bytes))
+            self.report(InstallEvent("download", text, self.done_bytes, self.total_bytes))
 
     def _failed(self, code: int) -> EngineError:
         lines = _last_lines(self.log)
@@ -168,7 +155,7 @@ class Steps:
 
 
 def environment(temporary: Path) -> dict[str, str]:
-    """The variables pip and uv see: the person's own, less those that lead elsewhere."""
+    """Return the variables for pip and uv: the person's own, less those that lead elsewhere."""
     kept = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
     return kept | {
         "TMPDIR": str(temporary),
@@ -182,10 +169,10 @@ def environment(temporary: Path) -> dict[str, str]:
 
 
 def find_uv() -> str:
-    """Where uv is.
+    """Return the path of uv.
 
     Raises:
-        UsageError: It is not on PATH.
+        UsageError: If it is not on PATH.
 
     """
     found = find_on_path("uv")
@@ -195,7 +182,7 @@ def find_uv() -> str:
 
 
 def choose_tool() -> Tool:
-    """``uv`` where it is on PATH; ``pip`` where it is not, or where pip was told where packages come from."""
+    """Return ``uv`` if it is on PATH and pip's own settings name no source of packages, else ``pip``."""
     return "uv" if find_on_path("uv") and not _PIP_ONLY.search(_pip_settings()) else "pip"
 
 
@@ -205,7 +192,7 @@ def _pip_settings() -> str:
 
 
 def diagnose_installation(lines: list[str]) -> tuple[Failure | None, tuple[str, ...]]:
-    """The row that names the cause, None where none does; and the lines that show it."""
+    """Return the row that names the cause, None if no row fits, and the lines that show it."""
     telling = [line for line in lines if line.strip() and not line.lstrip().startswith("WARNING: Location")]
     for row in _causes():
         found = [line for line in telling if re.search(row.pattern, line)]

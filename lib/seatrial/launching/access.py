@@ -51,9 +51,9 @@ class Access:
 
 def is_keyed(engine: str) -> bool:
     """Whether an engine is known to refuse requests without its key."""
-    from seatrial.engines.extra import doors
+    from seatrial.engines.extra import engine_options
 
-    known = doors(engine)
+    known = engine_options(engine)
     return known is not None and known.key
 
 
@@ -70,9 +70,9 @@ def secured(command: Command, access: Access, options: Sequence[str] = ()) -> Co
         RefusedError: One that is never started.
 
     """
-    from seatrial.engines.extra import add_options, check_words, host_of, set_host
+    from seatrial.engines.extra import add_options, check_flags, host_of, set_host
 
-    check_words(command.argv)
+    check_flags(command)
     _check_env(command.env)
     host = access.host if access.host != LOOPBACK else host_of(command) or LOOPBACK
     address = listening_address(host, expose=access.expose, keyed=is_keyed(command.engine), engine=command.engine)

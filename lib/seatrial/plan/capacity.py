@@ -119,7 +119,7 @@ def pool_of(  # noqa: PLR0913 -- everything the room depends on
     gpu: Gpu,
     usable: int,
     ranks: Parallelism,
-    flags: Mapping[str, str],
+    flags: Mapping[str, str | None],
     drafting: bool,
 ) -> Pool:
     """What the memory beside weights, state and reserve holds.
@@ -139,19 +139,21 @@ def pool_of(  # noqa: PLR0913 -- everything the room depends on
     free = max(0, usable - footprint.per_gpu_bytes + cache)
     if engine != "sglang":
         return Pool(free / each)
-    tokens = max(0, free - (limits().draft_room_bytes if drafting else 0)) / each
+    tokens = max(0, free - (limits().draft_model_bytes if drafting else 0)) / each
     if RUNNING_FLAG in flags and WINDOW_FLAG not in flags:
         # Then SGLang makes the window pool for so many requests, not for a share of the tokens.
         return Pool(tokens)
-    return Pool(tokens, tokens * window_share(flags) * limits().window_room, prefill_tokens(gpu, ranks, flags))
+    return Pool(
+        tokens, tokens * window_share(flags) * limits().window_oversubscription, prefill_tokens(gpu, ranks, flags)
+    )
 
 
-def window_share(flags: Mapping[str, str]) -> float:
+def window_share(flags: Mapping[str, str | None]) -> float:
     """Tokens of SGLang's window pool over those of the other one."""
     return float(flags.get(WINDOW_FLAG) or Options().swa_ratio)
 
 
-def decoding(places: int, flags: Mapping[str, str]) -> int:
+def decoding(places: int, flags: Mapping[str, str | None]) -> int:
     """Requests of so many places that decode at once: fewer where replicas wait for one another's prompts."""
     return max(1, round(places * limits().delayed_running)) if DELAYER_FLAG in flags else places
 

@@ -112,7 +112,6 @@ class Outcome:
 def planned(candidate: Candidate, outcome: Outcome) -> Plan:
     """The plan, without what only the chosen one is told (how it compares, what would help, how to talk to it)."""
     request, recipe = candidate.request, outcome.recipe
-    flags = recipe.argv if recipe else ()
     return Plan(
         verdict=outcome.verdict,
         model=candidate.model.id,
@@ -140,5 +139,5 @@ def planned(candidate: Candidate, outcome: Outcome) -> Plan:
         recipe=recipe,
         smallest_change=None,
         reasons=(*outcome.reasons, context_reason(candidate.model, request, outcome.context_tokens)),
-        chat=chat_of(candidate.engine, candidate.model, candidate.checkpoint, outcome.context_tokens, flags),
+        chat=chat_of(candidate.engine, candidate.model, candidate.checkpoint, outcome.context_tokens, recipe),
     )

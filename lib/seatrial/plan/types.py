@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
+from seatrial.flags import Flags
 from seatrial.hardware.types import Hardware
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.records import Origin, Reason
@@ -28,16 +29,18 @@ class Recipe:
         source: Where it stands, with the commit.
         cell: Its name there ("h200 flash fp4 low-latency").
         differences: How this plan differs from it, one sentence each; empty when it is exactly this.
-        argv: The vendor's flags, without model, host and port.
+        flags: The vendor's flags as the current engine spells them, without model, host and port.
         env: The vendor's environment variables.
+        respelled: Which of the flags the vendor spelled otherwise, None if none.
 
     """
 
     source: str
     cell: str
     differences: tuple[str, ...] = ()
-    argv: tuple[str, ...] = ()
+    flags: Flags = field(default_factory=Flags)
     env: dict[str, str] = field(default_factory=dict)
+    respelled: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

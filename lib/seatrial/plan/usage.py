@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 from seatrial.catalog.engine_facts import engine_facts, is_older
 from seatrial.catalog.types import Checkpoint, Model
+from seatrial.flags import Flags
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.plan.vendor.chat import chat_of, chat_reasons
-from seatrial.plan.vendor.spellings import flag_values, respell
 from seatrial.records import Reason
 from seatrial.units import counted, format_bytes, format_gib
 
@@ -32,10 +31,9 @@ def fact_reasons(plan: Plan, model: Model, checkpoint: Checkpoint, nodes: int) -
         found += _cuda_reasons(plan)
         found += _idle_reasons(plan, nodes)
         found += _node_reasons(plan)
-        argv = plan.recipe.argv if plan.recipe else ()
-        chat = chat_of(plan.engine, model, checkpoint, plan.context_tokens, argv)
+        chat = chat_of(plan.engine, model, checkpoint, plan.context_tokens, plan.recipe)
         found += _kept_reasons(plan)
-        found += _spelling_reasons(plan)
+        found += [plan.recipe.respelled] if plan.recipe and plan.recipe.respelled else []
         found += _draft_reasons(plan, checkpoint)
         found += chat_reasons(chat, plan.context_tokens) if chat else ()
         found += _base_reasons(checkpoint)
@@ -108,26 +106,12 @@ def _node_reasons(plan: Plan) -> list[Reason]:
 def _kept_reasons(plan: Plan) -> list[Reason]:
     """Which settings of the nearest recipe the command keeps, where it is not the plan's own."""
     recipe = plan.recipe
-    if recipe is None or not recipe.differences or not (recipe.argv or recipe.env):
+    if recipe is None or not recipe.differences or not (recipe.flags or recipe.env):
         return []
-    words = [word.replace("=", " ", 1) for word in recipe.argv] + [
-        f"{name}={value}" for name, value in recipe.env.items()
-    ]
+    words = [name if value is None else f"{name} {value}" for name, value in recipe.flags.items()]
+    words += [f"{name}={value}" for name, value in recipe.env.items()]
     text = f"Kept of the nearest recipe ({recipe.cell}), since they belong to the GPU's architecture and the format: {', '.join(words)}."
     return [Reason(text, "derived", recipe.source)]
-
-
-def _spelling_reasons(plan: Plan) -> list[Reason]:
-    """Which of the recipe's flags are written differently in the plan's command, and since when."""
-    if plan.recipe is None:
-        return []
-    _, changes = respell(plan.engine, plan.recipe.argv)
-    if not changes:
-        return []
-    version = engine_facts(plan.engine).versions.safe
-    told = "; ".join(_unique(change.told() for change in changes))
-    text = f"Flags of the recipe as {plan.engine} {version} takes them: {told}."
-    return [Reason(text, "verified", "; ".join(_unique(change.spelling.source for change in changes)))]
 
 
 def _draft_reasons(plan: Plan, checkpoint: Checkpoint) -> list[Reason]:
@@ -136,7 +120,7 @@ def _draft_reasons(plan: Plan, checkpoint: Checkpoint) -> list[Reason]:
         return []
     head = f"{_DRAFTS[checkpoint.draft]}, {format_gib(plan.footprint.by_class.get('draft', 0))} of the weights"
     recipe = plan.recipe
-    drafting = _drafting(recipe.argv) if recipe and not recipe.differences else None
+    drafting = _drafting(recipe.flags) if recipe and not recipe.differences else None
     if drafting is None:
         exact = recipe is not None and not recipe.differences
         why = "the recipe runs without" if exact else "no recipe with a draft matches exactly"
@@ -151,16 +135,11 @@ def _draft_reasons(plan: Plan, checkpoint: Checkpoint) -> list[Reason]:
     return [Reason(text, "verified", recipe.source if recipe else plan.footprint.source)]
 
 
-def _drafting(argv: Iterable[str]) -> str | None:
+def _drafting(flags: Flags) -> str | None:
     """What a recipe drafts, in words; None where it does not."""
-    values = flag_values(argv)
-    if steps := values.get("--speculative-num-steps"):
-        return f"{values['--speculative-algorithm']} drafts {counted(int(steps), 'token')} a step"
-    if config := values.get("--speculative-config"):
+    if steps := flags.get("--speculative-num-steps"):
+        return f"{flags['--speculative-algorithm']} drafts {counted(int(steps), 'token')} a step"
+    if config := flags.get("--speculative-config"):
         row = json.loads(config)
         return f"{row['method']} drafts {counted(row['num_speculative_tokens'], 'token')} a step"
     return None
-
-
-def _unique(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))

@@ -1,1 +1,1 @@
-"""Which engines are on this machine: found, asked for their version, held against it. Nothing is started or installed."""
+"""Finds the engines on this machine, asks for their versions and checks requirements; starts and installs nothing."""

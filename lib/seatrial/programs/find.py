@@ -1,4 +1,4 @@
-"""Finds the engine a command starts, and says before anything is launched what is missing or too old."""
+"""Finds the program a command starts, and says before the launch what is missing or too old."""
 
 from __future__ import annotations
 
@@ -10,32 +10,30 @@ from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, program_of
+from seatrial.engines import RUNNERS, build_command
+from seatrial.engines.types import Command
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
+from seatrial.flags import Flags
+from seatrial.plan.types import Plan
 from seatrial.programs.own import own_program
-from seatrial.programs.preflight import Installed, check_requirements_here, judged, version_check
-from seatrial.programs.probing import (
-    PROBE_S,
-    flags_taken,
-    installed_here,
-    installed_there,
-    program_version,
+from seatrial.programs.preflight import (
+    Installed,
+    check_requirements_here,
+    check_version,
+    notes_on,
+    proceeds_anyway,
 )
+from seatrial.programs.probing import PROBE_S, flags_taken, package_in, package_installed, program_version
 from seatrial.programs.search_path import find_on_path, passed_over
 
-if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
-    from seatrial.engines.types import Command
-    from seatrial.plan.types import Plan
-
-_INSIST = "With --anyway it is tried all the same."
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
 
 @cache
 def known_programs() -> dict[str, Program]:
-    """Every way to start an engine, by what it starts."""
+    """Return every way to start an engine, by the program or module it starts."""
     return {
         row.starts: replace(row, minimum=row.minimum or facts.versions.safe)
         for facts in map(engine_facts, engine_ids())
@@ -44,20 +42,18 @@ def known_programs() -> dict[str, Program]:
 
 
 def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
-    """The way llama.cpp is run here.
+    """Return the way this machine runs llama.cpp.
 
     Args:
         runner: One of ``seatrial.engines.RUNNERS``; None picks the first that is installed.
-        on_gpus: Whether layers are to lie on GPUs; the embedded wheel computes on CPUs (on a Mac on its GPU
-            too), so it is then the last choice instead of the first.
+        on_gpus: The plan puts layers on GPUs. The embedded wheel computes on CPUs (on a Mac on its GPU too), so it
+            is then the last choice instead of the first.
 
     Raises:
-        UnknownNameError: There is no such runner.
-        EngineMissingError: None is installed.
+        UnknownNameError: If there is no such runner.
+        EngineMissingError: If no runner is installed.
 
     """
-    from seatrial.engines import RUNNERS
-
     if runner is not None:
         if runner not in RUNNERS:
             raise UnknownNameError("llama.cpp runner", runner, RUNNERS)
@@ -76,64 +72,63 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
 
 
 def installed_command(plan: Plan, *, runner: str | None = None, model_path: str | None = None) -> Command:
-    """The command of a plan with the program that is installed here.
+    """Return the command of a plan with the program that is installed on this machine.
 
     Args:
         plan: A plan that runs.
-        runner: For llama.cpp one of ``seatrial.engines.RUNNERS``, None for what is here; see ``build_command``.
-        model_path: Where the weights lie; the checkpoint id by default.
+        runner: For llama.cpp one of ``seatrial.engines.RUNNERS``, None for the installed one; see ``build_command``.
+        model_path: Path of the weights; the checkpoint id by default.
 
     Raises:
-        UnknownNameError: There is no such runner.
-        EngineMissingError: The program or module is not here.
-        RefusedError: It is older than what is safe or runs DeepSeek V4, or this machine lacks what it requires.
+        UnknownNameError: If there is no such runner.
+        EngineMissingError: If the program or module is not installed.
+        RefusedError: If it is older than what is safe or runs DeepSeek V4, or this machine lacks what it requires.
 
     """
-    from seatrial.engines import build_command
-
     if plan.engine == "llamacpp":
         runner = resolve_runner(runner, on_gpus=bool(plan.gpu_layers))
     command = build_command(plan, model_path=model_path, runner=runner)
     found = find_program(command)
     if found.version is not None:
         command = build_command(plan, model_path=model_path, runner=runner, version=found.version)
-    notes = [*command.notes, *judged(version_check(found))]
-    _check_flags(found, command.argv)
+    notes = [*command.notes]
+    check_version(found)
+    _check_flags(found, command.flags)
     if not plan.hardware.only_named:
-        notes += judged(check_requirements_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes), _INSIST)
+        checks = check_requirements_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes)
+        notes += notes_on(checks, anyway=proceeds_anyway(), hint="With --anyway it is tried all the same.")
     return replace(command, argv=(found.path, *command.argv[1:]), notes=tuple(notes))
 
 
 def resolve_program(command: Command) -> tuple[str, ...]:
-    """The command's argv with its program as an absolute path.
+    """Return the command's argv with its program as an absolute path.
 
     Raises:
-        EngineMissingError: The program or module is not here.
-        RefusedError: It is older than what is safe or runs DeepSeek V4, or does not take these flags.
+        EngineMissingError: If the program or module is not installed.
+        RefusedError: If it is older than what is safe or runs DeepSeek V4, or does not take these flags.
 
     """
     found = find_program(command)
-    judged(version_check(found))
-    _check_flags(found, command.argv)
+    check_version(found)
+    _check_flags(found, command.flags)
     return (found.path, *command.argv[1:])
 
 
 def find_program(command: Command) -> Installed:
-    """The program a command starts, whatever its version.
+    """Return the program a command starts, whatever its version.
 
     Raises:
-        EngineMissingError: The program or module is not here.
+        EngineMissingError: If the program or module is not installed.
 
     """
     first = command.argv[0]
     known = program_of(command.argv)
     row = known_programs()[known.starts] if known else None
-    if _PYTHON.fullmatch(Path(first).name) or first == sys.executable:
-        if row and row.imports:
-            return look_up(row, first)
-        return Installed(_program_path(first) if Path(first).is_absolute() else sys.executable)
-    if row:
+    python = bool(_PYTHON.fullmatch(Path(first).name)) or first == sys.executable
+    if row and (row.imports or not python):
         return look_up(row, first)
+    if python:
+        return Installed(_program_path(first) if Path(first).is_absolute() else sys.executable)
     path = _program_path(first) if Path(first).is_absolute() else find_on_path(first)
     if path is None:
         raise EngineMissingError(
@@ -145,21 +140,21 @@ def find_program(command: Command) -> Installed:
 
 
 def look_up(row: Program, first: str | None = None, limit_s: float = PROBE_S) -> Installed:
-    """Where one of ``known_programs`` is here, and in which version.
+    """Return the path and version of one of ``known_programs`` on this machine.
 
     Args:
         row: The way to start an engine.
-        first: Program or python a command names; an absolute path is taken as it is.
-        limit_s: Seconds it may take to say its version.
+        first: Program or python that a command names; an absolute path is taken as it is.
+        limit_s: Seconds the program may take to print its version.
 
     Raises:
-        EngineMissingError: It is not here, or lacks its server.
+        EngineMissingError: If it is not installed, or lacks its server.
 
     """
     named = _program_path(first) if first and Path(first).is_absolute() else None
     if row.imports:
         python = named or _elsewhere(row) or sys.executable
-        return Installed(python, _module_version(row, python, limit_s), row)
+        return Installed(python, _module_version(row, row.imports, python, limit_s), row)
     path = named or _elsewhere(row) or find_on_path(row.starts)
     if path is None:
         raise EngineMissingError(
@@ -180,15 +175,13 @@ def _program_path(path: str) -> str:
     return path
 
 
-def _elsewhere(row: Program | None) -> str | None:
-    """The path a person set for it, else where the kit installed it.
+def _elsewhere(row: Program) -> str | None:
+    """Return the path in the program's setting, else in its own environment, None if it is in neither.
 
     Raises:
-        EngineMissingError: Nothing that can be run stands there.
+        EngineMissingError: If the setting names no program that can be run.
 
     """
-    if row is None:
-        return None
     path = os.environ.get(row.setting, "") if row.setting else ""
     if not path:
         return own_program(row)
@@ -202,12 +195,11 @@ def _elsewhere(row: Program | None) -> str | None:
     return str(Path(found).absolute())  # not resolved: a virtual environment's python is a link
 
 
-def _module_version(row: Program, python: str, limit_s: float) -> str | None:
-    assert row.imports  # noqa: S101 -- rows started with `python -m` have it
-    wanted = (row.imports, *row.also)
-    here = python == sys.executable
-    absent, version = installed_here(row, wanted) if here else installed_there(row, wanted, python, limit_s)
-    if row.imports in absent:
+def _module_version(row: Program, module: str, python: str, limit_s: float) -> str | None:
+    wanted = (module, *row.also)
+    own = python == sys.executable
+    absent, version = package_installed(row, wanted) if own else package_in(python, row, wanted, limit_s)
+    if module in absent:
         raise EngineMissingError(
             f"{row.package} is not installed for {python}; {row.minimum} or newer is needed.",
             remedy=row.remedy,
@@ -222,13 +214,13 @@ def _module_version(row: Program, python: str, limit_s: float) -> str | None:
     return version
 
 
-def _check_flags(found: Installed, argv: tuple[str, ...]) -> None:
-    """Ask a program that lists its flags in no time whether it takes these; one that lists none is not asked."""
+def _check_flags(found: Installed, flags: Flags) -> None:
+    """Check that a program takes these flags, if it lists its flags in no time."""
     row = found.row
     if row is None or not row.help:
         return
     taken = flags_taken(row, found.path)
-    unknown = sorted({word.partition("=")[0] for word in argv if word.startswith("--")} - taken)
+    unknown = sorted(set(flags) - taken)
     if unknown and "--model" in taken:  # else it is no list of a server's flags
         raise RefusedError(
             f"{row.package} {found.version or ''} ({found.path}) does not take {', '.join(unknown)}: "

@@ -1,4 +1,4 @@
-"""Ends a program with everything it left in its process group, and nothing that is anybody else's."""
+"""Ends a program with everything left in its process group, and no other process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _POLL_S = 0.005
 
 @contextlib.contextmanager
 def ending_with_its_group(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that leads a group of its own: all of the group ends with this context.
+    """End the whole group of a process that leads one, when this context ends.
 
-    Until then it must not be reaped (``poll``, ``wait``): its number, which is the group's, could be another's by now.
+    Until then nothing may reap the process (``poll``, ``wait``): its number, which is the group's, could by then be
+    another's.
     """
     try:
         yield process
@@ -31,7 +32,7 @@ def ending_with_its_group(process: subprocess.Popen[bytes]) -> Iterator[subproce
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has ended; it is not reaped, so that nobody else is given its number yet."""
+    """Return True if the process has ended, without reaping it, so that its number stays its own."""
     if not hasattr(os, "waitid"):  # macOS before Python 3.13
         return process.poll() is not None
     try:
@@ -41,7 +42,7 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def await_end(process: subprocess.Popen[bytes], limit_s: float = math.inf) -> bool:
-    """Wait until it has ended, at most ``limit_s`` seconds; gives whether it has. It is not reaped."""
+    """Wait at most ``limit_s`` seconds for the end of a process; return True if it has ended. It is not reaped."""
     deadline = time.monotonic() + limit_s
     while not has_ended(process):
         if time.monotonic() > deadline:

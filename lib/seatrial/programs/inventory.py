@@ -1,25 +1,23 @@
-"""Every way to start an engine, and what of it is here: where, which version, with which known holes."""
+"""Lists every way to start an engine: whether this machine has it, in which version, with which vulnerabilities."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from seatrial.catalog import Checkpoint
 from seatrial.catalog.engine_facts import EngineFacts, Program, Vulnerability, engine_facts, engine_ids, is_older
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
+from seatrial.hardware.types import Hardware
+from seatrial.plan import make_plan
 from seatrial.programs.find import known_programs, look_up
-from seatrial.programs.preflight import Installed, check_requirements_here, version_check
+from seatrial.programs.preflight import Installed, check_requirements_here, why_too_old
 from seatrial.programs.vulnerabilities import UNNUMBERED, known_vulnerabilities
 
-if TYPE_CHECKING:
-    from seatrial.catalog import Checkpoint
-    from seatrial.hardware import Hardware
-
 PROBE_S = 10.0
-"""Seconds a program may take to say its version; a list is not worth a longer wait."""
+"""Seconds a program may take to print its version; a list is not worth a longer wait."""
 
 State = Literal["ready", "too old", "not installed", "broken"]
 
@@ -31,19 +29,19 @@ class EngineProgram:
     Attributes:
         engine: Engine id.
         title: The engine's name as people write it.
-        program: What is installed for it: a package or program.
-        starts: What a command begins with.
-        state: ``ready``; ``too old``; ``not installed``; ``broken``: here or named by its setting, and does not work.
-        path: The program, or the python that has it; None where it is not here.
-        environment: Folder of the environment it lies in, None where it is not here or lies in none.
-        version: Installed version, None where it is not here or does not tell.
+        program: Package or program that is installed for it.
+        starts: Program or module that a command starts.
+        state: ``ready``; ``too old``; ``not installed``; ``broken``: installed, or named by its setting, and failing.
+        path: The program, or the python that has it; None if it is not installed.
+        environment: Folder of its environment, None if it is not installed or in none.
+        version: Installed version, None if unknown.
         minimum: Oldest version that is started, in the program's own numbering.
-        minimum_v4: Oldest version that is known to run DeepSeek V4, likewise; None where none does.
-        runs_v4: Whether what is installed runs DeepSeek V4; None where its version is not known.
-        holes: Known security holes of what is installed.
+        minimum_v4: Oldest version that is known to run DeepSeek V4, likewise; None if no version does.
+        runs_v4: True if the installed version runs DeepSeek V4; None if its version is not known.
+        holes: Known vulnerabilities of the installed version.
         formats: Checkpoint formats it loads.
-        why: What is wrong, "" where it is ready.
-        remedy: The one thing to do, "" where it is ready.
+        why: What is wrong, "" if it is ready.
+        remedy: The one thing to do, "" if it is ready.
 
     """
 
@@ -65,16 +63,16 @@ class EngineProgram:
 
 
 def list_engines() -> tuple[EngineProgram, ...]:
-    """Every program of every engine that needs one, asked at the same time; none holds up the others for long."""
+    """Return every program of every engine that needs one, all asked at the same time."""
     rows = [(name, known_programs()[row.starts]) for name in engine_ids() for row in engine_facts(name).programs]
     with ThreadPoolExecutor(max_workers=max(1, len(rows))) as pool:
         return tuple(pool.map(lambda pair: _look(*pair), rows))
 
 
 def why_not_fetch(checkpoint: Checkpoint, hardware: Hardware) -> RefusedError | None:
-    """Why nothing on this machine could serve a checkpoint once it is here; None where something could.
+    """Return why nothing on this machine could serve a checkpoint, None if something could.
 
-    Engines that are not installed yet count where the machine has what they require. A machine without GPUs may
+    Engines that are not installed yet count if the machine has what they require. A machine without GPUs may
     fetch what only GPUs serve: clusters download on their login nodes.
 
     Args:
@@ -83,9 +81,9 @@ def why_not_fetch(checkpoint: Checkpoint, hardware: Hardware) -> RefusedError | 
 
     """
     rows = [row for row in list_engines() if row.engine in checkpoint.engines]
-    here = [row for row in rows if row.path]
+    installed = [row for row in rows if row.path]
     reasons = []
-    for row in here or [row for row in rows if row.state == "not installed"]:
+    for row in installed or [row for row in rows if row.state == "not installed"]:
         found = Installed(row.path, row.version) if row.path else None
         checks = check_requirements_here(row.engine, hardware, found=found)
         wrong = [(row.why, row.remedy)] if row.state == "too old" else []
@@ -103,15 +101,20 @@ def why_not_fetch(checkpoint: Checkpoint, hardware: Hardware) -> RefusedError | 
     )
 
 
-def _refused_gpus(checkpoint: Checkpoint, engine: str, hardware: Hardware) -> list[tuple[str, str]]:
-    """The planner's rule against this machine's GPUs and what would help, empty where it has none."""
-    from seatrial.plan import make_plan
+def environment_of(path: str) -> str | None:
+    """Return the virtual or conda environment of a program, None if it is in none."""
+    prefix = os.path.dirname(os.path.dirname(path))  # noqa: PTH120 -- a link is not to be followed
+    marks = ("pyvenv.cfg", "conda-meta")
+    return prefix if any(os.path.exists(os.path.join(prefix, mark)) for mark in marks) else None  # noqa: PTH110, PTH118
 
+
+def _refused_gpus(checkpoint: Checkpoint, engine: str, hardware: Hardware) -> list[tuple[str, str]]:
+    """Return the planner's rule against this machine's GPUs with its remedy, empty if there is none."""
     if not hardware.gpus:
         return []
     try:
         plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine=engine)
-    except SeatrialError:  # no formula describes it: the engine will tell
+    except SeatrialError:  # no formula describes the checkpoint: the engine itself decides
         return []
     if plan.verdict != "refused" or not plan.reasons:
         return []
@@ -119,71 +122,46 @@ def _refused_gpus(checkpoint: Checkpoint, engine: str, hardware: Hardware) -> li
 
 
 def _look(engine: str, row: Program) -> EngineProgram:
-    facts = engine_facts(engine)
     try:
         found = look_up(row, limit_s=PROBE_S)
     except EngineMissingError as error:
         named = bool(row.setting and os.environ.get(row.setting))
         state: State = "broken" if named or error.cause in {"engine incomplete", "engine broken"} else "not installed"
-        return _described(engine, facts, row, state=state, why=error.what, remedy=error.remedy)
+        return _described(engine, row, state, problem=(error.what, error.remedy))
     except OSError as error:
-        return _described(engine, facts, row, state="broken", why=f"cannot be asked: {error}", remedy=row.remedy)
-    for check in version_check(found):
-        if check.status == "problem":
-            return _described(
-                engine,
-                facts,
-                row,
-                state="too old",
-                path=found.path,
-                version=found.version,
-                why=check.found,
-                remedy=check.remedy,
-            )
-    return _described(engine, facts, row, state="ready", path=found.path, version=found.version)
+        return _described(engine, row, "broken", problem=(f"cannot be asked: {error}", row.remedy))
+    if why := why_too_old(found):
+        return _described(engine, row, "too old", found, (why, row.remedy))
+    return _described(engine, row, "ready", found)
 
 
-def _described(  # noqa: PLR0913 -- what was found of one program
-    engine: str,
-    facts: EngineFacts,
-    row: Program,
-    *,
-    state: State,
-    path: str | None = None,
-    version: str | None = None,
-    why: str = "",
-    remedy: str = "",
+def _described(
+    engine: str, row: Program, state: State, found: Installed | None = None, problem: tuple[str, str] = ("", "")
 ) -> EngineProgram:
+    facts = engine_facts(engine)
+    version = found.version if found else None
     return EngineProgram(
         engine=engine,
         title=facts.title,
         program=row.package,
         starts=row.starts,
         state=state,
-        path=path,
-        environment=environment_of(path) if path else None,
+        path=found.path if found else None,
+        environment=environment_of(found.path) if found else None,
         version=version,
         minimum=row.minimum,
         minimum_v4=facts.versions.v4 and (row.minimum if _own_numbers(facts, row) else facts.versions.v4),
-        runs_v4=_runs_v4(facts, row, version) if path else None,
-        holes=tuple(_holes_of(facts, row, version)) if version else (),
+        runs_v4=_runs_v4(facts, row, version) if found else None,
+        holes=_vulnerabilities_of(facts, row, version) if version else (),
         formats=facts.planning.formats,
-        why=why,
-        remedy=remedy,
+        why=problem[0],
+        remedy=problem[1],
     )
 
 
-def environment_of(path: str) -> str | None:
-    """The virtual or conda environment a program lies in."""
-    prefix = os.path.dirname(os.path.dirname(path))  # noqa: PTH120 -- a link is not to be followed
-    marks = ("pyvenv.cfg", "conda-meta")
-    return prefix if any(os.path.exists(os.path.join(prefix, mark)) for mark in marks) else None  # noqa: PTH110, PTH118
-
-
-def _holes_of(facts: EngineFacts, row: Program, version: str) -> Iterator[Vulnerability]:
-    """The holes a version has: those closed later, and those that none has closed."""
-    yield from known_vulnerabilities(row.starts, version)
-    yield from (hole for hole in facts.versions.holes if hole.below is None)
+def _vulnerabilities_of(facts: EngineFacts, row: Program, version: str) -> tuple[Vulnerability, ...]:
+    """Return the vulnerabilities of a version: those a newer one closed, and those that no version closed."""
+    return (*known_vulnerabilities(row.starts, version), *(each for each in facts.versions.holes if not each.below))
 
 
 def _runs_v4(facts: EngineFacts, row: Program, version: str | None) -> bool | None:
@@ -195,5 +173,5 @@ def _runs_v4(facts: EngineFacts, row: Program, version: str | None) -> bool | No
 
 
 def _own_numbers(facts: EngineFacts, row: Program) -> bool:
-    """Whether a package is numbered otherwise than its engine: its minimum is then the first known to do."""
+    """Return True if a package is numbered otherwise than its engine: its minimum is then the first that runs V4."""
     return row.minimum != facts.versions.safe

@@ -1,4 +1,4 @@
-"""Engines that were installed into an environment of their own: where they lie, and which of them are whole."""
+"""Finds engines that were installed into an environment of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seatrial.errors import UsageError
 from seatrial.records import from_dict, read_json
 
 NOTE = "installed.json"
-"""Written last: an environment without it was never finished, and is not used."""
+"""Written last: an environment without this file is unfinished and never used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,10 @@ class Installation:
         package: Package that brings it.
         version: Release of that package.
         path: Folder of the environment.
-        python_version: Python it lives in.
+        python_version: Python of the environment.
         tool: What installed it: ``uv`` or ``pip``.
         packages: Packages in the environment.
-        size_bytes: What it takes on the disk.
+        size_bytes: Bytes on the disk.
         took_s: Seconds the installation took.
         installed_at: UTC, ISO 8601.
 
@@ -48,37 +48,33 @@ class Installation:
 
     @property
     def python(self) -> Path:
-        """The python of the environment."""
+        """Path of the environment's python."""
         return Path(self.path) / "bin/python"
 
 
 def folder_of(name: str, version: str) -> Path:
-    """Where that release of an engine lies, or would."""
+    """Return the folder of that release of an engine, installed or not."""
     return paths.engines_dir().absolute() / f"{name}-{version}"
 
 
 def read_installation(folder: Path) -> Installation | None:
-    """What is installed in a folder; None where nothing whole is."""
+    """Return what is installed in a folder, None if it holds no complete environment."""
     try:
         found = from_dict(Installation, read_json(folder / NOTE))
     except UsageError:
         return None
-    whole = Path(found.path) == folder and found.python.exists()  # an environment that was moved does not start
-    return found if whole else None
+    complete = Path(found.path) == folder and found.python.exists()  # an environment that was moved does not start
+    return found if complete else None
 
 
 def installations(parent: Path | None = None) -> list[Installation]:
-    """Every engine that is whole, the last installed first; in ``parent``, or where the kit keeps them."""
-    found = [
-        row
-        for folder in _folders(parent or paths.engines_dir().absolute())
-        if (row := read_installation(folder)) is not None
-    ]
-    return sorted(found, key=lambda row: row.installed_at, reverse=True)
+    """Return every complete installation in ``parent`` (default: the kit's own folder), the last installed first."""
+    found = map(read_installation, _folders(parent or paths.engines_dir().absolute()))
+    return sorted((row for row in found if row), key=lambda row: row.installed_at, reverse=True)
 
 
 def own_program(row: Program) -> str | None:
-    """The python or program that starts an engine in an environment of its own, None where there is none."""
+    """Return the python or program that starts an engine in an environment of its own, None if there is none."""
     for found in installations():
         if found.package == row.package:
             program = found.python if row.imports else found.python.with_name(row.starts)

@@ -1,7 +1,7 @@
-"""Finds a program on PATH where nobody else can have put it.
+"""Finds a program on PATH, but only in places that no other user can write to.
 
-An entry of PATH that is not absolute means another folder wherever one stands (a downloaded model's, for
-instance), and into a folder everybody may write to anybody can put a ``llama-server``.
+A relative entry of PATH is another folder in each working directory (a downloaded model's, for instance), and anybody
+can put a ``llama-server`` into a folder that everybody may write to.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ from pathlib import Path
 
 
 def find_on_path(name: str) -> str | None:
-    """The absolute path of a program, None where there is none to be trusted."""
+    """Return the absolute path of a program, None if there is no trustworthy one."""
     return next((path for path, why in _candidates(name) if not why), None)
 
 
 def passed_over(name: str) -> str:
-    """Why programs of this name on PATH were left alone, as a sentence to append; empty where none was."""
+    """Return why a program of this name on PATH was not taken, as a sentence to append; empty if there is none."""
     found = [f"{path} was passed over: {why}." for path, why in _candidates(name) if why]
     return f" {found[0]}" if found else ""
 
 
 def _candidates(name: str) -> list[tuple[str, str]]:
-    """Every program of this name, with what speaks against it."""
+    """Return every program of this name with the reason against it, empty if there is none."""
     found = []
     for entry in os.get_exec_path():
         path = Path(entry or ".") / name
         if path.is_file() and os.access(path, os.X_OK):
-            found.append((str(path), "" if os.path.isabs(entry) else "its PATH entry is relative"))  # noqa: PTH117 -- "" is none
-    return [(path, why or _open_to_others(Path(path))) for path, why in found]
+            relative = not Path(entry).is_absolute()
+            found.append((str(path), "its PATH entry is relative" if relative else _open_to_others(path)))
+    return found
 
 
 def _open_to_others(path: Path) -> str:

@@ -7,6 +7,7 @@ from tests.engines.sglang.conftest import KEY
 
 from seatrial.catalog import checkpoints
 from seatrial.engines import build_command
+from seatrial.flags import Flags
 from seatrial.hardware import detect_hardware
 from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.options import Options
@@ -14,7 +15,6 @@ from seatrial.plan import make_plan
 from seatrial.plan.request import OBJECTIVES
 from seatrial.plan.vendor.limits import limits
 from seatrial.plan.vendor.recipes import cells
-from seatrial.plan.vendor.spellings import flag_values
 
 pytestmark = [pytest.mark.sglang, pytest.mark.xdist_group("sglang")]
 
@@ -111,7 +111,7 @@ def wrong(plan, question, answer):
     """How SGLang's understanding of a command differs from the plan, one line each."""
     found = [answer["error"]]
     if not answer["error"]:
-        flags, read, resolved = flag_values(question["argv"]), answer["parsed"], answer["resolved"]
+        flags, read, resolved = Flags.from_words(question["argv"]), answer["parsed"], answer["resolved"]
         found = [f"{name}={flags[name]} is read as {read[name]}" for name in read if not alike(flags[name], read[name])]
         expected = meant(plan, flags).items()
         found += [f"{name} is {resolved[name]}, not {value}" for name, value in expected if resolved[name] != value]

@@ -12,7 +12,6 @@ from seatrial.plan import make_plan
 from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.llamacpp.tensor_split import Layers, deal, deal_evenly
 from seatrial.plan.vendor.limits import limits
-from seatrial.plan.vendor.spellings import flag_values
 
 MACHINES = [
     ("rtx3090x2", 192, "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"),
@@ -57,7 +56,7 @@ def test_the_command_says_how_layers_are_dealt_out(machine, host_gib, checkpoint
     """One share a GPU; with all layers on GPUs the output counts as one more."""
     hardware = detect_hardware(machine, host_memory_gib=host_gib)
     plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine="llamacpp")
-    shares = [int(share) for share in flag_values(build_command(plan).argv)["--tensor-split"].split(",")]
+    shares = [int(share) for share in build_command(plan).flags["--tensor-split"].split(",")]
     layers = {"flash": 43, "pro": 61}[plan.model]
     assert len(hardware.gpus) == len(shares)
     assert min(plan.gpu_layers, layers + 1) == sum(shares)
@@ -125,6 +124,6 @@ def test_a_gpu_of_unknown_memory_gets_no_layers(unknown, shares):
     )
     checkpoint = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-IQ1_M"
     plan = make_plan(checkpoint=checkpoint, hardware=replace(hardware, gpus=gpus), engine="llamacpp")
-    split = flag_values(build_command(plan).argv)["--tensor-split"].split(",")
+    split = build_command(plan).flags["--tensor-split"].split(",")
     assert plan.runs
     assert shares == ",".join("0" if share == "0" else "some" for share in split)

@@ -3,13 +3,11 @@
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.engines import build_command
-from seatrial.engines.snapshot import translate
 from seatrial.hardware import detect_hardware
 from seatrial.launching.this_machine import plan_for, predict_levels
 from seatrial.measure.ask import ChatReply
 from seatrial.plan import make_plan
 from seatrial.plan.vendor.recipes import cells
-from seatrial.plan.vendor.spellings import flag_values
 from seatrial.server.running import NotLaunched
 from seatrial.units import format_gib
 from seatrial.view.notebook.servers import show_log, show_reply, show_server, show_stopped
@@ -58,9 +56,9 @@ def test_every_flag_of_a_command_is_explained():
 
 
 def test_every_flag_of_a_recipe_is_explained():
-    """Whatever a vendor set, in today's spelling, and what machines after the first add."""
+    """Whatever a vendor set, and what machines after the first add."""
     explained = lessons._meanings()
-    brought = {flag for cell in cells() for flag in flag_values(translate(cell.engine, cell.argv)[0])}
+    brought = {flag for cell in cells() for flag in cell.flags}
     workers = {engine_facts(engine).versions.worker_flag for engine in engine_ids()} - {None}
     assert set() == (brought | workers) - explained.keys()
 

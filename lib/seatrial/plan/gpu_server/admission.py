@@ -60,7 +60,9 @@ def running_of(candidate: Candidate, layout: Layout, room: KvCapacity) -> Admiss
     )
 
 
-def _why(room: KvCapacity, held: int, limit: int, length: float, flags: Mapping[str, str]) -> tuple[str, str | None]:
+def _why(
+    room: KvCapacity, held: int, limit: int, length: float, flags: Mapping[str, str | None]
+) -> tuple[str, str | None]:
     """What keeps requests of this length waiting, and the name of the figure that rests on."""
     if DELAYER_FLAG in flags:
         return f"replicas wait for one another's prompts ({DELAYER_FLAG})", "delayed_running"

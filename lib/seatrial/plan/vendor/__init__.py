@@ -1,1 +1,1 @@
-"""What vendors and engines say: recipes they ran, rules they set, limits, flags and chat formats, as data."""
+"""Facts from vendors and engines as data: recipes they ran, rules they set, limits, chat formats."""

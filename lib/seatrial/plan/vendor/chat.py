@@ -8,42 +8,42 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.plan.types import Chat, Sampling, ThinkingMode
-from seatrial.plan.vendor.spellings import flag_values
+from seatrial.flags import Flags
+from seatrial.plan.types import Chat, Recipe, Sampling, ThinkingMode
 from seatrial.records import Reason
 
 _DEFAULT_KWARGS = "--default-chat-template-kwargs."
-"""How vLLM is told what a request that says nothing about thinking means."""
+"""Prefix of vLLM's flags for requests that say nothing about thinking."""
 
 
 def chat_of(
-    engine: str, model: Model, checkpoint: Checkpoint, context_tokens: int, argv: tuple[str, ...] = ()
+    engine: str, model: Model, checkpoint: Checkpoint, context_tokens: int, recipe: Recipe | None = None
 ) -> Chat | None:
-    """Chat facts for a checkpoint on an engine; None where there are none.
+    """Return the chat facts for a checkpoint on an engine, None if chat.json has none for them.
 
     Args:
-        engine: Engine id; one without chat facts has none.
-        model: Model of the checkpoint; only V4 has any.
-        checkpoint: What is served; pre-training checkpoints have no chat.
+        engine: Engine id.
+        model: Model of the checkpoint; only V4 has chat facts.
+        checkpoint: Checkpoint to serve; pre-training checkpoints have no chat.
         context_tokens: Context of each request.
-        argv: Flags of the recipe, which may set another default mode.
+        recipe: Recipe of the plan, whose flags may set another default mode.
 
     """
     if model.architecture != "deepseek_v4" or model.role not in {"official", "local"} or checkpoint.base:
         return None
     release = any(name in checkpoint.id for name in _document()["releases"])
     reached = max((least for least in _least_contexts() if least <= context_tokens), default=0)
-    return _chat(engine, reached, _default_kwargs(argv), release=release)
+    return _chat(engine, reached, _default_kwargs(recipe.flags if recipe else Flags()), release=release)
 
 
 def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
-    """The same in sentences."""
+    """Return a chat's parsers, thinking modes and sampling in sentences, each with its source."""
     names = [("reasoning", chat.reasoning_parser), ("tool-call", chat.tool_call_parser)]
     parsers = ", ".join(f"{what} parser {name}" for what, name in names if name)
     think = next(mode for mode in chat.thinking_modes if mode.chat_template_kwargs.get("reasoning_effort") == "high")
     text = f"Chat: {f'{parsers}; ' if parsers else ''}{chat.template}."
     modes = (
-        f"It answers in {chat.default_mode.name} where a request says nothing; "
+        f"It answers in {chat.default_mode.name} if a request asks for no mode; "
         f"chat_template_kwargs {json.dumps(think.chat_template_kwargs)} asks for {think.name}."
     )
     found = [Reason(text, chat.origin, chat.source), Reason(modes, think.origin, think.source)]
@@ -64,41 +64,37 @@ def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _default_kwargs(argv: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """What a recipe sends with every request that says nothing, name and value."""
-    values = flag_values(argv)
+def _default_kwargs(flags: Flags) -> tuple[tuple[str, str | None], ...]:
+    """Return the chat_template_kwargs that a recipe sets for requests without any."""
     return tuple(
-        (name.removeprefix(_DEFAULT_KWARGS), value)
-        for name, value in values.items()
-        if name.startswith(_DEFAULT_KWARGS)
+        (name.removeprefix(_DEFAULT_KWARGS), value) for name, value in flags.items() if name.startswith(_DEFAULT_KWARGS)
     )
 
 
 @cache
 def _least_contexts() -> list[int]:
-    """Contexts that some thinking mode needs; between them nothing changes."""
+    """Return the contexts that a thinking mode needs; the chat facts change at these only."""
     return [row["context_tokens_min"] for row in _document()["thinking_modes"] if row["context_tokens_min"]]
 
 
 @lru_cache(maxsize=1024)
 def _chat(
-    engine: str, context_tokens: int, default_kwargs: tuple[tuple[str, str], ...], *, release: bool
+    engine: str, context_tokens: int, default_kwargs: tuple[tuple[str, str | None], ...], *, release: bool
 ) -> Chat | None:
     document = _document()
     row = document["engines"].get(engine)
     if row is None:
         return None
 
-    def mine(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [each for each in rows if release or each.get("of") != "release"]
-
     return Chat(
         **{name: row[name] for name in ("reasoning_parser", "tool_call_parser", "tokenizer_mode", "template")},
         flags=tuple(row["flags"]),
-        thinking_modes=_modes(mine(document["thinking_modes"]), row, context_tokens, dict(default_kwargs)),
+        thinking_modes=_modes(
+            _for_release(document["thinking_modes"], release), row, context_tokens, dict(default_kwargs)
+        ),
         sampling=tuple(
             Sampling(**{name: value for name, value in each.items() if name != "of"})
-            for each in mine(document["sampling"])
+            for each in _for_release(document["sampling"], release)
         ),
         answer_tokens_max=document["answer_tokens_max"],
         origin=row["origin"],
@@ -106,19 +102,23 @@ def _chat(
     )
 
 
+def _for_release(rows: list[dict[str, Any]], release: bool) -> list[dict[str, Any]]:
+    return [row for row in rows if release or row.get("of") != "release"]
+
+
 def _modes(
-    rows: list[dict[str, Any]], engine: dict[str, Any], context_tokens: int, default_kwargs: dict[str, str]
+    rows: list[dict[str, Any]], engine: dict[str, Any], context_tokens: int, default_kwargs: dict[str, str | None]
 ) -> tuple[ThinkingMode, ...]:
-    asked = {row["name"]: _kwargs(engine["switch"], row) for row in rows}
+    kwargs = {row["name"]: _kwargs(engine["switch"], row) for row in rows}
     default = engine["default_mode"]
-    for name, kwargs in asked.items():
-        if default_kwargs == {key: _spelt(value) for key, value in kwargs.items()}:
+    for name, values in kwargs.items():
+        if default_kwargs == {key: str(value).lower() for key, value in values.items()}:
             default = name
     return tuple(
         ThinkingMode(
             name=row["name"],
             default=row["name"] == default,
-            chat_template_kwargs=asked[row["name"]],
+            chat_template_kwargs=kwargs[row["name"]],
             context_tokens_min=row["context_tokens_min"],
             fits_context=context_tokens >= (row["context_tokens_min"] or 0),
             origin=row["origin"],
@@ -126,10 +126,6 @@ def _modes(
         )
         for row in rows
     )
-
-
-def _spelt(value: bool | str) -> str:
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _kwargs(switch: str, mode: dict[str, Any]) -> dict[str, bool | str]:

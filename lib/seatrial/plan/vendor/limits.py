@@ -1,4 +1,4 @@
-"""Shares and defaults the planner works with, each with its source (``limits.json``)."""
+"""Shares and defaults of the planner, each with its source (``limits.json``)."""
 
 from __future__ import annotations
 
@@ -11,56 +11,37 @@ from typing import Any
 from seatrial.records import Origin, Reason
 
 _MIN_RUNNING = 16
-"""Requests a plan of our own lets SGLang run at once, at least; state is reserved for each."""
+"""Fewest requests a plan without a recipe lets SGLang run at once; state is reserved for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanningLimits:
-    """The figures of ``limits.json``.
+    """Figures of ``limits.json``."""
 
-    Attributes:
-        gpu_fraction: Share of GPU memory an engine may take, by default.
-        gpu_fraction_highest: Largest share a recipe uses.
-        llamacpp_gpu_fraction: Share of GPU memory llama.cpp's layers may take.
-        unified_apple: Share of unified memory a GPU may take on Apple silicon.
-        unified_other: The same elsewhere.
-        host_share: Share of host memory left to the operating system.
-        host_share_most_bytes: At most that much.
-        ample_host_bytes: Host memory taken for granted where it was not given.
-        ample_gpu_multiple: The same as a multiple of all GPU memory; the larger of the two counts.
-        running_requests: Requests an engine lets run at once where nothing else is said.
-        window_room: Requests that ran in published SGLang runs over those whose prompts its window pool holds.
-        draft_room_bytes: Memory of each GPU that SGLang's draft model takes from the KV room.
-        delayed_running: Share of the places that decode where attention replicas wait for one another's prompts.
-        stage_spread: Factor by which the intervals of pipeline stages are wider on either side.
-        suggested_machines: Machines to name where this one cannot be made to do.
-        context_tokens: Context where none was asked for.
-        context_stand_in_tokens: The same for stand-ins.
-
-    """
-
-    gpu_fraction: float
-    gpu_fraction_highest: float
-    llamacpp_gpu_fraction: float
-    unified_apple: float
-    unified_other: float
-    host_share: float
-    host_share_most_bytes: int
-    ample_host_bytes: int
-    ample_gpu_multiple: float
-    running_requests: int
-    window_room: float
-    draft_room_bytes: int
-    delayed_running: float
-    stage_spread: float
-    suggested_machines: tuple[str, ...]
-    context_tokens: int
-    context_stand_in_tokens: int
+    gpu_fraction: float  # share of GPU memory an engine may take, by default
+    gpu_fraction_highest: float  # largest share a recipe uses
+    llamacpp_gpu_fraction: float  # share of GPU memory llama.cpp's layers may take
+    unified_apple: float  # share of unified memory a GPU may take on Apple silicon
+    unified_other: float  # share of unified memory a GPU may take on other machines
+    host_share: float  # share of host memory left to the operating system
+    host_share_most_bytes: int  # most host memory left to it
+    ample_host_bytes: int  # host memory to assume if it is not given
+    ample_gpu_multiple: float  # the same as a multiple of all GPU memory; the larger of the two counts
+    running_requests: int  # requests an engine lets run at once by default
+    window_oversubscription: (
+        float  # requests that ran in published SGLang runs over those whose prompts its window pool holds
+    )
+    draft_model_bytes: int  # memory of each GPU that SGLang's draft model takes from the KV cache
+    delayed_running: float  # share of the places that decode if attention replicas wait for one another's prompts
+    stage_spread: float  # factor by which the intervals of pipeline stages are wider on either side
+    suggested_machines: tuple[str, ...]  # machines to name if no change makes a plan fit this one
+    context_tokens: int  # context by default
+    context_stand_in_tokens: int  # context of stand-ins by default
 
 
 @cache
 def limits() -> PlanningLimits:
-    """The figures."""
+    """Load limits.json."""
     rows = _document()
     return PlanningLimits(
         gpu_fraction=rows["gpu_memory_fraction"]["default"],
@@ -73,8 +54,8 @@ def limits() -> PlanningLimits:
         ample_host_bytes=rows["host_memory"]["ample_bytes"],
         ample_gpu_multiple=rows["host_memory"]["ample_gpu_multiple"],
         running_requests=rows["running_requests"]["default"],
-        window_room=rows["window_room"]["default"],
-        draft_room_bytes=rows["draft_room"]["bytes"],
+        window_oversubscription=rows["window_room"]["default"],
+        draft_model_bytes=rows["draft_room"]["bytes"],
         delayed_running=rows["delayed_running"]["default"],
         stage_spread=rows["stage_spread"]["default"],
         suggested_machines=tuple(rows["suggested_machines"]["names"]),
@@ -84,12 +65,12 @@ def limits() -> PlanningLimits:
 
 
 def running_limit(concurrency: int) -> int:
-    """Requests an SGLang plan without a recipe lets run at once."""
+    """Return how many requests an SGLang plan without a recipe lets run at once."""
     return min(max(_MIN_RUNNING, concurrency), limits().running_requests)
 
 
 def limit_reason(name: str, text: str) -> Reason:
-    """``text`` with the origin and source of the figure called ``name``."""
+    """Return ``text`` with the origin and source of the figure called ``name``."""
     row = _document()[name]
     origin: Origin = row["origin"]
     return Reason(text=text, origin=origin, source=row["source"])

@@ -8,11 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint
+from seatrial.flags import Flags
 from seatrial.memory.types import Parallelism
 from seatrial.plan.types import Objective, Recipe
 from seatrial.plan.vendor.rules import carried_flags
-from seatrial.plan.vendor.spellings import flag_values
+from seatrial.records import Reason
 
 STRATEGIES: dict[Objective, tuple[str, ...]] = {
     "latency": ("low-latency", "balanced", "high-throughput"),
@@ -22,55 +24,44 @@ STRATEGIES: dict[Objective, tuple[str, ...]] = {
 _EXPERT_BACKENDS = frozenset({"deepep", "megamoe"})
 
 
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """A flag that the vendor spelled for an older engine."""
+
+    old: str
+    new: str | None  # None if the flag is left out
+    why: str
+    source: str
+    since: str | None = None  # version that made the old spelling wrong, None if it never was a flag of its own
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """One row of the recipe files, read once: each stands for itself alone.
+    """One row of a recipes file, compared and hashed by identity."""
 
-    Attributes:
-        engine: ``sglang`` or ``vllm``.
-        accelerator: Key of the GPU.
-        checkpoint: Checkpoint id.
-        model: Model id.
-        precision: As the recipe calls it.
-        strategy: ``low-latency``, ``balanced`` or ``high-throughput``.
-        nodes: Machines.
-        gpus_per_node: GPUs used in each.
-        argv: The vendor's flags.
-        env: The vendor's environment.
-        verified: Whether the vendor says it was run (guides merely report it).
-        image: Container the recipe needs, None for a release of the engine.
-        site_env: Variables it sets to names of the machines' own network interfaces.
-        source: Where it stands.
-        flags: Flags with their values, empty text for switches.
-        parallelism: What the flags ask for.
-
-    """
-
-    engine: str
-    accelerator: str
+    engine: str  # sglang or vllm
+    accelerator: str  # key of the GPU
     checkpoint: str
     model: str
-    precision: str
-    strategy: str
+    precision: str  # as the recipe calls it
+    strategy: str  # low-latency, balanced or high-throughput
     nodes: int
     gpus_per_node: int
-    argv: tuple[str, ...]
+    flags: Flags  # as the current engine spells them
     env: dict[str, str] = field(default_factory=dict)
-    verified: bool = True
-    image: str | None = None
-    site_env: tuple[str, ...] = ()
+    verified: bool = True  # a vendor ran it; guides merely report it
+    image: str | None = None  # container the recipe needs, None for a release of the engine
+    site_env: tuple[str, ...] = ()  # variables it sets to names of the machines' own network interfaces
+    rewritten: tuple[Rewriting, ...] = ()
     source: str = ""
-    flags: dict[str, str] = field(init=False, compare=False, repr=False)
-    parallelism: Parallelism = field(init=False, compare=False, repr=False)
+    parallelism: Parallelism = field(init=False, repr=False)  # what the flags ask for
 
     def __post_init__(self) -> None:
-        """Read the flags once; every plan near this recipe asks for them."""
-        object.__setattr__(self, "flags", flag_values(self.argv))
         object.__setattr__(self, "parallelism", _parallelism(self.flags))
 
     @property
     def name(self) -> str:
-        """What the recipe is called."""
+        """Accelerator, model, precision and strategy, as plans quote the recipe."""
         return f"{self.accelerator} {self.model} {self.precision} {self.strategy}"
 
     @property
@@ -80,60 +71,74 @@ class Cell:
 
     @property
     def memory_fraction(self) -> float | None:
-        """The share of GPU memory the recipe gives the engine, None where it leaves that to the engine."""
+        """Share of GPU memory the recipe gives the engine, None if it leaves that to the engine."""
         text = self.flags.get("--mem-fraction-static") or self.flags.get("--gpu-memory-utilization")
         return float(text) if text else None
 
     @property
     def running_limit(self) -> int | None:
-        """Requests the recipe lets run at once, None where it does not say."""
-        text = self.flags.get("--max-running-requests") or self.flags.get("--max-num-seqs")
-        return int(text) if text else None
+        """Requests the recipe lets run at once, None if it sets no limit."""
+        return self._count("--max-running-requests") or self._count("--max-num-seqs")
 
     @property
     def batched_tokens(self) -> int | None:
-        """Most tokens of one of vLLM's steps, None where that is left to its own default."""
-        text = self.flags.get("--max-num-batched-tokens")
-        return int(text) if text else None
+        """Most tokens of one of vLLM's steps, None if the recipe keeps vLLM's default."""
+        return self._count("--max-num-batched-tokens")
 
     @property
     def context_limit(self) -> int | None:
-        """Context the recipe was run with, None where it is the model's own."""
-        text = self.flags.get("--max-model-len")
-        return int(text) if text else None
+        """Context the recipe was run with, None if it is the model's own."""
+        return self._count("--max-model-len")
 
     @property
     def draft_tokens(self) -> int:
         """Tokens drafted at each step, 0 without speculative decoding."""
-        if steps := self.flags.get("--speculative-num-steps"):
-            return int(steps)
         if config := self.flags.get("--speculative-config"):
             return int(json.loads(config)["num_speculative_tokens"])
-        return 0
+        return self._count("--speculative-num-steps") or 0
+
+    def _count(self, flag: str) -> int | None:
+        text = self.flags.get(flag)
+        return int(text) if text else None
 
     def to_recipe(self, differences: tuple[str, ...] = (), *, carried: bool = False) -> Recipe:
-        """This cell as part of a plan: all its flags where the plan runs exactly this, few or none where not.
+        """Return this cell as part of a plan: with all its flags if nothing differs, else with few or none.
 
         Args:
             differences: How the plan differs.
             carried: The plan has this GPU's architecture and format, so that the flags which belong to these hold.
 
         """
-        whole = not differences
-        kept = carried_flags(self.engine)
-        chosen = self.argv if whole else _joined(self.flags, kept) if carried else ()
+        exact = not differences
+        kept = self.flags if exact else self.flags.only(carried_flags(self.engine)) if carried else Flags()
         return Recipe(
             source=self.source,
             cell=self.name,
             differences=differences,
-            argv=chosen,
-            env=dict(self.env) if whole or carried else {},
+            flags=kept,
+            env=dict(self.env) if exact or carried else {},
+            respelled=_respelled(self, exact=exact) if kept else None,
         )
 
 
 @cache
+def _respelled(cell: Cell, *, exact: bool) -> Reason | None:
+    """Return which flags the vendor wrote otherwise, None if the plan keeps none of these."""
+    changes = [row for row in cell.rewritten if exact or row.new in carried_flags(cell.engine)]
+    if not changes:
+        return None
+    shown = []
+    for row in changes:
+        since = f"since {cell.engine} {row.since}: " if row.since else ""
+        shown.append(f"{row.old} -> {row.new or 'left out'} ({since}{row.why})")
+    version = engine_facts(cell.engine).versions.safe
+    text = f"Flags of the recipe as {cell.engine} {version} takes them: {'; '.join(shown)}."
+    return Reason(text, "verified", "; ".join(dict.fromkeys(row.source for row in changes)))
+
+
+@cache
 def cells() -> tuple[Cell, ...]:
-    """Every recipe, SGLang's first."""
+    """Return every recipe, SGLang's first."""
     return (*_sglang(), *_vllm())
 
 
@@ -146,22 +151,16 @@ def _cells_by_place() -> dict[tuple[str, str, str | None], list[Cell]]:
 
 
 def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, objective: Objective) -> list[Cell]:
-    """Recipes of this engine for this checkpoint and GPU, the one that suits the objective first."""
+    """Return this engine's recipes for this checkpoint and GPU, sorted by how well they suit the objective."""
     order = STRATEGIES[objective]
     found = _cells_by_place().get((engine, checkpoint.id, accelerator), [])
     return sorted(found, key=lambda cell: (cell.nodes, order.index(cell.strategy)))
 
 
-def _parallelism(flags: dict[str, str]) -> Parallelism:
-    tensor = int(flags.get("--tp") or flags.get("--tensor-parallel-size") or 1)
-    data = int(flags.get("--dp", "1"))
+def _parallelism(flags: Flags) -> Parallelism:
+    tensor = int(flags.get("--tensor-parallel-size") or 1)
     spread = flags.get("--moe-a2a-backend") in _EXPERT_BACKENDS or "--enable-expert-parallel" in flags
-    return Parallelism(tensor=tensor, data=data, expert=tensor if spread else 1)
-
-
-def _joined(flags: dict[str, str], kept: frozenset[str]) -> tuple[str, ...]:
-    chosen = {name: value for name, value in flags.items() if name in kept}
-    return tuple(f"{name}={value}" if value else name for name, value in chosen.items())
+    return Parallelism(tensor=tensor, data=int(flags.get("--attn-dp-size") or 1), expert=tensor if spread else 1)
 
 
 def _sglang() -> list[Cell]:
@@ -169,9 +168,9 @@ def _sglang() -> list[Cell]:
     return [
         Cell(
             engine="sglang",
-            source=document["source"],
             image=document["images"].get(row["accelerator"]),
-            **{**row, "argv": tuple(row["argv"])},
+            strategy=row["strategy"],
+            **_common(document, row),
         )
         for row in document["cells"]
     ]
@@ -179,24 +178,28 @@ def _sglang() -> list[Cell]:
 
 def _vllm() -> list[Cell]:
     document = _read("vllm_recipes.json")
-    rows = []
-    for row in document["cells"]:
-        kept = {
-            name: row[name]
-            for name in ("accelerator", "checkpoint", "model", "precision", "nodes", "gpus_per_node", "env", "image")
-        }
-        rows.append(
-            Cell(
-                engine="vllm",
-                source=document["source"],
-                strategy=_strategy(row),
-                argv=tuple(row["argv"]),
-                site_env=tuple(document["site_env"].get(row["accelerator"], ())) if row["nodes"] > 1 else (),
-                verified=row["status"] == "verified",
-                **kept,
-            )
+    return [
+        Cell(
+            engine="vllm",
+            image=row["image"],
+            strategy=_strategy(row),
+            site_env=tuple(document["site_env"].get(row["accelerator"], ())) if row["nodes"] > 1 else (),
+            verified=row["status"] == "verified",
+            **_common(document, row),
         )
-    return rows
+        for row in document["cells"]
+    ]
+
+
+def _common(document: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    names = ("accelerator", "checkpoint", "model", "precision", "nodes", "gpus_per_node", "env")
+    rewritten = row.get("rewritten", {}).items()
+    return {
+        **{name: row[name] for name in names},
+        "flags": Flags.of(row["flags"]),
+        "rewritten": tuple(Rewriting(old, new, **document["rewritten"][old]) for old, new in rewritten),
+        "source": document["source"],
+    }
 
 
 def _strategy(row: dict[str, Any]) -> str:

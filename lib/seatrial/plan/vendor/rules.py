@@ -1,4 +1,4 @@
-"""What an engine refuses on a machine, each with where that stands (``rules.json``)."""
+"""What an engine refuses on a machine, each rule with its source (``rules.json``)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.records import Reason
 
 _FIXED = ("engine", "model", "family", "precision", "vendor", "accelerator", "architecture")
-"""What does not change with how the work is split, or with the context."""
+"""Facts that change neither with the split of the work nor with the context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the rules look at."""
+    """What a rule is compared with."""
 
     engine: str
     model: Model
@@ -31,7 +31,7 @@ class Case:
     context_tokens: int
 
     def facts(self) -> dict[str, Any]:
-        """Names the rules use, and their values here."""
+        """Return the values of this case by the names the rules use."""
         return {
             "engine": self.engine,
             "model": base_model_of(self.checkpoint),
@@ -46,11 +46,11 @@ class Case:
 
 
 def refusals(case: Case, *, late: bool = False) -> list[Reason]:
-    """Why the engine refuses ``case``; empty where it does not.
+    """Return why the engine refuses ``case``, empty if it does not.
 
     Args:
         case: Engine, checkpoint, GPU and parallelism.
-        late: Look at the rules that matter only once the memory suffices.
+        late: Apply the rules that matter only once the memory suffices.
 
     """
     facts = case.facts()
@@ -66,7 +66,7 @@ def refusals(case: Case, *, late: bool = False) -> list[Reason]:
 
 
 def refused_anyhow(case: Case) -> bool:
-    """Whether ``case`` is refused however the work is split and whatever the context."""
+    """Return True if ``case`` is refused however the work is split and whatever the context."""
     return bool(_cannot_load(case)) or any(not rule["open"] for rule in _rules(_fixed(case.facts()), late=False))
 
 
@@ -83,7 +83,7 @@ def _holds(value: Any, sign: str, wanted: Any) -> bool:
 
 
 def _conditions(when: dict[str, Any]) -> list[tuple[str, str, Any]]:
-    """Conditions with the ending of their names apart: ``ranks_above`` is ``ranks``, ``above``."""
+    """Return conditions with the ending of their names apart: ``ranks_above`` is ``ranks``, ``above``."""
     found = []
     for name, wanted in when.items():
         plain, _, sign = name.rpartition("_")
@@ -128,7 +128,7 @@ def _cannot_split(case: Case) -> list[Reason]:
         return found
     if ranks.expert > 1:
         if experts % ranks.expert:
-            text = f"The {experts} experts cannot be dealt out to {ranks.expert} ranks."
+            text = f"The {experts} experts cannot be divided among {ranks.expert} ranks."
             found.append(Reason(text, "derived", case.model.source))
         return found
     block = _document()["expert_blocks"].get(case.checkpoint.precision)
@@ -142,22 +142,22 @@ def _cannot_split(case: Case) -> list[Reason]:
 
 
 def recipe_rules() -> dict[str, str]:
-    """Why a recipe holds only for what it was run on, by what differs."""
+    """Return why a recipe holds only for the machine it was run on, by the name of the difference."""
     rules: dict[str, str] = _document()["recipe_rules"]
     return rules
 
 
 @cache
 def carried_flags(engine: str) -> frozenset[str]:
-    """Flags that belong to an architecture and format rather than to a size: a plan near a recipe keeps them."""
+    """Return the flags that belong to an architecture and format, which a plan like a recipe keeps."""
     return frozenset(_document()["carried_flags"][engine])
 
 
 @lru_cache(maxsize=4096)
 def _rules(fixed: tuple[tuple[str, Any], ...], *, late: bool) -> list[dict[str, Any]]:
-    """Rules that speak of an engine, checkpoint and GPU, each with the conditions that are still open.
+    """Return the rules about an engine, checkpoint and GPU, each with the conditions that are still open.
 
-    A plan asks hundreds of times, and all but a few are about others.
+    A plan asks hundreds of times, and most rules are about others.
     """
     facts = dict(fixed)
     found = []

@@ -11,6 +11,7 @@ from typing import Any
 
 from seatrial.catalog import Checkpoint, find_checkpoint, model_of
 from seatrial.engines import Command, machine_commands
+from seatrial.flags import Flags
 from seatrial.hardware import Hardware, accelerators
 from seatrial.memory import compute_footprint
 from seatrial.plan import Plan
@@ -212,15 +213,7 @@ def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:
 
 def _flags(words: Sequence[str]) -> list[tuple[str, str]]:
     """Flags with their values, whether written ``--flag=value`` or ``--flag value``."""
-    found: list[tuple[str, str]] = []
-    for word in words:
-        if word.startswith("--"):
-            flag, _, value = word.partition("=")
-            found.append((flag, value))
-        elif found:
-            flag, value = found[-1]
-            found[-1] = (flag, f"{value} {word}".strip())
-    return found
+    return [(flag, value or "") for flag, value in Flags.from_words(words).items()]
 
 
 def _meaning(flag: str) -> str:
