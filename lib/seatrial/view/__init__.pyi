@@ -1,5 +1,6 @@
-from .chart.chart import Chart, Series
-from .chart.plotly import show_chart, to_plotly
+from .chart.chart import Chart, show_chart
+from .chart.data import Series
+from .chart.plotly import to_plotly
 from .chart.svg import to_svg
 from .notebook.explorer import plan_explorer
 from .notebook.live import LivePlot

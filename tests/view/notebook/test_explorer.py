@@ -14,10 +14,10 @@ from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.records import Reason
 from seatrial.view import plan_explorer
-from seatrial.view.chart.plotly import PLOTLY_MIME
+from seatrial.view.chart.chart import PLOTLY_MIME
 from seatrial.view.notebook.explorer import ExplorerChoice, command_of
 from seatrial.view.notebook.explorer_choices import CONTEXTS, checkpoint_options, machines, place
-from seatrial.view.notebook.explorer_page import error_page, plan_page
+from seatrial.view.notebook.explorer_html import error_html, plan_html
 
 EXPLORER = """\
 from seatrial.view import plan_explorer
@@ -105,7 +105,7 @@ def test_every_machine_that_is_offered_can_be_planned_for(machine):
             wish = ExplorerChoice(machine.named(count), nodes, 0, "flash", "auto", "auto", 1048576, 1024, "balanced")
             plan = wish.plan()
             assert plan.verdict in {"verified", "fits", "does_not_fit", "refused"}
-            assert "<svg" in plan_page(plan, command_of(plan))
+            assert "<svg" in plan_html(plan, command_of(plan))
 
 
 @pytest.mark.parametrize("engine", ["sglang", "vllm", "llamacpp"])
@@ -140,7 +140,7 @@ def test_the_context_slider_reaches_a_million_in_even_steps():
 def test_the_page_tells_verdict_speed_command_and_why():
     """In words, with a mark for each origin, and the speed called predicted."""
     plan = make_plan("flash", hardware=detect_hardware("h200x4"))
-    page = plan_page(plan, command_of(plan))
+    page = plan_html(plan, command_of(plan))
     assert "★ Runs: a vendor ran exactly this" in page
     assert "Predicted, not measured" in page
     assert "=&nbsp;derived" in page
@@ -155,7 +155,7 @@ def test_the_page_tells_verdict_speed_command_and_why():
 def test_several_machines_show_a_command_each(nodes, last):
     """Whole, however long; of many machines two, and how the others differ."""
     plan = make_plan("pro", hardware=detect_hardware("h100x8"), nodes=nodes, engine="vllm")
-    page, text = plan_page(plan, command_of(plan)), command_of(plan)
+    page, text = plan_html(plan, command_of(plan)), command_of(plan)
     assert html.escape(text) in page
     assert "Command of each machine" in page
     assert "{head_address} is the address" in page
@@ -166,7 +166,7 @@ def test_several_machines_show_a_command_each(nodes, last):
 def test_a_plan_that_does_not_run_says_by_how_much_and_what_would_help():
     """No speed, no command; the smallest change instead."""
     plan = make_plan("pro", hardware=detect_hardware("h100x2"), engine="sglang")
-    page = plan_page(plan, command_of(plan))
+    page = plan_html(plan, command_of(plan))
     assert "✗ Does not fit: " in page
     assert html.escape(plan.smallest_change) in page
     assert "Predicted" not in page
@@ -179,7 +179,7 @@ def test_text_from_outside_stays_text():
     plan = make_plan("flash", hardware=detect_hardware("h200x4"))
     hardware = replace(plan.hardware, name=hostile)
     bad = replace(plan, checkpoint=hostile, hardware=hardware, reasons=(Reason(hostile, "derived", hostile),))
-    for page in (plan_page(bad, hostile), error_page(UsageError(hostile, remedy=hostile))):
+    for page in (plan_html(bad, hostile), error_html(UsageError(hostile, remedy=hostile))):
         assert "<img" not in page
         assert not {"\x1b", "\u202e"} & set(page)
 
@@ -198,7 +198,7 @@ def test_a_machine_with_an_odd_number_of_gpus_keeps_it(run_cells):
 def test_the_nearest_recipe_and_its_differences_stand_below_the_command():
     """Where a vendor ran something like it, the page says what, and how this differs."""
     plan = make_plan("flash", hardware=detect_hardware("h100x4"))
-    page = plan_page(plan, command_of(plan))
+    page = plan_html(plan, command_of(plan))
     assert plan.recipe.differences
     assert [] == [text for text in plan.recipe.differences if html.escape(text) not in page]
     assert "Chat: " in page

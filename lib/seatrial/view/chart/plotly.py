@@ -1,4 +1,4 @@
-"""The same ``Chart`` as an interactive plotly figure, and as one bundle that every front end can show."""
+"""Draws a chart as an interactive plotly figure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from seatrial.view.chart.axis import wrap
-from seatrial.view.chart.chart import LOOKS, PALETTE, Chart, Mark, Reference, Series, SeriesOrigin, Span
-from seatrial.view.chart.svg import to_svg
+from seatrial.view.chart.data import LOOKS, PALETTE, ChartData, Highlight, Reference, Series, SeriesOrigin, Span
 from seatrial.view.untrusted import plain_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-PLOTLY_MIME = "application/vnd.plotly.v1+json"
-_CONFIG = {"displaylogo": False}
 AXIS: dict[str, Any] = {"gridcolor": "#e3e7eb", "zeroline": False, "linecolor": "#8c959f", "automargin": True}
 """How every axis is drawn."""
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
@@ -27,25 +24,7 @@ _TITLE_WIDTH = 780
 _GREY = "#57606a"
 
 
-def show_chart(chart: Chart) -> None:
-    """Show a chart in a notebook: plotly where it can be drawn, else the SVG, else the figures as text."""
-    from IPython.display import display
-
-    display(bundle(chart), raw=True)  # type: ignore[no-untyped-call]
-
-
-def bundle(chart: Chart) -> dict[str, Any]:
-    """The chart in every form a front end may choose from; without plotly, as SVG and text."""
-    forms: dict[str, Any] = {"image/svg+xml": to_svg(chart), "text/plain": chart.to_text()}
-    try:
-        figure = to_plotly(chart)
-    except ImportError:  # the notebook extra is not installed
-        return forms
-    plain = figure.to_plotly_json()
-    return {PLOTLY_MIME: {"data": plain["data"], "layout": plain["layout"], "config": _CONFIG}, **forms}
-
-
-def to_plotly(chart: Chart) -> Figure:
+def to_plotly(chart: ChartData) -> Figure:
     """The chart as a plotly figure; every text escaped, as plotly reads markup and TeX.
 
     Raises:
@@ -58,7 +37,7 @@ def to_plotly(chart: Chart) -> Figure:
     order = sorted(range(len(chart.series)), key=lambda place: chart.series[place].origin == "measured")
     for index in range(len(chart.series)) if chart.kind == "bars" else order:
         figure.add_traces(_segments(chart, index) if chart.kind == "bars" else _line(chart, index))
-    figure.add_traces([_ring(chart, mark) for mark in chart.marks])
+    figure.add_traces([_ring(chart, mark) for mark in chart.highlights])
     figure.update_layout(_layout(chart))
     return figure
 
@@ -73,7 +52,7 @@ def plotly_dash(origin: SeriesOrigin) -> str:
     return ",".join(f"{part}px" for part in LOOKS[origin].dash) or "solid"
 
 
-def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
+def _line(chart: ChartData, index: int) -> list[dict[str, Any]]:
     series, color = chart.series[index], PALETTE[chart.color_of(index)]
     look, shape = LOOKS[series.origin], chart.shape_of(index)
     symbol = _CROSSES[shape % 3] if look.marker == "cross" else _SHAPES[shape % 4]
@@ -115,7 +94,7 @@ def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
     ]
 
 
-def _ring(chart: Chart, mark: Mark) -> dict[str, Any]:
+def _ring(chart: ChartData, mark: Highlight) -> dict[str, Any]:
     color = PALETTE[chart.color_of(mark.series)]
     return {
         "type": "scatter",
@@ -142,7 +121,7 @@ def _band(series: Series, color: str) -> list[dict[str, Any]]:
     return [low, high | {"fill": "tonexty", "fillcolor": _translucent(color)}]
 
 
-def _segments(chart: Chart, index: int) -> list[dict[str, Any]]:
+def _segments(chart: ChartData, index: int) -> list[dict[str, Any]]:
     series, color = chart.series[index], chart.color_of(index)
     return [
         {
@@ -161,7 +140,7 @@ def _segments(chart: Chart, index: int) -> list[dict[str, Any]]:
     ]
 
 
-def _layout(chart: Chart) -> dict[str, Any]:
+def _layout(chart: ChartData) -> dict[str, Any]:
     subtitle = {"subtitle": {"text": literal(chart.subtitle), "font": {"size": 13}}} if chart.subtitle else {}
     bars = chart.kind == "bars"
     title = "<br>".join(map(literal, wrap(chart.title, _TITLE_WIDTH, _TITLE_SIZE, bold=True, lines=2)))
@@ -199,7 +178,7 @@ def _layout(chart: Chart) -> dict[str, Any]:
     }
 
 
-def _scale(chart: Chart, *, bars: bool) -> dict[str, Any]:
+def _scale(chart: ChartData, *, bars: bool) -> dict[str, Any]:
     if not chart.log_x:
         return {"rangemode": "tozero"} if bars else {}
     places = sorted({x for series in chart.series for x in series.x if x > 0})
@@ -208,7 +187,7 @@ def _scale(chart: Chart, *, bars: bool) -> dict[str, Any]:
     return {"type": "log", **few}
 
 
-def _limits(chart: Chart) -> list[dict[str, Any]]:
+def _limits(chart: ChartData) -> list[dict[str, Any]]:
     line = {"color": "#1f2328", "width": 2.5, "dash": "dash"}
     if chart.kind != "bars":
         return [
@@ -222,11 +201,11 @@ def _limits(chart: Chart) -> list[dict[str, Any]]:
     ]
 
 
-def _bars_of(chart: Chart, mark: Reference) -> list[int]:
+def _bars_of(chart: ChartData, mark: Reference) -> list[int]:
     return list(range(len(chart.bars))) if mark.bar is None else [mark.bar]
 
 
-def _limit_names(chart: Chart) -> list[dict[str, Any]]:
+def _limit_names(chart: ChartData) -> list[dict[str, Any]]:
     if chart.kind != "bars":
         return [
             {"xref": "paper", "x": 1, "y": mark.value, "text": literal(mark.name), "showarrow": False,
@@ -234,7 +213,7 @@ def _limit_names(chart: Chart) -> list[dict[str, Any]]:
             for mark in chart.references
         ]  # fmt: skip
     # Slim bars stand too close for a name on each: the first of equal limits has it.
-    marks = {mark.name: mark for mark in reversed(chart.references)}.values() if chart.slim else chart.references
+    marks = {mark.name: mark for mark in reversed(chart.references)}.values() if chart.compact else chart.references
     return [
         {"x": mark.value, "y": bar - 0.34, "text": literal(mark.name), "showarrow": False, "yanchor": "bottom"}
         for mark in marks

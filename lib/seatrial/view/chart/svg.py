@@ -12,11 +12,11 @@ import hashlib
 from dataclasses import dataclass
 
 from seatrial.view.chart.axis import shorten, text_width, wrap
-from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.data import ChartData
 from seatrial.view.chart.svg_bars import bars_height, draw_bars
+from seatrial.view.chart.svg_compact_bars import compact_bars_height, draw_compact_bars
 from seatrial.view.chart.svg_lines import draw_lines
-from seatrial.view.chart.svg_parts import FONT, LINE, STYLE, block, escaped, figure, hatch, sample, words
-from seatrial.view.chart.svg_slim import draw_slim, slim_height
+from seatrial.view.chart.svg_shapes import FONT, LINE, STYLE, block, escaped, figure, hatch, sample, words
 
 _MARGIN = 16
 _TITLE = 17
@@ -35,7 +35,7 @@ class Box:
     bottom: float
 
 
-def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = True, name: str = "") -> str:
+def to_svg(chart: ChartData, *, width: int = 640, height: int = 360, style: bool = True, name: str = "") -> str:
     """The picture of ``chart``.
 
     Args:
@@ -49,8 +49,10 @@ def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = T
     identity = name or f"st{hashlib.sha256(repr(chart).encode('utf-8', 'replace')).hexdigest()[:10]}"
     drawn, top = _header(chart, width, identity)
     if chart.kind == "bars":
-        bottom = top + (slim_height if chart.slim else bars_height)(chart)
-        body = (draw_slim if chart.slim else draw_bars)(chart, Box(_MARGIN, top, width - _MARGIN, bottom), identity)
+        bottom = top + (compact_bars_height if chart.compact else bars_height)(chart)
+        body = (draw_compact_bars if chart.compact else draw_bars)(
+            chart, Box(_MARGIN, top, width - _MARGIN, bottom), identity
+        )
     else:
         bottom = max(height - _MARGIN, top + _LEAST_PLOT)
         body = draw_lines(chart, Box(_MARGIN, top, width - _MARGIN, bottom))
@@ -69,7 +71,7 @@ def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = T
     )
 
 
-def _header(chart: Chart, width: int, identity: str) -> tuple[list[str], float]:
+def _header(chart: ChartData, width: int, identity: str) -> tuple[list[str], float]:
     """Title, subtitle and legend, and the height they take."""
     room = width - 2 * _MARGIN
     drawn: list[str] = []
@@ -84,7 +86,7 @@ def _header(chart: Chart, width: int, identity: str) -> tuple[list[str], float]:
     return [*drawn, *legend], y + 4
 
 
-def _legend(chart: Chart, room: float, y: float, identity: str) -> tuple[list[str], float]:
+def _legend(chart: ChartData, room: float, y: float, identity: str) -> tuple[list[str], float]:
     drawn: list[str] = []
     x = float(_MARGIN)
     y += LINE
@@ -100,7 +102,7 @@ def _legend(chart: Chart, room: float, y: float, identity: str) -> tuple[list[st
     return drawn, y
 
 
-def _legend_text(chart: Chart, index: int) -> str:
+def _legend_text(chart: ChartData, index: int) -> str:
     series = chart.series[index]
     if chart.kind == "bars":
         only = series.y[0] if len(chart.bars) == 1 else None

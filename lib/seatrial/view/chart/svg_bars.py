@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from seatrial.view.chart.axis import Axis, linear_axis, shorten, text_width
-from seatrial.view.chart.chart import Chart
-from seatrial.view.chart.svg_parts import FONT, LINE, Place, block, color_class, figure, hatched, stroke, words
+from seatrial.view.chart.data import ChartData
+from seatrial.view.chart.svg_shapes import FONT, LINE, Place, block, color_class, figure, hatched, stroke, words
 
 _BAR = 30
 _SLOT = 2 * LINE + _BAR + 16
 _TOTAL_ROOM = 76
 
 
-def bars_height(chart: Chart) -> float:
+def bars_height(chart: ChartData) -> float:
     """Pixels that bars and axis take."""
     return 14 + _SLOT * max(len(chart.bars), 1) + 2 * LINE + 6
 
 
-def draw_bars(chart: Chart, place: Place, identity: str) -> list[str]:
+def draw_bars(chart: ChartData, place: Place, identity: str) -> list[str]:
     """Everything below the legend of a bar chart."""
     axis = bar_axis(chart)
     left, right = place.left, place.right - _TOTAL_ROOM
@@ -36,13 +36,13 @@ def draw_bars(chart: Chart, place: Place, identity: str) -> list[str]:
     return drawn
 
 
-def bar_axis(chart: Chart) -> Axis:
+def bar_axis(chart: ChartData) -> Axis:
     """The scale every bar and limit of a chart fits on."""
     totals = [sum(series.y[bar] or 0.0 for series in chart.series) for bar in range(len(chart.bars))]
     return linear_axis([*totals, *(mark.value for mark in chart.references)])
 
 
-def draw_scale(chart: Chart, axis: Axis, sides: tuple[float, float], heights: tuple[float, float]) -> list[str]:
+def draw_scale(chart: ChartData, axis: Axis, sides: tuple[float, float], heights: tuple[float, float]) -> list[str]:
     """Grid, ticks and what is measured, below bars from left to right and top to bottom."""
     (left, right), (top, bottom) = sides, heights
     drawn = []
@@ -56,7 +56,7 @@ def draw_scale(chart: Chart, axis: Axis, sides: tuple[float, float], heights: tu
 
 
 def draw_segments(  # noqa: PLR0913 -- one for each thing a bar is drawn from
-    chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], identity: str, *, height: float = _BAR
+    chart: ChartData, bar: int, axis: Axis, place: tuple[float, float, float], identity: str, *, height: float = _BAR
 ) -> list[str]:
     """The stacked parts of one bar, each with its colour and hatching."""
     left, right, top = place
@@ -75,7 +75,7 @@ def draw_segments(  # noqa: PLR0913 -- one for each thing a bar is drawn from
     return drawn
 
 
-def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], identity: str) -> list[str]:
+def _bar(chart: ChartData, bar: int, axis: Axis, place: tuple[float, float, float], identity: str) -> list[str]:
     left, right, top = place
     drawn = draw_segments(chart, bar, axis, place, identity)
     total = sum(series.y[bar] or 0.0 for series in chart.series)
@@ -89,7 +89,7 @@ def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], 
     return drawn
 
 
-def _limits(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float]) -> list[str]:
+def _limits(chart: ChartData, bar: int, axis: Axis, place: tuple[float, float, float]) -> list[str]:
     left, right, top = place
     drawn = []
     for mark in chart.references:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seatrial.view.chart.axis import Axis, decade_axis, linear_axis, log_axis, text_width
-from seatrial.view.chart.chart import Chart, Series, runs_of
-from seatrial.view.chart.svg_parts import (
+from seatrial.view.chart.data import ChartData, Series, runs_of
+from seatrial.view.chart.svg_shapes import (
     FONT,
     LINE,
     RING,
@@ -45,7 +45,7 @@ class _Frame:
         return self.bottom - self.y.at(value) * (self.bottom - self.top)
 
 
-def draw_lines(chart: Chart, place: Place) -> list[str]:
+def draw_lines(chart: ChartData, place: Place) -> list[str]:
     """Everything below the legend of a line plot."""
     y_axis = _y_axis(chart)
     gutter = max(text_width(y_axis.tick_label(tick), FONT) for tick in y_axis.ticks) + 10
@@ -64,7 +64,7 @@ def draw_lines(chart: Chart, place: Place) -> list[str]:
         drawn.append(f'<g class="{color_class(chart, index)}">{"".join(marks)}</g>')
     drawn += [
         f'<g class="{color_class(chart, mark.series)}">{ring(frame.across(mark.x), frame.up(mark.y))}</g>'
-        for mark in chart.marks
+        for mark in chart.highlights
     ]
     drawn += _limits(chart, frame)
     drawn += _figures(chart, frame)
@@ -75,14 +75,14 @@ def draw_lines(chart: Chart, place: Place) -> list[str]:
     return drawn
 
 
-def _x_axis(chart: Chart) -> Axis:
+def _x_axis(chart: ChartData) -> Axis:
     values = [x for series in chart.series for x in series.x]
     if chart.log_x:
         return log_axis(values, chart.x_ticks)
     return linear_axis([*values, *(span.end for span in chart.spans)], wanted=7, zero=False, snug=True)
 
 
-def _y_axis(chart: Chart) -> Axis:
+def _y_axis(chart: ChartData) -> Axis:
     rows = [row for series in chart.series for row in (series.y, series.low, series.high)]
     values = [value for row in rows for value in row if value is not None] + [mark.value for mark in chart.references]
     if chart.log_y and values:
@@ -94,7 +94,7 @@ def _y_axis(chart: Chart) -> Axis:
     return linear_axis(values)
 
 
-def _grid(chart: Chart, frame: _Frame, left: float) -> list[str]:
+def _grid(chart: ChartData, frame: _Frame, left: float) -> list[str]:
     drawn = [words(left, frame.top - 12, chart.y_label, "st-muted")]
     for tick in frame.y.ticks:
         y = frame.up(tick)
@@ -114,7 +114,7 @@ def _grid(chart: Chart, frame: _Frame, left: float) -> list[str]:
     return drawn
 
 
-def _spans(chart: Chart, frame: _Frame) -> list[str]:
+def _spans(chart: ChartData, frame: _Frame) -> list[str]:
     height = frame.bottom - frame.top
     return [
         block(
@@ -126,7 +126,7 @@ def _spans(chart: Chart, frame: _Frame) -> list[str]:
     ]
 
 
-def _span_names(chart: Chart, frame: _Frame) -> list[str]:
+def _span_names(chart: ChartData, frame: _Frame) -> list[str]:
     drawn = []
     for span in chart.spans:
         start, end = frame.across(span.start), frame.across(span.end)
@@ -170,7 +170,7 @@ def _line(series: Series, shape: int, frame: _Frame) -> list[str]:
     return drawn + [marker(series, shape, x, y) for x, y in marked]
 
 
-def _limits(chart: Chart, frame: _Frame) -> list[str]:
+def _limits(chart: ChartData, frame: _Frame) -> list[str]:
     drawn = []
     for mark in chart.references:
         y = frame.up(mark.value)
@@ -183,14 +183,14 @@ def _limits(chart: Chart, frame: _Frame) -> list[str]:
     return drawn
 
 
-def _meets_ring(chart: Chart, frame: _Frame, left: float, up: float) -> bool:
+def _meets_ring(chart: ChartData, frame: _Frame, left: float, up: float) -> bool:
     """Whether a ring lies where a name from ``left`` to the right end would stand."""
     reach = RING + 4
-    at = [(frame.across(mark.x), frame.up(mark.y)) for mark in chart.marks]
+    at = [(frame.across(mark.x), frame.up(mark.y)) for mark in chart.highlights]
     return any(x + reach > left and up - FONT < y + reach and y - reach < up for x, y in at)
 
 
-def _figures(chart: Chart, frame: _Frame) -> list[str]:
+def _figures(chart: ChartData, frame: _Frame) -> list[str]:
     """The values themselves, where one short measured line leaves room for them."""
     short = [series for series in chart.series if series.origin != "predicted" and len(series.x) <= _LABELLED]
     if len(short) != 1 or any(len(series.x) > _LABELLED for series in chart.series):

@@ -7,22 +7,17 @@ from whichever thread launches. Where no front end shows widgets, one table of t
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.server import Event
-from seatrial.server.startup.watch import FAILED, READY
-from seatrial.server.state import PhaseTime
 from seatrial.units import format_seconds
 from seatrial.view.notebook.live import is_headless
-from seatrial.view.tables.marks import kind_label
-from seatrial.view.tables.table import Row, Table
+from seatrial.view.tables.startup import OVER, startup_note, startup_phase, startup_title, table_startup
+from seatrial.view.tables.table import Table
 from seatrial.view.untrusted import plain_text
 
 _LONGEST_LINE = 200
-_OVER = (READY, FAILED)
 
 
 def startup_panel() -> StartupPanel:
@@ -47,13 +42,13 @@ class StartupPanel:
         """Take what ``launch`` has to tell."""
         self.event = event
         if is_headless():
-            if event.phase in _OVER:
+            if event.phase in OVER:
                 _show(table_startup(event))
             return
         if self._widget is None:
             self._build()
-        self._widget.value = page(event)
-        if event.phase in _OVER:
+        self._widget.value = startup_html(event)
+        if event.phase in OVER:
             # What a saved notebook shows, where no kernel draws the widget any more.
             self._display.update(self._bundle(event), raw=True)
 
@@ -71,24 +66,9 @@ class StartupPanel:
         return {**self._widget._repr_mimebundle_(), "text/html": table.to_html(), "text/plain": table.to_text()}
 
 
-def table_startup(event: Event) -> Table:
-    """The phases so far and how long each took, as a table."""
-    rows: list[Row] = [(time.name, format_seconds(time.seconds)) for time in event.passed]
-    if event.phase not in _OVER:
-        rows.append((_phase(event), "under way"))
-    return Table(_title(event), ("phase", "took>"), tuple(rows), note=_note(event))
-
-
-def table_phases(phases: Sequence[PhaseTime]) -> Table:
-    """How long each phase of a start took, and which share of it that is."""
-    whole = sum(time.seconds for time in phases)
-    rows = tuple((time.name, format_seconds(time.seconds), f"{time.seconds / (whole or 1.0):.0%}") for time in phases)
-    return Table(f"It came up in {format_seconds(whole)}", ("phase", "took>", "share>"), rows)
-
-
-def page(event: Event) -> str:
+def startup_html(event: Event) -> str:
     """The panel as HTML; every text from outside is escaped."""
-    over = event.phase in _OVER
+    over = event.phase in OVER
     whole = sum(time.seconds for time in event.passed) or 1.0
     rows = [
         _row("done", time.name, time.seconds / whole if over else 1.0, format_seconds(time.seconds))
@@ -96,11 +76,11 @@ def page(event: Event) -> str:
     ]
     if not over:
         share = event.done / event.total if event.done is not None and event.total else None
-        rows.append(_row("now", _phase(event), share, "" if share is None else f"{share:.0%}"))
+        rows.append(_row("now", startup_phase(event), share, "" if share is None else f"{share:.0%}"))
     lines = "\n".join(_text(line) for line in event.log)
     log = f'<pre aria-label="the last lines of its log">{lines}</pre>' if lines else ""
-    note = f"<p>{_text(_note(event))}</p>" if _note(event) else ""
-    head = f"<p><b>{_text(_title(event))}</b></p>"
+    note = f"<p>{_text(startup_note(event))}</p>" if startup_note(event) else ""
+    head = f"<p><b>{_text(startup_title(event))}</b></p>"
     shares = "<tr><th></th><th>share of the time</th><th></th></tr>" if over else ""
     return f'<style>{_css()}</style><div class="st-start">{head}{note}<table>{shares}{"".join(rows)}</table>{log}</div>'
 
@@ -110,28 +90,6 @@ def _row(kind: str, name: str, share: float | None, right: str) -> str:
     width = "" if share is None else f' style="width:{min(max(share, 0.0), 1.0) * 100:.1f}%"'
     bar = f'<div class="b {kind}"><i{width}></i></div>' if share is not None else f'<div class="b {kind} open"></div>'
     return f'<tr class="{kind}"><td>{_text(name)}</td><td>{bar}</td><td class="n">{_text(right)}</td></tr>'
-
-
-def _title(event: Event) -> str:
-    engine = engine_facts(event.engine).title if event.engine in engine_ids() else event.engine
-    what = f"{event.model} with {engine}" if event.model else "The engine"
-    what += kind_label(stand_in=event.stand_in, simulated=event.simulated)
-    took = format_seconds(event.elapsed_s)
-    if event.phase == READY:
-        return f"{what}: ready after {took}"
-    return f"{what}: failed after {took}" if event.phase == FAILED else f"{what}: starting for {took}"
-
-
-def _phase(event: Event) -> str:
-    counted = f"{event.done:,} of {event.total:,}" if event.done is not None and event.total else ""
-    return ", ".join(filter(None, (event.phase, event.step, counted, event.detail)))
-
-
-def _note(event: Event) -> str:
-    if event.phase == FAILED:
-        return event.text
-    left = event.left.to_text() if event.left else ""
-    return left[:1].upper() + left[1:]
 
 
 def _text(text: str) -> str:

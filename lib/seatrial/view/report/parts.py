@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from seatrial.view.chart.chart import Chart
 from seatrial.view.chart.svg import to_svg
-from seatrial.view.chart.svg_parts import DARK_VARIABLES, STYLE
+from seatrial.view.chart.svg_shapes import DARK_VARIABLES, STYLE
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import plain_text
 

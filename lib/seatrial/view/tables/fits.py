@@ -9,7 +9,7 @@ from seatrial.plan.fits import Fit, context_of, fits_on, left_out, room_bytes
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import counted, format_gib, format_rate, to_gb
-from seatrial.view.tables.marks import VERDICT_BADGES, marked
+from seatrial.view.tables.badges import VERDICT_BADGES, marked
 from seatrial.view.tables.plans import needs_unknown_host
 from seatrial.view.tables.table import Row, Table
 

@@ -12,15 +12,15 @@ from seatrial.records import Reason
 from seatrial.units import format_gib
 from seatrial.view.chart.svg import to_svg
 from seatrial.view.plots.gpu_memory import gpu_memory_chart
+from seatrial.view.tables.badges import VERDICT_BADGES, origin_badge
 from seatrial.view.tables.commands import left_open
-from seatrial.view.tables.marks import VERDICT_BADGES, origin_badge
 from seatrial.view.tables.plans import VERDICTS, chat_line, condition, spread, table_plan_speed
 from seatrial.view.untrusted import plain_text
 
 _WIDTH = 900
 
 
-def plan_page(plan: Plan, command: str) -> str:
+def plan_html(plan: Plan, command: str) -> str:
     """Everything about a plan; every text escaped.
 
     Args:
@@ -33,7 +33,7 @@ def plan_page(plan: Plan, command: str) -> str:
     return _page(_verdict(plan) + picture + _speed(plan) + _command(plan, command) + why)
 
 
-def error_page(error: SeatrialError) -> str:
+def error_html(error: SeatrialError) -> str:
     """What cannot be planned, and what to do about it."""
     text = f"<b>! No plan</b><br>{_safe(error.what)}<p>{_safe(error.remedy)}</p>"
     return _page(f'<div class="st-verdict" role="status" style="border-color:#C44E00">{text}</div>')

@@ -4,7 +4,7 @@ from typing import get_args
 
 from seatrial.plan.types import Verdict
 from seatrial.records import Origin
-from seatrial.view.tables.marks import ORIGIN_BADGES, VERDICT_BADGES, marked, origin_badge
+from seatrial.view.tables.badges import ORIGIN_BADGES, VERDICT_BADGES, marked, origin_badge
 
 
 def test_every_verdict_and_origin_has_a_sign_of_its_own():

@@ -6,7 +6,7 @@ import math
 from typing import Protocol
 from xml.sax.saxutils import escape
 
-from seatrial.view.chart.chart import LOOKS, PALETTE, Chart, Series
+from seatrial.view.chart.data import LOOKS, PALETTE, ChartData, Series
 from seatrial.view.untrusted import plain_text
 
 Point = tuple[float, float]
@@ -120,7 +120,7 @@ def escaped(text: str) -> str:
     return escape(plain_text(text, 2000), {'"': "&quot;"})
 
 
-def color_class(chart: Chart, index: int) -> str:
+def color_class(chart: ChartData, index: int) -> str:
     """Class that sets the colour of the series at ``index``."""
     return f"st-c{chart.color_of(index)}"
 
@@ -157,7 +157,7 @@ def hatch(identity: str, color: int) -> str:
     )
 
 
-def sample(chart: Chart, index: int, x: float, y: float, identity: str) -> str:
+def sample(chart: ChartData, index: int, x: float, y: float, identity: str) -> str:
     """What the legend shows for a series, 34 pixels wide, centred on ``y``."""
     series = chart.series[index]
     if chart.kind == "bars":

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from seatrial.view.chart.axis import text_width
-from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.data import ChartData
 from seatrial.view.chart.svg_bars import bar_axis, draw_scale, draw_segments
-from seatrial.view.chart.svg_parts import FONT, LINE, Place, block, figure, stroke, words
+from seatrial.view.chart.svg_shapes import FONT, LINE, Place, block, figure, stroke, words
 
 _BAR = 20
 _SLOT = _BAR + 8
 
 
-def slim_height(chart: Chart) -> float:
+def compact_bars_height(chart: ChartData) -> float:
     """Pixels that bars and axis take."""
     return 10 + _SLOT * max(len(chart.bars), 1) + 2 * LINE + 6
 
 
-def draw_slim(chart: Chart, place: Place, identity: str) -> list[str]:
+def draw_compact_bars(chart: ChartData, place: Place, identity: str) -> list[str]:
     """Everything below the legend."""
     axis = bar_axis(chart)
     notes = [_note(chart, bar) for bar in range(len(chart.bars))]
@@ -37,7 +37,7 @@ def draw_slim(chart: Chart, place: Place, identity: str) -> list[str]:
     return drawn
 
 
-def _note(chart: Chart, bar: int) -> str:
+def _note(chart: ChartData, bar: int) -> str:
     """``53.8 of 126.4``: needed, and what may be used."""
     total = figure(sum(series.y[bar] or 0.0 for series in chart.series))
     limits = [figure(mark.value) for mark in chart.references if mark.bar in {None, bar}]
