@@ -58,7 +58,7 @@ def plain(outputs):
 def test_headless_the_explorer_shows_its_plan(run_cells):
     """Verdict, memory, command as a table, then the bars."""
     (shown,) = run_cells(EXPLORER, headless=True)
-    assert "on h200x4: " in plain(shown)
+    assert "on h200x4 with SGLang: " in plain(shown)
     assert "--context-length=5000" in plain(shown)
     assert PLOTLY_MIME in shown[1].data
 
@@ -68,7 +68,7 @@ def test_a_saved_notebook_shows_the_plan_where_no_widget_lives(run_cells):
     (shown,) = run_cells(EXPLORER, headless=False)
     (data,) = [output.data for output in shown]
     assert {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"} == set(data)
-    assert "on h200x4: " in data["text/plain"]
+    assert "on h200x4 with SGLang: " in data["text/plain"]
     cell = nbformat.v4.new_code_cell(EXPLORER, outputs=shown)
     page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     assert "--context-length=5000" in page

@@ -13,7 +13,7 @@ from seatrial.units import format_gib
 from seatrial.view.chart.svg import to_svg
 from seatrial.view.plots.gpu_memory import gpu_memory_chart
 from seatrial.view.tables.badges import VERDICT_BADGES, origin_badge
-from seatrial.view.tables.commands import left_open
+from seatrial.view.tables.commands import placeholders_note
 from seatrial.view.tables.plans import VERDICTS, chat_line, condition, spread, table_plan_speed
 from seatrial.view.untrusted import plain_text
 
@@ -83,7 +83,7 @@ def _command(plan: Plan, command: str) -> str:
     parts = [
         f"<h4>Command{' of each machine' if plan.nodes > 1 else ''}</h4><pre>{html.escape(plain_text(command))}</pre>"
     ]
-    parts.append(f"<p><small>{_safe(left_open(plan.nodes))}</small></p>")
+    parts.append(f"<p><small>{_safe(placeholders_note(plan.nodes))}</small></p>")
     if plan.recipe and plan.recipe.differences:
         differences = "".join(f"<li>- {_safe(text)}</li>" for text in plan.recipe.differences)
         parts.append(f"<p>Nearest recipe: {_safe(plan.recipe.cell)}. It differs:</p><ul>{differences}</ul>")
