@@ -34,10 +34,11 @@ LOOKS: dict[SeriesOrigin, Look] = {
     "derived": Look((18, 3), "dotted"),
 }
 
-_LARGEST = 1e18
+_LARGEST = 1e18  # any larger value is a fault, not a finding
+_LARGE = 1000  # figures from which on no decimals are shown
 
+# Okabe and Ito's colours (Color Universal Design, 2008), those with most contrast on white first.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-"""Okabe and Ito's colours (Color Universal Design, 2008), those that carry on white first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,13 @@ class Series:
     """One line, or one segment of every bar.
 
     Attributes:
-        name: What the legend says.
+        name: Name in the legend.
         x: Positions; empty for segments of bars.
         y: One value a position, or a bar; None is a gap.
-        origin: Decides dash and marker.
-        low: Lower end of the interval round each ``y``; empty where there is none.
+        origin: Where the values come from; decides dash and marker.
+        low: Lower end of the interval round each ``y``; empty without intervals.
         high: Upper end.
-        color: Index into the palette; None takes the series' place in the chart.
+        color: Index into the palette; None for the series' index in the chart.
 
     """
 
@@ -65,46 +66,31 @@ class Series:
 
     @property
     def label(self) -> str:
-        """The name with its origin, which must be readable wherever the name is."""
+        """Name with the origin, which must be readable wherever the name is."""
         name = plain_text(self.name, 60)
         return name if self.origin in name.casefold() else f"{name}, {self.origin}"
 
     @property
     def has_interval(self) -> bool:
-        """Whether any value has an interval round it."""
+        """True if any value has an interval round it."""
         return any(low is not None and high is not None for low, high in zip(self.low, self.high, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A limit to compare with: a line across the plot, or across one bar.
+    """A limit to compare with: a line across the plot, or across one bar."""
 
-    Attributes:
-        name: What it is, with its figure ("capacity 576 GiB").
-        value: On the value axis.
-        bar: Index of the bar it belongs to; None for all of the plot.
-
-    """
-
-    name: str
-    value: float
-    bar: int | None = None
+    name: str  # with its figure: "capacity 576 GiB"
+    value: float  # on the value axis
+    bar: int | None = None  # index of its bar; None for the whole plot
 
 
 @dataclass(frozen=True, slots=True)
 class Highlight:
-    """A point of a line worth a ring of its own, such as the largest context that fits.
+    """A point of a line with a ring round it, such as the largest context that fits."""
 
-    Attributes:
-        name: What it is, with its figure.
-        series: Index of the line it lies on.
-        x: Where.
-        y: Where.
-
-    """
-
-    name: str
-    series: int
+    name: str  # with its figure
+    series: int  # index of its line
     x: float
     y: float
 
@@ -141,7 +127,7 @@ class ChartData:
         """Make values that cannot be drawn (infinite, absurd, or not above 0 on a log axis) gaps.
 
         Raises:
-            ValueError: Lists that belong together differ in length.
+            ValueError: If lists that belong together differ in length.
 
         """
         object.__setattr__(self, "series", tuple(self._drawable(series) for series in self.series))
@@ -151,20 +137,20 @@ class ChartData:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to draw."""
+        """True if there is nothing to draw."""
         return all(value is None for series in self.series for value in series.y)
 
     def color_of(self, index: int) -> int:
-        """Palette index of the series at ``index``."""
+        """Return the palette index of the series at ``index``."""
         color = self.series[index].color
         return (index if color is None else color) % len(PALETTE)
 
     def shape_of(self, index: int) -> int:
-        """How many series before this one share its origin: tells markers of one origin apart."""
+        """Return how many earlier series share the origin, which tells markers of one origin apart."""
         return sum(series.origin == self.series[index].origin for series in self.series[:index])
 
     def to_table(self) -> Table:
-        """The figures behind the plot."""
+        """Return the figures behind the plot."""
         if self.kind == "bars":
             return self._table_of_bars()
         numbers = [f"{_heading(series)}>" for series in self.series]
@@ -178,7 +164,7 @@ class ChartData:
         return Table(plain_text(self.title), (f"{self.x_label}>", *numbers), tuple(lines), note)
 
     def _named(self) -> list[str]:
-        """Limits and marked points in words."""
+        """Return the names of limits and highlighted points."""
         return [mark.name for mark in self.references if mark.name] + [mark.name for mark in self.highlights]
 
     def _table_of_bars(self) -> Table:
@@ -193,7 +179,7 @@ class ChartData:
         return "; ".join(plain_text(mark.name, 80) for mark in self.references if mark.bar in {None, bar})
 
     def to_text(self) -> str:
-        """The finding and its figures in words, for screen readers and terminals."""
+        """Return the finding and its figures in words, for screen readers and terminals."""
         text = self.to_table().to_text()
         return f"{text}\n{plain_text(self.subtitle)}" if self.subtitle else text
 
@@ -204,10 +190,10 @@ class ChartData:
         if len(series.low) != len(series.high):
             raise ValueError(f"series {series.name!r} has an interval with one end")
         placed = [_is_plain(x) and (x > 0 or not self.log_x) for x in series.x] or [True] * expected
-        known = tuple(y if here else None for y, here in zip(series.y, placed, strict=True))
+        known = tuple(y if valid else None for y, valid in zip(series.y, placed, strict=True))
         return replace(
             series,
-            x=tuple(x if here else 1.0 for x, here in zip(series.x, placed, strict=False)),
+            x=tuple(x if valid else 1.0 for x, valid in zip(series.x, placed, strict=False)),
             y=tuple(map(self._number, known)),
             low=tuple(map(self._number, series.low)),
             high=tuple(map(self._number, series.high)),
@@ -220,14 +206,14 @@ class ChartData:
 
 
 def runs_of(series: Series) -> list[list[int]]:
-    """Indices of the unbroken stretches of a series: a gap ends a line, it is never bridged."""
+    """Return the indices of each unbroken stretch of a series; a gap ends a line."""
     known = [place for place, value in enumerate(series.y) if value is not None]
     cuts = [0, *(at + 1 for at, (one, two) in enumerate(pairwise(known)) if two != one + 1), len(known)]
     return [known[start:end] for start, end in pairwise(cuts) if start < end]
 
 
 def _is_plain(value: float) -> bool:
-    """Whether a value can be drawn: anything larger than this is a fault, not a finding."""
+    """Return True if a value can be drawn."""
     return math.isfinite(value) and abs(value) <= _LARGEST
 
 
@@ -244,12 +230,12 @@ def _value_at(series: Series, place: int | None) -> str:
 
 
 def _cell(value: float | None, low: float | None, high: float | None) -> str:
-    text = "" if value is None else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004
+    text = "" if value is None else f"{value:,.4g}" if abs(value) < _LARGE else f"{value:,.0f}"
     return text if low is None or high is None else f"{text} ({low:,.3g} to {high:,.3g})"
 
 
 def _thinned(positions: list[float], most: int = 24) -> list[float]:
-    """At most ``most`` positions, evenly taken, first and last kept."""
+    """Return at most ``most`` positions, evenly taken, first and last among them."""
     if len(positions) <= most:
         return positions
     return [positions[round(place * (len(positions) - 1) / (most - 1))] for place in range(most)]

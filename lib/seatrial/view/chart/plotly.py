@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 AXIS: dict[str, Any] = {"gridcolor": "#e3e7eb", "zeroline": False, "linecolor": "#8c959f", "automargin": True}
-"""How every axis is drawn."""
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
 _CROSSES = ("x-thin", "cross-thin", "asterisk")
 _SUFFIXES = {"hollow": "-open", "cross": "-open", "dotted": "-open-dot"}
 _PATTERNS = ("", "/", "\\", "|", "-", "+", ".")
+_MANY = 40  # points from which on a line is drawn without markers
+_FEW = 8  # positions that are all labelled
 _TITLE_SIZE = 17
 _TITLE_WIDTH = 780
 _GREY = "#57606a"
 
 
 def to_plotly(chart: ChartData) -> Figure:
-    """The chart as a plotly figure; every text escaped, as plotly reads markup and TeX.
+    """Return the chart as a plotly figure; every text is escaped, because plotly reads markup and TeX.
 
     Raises:
-        ImportError: plotly is not installed (``pip install 'seatrial[notebooks]'``).
+        ImportError: If plotly is not installed (``pip install 'seatrial[notebooks]'``).
 
     """
     from plotly.graph_objects import Figure
@@ -43,12 +44,12 @@ def to_plotly(chart: ChartData) -> Figure:
 
 
 def literal(text: str) -> str:
-    """``text`` so that plotly shows exactly it: no tags, links or TeX."""
+    """Return ``text`` escaped, so that plotly reads no tags, links or TeX in it."""
     return html.escape(plain_text(text, 500), quote=False).replace("$", "&#36;").replace("\n", "<br>")
 
 
 def plotly_dash(origin: SeriesOrigin) -> str:
-    """The dash pattern of lines of one origin."""
+    """Return the dash pattern of lines of one origin."""
     return ",".join(f"{part}px" for part in LOOKS[origin].dash) or "solid"
 
 
@@ -62,16 +63,13 @@ def _line(chart: ChartData, index: int) -> list[dict[str, Any]]:
         "name": literal(series.label),
         "x": list(series.x),
         "y": list(series.y),
-        "mode": "lines+markers" if len(series.x) <= 40 else "lines",  # noqa: PLR2004 -- as in the SVG
+        "mode": "lines+markers" if len(series.x) <= _MANY else "lines",
         "line": {"color": color, "width": 2.5, "dash": plotly_dash(series.origin)},
         "marker": {
             "symbol": f"{symbol}{suffix}",
             "size": 10,
             "color": color,
-            "line": {
-                "width": 3 if look.marker == "ringed" else 2,
-                "color": "#1f2328" if look.marker == "ringed" else color,
-            },
+            "line": {"width": 3, "color": "#1f2328"} if look.marker == "ringed" else {"width": 2, "color": color},
         },
         "connectgaps": False,
         "hovertemplate": "%{x}: %{y:.4g}<extra>%{fullData.name}</extra>",
@@ -81,17 +79,9 @@ def _line(chart: ChartData, index: int) -> list[dict[str, Any]]:
     if series.origin == "predicted":
         return [*_band(series, color), trace]
     ends = list(zip(series.y, series.low, series.high, strict=True))
-    return [
-        trace
-        | {
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": [None if y is None or high is None else high - y for y, _, high in ends],
-                "arrayminus": [None if y is None or low is None else y - low for y, low, _ in ends],
-            }
-        }
-    ]
+    above = [None if y is None or high is None else high - y for y, _, high in ends]
+    below = [None if y is None or low is None else y - low for y, low, _ in ends]
+    return [trace | {"error_y": {"type": "data", "symmetric": False, "array": above, "arrayminus": below}}]
 
 
 def _ring(chart: ChartData, mark: Highlight) -> dict[str, Any]:
@@ -182,7 +172,7 @@ def _scale(chart: ChartData, *, bars: bool) -> dict[str, Any]:
     if not chart.log_x:
         return {"rangemode": "tozero"} if bars else {}
     places = sorted({x for series in chart.series for x in series.x if x > 0})
-    ticks = list(chart.x_ticks) or (places if len(places) <= 8 else [])  # noqa: PLR2004
+    ticks = list(chart.x_ticks) or (places if len(places) <= _FEW else [])
     few = {"tickvals": ticks, "ticktext": [f"{x:,.12g}" for x in ticks]} if ticks else {}
     return {"type": "log", **few}
 
@@ -222,7 +212,7 @@ def _limit_names(chart: ChartData) -> list[dict[str, Any]]:
 
 
 def span_stripes(spans: Sequence[Span]) -> list[dict[str, Any]]:
-    """Every second stretch of the x axis as a stripe behind the plot, as plotly's shapes."""
+    """Return a stripe behind every second stretch of the x axis, as plotly's shapes."""
     return [
         {"type": "rect", "yref": "paper", "x0": span.start, "x1": span.end, "y0": 0, "y1": 1, "layer": "below",
          "line": {"width": 0}, "fillcolor": "#f3f5f7"}
@@ -231,7 +221,7 @@ def span_stripes(spans: Sequence[Span]) -> list[dict[str, Any]]:
 
 
 def span_names(spans: Sequence[Span]) -> list[dict[str, Any]]:
-    """The names of the stretches above the plot, as plotly's annotations."""
+    """Return the names of the stretches above the plot, as plotly's annotations."""
     return [
         {"yref": "paper", "x": (span.start + span.end) / 2, "y": 1, "text": literal(span.name), "showarrow": False,
          "yanchor": "bottom", "font": {"color": _GREY}}

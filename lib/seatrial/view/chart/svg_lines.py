@@ -10,7 +10,7 @@ from seatrial.view.chart.svg_shapes import (
     FONT,
     LINE,
     RING,
-    Place,
+    Box,
     block,
     color_class,
     dash_of,
@@ -20,23 +20,19 @@ from seatrial.view.chart.svg_shapes import (
     words,
 )
 
-_MANY = 40
-"""Points from which on a line is drawn without markers."""
-_MOST = 600
-_LABELLED = 8
-_CROWDED = 40.0
+_MANY = 40  # points from which on a line is drawn without markers
+_MOST = 600  # points drawn of one line
+_LABELLED = 8  # points from which on a line has no figures beside them
+_CROWDED = 40.0  # pixels
+_LARGE = 1000  # figures from which on no decimals are shown
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _Frame(Box):
     """The two axes and where they lie."""
 
     x: Axis
     y: Axis
-    left: float
-    top: float
-    right: float
-    bottom: float
 
     def across(self, value: float) -> float:
         return self.left + self.x.at(value) * (self.right - self.left)
@@ -45,8 +41,8 @@ class _Frame:
         return self.bottom - self.y.at(value) * (self.bottom - self.top)
 
 
-def draw_lines(chart: ChartData, place: Place) -> list[str]:
-    """Everything below the legend of a line plot."""
+def draw_lines(chart: ChartData, place: Box) -> list[str]:
+    """Return everything below the legend of a line plot."""
     y_axis = _y_axis(chart)
     gutter = max(text_width(y_axis.tick_label(tick), FONT) for tick in y_axis.ticks) + 10
     frame = _Frame(
@@ -102,7 +98,7 @@ def _grid(chart: ChartData, frame: _Frame, left: float) -> list[str]:
         drawn.append(words(frame.left - 8, y + 4.5, frame.y.tick_label(tick), "st-muted", "end"))
     drawn.append(stroke((frame.left, frame.bottom), (frame.right, frame.bottom), "st-axis"))
     free = 1e9
-    for tick in reversed(frame.x.ticks):  # from the right: where labels crowd, the last value keeps its own
+    for tick in reversed(frame.x.ticks):  # from the right: if labels crowd, the last value keeps its own
         x, label = frame.across(tick), frame.x.tick_label(tick)
         half = text_width(label, FONT) / 2
         drawn.append(stroke((x, frame.bottom), (x, frame.bottom + 5), "st-axis"))
@@ -165,8 +161,8 @@ def _line(series: Series, shape: int, frame: _Frame) -> list[str]:
         for run in points
         if len(run) > 1
     ]
-    alone = len(series.x) > _MANY
-    marked = [point for run in points if not alone or len(run) == 1 for point in run]
+    many = len(series.x) > _MANY
+    marked = [point for run in points if not many or len(run) == 1 for point in run]
     return drawn + [marker(series, shape, x, y) for x, y in marked]
 
 
@@ -184,14 +180,14 @@ def _limits(chart: ChartData, frame: _Frame) -> list[str]:
 
 
 def _meets_ring(chart: ChartData, frame: _Frame, left: float, up: float) -> bool:
-    """Whether a ring lies where a name from ``left`` to the right end would stand."""
-    reach = RING + 4
+    """Return True if a ring lies on the line of text from ``left`` to the right end."""
+    radius = RING + 4
     at = [(frame.across(mark.x), frame.up(mark.y)) for mark in chart.highlights]
-    return any(x + reach > left and up - FONT < y + reach and y - reach < up for x, y in at)
+    return any(x + radius > left and up - FONT < y + radius and y - radius < up for x, y in at)
 
 
 def _figures(chart: ChartData, frame: _Frame) -> list[str]:
-    """The values themselves, where one short measured line leaves room for them."""
+    """Return the values beside their points, if the plot has one short measured line."""
     short = [series for series in chart.series if series.origin != "predicted" and len(series.x) <= _LABELLED]
     if len(short) != 1 or any(len(series.x) > _LABELLED for series in chart.series):
         return []
@@ -199,7 +195,7 @@ def _figures(chart: ChartData, frame: _Frame) -> list[str]:
     for x, y in zip(short[0].x, short[0].y, strict=True):
         if y is None:
             continue
-        text = f"{y:,.3g}" if abs(y) < 1000 else f"{y:,.0f}"  # noqa: PLR2004
+        text = f"{y:,.3g}" if abs(y) < _LARGE else f"{y:,.0f}"
         half = text_width(text, FONT) / 2
         across = min(max(frame.across(x), frame.left + half), frame.right - half)
         up = frame.up(y)
@@ -215,7 +211,7 @@ def _at(series: Series, x: float) -> list[float]:
 
 
 def _fewer(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The lowest and highest point of each stretch: as many as can be seen, no peak lost."""
+    """Return the lowest and highest point of each stretch, so that a long line loses no peak."""
     if len(points) <= _MOST:
         return points
     size = -(-2 * len(points) // _MOST)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from dataclasses import dataclass
+from importlib.resources import files
 from xml.sax.saxutils import escape
 
 from seatrial.view.chart.data import LOOKS, PALETTE, ChartData, Series
@@ -11,14 +12,11 @@ from seatrial.view.untrusted import plain_text
 
 Point = tuple[float, float]
 
-FONT = 13
+FONT = 13  # pixels, as in chart.css
 LINE = 18
-_FONTS = 'system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif'
-
-_DARK = ("#4DA3DD", "#F08A3C", "#2FC49A", "#E3A3C6", "#F2B632", "#8CCBF0", "#A8A8A8")
+RING = 11.0
 _RADIUS = 5.0
 _DOT = 1.75
-RING = 11.0
 _HATCHES = (
     "",
     "M0 8L8 0M-2 2L2 -2M6 10L10 6",
@@ -27,111 +25,69 @@ _HATCHES = (
     "M0 4H8",
     "M0 4H8M4 0V8",
     "M2 2h2v2h-2z",
+)  # an overlay for each colour: bars can be told apart without seeing colour
+_DARK = ("#4DA3DD", "#F08A3C", "#2FC49A", "#E3A3C6", "#F2B632", "#8CCBF0", "#A8A8A8")
+
+# The style of every picture, or of a page with pictures. Colours are the page's own if it defines the variables.
+STYLE = files("seatrial.view.chart").joinpath("chart.css").read_text(encoding="utf-8") + "".join(
+    f".st-chart .st-c{index}{{color:{value};color:var(--series-{index},{value})}}"
+    for index, value in enumerate(PALETTE)
 )
-"""One overlay a colour: bars can be told apart without seeing colour."""
-
-
-class Place(Protocol):
-    """The stretch of the picture to draw in."""
-
-    @property
-    def left(self) -> float:
-        """Its left edge, pixels."""
-
-    @property
-    def top(self) -> float:
-        """Its upper edge."""
-
-    @property
-    def right(self) -> float:
-        """Its right edge."""
-
-    @property
-    def bottom(self) -> float:
-        """Its lower edge."""
-
-
-def _pair(name: str, value: str, property_name: str) -> str:
-    """A colour and, for pages that define the variable, the page's own."""
-    return f"{property_name}:{value};{property_name}:var(--{name},{value})"
-
-
-STYLE = "".join(
-    (
-        f".st-chart text{{font-family:{_FONTS};font-size:{FONT}px;{_pair('ink', '#1f2328', 'fill')}}}",
-        ".st-chart .st-title{font-size:17px;font-weight:650}",
-        f".st-chart .st-muted{{{_pair('muted', '#57606a', 'fill')}}}",
-        ".st-chart .st-strong{font-weight:650}",
-        f".st-chart .st-surface{{{_pair('surface', '#ffffff', 'fill')}}}",
-        f".st-chart .st-halo{{paint-order:stroke;stroke-width:4px;stroke-linejoin:round;{_pair('surface', '#ffffff', 'stroke')}}}",
-        f".st-chart .st-grid{{fill:none;stroke-width:1;{_pair('grid', '#e3e7eb', 'stroke')}}}",
-        f".st-chart .st-axis{{fill:none;stroke-width:1.25;{_pair('axis', '#8c959f', 'stroke')}}}",
-        f".st-chart .st-limit{{fill:none;stroke-width:2.25;{_pair('ink', '#1f2328', 'stroke')}}}",
-        f".st-chart .st-span{{{_pair('span', '#f3f5f7', 'fill')}}}",
-        f".st-chart .st-under{{fill:none;stroke-width:6;{_pair('surface', '#ffffff', 'stroke')}}}",
-        f".st-chart .st-room{{stroke-width:1;{_pair('span', '#f3f5f7', 'fill')};{_pair('axis', '#8c959f', 'stroke')}}}",
-        f".st-chart .st-hatch{{fill:none;stroke-width:1.4;opacity:.55;{_pair('surface', '#ffffff', 'stroke')}}}",
-        ".st-chart .st-line{fill:none;stroke:currentColor;stroke-width:2.5;stroke-linejoin:round;stroke-linecap:butt}",
-        ".st-chart .st-edge{fill:none;stroke:currentColor;stroke-width:1;opacity:.65}",
-        ".st-chart .st-ring{fill:none;stroke:currentColor;stroke-width:3}",
-        ".st-chart .st-band{fill:currentColor;stroke:none;opacity:.15}",
-        ".st-chart .st-fill{fill:currentColor;stroke:none}",
-        f".st-chart .st-hollow{{stroke:currentColor;stroke-width:2;{_pair('surface', '#ffffff', 'fill')}}}",
-        f".st-chart .st-solid{{fill:currentColor;stroke-width:1.5;{_pair('surface', '#ffffff', 'stroke')}}}",
-        ".st-chart .st-cross{fill:none;stroke:currentColor;stroke-width:2.25}",
-        *(
-            f".st-chart .st-c{index}{{{_pair(f'series-{index}', value, 'color')}}}"
-            for index, value in enumerate(PALETTE)
-        ),
-    )
-)
-"""Stands in each picture, or once in the head of a page."""
-
+# The palette in lighter colours, for a page with a dark background.
 DARK_VARIABLES = "".join(f"--series-{index}:{value};" for index, value in enumerate(_DARK))
-"""The same colours, lighter, for a page with a dark background."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of the picture, in pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 def figure(value: float) -> str:
-    """A size on a bar or in its legend."""
+    """Return a size as it stands on a bar or in its legend."""
     return f"{value:,.1f}" if abs(value) >= 1 else f"{value:,.2g}"
 
 
 def words(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> str:
-    """One line of escaped text with its baseline at ``y``."""
+    """Return a line of escaped text with its baseline at ``y``."""
     kind = f' class="{style}"' if style else ""
     place = "" if anchor == "start" else f' text-anchor="{anchor}"'
     return f'<text x="{x:.1f}" y="{y:.1f}"{kind}{place}>{escaped(text)}</text>'
 
 
 def stroke(start: Point, end: Point, style: str, dash: str = "") -> str:
-    """One straight line."""
+    """Return a straight line."""
     gaps = f' stroke-dasharray="{dash}"' if dash else ""
     ends = f'x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"'
     return f'<line {ends} class="{style}"{gaps}/>'
 
 
 def block(corner: Point, size: Point, style: str) -> str:
-    """One rectangle: upper left corner, width and height."""
+    """Return a rectangle with this upper left corner, width and height."""
     return f'<rect {_extent(corner, size)} class="{style}"/>'
 
 
 def escaped(text: str) -> str:
-    """``text`` fit to stand in XML, whatever it holds."""
+    """Return ``text`` escaped for XML."""
     return escape(plain_text(text, 2000), {'"': "&quot;"})
 
 
 def color_class(chart: ChartData, index: int) -> str:
-    """Class that sets the colour of the series at ``index``."""
+    """Return the CSS class with the colour of the series at ``index``."""
     return f"st-c{chart.color_of(index)}"
 
 
 def dash_of(series: Series) -> str:
-    """Dash pattern of a series' line, empty for a solid one."""
+    """Return the dash pattern of a series' line; empty for a solid one."""
     return " ".join(map(str, LOOKS[series.origin].dash))
 
 
 def marker(series: Series, shape: int, x: float, y: float) -> str:
-    """The marker of a series: its kind says the origin, its outline tells neighbours apart."""
+    """Return the marker of a series: its kind shows the origin, its outline tells neighbours apart."""
     kind = LOOKS[series.origin].marker
     if kind == "cross":
         return f'<path d="{_cross(shape, x, y)}" class="st-cross"/>'
@@ -142,12 +98,12 @@ def marker(series: Series, shape: int, x: float, y: float) -> str:
 
 
 def ring(x: float, y: float) -> str:
-    """The circle round a point that is marked."""
+    """Return the circle round a highlighted point."""
     return f'<path d="{_outline(0, x, y, RING)}" class="st-ring"/>'
 
 
 def hatch(identity: str, color: int) -> str:
-    """Definition of the overlay of a bar's segment, empty for the plain one."""
+    """Return the definition of the overlay of a bar's segment; empty for the plain one."""
     path = _HATCHES[color % len(_HATCHES)]
     if not path:
         return ""
@@ -158,7 +114,7 @@ def hatch(identity: str, color: int) -> str:
 
 
 def sample(chart: ChartData, index: int, x: float, y: float, identity: str) -> str:
-    """What the legend shows for a series, 34 pixels wide, centred on ``y``."""
+    """Return a series' sample for the legend, 34 pixels wide, centred on ``y``."""
     series = chart.series[index]
     if chart.kind == "bars":
         corner, size = (x + 12, y - 8), (20.0, 16.0)
@@ -171,7 +127,7 @@ def sample(chart: ChartData, index: int, x: float, y: float, identity: str) -> s
 
 
 def hatched(corner: Point, size: Point, identity: str, color: int) -> str:
-    """The overlay of one segment."""
+    """Return the overlay of one segment."""
     if not _HATCHES[color % len(_HATCHES)]:
         return ""
     return f'<rect {_extent(corner, size)} fill="url(#{identity}-h{color})"/>'
@@ -185,11 +141,12 @@ def _outline(shape: int, x: float, y: float, radius: float) -> str:
     if shape % 4 == 0:
         size = f"{radius:g} {radius:g} 0 1 0"
         return f"M{x - radius:.1f} {y:.1f}A{size} {x + radius:.1f} {y:.1f}A{size} {x - radius:.1f} {y:.1f}Z"
-    corners = {1: (4, 45.0), 2: (3, 90.0), 3: (4, 90.0)}[shape % 4]
-    count, start = corners
-    reach = radius * 1.25
+    count, start = {1: (4, 45.0), 2: (3, 90.0), 3: (4, 90.0)}[shape % 4]
+    radius *= 1.25
     points = (math.radians(start + 360 * corner / count) for corner in range(count))
-    return "M" + "L".join(f"{x + reach * math.cos(turn):.1f} {y - reach * math.sin(turn):.1f}" for turn in points) + "Z"
+    return (
+        "M" + "L".join(f"{x + radius * math.cos(turn):.1f} {y - radius * math.sin(turn):.1f}" for turn in points) + "Z"
+    )
 
 
 def _cross(shape: int, x: float, y: float) -> str:

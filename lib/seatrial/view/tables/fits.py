@@ -66,11 +66,7 @@ def contexts_table(plans: Sequence[Plan], fit: Fit) -> Table:
     """One checkpoint over context lengths: needed against usable, as figures and as a bar."""
     first = plans[0]
     rows = tuple(
-        (
-            f"{plan.context_tokens:,}",
-            _held(plan),
-            *(("", "", "") if plan.verdict == "refused" else _room(plan)),
-        )
+        (f"{plan.context_tokens:,}", _held(plan), *(("", "", "") if plan.verdict == "refused" else _room(plan)))
         for plan in plans
     )
     reason = "" if fit.largest_context_tokens else fit.plan.reasons[0].text
