@@ -1,12 +1,12 @@
 """The plan explorer: every control changes the plan and the page, nothing impossible breaks it, and all text stays text."""
 
 import ast
-import html
 from dataclasses import replace
 from itertools import pairwise
 
 import nbformat
 import pytest
+from markupsafe import escape
 from nbconvert import HTMLExporter
 
 from seatrial.errors import UnknownNameError, UsageError
@@ -18,6 +18,7 @@ from seatrial.view.chart.chart import PLOTLY_MIME
 from seatrial.view.notebook.explorer import ExplorerChoice, command_of
 from seatrial.view.notebook.explorer_choices import CONTEXTS, checkpoint_options, machines, place
 from seatrial.view.notebook.explorer_html import error_html, plan_html
+from seatrial.view.tables.badges import ORIGIN_BADGES
 
 EXPLORER = """\
 from seatrial.view import plan_explorer
@@ -143,10 +144,10 @@ def test_the_page_tells_verdict_speed_command_and_why():
     page = plan_html(plan, command_of(plan))
     assert "★ Runs: a vendor ran exactly this" in page
     assert "Predicted, not measured" in page
-    assert "=&nbsp;derived" in page
-    assert "★&nbsp;verified" in page
-    assert html.escape(command_of(plan).splitlines()[1].strip()) in page
-    assert [] == [reason.text for reason in plan.reasons if html.escape(reason.text) not in page]
+    for origin in ("derived", "verified"):
+        assert f"{ORIGIN_BADGES[origin].sign}&nbsp;{origin}</span>" in page
+    assert escape(command_of(plan).splitlines()[1].strip()) in page
+    assert [] == [reason.text for reason in plan.reasons if escape(reason.text) not in page]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_several_machines_show_a_command_each(nodes, last):
     """Whole, however long; of many machines two, and how the others differ."""
     plan = make_plan("pro", hardware=detect_hardware("h100x8"), nodes=nodes, engine="vllm")
     page, text = plan_html(plan, command_of(plan)), command_of(plan)
-    assert html.escape(text) in page
+    assert escape(text) in page
     assert "Command of each machine" in page
     assert "{head_address} is the address" in page
     assert last in text
@@ -168,7 +169,7 @@ def test_a_plan_that_does_not_run_says_by_how_much_and_what_would_help():
     plan = make_plan("pro", hardware=detect_hardware("h100x2"), engine="sglang")
     page = plan_html(plan, command_of(plan))
     assert "✗ Does not fit: " in page
-    assert html.escape(plan.smallest_change) in page
+    assert escape(plan.smallest_change) in page
     assert "Predicted" not in page
     assert "<pre>" not in page
 
@@ -200,5 +201,5 @@ def test_the_nearest_recipe_and_its_differences_stand_below_the_command():
     plan = make_plan("flash", hardware=detect_hardware("h100x4"))
     page = plan_html(plan, command_of(plan))
     assert plan.recipe.differences
-    assert [] == [text for text in plan.recipe.differences if html.escape(text) not in page]
+    assert [] == [text for text in plan.recipe.differences if escape(text) not in page]
     assert "Chat: " in page

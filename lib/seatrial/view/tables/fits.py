@@ -9,7 +9,7 @@ from seatrial.plan.fits import Fit, context_of, fits_on, left_out, room_bytes
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import counted, format_gib, format_rate, to_gb
-from seatrial.view.tables.badges import VERDICT_BADGES, marked
+from seatrial.view.tables.badges import VERDICT_BADGES, verdict_text
 from seatrial.view.tables.plans import needs_unknown_host
 from seatrial.view.tables.table import Row, Table
 
@@ -118,7 +118,7 @@ def _whole(cell: str) -> str:
 
 def _verdict(plan: Plan) -> str:
     sign = VERDICT_BADGES[plan.verdict].sign
-    return f"{sign} {format_gib(plan.shortfall_bytes)} short" if plan.shortfall_bytes else marked(plan.verdict)
+    return f"{sign} {format_gib(plan.shortfall_bytes)} short" if plan.shortfall_bytes else verdict_text(plan.verdict)
 
 
 def _held(plan: Plan) -> str:
