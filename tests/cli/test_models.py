@@ -47,18 +47,6 @@ def test_models_of_a_machine_for_people(capsys):
     assert "✗" in shown
 
 
-def test_other_tools_are_compared(capsys):
-    """Ours to the byte, and the ratio of each answer to it."""
-    assert 0 == main(["models", "--other-tools", "--json"])
-    compared = json.loads(capsys.readouterr().out)["other_tools"]
-    assert 159_609_485_896 == compared["answered_bytes"] == compared["bytes"]
-    assert [row["answers_gb"][0] * 1e9 / compared["bytes"] for row in compared["rows"]] == [
-        row["ratios"][0] for row in compared["rows"]
-    ]
-    assert 0 == main(["models", "--other-tools"])
-    assert "3.5 times too much" in capsys.readouterr().out
-
-
 def test_a_machine_s_options_need_a_machine(capsys):
     """Passed over in silence they would mislead."""
     for words in (["--nodes", "2"], ["--host-memory-gib", "64"], ["--model", "pro"], ["--context-tokens", "8192"]):

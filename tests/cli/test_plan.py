@@ -1,12 +1,15 @@
 """``seatrial plan``: the document programs read, the text people read, the exit codes."""
 
 import json
+import math
+import re
 
 import pytest
 
 from seatrial.cli.main import main
 from seatrial.plan import Plan
 from seatrial.records import from_dict
+from seatrial.units import format_gib
 
 KEYS = {
     "verdict", "model", "checkpoint", "engine", "engine_version_min", "hardware", "nodes", "gpus_per_node",
@@ -19,7 +22,7 @@ FOOTPRINT = {
 
 
 def answer(capsys, *words):
-    """Exit code and document of one command."""
+    """Return exit code and document of one command."""
     code = main(["plan", "--json", *words])
     return code, json.loads(capsys.readouterr().out)
 
@@ -45,7 +48,7 @@ def test_each_machine_has_its_command(engine, worker, capsys):
     assert [0, 1] == [first["rank"], second["rank"]]
     other = ["--node-rank=1" if word == "--node-rank=0" else word for word in first["argv"]]
     assert [*other, *worker] == second["argv"]
-    main(["plan", *words])
+    main(["plan", "--why", *words])
     said = capsys.readouterr().out
     assert said.index("# Machine 1 of 2: takes the requests") < said.index("# Machine 2 of 2.")
     assert all(f"--node-rank={rank} " in said for rank in (0, 1))
@@ -130,6 +133,98 @@ def test_people_get_the_verdict_first(words, capsys):
     assert code in {0, 3}
     assert any(word in lines[0] for word in ("runs", "fits", "does not fit", "refused"))
     assert len(lines) > 1
+
+
+def shown(capsys, *words):
+    """Return what people read."""
+    main(["plan", *words])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--hardware", "h200x4"),
+        ("--hardware", "h100x8", "--nodes", "2", "--model", "pro"),
+        ("--hardware", "rtx4090x1", "--host-memory-gib", "192"),
+        ("--hardware", "cpu"),
+        ("--hardware", "m3-ultra-512gb"),
+        ("--hardware", "gb300x4"),
+        ("--hardware", "mi300xx8"),
+    ],
+    ids=" ".join,
+)
+def test_the_answer_fits_one_screen(words, capsys):
+    """At 80 columns a terminal of 40 lines shows all of it, and the prompt below."""
+    lines = shown(capsys, *words).splitlines()
+    assert 40 > sum(max(1, math.ceil(len(line.rstrip()) / 80)) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--hardware", "h200x4"), "DeepSeek-V4-Flash runs on h200x4 with SGLang: a vendor ran exactly this."),
+        (("--hardware", "a100-80gbx8", "--engine", "vllm"), "is refused on a100-80gbx8 with vLLM."),
+        (("--hardware", "m3-ultra-512gb"), "fits m3-ultra-512gb with llama.cpp, by arithmetic."),
+        (("--hardware", "h200x4", "--model", "pro"), "of host memory are free (its host memory is not known)."),
+    ],
+)
+def test_the_verdict_is_one_sentence(words, sentence, capsys):
+    """What runs, where, with which engine, and on what that hangs."""
+    assert shown(capsys, *words).splitlines()[0].endswith(sentence)
+
+
+def test_what_does_not_fit_says_by_how_much_and_what_would_help(capsys):
+    """The bytes that are missing, and the smallest change below."""
+    words = ("--hardware", "rtx4090x1", "--host-memory-gib", "32")
+    document = answer(capsys, *words)[1]
+    first, second, *_ = shown(capsys, *words).splitlines()
+    assert first.endswith(f": {format_gib(document['shortfall_bytes'])} too little.")
+    assert document["smallest_change"] == second
+
+
+def test_memory_and_speed_are_a_line_each(capsys):
+    """Need, what is usable and what is spare, of GPUs and host; the predicted speed with its interval."""
+    lines = shown(capsys, "--hardware", "h200x4").splitlines()
+    assert "Memory: each of 4 GPUs must hold 46.4 of 126.4 GiB usable, 80.0 GiB to spare." == lines[1]
+    assert lines[2].startswith("Predicted: 208 tok/s (131 to 328 tok/s), first token in 226 ms (")
+    split = shown(capsys, "--hardware", "rtx4090x1", "--host-memory-gib", "192")
+    assert re.search(r"\nMemory: the GPU must hold .* to spare; host memory must hold .* to spare\.\n", split)
+    assert "Memory: " not in shown(capsys, "--hardware", "a100-80gbx8", "--engine", "vllm")
+
+
+def test_four_reasons_are_shown_and_all_of_them_on_demand(capsys):
+    """The first four, then how to see the others; --why has each with its source, the recipe and how to chat."""
+    words = ("--hardware", "h100x4")
+    document = answer(capsys, *words)[1]
+    brief, full = shown(capsys, *words), shown(capsys, *words, "--why")
+    reasons = brief.partition("Why (--why shows every reason with its source):\n")[2]
+    assert 4 == reasons.count("\n- ") + 1
+    assert all("".join(reason["text"].split()) in "".join(reasons.split()) for reason in document["reasons"][:4])
+    unfolded = re.sub(r"(verified|derived|assumed|measured) *$", "", full, flags=re.MULTILINE)
+    unfolded = "".join(unfolded.split())
+    texts = [text for reason in document["reasons"] for text in (reason["text"], f"source: {reason['source']}")]
+    for text in (*texts, *document["recipe"]["differences"]):
+        assert "".join(text.split()) in unfolded
+    assert "Chat:" in full
+    assert "--why" not in full
+
+
+def test_a_second_machine_differs_from_the_first_by_its_rank(capsys):
+    """On one screen its command is the same with what differs; whole with --why."""
+    words = ("--model", "pro", "--hardware", "gb200x4", "--nodes", "2", "--engine", "vllm")
+    assert "# Machine 2 of 2: the same with --node-rank=1 --headless (--why shows it whole)." in shown(capsys, *words)
+
+
+def test_the_best_alternatives_are_shown_and_all_of_them_on_demand(capsys):
+    """The title counts them all; the table has the first eight, with --why every one."""
+    words = ("--hardware", "h200x4", "--all")
+    names = [row["checkpoint"] for row in answer(capsys, *words)[1]["alternatives"]]
+    brief, full = shown(capsys, *words), shown(capsys, *words, "--why")
+    assert f"{len(names)} alternatives on h200x4" in brief
+    assert "; the first 8, --why shows all" in brief
+    tables = [text.partition("alternatives on h200x4")[2] for text in (brief, full)]
+    assert [8, len(names)] == [sum(map(table.count, {f"{name} " for name in names})) for table in tables]
 
 
 @pytest.mark.parametrize(

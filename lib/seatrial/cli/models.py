@@ -3,7 +3,6 @@
 seatrial models                                      the catalog
 seatrial models --hardware h200x4                    which run on this machine, how, how fast
 seatrial models --hardware auto --model pro --context-tokens 131072 --concurrency 16
-seatrial models --other-tools                        what other tools answer for the same weights, and how far off
 
 With --hardware: every checkpoint of known size that an engine there loads, those that cannot chat (Base) last of what
 runs alike; the others are named below the table, with why.
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """A machine to look at, or the comparison."""
+    """Declare the options."""
     add_machine_options(parser)
     parser.add_argument("--model", default=None, help="with --hardware: flash or pro (default: both)")
     parser.add_argument(
@@ -37,14 +36,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--concurrency", type=whole_number(), default=1, help="with --hardware: requests at once (default: 1)"
     )
-    parser.add_argument("--other-tools", action="store_true", help="compare with what other tools answer")
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """List the catalog, or what of it runs on a machine."""
     catalog = {"models": to_dict(models()), "checkpoints": to_dict(checkpoints())}
-    if arguments.other_tools:
-        return _compared(catalog)
     request = machine_request(arguments, ("model", "context_tokens"))
     if request is None:
         return CommandResult(catalog, _show)
@@ -57,15 +53,6 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     document = {**catalog, "hardware": to_dict(request.hardware), "fits": rows}
     document["left_out"] = {name: left_out(request, name) for name in names}
     return CommandResult(document, lambda: _show_fits(found, request))
-
-
-def _compared(catalog: dict[str, Any]) -> CommandResult:
-    from seatrial.view.tables.other_tools import other_tools, our_bytes, table_other_tools
-
-    asked = other_tools()
-    rows = [{**to_dict(row), "ratios": asked.ratios(row)} for row in asked.rows]
-    compared = {**to_dict(asked), "rows": rows, "answered_bytes": our_bytes()}
-    return CommandResult({**catalog, "other_tools": compared}, lambda: stdout().print(table_other_tools().to_rich()))
 
 
 def _row(fit: Fit) -> dict[str, Any]:

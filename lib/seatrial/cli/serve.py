@@ -40,7 +40,7 @@ from seatrial.server.address import LARGEST_PORT
 from seatrial.server.failures.diagnosis import ended_error
 from seatrial.server.processes import LOOPBACK
 from seatrial.server.startup.stall import STALL_LIMIT_S
-from seatrial.view.tables.marks import kind_label
+from seatrial.view.tables.badges import kind_label
 from seatrial.view.tables.servers import stopped_line
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
-from .chart.chart import Chart, Series
-from .chart.plotly import show_chart, to_plotly
+from .chart.chart import Chart, show_chart
+from .chart.data import Series
+from .chart.plotly import to_plotly
 from .chart.svg import to_svg
 from .notebook.explorer import plan_explorer
 from .notebook.live import LivePlot
@@ -29,7 +30,6 @@ from .tables.lessons import (
 )
 from .tables.measurements import table_measurement, table_self_check
 from .tables.memory import caches_table, footprint_table, weights_table
-from .tables.other_tools import table_other_tools
 from .tables.plans import table_plan_memory, table_plan_reasons, table_plan_speed
 from .tables.servers import table_servers
 from .tables.table import Table
@@ -67,7 +67,6 @@ __all__ = [
     "table_host",
     "table_measurement",
     "table_named",
-    "table_other_tools",
     "table_plan_memory",
     "table_plan_reasons",
     "table_plan_speed",

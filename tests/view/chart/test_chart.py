@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from seatrial.view.chart.chart import LOOKS, Chart, Reference, Series, runs_of
+from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.data import LOOKS, Reference, Series, runs_of
 
 
 def chart(*series, **options):

@@ -8,7 +8,8 @@ from tests.view.made_up import measurement, plans
 
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.view.chart.plotly import PLOTLY_MIME, bundle, literal, to_plotly
+from seatrial.view.chart.chart import PLOTLY_MIME
+from seatrial.view.chart.plotly import literal, to_plotly
 from seatrial.view.plots.fits import fit_chart
 from seatrial.view.plots.gpu_memory import gpu_memory_chart
 from seatrial.view.plots.measurements import throughput_chart, tokens_chart
@@ -64,7 +65,7 @@ def test_hostile_text_stays_text():
 @pytest.mark.parametrize("make", [lambda: tokens_chart(measurement()), lambda: memory_chart(plans())])
 def test_a_bundle_is_plain_json(make):
     """It can be stored in a notebook, in at most 100 kB."""
-    forms = bundle(make())
+    forms = make()._repr_mimebundle_()
     assert {"data", "layout", "config"} == set(forms[PLOTLY_MIME])
     assert len(json.dumps(forms)) < 100_000
 
@@ -75,7 +76,7 @@ def test_bars_are_drawn_against_their_limits():
     assert (2, 2) == (len(layout.shapes), len(layout.annotations))
 
 
-def test_equal_limits_of_slim_bars_are_named_once():
+def test_equal_limits_of_compact_bars_are_named_once():
     """Eight names above eight bars would run into one another; each bar has its line all the same."""
     figure = to_plotly(gpu_memory_chart(make_plan("pro", hardware=detect_hardware("h200x8"))))
     assert 1 == len(figure.layout.annotations)
@@ -86,5 +87,5 @@ def test_a_ring_marks_a_point_and_stands_in_no_legend():
     """The largest context of each line, named where one points at it."""
     chart = fit_chart("h200x4")
     rings = [trace for trace in to_plotly(chart).data if trace.mode == "markers"]
-    assert [(mark.x, mark.y) for mark in chart.marks] == [(ring.x[0], ring.y[0]) for ring in rings]
+    assert [(mark.x, mark.y) for mark in chart.highlights] == [(ring.x[0], ring.y[0]) for ring in rings]
     assert {False} == {ring.showlegend for ring in rings}

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from tests.view.made_up import HOSTILE, measurement, plans
 
-from seatrial.view.chart.chart import LOOKS, Chart, Reference, Series, Span
+from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.data import LOOKS, Reference, Series, Span
 from seatrial.view.chart.svg import to_svg
-from seatrial.view.chart.svg_parts import FONT, STYLE
+from seatrial.view.chart.svg_shapes import FONT, STYLE
 from seatrial.view.plots.fits import fit_chart
 from seatrial.view.plots.gpu_memory import gpu_memory_chart
 from seatrial.view.plots.measurements import memory_over_time_chart, throughput_chart, tokens_chart, ttft_chart

@@ -1,12 +1,12 @@
 """The plan explorer: every control changes the plan and the page, nothing impossible breaks it, and all text stays text."""
 
 import ast
-import html
 from dataclasses import replace
 from itertools import pairwise
 
 import nbformat
 import pytest
+from markupsafe import escape
 from nbconvert import HTMLExporter
 
 from seatrial.errors import UnknownNameError, UsageError
@@ -14,10 +14,11 @@ from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.records import Reason
 from seatrial.view import plan_explorer
-from seatrial.view.chart.plotly import PLOTLY_MIME
+from seatrial.view.chart.chart import PLOTLY_MIME
 from seatrial.view.notebook.explorer import ExplorerChoice, command_of
 from seatrial.view.notebook.explorer_choices import CONTEXTS, checkpoint_options, machines, place
-from seatrial.view.notebook.explorer_page import error_page, plan_page
+from seatrial.view.notebook.explorer_html import error_html, plan_html
+from seatrial.view.tables.badges import ORIGIN_BADGES
 
 EXPLORER = """\
 from seatrial.view import plan_explorer
@@ -58,7 +59,7 @@ def plain(outputs):
 def test_headless_the_explorer_shows_its_plan(run_cells):
     """Verdict, memory, command as a table, then the bars."""
     (shown,) = run_cells(EXPLORER, headless=True)
-    assert "on h200x4: " in plain(shown)
+    assert "on h200x4 with SGLang: " in plain(shown)
     assert "--context-length=5000" in plain(shown)
     assert PLOTLY_MIME in shown[1].data
 
@@ -68,7 +69,7 @@ def test_a_saved_notebook_shows_the_plan_where_no_widget_lives(run_cells):
     (shown,) = run_cells(EXPLORER, headless=False)
     (data,) = [output.data for output in shown]
     assert {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"} == set(data)
-    assert "on h200x4: " in data["text/plain"]
+    assert "on h200x4 with SGLang: " in data["text/plain"]
     cell = nbformat.v4.new_code_cell(EXPLORER, outputs=shown)
     page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
     assert "--context-length=5000" in page
@@ -105,7 +106,7 @@ def test_every_machine_that_is_offered_can_be_planned_for(machine):
             wish = ExplorerChoice(machine.named(count), nodes, 0, "flash", "auto", "auto", 1048576, 1024, "balanced")
             plan = wish.plan()
             assert plan.verdict in {"verified", "fits", "does_not_fit", "refused"}
-            assert "<svg" in plan_page(plan, command_of(plan))
+            assert "<svg" in plan_html(plan, command_of(plan))
 
 
 @pytest.mark.parametrize("engine", ["sglang", "vllm", "llamacpp"])
@@ -140,13 +141,13 @@ def test_the_context_slider_reaches_a_million_in_even_steps():
 def test_the_page_tells_verdict_speed_command_and_why():
     """In words, with a mark for each origin, and the speed called predicted."""
     plan = make_plan("flash", hardware=detect_hardware("h200x4"))
-    page = plan_page(plan, command_of(plan))
+    page = plan_html(plan, command_of(plan))
     assert "★ Runs: a vendor ran exactly this" in page
     assert "Predicted, not measured" in page
-    assert "=&nbsp;derived" in page
-    assert "★&nbsp;verified" in page
-    assert html.escape(command_of(plan).splitlines()[1].strip()) in page
-    assert [] == [reason.text for reason in plan.reasons if html.escape(reason.text) not in page]
+    for origin in ("derived", "verified"):
+        assert f"{ORIGIN_BADGES[origin].sign}&nbsp;{origin}</span>" in page
+    assert escape(command_of(plan).splitlines()[1].strip()) in page
+    assert [] == [reason.text for reason in plan.reasons if escape(reason.text) not in page]
 
 
 @pytest.mark.parametrize(
@@ -155,8 +156,8 @@ def test_the_page_tells_verdict_speed_command_and_why():
 def test_several_machines_show_a_command_each(nodes, last):
     """Whole, however long; of many machines two, and how the others differ."""
     plan = make_plan("pro", hardware=detect_hardware("h100x8"), nodes=nodes, engine="vllm")
-    page, text = plan_page(plan, command_of(plan)), command_of(plan)
-    assert html.escape(text) in page
+    page, text = plan_html(plan, command_of(plan)), command_of(plan)
+    assert escape(text) in page
     assert "Command of each machine" in page
     assert "{head_address} is the address" in page
     assert last in text
@@ -166,9 +167,9 @@ def test_several_machines_show_a_command_each(nodes, last):
 def test_a_plan_that_does_not_run_says_by_how_much_and_what_would_help():
     """No speed, no command; the smallest change instead."""
     plan = make_plan("pro", hardware=detect_hardware("h100x2"), engine="sglang")
-    page = plan_page(plan, command_of(plan))
+    page = plan_html(plan, command_of(plan))
     assert "✗ Does not fit: " in page
-    assert html.escape(plan.smallest_change) in page
+    assert escape(plan.smallest_change) in page
     assert "Predicted" not in page
     assert "<pre>" not in page
 
@@ -179,7 +180,7 @@ def test_text_from_outside_stays_text():
     plan = make_plan("flash", hardware=detect_hardware("h200x4"))
     hardware = replace(plan.hardware, name=hostile)
     bad = replace(plan, checkpoint=hostile, hardware=hardware, reasons=(Reason(hostile, "derived", hostile),))
-    for page in (plan_page(bad, hostile), error_page(UsageError(hostile, remedy=hostile))):
+    for page in (plan_html(bad, hostile), error_html(UsageError(hostile, remedy=hostile))):
         assert "<img" not in page
         assert not {"\x1b", "\u202e"} & set(page)
 
@@ -198,7 +199,7 @@ def test_a_machine_with_an_odd_number_of_gpus_keeps_it(run_cells):
 def test_the_nearest_recipe_and_its_differences_stand_below_the_command():
     """Where a vendor ran something like it, the page says what, and how this differs."""
     plan = make_plan("flash", hardware=detect_hardware("h100x4"))
-    page = plan_page(plan, command_of(plan))
+    page = plan_html(plan, command_of(plan))
     assert plan.recipe.differences
-    assert [] == [text for text in plan.recipe.differences if html.escape(text) not in page]
+    assert [] == [text for text in plan.recipe.differences if escape(text) not in page]
     assert "Chat: " in page

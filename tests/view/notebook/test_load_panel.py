@@ -6,7 +6,7 @@ from tests.simulator import running_simulator
 from seatrial.errors import MeasurementError
 from seatrial.measure import Workload
 from seatrial.view import load_panel
-from seatrial.view.chart.plotly import PLOTLY_MIME
+from seatrial.view.chart.chart import PLOTLY_MIME
 
 SHORT = "Workload(concurrency=(1, 2), requests=4, prompt_tokens=40, answer_tokens=16)"
 PANEL = f"""\

@@ -9,7 +9,8 @@ from seatrial.records import Interval
 from seatrial.server import Event
 from seatrial.server.startup.history import TimeLeft
 from seatrial.server.state import PhaseTime
-from seatrial.view.notebook.startup import page, table_startup
+from seatrial.view.notebook.startup import startup_html
+from seatrial.view.tables.startup import table_startup
 
 UNDER_WAY = Event(
     "loading weights",
@@ -28,7 +29,7 @@ READY = replace(UNDER_WAY, phase="ready", left=None, passed=(*UNDER_WAY.passed, 
 
 def test_the_panel_shows_phase_count_time_left_and_log():
     """Everything a person who waits asks: where is it, how far, for how long, what does it say."""
-    shown = page(UNDER_WAY)
+    shown = startup_html(UNDER_WAY)
     assert "deepseek-ai/DeepSeek-V4-Flash with SGLang: starting for 1 min 13 s" in shown
     assert "About 4 min left (3 to 5 min; from 2 earlier starts here)" in shown
     assert "loading weights, 12 of 46" in shown
@@ -39,7 +40,7 @@ def test_the_panel_shows_phase_count_time_left_and_log():
 
 def test_the_panel_ends_with_what_each_phase_took():
     """Ready: how long it took, and which share of it each phase."""
-    shown = page(READY)
+    shown = startup_html(READY)
     assert "ready after 1 min 13 s" in shown
     assert 'style="width:97.3%"' in shown
     assert "left" not in shown.partition("</style>")[2].replace("left:", "")
@@ -48,14 +49,14 @@ def test_the_panel_ends_with_what_each_phase_took():
 def test_a_failure_is_said():
     """Where it got to, and why it went no further."""
     failed = replace(READY, phase="failed", text="sglang did not get ready: it stalled.")
-    assert "failed after 1 min 13 s" in page(failed)
-    assert "it stalled" in page(failed)
+    assert "failed after 1 min 13 s" in startup_html(failed)
+    assert "it stalled" in startup_html(failed)
     assert "it stalled" in table_startup(failed).to_text()
 
 
 def test_an_unknown_count_has_an_open_bar():
     """Nothing is counted: no figure is made up."""
-    shown = page(replace(UNDER_WAY, done=None, total=None))
+    shown = startup_html(replace(UNDER_WAY, done=None, total=None))
     assert '<div class="b now open"></div></td><td class="n"></td>' in shown
 
 
@@ -64,7 +65,7 @@ def test_what_is_not_v4_says_so(label):
     """A simulation and a stand-in are labelled wherever they are shown."""
     flag, words = label
     event = replace(UNDER_WAY, **{flag: True})
-    assert words in page(event)
+    assert words in startup_html(event)
     assert words in table_startup(event).to_text()
 
 
@@ -73,7 +74,7 @@ def test_text_from_outside_is_escaped(where):
     """An engine's log, a model's name: text and nothing else."""
     evil = "<img src=x onerror=alert(1)>\x1b[31m&"
     event = replace(UNDER_WAY, **{where: (evil,) if where == "log" else evil})
-    for shown in (page(event), table_startup(event).to_html()):
+    for shown in (startup_html(event), table_startup(event).to_html()):
         assert "<img" not in shown
         assert "\x1b" not in shown
 

@@ -12,10 +12,8 @@ from tests.view.made_up import HOSTILE, measurement, plans, results, write_run
 
 from seatrial.errors import UsageError
 from seatrial.measure import SelfCheck
-from seatrial.records import to_dict
+from seatrial.records import Reason, to_dict
 from seatrial.view.report.page import comparison_table, read_runs, write_report
-from seatrial.view.report.parts import table
-from seatrial.view.tables.table import Table
 
 SECTIONS = ("Does DeepSeek V4 run here?", "What was measured", "What was launched", "Every figure, and where it comes from",
             "The machine", "Notebooks", "Versions")  # fmt: skip
@@ -322,10 +320,11 @@ def test_no_table_hides_its_last_column(tmp_path, open_page, width):
     assert [] == page.evaluate(wider)
 
 
-def test_the_detail_of_a_row_is_on_the_page_and_escaped():
+def test_the_detail_of_a_row_is_on_the_page_and_escaped(build):
     """A source or a reason under a row is not lost between the notebook and the page."""
-    shown = table(Table("t", ("a", "b"), (("1", "2"),), details=("<b>why</b>",)))
-    assert "<small>&lt;b&gt;why&lt;/b&gt;</small>" in shown
+    recorded = results()
+    plan = replace(recorded["plan"], reasons=(Reason("It fits.", "derived", "<b>why</b>"),))
+    assert "It fits.<br><small>source: &lt;b&gt;why&lt;/b&gt;</small></td>" in build(recorded | {"plan": plan})
 
 
 def test_one_run_is_not_the_fastest_of_anything(tmp_path):

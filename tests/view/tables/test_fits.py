@@ -120,14 +120,14 @@ def test_the_chart_s_points_are_the_planner_s_figures():
     # Recipes give the checkpoints different shares, so other lines may have another limit.
     limits = {round(plan.capacity_bytes / 4 / GIB, 6) for plan in plans}
     assert limits <= {round(mark.value, 6) for mark in chart.references}
-    assert {1048576} == {mark.x for mark in chart.marks}
+    assert {1048576} == {mark.x for mark in chart.highlights}
     assert "largest context 1,048,576 tokens" in chart.to_text()
 
 
 def test_a_line_ends_where_requests_would_wait():
     """Beyond the largest context the footprint is of fewer requests and could not be compared."""
     chart = fit_chart("h200x4", concurrency=256)
-    mark = next(mark for mark in chart.marks)
+    mark = next(mark for mark in chart.highlights)
     line = chart.series[mark.series]
     assert mark.x == max(x for x, y in zip(line.x, line.y, strict=True) if y is not None)
     assert {"derived"} == {series.origin for series in chart.series}
@@ -136,7 +136,7 @@ def test_a_line_ends_where_requests_would_wait():
 def test_where_nothing_fits_the_need_is_shown_above_the_limit():
     """A picture of a no is a picture too."""
     chart = fit_chart("m5-max-36gb", "pro")
-    assert () == chart.marks
+    assert () == chart.highlights
     assert max(mark.value for mark in chart.references) < min(y for series in chart.series for y in series.y)
     assert "nothing fits: " in chart.title
 
@@ -158,7 +158,7 @@ def test_what_does_not_fit_is_never_below_the_limit():
         assert plan.runs == (plan.need_bytes <= room_bytes(plan))
     chart = fit_chart("m5-max-128gb")
     limit = max(mark.value for mark in chart.references)
-    reached = {mark.series: mark.x for mark in chart.marks}
+    reached = {mark.series: mark.x for mark in chart.highlights}
     for place, series in enumerate(chart.series):
         beyond = [y for x, y in zip(series.x, series.y, strict=True) if y is not None and x > reached.get(place, 0)]
         assert [] == [y for y in beyond if y <= limit]

@@ -1,4 +1,4 @@
-"""Axes with round ticks, linear or logarithmic, and the room a text takes."""
+"""Axes with round ticks, linear or logarithmic, and the width of texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Axis:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """Where ``value`` lies: 0 at the low end, 1 at the high end, held inside."""
+        """Return the place of ``value``: 0 at the low end and below, 1 at the high end and above."""
         if self.log:
             place = math.log(value / self.low) / math.log(self.high / self.low) if value > 0 else 0.0
         else:
@@ -30,8 +30,8 @@ class Axis:
         return min(max(place, 0.0), 1.0)
 
     def tick_label(self, tick: float) -> str:
-        """As many digits as neighbouring ticks need to differ."""
-        if self.log or len(self.ticks) < 2:  # noqa: PLR2004
+        """Return a tick with as many digits as neighbouring ticks need to differ."""
+        if self.log or not self.ticks[1:]:
             return f"{tick:,.12g}"
         step = self.ticks[1] - self.ticks[0]
         places = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -41,13 +41,13 @@ class Axis:
 
 
 def linear_axis(values: Iterable[float], *, wanted: int = 5, zero: bool = True, snug: bool = False) -> Axis:
-    """An axis over ``values`` with about ``wanted`` round ticks.
+    """Return an axis over ``values`` with about ``wanted`` round ticks.
 
     Args:
-        values: What must be seen on it.
-        wanted: Ticks aimed at.
-        zero: Whether it starts at 0 at the latest, as lengths and rates must to be compared.
-        snug: Whether it ends at the last value instead of a tick (time).
+        values: Values that must lie on it.
+        wanted: Number of ticks to aim at.
+        zero: True to include 0, without which lengths and rates cannot be compared.
+        snug: True to end at the last value instead of a tick (time).
 
     """
     seen = list(values)
@@ -68,7 +68,7 @@ def linear_axis(values: Iterable[float], *, wanted: int = 5, zero: bool = True, 
 
 
 def log_axis(values: Iterable[float], ticks: tuple[float, ...] = ()) -> Axis:
-    """A logarithmic axis; few distinct values (1, 2, 4, 8 streams) are the ticks themselves, unless others are given."""
+    """Return a logarithmic axis; few distinct values (1, 2, 4, 8 streams) are the ticks, unless others are given."""
     seen = sorted({value for value in (*values, *ticks) if value > 0})
     if not seen:
         return Axis(1.0, 10.0, (1.0, 10.0), log=True)
@@ -80,7 +80,7 @@ def log_axis(values: Iterable[float], ticks: tuple[float, ...] = ()) -> Axis:
 
 
 def decade_axis(low: float, high: float) -> Axis:
-    """A logarithmic axis with ticks at 1, 2 and 5 of each power of ten, thinned where they crowd."""
+    """Return a logarithmic axis with ticks at 1, 2 and 5 of each power of ten, fewer if they crowd."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
     start = max((tick for tick in fine if tick <= low * (1 + 1e-9)), default=low)
@@ -95,13 +95,13 @@ def decade_axis(low: float, high: float) -> Axis:
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Width of ``text`` in pixels at font size ``size``, a little generous: fonts differ."""
+    """Return the width of ``text`` in pixels at font size ``size``, a little generous because fonts differ."""
     units = sum(_sign_width(sign) for sign in text)
     return units * size * (_BOLD if bold else 1.0)
 
 
 def wrap(text: str, width: float, size: float, *, bold: bool = False, lines: int = 3) -> list[str]:
-    """``text`` broken at spaces into at most ``lines`` lines of ``width`` pixels, the last cut with an ellipsis."""
+    """Return ``text`` in at most ``lines`` lines of ``width`` pixels, the last cut with an ellipsis."""
     done: list[str] = []
     current = ""
     for word in text.split():
@@ -118,14 +118,14 @@ def wrap(text: str, width: float, size: float, *, bold: bool = False, lines: int
 
 
 def shorten(text: str, width: float, size: float, *, bold: bool = False) -> str:
-    """``text`` cut with an ellipsis so that it takes at most ``width`` pixels."""
+    """Return ``text`` cut with an ellipsis so that it takes at most ``width`` pixels."""
     if text_width(text, size, bold=bold) <= width:
         return text
-    room, kept = width - size, 0
+    free, kept = width - size, 0
     total = 0.0
     for sign in text:
         total += _sign_width(sign) * size * (_BOLD if bold else 1.0)
-        if total > room:
+        if total > free:
             break
         kept += 1
     return f"{text[:kept].rstrip()}…"
@@ -134,6 +134,6 @@ def shorten(text: str, width: float, size: float, *, bold: bool = False) -> str:
 def _sign_width(sign: str) -> float:
     if sign in _NARROW:
         return 0.36
-    if ord(sign) > 0x2E7F:  # noqa: PLR2004 -- CJK and emoji are full width
+    if sign > "\u2e7f":  # CJK and emoji are full width
         return 1.0
     return 0.88 if sign in _WIDE else 0.68 if sign.isupper() else 0.6

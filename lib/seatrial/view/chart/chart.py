@@ -1,126 +1,19 @@
-"""A plot as data: what it shows and where each series comes from, not yet how it is drawn.
-
-``to_svg`` draws it for the report, ``to_plotly`` for the notebook, ``to_text`` for terminals
-and screen readers. How a series looks follows from its origin alone, so that a prediction, a
-measurement and a simulation can never be taken for one another.
-"""
+"""Charts that a notebook shows by itself: as a plotly figure, else as SVG, else as text."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-from seatrial.view.tables.table import Table
-from seatrial.view.untrusted import plain_text
+from seatrial.view.chart.data import ChartData
+from seatrial.view.chart.plotly import to_plotly
+from seatrial.view.chart.svg import to_svg
 
-SeriesOrigin = Literal["measured", "predicted", "simulated", "verified", "derived"]
-_Values = tuple[float | None, ...]
+PLOTLY_MIME = "application/vnd.plotly.v1+json"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How series of one origin are drawn: dash pattern of the line, and kind of marker."""
-
-    dash: tuple[int, ...]
-    marker: Literal["filled", "hollow", "cross", "ringed", "dotted"]
-
-
-LOOKS: dict[SeriesOrigin, Look] = {
-    "measured": Look((), "filled"),
-    "predicted": Look((9, 5), "hollow"),
-    "simulated": Look((2, 4), "cross"),
-    "verified": Look((10, 4, 2, 4), "ringed"),
-    "derived": Look((18, 3), "dotted"),
-}
-
-_LARGEST = 1e18
-
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-"""Okabe and Ito's colours (Color Universal Design, 2008), those that carry on white first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One line, or one segment of every bar.
-
-    Attributes:
-        name: What the legend says.
-        x: Positions; empty for segments of bars.
-        y: One value a position, or a bar; None is a gap.
-        origin: Decides dash and marker.
-        low: Lower end of the interval round each ``y``; empty where there is none.
-        high: Upper end.
-        color: Index into the palette; None takes the series' place in the chart.
-
-    """
-
-    name: str
-    x: tuple[float, ...]
-    y: _Values
-    origin: SeriesOrigin
-    low: _Values = ()
-    high: _Values = ()
-    color: int | None = None
-
-    @property
-    def label(self) -> str:
-        """The name with its origin, which must be readable wherever the name is."""
-        name = plain_text(self.name, 60)
-        return name if self.origin in name.casefold() else f"{name}, {self.origin}"
-
-    @property
-    def has_interval(self) -> bool:
-        """Whether any value has an interval round it."""
-        return any(low is not None and high is not None for low, high in zip(self.low, self.high, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A limit to compare with: a line across the plot, or across one bar.
-
-    Attributes:
-        name: What it is, with its figure ("capacity 576 GiB").
-        value: On the value axis.
-        bar: Index of the bar it belongs to; None for all of the plot.
-
-    """
-
-    name: str
-    value: float
-    bar: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A point of a line worth a ring of its own, such as the largest context that fits.
-
-    Attributes:
-        name: What it is, with its figure.
-        series: Index of the line it lies on.
-        x: Where.
-        y: Where.
-
-    """
-
-    name: str
-    series: int
-    x: float
-    y: float
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A named stretch of the x axis, such as one load level of a run."""
-
-    name: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(ChartData):
     """A plot.
 
     Attributes:
@@ -135,145 +28,24 @@ class Chart:
         log_y: Whether y is logarithmic.
         kind: ``lines``, or ``bars``: horizontal stacked bars with the values on x.
         bars: Name of each bar.
-        slim: Bars close together with their names at the left: many of one kind.
-        marks: Points of lines with a ring round them.
+        compact: Bars close together with their names at the left: many of one kind.
+        highlights: Points of lines with a ring round them.
         x_ticks: Where a logarithmic x axis is labelled; empty for round numbers.
 
     """
 
-    title: str
-    x_label: str
-    y_label: str
-    series: tuple[Series, ...]
-    subtitle: str = ""
-    references: tuple[Reference, ...] = ()
-    spans: tuple[Span, ...] = ()
-    log_x: bool = False
-    log_y: bool = False
-    kind: Literal["lines", "bars"] = "lines"
-    bars: tuple[str, ...] = ()
-    slim: bool = False
-    marks: tuple[Mark, ...] = ()
-    x_ticks: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Make values that cannot be drawn (infinite, absurd, or not above 0 on a log axis) gaps.
-
-        Raises:
-            ValueError: Lists that belong together differ in length.
-
-        """
-        object.__setattr__(self, "series", tuple(self._drawable(series) for series in self.series))
-        object.__setattr__(self, "references", tuple(mark for mark in self.references if _is_plain(mark.value)))
-        spans = (span for span in self.spans if _is_plain(span.start) and _is_plain(span.end))
-        object.__setattr__(self, "spans", tuple(spans))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to draw."""
-        return all(value is None for series in self.series for value in series.y)
-
-    def color_of(self, index: int) -> int:
-        """Palette index of the series at ``index``."""
-        color = self.series[index].color
-        return (index if color is None else color) % len(PALETTE)
-
-    def shape_of(self, index: int) -> int:
-        """How many series before this one share its origin: tells markers of one origin apart."""
-        return sum(series.origin == self.series[index].origin for series in self.series[:index])
-
-    def to_table(self) -> Table:
-        """The figures behind the plot."""
-        if self.kind == "bars":
-            return self._table_of_bars()
-        numbers = [f"{_heading(series)}>" for series in self.series]
-        positions = _thinned(sorted({x for series in self.series for x in series.x}))
-        places = [{x: place for place, x in enumerate(series.x)} for series in self.series]
-        lines = [
-            (f"{x:,.6g}", *(_value_at(series, place.get(x)) for series, place in zip(self.series, places, strict=True)))
-            for x in positions
-        ]
-        note = "; ".join([self.y_label, *(plain_text(name) for name in self._named())])
-        return Table(plain_text(self.title), (f"{self.x_label}>", *numbers), tuple(lines), note)
-
-    def _named(self) -> list[str]:
-        """Limits and marked points in words."""
-        return [mark.name for mark in self.references if mark.name] + [mark.name for mark in self.marks]
-
-    def _table_of_bars(self) -> Table:
-        rows = [
-            (plain_text(name), *(_cell(series.y[bar], None, None) for series in self.series), self._limits_of(bar))
-            for bar, name in enumerate(self.bars)
-        ]
-        columns = ("", *(f"{plain_text(series.name, 60)}>" for series in self.series), "against")
-        return Table(plain_text(self.title), columns, tuple(rows), self.x_label)
-
-    def _limits_of(self, bar: int) -> str:
-        return "; ".join(plain_text(mark.name, 80) for mark in self.references if mark.bar in {None, bar})
-
-    def to_text(self) -> str:
-        """The finding and its figures in words, for screen readers and terminals."""
-        text = self.to_table().to_text()
-        return f"{text}\n{plain_text(self.subtitle)}" if self.subtitle else text
-
-    def _drawable(self, series: Series) -> Series:
-        expected = len(self.bars) if self.kind == "bars" else len(series.x)
-        if len(series.y) != expected or not {len(series.low), len(series.high)} <= {0, expected}:
-            raise ValueError(f"series {series.name!r} has {len(series.y)} values for {expected} places")
-        if len(series.low) != len(series.high):
-            raise ValueError(f"series {series.name!r} has an interval with one end")
-        placed = [_is_plain(x) and (x > 0 or not self.log_x) for x in series.x] or [True] * expected
-        known = tuple(y if here else None for y, here in zip(series.y, placed, strict=True))
-        return replace(
-            series,
-            x=tuple(x if here else 1.0 for x, here in zip(series.x, placed, strict=False)),
-            y=tuple(map(self._number, known)),
-            low=tuple(map(self._number, series.low)),
-            high=tuple(map(self._number, series.high)),
-        )
-
-    def _number(self, value: float | None) -> float | None:
-        if value is None or not _is_plain(value) or (self.log_y and value <= 0):
-            return None
-        return float(value)
-
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        from seatrial.view.chart.plotly import bundle
-
-        return bundle(self)
-
-
-def runs_of(series: Series) -> list[list[int]]:
-    """Indices of the unbroken stretches of a series: a gap ends a line, it is never bridged."""
-    known = [place for place, value in enumerate(series.y) if value is not None]
-    cuts = [0, *(at + 1 for at, (one, two) in enumerate(pairwise(known)) if two != one + 1), len(known)]
-    return [known[start:end] for start, end in pairwise(cuts) if start < end]
+        forms: dict[str, Any] = {"image/svg+xml": to_svg(self), "text/plain": self.to_text()}
+        try:
+            figure = to_plotly(self).to_plotly_json()
+        except ImportError:  # the notebook extra is not installed
+            return forms
+        plotly = {"data": figure["data"], "layout": figure["layout"], "config": {"displaylogo": False}}
+        return {PLOTLY_MIME: plotly, **forms}
 
 
-def _is_plain(value: float) -> bool:
-    """Whether a value can be drawn: anything larger than this is a fault, not a finding."""
-    return math.isfinite(value) and abs(value) <= _LARGEST
+def show_chart(chart: Chart) -> None:
+    """Show a chart in a notebook: as a plotly figure if the front end draws it, else as SVG, else as text."""
+    from IPython.display import display
 
-
-def _heading(series: Series) -> str:
-    return f"{series.label} (low to high)" if series.has_interval else series.label
-
-
-def _value_at(series: Series, place: int | None) -> str:
-    if place is None:
-        return ""
-    if not series.low:
-        return _cell(series.y[place], None, None)
-    return _cell(series.y[place], series.low[place], series.high[place])
-
-
-def _cell(value: float | None, low: float | None, high: float | None) -> str:
-    text = "" if value is None else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004
-    return text if low is None or high is None else f"{text} ({low:,.3g} to {high:,.3g})"
-
-
-def _thinned(positions: list[float], most: int = 24) -> list[float]:
-    """At most ``most`` positions, evenly taken, first and last kept."""
-    if len(positions) <= most:
-        return positions
-    return [positions[round(place * (len(positions) - 1) / (most - 1))] for place in range(most)]
+    display(chart)  # type: ignore[no-untyped-call]

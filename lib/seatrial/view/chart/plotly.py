@@ -1,4 +1,4 @@
-"""The same ``Chart`` as an interactive plotly figure, and as one bundle that every front end can show."""
+"""Draws a chart as an interactive plotly figure."""
 
 from __future__ import annotations
 
@@ -7,49 +7,29 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from seatrial.view.chart.axis import wrap
-from seatrial.view.chart.chart import LOOKS, PALETTE, Chart, Mark, Reference, Series, SeriesOrigin, Span
-from seatrial.view.chart.svg import to_svg
+from seatrial.view.chart.data import LOOKS, PALETTE, ChartData, Highlight, Reference, Series, SeriesOrigin, Span
 from seatrial.view.untrusted import plain_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-PLOTLY_MIME = "application/vnd.plotly.v1+json"
-_CONFIG = {"displaylogo": False}
 AXIS: dict[str, Any] = {"gridcolor": "#e3e7eb", "zeroline": False, "linecolor": "#8c959f", "automargin": True}
-"""How every axis is drawn."""
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
 _CROSSES = ("x-thin", "cross-thin", "asterisk")
 _SUFFIXES = {"hollow": "-open", "cross": "-open", "dotted": "-open-dot"}
 _PATTERNS = ("", "/", "\\", "|", "-", "+", ".")
+_MANY = 40  # points from which on a line is drawn without markers
+_FEW = 8  # positions that are all labelled
 _TITLE_SIZE = 17
 _TITLE_WIDTH = 780
 _GREY = "#57606a"
 
 
-def show_chart(chart: Chart) -> None:
-    """Show a chart in a notebook: plotly where it can be drawn, else the SVG, else the figures as text."""
-    from IPython.display import display
-
-    display(bundle(chart), raw=True)  # type: ignore[no-untyped-call]
-
-
-def bundle(chart: Chart) -> dict[str, Any]:
-    """The chart in every form a front end may choose from; without plotly, as SVG and text."""
-    forms: dict[str, Any] = {"image/svg+xml": to_svg(chart), "text/plain": chart.to_text()}
-    try:
-        figure = to_plotly(chart)
-    except ImportError:  # the notebook extra is not installed
-        return forms
-    plain = figure.to_plotly_json()
-    return {PLOTLY_MIME: {"data": plain["data"], "layout": plain["layout"], "config": _CONFIG}, **forms}
-
-
-def to_plotly(chart: Chart) -> Figure:
-    """The chart as a plotly figure; every text escaped, as plotly reads markup and TeX.
+def to_plotly(chart: ChartData) -> Figure:
+    """Return the chart as a plotly figure; every text is escaped, because plotly reads markup and TeX.
 
     Raises:
-        ImportError: plotly is not installed (``pip install 'seatrial[notebooks]'``).
+        ImportError: If plotly is not installed (``pip install 'seatrial[notebooks]'``).
 
     """
     from plotly.graph_objects import Figure
@@ -58,22 +38,22 @@ def to_plotly(chart: Chart) -> Figure:
     order = sorted(range(len(chart.series)), key=lambda place: chart.series[place].origin == "measured")
     for index in range(len(chart.series)) if chart.kind == "bars" else order:
         figure.add_traces(_segments(chart, index) if chart.kind == "bars" else _line(chart, index))
-    figure.add_traces([_ring(chart, mark) for mark in chart.marks])
+    figure.add_traces([_ring(chart, mark) for mark in chart.highlights])
     figure.update_layout(_layout(chart))
     return figure
 
 
 def literal(text: str) -> str:
-    """``text`` so that plotly shows exactly it: no tags, links or TeX."""
+    """Return ``text`` escaped, so that plotly reads no tags, links or TeX in it."""
     return html.escape(plain_text(text, 500), quote=False).replace("$", "&#36;").replace("\n", "<br>")
 
 
 def plotly_dash(origin: SeriesOrigin) -> str:
-    """The dash pattern of lines of one origin."""
+    """Return the dash pattern of lines of one origin."""
     return ",".join(f"{part}px" for part in LOOKS[origin].dash) or "solid"
 
 
-def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
+def _line(chart: ChartData, index: int) -> list[dict[str, Any]]:
     series, color = chart.series[index], PALETTE[chart.color_of(index)]
     look, shape = LOOKS[series.origin], chart.shape_of(index)
     symbol = _CROSSES[shape % 3] if look.marker == "cross" else _SHAPES[shape % 4]
@@ -83,16 +63,13 @@ def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
         "name": literal(series.label),
         "x": list(series.x),
         "y": list(series.y),
-        "mode": "lines+markers" if len(series.x) <= 40 else "lines",  # noqa: PLR2004 -- as in the SVG
+        "mode": "lines+markers" if len(series.x) <= _MANY else "lines",
         "line": {"color": color, "width": 2.5, "dash": plotly_dash(series.origin)},
         "marker": {
             "symbol": f"{symbol}{suffix}",
             "size": 10,
             "color": color,
-            "line": {
-                "width": 3 if look.marker == "ringed" else 2,
-                "color": "#1f2328" if look.marker == "ringed" else color,
-            },
+            "line": {"width": 3, "color": "#1f2328"} if look.marker == "ringed" else {"width": 2, "color": color},
         },
         "connectgaps": False,
         "hovertemplate": "%{x}: %{y:.4g}<extra>%{fullData.name}</extra>",
@@ -102,20 +79,12 @@ def _line(chart: Chart, index: int) -> list[dict[str, Any]]:
     if series.origin == "predicted":
         return [*_band(series, color), trace]
     ends = list(zip(series.y, series.low, series.high, strict=True))
-    return [
-        trace
-        | {
-            "error_y": {
-                "type": "data",
-                "symmetric": False,
-                "array": [None if y is None or high is None else high - y for y, _, high in ends],
-                "arrayminus": [None if y is None or low is None else y - low for y, low, _ in ends],
-            }
-        }
-    ]
+    above = [None if y is None or high is None else high - y for y, _, high in ends]
+    below = [None if y is None or low is None else y - low for y, low, _ in ends]
+    return [trace | {"error_y": {"type": "data", "symmetric": False, "array": above, "arrayminus": below}}]
 
 
-def _ring(chart: Chart, mark: Mark) -> dict[str, Any]:
+def _ring(chart: ChartData, mark: Highlight) -> dict[str, Any]:
     color = PALETTE[chart.color_of(mark.series)]
     return {
         "type": "scatter",
@@ -142,7 +111,7 @@ def _band(series: Series, color: str) -> list[dict[str, Any]]:
     return [low, high | {"fill": "tonexty", "fillcolor": _translucent(color)}]
 
 
-def _segments(chart: Chart, index: int) -> list[dict[str, Any]]:
+def _segments(chart: ChartData, index: int) -> list[dict[str, Any]]:
     series, color = chart.series[index], chart.color_of(index)
     return [
         {
@@ -161,7 +130,7 @@ def _segments(chart: Chart, index: int) -> list[dict[str, Any]]:
     ]
 
 
-def _layout(chart: Chart) -> dict[str, Any]:
+def _layout(chart: ChartData) -> dict[str, Any]:
     subtitle = {"subtitle": {"text": literal(chart.subtitle), "font": {"size": 13}}} if chart.subtitle else {}
     bars = chart.kind == "bars"
     title = "<br>".join(map(literal, wrap(chart.title, _TITLE_WIDTH, _TITLE_SIZE, bold=True, lines=2)))
@@ -199,16 +168,16 @@ def _layout(chart: Chart) -> dict[str, Any]:
     }
 
 
-def _scale(chart: Chart, *, bars: bool) -> dict[str, Any]:
+def _scale(chart: ChartData, *, bars: bool) -> dict[str, Any]:
     if not chart.log_x:
         return {"rangemode": "tozero"} if bars else {}
     places = sorted({x for series in chart.series for x in series.x if x > 0})
-    ticks = list(chart.x_ticks) or (places if len(places) <= 8 else [])  # noqa: PLR2004
+    ticks = list(chart.x_ticks) or (places if len(places) <= _FEW else [])
     few = {"tickvals": ticks, "ticktext": [f"{x:,.12g}" for x in ticks]} if ticks else {}
     return {"type": "log", **few}
 
 
-def _limits(chart: Chart) -> list[dict[str, Any]]:
+def _limits(chart: ChartData) -> list[dict[str, Any]]:
     line = {"color": "#1f2328", "width": 2.5, "dash": "dash"}
     if chart.kind != "bars":
         return [
@@ -222,11 +191,11 @@ def _limits(chart: Chart) -> list[dict[str, Any]]:
     ]
 
 
-def _bars_of(chart: Chart, mark: Reference) -> list[int]:
+def _bars_of(chart: ChartData, mark: Reference) -> list[int]:
     return list(range(len(chart.bars))) if mark.bar is None else [mark.bar]
 
 
-def _limit_names(chart: Chart) -> list[dict[str, Any]]:
+def _limit_names(chart: ChartData) -> list[dict[str, Any]]:
     if chart.kind != "bars":
         return [
             {"xref": "paper", "x": 1, "y": mark.value, "text": literal(mark.name), "showarrow": False,
@@ -234,7 +203,7 @@ def _limit_names(chart: Chart) -> list[dict[str, Any]]:
             for mark in chart.references
         ]  # fmt: skip
     # Slim bars stand too close for a name on each: the first of equal limits has it.
-    marks = {mark.name: mark for mark in reversed(chart.references)}.values() if chart.slim else chart.references
+    marks = {mark.name: mark for mark in reversed(chart.references)}.values() if chart.compact else chart.references
     return [
         {"x": mark.value, "y": bar - 0.34, "text": literal(mark.name), "showarrow": False, "yanchor": "bottom"}
         for mark in marks
@@ -243,7 +212,7 @@ def _limit_names(chart: Chart) -> list[dict[str, Any]]:
 
 
 def span_stripes(spans: Sequence[Span]) -> list[dict[str, Any]]:
-    """Every second stretch of the x axis as a stripe behind the plot, as plotly's shapes."""
+    """Return a stripe behind every second stretch of the x axis, as plotly's shapes."""
     return [
         {"type": "rect", "yref": "paper", "x0": span.start, "x1": span.end, "y0": 0, "y1": 1, "layer": "below",
          "line": {"width": 0}, "fillcolor": "#f3f5f7"}
@@ -252,7 +221,7 @@ def span_stripes(spans: Sequence[Span]) -> list[dict[str, Any]]:
 
 
 def span_names(spans: Sequence[Span]) -> list[dict[str, Any]]:
-    """The names of the stretches above the plot, as plotly's annotations."""
+    """Return the names of the stretches above the plot, as plotly's annotations."""
     return [
         {"yref": "paper", "x": (span.start + span.end) / 2, "y": 1, "text": literal(span.name), "showarrow": False,
          "yanchor": "bottom", "font": {"color": _GREY}}

@@ -1,22 +1,21 @@
-"""Draws a ``Chart`` as one self-contained SVG picture that needs neither scripts nor fonts.
+"""Draws a chart as one self-contained SVG picture that needs neither scripts nor fonts.
 
-Made to be read from the back of a classroom: text of 13 pixels and more at 640 by 360, units
-on the axes, a legend that shows dash and marker, and a description for screen readers. Alone
-the picture has its own light background; inside a page that defines the colour variables
-(``--ink``, ``--surface``, ``--series-0`` ...) it takes the page's colours, dark ones too.
+The picture is legible from the back of a classroom: text of 13 pixels and more at 640 by 360,
+units on the axes, a legend that shows dash and marker, and a description for screen readers.
+It has a light background of its own. A page that defines the colour variables (``--ink``,
+``--surface``, ``--series-0`` ...) gives it the page's colours, dark ones too.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from seatrial.view.chart.axis import shorten, text_width, wrap
-from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.data import ChartData
 from seatrial.view.chart.svg_bars import bars_height, draw_bars
+from seatrial.view.chart.svg_compact_bars import compact_bars_height, draw_compact_bars
 from seatrial.view.chart.svg_lines import draw_lines
-from seatrial.view.chart.svg_parts import FONT, LINE, STYLE, block, escaped, figure, hatch, sample, words
-from seatrial.view.chart.svg_slim import draw_slim, slim_height
+from seatrial.view.chart.svg_shapes import FONT, LINE, STYLE, Box, block, escaped, figure, hatch, sample, words
 
 _MARGIN = 16
 _TITLE = 17
@@ -25,32 +24,24 @@ _LEAST_PLOT = 170
 _SAMPLE = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """Where the plot itself goes, in pixels."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = True, name: str = "") -> str:
-    """The picture of ``chart``.
+def to_svg(chart: ChartData, *, width: int = 640, height: int = 360, style: bool = True, name: str = "") -> str:
+    """Return the picture of ``chart``.
 
     Args:
         chart: What to draw.
         width: Pixels; the picture scales with the page.
         height: Pixels, at least; a long title or legend makes it higher.
-        style: Whether the picture carries its own style; False where the page has ``STYLE``.
-        name: What its ids begin with, where several pictures stand on a page; else made from what it shows.
+        style: True to put the style into the picture; False if the page has ``STYLE``.
+        name: Beginning of its ids, unique on the page; empty to make one from the chart's contents.
 
     """
     identity = name or f"st{hashlib.sha256(repr(chart).encode('utf-8', 'replace')).hexdigest()[:10]}"
     drawn, top = _header(chart, width, identity)
     if chart.kind == "bars":
-        bottom = top + (slim_height if chart.slim else bars_height)(chart)
-        body = (draw_slim if chart.slim else draw_bars)(chart, Box(_MARGIN, top, width - _MARGIN, bottom), identity)
+        bottom = top + (compact_bars_height if chart.compact else bars_height)(chart)
+        body = (draw_compact_bars if chart.compact else draw_bars)(
+            chart, Box(_MARGIN, top, width - _MARGIN, bottom), identity
+        )
     else:
         bottom = max(height - _MARGIN, top + _LEAST_PLOT)
         body = draw_lines(chart, Box(_MARGIN, top, width - _MARGIN, bottom))
@@ -69,29 +60,29 @@ def to_svg(chart: Chart, *, width: int = 640, height: int = 360, style: bool = T
     )
 
 
-def _header(chart: Chart, width: int, identity: str) -> tuple[list[str], float]:
-    """Title, subtitle and legend, and the height they take."""
-    room = width - 2 * _MARGIN
+def _header(chart: ChartData, width: int, identity: str) -> tuple[list[str], float]:
+    """Return title, subtitle and legend, and the height they end at."""
+    free = width - 2 * _MARGIN
     drawn: list[str] = []
     y = float(_MARGIN)
-    for line in wrap(chart.title, room, _TITLE, bold=True, lines=2):
+    for line in wrap(chart.title, free, _TITLE, bold=True, lines=2):
         y += _TITLE_LINE
         drawn.append(words(_MARGIN, y - 6, line, "st-title"))
-    for line in wrap(chart.subtitle, room, FONT, lines=2):
+    for line in wrap(chart.subtitle, free, FONT, lines=2):
         y += LINE
         drawn.append(words(_MARGIN, y - 4, line, "st-muted"))
-    legend, y = _legend(chart, room, y + 6, identity)
+    legend, y = _legend(chart, free, y + 6, identity)
     return [*drawn, *legend], y + 4
 
 
-def _legend(chart: Chart, room: float, y: float, identity: str) -> tuple[list[str], float]:
+def _legend(chart: ChartData, width: float, y: float, identity: str) -> tuple[list[str], float]:
     drawn: list[str] = []
     x = float(_MARGIN)
     y += LINE
     for index, series in enumerate(chart.series):
-        label = shorten(_legend_text(chart, index), room - _SAMPLE, FONT)
+        label = shorten(_legend_text(chart, index), width - _SAMPLE, FONT)
         needed = _SAMPLE + text_width(label, FONT)
-        if x > _MARGIN and x + needed > _MARGIN + room:
+        if x > _MARGIN and x + needed > _MARGIN + width:
             x, y = float(_MARGIN), y + LINE + 2
         drawn += [sample(chart, index, x, y - 5, identity), words(x + _SAMPLE, y, label)]
         x += needed + 18
@@ -100,7 +91,7 @@ def _legend(chart: Chart, room: float, y: float, identity: str) -> tuple[list[st
     return drawn, y
 
 
-def _legend_text(chart: Chart, index: int) -> str:
+def _legend_text(chart: ChartData, index: int) -> str:
     series = chart.series[index]
     if chart.kind == "bars":
         only = series.y[0] if len(chart.bars) == 1 else None

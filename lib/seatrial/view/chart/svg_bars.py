@@ -1,25 +1,25 @@
-"""Draws stacked horizontal bars, each against its own limit: memory needed against memory there is."""
+"""Draws stacked horizontal bars, each against its own limit: memory needed against memory available."""
 
 from __future__ import annotations
 
 from seatrial.view.chart.axis import Axis, linear_axis, shorten, text_width
-from seatrial.view.chart.chart import Chart
-from seatrial.view.chart.svg_parts import FONT, LINE, Place, block, color_class, figure, hatched, stroke, words
+from seatrial.view.chart.data import ChartData
+from seatrial.view.chart.svg_shapes import FONT, LINE, Box, block, color_class, figure, hatched, stroke, words
 
 _BAR = 30
 _SLOT = 2 * LINE + _BAR + 16
-_TOTAL_ROOM = 76
+_TOTAL_WIDTH = 76
 
 
-def bars_height(chart: Chart) -> float:
-    """Pixels that bars and axis take."""
+def bars_height(chart: ChartData) -> float:
+    """Return the height of bars and axis, in pixels."""
     return 14 + _SLOT * max(len(chart.bars), 1) + 2 * LINE + 6
 
 
-def draw_bars(chart: Chart, place: Place, identity: str) -> list[str]:
-    """Everything below the legend of a bar chart."""
+def draw_bars(chart: ChartData, place: Box, identity: str) -> list[str]:
+    """Return everything below the legend of a bar chart."""
     axis = bar_axis(chart)
-    left, right = place.left, place.right - _TOTAL_ROOM
+    left, right = place.left, place.right - _TOTAL_WIDTH
     bottom = place.bottom - 2 * LINE - 6
     drawn = draw_scale(chart, axis, (left, right), (place.top + 10, bottom))
     for bar, name in enumerate(chart.bars):
@@ -27,7 +27,7 @@ def draw_bars(chart: Chart, place: Place, identity: str) -> list[str]:
         shown = shorten(name, place.right - left, FONT, bold=True)
         drawn.append(words(left, top + FONT, shown, "st-strong st-halo"))
         drawn += [
-            block((left, top + LINE + 4), (axis.at(mark.value) * (right - left), _BAR), "st-room")
+            block((left, top + LINE + 4), (axis.at(mark.value) * (right - left), _BAR), "st-capacity")
             for mark in chart.references
             if mark.bar in {None, bar}
         ]
@@ -36,14 +36,14 @@ def draw_bars(chart: Chart, place: Place, identity: str) -> list[str]:
     return drawn
 
 
-def bar_axis(chart: Chart) -> Axis:
-    """The scale every bar and limit of a chart fits on."""
+def bar_axis(chart: ChartData) -> Axis:
+    """Return the scale on which every bar and limit of a chart fits."""
     totals = [sum(series.y[bar] or 0.0 for series in chart.series) for bar in range(len(chart.bars))]
     return linear_axis([*totals, *(mark.value for mark in chart.references)])
 
 
-def draw_scale(chart: Chart, axis: Axis, sides: tuple[float, float], heights: tuple[float, float]) -> list[str]:
-    """Grid, ticks and what is measured, below bars from left to right and top to bottom."""
+def draw_scale(chart: ChartData, axis: Axis, sides: tuple[float, float], heights: tuple[float, float]) -> list[str]:
+    """Return grid, ticks and axis label between these sides and heights."""
     (left, right), (top, bottom) = sides, heights
     drawn = []
     for tick in axis.ticks:
@@ -56,9 +56,9 @@ def draw_scale(chart: Chart, axis: Axis, sides: tuple[float, float], heights: tu
 
 
 def draw_segments(  # noqa: PLR0913 -- one for each thing a bar is drawn from
-    chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], identity: str, *, height: float = _BAR
+    chart: ChartData, bar: int, axis: Axis, place: tuple[float, float, float], identity: str, *, height: float = _BAR
 ) -> list[str]:
-    """The stacked parts of one bar, each with its colour and hatching."""
+    """Return the stacked parts of one bar, each with its colour and hatching."""
     left, right, top = place
     drawn = []
     total = 0.0
@@ -75,7 +75,7 @@ def draw_segments(  # noqa: PLR0913 -- one for each thing a bar is drawn from
     return drawn
 
 
-def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], identity: str) -> list[str]:
+def _bar(chart: ChartData, bar: int, axis: Axis, place: tuple[float, float, float], identity: str) -> list[str]:
     left, right, top = place
     drawn = draw_segments(chart, bar, axis, place, identity)
     total = sum(series.y[bar] or 0.0 for series in chart.series)
@@ -89,7 +89,7 @@ def _bar(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float], 
     return drawn
 
 
-def _limits(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float]) -> list[str]:
+def _limits(chart: ChartData, bar: int, axis: Axis, place: tuple[float, float, float]) -> list[str]:
     left, right, top = place
     drawn = []
     for mark in chart.references:
@@ -99,6 +99,6 @@ def _limits(chart: Chart, bar: int, axis: Axis, place: tuple[float, float, float
         drawn.append(stroke((x, top - 6), (x, top + _BAR + 6), "st-under"))
         drawn.append(stroke((x, top - 6), (x, top + _BAR + 6), "st-limit"))
         half = text_width(mark.name, FONT) / 2
-        middle = min(max(x, left + half), right + _TOTAL_ROOM - half)
+        middle = min(max(x, left + half), right + _TOTAL_WIDTH - half)
         drawn.append(words(middle, top + _BAR + LINE + 2, mark.name, "st-halo", "middle"))
     return drawn

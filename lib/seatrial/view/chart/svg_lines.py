@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seatrial.view.chart.axis import Axis, decade_axis, linear_axis, log_axis, text_width
-from seatrial.view.chart.chart import Chart, Series, runs_of
-from seatrial.view.chart.svg_parts import (
+from seatrial.view.chart.data import ChartData, Series, runs_of
+from seatrial.view.chart.svg_shapes import (
     FONT,
     LINE,
     RING,
-    Place,
+    Box,
     block,
     color_class,
     dash_of,
@@ -20,23 +20,19 @@ from seatrial.view.chart.svg_parts import (
     words,
 )
 
-_MANY = 40
-"""Points from which on a line is drawn without markers."""
-_MOST = 600
-_LABELLED = 8
-_CROWDED = 40.0
+_MANY = 40  # points from which on a line is drawn without markers
+_MOST = 600  # points drawn of one line
+_LABELLED = 8  # points from which on a line has no figures beside them
+_CROWDED = 40.0  # pixels
+_LARGE = 1000  # figures from which on no decimals are shown
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class _Frame(Box):
     """The two axes and where they lie."""
 
     x: Axis
     y: Axis
-    left: float
-    top: float
-    right: float
-    bottom: float
 
     def across(self, value: float) -> float:
         return self.left + self.x.at(value) * (self.right - self.left)
@@ -45,8 +41,8 @@ class _Frame:
         return self.bottom - self.y.at(value) * (self.bottom - self.top)
 
 
-def draw_lines(chart: Chart, place: Place) -> list[str]:
-    """Everything below the legend of a line plot."""
+def draw_lines(chart: ChartData, place: Box) -> list[str]:
+    """Return everything below the legend of a line plot."""
     y_axis = _y_axis(chart)
     gutter = max(text_width(y_axis.tick_label(tick), FONT) for tick in y_axis.ticks) + 10
     frame = _Frame(
@@ -64,7 +60,7 @@ def draw_lines(chart: Chart, place: Place) -> list[str]:
         drawn.append(f'<g class="{color_class(chart, index)}">{"".join(marks)}</g>')
     drawn += [
         f'<g class="{color_class(chart, mark.series)}">{ring(frame.across(mark.x), frame.up(mark.y))}</g>'
-        for mark in chart.marks
+        for mark in chart.highlights
     ]
     drawn += _limits(chart, frame)
     drawn += _figures(chart, frame)
@@ -75,14 +71,14 @@ def draw_lines(chart: Chart, place: Place) -> list[str]:
     return drawn
 
 
-def _x_axis(chart: Chart) -> Axis:
+def _x_axis(chart: ChartData) -> Axis:
     values = [x for series in chart.series for x in series.x]
     if chart.log_x:
         return log_axis(values, chart.x_ticks)
     return linear_axis([*values, *(span.end for span in chart.spans)], wanted=7, zero=False, snug=True)
 
 
-def _y_axis(chart: Chart) -> Axis:
+def _y_axis(chart: ChartData) -> Axis:
     rows = [row for series in chart.series for row in (series.y, series.low, series.high)]
     values = [value for row in rows for value in row if value is not None] + [mark.value for mark in chart.references]
     if chart.log_y and values:
@@ -94,7 +90,7 @@ def _y_axis(chart: Chart) -> Axis:
     return linear_axis(values)
 
 
-def _grid(chart: Chart, frame: _Frame, left: float) -> list[str]:
+def _grid(chart: ChartData, frame: _Frame, left: float) -> list[str]:
     drawn = [words(left, frame.top - 12, chart.y_label, "st-muted")]
     for tick in frame.y.ticks:
         y = frame.up(tick)
@@ -102,7 +98,7 @@ def _grid(chart: Chart, frame: _Frame, left: float) -> list[str]:
         drawn.append(words(frame.left - 8, y + 4.5, frame.y.tick_label(tick), "st-muted", "end"))
     drawn.append(stroke((frame.left, frame.bottom), (frame.right, frame.bottom), "st-axis"))
     free = 1e9
-    for tick in reversed(frame.x.ticks):  # from the right: where labels crowd, the last value keeps its own
+    for tick in reversed(frame.x.ticks):  # from the right: if labels crowd, the last value keeps its own
         x, label = frame.across(tick), frame.x.tick_label(tick)
         half = text_width(label, FONT) / 2
         drawn.append(stroke((x, frame.bottom), (x, frame.bottom + 5), "st-axis"))
@@ -114,7 +110,7 @@ def _grid(chart: Chart, frame: _Frame, left: float) -> list[str]:
     return drawn
 
 
-def _spans(chart: Chart, frame: _Frame) -> list[str]:
+def _spans(chart: ChartData, frame: _Frame) -> list[str]:
     height = frame.bottom - frame.top
     return [
         block(
@@ -126,7 +122,7 @@ def _spans(chart: Chart, frame: _Frame) -> list[str]:
     ]
 
 
-def _span_names(chart: Chart, frame: _Frame) -> list[str]:
+def _span_names(chart: ChartData, frame: _Frame) -> list[str]:
     drawn = []
     for span in chart.spans:
         start, end = frame.across(span.start), frame.across(span.end)
@@ -165,12 +161,12 @@ def _line(series: Series, shape: int, frame: _Frame) -> list[str]:
         for run in points
         if len(run) > 1
     ]
-    alone = len(series.x) > _MANY
-    marked = [point for run in points if not alone or len(run) == 1 for point in run]
+    many = len(series.x) > _MANY
+    marked = [point for run in points if not many or len(run) == 1 for point in run]
     return drawn + [marker(series, shape, x, y) for x, y in marked]
 
 
-def _limits(chart: Chart, frame: _Frame) -> list[str]:
+def _limits(chart: ChartData, frame: _Frame) -> list[str]:
     drawn = []
     for mark in chart.references:
         y = frame.up(mark.value)
@@ -183,15 +179,15 @@ def _limits(chart: Chart, frame: _Frame) -> list[str]:
     return drawn
 
 
-def _meets_ring(chart: Chart, frame: _Frame, left: float, up: float) -> bool:
-    """Whether a ring lies where a name from ``left`` to the right end would stand."""
-    reach = RING + 4
-    at = [(frame.across(mark.x), frame.up(mark.y)) for mark in chart.marks]
-    return any(x + reach > left and up - FONT < y + reach and y - reach < up for x, y in at)
+def _meets_ring(chart: ChartData, frame: _Frame, left: float, up: float) -> bool:
+    """Return True if a ring lies on the line of text from ``left`` to the right end."""
+    radius = RING + 4
+    at = [(frame.across(mark.x), frame.up(mark.y)) for mark in chart.highlights]
+    return any(x + radius > left and up - FONT < y + radius and y - radius < up for x, y in at)
 
 
-def _figures(chart: Chart, frame: _Frame) -> list[str]:
-    """The values themselves, where one short measured line leaves room for them."""
+def _figures(chart: ChartData, frame: _Frame) -> list[str]:
+    """Return the values beside their points, if the plot has one short measured line."""
     short = [series for series in chart.series if series.origin != "predicted" and len(series.x) <= _LABELLED]
     if len(short) != 1 or any(len(series.x) > _LABELLED for series in chart.series):
         return []
@@ -199,7 +195,7 @@ def _figures(chart: Chart, frame: _Frame) -> list[str]:
     for x, y in zip(short[0].x, short[0].y, strict=True):
         if y is None:
             continue
-        text = f"{y:,.3g}" if abs(y) < 1000 else f"{y:,.0f}"  # noqa: PLR2004
+        text = f"{y:,.3g}" if abs(y) < _LARGE else f"{y:,.0f}"
         half = text_width(text, FONT) / 2
         across = min(max(frame.across(x), frame.left + half), frame.right - half)
         up = frame.up(y)
@@ -215,7 +211,7 @@ def _at(series: Series, x: float) -> list[float]:
 
 
 def _fewer(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The lowest and highest point of each stretch: as many as can be seen, no peak lost."""
+    """Return the lowest and highest point of each stretch, so that a long line loses no peak."""
     if len(points) <= _MOST:
         return points
     size = -(-2 * len(points) // _MOST)

@@ -12,10 +12,10 @@ from seatrial.hardware import Hardware, detect_hardware
 from seatrial.plan import Plan, make_plan
 from seatrial.plan.request import OBJECTIVES
 from seatrial.plan.types import Objective
-from seatrial.view.chart.plotly import show_chart
+from seatrial.view.chart.chart import show_chart
 from seatrial.view.notebook import explorer_choices as choices
 from seatrial.view.notebook.explorer_choices import AUTO
-from seatrial.view.notebook.explorer_page import error_page, plan_page
+from seatrial.view.notebook.explorer_html import error_html, plan_html
 from seatrial.view.notebook.live import is_headless
 from seatrial.view.notebook.widgets import show_widget
 from seatrial.view.plots.gpu_memory import gpu_memory_chart
@@ -169,12 +169,12 @@ class PlanExplorer:
         try:
             self.plan = self._wish().plan()
         except SeatrialError as error:
-            self._page.value = error_page(error)
+            self._page.value = error_html(error)
             return
         self._show()
 
     def _show(self) -> None:
-        self._page.value = plan_page(self.plan, command_of(self.plan))
+        self._page.value = plan_html(self.plan, command_of(self.plan))
 
     def _settle(self) -> None:
         """Offer what the machine can have: so many GPUs, host memory beside it, several of it."""

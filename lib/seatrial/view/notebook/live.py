@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Sample
 from seatrial.units import GIB, counted, format_rate
-from seatrial.view.chart.chart import PALETTE, SeriesOrigin
+from seatrial.view.chart.data import PALETTE, SeriesOrigin
 from seatrial.view.chart.plotly import AXIS, literal, plotly_dash, span_names, span_stripes
 from seatrial.view.plots.measurements import OUTPUT, TIME, load_levels, not_real, with_breaks
 from seatrial.view.tables.measurements import describe_rate
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _NAMES = ("output", "engine's host memory", "memory of all GPUs")
 _PERIOD_S = 0.33

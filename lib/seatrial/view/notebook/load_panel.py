@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import html
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seatrial.errors import SeatrialError
 from seatrial.measure.load import Load, start_load
 from seatrial.measure.recorder import LoadProgress
 from seatrial.measure.types import Measurement, Workload
+from seatrial.server import Server
 from seatrial.units import format_rate
-from seatrial.view.chart.plotly import show_chart
+from seatrial.view.chart.chart import show_chart
 from seatrial.view.notebook.live import LivePlot, is_headless
 from seatrial.view.notebook.widgets import show_widget
 from seatrial.view.plots.measurements import memory_over_time_chart, tokens_chart
 from seatrial.view.tables.table import Table
 from seatrial.view.untrusted import plain_text
-
-if TYPE_CHECKING:
-    from seatrial.server import Server
 
 
 def load_panel(server: Server | str, workload: Workload | None = None) -> LoadPanel:

@@ -8,7 +8,7 @@ from seatrial.server.failures.diagnosis import diagnose
 from seatrial.server.running import NotLaunched
 from seatrial.server.state import Exit
 from seatrial.units import format_seconds
-from seatrial.view.tables.marks import kind_label
+from seatrial.view.tables.badges import kind_label
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import PlainText, plain_text
 

@@ -1,40 +1,35 @@
-"""An engine on its way up, in a notebook: phase, bar, time left and the end of its log, while the cell still runs.
+"""A start in a notebook: phase, bar, time left and the end of the engine's log, while the cell still runs.
 
-The panel is a widget: its updates travel on a channel of their own, so it moves while the launch holds the kernel, and
-from whichever thread launches. Where no front end shows widgets, one table of the phases follows at the end.
+The panel is a widget: its updates travel on a channel of their own, so it moves while the launch blocks the kernel, and
+from whichever thread launches. Without a front end that shows widgets, one table of the phases follows at the end.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from seatrial.catalog.engine_facts import engine_facts, engine_ids
+from markupsafe import Markup
+
 from seatrial.server import Event
-from seatrial.server.startup.watch import FAILED, READY
-from seatrial.server.state import PhaseTime
 from seatrial.units import format_seconds
 from seatrial.view.notebook.live import is_headless
-from seatrial.view.tables.marks import kind_label
-from seatrial.view.tables.table import Row, Table
-from seatrial.view.untrusted import plain_text
+from seatrial.view.tables.startup import OVER, startup_note, startup_phase, startup_title, table_startup
+from seatrial.view.template import load_template
 
-_LONGEST_LINE = 200
-_OVER = (READY, FAILED)
+_PACKAGE = "seatrial.view.notebook"
 
 
 def startup_panel() -> StartupPanel:
-    """A panel to give to ``launch`` as ``on_event``: ``launch(plan, on_event=startup_panel())``."""
+    """Return a panel for ``launch``: ``launch(plan, on_event=startup_panel())``."""
     return StartupPanel()
 
 
 class StartupPanel:
-    """What was last heard of one start, drawn anew with each event.
+    """The latest event of a start, drawn anew with each one.
 
     Attributes:
-        event: The last one, None before the first.
+        event: Latest event; None before the first.
 
     """
 
@@ -44,105 +39,56 @@ class StartupPanel:
         self._display: Any = None
 
     def __call__(self, event: Event) -> None:
-        """Take what ``launch`` has to tell."""
+        """Draw an event of ``launch``."""
         self.event = event
         if is_headless():
-            if event.phase in _OVER:
-                _show(table_startup(event))
+            if event.phase in OVER:
+                from IPython.display import display
+
+                display(table_startup(event))  # type: ignore[no-untyped-call]
             return
         if self._widget is None:
-            self._build()
-        self._widget.value = page(event)
-        if event.phase in _OVER:
-            # What a saved notebook shows, where no kernel draws the widget any more.
+            self._build(event)
+        self._widget.value = startup_html(event)
+        if event.phase in OVER:
+            # A saved notebook shows this: no kernel draws the widget any more.
             self._display.update(self._bundle(event), raw=True)
 
-    def _build(self) -> None:
+    def _build(self, event: Event) -> None:
         import ipywidgets
         from IPython.display import display
 
-        assert self.event is not None  # noqa: S101 -- set by the caller
         self._widget = ipywidgets.HTML()
         self._widget.add_class("seatrial-startup")
-        self._display = display(self._bundle(self.event), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._display = display(self._bundle(event), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def _bundle(self, event: Event) -> dict[str, Any]:
         table = table_startup(event)
         return {**self._widget._repr_mimebundle_(), "text/html": table.to_html(), "text/plain": table.to_text()}
 
 
-def table_startup(event: Event) -> Table:
-    """The phases so far and how long each took, as a table."""
-    rows: list[Row] = [(time.name, format_seconds(time.seconds)) for time in event.passed]
-    if event.phase not in _OVER:
-        rows.append((_phase(event), "under way"))
-    return Table(_title(event), ("phase", "took>"), tuple(rows), note=_note(event))
-
-
-def table_phases(phases: Sequence[PhaseTime]) -> Table:
-    """How long each phase of a start took, and which share of it that is."""
-    whole = sum(time.seconds for time in phases)
-    rows = tuple((time.name, format_seconds(time.seconds), f"{time.seconds / (whole or 1.0):.0%}") for time in phases)
-    return Table(f"It came up in {format_seconds(whole)}", ("phase", "took>", "share>"), rows)
-
-
-def page(event: Event) -> str:
-    """The panel as HTML; every text from outside is escaped."""
-    over = event.phase in _OVER
-    whole = sum(time.seconds for time in event.passed) or 1.0
-    rows = [
-        _row("done", time.name, time.seconds / whole if over else 1.0, format_seconds(time.seconds))
+def startup_html(event: Event) -> str:
+    """Return the panel as HTML, with every text from outside escaped."""
+    over = event.phase in OVER
+    total_s = sum(time.seconds for time in event.passed) or 1.0
+    rows: list[tuple[str, str, str | None, str]] = [
+        ("done", time.name, _percent(time.seconds / total_s if over else 1.0), format_seconds(time.seconds))
         for time in event.passed
     ]
     if not over:
         share = event.done / event.total if event.done is not None and event.total else None
-        rows.append(_row("now", _phase(event), share, "" if share is None else f"{share:.0%}"))
-    lines = "\n".join(_text(line) for line in event.log)
-    log = f'<pre aria-label="the last lines of its log">{lines}</pre>' if lines else ""
-    note = f"<p>{_text(_note(event))}</p>" if _note(event) else ""
-    head = f"<p><b>{_text(_title(event))}</b></p>"
-    shares = "<tr><th></th><th>share of the time</th><th></th></tr>" if over else ""
-    return f'<style>{_css()}</style><div class="st-start">{head}{note}<table>{shares}{"".join(rows)}</table>{log}</div>'
+        counted = ("", None) if share is None else (f"{share:.0%}", _percent(share))
+        rows.append(("now", startup_phase(event), counted[1], counted[0]))
+    style = files(_PACKAGE).joinpath("startup.css").read_text(encoding="utf-8")
+    return load_template(_PACKAGE, "startup.html.j2").render(
+        style=Markup(style),  # noqa: S704 -- our own file
+        title=startup_title(event),
+        note=startup_note(event),
+        over=over,
+        rows=rows,
+        log=event.log,
+    )
 
 
-def _row(kind: str, name: str, share: float | None, right: str) -> str:
-    """A phase: what it is, a bar (how much of it is done, in the end its share of the time), a figure."""
-    width = "" if share is None else f' style="width:{min(max(share, 0.0), 1.0) * 100:.1f}%"'
-    bar = f'<div class="b {kind}"><i{width}></i></div>' if share is not None else f'<div class="b {kind} open"></div>'
-    return f'<tr class="{kind}"><td>{_text(name)}</td><td>{bar}</td><td class="n">{_text(right)}</td></tr>'
-
-
-def _title(event: Event) -> str:
-    engine = engine_facts(event.engine).title if event.engine in engine_ids() else event.engine
-    what = f"{event.model} with {engine}" if event.model else "The engine"
-    what += kind_label(stand_in=event.stand_in, simulated=event.simulated)
-    took = format_seconds(event.elapsed_s)
-    if event.phase == READY:
-        return f"{what}: ready after {took}"
-    return f"{what}: failed after {took}" if event.phase == FAILED else f"{what}: starting for {took}"
-
-
-def _phase(event: Event) -> str:
-    counted = f"{event.done:,} of {event.total:,}" if event.done is not None and event.total else ""
-    return ", ".join(filter(None, (event.phase, event.step, counted, event.detail)))
-
-
-def _note(event: Event) -> str:
-    if event.phase == FAILED:
-        return event.text
-    left = event.left.to_text() if event.left else ""
-    return left[:1].upper() + left[1:]
-
-
-def _text(text: str) -> str:
-    return html.escape(plain_text(text, _LONGEST_LINE))
-
-
-def _css() -> str:
-    return files("seatrial.view.notebook").joinpath("startup.css").read_text(encoding="utf-8")
-
-
-def _show(table: Table) -> None:
-    from IPython.display import display
-
-    display(table)  # type: ignore[no-untyped-call]
+def _percent(share: float) -> str:
+    return f"{min(max(share, 0.0), 1.0) * 100:.1f}"

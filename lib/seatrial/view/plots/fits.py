@@ -11,7 +11,8 @@ from seatrial.plan.fits import CONTEXTS, Fit, checkpoint_plans, fits_on, room_by
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
-from seatrial.view.chart.chart import Chart, Mark, Reference, Series
+from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.data import Highlight, Reference, Series
 from seatrial.view.tables.fits import largest_words
 from seatrial.view.tables.plans import needs_unknown_host
 
@@ -43,7 +44,7 @@ def fit_chart(hardware: str = "auto", model: str = "flash", *, concurrency: int 
 def _chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
     """The chart of chosen checkpoints; lines end where requests would have to wait."""
     lines = [_line(fit, request) for fit in fits]
-    marks = tuple(_mark(fit, place) for place, fit in enumerate(fits) if fit.largest_context_tokens)
+    highlights = tuple(_highlight(fit, place) for place, fit in enumerate(fits) if fit.largest_context_tokens)
     plans = [plan for plan in (fit.at_largest or fit.plan for fit in fits) if plan.capacity_bytes]
     per_gpu = any(_per_gpu(plan) for plan in plans)
     requests = f"{request.concurrency:,} requests at once" if request.concurrency > 1 else "One request"
@@ -57,7 +58,7 @@ def _chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
         references=_rooms(plans),
         log_x=True,
         x_ticks=CONTEXTS,
-        marks=marks,
+        highlights=highlights,
     )
 
 
@@ -108,10 +109,10 @@ def _reach(fit: Fit) -> str:
     return f"to {fit.largest_context_tokens:,}" if fit.largest_context_tokens else largest_words(fit)
 
 
-def _mark(fit: Fit, place: int) -> Mark:
+def _highlight(fit: Fit, place: int) -> Highlight:
     assert fit.at_largest is not None  # noqa: S101 -- it has a largest context
     name = f"{_short(fit.plan)}: largest context {fit.largest_context_tokens:,} tokens"
-    return Mark(name, place, fit.largest_context_tokens, _height(fit.at_largest) / GIB)
+    return Highlight(name, place, fit.largest_context_tokens, _height(fit.at_largest) / GIB)
 
 
 def _rooms(plans: Sequence[Plan]) -> tuple[Reference, ...]:

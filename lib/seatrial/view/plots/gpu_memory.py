@@ -10,7 +10,8 @@ from seatrial.plan.capacity import llamacpp_pools, seen_gpus, usable_gpu_bytes
 from seatrial.plan.types import Plan
 from seatrial.plan.vendor.limits import limits
 from seatrial.units import GIB, format_gib
-from seatrial.view.chart.chart import Chart, Reference, Series
+from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.data import Reference, Series
 from seatrial.view.plots.plan_memory import finding
 from seatrial.view.tables.plans import needs_unknown_host
 
@@ -52,7 +53,7 @@ def gpu_memory_chart(plan: Plan) -> Chart:
         x_label="Memory (GiB)",
         y_label="",
         kind="bars",
-        slim=True,
+        compact=True,
         series=tuple(
             Series(_PARTS[place], (), tuple(bar.parts[place] / GIB for bar in bars), "derived", color=_COLORS[place])
             for place in shown

@@ -13,7 +13,8 @@ from seatrial.measure.summary import best_point
 from seatrial.measure.types import Measurement, Point, Quantiles, Sample
 from seatrial.speed.types import Prediction
 from seatrial.units import GIB, MIB, format_bytes, format_rate, format_seconds
-from seatrial.view.chart.chart import Chart, Series, SeriesOrigin, Span
+from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.data import Series, SeriesOrigin, Span
 from seatrial.view.tables.measurements import describe_load, describe_rate
 from seatrial.view.untrusted import plain_text
 

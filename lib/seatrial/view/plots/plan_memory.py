@@ -8,7 +8,8 @@ from seatrial.catalog import find_model
 from seatrial.errors import UnknownNameError
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
-from seatrial.view.chart.chart import Chart, Reference, Series
+from seatrial.view.chart.chart import Chart
+from seatrial.view.chart.data import Reference, Series
 from seatrial.view.tables.plans import needs_unknown_host
 from seatrial.view.untrusted import plain_text
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
-from seatrial.measure.types import Measurement
+from seatrial.measure.summary import best_point
+from seatrial.measure.types import Measurement, Point
 from seatrial.plan.types import Plan
 from seatrial.records import RECORD, from_dict, read_json
 from seatrial.server.state import PhaseTime
@@ -22,40 +23,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What ``record.json`` of a run holds, as far as it could be read.
-
-    Attributes:
-        id: Name of the run.
-        folder: Where it lies.
-        document: The whole document.
-        hardware: The machine.
-        plans: What each model would need here.
-        examples: The same for a machine that was named as an example.
-        plan: What was launched.
-        command: Program, arguments and environment, without secrets.
-        server: How the server came up and went.
-        measurement: What was measured.
-        predictions: Expected speed by concurrency.
-        problems: Results that are there and could not be read, one sentence each.
-
-    """
+    """Contents of a run's ``record.json``, as far as they could be read."""
 
     id: str
     folder: Path
     document: dict[str, Any]
     hardware: Hardware | None = None
-    plans: tuple[Plan, ...] = ()
-    examples: tuple[Plan, ...] = ()
-    plan: Plan | None = None
-    command: dict[str, Any] = field(default_factory=dict)
-    server: dict[str, Any] = field(default_factory=dict)
+    plans: tuple[Plan, ...] = ()  # for each model, on this machine
+    examples: tuple[Plan, ...] = ()  # the same for a machine that was named as an example
+    plan: Plan | None = None  # of what was launched
+    command: dict[str, Any] = field(default_factory=dict)  # program, arguments and environment, without secrets
+    server: dict[str, Any] = field(default_factory=dict)  # how it started and stopped
     measurement: Measurement | None = None
-    predictions: dict[int, Prediction] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
+    predictions: dict[int, Prediction] = field(default_factory=dict)  # expected speed by concurrency
+    problems: tuple[str, ...] = ()  # a sentence for each result that could not be read
 
     @property
     def notebooks(self) -> list[dict[str, Any]]:
-        """One entry a notebook."""
+        """Entries of the notebooks that ran."""
         rows = self.document.get("notebooks")
         return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
@@ -66,7 +51,7 @@ class RunRecord:
 
     @property
     def phases(self) -> tuple[PhaseTime, ...]:
-        """How long each phase of the server's start took; empty where that was not recorded or makes no sense."""
+        """Phases of the server's start and their durations; rows that make no sense are left out."""
         rows = self.server.get("phases")
         found = []
         for row in rows if isinstance(rows, list) else ():
@@ -76,26 +61,36 @@ class RunRecord:
 
     @property
     def logs(self) -> list[str]:
-        """Logs kept of the server, relative to the run's folder."""
+        """Log files of the server, relative to the run's folder."""
         names = [name for row in self.notebooks for name in row.get("logs") or () if isinstance(name, str)]
         return [name for name in names if name.endswith(f"-{self.server.get('name')}.log")]
 
     @property
     def stand_in(self) -> bool:
-        """Whether what answered was a stand-in."""
+        """True if a stand-in answered."""
         return bool(self.server.get("stand_in")) or (self.measurement is not None and self.measurement.stand_in)
 
     @property
     def simulated(self) -> bool:
-        """Whether nothing real answered."""
+        """True if no real engine answered."""
         return bool(self.server.get("simulated")) or (self.measurement is not None and self.measurement.simulated)
+
+    @property
+    def kind(self) -> str:
+        """``simulated`` or ``stand-in``; empty for DeepSeek V4 itself."""
+        return "simulated" if self.simulated else "stand-in" if self.stand_in else ""
+
+    @property
+    def best(self) -> Point | None:
+        """Fastest valid load level, else the fastest; None if nothing was measured."""
+        return best_point(self.measurement.points) if self.measurement else None
 
 
 def read_record(path: Path) -> RunRecord:
     """Read a run's folder, or its ``record.json``.
 
     Raises:
-        UsageError: There is no such run, or its record is not one.
+        UsageError: If there is no such run, or its record cannot be read.
 
     """
     file = path if path.name == RECORD and not path.is_dir() else path / RECORD
@@ -129,7 +124,7 @@ def read_record(path: Path) -> RunRecord:
 
 
 def _finite(value: Any) -> Any:
-    """JSON as it should be: Python's also knows NaN and Infinity, which no figure may be."""
+    """Return a JSON value with None for NaN and Infinity, which Python's JSON reader accepts."""
     if isinstance(value, dict):
         return {name: _finite(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -138,7 +133,7 @@ def _finite(value: Any) -> Any:
 
 
 class _Reader:
-    """Reads results one by one and keeps what was wrong with them."""
+    """Reader of single results that collects a sentence for each one it cannot read."""
 
     def __init__(self, results: dict[str, Any]) -> None:
         self.results = results
@@ -161,7 +156,7 @@ class _Reader:
         return {}
 
     def predictions(self) -> dict[int, Prediction]:
-        """One prediction for each concurrency."""
+        """Return the predictions by concurrency."""
         value = self.plain("prediction")
         rows = {key: self._convert("prediction", Prediction, row) for key, row in value.items() if key.isdecimal()}
         return {int(key): made for key, made in rows.items() if made is not None}

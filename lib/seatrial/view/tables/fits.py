@@ -9,7 +9,7 @@ from seatrial.plan.fits import Fit, context_of, fits_on, left_out, room_bytes
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import counted, format_gib, format_rate, to_gb
-from seatrial.view.tables.marks import VERDICT_BADGES, marked
+from seatrial.view.tables.badges import VERDICT_BADGES, verdict_text
 from seatrial.view.tables.plans import needs_unknown_host
 from seatrial.view.tables.table import Row, Table
 
@@ -66,11 +66,7 @@ def contexts_table(plans: Sequence[Plan], fit: Fit) -> Table:
     """One checkpoint over context lengths: needed against usable, as figures and as a bar."""
     first = plans[0]
     rows = tuple(
-        (
-            f"{plan.context_tokens:,}",
-            _held(plan),
-            *(("", "", "") if plan.verdict == "refused" else _room(plan)),
-        )
+        (f"{plan.context_tokens:,}", _held(plan), *(("", "", "") if plan.verdict == "refused" else _room(plan)))
         for plan in plans
     )
     reason = "" if fit.largest_context_tokens else fit.plan.reasons[0].text
@@ -122,7 +118,7 @@ def _whole(cell: str) -> str:
 
 def _verdict(plan: Plan) -> str:
     sign = VERDICT_BADGES[plan.verdict].sign
-    return f"{sign} {format_gib(plan.shortfall_bytes)} short" if plan.shortfall_bytes else marked(plan.verdict)
+    return f"{sign} {format_gib(plan.shortfall_bytes)} short" if plan.shortfall_bytes else verdict_text(plan.verdict)
 
 
 def _held(plan: Plan) -> str:

@@ -19,7 +19,7 @@ from seatrial.plan.load import work_of
 from seatrial.records import Interval
 from seatrial.speed import Prediction
 from seatrial.units import format_bytes, format_gib, format_rate, format_seconds, to_gb
-from seatrial.view.tables.commands import left_open
+from seatrial.view.tables.commands import placeholders_note
 from seatrial.view.tables.hardware import table_accelerators, table_problems
 from seatrial.view.tables.memory import COPIES
 from seatrial.view.tables.plans import VERDICTS, condition, needs_unknown_host, spread
@@ -152,7 +152,10 @@ def table_command(command: Command) -> Table:
     rows += [(name, value, _meaning(name) or _meaning("environment")) for name, value in command.env.items()]
     rows += [(flag, value, _meaning(flag)) for flag, value in _flags(argv[first:])]
     return Table(
-        f"{command.model} with {command.engine}", ("flag", "value", "what for"), tuple(rows), left_open(command.nodes)
+        f"{command.model} with {command.engine}",
+        ("flag", "value", "what for"),
+        tuple(rows),
+        placeholders_note(command.nodes),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.plan.types import TENSOR_PARALLEL, Chat, Plan
 from seatrial.records import Interval
+from seatrial.speed import Prediction
 from seatrial.units import GIB, counted, format_bytes, format_gib, format_rate, format_seconds
 from seatrial.view.tables.memory import COPIES, NEEDED, total_name
 from seatrial.view.tables.table import Row, Table
@@ -26,20 +28,28 @@ _FIRST = {
 
 
 def verdict_line(plan: Plan) -> str:
-    """One line: the checkpoint, the engine, the machine and whether it runs, with what that hangs on."""
-    verdict = VERDICTS[plan.verdict]
-    return f"{plan.checkpoint} with {plan.engine} on {plan.hardware.times(plan.nodes)}: {verdict}{condition(plan)}"
+    """Return one sentence: whether the checkpoint runs on the machine, with which engine, and why or why not."""
+    name = plan.checkpoint.rpartition("/")[2]
+    engine = engine_facts(plan.engine).title if plan.engine in engine_ids() else plan.engine
+    place = f"{plan.hardware.times(plan.nodes)} with {engine}"
+    if plan.verdict == "verified":
+        return f"{name} runs on {place}: a vendor ran exactly this."
+    if plan.verdict == "refused":
+        return f"{name} is refused on {place}."
+    if plan.shortfall_bytes:
+        return f"{name} does not fit {place}: {_size(plan.shortfall_bytes)} too little."
+    return f"{name} fits {place}, by arithmetic{condition(plan)}."
 
 
 def condition(plan: Plan) -> str:
-    """What the verdict hangs on, as the end of a sentence; empty where it hangs on nothing."""
+    """Return the condition of the verdict, as the end of a sentence; empty if it has none."""
     if not needs_unknown_host(plan):
         return ""
     return f", if {format_gib(plan.footprint.host_bytes)} of host memory are free (its host memory is not known)"
 
 
 def needs_unknown_host(plan: Plan) -> bool:
-    """Whether it runs only if the machine has host memory that nobody has named."""
+    """Return True if the plan runs only with host memory, and nobody has said how much of it there is."""
     return plan.runs and plan.footprint.host_bytes > 0 and plan.hardware.host.usable_memory_bytes is None
 
 
@@ -89,6 +99,20 @@ def _size(size_bytes: int) -> str:
     return format_gib(size_bytes) if size_bytes >= GIB else format_bytes(size_bytes)
 
 
+def describe_speed(prediction: Prediction, concurrency: int) -> str:
+    """Return throughput and time to first token, each with its interval: ``208 tok/s (131 to 328 tok/s), ...``."""
+    rate, wait = prediction.decode_tokens_per_s, prediction.ttft_s
+    load = f" for {concurrency:,} requests" if concurrency > 1 else ""
+    return f"{_span(rate, format_rate)}{load}, first token in {_span(wait, format_seconds)}"
+
+
+def _span(interval: Interval | None, form: Callable[[float], str]) -> str:
+    if interval is None:
+        return "unknown"
+    low, high = form(interval.low), form(interval.high)
+    return f"{form(interval.expected)} ({low.removesuffix(f' {high.split()[-1]}')} to {high})"
+
+
 def table_plan_speed(plan: Plan) -> Table:
     """The predicted speed as intervals."""
     prediction = plan.prediction
@@ -128,24 +152,34 @@ def _split_text(plan: Plan) -> str:
     return " ".join(f"{name}{count}" for name, count in named if count > 1)
 
 
-def table_plan_alternatives(plan: Plan) -> Table:
-    """Everything else that runs here, the best for the objective first."""
-    rows = tuple(
-        (
-            other.checkpoint,
-            f"{other.engine} {_split_text(other)}".strip(),
-            other.verdict,
-            format_gib(other.need_bytes),
-            format_rate(other.prediction.decode_tokens_per_s.expected)
-            if other.prediction and other.prediction.decode_tokens_per_s
-            else "unknown",
-            format_seconds(other.prediction.tpot_s.expected if other.prediction and other.prediction.tpot_s else None),
-        )
-        for other in plan.alternatives
-    )
-    title = f"{counted(len(rows), 'alternative')} on {plan.hardware.name}, {_FIRST[plan.objective]} first"
+def table_plan_alternatives(plan: Plan, most: int | None = None) -> Table:
+    """Return the alternatives that run, the best for the objective first.
+
+    Args:
+        plan: A plan made with alternatives.
+        most: How many to show; None for all.
+
+    """
+    shown = plan.alternatives[:most]
+    title = f"{counted(len(plan.alternatives), 'alternative')} on {plan.hardware.name}, {_FIRST[plan.objective]} first"
+    if len(shown) < len(plan.alternatives):
+        title = f"{title}; the first {len(shown)}, --why shows all"
     heads = ("checkpoint", "engine", "verdict", "needs>", "output>", "TPOT>")
-    return Table(title, heads, rows, "Speeds are predictions at this concurrency; intervals overlap.")
+    note = "Speeds are predictions at this concurrency; intervals overlap."
+    return Table(title, heads, tuple(map(_alternative_row, shown)), note)
+
+
+def _alternative_row(plan: Plan) -> Row:
+    speed = plan.prediction.decode_tokens_per_s if plan.prediction else None
+    pace = plan.prediction.tpot_s if plan.prediction else None
+    return (
+        plan.checkpoint,
+        f"{plan.engine} {_split_text(plan)}".strip(),
+        plan.verdict,
+        format_gib(plan.need_bytes),
+        format_rate(speed.expected) if speed else "unknown",
+        format_seconds(pace.expected if pace else None),
+    )
 
 
 def _interval(name: str, interval: Interval | None, form: Callable[[float | None], str]) -> Row:

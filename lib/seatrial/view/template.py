@@ -1,0 +1,42 @@
+"""HTML from Jinja templates: autoescaping, and free of characters nobody can see."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from seatrial.view.untrusted import plain_text
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+@cache
+def load_template(package: str, name: str) -> Template:
+    """Load a template of ours.
+
+    Every value is cleaned by ``plain_text`` and escaped, except ``Markup``: pass that only for
+    what our own drawings have escaped already.
+
+    Args:
+        package: Package the file lies in.
+        name: File name, such as ``report.html.j2``.
+
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(package, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_clean,
+    )
+    environment.filters["text"] = plain_text
+    environment.globals["zip"] = zip
+    return environment.get_template(name)
+
+
+def _clean(value: Any) -> Any:
+    return value if hasattr(value, "__html__") else plain_text(value)
