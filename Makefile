@@ -43,7 +43,7 @@ lint: .venv/dev.stamp ## style, types, layers, notebook form, pins
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/notebooks.py --check
-	@$(BIN)/python tools/pins.py --check
+	@$(BIN)/python tools/lock.py --check
 	@$(BIN)/python tools/docs.py --check
 
 clean: ## remove .venv, .engines and caches; runs/ and downloaded models stay

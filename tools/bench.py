@@ -1,8 +1,8 @@
-"""Measure the kit itself: how fast it starts and plans, what its client costs and adds, what a supervisor weighs.
+"""Measure the kit itself: how fast it starts and plans, how much its client costs and adds, how much a supervisor weighs.
 
 Prints a table and, with ``--output``, writes JSON. The truth is a simulated server on this
-machine with a known TTFT and TPOT, which writes its own clock into each token: so the delay the
-client adds is told apart from what the server was late itself.
+machine with a known TTFT and TPOT, which writes its own clock into each token. That separates the delay that the
+client adds from the delay of the server itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REPEATS = 5
 TTFT_S, TPOT_S = 0.05, 0.01
 STREAMS = (1, 64, 128)
 RANKED = (("h200x8", None), ("b200x8", None), ("gb300x4", None), ("m3-ultra-512gb", None), ("rtx4090x2", 256.0))
-"""Machines whose alternatives are ranked, with host memory in GiB where they have some of their own."""
+"""Machines whose alternatives are ranked, with host memory in GiB, None if unified."""
 SWEPT = (*RANKED, ("h100x8", None), ("rtxpro6000x4", None), ("mi300xx8", None), ("a100-80gbx8", None), ("cpu", 192.0))
 CONTEXTS = (2_048, 8_192, 32_768, 131_072, 1_048_576)
 UNSEEN = tuple(8_192 + 777 * index for index in range(REPEATS + 1))
@@ -48,7 +48,7 @@ IMPORT = "import time; begin = time.perf_counter(); import seatrial; print(time.
 
 
 def main() -> int:
-    """Run everything, print the table, write the JSON; 1 where a bar is missed."""
+    """Run everything, print the table, write the JSON; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--streams", type=lambda text: tuple(map(int, text.split(","))), default=STREAMS)
@@ -62,18 +62,18 @@ def main() -> int:
 
 
 def starts() -> Iterator[Figure]:
-    """What a person waits before anything happens."""
+    """Measure how long a person waits before anything happens."""
     yield Figure("import seatrial", median_of(lambda: float(output("-c", IMPORT))), "s", 0.15)
     plan = ("-m", "seatrial", "plan", "--model", "flash", "--hardware", "h200x4", "--json")
     yield Figure("seatrial plan --json, new process", median_of(lambda: seconds(*plan)), "s", 0.4)
 
 
 def planning() -> Iterator[Figure]:
-    """What a person waits for a table of everything that runs, and for a sweep, in a process that is warm."""
+    """Measure how long a warm process takes for a table of everything that runs, and for a sweep."""
     for name, host_gib in RANKED:
         rank_all = partial(ranked, detect_hardware(name, host_memory_gib=host_gib))
         figure = f"rank Flash and Pro on {name}: {rank_all(UNSEEN[0])} checkpoints x engines x splits"
-        # A context of its own each time: nothing worked out for another is of use.
+        # Each time another context, so that no cached result helps.
         spent = statistics.median(timed(partial(rank_all, context)) for context in UNSEEN[1:])
         yield Figure(figure, spent * 1e3, "ms", 20.0)
     machines = [detect_hardware(name, host_memory_gib=host_gib) for name, host_gib in SWEPT]
@@ -84,7 +84,7 @@ def planning() -> Iterator[Figure]:
 
 
 def ranked(hardware: Hardware, context: int) -> int:
-    """How many plans of Flash and Pro run on a machine, all of them made and ranked."""
+    """Return how many plans of Flash and Pro run on a machine, after all are made and ranked."""
     plans = (
         make_plan(model, hardware=hardware, context_tokens=context, alternatives=True) for model in ("flash", "pro")
     )
@@ -92,7 +92,7 @@ def ranked(hardware: Hardware, context: int) -> int:
 
 
 def mixture(machines: list[Hardware]) -> None:
-    """Plans drawn at random, the same ones each time: hardly two share a context or a number of streams."""
+    """Make plans drawn at random, the same ones each time: hardly two share a context or a number of streams."""
     drawn = random.Random(0)  # noqa: S311 -- no secrets
     for _ in range(MIXED):
         make_plan(
@@ -105,7 +105,7 @@ def mixture(machines: list[Hardware]) -> None:
 
 
 def sweep(machines: list[Hardware]) -> None:
-    """Plans over machines, contexts, streams and models."""
+    """Make plans over machines, contexts, streams and models."""
     for hardware in machines:
         for context in CONTEXTS:
             for streams in STREAMS_PLANNED:
@@ -114,7 +114,7 @@ def sweep(machines: list[Hardware]) -> None:
 
 
 def client(levels: tuple[int, ...]) -> Iterator[Figure]:
-    """What the measuring client costs a token, and what it adds to the truth."""
+    """Measure the processor time of the client for a token, and the delay it adds."""
     for streams in levels:
         measurement, memory = measured(streams)
         point = measurement.points[0]
@@ -126,8 +126,8 @@ def client(levels: tuple[int, ...]) -> Iterator[Figure]:
             for one, delay in zip(measurement.completions, delays, strict=True)
             if one.first_token_s is not None
         )
-        assert point.ttft_s is not None  # noqa: S101 -- the simulated server answers
-        assert point.tpot_s is not None  # noqa: S101 -- same
+        if point.ttft_s is None or point.tpot_s is None:
+            raise RuntimeError("The simulated server did not answer.")
         yield Figure(f"client, {streams} streams: CPU per token", point.self_check.cpu_share / rate * 1e6, "us")
         yield Figure(f"client, {streams} streams: tokens/s seen", rate, "1/s")
         yield Figure(f"client, {streams} streams: TTFT p50 seen", point.ttft_s.p50 * 1e3, "ms")
@@ -142,7 +142,7 @@ def client(levels: tuple[int, ...]) -> Iterator[Figure]:
 
 
 def runs() -> Iterator[Figure]:
-    """``make run`` as a newcomer types it: a fresh clone with an empty home, and the same again."""
+    """Run ``make run`` as a newcomer would: in a fresh clone with an empty home, and once more."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder, "seatrial")
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
@@ -155,12 +155,13 @@ def runs() -> Iterator[Figure]:
 
 
 def measured(streams: int) -> tuple[Measurement, int]:
-    """A closed-loop measurement of the simulated server, and the client's largest resident size in bytes."""
+    """Measure the simulated server in a closed loop; return also the client's largest resident size in bytes."""
     command = [sys.executable, "-m", "seatrial.simulator", f"--ttft-s={TTFT_S}", f"--tpot-s={TPOT_S}"]
     server = subprocess.Popen(
         [*command, "--fault=clock_text"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    assert server.stdout is not None  # noqa: S101 -- asked for above
+    if server.stdout is None:
+        raise RuntimeError("The simulated server has no output.")
     workload = Workload(concurrency=(streams,), requests=max(100, 3 * streams), prompt_tokens=64, answer_tokens=64)
     largest = 0
     try:
@@ -177,7 +178,7 @@ def measured(streams: int) -> tuple[Measurement, int]:
 
 
 def added_delays(measurement: Measurement) -> list[list[float]]:
-    """Of each request, seconds from the server's clock in each token to the client's, above the quickest of all."""
+    """Return for each request the seconds from the server's clock to the client's in each token, less the quickest."""
     delays = []
     for one in measurement.completions:
         seen = accumulate(one.gaps_s, initial=one.first_token_s or 0.0)
@@ -187,23 +188,23 @@ def added_delays(measurement: Measurement) -> list[list[float]]:
 
 
 def table(figures: list[Figure]) -> Table:
-    """The figures for people."""
+    """Return the figures as a table for people."""
     rows = []
     for figure in figures:
         bar = "" if figure.bar is None else f"{figure.bar:g} {figure.unit}"
-        held = "" if figure.bar is None else "yes" if figure.value <= figure.bar else "NO"
-        rows.append((figure.name, f"{figure.value:,.4g} {figure.unit}", bar, held))
+        met = "" if figure.bar is None else "yes" if figure.value <= figure.bar else "NO"
+        rows.append((figure.name, f"{figure.value:,.4g} {figure.unit}", bar, met))
     facts = machine()
     return Table(
         f"seatrial {__version__} on {facts['cpus']} CPUs, Python {facts['python']}",
-        ("What", "Measured>", "At most>", "Held"),
+        ("Figure", "Measured>", "At most>", "Met"),
         tuple(rows),
         f"Load average {facts['load']}. Truth: a simulated server, TTFT {TTFT_S * 1e3:g} ms, TPOT {TPOT_S * 1e3:g} ms.",
     )
 
 
 def machine() -> dict[str, str]:
-    """What it was measured on."""
+    """Describe the machine of the measurement."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "system": platform.platform(),
@@ -214,22 +215,22 @@ def machine() -> dict[str, str]:
 
 
 def median_of(run: Callable[[], float]) -> float:
-    """Median of a few runs."""
+    """Return the median of a few runs."""
     return statistics.median(run() for _ in range(REPEATS))
 
 
 def output(*words: str) -> str:
-    """What Python prints when started with ``words``."""
+    """Return the output of Python, started with ``words``."""
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True).stdout
 
 
 def seconds(*words: str) -> float:
-    """How long Python runs when started with ``words``."""
+    """Return the seconds that Python runs, started with ``words``."""
     return timed(lambda: output(*words))
 
 
 def timed(run: Callable[[], object]) -> float:
-    """Seconds that ``run`` takes."""
+    """Return the seconds that ``run`` takes."""
     begin = time.perf_counter()
     run()
     return time.perf_counter() - begin

@@ -1,4 +1,4 @@
-"""Measure how servers are kept: ready reported, crash diagnosed, stopped, found again, and what their supervisor costs.
+"""Measure how soon servers are ready, diagnosed, stopped and found again, and how much their supervisor costs.
 
 On the scripted engine of the tests, which notes on the machine's own clock when it could answer, and on the stand-in
 model with the real llama.cpp.
@@ -43,7 +43,7 @@ print(time.perf_counter() - begin)
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of the benchmark; ``bar`` is the most it may be, None where nothing is promised."""
+    """One figure of the benchmark; ``bar`` is the most it may be, None if nothing is promised."""
 
     name: str
     value: float
@@ -52,7 +52,7 @@ class Figure:
 
 
 def servers() -> Iterator[Figure]:
-    """Everything about servers, in a state folder of its own."""
+    """Measure everything about servers, in a state folder of its own."""
     with tempfile.TemporaryDirectory() as state:
         os.environ["SEATRIAL_STATE"] = state
         clock = Path(state, "clock")
@@ -67,31 +67,32 @@ def servers() -> Iterator[Figure]:
 
 
 def engine(*flags: str) -> Command:
-    """The scripted engine of the tests."""
+    """Return the command of the tests' scripted engine."""
     argv = ("python", str(ENGINE), "--port={port}", "--key-file={key_file}", *flags)
     return Command(engine="fake", argv=argv, model="fake-model", key_env=None)
 
 
 def ready_lag_s(clock: Path) -> float:
-    """Seconds from the moment a slow engine could answer to ``launch`` returning."""
+    """Return the seconds from the moment a slow engine could answer to the return of ``launch``."""
     with launch(engine("--healthy-after-s=0.5", f"--clock={clock}"), name="bench"):
         return time.monotonic() - float(clock.read_text())
 
 
 def crash_while_starting_s(clock: Path) -> float:
-    """Seconds from a crash to the error with its cause."""
+    """Return the seconds from a crash to the error with its cause."""
     cause = ""
     try:
         launch(engine("--signal=SIGSEGV", f"--clock={clock}"), name="bench")
     except EngineError as error:
         cause = error.cause
     took = time.monotonic() - float(clock.read_text())
-    assert cause == "segmentation fault", cause  # noqa: S101 -- else the figure means nothing
+    if cause != "segmentation fault":  # the figure would mean nothing
+        raise RuntimeError(f"The cause named is {cause!r}.")
     return took
 
 
 def crash_while_serving_s() -> float:
-    """Seconds from a kill to the cause."""
+    """Return the seconds from a kill to the cause."""
     with launch(engine(), name="bench") as server:
         assert server.pid is not None  # noqa: S101 -- it runs
         os.kill(server.pid, signal.SIGSEGV)
@@ -102,7 +103,7 @@ def crash_while_serving_s() -> float:
 
 
 def stops() -> Iterator[Figure]:
-    """How long until nothing is left and the port is free, of usual engines and of one that ignores TERM."""
+    """Measure how long usual engines, and one that ignores TERM, take until nothing is left and the port is free."""
     usual = [stop_s(launch(engine("--children=2", "--escaping-child"), name="bench")) for _ in range(REPEATS)]
     yield Figure("stop: engine with three children, median of 5", statistics.median(usual), "s", 1.0)
     stubborn = stop_s(launch(engine("--children=2", "--ignore-term"), name="bench"))
@@ -113,12 +114,12 @@ def stops() -> Iterator[Figure]:
 
 
 def stop_s(server: Server) -> float:
-    """Seconds it takes to stop and prove it."""
+    """Return the seconds it takes to stop a server and prove it."""
     return server.stop().took_s
 
 
 def supervisor() -> Iterator[Figure]:
-    """What watches an engine, beside the engine, and how soon another process has the server."""
+    """Measure the supervisor beside its engine, and how soon another process has the server."""
     begin = time.perf_counter()
     with launch(make_plan("smollm2", hardware=detect_hardware(), engine="simulated"), name="bench") as server:
         yield Figure("serve, simulated engine: ready after", time.perf_counter() - begin, "s")
@@ -131,13 +132,13 @@ def supervisor() -> Iterator[Figure]:
 
 
 def attach_s(_: int) -> float:
-    """Seconds a new process needs to find the server, see it answer and have its key."""
+    """Return the seconds a new process needs to find the server, see it answer and have its key."""
     told = subprocess.run([sys.executable, "-c", ATTACH], capture_output=True, text=True, check=True)
     return float(told.stdout)
 
 
 def cost(server: Server, what: str, share: float | None) -> Iterator[Figure]:
-    """Memory and processor of a server's supervisor, watched for a while."""
+    """Measure memory and processor time of a server's supervisor over a while."""
     watching = psutil.Process(server.pid).parent()
     assert watching is not None  # noqa: S101 -- it outlives the engine
     before = watching.cpu_times()

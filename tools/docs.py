@@ -1,4 +1,4 @@
-"""Writes the reference pages (docs/cli.md, api.md, notebooks.md, failures.md) from the code, so that nothing goes undocumented.
+"""Write the reference pages (docs/cli.md, api.md, notebooks.md, failures.md) from the code.
 
 python tools/docs.py           write them
 python tools/docs.py --check   exit 1 and name the pages that are out of date
@@ -33,7 +33,7 @@ Written by `python tools/docs.py` from the commands themselves: change their hel
 
 `seatrial COMMAND` (also `python -m seatrial COMMAND`) does everything the notebooks do. Results go to stdout, messages
 and progress to stderr. With `--json` stdout is one JSON document and nothing else: sizes in bytes, durations in seconds,
-rates per second; what is not known is `null`.
+rates per second; an unknown value is `null`.
 
 | exit code | means |
 |---|---|
@@ -53,8 +53,8 @@ a mirror of the model hub, `HF_TOKEN` is sent to that host only, `SEATRIAL_TRACE
 API_HEAD = """\
 # The library
 
-Written by `python tools/docs.py` from the docstrings. `import seatrial` is light: parts are loaded when they are used.
-Sizes are int bytes, durations float seconds, rates per second; what is not known is `None`.
+Written by `python tools/docs.py` from the docstrings. `import seatrial` is light: parts load when they are used.
+Sizes are int bytes, durations float seconds, rates per second; an unknown value is `None`.
 """
 NOTEBOOKS_HEAD = """\
 # Notebook parameters
@@ -73,20 +73,20 @@ FAILURES_HEAD = """\
 Written by `python tools/docs.py` from `lib/seatrial/server/failures/failures.toml` and the `failures` of each engine in
 `lib/seatrial/catalog/engines/`, where the patterns and their sources stand.
 
-When an engine ends, the last 4,000 lines of its log are read, never more than 1 MiB of each log file. The error then
-holds `cause`, `phase`, `evidence` (the log lines, escaped) and one remedy; after memory ran out also `next_command`,
-the command of the next smaller plan that fits. A cause is worse than none where it is wrong, so:
+When an engine ends, the kit reads the last 4,000 lines of its log, at most 1 MiB of each log file. The error
+has `cause`, `phase`, `evidence` (the log lines, escaped) and one remedy; if memory ran out also `next_command`,
+the command of the next smaller plan that fits. A wrong cause is worse than none, so:
 
-* lines that inform, warn, quote a request or show source code never name a cause, nor does the traceback of a single
-  request;
-* what the engine survived is not why it ended: it became ready after it, tried another way, went on to the phase after
-  the next one, or did three more lines of ordinary work;
-* what names a cause comes before what is general, that before what only follows from another failure; among equals
-  what was raised comes before what was only said, and then the first line wins: the other ranks die of it;
-* where nothing fits the cause is `unknown`, and the last lines of the first tracebacks are shown.
+* Lines that inform, warn, quote a request or show source code never name a cause, nor does the traceback of a single
+  request.
+* A failure that the engine survived is not the cause: the engine became ready after it, tried another way, went on to
+  the phase after the next one, or wrote three more lines of ordinary work.
+* A line that names a cause comes before a general one, and that before a failure that follows from another. Among equals
+  a raised error comes before a logged one, and then the first line wins: the other ranks die of it.
+* If nothing fits, the cause is `unknown`, and the last lines of the first tracebacks are shown.
 
-A signal decides where the log names nothing; a process killed while the kernel counted an out-of-memory kill ran out
-of host memory. `seatrial ps --all`, `logs` and `measure` name the cause of a server that ended later. Real reports of
+If the log names nothing, the signal decides. A process that was killed while the kernel counted an out-of-memory kill
+ran out of host memory. `seatrial ps --all`, `logs` and `measure` name the cause of a server that ended later. Real reports of
 each, in our own words, are the tests: `tests/server/failures/cases/`; healthy logs with words of failures are in
 `tests/server/failures/healthy/`.
 
@@ -96,9 +96,9 @@ each, in our own words, are the tests: `tests/server/failures/cases/`; healthy l
 
 
 def main() -> int:
-    """Write or check."""
+    """Write the pages, or check them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 where the page is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is out of date")
     arguments = parser.parse_args()
     stale = []
     pages = {
@@ -119,14 +119,14 @@ def main() -> int:
 
 
 def cli_page() -> str:
-    """The whole of docs/cli.md."""
+    """Return the text of docs/cli.md."""
     overview = ["| command | does |", "|---|---|"]
     overview += [f"| [`seatrial {name}`](#seatrial-{name}) | {what} |" for name, what in COMMANDS.items()]
     return "\n".join([CLI_HEAD, *overview, "", *map(section, COMMANDS)])
 
 
 def section(command: str) -> str:
-    """One command: what it does, how it is called, every option."""
+    """Return the section of one command: what it does, how it is called, every option."""
     text = "\n\n".join(map(paragraph, (import_module(f"seatrial.cli.{command}").__doc__ or "").strip().split("\n\n")))
     parser = build_parser(command)
     lines = [f"## seatrial {command}", "", text, "", *arguments_table(parser)]
@@ -136,27 +136,27 @@ def section(command: str) -> str:
 
 
 def arguments_table(parser: argparse.ArgumentParser) -> list[str]:
-    """Every argument of a parser."""
+    """Return a table of every argument of a parser."""
     # A parser keeps its options in a private list; there is no other way to read them all.
     rows = [row(action) for action in parser._actions if action.dest != "help"]  # noqa: SLF001
     return ["| argument | default | meaning |", "|---|---|---|", *rows]
 
 
 def commands_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    """The commands below a command, by name."""
+    """Return the commands below a command, by name."""
     below = (action.choices for action in parser._actions if action.nargs == argparse.PARSER)  # noqa: SLF001
     return next((choices for choices in below if isinstance(choices, Mapping)), {})
 
 
 def paragraph(text: str) -> str:
-    """A paragraph of a help text; one that holds nothing but command lines becomes a code block."""
+    """Return a paragraph of a help text; one of command lines only becomes a code block."""
     lines = [line.strip() for line in text.splitlines()]
     code = all(line.startswith("seatrial ") for line in lines)
     return "\n".join(["```", *lines, "```"] if code else lines)
 
 
 def row(action: argparse.Action) -> str:
-    """One argument as a row of a table."""
+    """Return one argument as a row of a table."""
     value = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else None)
     takes_value = action.nargs != 0
     shown = value if isinstance(value, str) else action.dest.upper()
@@ -169,29 +169,29 @@ def row(action: argparse.Action) -> str:
 
 
 def failures_page() -> str:
-    """The whole of docs/failures.md: every cause once for each engine that has rows of its own."""
+    """Return the text of docs/failures.md: every cause once for each engine that has rows of its own."""
     rows = [("any", row) for row in failure_table().failures]
     rows += [(engine_facts(name).title, row) for name in engine_ids() for row in engine_facts(name).failures]
-    told: dict[tuple[str, str], str] = {}
+    lines: dict[tuple[str, str], str] = {}
     for engine, failure in rows:
-        told.setdefault((failure.cause, engine), f"| {failure.cause} | {engine} | {failure.what} | {failure.remedy} |")
-    return FAILURES_HEAD + "\n".join(told[key] for key in sorted(told)) + "\n"
+        lines.setdefault((failure.cause, engine), f"| {failure.cause} | {engine} | {failure.what} | {failure.remedy} |")
+    return FAILURES_HEAD + "\n".join(lines[key] for key in sorted(lines)) + "\n"
 
 
 def api_page() -> str:
-    """The whole of docs/api.md."""
+    """Return the text of docs/api.md."""
     return "\n".join([API_HEAD, *(api_entry(name, getattr(seatrial, name)) for name in seatrial.__all__)])
 
 
 def api_entry(name: str, value: Any) -> str:
-    """One public name: signature and docstring."""
+    """Return the entry of one public name: signature and docstring."""
     text = inspect.getdoc(value) or ""
     shown = f"seatrial.{name}{signature(value)}" if inspect.isfunction(value) else f"seatrial.{name}"
     return "\n".join([f"### `{name}`", "", "```text", shown, "", textwrap.indent(text, "    "), "```", ""])
 
 
 def signature(function: Any) -> str:
-    """Arguments and return type as they are written, the same under every Python."""
+    """Return arguments and return type as they are written, the same under every Python."""
     definition = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
     if not isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef):
         raise TypeError(f"{function} is not written as a function")
@@ -200,7 +200,7 @@ def signature(function: Any) -> str:
 
 
 def notebooks_page() -> str:
-    """The whole of docs/notebooks.md."""
+    """Return the text of docs/notebooks.md."""
     used: dict[tuple[str, str, str], list[str]] = {}
     for path in sorted((ROOT / "notebooks").glob(NOTEBOOKS)):
         for entry in notebook_parameters(path):
@@ -213,7 +213,7 @@ def notebooks_page() -> str:
 
 
 def notebook_parameters(path: Path) -> list[tuple[str, str, str]]:
-    """Name, default and meaning of each parameter, as the notebook has them."""
+    """Return name, default and meaning of each parameter of a notebook."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     text = "\n".join("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
     return [(found["name"], found["default"], found["meaning"]) for found in PARAMETER.finditer(text)]

@@ -1,7 +1,7 @@
-"""Engines for the tests, in .engines, with the pins of tests/engines; and the flags an engine's own parser takes.
+"""Install engines for the tests, in .engines, with the pins of tests/engines; list the flags an engine's own parser takes.
 
-python tools/engines.py install          everything below, unless it is there with today's pins
-python tools/engines.py install mlx      what seatrial engines install makes of it; llama-cpp-python likewise
+python tools/engines.py install          everything below, unless it is installed with today's pins
+python tools/engines.py install mlx      as seatrial engines install does; llama-cpp-python likewise
 python tools/engines.py install sglang   SGLang without a GPU: its parser, and its server on the processor
 python tools/engines.py flags sglang     ask that parser and write lib/seatrial/engines/flags/sglang.json anew
 
@@ -28,28 +28,25 @@ from seatrial.programs.own import Installation, installations
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINES = ROOT / ".engines"
-"""Where they lie."""
-OWN = {"mlx": "mlx", "llama-cpp-python": "llama_cpp"}
-"""Engines the kit itself installs for the tests, and the folder with their pins."""
+OWN = {"mlx": "mlx", "llama-cpp-python": "llama_cpp"}  # engines that the kit installs, and the folder with their pins
 FLAGS = ROOT / "lib/seatrial/engines/flags"
 CITED = {"sglang": "sglang {version} wheel (PyPI): its own argument parser, dumped"}
 """Engines whose parser can be asked, and how its answer is cited."""
-NEEDED_BYTES = 2_500_000_000
-"""Free space asked for: what is installed takes 1.6 GB, and pip unpacks beside it."""
+NEEDED_BYTES = 2_500_000_000  # the installation takes 1.6 GB, and pip unpacks beside it
 
 
 def pins_of(engine: str) -> Path:
-    """What the environment of ``engine`` holds."""
+    """Return the file with the pins of ``engine``."""
     return ROOT / "tests/engines" / OWN.get(engine, engine) / "requirements.txt"
 
 
 def folder_of(engine: str) -> Path:
-    """Where that environment lies."""
+    """Return the folder of the environment of ``engine``."""
     return ENGINES / engine
 
 
 def python_of(engine: str) -> Path | None:
-    """The Python of a complete environment with today's pins, None where there is none."""
+    """Return the Python of a complete environment with today's pins, None if there is none."""
     installed = folder_of(engine) / "requirements.txt"
     if not installed.exists() or installed.read_bytes() != pins_of(engine).read_bytes():
         return None
@@ -57,10 +54,10 @@ def python_of(engine: str) -> Path | None:
 
 
 def make(engine: str) -> None:
-    """Install the environment of a parser anew; its pins are noted last, so that half a one is never used.
+    """Install the environment of a parser anew; its pins are noted last, so that a partial one is never used.
 
     Raises:
-        SystemExit: Too little room, or pip found no fitting package.
+        SystemExit: If the disk has too little space, or pip found no fitting package.
 
     """
     folder, pins = folder_of(engine), pins_of(engine)
@@ -68,7 +65,7 @@ def make(engine: str) -> None:
     folder.mkdir(parents=True)
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
-        sys.exit(f"{folder} needs {NEEDED_BYTES / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: make room there.")
+        sys.exit(f"{folder} needs {NEEDED_BYTES / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: free some space.")
     print(
         f"Installing {engine} for its parser and its server (CPU only, about 1.6 GB, once) into {folder} ...",
         flush=True,
@@ -90,7 +87,7 @@ def make(engine: str) -> None:
 
 
 def own(engine: str) -> Installation | None:
-    """The engine as the kit installed it with today's pins, None where it has not."""
+    """Return the engine that the kit installed with today's pins, None if it has not."""
     row = next((row for row in installations(ENGINES) if row.name == engine), None)
     noted = Path(row.path) / "requirements.txt" if row else None
     return row if noted and noted.exists() and noted.read_bytes() == pins_of(engine).read_bytes() else None
@@ -100,37 +97,37 @@ def make_own(engine: str) -> None:
     """Have the kit install an engine, with the pins as constraints.
 
     Raises:
-        SystemExit: It could not be installed.
+        SystemExit: The engine could not be installed.
 
     """
     os.environ |= {"SEATRIAL_ENGINES": str(ENGINES), "PIP_CONSTRAINT": str(pins_of(engine))}
     try:
-        made = install_engine(engine, reinstall=True, tool="pip", on_event=tell).installation
+        made = install_engine(engine, reinstall=True, tool="pip", on_event=print_step).installation
     except SeatrialError as error:
         sys.exit(str(error))
     shutil.copy(pins_of(engine), Path(made.path) / "requirements.txt")
     print(f"Installed {made.size_bytes / 1e9:.1f} GB in {made.took_s:.0f} s.")
 
 
-def tell(event: InstallEvent) -> None:
-    """A line for what takes long."""
+def print_step(event: InstallEvent) -> None:
+    """Print a line for the steps that take long."""
     if event.stage in {"check", "build"}:
         print(f"{event.text} ...", flush=True)
 
 
 def ask(engine: str) -> dict[str, Any]:
-    """Version, source, flags, switches and choices, as the engine's own parser says.
+    """Return version, source, flags, switches and choices of the engine's own parser.
 
     Raises:
-        SystemExit: Its environment is not installed.
+        SystemExit: The environment of the engine is not installed.
 
     """
     python = python_of(engine)
     if python is None:
         sys.exit(f"{engine}'s parser is not installed. Run: make test-engines")
     program = ROOT / "tests/engines" / engine / "parse.py"
-    said = subprocess.run([python, program, "--flags"], capture_output=True, text=True, check=True).stdout
-    answer = json.loads(said)
+    output = subprocess.run([python, program, "--flags"], capture_output=True, text=True, check=True).stdout
+    answer = json.loads(output)
     rows = answer["flags"]
     return {
         "version": answer["version"],
@@ -142,13 +139,13 @@ def ask(engine: str) -> dict[str, Any]:
 
 
 def read(engine: str) -> dict[str, Any]:
-    """What the kit's own file says."""
+    """Load the kit's own file of flags."""
     document: dict[str, Any] = json.loads((FLAGS / f"{engine}.json").read_text(encoding="utf-8"))
     return document
 
 
 def text_of(document: dict[str, Any]) -> str:
-    """The document as JSON for people: names wrapped, the choices of a flag on one line."""
+    """Return the document as JSON for people: names wrapped, the choices of a flag on one line."""
     rows = []
     for name, value in document.items():
         if isinstance(value, dict):
@@ -169,7 +166,7 @@ def write_flags(engine: str) -> None:
 
 
 def main() -> None:
-    """Do what was asked for."""
+    """Install engines, or write flags."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("install", "flags"))
     parser.add_argument("engine", choices=sorted({*CITED, *OWN}), nargs="?")

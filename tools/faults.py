@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "tests" / "faults"
 FACTS = tomllib.loads((FOLDER / "faults.toml").read_text(encoding="utf-8"))
 TIMES: dict[str, float] = FACTS["bars"]
-SHOWN = 48
+SHOWN = 48  # characters of a cell
 
 
 @dataclass(slots=True)
@@ -46,21 +46,21 @@ class Result:
     """One fault after all its repetitions.
 
     Attributes:
-        number: As in faults.toml; likewise ``fault`` and ``expected``.
-        fault: What was injected.
-        expected: What must hold.
-        passed: Repetitions in which every test of it passed.
+        number: Number in faults.toml.
+        fault: Injected fault.
+        expected: Expected behaviour.
+        passed: Repetitions in which every test passed.
         repetitions: How often it was injected.
-        skipped: Why tests of it were not run here, each once.
-        failures: First words of what failed, each once.
-        variants: How it was really injected.
-        worst_s: The longest of each time, in seconds, by its name.
+        skipped: Reasons why tests were not run on this machine, each once.
+        failures: First words of each failure, each once.
+        variants: Ways in which the fault was injected.
+        worst_s: Longest of each time, in seconds, by name.
         over_bar: Names of the times that were over their bar.
-        causes: Causes that were named.
-        evidence: One line they rest on.
-        remedy: One remedy that was given.
-        orphans: Processes left over, of all repetitions.
-        tests: Tests it was injected by.
+        causes: Causes that the kit named.
+        evidence: One log line behind them.
+        remedy: One remedy that the kit gave.
+        orphans: Processes left over, in all repetitions.
+        tests: Tests that injected the fault.
 
     """
 
@@ -82,11 +82,11 @@ class Result:
 
 
 class Faults:
-    """What pytest is told, and what it tells: choose by number, repeat, collect.
+    """Plugin of pytest that chooses faults by number, repeats and collects them.
 
     Args:
-        repeat: How often each fault is injected.
-        only: Numbers to inject; all where empty.
+        repeat: Repetitions of each fault.
+        only: Numbers to inject; all if empty.
 
     """
 
@@ -97,13 +97,13 @@ class Faults:
         self._open: dict[str, Trial] = {}
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Each test of a fault runs as often as asked for."""
+        """Repeat each test of a fault."""
         if self._number(metafunc.definition) is not None:
             metafunc.fixturenames.append("repetition")
             metafunc.parametrize("repetition", range(self.repeat), ids=lambda at: f"run {at + 1}")
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Only tests of the chosen faults, one fault after the other."""
+        """Keep only tests of the chosen faults, sorted by fault."""
         chosen = {item: self._number(item) for item in items}
         kept = [item for item in items if chosen[item] is not None and (not self.only or chosen[item] in self.only)]
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
@@ -111,13 +111,14 @@ class Faults:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Note how a test ended, and what it saw."""
+        """Note how a test ended, and what it recorded."""
         report = yield
         number = self._number(item)
         if number is None:
             return report
         if report.when == "setup":
-            assert isinstance(item, pytest.Function)  # noqa: S101 -- nothing else is marked
+            if not isinstance(item, pytest.Function):
+                raise TypeError(f"{item.nodeid} is marked as a fault and is no test function")
             trial = Trial(item.originalname, int(str(item.callspec.params["repetition"])))
             self._open[item.nodeid] = trial
             self.trials[number].append(trial)
@@ -135,9 +136,9 @@ class Faults:
 
 
 def main() -> int:
-    """Run, print the table, write the JSON; 1 where a fault was not survived each time."""
+    """Run, print the table, write the JSON; return 1 if a fault was not survived each time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="how often each fault is injected")
+    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of each fault (default: 5)")
     parser.add_argument("--only", default="", metavar="9,14", help="numbers of faults")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
@@ -146,7 +147,7 @@ def main() -> int:
     options = ["-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", str(FOLDER)]
     try:
         broken = bool(pytest.main(options, plugins=[faults]))
-    except Exception as error:  # noqa: BLE001 -- what was left over at the very end must not cost the table
+    except Exception as error:  # noqa: BLE001 -- a failure at the very end must not cost the table
         print(f"pytest: {error}")
         broken = True
     results = [
@@ -156,7 +157,7 @@ def main() -> int:
     ]
     print(table(results).to_text())
     for result in results:
-        for line in (*result.failures, *(f"not run here: {reason}" for reason in result.skipped)):
+        for line in (*result.failures, *(f"not run on this machine: {reason}" for reason in result.skipped)):
             print(f"  {result.number}: {line}")
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "bars_s": TIMES, "faults": results})
@@ -165,7 +166,7 @@ def main() -> int:
 
 
 def result_of(row: dict[str, str], trials: list[Trial], repetitions: int) -> Result:
-    """What became of one fault."""
+    """Sum up all repetitions of one fault."""
     seen: dict[str, list[object]] = defaultdict(list)
     for trial in trials:
         for name, value in trial.seen:
@@ -192,7 +193,7 @@ def result_of(row: dict[str, str], trials: list[Trial], repetitions: int) -> Res
 
 
 def table(results: list[Result]) -> Table:
-    """The results for people."""
+    """Return the results as a table for people."""
     rows = [
         (
             str(result.number),
@@ -230,7 +231,7 @@ def table(results: list[Result]) -> Table:
 
 
 def machine() -> dict[str, str]:
-    """What it ran on."""
+    """Describe the machine of the run."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seatrial": __version__,

@@ -1,13 +1,13 @@
 """Bring notebooks into the form they are committed in, so that a diff shows what a person changed.
 
-  python tools/notebooks.py              rewrite notebooks/*.ipynb where needed
+  python tools/notebooks.py              rewrite notebooks/*.ipynb if needed
   python tools/notebooks.py --check      change nothing; exit 1 and name those not in form
   python tools/notebooks.py --execute    run them first, to renew the outputs that are kept
 
-Outputs are dropped, except those of cells tagged ``keep_output``: these depend on parameters
-alone, a reader on a code host sees them, and nbval compares them (it compares a cell only if
-the cell has an execution count, so kept cells have count 1 and all others none). Metadata that
-is no business of the repository is dropped; cell ids stay.
+Outputs are dropped, except those of cells tagged ``keep_output``: these depend only on parameters,
+a reader on a code host sees them, and nbval compares them (it compares a cell only if
+the cell has an execution count, so kept cells have count 1 and all others none). Metadata of one
+person's editor is dropped; cell ids stay.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LANGUAGE = {"name": "python"}
 
 
 def formed(notebook: dict[str, Any]) -> str:
-    """The text of a notebook in committed form."""
+    """Return the text of a notebook in committed form."""
     metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE}
     if "seatrial" in notebook["metadata"]:
         metadata["seatrial"] = notebook["metadata"]["seatrial"]
@@ -69,9 +69,9 @@ def _output(output: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(text: str | list[str]) -> list[str]:
-    """Text as a notebook file holds it: a list of lines, without blank ends."""
-    whole = text if isinstance(text, str) else "".join(text)
-    return whole.rstrip().splitlines(keepends=True)
+    """Return text as in a notebook file: a list of lines, without blank ends."""
+    joined = text if isinstance(text, str) else "".join(text)
+    return joined.rstrip().splitlines(keepends=True)
 
 
 def execute(path: Path) -> dict[str, Any]:
@@ -89,10 +89,10 @@ def execute(path: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Form, check or execute; the exit code says whether anything was out of form."""
+    """Form, check or execute the notebooks; return 1 if a check found one out of form."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="*", type=Path, help="notebooks (default: all in notebooks/)")
-    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 where something would change")
+    parser.add_argument("--check", action="store_true", help="change nothing, exit 1 if something would change")
     parser.add_argument("--execute", action="store_true", help="run them and renew the kept outputs")
     arguments = parser.parse_args()
     out_of_form = 0
