@@ -183,7 +183,7 @@ def environment_of(path: str) -> str | None:
 def _holes_of(facts: EngineFacts, row: Program, version: str) -> Iterator[Vulnerability]:
     """The holes a version has: those closed later, and those that none has closed."""
     yield from known_vulnerabilities(row.starts, version)
-    yield from (hole for hole in facts.versions.holes if hole.below is None)
+    yield from (hole for hole in facts.versions.vulnerabilities if hole.below is None)
 
 
 def _runs_v4(facts: EngineFacts, row: Program, version: str | None) -> bool | None:

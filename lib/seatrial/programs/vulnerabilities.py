@@ -24,7 +24,7 @@ def known_vulnerabilities(starts: str, version: str) -> tuple[Vulnerability, ...
     for facts in map(engine_facts, engine_ids()):
         for row in facts.programs:
             if row.starts == starts:
-                closed = [hole for hole in facts.versions.holes if hole.below]
+                closed = [hole for hole in facts.versions.vulnerabilities if hole.below]
                 # Packages numbered otherwise than their engine have one bound for all of its holes.
                 return tuple(hole for hole in closed if is_too_old(version, row.minimum or hole.below or ""))
     return ()
