@@ -8,10 +8,7 @@ import pytest
 from seatrial.hardware.host import disk_free, read_host
 from seatrial.units import GIB, MIB
 
-CGROUP = {
-    "proc/self/cgroup": "0::/\n",
-    "proc/self/mountinfo": "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
-}
+CGROUP = {"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"}
 
 
 def test_this_machine():
@@ -25,10 +22,7 @@ def test_this_machine():
 
 def test_a_cgroup_limit_bounds_memory(tree):
     """100 MiB allowed, 40 used: 60 are available, whatever the computer has."""
-    files = CGROUP | {
-        "sys/fs/cgroup/memory.max": f"{100 * MIB}\n",
-        "sys/fs/cgroup/memory.current": f"{40 * MIB}\n",
-    }
+    files = CGROUP | {"sys/fs/cgroup/memory.max": f"{100 * MIB}\n", "sys/fs/cgroup/memory.current": f"{40 * MIB}\n"}
     host = read_host(tree(files), {})
     assert (100 * MIB, 60 * MIB, 100 * MIB) == (
         host.memory_limit_bytes,

@@ -82,13 +82,13 @@ def test_the_bounds_are_those_agreed_upon():
     assert "0.3.36" == python.minimum
 
 
-@pytest.mark.parametrize("engine", [name for name in engine_ids() if engine_facts(name).versions.holes])
+@pytest.mark.parametrize("engine", [name for name in engine_ids() if engine_facts(name).versions.vulnerabilities])
 def test_every_hole_has_ids_a_source_and_lies_below_the_safe_version(engine):
     """So that no version with one is ever started."""
     versions = engine_facts(engine).versions
     assert versions.source
     assert versions.checked
-    for hole in versions.holes:
+    for hole in versions.vulnerabilities:
         assert hole.ids
         assert all(CVE.fullmatch(one) for one in hole.ids)
         assert hole.below is None or is_older(hole.below, versions.safe) or hole.below == versions.safe
@@ -102,7 +102,7 @@ def test_every_engine_says_what_it_leaves_open():
 def test_a_hole_that_every_version_has_refuses_a_flag_and_no_version():
     """SGLang's logit processors: the newest version has them too."""
     assert () == known_vulnerabilities("sglang.launch_server", "0.5.23")
-    assert ("CVE-2026-7304",) == next(hole.ids for hole in engine_facts("sglang").versions.holes if hole.below is None)
+    assert ("CVE-2026-7304",) == next(hole.ids for hole in engine_facts("sglang").versions.vulnerabilities if hole.below is None)
 
 
 def test_a_program_nobody_knows_has_no_known_holes():

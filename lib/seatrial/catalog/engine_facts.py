@@ -51,7 +51,7 @@ class Versions:
     cuda: str | None = None  # CUDA its release is built for; None: it needs no particular one
     worker_flag: str | None = None  # what machines after the first add to the command
     draft_flags: Mapping[str, DraftFlags] = field(default_factory=dict)  # by kind of draft
-    holes: tuple[Vulnerability, ...] = ()
+    vulnerabilities: tuple[Vulnerability, ...] = ()
     gaps: tuple[str, ...] = ()  # what the engine leaves open by design
 
 

@@ -64,20 +64,14 @@ def local_checkpoint(path: Path) -> Checkpoint:
 
     """
     if path.suffix.casefold() in PICKLED:
-        raise RefusedError(
-            f"{path} is a pickled checkpoint; loading it runs code from the file.",
-            remedy=_NO_PICKLES,
-        )
+        raise RefusedError(f"{path} is a pickled checkpoint; loading it runs code from the file.", remedy=_NO_PICKLES)
     if path.is_dir():
         return _from_folder(path.resolve())
     if path.is_file():
         if path.suffix.casefold() == ".safetensors" or path.name in {"config.json", safetensors.INDEX}:
             raise UsageError(f"{path} is one file of a model.", remedy=f"Give its folder: {path.parent}.")
         return _from_gguf(path.resolve())
-    raise UsageError(
-        f"There is no file or folder {str(path)[:200]!r}.",
-        remedy=_CHECK_PATH_OR_ID,
-    )
+    raise UsageError(f"There is no file or folder {str(path)[:200]!r}.", remedy=_CHECK_PATH_OR_ID)
 
 
 def check_no_code(folder: Path) -> None:
@@ -174,8 +168,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _refuse_pickled(folder: Path) -> None:
     if any(path.suffix.casefold() in PICKLED for path in folder.iterdir()):
         raise RefusedError(
-            f"{folder} holds only pickled weights; loading them runs code from the file.",
-            remedy=_NO_PICKLES,
+            f"{folder} holds only pickled weights; loading them runs code from the file.", remedy=_NO_PICKLES
         )
 
 
@@ -188,10 +181,7 @@ def _gguf_in(folder: Path) -> Checkpoint:
         names = ", ".join(path.name for path in firsts[:8])
         raise UsageError(f"{folder} holds {len(firsts)} models.", remedy=f"Give the path of one: {names}.")
     _refuse_pickled(folder)
-    raise UsageError(
-        f"{folder} holds neither config.json with safetensors nor a GGUF file.",
-        remedy=_CHECK_PATH_OR_ID,
-    )
+    raise UsageError(f"{folder} holds neither config.json with safetensors nor a GGUF file.", remedy=_CHECK_PATH_OR_ID)
 
 
 def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:

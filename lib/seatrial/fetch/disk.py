@@ -29,8 +29,7 @@ def writing(path: Path) -> Iterator[None]:
                 remedy="Free some space, or set SEATRIAL_CACHE to a folder on a larger disk. The next fetch resumes.",
             ) from error
         raise UsageError(
-            f"{path} cannot be written: {error.strerror}.",
-            remedy="Set SEATRIAL_CACHE to a folder you can write to.",
+            f"{path} cannot be written: {error.strerror}.", remedy="Set SEATRIAL_CACHE to a folder you can write to."
         ) from error
 
 

@@ -24,7 +24,7 @@ def known_vulnerabilities(starts: str, version: str) -> tuple[Vulnerability, ...
     for facts in map(engine_facts, engine_ids()):
         for row in facts.programs:
             if row.starts == starts:
-                closed = [each for each in facts.versions.holes if each.below]
+                closed = [each for each in facts.versions.vulnerabilities if each.below]
                 # Packages numbered otherwise than their engine have one bound for all of its vulnerabilities.
                 return tuple(each for each in closed if is_too_old(version, row.minimum or each.below or ""))
     return ()
