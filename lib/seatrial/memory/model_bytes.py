@@ -80,8 +80,8 @@ def bytes_of_config(config: dict[str, Any], source: str) -> ModelBytes:
     """
     shape = read_shape(config)
     notes = (f"Storage: {layout_source(shape.layout)}.",)
-    origin = f"sum over the tensors of {source}"
-    weights = Weights(weights_by_class(shape), "derived", origin, notes, stored_elements(shape))
+    basis = f"sum over the tensors of {source}"
+    weights = Weights(weights_by_class(shape), "derived", basis, notes, stored_elements(shape))
     return ModelBytes(config, shape, weights, shape.max_position_embeddings, count_parameters_of(shape))
 
 
