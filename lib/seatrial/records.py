@@ -35,14 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One sentence behind a decision.
-
-    Attributes:
-        text: The sentence.
-        origin: Origin of its figures.
-        source: Source of its figures.
-
-    """
+    """One sentence behind a decision, with its origin and source."""
 
     text: str
     origin: Origin

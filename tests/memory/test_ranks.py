@@ -5,7 +5,7 @@ import pytest
 from seatrial.catalog import find_checkpoint
 from seatrial.errors import UsageError
 from seatrial.memory import compute_footprint
-from seatrial.memory.reserve import assumptions
+from seatrial.memory.tables import table
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.records import from_dict, to_dict
 
@@ -84,7 +84,7 @@ def test_parts_of_a_gpu_add_up_to_it(parallelism, context_parallel):
 def test_reported_reserves_lie_inside_the_interval(engine):
     """Contexts, graphs and activations of V4 in engines' logs are inside the interval."""
     parts = on(Parallelism(), engine=engine).reserve_by_part
-    reported = assumptions()["engines"][engine]["reported"]
+    reported = table("reserve")["engines"][engine]["reported"]
     outside = [row for row in reported if not parts[row["part"]].low <= row["bytes"] <= parts[row["part"]].high]
     assert [] == outside
     assert all(row["source"] for row in reported)

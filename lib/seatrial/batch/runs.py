@@ -23,7 +23,7 @@ from seatrial.batch.folders import check_targets, choose_folder, claimed, read_r
 from seatrial.batch.leases import end_leases
 from seatrial.batch.logs import keep_logs
 from seatrial.batch.parameters import choose_parameters
-from seatrial.batch.signals import counting_signals, ignoring_signals, stop_signals
+from seatrial.batch.signals import shielded_from_signals, stop_signals
 from seatrial.batch.sources import Source, groups_of, read_sources
 from seatrial.batch.types import NotebookResult, ParameterValue, Run, RunProgress
 from seatrial.batch.versions import versions
@@ -120,7 +120,7 @@ class _Series:
                 self._write(finished=False)
                 self._run_groups(todo, jobs, stop_requested)
         except BaseException:
-            with ignoring_signals():
+            with shielded_from_signals():
                 self._write(finished=True)
             raise
         return self._write(finished=True)
@@ -143,7 +143,7 @@ class _Series:
             end_leases()
 
     def _stop(self, futures: Sequence[Future[None]]) -> None:
-        with counting_signals() as again:
+        with shielded_from_signals() as again:
             with self.lock:
                 self.stopping = True
                 running = dict(self.running)

@@ -26,15 +26,8 @@ def stop_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def ignoring_signals() -> Iterator[None]:
-    """Let the clean-up finish (it is bounded) when Ctrl-C is pressed again."""
-    with _handled_by(signal.SIG_IGN):
-        yield
-
-
-@contextmanager
-def counting_signals() -> Iterator[threading.Event]:
-    """Let the clean-up go on when Ctrl-C is pressed again, and set the event."""
+def shielded_from_signals() -> Iterator[threading.Event]:
+    """Let the clean-up, which is bounded, go on when Ctrl-C is pressed again, and set the event."""
     again = threading.Event()
     with _handled_by(lambda *_: again.set()):
         yield again
@@ -51,7 +44,7 @@ def hears_interrupt(pid: int) -> bool | None:
 
 
 @contextmanager
-def _handled_by(handler: Callable[..., Any] | signal.Handlers) -> Iterator[None]:
+def _handled_by(handler: Callable[..., Any]) -> Iterator[None]:
     """Install a handler; not outside the main thread, where Python allows none."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -13,20 +13,12 @@ ParameterValue = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class NotebookFailure:
-    """Error that stopped a notebook.
+    """Error that stopped a notebook."""
 
-    Attributes:
-        kind: Name of the error's class.
-        message: Its message.
-        cell: Id of the cell it happened in, None before the first cell.
-        exit_code: Exit code of a command that ends with this error.
-
-    """
-
-    kind: str
+    kind: str  # name of the error's class
     message: str
-    cell: str | None
-    exit_code: int
+    cell: str | None  # id of the cell it happened in, None before the first cell
+    exit_code: int  # of a command that ends with this error
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,31 +86,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """Progress of a run; ``on_progress`` gets one at every event.
+    """Progress of a run; ``on_progress`` gets one at every event."""
 
-    Attributes:
-        event: ``started``, ``cell``, ``stopping`` (after Ctrl-C), ``finished`` (see ``status``) or ``kept``.
-        notebook: File name.
-        title: Its heading.
-        index: Its place in the run, from 1.
-        total: Notebooks in the run.
-        cell: Id of the code cell that starts, for ``cell``.
-        cell_index: Place of that cell among the code cells, from 1.
-        cells: Code cells in the notebook.
-        elapsed_s: Seconds since the notebook started.
-        status: End of the notebook, for ``finished``.
-        folder: Folder of the run.
-
-    """
-
-    event: Literal["started", "cell", "stopping", "finished", "kept"]
-    notebook: str
+    event: Literal["started", "cell", "stopping", "finished", "kept"]  # stopping: after Ctrl-C; finished: see status
+    notebook: str  # file name
     title: str
-    index: int
-    total: int
-    folder: Path
-    cell: str | None = None
-    cell_index: int = 0
-    cells: int = 0
-    elapsed_s: float = 0.0
-    status: Status | None = None
+    index: int  # place in the run, from 1
+    total: int  # notebooks in the run
+    folder: Path  # of the run
+    cell: str | None = None  # id of the code cell that starts
+    cell_index: int = 0  # place of that cell among the code cells, from 1
+    cells: int = 0  # code cells in the notebook
+    elapsed_s: float = 0.0  # since the notebook started
+    status: Status | None = None  # end of a finished notebook

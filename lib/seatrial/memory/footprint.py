@@ -16,8 +16,9 @@ from seatrial.memory.model_bytes import ModelBytes, bytes_of_config, model_bytes
 from seatrial.memory.offload import offloaded_bytes
 from seatrial.memory.options import ENGINES, Options, read_options
 from seatrial.memory.ranks import RankWeights, context_note, rank_weights, stage_share
-from seatrial.memory.reserve import assumptions, over_gpus, reserve_of
+from seatrial.memory.reserve import over_gpus, reserve_of
 from seatrial.memory.shape import Shape, read_shape
+from seatrial.memory.tables import table
 from seatrial.memory.tensors import count_parameters_of
 from seatrial.memory.types import Footprint, Parallelism
 
@@ -252,6 +253,6 @@ def _notes(model: ModelBytes, engine: str, *, split_cache: bool) -> tuple[str, .
     notes = (
         *model.weights.notes,
         f"Caches: {kv.kv_source(engine)}.",
-        f"The reserve is assumed ({assumptions()['engines'][engine]['basis']}).",
+        f"The reserve is assumed ({table('reserve')['engines'][engine]['basis']}).",
     )
     return (*notes, context_note(engine)) if split_cache else notes

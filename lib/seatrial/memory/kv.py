@@ -7,17 +7,16 @@ docs/memory.md derives them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, lru_cache
-from importlib.resources import files
 from math import ceil
 from typing import Any
 
 from seatrial.catalog.vectors import CSA, HCA, bf16_bytes, index_bytes, latent_bytes
 from seatrial.memory.shape import Shape
+from seatrial.memory.tables import table
 
 _CACHE_SIZE = 4096
 """Results remembered by each ``lru_cache``: plans that split a checkpoint in other ways ask for the same ones."""
@@ -45,16 +44,16 @@ def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_to
 
     Every request has a slot of its own, padded to 256 cells.
     """
-    table = _table()["llamacpp"]
-    tokens = _pad(load.context_tokens, table["pad_tokens"])
-    window = _pad(min(tokens, shape.sliding_window + ubatch_tokens), table["pad_tokens"])
-    csa_cells, hca_cells = (_pad(ceil(tokens / ratio), table["pad_tokens"]) for ratio in (CSA, HCA))
+    layout = table("kv")["llamacpp"]
+    tokens = _pad(load.context_tokens, layout["pad_tokens"])
+    window = _pad(min(tokens, shape.sliding_window + ubatch_tokens), layout["pad_tokens"])
+    csa_cells, hca_cells = (_pad(ceil(tokens / ratio), layout["pad_tokens"]) for ratio in (CSA, HCA))
     head, index = shape.head_dim, shape.index_head_dim
 
     def vectors(cells: int, layers: int, values: int) -> int:
         return cells * layers * _row_bytes(values, cache_type) * load.requests
 
-    csa_rows, hca_rows = (table["state_rows"][str(ratio)] for ratio in (CSA, HCA))
+    csa_rows, hca_rows = (layout["state_rows"][str(ratio)] for ratio in (CSA, HCA))
     state_values = csa_rows * shape.csa_layers * (head + index) + hca_rows * shape.hca_layers * head
     return Caches(
         kv={
@@ -63,7 +62,7 @@ def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_to
             "HCA": vectors(hca_cells, shape.hca_layers, head),
             "LID": vectors(csa_cells, shape.csa_layers, index),
         },
-        state={"state": load.requests * table["state_bytes_per_value"] * state_values},
+        state={"state": load.requests * layout["state_bytes_per_value"] * state_values},
     )
 
 
@@ -80,11 +79,11 @@ def sglang_caches(shape: Shape, load: CacheLoad, *, swa_ratio: float, speculativ
 
     """
     rates = _sglang_rates(shape, swa_ratio=swa_ratio, speculative=speculative)
-    tokens = load.requests * _pad(load.context_tokens, _table()["paged"]["page_tokens"])
+    tokens = load.requests * _pad(load.context_tokens, table("kv")["paged"]["page_tokens"])
     kv = {name: -(-rate.numerator * tokens // rate.denominator) for name, rate in rates.bytes_per_token.items()}
     if speculative:
         kv["draft"] = -(-sum(kv.values()) // shape.num_hidden_layers)
-    rows = _pad((max_running + 1) * rates.ring_rows + rates.ring_rows + 1, _table()["sglang"]["row_align"])
+    rows = _pad((max_running + 1) * rates.ring_rows + rates.ring_rows + 1, table("kv")["sglang"]["row_align"])
     return Caches(kv=kv, state={"HCA state": rows * rates.row_bytes})
 
 
@@ -99,8 +98,8 @@ class _SglangRates:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def _sglang_rates(shape: Shape, *, swa_ratio: float, speculative: bool) -> _SglangRates:
-    page, value = _table()["paged"]["page_tokens"], _table()["paged"]["state_bytes_per_value"]
-    rings = _table()["sglang"]["speculative_ring" if speculative else "ring"]
+    page, value = table("kv")["paged"]["page_tokens"], table("kv")["paged"]["state_bytes_per_value"]
+    rings = table("kv")["sglang"]["speculative_ring" if speculative else "ring"]
     window = Fraction(swa_ratio).limit_denominator(10**6)
     csa_state = 4 * (shape.head_dim + shape.index_head_dim) * value * shape.csa_layers
     return _SglangRates(
@@ -142,9 +141,9 @@ class VllmPages:
 @cache
 def vllm_pages(shape: Shape, *, fp4_indexer: bool) -> VllmPages:
     """Return the pages of a model's caches as vLLM lays them out."""
-    page, value = _table()["paged"]["page_tokens"], _table()["paged"]["state_bytes_per_value"]
-    window = _table()["vllm"]["swa_block_tokens"]
-    csa_tokens, hca_tokens = (_table()["vllm"]["state_block_tokens"][str(ratio)] for ratio in (CSA, HCA))
+    page, value = table("kv")["paged"]["page_tokens"], table("kv")["paged"]["state_bytes_per_value"]
+    window = table("kv")["vllm"]["swa_block_tokens"]
+    csa_tokens, hca_tokens = (table("kv")["vllm"]["state_block_tokens"][str(ratio)] for ratio in (CSA, HCA))
     # A state holds value and score; overlapping windows double both.
     return VllmPages(
         tokens=page,
@@ -210,7 +209,7 @@ def plain_caches(shape: Shape, load: CacheLoad) -> Caches:
 
 def llama_caches(config: Mapping[str, int], load: CacheLoad, *, engine: str, cache_type: str) -> Caches:
     """Return keys and values of a plain transformer (SmolLM2): two vectors for each token, layer and KV head."""
-    pad = {"llamacpp": _table()["llamacpp"]["pad_tokens"], "vllm": _table()["vllm"]["plain_block_tokens"]}
+    pad = {"llamacpp": table("kv")["llamacpp"]["pad_tokens"], "vllm": table("kv")["vllm"]["plain_block_tokens"]}
     tokens = load.requests * _pad(load.context_tokens, pad.get(engine, 1))
     values = config["num_key_value_heads"] * config["head_dim"]
     row = _row_bytes(values, cache_type) if engine == "llamacpp" else bf16_bytes(values)
@@ -219,17 +218,17 @@ def llama_caches(config: Mapping[str, int], load: CacheLoad, *, engine: str, cac
 
 def cache_types() -> tuple[str, ...]:
     """Return the types llama.cpp can keep its caches in."""
-    return tuple(_table()["llamacpp"]["cache_types"])
+    return tuple(table("kv")["llamacpp"]["cache_types"])
 
 
 def default(engine: str, name: str) -> Any:
     """Return the engine's own default of a setting (``swa_ratio``, ``ubatch_tokens``)."""
-    return _table()[engine][name]
+    return table("kv")[engine][name]
 
 
 def kv_source(engine: str) -> str:
     """Return the source of this engine's cache layout."""
-    return str(_table().get(engine, _table()["plain"])["source"])
+    return str(table("kv").get(engine, table("kv")["plain"])["source"])
 
 
 def _latent_page(shape: Shape, slots: int) -> int:
@@ -238,20 +237,13 @@ def _latent_page(shape: Shape, slots: int) -> int:
 
 
 def _row_bytes(values: int, cache_type: str) -> int:
-    size, block = _table()["llamacpp"]["cache_types"][cache_type]
+    size, block = table("kv")["llamacpp"]["cache_types"][cache_type]
     return ceil(values / int(block)) * int(size)
 
 
 def _align(size: int) -> int:
-    return _pad(size, _table()["paged"]["align_bytes"])
+    return _pad(size, table("kv")["paged"]["align_bytes"])
 
 
 def _pad(value: int, unit: int) -> int:
     return -(-value // unit) * unit
-
-
-@cache
-def _table() -> dict[str, Any]:
-    """Load kv.json."""
-    table: dict[str, Any] = json.loads(files("seatrial.memory").joinpath("data", "kv.json").read_text(encoding="utf-8"))
-    return table

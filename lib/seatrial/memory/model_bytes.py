@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from seatrial.catalog import Checkpoint, model_of
 from seatrial.errors import RefusedError, UsageError
 from seatrial.memory.fields import GGUF, ORIGINAL
 from seatrial.memory.shape import Shape, read_shape
+from seatrial.memory.tables import table
 from seatrial.memory.tensors import count_parameters_of, layout_source, stored_elements, weights_by_class
 from seatrial.records import Origin
 
@@ -82,8 +80,8 @@ def bytes_of_config(config: dict[str, Any], source: str) -> ModelBytes:
     """
     shape = read_shape(config)
     notes = (f"Storage: {layout_source(shape.layout)}.",)
-    origin = f"sum over the tensors of {source}"
-    weights = Weights(weights_by_class(shape), "derived", origin, notes, stored_elements(shape))
+    basis = f"sum over the tensors of {source}"
+    weights = Weights(weights_by_class(shape), "derived", basis, notes, stored_elements(shape))
     return ModelBytes(config, shape, weights, shape.max_position_embeddings, count_parameters_of(shape))
 
 
@@ -127,22 +125,13 @@ def _v4_weights(checkpoint: Checkpoint, shape: Shape, total: int) -> Weights:
             return Weights(by_class, checkpoint.origin, checkpoint.source, elements=stored_elements(shape))
         note = "The classes are not known: the published size differs from the sum over the config's tensors."
         return Weights({"weights": total}, checkpoint.origin, checkpoint.source, (note,))
-    table = _gguf_table()
-    bits = table["dense_bits"].get(checkpoint.precision, table["dense_bits"]["default"])
+    gguf = table("gguf")
+    bits = gguf["dense_bits"].get(checkpoint.precision, gguf["dense_bits"]["default"])
     rest = min(total, round(_dense_parameters(shape) * bits / 8))
-    note = f"The split into experts and rest is assumed ({table['basis']})."
+    note = f"The split into experts and rest is assumed ({gguf['basis']})."
     return Weights({"experts": total - rest, "rest": rest}, checkpoint.origin, checkpoint.source, (note,))
 
 
 def _dense_parameters(shape: Shape) -> int:
     expert = 3 * shape.hidden_size * shape.moe_intermediate_size
     return count_parameters_of(shape)[0] - expert * shape.n_routed_experts * shape.num_hidden_layers
-
-
-@cache
-def _gguf_table() -> dict[str, Any]:
-    """Load gguf.json."""
-    table: dict[str, Any] = json.loads(
-        files("seatrial.memory").joinpath("data", "gguf.json").read_text(encoding="utf-8")
-    )
-    return table

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from math import ceil
 
 from seatrial.memory.shape import Shape
+from seatrial.memory.tables import table
 from seatrial.memory.tensors import Split, stored, tensors
 from seatrial.memory.types import Parallelism
 
@@ -66,6 +65,5 @@ def stage_share(layers: int, stages: int) -> float:
 
 def context_note(engine: str) -> str:
     """Return a sentence on whether this engine can split one request's cache among ranks, with its source."""
-    table = json.loads(files("seatrial.memory").joinpath("data", "context.json").read_text(encoding="utf-8"))
-    row = table["engines"].get(engine, table["other"])
+    row = table("context")["engines"].get(engine, table("context")["other"])
     return f"{row['text']} ({row['source']})."

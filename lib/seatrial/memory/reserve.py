@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from importlib.resources import files
+from functools import lru_cache
 from math import ceil
-from typing import Any
 
 from seatrial.catalog.vectors import CSA
 from seatrial.memory.blocks import pool_slack
 from seatrial.memory.kv import CacheLoad
 from seatrial.memory.model_bytes import ModelBytes
 from seatrial.memory.options import Options
+from seatrial.memory.tables import table
 from seatrial.records import Interval
 
 
@@ -45,7 +43,7 @@ def reserve_of(model: ModelBytes, engine: str, load: CacheLoad, options: Options
             defaults make the interval.
 
     """
-    row, shape = assumptions()["engines"][engine], model.shape
+    row, shape = table("reserve")["engines"][engine], model.shape
     parts = {name: Interval(*bounds) for name, bounds in row["per_gpu"].items()}
     if "batched_tokens" in row and shape:
         steps = [options.batched_tokens] * 3 if options.batched_tokens else row["batched_tokens"]
@@ -66,12 +64,3 @@ def reserve_of(model: ModelBytes, engine: str, load: CacheLoad, options: Options
 def _sum(parts: dict[str, Interval]) -> Reserve:
     each = parts.values()
     return Reserve(parts, Interval(sum(p.low for p in each), sum(p.expected for p in each), sum(p.high for p in each)))
-
-
-@cache
-def assumptions() -> dict[str, Any]:
-    """Load reserve.json."""
-    table: dict[str, Any] = json.loads(
-        files("seatrial.memory").joinpath("data", "reserve.json").read_text(encoding="utf-8")
-    )
-    return table

@@ -6,17 +6,16 @@ reproduces the published sizes to the byte; docs/memory.md derives it.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from math import ceil
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from seatrial.catalog.vectors import CSA
 from seatrial.memory.shape import Layout, Shape
+from seatrial.memory.tables import table
 
 Split = Literal["heads", "experts", "replicated"]
 """Tensor parallelism splits a tensor among the ranks of an attention replica, or all ranks, or copies it."""
@@ -169,7 +168,7 @@ def count_parameters_of(shape: Shape) -> tuple[int, int]:
 
 def stored(tensor: Tensor, layout: Layout) -> Stored:
     """Return the size of a tensor as the layout stores it."""
-    storage = _table()["formats"][format_name(tensor, layout)]
+    storage = table("layouts")["formats"][format_name(tensor, layout)]
     rows, columns = storage["block"]
     blocks = ceil(tensor.rows / rows) * ceil(tensor.columns / columns) if storage["scale_bytes"] else 0
     payload = tensor.rows * ceil(tensor.columns * storage["bits"] / _BYTE_BITS)  # a byte never spans two rows
@@ -181,20 +180,11 @@ def stored(tensor: Tensor, layout: Layout) -> Stored:
 
 def format_name(tensor: Tensor, layout: Layout) -> str:
     """Return the name of the format (of ``layouts.json``) a tensor is stored in."""
-    kinds: dict[str, str] = _table()["layouts"][layout]["formats"]
+    kinds: dict[str, str] = table("layouts")["layouts"][layout]["formats"]
     kind = "draft_expert" if tensor.kind == "expert" and tensor.draft else tensor.kind
     return kinds.get(kind, kind)
 
 
 def layout_source(layout: Layout) -> str:
     """Return the source of this layout, with what it was compared with."""
-    return str(_table()["layouts"][layout]["source"])
-
-
-@cache
-def _table() -> dict[str, Any]:
-    """Load layouts.json."""
-    table: dict[str, Any] = json.loads(
-        files("seatrial.memory").joinpath("data", "layouts.json").read_text(encoding="utf-8")
-    )
-    return table
+    return str(table("layouts")["layouts"][layout]["source"])

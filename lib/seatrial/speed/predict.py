@@ -39,6 +39,10 @@ def predict_speed(
         return _unknown(f"the memory bandwidth of {_named(ranks)} is not known")
     if ranks.flops is None:
         return _unknown(f"the compute rate of {_named(ranks)} is not known ({ranks.flops_note or 'no figure given'})")
+    return _on_gpus(work, load, ranks, engine)
+
+
+def _on_gpus(work: Work, load: ServingLoad, ranks: Ranks, engine: str) -> Prediction:
     known = calibration()["gpu"]
     speed = gpu_speed(work, ranks, load)
     calibrated = (
@@ -92,10 +96,12 @@ def _split(work: Work, load: ServingLoad, host: HostSide, ranks: Ranks | None) -
     on_host = host.step_bytes(work, 1)
     assumed = host.bandwidth_bytes_per_s is None and on_host > 0
     cpu = calibration()["cpu"]
+    threads = (
+        counted(host.threads, "thread") if host.threads else f"{cpu['values']['threads_unknown']} threads (assumed)"
+    )
     bandwidth = "not known, assumed from the number of threads" if assumed else "known"
     host_reads = (
-        f", of which {to_gb(on_host):,.2f} GB from host memory with {_threads(host.threads)}; "
-        f"host memory bandwidth {bandwidth}"
+        f", of which {to_gb(on_host):,.2f} GB from host memory with {threads}; host memory bandwidth {bandwidth}"
         if on_host
         else ""
     )
@@ -105,16 +111,11 @@ def _split(work: Work, load: ServingLoad, host: HostSide, ranks: Ranks | None) -
 
 
 def _prediction(speed: Speed, spread: float, first_spread: float, basis: str) -> Prediction:
-    return Prediction(
-        decode_tokens_per_s=_around(speed.output_tokens_per_s, spread),
-        tpot_s=_around(speed.tpot_s, spread),
-        ttft_s=_around(speed.ttft_s, first_spread),
-        basis=basis,
-    )
+    def around(value: float, spread: float) -> Interval:
+        return Interval(low=value / spread, expected=value, high=value * spread)
 
-
-def _around(value: float, spread: float) -> Interval:
-    return Interval(low=value / spread, expected=value, high=value * spread)
+    rate, tpot = around(speed.output_tokens_per_s, spread), around(speed.tpot_s, spread)
+    return Prediction(rate, tpot, around(speed.ttft_s, first_spread), basis)
 
 
 def _load(load: ServingLoad) -> str:
@@ -129,11 +130,5 @@ def _load(load: ServingLoad) -> str:
     return f"{text}, {load.requests:,} in all{drawn}, the median time to first token"
 
 
-def _threads(count: int | None) -> str:
-    if count is None:
-        return f"{calibration()['cpu']['values']['threads_unknown']} threads (assumed)"
-    return counted(count, "thread")
-
-
 def _unknown(why: str) -> Prediction:
-    return Prediction(decode_tokens_per_s=None, tpot_s=None, ttft_s=None, basis=f"No prediction: {why}.")
+    return Prediction(None, None, None, basis=f"No prediction: {why}.")
