@@ -13,8 +13,8 @@ from .launching.this_machine import (
 )
 from .measure import Workload, measure_server, start_load
 from .measure.ask import ask
-from .measure.concurrency import read_concurrency
 from .measure.expected import add_predictions
+from .measure.workload import read_concurrency
 from .memory import compute_footprint
 from .plan import make_plan
 from .records import record

@@ -9,13 +9,13 @@ from seatrial.measure.chunks import MAX_MESSAGE, error_text, one_line
 
 
 def chunk(delta=None, *, finish=None, **more):
-    """A chat chunk as one event."""
+    """Return a chat chunk as one event."""
     choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
     return b"data: " + json.dumps({"choices": choices, **more}).encode() + b"\n\n"
 
 
 def follow(*reads, answer=None):
-    """An answer whose socket reads came at clock 1, 2, 3 ..."""
+    """Return an answer whose socket reads came at clock 1, 2, 3 ..."""
     answer = answer or Answer()
     for stamp, read in enumerate(reads, start=1):
         answer.feed(stamp, read)

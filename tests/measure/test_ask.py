@@ -80,7 +80,7 @@ def test_reasoning_is_kept_apart(answering):
 )
 def test_something_else_than_a_completion_is_an_error(answering, document):
     """JSON of any other shape is not taken for an answer."""
-    with pytest.raises(MeasurementError, match="something else"):
+    with pytest.raises(MeasurementError, match="did not answer with a chat completion"):
         ask(answering(document), "Why?", model="made-up")
 
 

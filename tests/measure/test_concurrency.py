@@ -3,7 +3,7 @@
 import pytest
 
 from seatrial.errors import UsageError
-from seatrial.measure.concurrency import read_concurrency
+from seatrial.measure.workload import read_concurrency
 
 
 def test_numbers_with_commas():

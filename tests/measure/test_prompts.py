@@ -9,17 +9,17 @@ from seatrial.measure.prompts import PromptWriter
 
 
 def by_words(text):
-    """A tokenizer with a token a word."""
+    """Count a token a word."""
     return len(text.split())
 
 
 def by_pieces(text):
-    """A tokenizer that splits long words, as real ones do."""
+    """Count long words as several tokens, as real tokenizers do."""
     return len(re.findall(r"\w{1,4}|[^\w\s]", text))
 
 
 def by_pairs(text):
-    """A tokenizer in which some lengths do not exist: every word has two tokens."""
+    """Count two tokens a word, so that some lengths do not exist."""
     return 2 * len(text.split())
 
 

@@ -26,7 +26,7 @@ def ask(url, body=None, key=None):
 
 
 def start(*options):
-    """What the program says and how it ends, where it does not even start."""
+    """Return the message and exit code of a program that does not start."""
     return subprocess.run(
         [sys.executable, "-m", "seatrial.simulator", *options], capture_output=True, text=True, check=False, timeout=30
     )

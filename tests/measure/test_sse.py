@@ -14,7 +14,7 @@ line_ends = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
 @st.composite
 def streams(draw):
-    """A stream in some dialect, and the events it holds."""
+    """Return a stream in some dialect, and its events."""
     stream, events = b"", []
     for lines in draw(st.lists(st.lists(texts, min_size=1, max_size=3), max_size=5)):
         end = draw(line_ends)

@@ -23,7 +23,7 @@ MEASUREMENT = Measurement(
 
 
 def completion(sent=0.0, first=0.5, gaps=(0.1, 0.1, 0.1), **changes):
-    """A request sent at ``sent`` whose chunks came at ``first`` and then after each gap."""
+    """Return a request sent at ``sent`` whose chunks came at ``first`` and then after each gap."""
     chunks = len(gaps) + 1
     values = {
         "point": 0,
@@ -47,7 +47,7 @@ def completion(sent=0.0, first=0.5, gaps=(0.1, 0.1, 0.1), **changes):
 
 
 def summary(completions, workload=WORKLOAD, streams=2, **changes):
-    """A point of ten seconds in which the client kept up."""
+    """Return a point of ten seconds in which the client kept up."""
     facts = {"loop_lag_p99_s": 0.0, "cpu_share": 0.1, "begin_s": 0.0, "end_s": 10.0}
     return summarize(completions, workload, streams, **facts | changes)
 

@@ -12,7 +12,7 @@ GOOD = [completion(), completion()]
 
 
 def measurement(**changes):
-    """A measurement of one level in which everything went well."""
+    """Return a measurement of one level in which everything went well."""
     values = {
         "url": "http://127.0.0.1:1",
         "model": "SmolLM2",

@@ -21,7 +21,7 @@ child.wait()
 
 @pytest.fixture
 def busy_family():
-    """A process that waits, with a child that computes and holds 64 MiB."""
+    """Start a process that waits, with a child that computes and occupies 64 MiB."""
     process = subprocess.Popen(
         [sys.executable, "-c", BUSY_CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

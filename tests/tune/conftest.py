@@ -1,4 +1,4 @@
-"""Plans of the simulator: a search needs a plan and a program that is here, not a model."""
+"""Plans of the simulator: a race needs a plan and an installed program, not a model."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from seatrial.plan import make_plan
 
 @pytest.fixture
 def plan_for():
-    """The simulator's plan for a number of requests at once."""
+    """Return a function that makes the simulator's plan for a number of requests at once."""
     hardware = detect_hardware()
 
     def made(streams):

@@ -9,7 +9,7 @@ TWO = key_of({"threads": "2"})
 
 
 def rounds(*pairs):
-    """Rounds of the default and of two threads, by their speeds."""
+    """Return rounds of the default and of two threads, by their speeds."""
     return [Round(1, (TunedReading({}, default), TunedReading({"threads": "2"}, two))) for default, two in pairs]
 
 

@@ -1,4 +1,4 @@
-"""The search on made-up machines: bounded, never worse than the default, as good as the grid where it can tell."""
+"""The race on made-up machines: bounded, never worse than the default, as good as the grid where it can tell."""
 
 import math
 import random
@@ -18,8 +18,8 @@ EFFECTS = st.dictionaries(
 )
 
 
-def searched(surface, budget_s=1e6, streams=4, start=DEFAULT):
-    """What a search finds, and the rounds it took."""
+def raced(surface, budget_s=1e6, streams=4, start=DEFAULT):
+    """Return the settings of a race, and the rounds it took."""
     track = Track(surface, streams)
     return race_and_confirm(track, surface.grid, Budget(surface.clock, budget_s), start), track
 
@@ -29,7 +29,7 @@ def test_never_worse_than_the_default_beyond_the_noise(effects, noise, seed, bud
     """Whatever the machine, its noise and the budget: what is kept is no slower than the default by the noise."""
     surface = Surface(effects, noise=noise, seed=seed)
 
-    level, _ = searched(surface, budget_s)
+    level, _ = raced(surface, budget_s)
 
     assert surface.true_gain(level.settings) >= -max(noise, 0.001)
 
@@ -41,7 +41,7 @@ def test_it_stays_within_its_budget(effects, noise, budget_s, took_s, start_s):
     surface = Surface(effects, noise=noise, took_s=took_s, broken=broken)
     surface.start_s = start_s
 
-    searched(surface, budget_s)
+    raced(surface, budget_s)
 
     assert surface.now <= budget_s + 1e-6
 
@@ -51,7 +51,7 @@ def test_with_time_it_reaches_97_percent_of_the_grid(effects, seed):
     """Where settings act each for itself and the noise is small, the best of the whole grid is found."""
     surface = Surface(effects, noise=0.005, seed=seed)
 
-    level, _ = searched(surface)
+    level, _ = raced(surface)
 
     assert surface.true_gain(level.settings) >= surface.best_gain() + math.log(0.97)
 
@@ -69,7 +69,7 @@ def test_the_guarantee_holds_on_many_machines_and_noises(noise, budget_s):
         best = DEFAULT
         for streams in (1, 4, 8):
             surface = Surface(effects, noise=noise, seed=1000 * streams + seed)
-            level, _ = searched(surface, budget_s, streams, best)
+            level, _ = raced(surface, budget_s, streams, best)
             best = key_of(level.settings) or best
             shortfalls.append(surface.best_gain() - surface.true_gain(level.settings))
 
@@ -83,16 +83,16 @@ def test_where_nothing_matters_the_default_stays_or_nothing_is_lost(noise, seed)
     """On a machine where every setting is equally fast, what is kept costs nothing, and a gain is not made up."""
     surface = Surface({"threads": {"1": 0.0, "2": 0.0}, "spin": {"1": 0.0}}, noise=noise, seed=seed)
 
-    level, _ = searched(surface)
+    level, _ = raced(surface)
 
     assert level.gain_low <= 1 + 3 * noise
 
 
-def test_a_gain_is_told_with_its_certainty():
-    """The gain that was confirmed lies near the true one, above what is certain, with the scatter beside it."""
+def test_a_gain_has_its_certainty():
+    """The gain that was confirmed lies near the true one, above what is certain, with the spread beside it."""
     surface = Surface({"threads": {"2": math.log(1.4)}}, noise=0.03, seed=1)
 
-    level, _ = searched(surface)
+    level, _ = raced(surface)
 
     assert {"threads": "2"} == level.settings
     assert abs(level.gain - 1.4) < 0.1
@@ -106,7 +106,7 @@ def test_settings_that_do_not_start_are_left_out():
     """A candidate that gives no answer is dropped after its first round and never kept."""
     surface = Surface({"threads": {"2": 0.3, "64": 1.0}}, broken=({"threads": "64"},))
 
-    level, track = searched(surface)
+    level, track = raced(surface)
 
     assert {"threads": "2"} == level.settings
     tried = [one for taken in track.rounds for one in taken.readings if one.settings == {"threads": "64"}]
@@ -117,16 +117,16 @@ def test_the_best_of_another_load_is_tried_first():
     """What was best at one number of streams is raced against the default at the next before anything else."""
     surface = Surface({"threads": {"2": 0.3}, "spin": {"1": 0.1}})
 
-    _, track = searched(surface, start=key_of({"threads": "2"}))
+    _, track = raced(surface, start=key_of({"threads": "2"}))
 
     assert [{}, {"threads": "2"}] == [one.settings for one in track.rounds[0].readings]
 
 
 def test_without_time_for_confirming_the_default_stays():
-    """A winner that could not be measured anew is not kept, and the search says that it was cut short."""
+    """A winner that could not be measured anew is not kept, and the race notes that it was cut short."""
     surface = Surface({"threads": {"2": 0.3}})
 
-    level, track = searched(surface, budget_s=20)
+    level, track = raced(surface, budget_s=20)
 
     assert {} == level.settings
     assert track.cut

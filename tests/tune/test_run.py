@@ -1,4 +1,4 @@
-"""A whole tuning: kept round by round, gone on with after an interruption, one at a time."""
+"""A complete tuning: stored round by round, continued after an interruption, one at a time."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ BEST = {"tpot-s": "0.001", "slots": "9"}
 
 
 def tuned_on(surface, plan_for, wish=WISH, budget_s=1e6):
-    """A tuning on a made-up machine, by its clock."""
+    """Tune a made-up machine by its clock."""
     return tune_on(surface, plan_for, wish, Budget(surface.clock, budget_s))
 
 
@@ -33,10 +33,10 @@ def test_every_number_of_streams_is_tuned_and_kept(plan_for):
     assert tuned == read_tuned(subject_of(plan_for(1)))
 
 
-def test_an_interrupted_search_is_gone_on_with(plan_for):
+def test_an_interrupted_tuning_continues(plan_for):
     """Ctrl-C in the middle loses one round; the next run measures only what is missing, and comes out the same."""
-    whole = Surface(EFFECTS)
-    tuned_on(whole, plan_for)
+    complete = Surface(EFFECTS)
+    tuned_on(complete, plan_for)
     subject_of(plan_for(1)).path.unlink()
     first = Interrupted(EFFECTS, after=17)
     with pytest.raises(KeyboardInterrupt):
@@ -49,13 +49,13 @@ def test_an_interrupted_search_is_gone_on_with(plan_for):
 
     assert not half.complete
     assert 0 < 17 - kept < 5
-    assert whole.measured == kept + second.measured
+    assert complete.measured == kept + second.measured
     assert [BEST, BEST] == [level.settings for level in tuned.levels]
     assert tuned.complete
 
 
-def test_a_search_cut_short_by_its_budget_goes_on_too(plan_for):
-    """Without time to confirm nothing is kept; with a second budget the same search comes to its end."""
+def test_a_tuning_cut_short_by_its_budget_continues_too(plan_for):
+    """Without time to confirm nothing is kept; with a second budget the same tuning is complete."""
     short = tuned_on(Surface(EFFECTS), plan_for, budget_s=60)
 
     tuned = tuned_on(Surface(EFFECTS), plan_for)
@@ -64,7 +64,7 @@ def test_a_search_cut_short_by_its_budget_goes_on_too(plan_for):
     assert [BEST, BEST] == [level.settings for level in tuned.levels]
 
 
-def test_a_finished_search_begins_anew_and_leaves_other_loads_alone(plan_for):
+def test_a_complete_tuning_begins_anew_and_leaves_other_loads_as_they_are(plan_for):
     """Tuning one load again measures it again; what is known of another load stays."""
     tuned_on(Surface(EFFECTS), plan_for)
     other = {"tpot-s": {"0.001": -0.5, "0.002": 0.4}, "slots": {"9": -0.1}}
@@ -75,7 +75,7 @@ def test_a_finished_search_begins_anew_and_leaves_other_loads_alone(plan_for):
 
 
 def test_another_load_is_not_mixed_with_this_one(plan_for):
-    """Rounds of an interrupted search with other prompts are not gone on with."""
+    """Rounds of an interrupted tuning with other prompts are not used."""
     with pytest.raises(KeyboardInterrupt):
         tuned_on(Interrupted(EFFECTS, after=17), plan_for)
     surface = Surface(EFFECTS)
@@ -85,7 +85,7 @@ def test_another_load_is_not_mixed_with_this_one(plan_for):
     assert surface.measured == sum(len(taken.readings) for taken in tuned.rounds)
 
 
-def test_a_setting_the_engine_does_not_have_is_said_before_anything_runs(plan_for):
+def test_a_setting_the_engine_lacks_is_refused_before_anything_runs(plan_for):
     """The nearest names are given, and nothing is measured."""
     surface = Surface(EFFECTS)
 
@@ -95,7 +95,7 @@ def test_a_setting_the_engine_does_not_have_is_said_before_anything_runs(plan_fo
     assert 0 == surface.measured
 
 
-def test_a_default_that_is_never_measured_validly_is_told(plan_for):
+def test_a_default_that_is_never_measured_validly_is_an_error(plan_for):
     """Without it there is nothing to compare with: exit code 5, and what to do."""
     with pytest.raises(MeasurementError, match="at 1 at once: it did not start"):
         tuned_on(Surface(EFFECTS, broken=({},)), plan_for)

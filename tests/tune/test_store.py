@@ -22,7 +22,7 @@ from seatrial.plan import make_plan
 
 @pytest.fixture
 def tuned(plan_for):
-    """A result of the simulator on this machine for one and four requests at once."""
+    """Return a result of the simulator on this machine for one and four requests at once."""
     return Tuned(
         subject=subject_of(plan_for(1)),
         checkpoint="HuggingFaceTB/x",

@@ -1,4 +1,4 @@
-"""Send load to a server and sum up what came back.
+"""Send load to a server and sum up the answers.
 
 seatrial measure --server NAME                        a server that seatrial serve started
 seatrial measure --url http://127.0.0.1:8000          any OpenAI-compatible server
@@ -7,7 +7,7 @@ seatrial measure --server NAME --rate 2 --requests 120 --slo-ttft-s 0.5
                                                       latency under 2 requests a second
 
 TTFT is the time to the first token, TPOT the time for each later one; docs/measuring.md defines
-every figure. The exit code is 5 where no request succeeded or the client itself did not keep up.
+every figure. The exit code is 5 if no request succeeded or the client itself did not keep up.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from seatrial.cli.options import positive_number, whole_number
 from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
 from seatrial.launching.next_plan import why_ended
 from seatrial.measure import LoadProgress, Measurement, Workload, find_problems, measure_server
-from seatrial.measure.concurrency import MAX_LEVELS
-from seatrial.measure.workload import MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS
+from seatrial.measure.workload import MAX_LEVELS, MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial measure``."""
     defaults = Workload()
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--url", help="base of an OpenAI-compatible server, for example http://127.0.0.1:8000")
-    where.add_argument("--server", metavar="NAME", help="name of a server in seatrial ps")
+    server = parser.add_mutually_exclusive_group(required=True)
+    server.add_argument("--url", help="base of an OpenAI-compatible server, for example http://127.0.0.1:8000")
+    server.add_argument("--server", metavar="NAME", help="name of a server in seatrial ps")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key of --url")
     parser.add_argument("--model", help="model id (default: the one the server lists)")
     load = parser.add_mutually_exclusive_group()
@@ -50,13 +49,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--prompt-tokens",
         type=whole_number(1, MAX_TOKENS),
         default=defaults.prompt_tokens,
-        help="of each prompt (default: 128)",
+        help="tokens of each prompt (default: 128)",
     )
     parser.add_argument(
         "--answer-tokens",
         type=whole_number(1, MAX_TOKENS),
         default=defaults.answer_tokens,
-        help="at most (default: 64)",
+        help="most tokens of each answer (default: 64)",
     )
     parser.add_argument(
         "--slo-ttft-s", type=positive_number(86400), help="goodput counts requests with at most this TTFT"
@@ -65,12 +64,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--slo-tpot-s", type=positive_number(86400), help="goodput counts requests with at most this TPOT"
     )
     parser.add_argument(
-        "--seed", type=whole_number(0), default=defaults.seed, help="of prompts and arrivals (default: 0)"
+        "--seed", type=whole_number(0), default=defaults.seed, help="seed of prompts and arrivals (default: 0)"
     )
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """Measure, and say whether the result is to be believed."""
+    """Measure, and exit with 5 if the result is not valid."""
     workload = Workload(
         concurrency=arguments.concurrency or Workload().concurrency,
         rate=arguments.rate,
@@ -88,12 +87,12 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         try:
             measurement = measure_server(target, workload, api_key=api_key, model=arguments.model, on_event=show)
         except SeatrialError as error:
-            gone = _why_it_ended(target)
-            if gone is None:
+            ended = _why_it_ended(target)
+            if ended is None:
                 raise
-            raise gone from error
-    if gone := _why_it_ended(target):
-        stderr().print(f"{gone.what}\n{gone.remedy}", soft_wrap=True)
+            raise ended from error
+    if ended := _why_it_ended(target):
+        stderr().print(f"{ended.what}\n{ended.remedy}", soft_wrap=True)
     problems = find_problems(measurement)
     if arguments.json:
         for line in (*measurement.notes, *problems):
@@ -106,7 +105,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 
 class _Display:
-    """Progress on standard error: one bar a load level."""
+    """Progress on standard error, one bar a load level."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -131,7 +130,7 @@ class _Display:
     def update(self, progress: LoadProgress) -> None:
         """Move the bar of the level that runs."""
         if not self._tasks:
-            self._bars.start()  # not before: an error that comes first stands alone
+            self._bars.start()  # not before: an early error is printed without bars
         if progress.point not in self._tasks:
             self._tasks[progress.point] = self._bars.add_task(progress.level, total=progress.requests, speed="")
         speed = "" if progress.tokens_per_s is None else f"{progress.tokens_per_s:,.0f} tok/s"
@@ -150,13 +149,13 @@ def _target(arguments: argparse.Namespace) -> ServerLike | str:
 
 
 def _why_it_ended(target: ServerLike | str) -> EngineError | None:
-    """Why the server is gone, where it is one of this machine's that ended by itself."""
+    """Return why a server of this machine ended by itself, None if it did not."""
     from seatrial.server import Server
     from seatrial.server.failures.diagnosis import ended_error
 
     if not isinstance(target, Server) or target.alive():
         return None
-    target.stop()  # waits until its supervisor has written down how it ended
+    target.stop()  # waits until its supervisor has recorded how it ended
     why = why_ended(target)
     return None if why is None else ended_error(why, target.engine, target.name)
 

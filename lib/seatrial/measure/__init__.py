@@ -1,4 +1,4 @@
-"""Sends load to a server and sums up what came back: TTFT, TPOT, tokens per second, and whether to believe them."""
+"""Sends load to a server and sums up the answers: TTFT, TPOT, tokens per second, and a check of the client itself."""
 
 from seatrial.measure.load import Load, measure_server, start_load
 from seatrial.measure.recorder import LoadProgress, Recorder

@@ -1,7 +1,7 @@
-"""Follows one streamed answer: when its tokens came, what it said, how it ended.
+"""Follows one streamed answer: the time of each token, the text, the end.
 
-Sans-IO: fed with the bytes of each socket read and the clock of that read, taken before
-anything was parsed. The definitions stand in docs/measuring.md.
+Sans-IO: takes the bytes of each socket read and the clock of that read, taken before anything
+was parsed. docs/measuring.md has the definitions.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import msgspec
 from seatrial.measure.chunks import DONE, Chunk, Usage, decode_chunk, error_message
 from seatrial.measure.sse import EventReader, OversizedEventError
 
-_MAX_TEXT = 1 << 20
-"""Characters of an answer that are kept."""
+_MAX_TEXT = 1 << 20  # characters of an answer that are stored
 
 
 class StreamError(Exception):
-    """The stream broke; ``kind`` is the short name under which failures are counted."""
+    """A broken stream; ``kind`` is the short name under which failures are counted."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
@@ -24,18 +23,7 @@ class StreamError(Exception):
 
 
 class Answer:
-    """One answer as it arrives.
-
-    Attributes:
-        stamps: Clock of each chunk that carried tokens, nanoseconds.
-        first_answer: Clock of the first token that is not reasoning, None while there is none.
-        first_chunk_tokens: Tokens in the first chunk, None unless the server said so.
-        first_text: Text of the first chunk.
-        usage: The server's last word on token counts, None where it said nothing.
-        cached_tokens: Prompt tokens the prefix cache had, None where not said.
-        finished: Whether a finish reason or ``[DONE]`` came.
-
-    """
+    """One answer as it arrives; all clocks are nanoseconds."""
 
     __slots__ = ("_events", "_texts", "_texts_size", "cached_tokens", "finished", "first_answer",
                  "first_chunk_tokens", "first_text", "stamps", "usage")  # fmt: skip
@@ -44,29 +32,29 @@ class Answer:
         self._events = EventReader()
         self._texts: list[str] = []
         self._texts_size = 0
-        self.stamps: list[int] = []
-        self.first_answer: int | None = None
-        self.first_chunk_tokens: int | None = None
-        self.first_text = ""
-        self.usage: Usage | None = None
-        self.cached_tokens: int | None = None
-        self.finished = False
+        self.stamps: list[int] = []  # clock of each chunk that carried tokens
+        self.first_answer: int | None = None  # clock of the first token that is not reasoning
+        self.first_chunk_tokens: int | None = None  # None unless the server counts them
+        self.first_text = ""  # of the first chunk
+        self.usage: Usage | None = None  # the server's last token counts
+        self.cached_tokens: int | None = None  # prompt tokens in the prefix cache; None if unknown
+        self.finished = False  # a finish reason or [DONE] came
 
     @property
     def text(self) -> str:
-        """Everything said so far, reasoning included."""
+        """Text so far, reasoning included."""
         return "".join(self._texts)
 
     @property
     def pending(self) -> bool:
-        """Whether an event has begun and is not complete."""
+        """True if an event has begun and is not complete."""
         return self._events.pending
 
     def feed(self, stamp: int, piece: bytes) -> int:
-        """Take one socket read made at ``stamp``; the number of chunks in it that carried tokens.
+        """Take one socket read made at ``stamp``; return the number of its chunks that carried tokens.
 
         Raises:
-            StreamError: An event is an error, is not JSON, or has no end.
+            StreamError: If an event is an error, is not JSON, or has no end.
 
         """
         try:
@@ -79,10 +67,10 @@ class Answer:
         return len(self.stamps) - before
 
     def close(self, stamp: int) -> None:
-        """The server ended the stream.
+        """Note that the server ended the stream.
 
         Raises:
-            StreamError: It ended before the answer did, or brought no token.
+            StreamError: If the answer is not complete, or brought no token.
 
         """
         for event in self._events.close():
@@ -111,7 +99,7 @@ class Answer:
             self._note_choice(stamp, chunk)
 
     def _note_usage(self, usage: Usage) -> None:
-        # Some servers end with an empty usage object: it must not wipe out what was said before.
+        # Some servers end with an empty usage object: it must not replace the earlier one.
         if usage.completion_tokens is None and self.usage is not None:
             return
         self.usage = usage
@@ -136,7 +124,7 @@ class Answer:
         self.stamps.append(stamp)
         if self.first_answer is None and (answer or called):
             self.first_answer = stamp
-        for said in (thought, answer):
-            if said and self._texts_size < _MAX_TEXT:
-                self._texts.append(said)
-                self._texts_size += len(said)
+        for text in (thought, answer):
+            if text and self._texts_size < _MAX_TEXT:
+                self._texts.append(text)
+                self._texts_size += len(text)

@@ -1,4 +1,4 @@
-"""Asks a server one question, to see that it answers before anything is measured."""
+"""Asks a server one question: a first look at its answers before anything is measured."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import http.client
 import json
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,24 +17,22 @@ from seatrial.measure.workload import MAX_TOKENS
 from seatrial.server.running import NotLaunched
 
 _MAX_BYTES = 8 << 20
-_MAX_TEMPERATURE = 2.0
-"""The OpenAI API takes no more."""
-_OK = 200
+_MAX_TEMPERATURE = 2.0  # of the OpenAI API
 
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """What came back. The text is untrusted: show it as text and as nothing else.
+    """The server's answer. Its text is untrusted: show it only as text.
 
     Attributes:
-        question: What was asked.
+        question: The user's message.
         text: The answer.
-        reasoning: What the model thought before, empty where it did not think aloud.
-        tokens: Tokens of both, None where the server does not count.
+        reasoning: The model's reasoning before the answer; empty if it sent none.
+        tokens: Tokens of both, None if the server does not count.
         took_s: Seconds from sending to the last byte.
-        model: Model id that answered.
-        stand_in: Whether it is a stand-in rather than DeepSeek V4.
-        simulated: Whether nothing real answered.
+        model: Id of the model that answered.
+        stand_in: True for a stand-in rather than DeepSeek V4.
+        simulated: True if no model answered.
 
     """
 
@@ -57,10 +56,10 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
     temperature: float = 1.0,
     timeout_s: float = 120.0,
 ) -> ChatReply | NotLaunched:
-    """Ask one question and wait for the whole answer.
+    """Ask one question and wait for the complete answer.
 
     Args:
-        server: A launched server, or the URL of an OpenAI-compatible one; where nothing was launched, that comes back.
+        server: A launched server, or the URL of an OpenAI-compatible one; ``NotLaunched`` is returned as it is.
         question: The user's message.
         model: Model id; needed with a URL.
         api_key: Sent as bearer token; a launched server knows its own.
@@ -69,8 +68,8 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
         timeout_s: Longest silence.
 
     Raises:
-        UsageError: The URL is not one requests may go to, the question is empty, or a number no server takes.
-        MeasurementError: The server does not answer, or answers with an error or something else.
+        UsageError: If no request may go to the URL, the question is empty, or no server takes a number.
+        MeasurementError: If the server does not answer, or answers with an error or something else.
 
     """
     if isinstance(server, NotLaunched):
@@ -105,7 +104,7 @@ def _read_reply(answer: Any, question: str, target: Target, took_s: float) -> Ch
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise MeasurementError(
-            f"{target.url} answered with something else than a chat completion.", remedy="Look at the engine's log."
+            f"{target.url} did not answer with a chat completion.", remedy="Look at the engine's log."
         ) from error
 
 
@@ -121,7 +120,7 @@ def _check(question: str, answer_tokens: int, temperature: float) -> None:
 
 
 def _post(target: Target, path: str, body: dict[str, Any], timeout_s: float) -> Any:
-    """POST without following redirects, so that the key goes nowhere else."""
+    """Send a POST request; no redirect is followed, so that the key goes nowhere else."""
     parts = urlsplit(target.url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
@@ -134,7 +133,7 @@ def _post(target: Target, path: str, body: dict[str, Any], timeout_s: float) -> 
         connection.request("POST", parts.path + path, json.dumps(body), headers)
         response = connection.getresponse()
         content = response.read(_MAX_BYTES)
-        if response.status != _OK:
+        if response.status != HTTPStatus.OK:
             raise MeasurementError(
                 f"{target.url} answered {response.status}: {error_text(content)}", remedy="Look at its log."
             )
@@ -142,7 +141,7 @@ def _post(target: Target, path: str, body: dict[str, Any], timeout_s: float) -> 
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise MeasurementError(
             f"{target.url} does not answer: {error or type(error).__name__}.",
-            remedy="See whether it runs: seatrial ps, and seatrial logs.",
+            remedy="Check whether it runs: seatrial ps, and seatrial logs.",
         ) from error
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""What one event of a completion stream says: text, reasoning, usage, an error, or the end.
+"""Decodes one event of a completion stream: text, reasoning, usage, an error, or the end.
 
 Engines differ: reasoning comes as ``reasoning_content`` (SGLang, llama.cpp) or ``reasoning``
 (vLLM, OpenRouter), plain completions as ``text``, cached tokens in ``usage`` or in llama.cpp's
@@ -18,13 +18,13 @@ MAX_MESSAGE = 300
 
 
 class PromptDetails(msgspec.Struct):
-    """Of the prompt's tokens, those the prefix cache had."""
+    """Details of a prompt's tokens: how many were in the prefix cache."""
 
     cached_tokens: int | None = None
 
 
 class Usage(msgspec.Struct):
-    """Token counts as the server gives them."""
+    """Token counts of the server."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -32,13 +32,13 @@ class Usage(msgspec.Struct):
 
 
 class Timings(msgspec.Struct):
-    """llama.cpp's own figures; only the cached tokens are read."""
+    """Figures of llama.cpp; only the cached tokens are read."""
 
     cache_n: int | None = None
 
 
 class Delta(msgspec.Struct):
-    """What a chat chunk adds."""
+    """Text that a chat chunk adds."""
 
     content: str | None = None
     reasoning_content: str | None = None
@@ -47,7 +47,7 @@ class Delta(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
-    """One of the answers; the kit asks for one."""
+    """An answer; the kit asks for one."""
 
     delta: Delta | None = None
     text: str | None = None
@@ -65,12 +65,11 @@ class Chunk(msgspec.Struct):
     message: str | None = None
 
 
-decode_chunk = msgspec.json.Decoder(Chunk).decode
-"""Bytes of an event as a Chunk; msgspec.DecodeError or UnicodeDecodeError where it is none."""
+decode_chunk = msgspec.json.Decoder(Chunk).decode  # raises msgspec.DecodeError or UnicodeDecodeError
 
 
 def error_message(chunk: Chunk) -> str | None:
-    """What an error event says, in either shape; None where the event is no error."""
+    """Return the message of an error event, in either shape; None if the event is no error."""
     if chunk.error is not None:
         return _message_of(chunk.error)
     if chunk.object == "error":
@@ -79,7 +78,7 @@ def error_message(chunk: Chunk) -> str | None:
 
 
 def error_text(body: bytes) -> str:
-    """What the body of an HTTP error says: both JSON shapes, FastAPI's ``detail``, or plain text."""
+    """Return the message in the body of an HTTP error: both JSON shapes, FastAPI's ``detail``, or plain text."""
     try:
         parsed = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -92,7 +91,7 @@ def error_text(body: bytes) -> str:
 
 
 def one_line(text: str) -> str:
-    """``text`` on one line, without control characters, cut to a length a person reads."""
+    """Return ``text`` on one line, without control characters, shortened to ``MAX_MESSAGE``."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 4 * MAX_MESSAGE]).split())
     return shortened(line, MAX_MESSAGE)
 

@@ -1,8 +1,8 @@
-"""The measuring client: a process of its own, so that nothing else touches its clock.
+"""Measures a server from a process of its own, so that nothing else touches its clock.
 
 ``python -m seatrial.measure.client`` reads one job from standard input and writes events to
-standard output (see ``messages``). It ends when the job is done or when standard input ends,
-which happens also when whoever started it is killed: it never outlives them.
+standard output (see ``messages``). The client ends when the job is done or when standard input
+ends, which also happens when its parent is killed: it never outlives its parent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import queue
+import resource
 import sys
 import threading
 from collections.abc import Coroutine
@@ -30,11 +31,11 @@ STDIN, STDOUT = 0, 1
 
 
 async def measure(job: LoadJob, emit: Emit) -> None:
-    """Run the whole job.
+    """Run the job.
 
     Raises:
-        UsageError: The server wants another key or has no such model.
-        MeasurementError: The server does not answer.
+        UsageError: If the server wants another key or has no such model.
+        MeasurementError: If the server does not answer.
 
     """
     async with Session(job.url, job.api_key) as session:
@@ -86,7 +87,7 @@ async def _find_model(session: Session, job: LoadJob) -> str:
 
 
 async def _get_acquainted(sender: Sender, writer: PromptWriter, job: LoadJob) -> tuple[str, ...]:
-    """One request that is thrown away: which endpoint, what the chat template adds, whether usage comes."""
+    """Learn from one discarded request: the endpoint, the length of the chat template, whether usage comes."""
     notes = []
     prompt = (await writer.write()).text
     tokens = min(job.workload.answer_tokens, WARMUP_TOKENS)
@@ -122,7 +123,7 @@ class EventWriter:
         self._thread.start()
 
     def emit(self, event: Event) -> None:
-        """Hand over one event."""
+        """Queue one event."""
         self._events.put(event)
 
     def close(self) -> None:
@@ -138,7 +139,7 @@ class EventWriter:
                 while line:
                     line = line[os.write(STDOUT, line) :]
             except OSError:
-                os._exit(1)  # nobody reads any more
+                os._exit(1)  # the parent is gone
 
 
 def _leave_with_parent() -> None:
@@ -148,8 +149,6 @@ def _leave_with_parent() -> None:
 
 
 def _raise_file_limit() -> None:
-    import resource
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard) if soft < hard else (soft, hard))
@@ -166,7 +165,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def main() -> int:
-    """Do the job that standard input holds; 0 once every event is written."""
+    """Do the job on standard input; return 0 once every event is written."""
     job: LoadJob = decode_job(sys.stdin.buffer.readline())
     threading.Thread(target=_leave_with_parent, name="parent-watch", daemon=True).start()
     _raise_file_limit()
@@ -180,5 +179,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Leave at once: the thread that waits for the end of standard input cannot be joined.
+    # Exit at once: the thread that waits for the end of standard input cannot be joined.
     os._exit(main())

@@ -1,4 +1,4 @@
-"""Sets what was predicted beside what was measured."""
+"""Adds the predicted speed to a measurement."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from seatrial.speed.types import Prediction
 
 
 def add_predictions(measurement: Measurement, predictions: Mapping[int, Prediction]) -> Measurement:
-    """The measurement with the predicted output of each load level in its points.
+    """Return the measurement with the predicted tokens per second in its points.
 
     Args:
-        measurement: What was measured.
-        predictions: By streams at once; levels that have none stay without.
+        measurement: Any measurement.
+        predictions: By streams at once; a level without a prediction stays as it is.
 
     """
     points = tuple(

@@ -1,4 +1,4 @@
-"""How late the client's event loop is: the delay any token's clock suffers.
+"""Measures how late the client's event loop is: the error of every token's clock.
 
 A thread writes the time into a pipe, the loop reads it as it reads a socket. A timer would not
 do: event loops round timers to a millisecond, which is more than the error that matters.
@@ -20,7 +20,7 @@ _STAMP_BYTES = 8
 
 
 class LagProbe:
-    """Measures, while entered, how long the loop takes to notice a byte. Needs a running loop."""
+    """Context manager that measures how long the running loop takes to notice a byte."""
 
     def __init__(self) -> None:
         self.lags_ns: list[int] = []
@@ -44,17 +44,15 @@ class LagProbe:
         os.close(self._writing)
 
     def p99_s(self) -> float:
-        """99th percentile of the delays so far, seconds; 0.0 before the first."""
-        if not self.lags_ns:
-            return 0.0
-        return rank(sorted(self.lags_ns), 0.99) / 1e9
+        """Return the 99th percentile of the delays so far in seconds, 0.0 before the first."""
+        return rank(sorted(self.lags_ns), 0.99) / 1e9 if self.lags_ns else 0.0
 
     def _beat(self) -> None:
         while not self._stopped.wait(BEAT_S):
             try:
                 os.write(self._writing, time.perf_counter_ns().to_bytes(_STAMP_BYTES, "little"))
             except BlockingIOError:
-                continue  # the loop is stuck: the beats already in the pipe will tell for how long
+                continue  # the loop is stuck: the beats already in the pipe show for how long
 
     def _read(self) -> None:
         now = time.perf_counter_ns()

@@ -18,25 +18,17 @@ from seatrial.measure.session import Session
 from seatrial.measure.types import Workload
 
 _TICK_S = 0.25
-_WRITERS = 8
-"""Prompts made at the same time, before a point: each asks the server's tokenizer a few times."""
-_MAX_TEXTS = 512
-"""Different texts made for a point; further requests repeat them under new nonces."""
-_REQUESTS_A_STREAM = 4
-"""Requests of a point where no number was asked for: enough for a steady stretch; and at least ..."""
-_MIN_REQUESTS = 8
-_OPEN_LOOP_S = 30
-"""Seconds of arrivals in a point of open load, where no number of requests was asked for ..."""
-_MIN_ARRIVALS = 20
-"""... but at least so many arrivals."""
-WARMUP_TOKENS = 16
-"""Longest answer of a request that is thrown away."""
+_WRITERS = 8  # prompts made at the same time before a point: each asks the server's tokenizer a few times
+_MAX_TEXTS = 512  # different texts of a point; further requests repeat them under new nonces
+# Requests of a point if the workload has no number: enough for a steady stretch.
+_REQUESTS_A_STREAM, _MIN_REQUESTS = 4, 8
+_OPEN_LOOP_S, _MIN_ARRIVALS = 30, 20
+WARMUP_TOKENS = 16  # longest answer of a discarded request
 
 Emit = Callable[[Event], None]
 
 
 def _requests_of(workload: Workload, streams: int | None) -> int:
-    """Requests of a point: as asked, else enough for a steady stretch."""
     if workload.requests is not None:
         return workload.requests
     if streams is not None:
@@ -45,7 +37,7 @@ def _requests_of(workload: Workload, streams: int | None) -> int:
 
 
 class LevelRunner:
-    """Runs each load level of a workload against one server."""
+    """Load levels of a workload against one server."""
 
     def __init__(self, sender: Sender, session: Session, writer: PromptWriter, workload: Workload, emit: Emit) -> None:
         self._sender = sender
@@ -56,14 +48,14 @@ class LevelRunner:
         self._point = -1
 
     async def run(self, start_ns: int) -> None:
-        """Run all levels; a level at which nothing succeeds is the last."""
+        """Run all levels; stop after a level at which no request succeeds."""
         streams: tuple[int | None, ...] = (None,) if self._workload.rate is not None else self._workload.concurrency
         for point, level in enumerate(streams):
             if not await self._level(point, level, start_ns):
                 return
 
     async def watch(self, start_ns: int) -> None:
-        """Four times a second: break off what is past its deadline, and say what flows. Runs until cancelled."""
+        """Break off late requests and emit a tick, four times a second, until cancelled."""
         before, chunks = time.perf_counter_ns(), 0
         while True:
             await asyncio.sleep(_TICK_S)

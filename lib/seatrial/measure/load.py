@@ -1,4 +1,4 @@
-"""Starts a load in a process of its own, follows it, and ends it for certain."""
+"""Runs a load in a process of its own, and always ends that process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self, cast
 
 import msgspec
 
@@ -45,15 +45,15 @@ def measure_server(
 
     Args:
         target: A launched server, or the URL of an OpenAI-compatible one.
-        workload: The load; None: 1, 2, 4 and 8 streams of short answers.
+        workload: The load; by default 1, 2, 4 and 8 streams of short answers.
         api_key: Sent as bearer token; a launched server knows its own.
-        model: Model id; None: the one the server lists.
+        model: Model id; by default the one the server lists.
         on_event: Called a few times a second, from another thread.
 
     Raises:
-        UsageError: The URL, key, model or workload is not usable.
-        MeasurementError: The server does not answer, so there is nothing to sum up.
-        EngineMissingError: The measuring client's packages are not installed.
+        UsageError: If the URL, key, model or workload is not usable.
+        MeasurementError: If the server does not answer: there is nothing to sum up.
+        EngineMissingError: If the measuring client's packages are not installed.
 
     """
     with start_load(target, workload, api_key=api_key, model=model, on_event=on_event) as load:
@@ -70,7 +70,7 @@ def start_load(
 ) -> Load:
     """Start sending a workload and return at once; arguments and errors as for ``measure_server``.
 
-    What goes wrong later is raised by ``Load.result``.
+    ``Load.result`` raises later errors.
     """
     chosen = workload or Workload()
     found = find_target(target, api_key=api_key, model=model)
@@ -84,10 +84,10 @@ def start_load(
 
 
 class Load:
-    """A load that runs. As a context manager it ends the load at the end.
+    """A running load. As a context manager it ends the load on leaving.
 
     Attributes:
-        recorder: What it has brought so far.
+        recorder: Samples, completions and points so far.
 
     """
 
@@ -103,8 +103,10 @@ class Load:
         self._began: PointBegins | None = None
         self._of_point: list[Completion] = []
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
         self._process = self._spawn()
+        self._input, self._output = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
+        self._send_job()
         self._thread = threading.Thread(target=self._follow, name="load", daemon=True)
         self._thread.start()
 
@@ -116,35 +118,35 @@ class Load:
 
     @property
     def stand_in(self) -> bool:
-        """Whether the model is a stand-in rather than DeepSeek V4."""
+        """True for a stand-in rather than DeepSeek V4."""
         return self._target.stand_in
 
     @property
     def simulated(self) -> bool:
-        """Whether nothing real answers."""
+        """True if no model answers."""
         return self._target.simulated
 
     @property
     def pid(self) -> int:
-        """The client's process."""
+        """Process id of the client."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether requests are still sent or followed."""
+        """True while requests are sent or followed."""
         return self._thread.is_alive()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end, at most ``timeout_s``; whether it has come."""
+        """Wait for the end, at most ``timeout_s`` seconds; return True if the load has ended."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def result(self) -> Measurement:
-        """Wait for the end and sum up; after ``stop``, what was collected until then.
+        """Wait for the end and sum up; after ``stop``, sum up what was collected until then.
 
         Raises:
-            UsageError: The server wants another key or model.
-            MeasurementError: The server does not answer, so nothing was collected.
+            UsageError: If the server wants another key or model.
+            MeasurementError: If the server does not answer: nothing was collected.
 
         """
         self._thread.join()
@@ -167,43 +169,40 @@ class Load:
         )
 
     def stop(self) -> None:
-        """End the load now, process and threads; nothing happens where it has ended."""
+        """End the load now, process and threads; do nothing if it has ended."""
         self._stopping = self._stopping or self._process.poll() is None
         with contextlib.suppress(OSError):
-            if self._process.stdin is not None:
-                self._process.stdin.close()  # the client leaves when its standard input ends
+            self._input.close()  # the client leaves when its standard input ends
         try:
             self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._thread.join()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._complaints.close()
+        self._output.close()
+        self._errors.close()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C reaches this process alone, which then ends the client.
-        process = subprocess.Popen(
+        # A session of its own: Ctrl-C reaches only this process, which then ends the client.
+        return subprocess.Popen(
             [sys.executable, "-m", "seatrial.measure.client"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
+            stderr=self._errors,
             start_new_session=True,
         )
+
+    def _send_job(self) -> None:
         target = self._target
         job = LoadJob(target.url, self._workload, time.perf_counter_ns(), target.model, target.api_key, target.engine)
-        assert process.stdin is not None  # noqa: S101 -- asked for above
-        with contextlib.suppress(BrokenPipeError):  # it died at once: the end of its output will tell
-            process.stdin.write(msgspec.json.encode(job) + b"\n")
-            process.stdin.flush()
-        return process
+        with contextlib.suppress(BrokenPipeError):  # the client died at once: ``_follow`` finds its exit code
+            self._input.write(msgspec.json.encode(job) + b"\n")
+            self._input.flush()
 
     def _follow(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 -- asked for when it was started
         with Telemetry(self._target.pid, self._target.metrics) as telemetry:
             try:
-                for line in self._process.stdout:
+                for line in self._output:
                     self._take(decode_event(line), telemetry)
             except msgspec.DecodeError:  # half a line: the client was killed while it wrote it
                 self._process.kill()
@@ -211,8 +210,8 @@ class Load:
         if self._stopping:
             self._notes.append("Stopped before its end.")
         elif code and self._error is None:
-            self._complaints.seek(0)
-            lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
+            self._errors.seek(0)
+            lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
             last = f" ({lines[-1]})" if lines else ""
             self._error = MeasurementError(
                 f"The measuring client ended unexpectedly with code {code}{last}.", remedy="Measure again."
@@ -247,7 +246,7 @@ class Load:
         if self._on_event is not None:
             try:
                 self._on_event(progress)
-            except Exception:  # whoever watches must not end the measurement
+            except Exception:  # an error in the caller's code must not end the measurement
                 _logger.exception("on_event failed and is not called again")
                 self._on_event = None
 

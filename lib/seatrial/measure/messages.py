@@ -1,6 +1,6 @@
-"""What the client process is told, and what it tells: one JSON document a line.
+"""Messages between the client process and its parent: one JSON document a line.
 
-The job goes in through standard input because it holds the API key: arguments are visible to
+The job goes through standard input because it contains the API key: arguments are visible to
 everybody on the machine. Standard input then stays open; when it ends, so does the client.
 """
 
@@ -14,7 +14,7 @@ from seatrial.measure.types import Completion, Workload
 
 
 class LoadJob(msgspec.Struct, frozen=True):
-    """What to measure. ``start_ns`` is the zero of all times, on the clock both processes share."""
+    """A measurement to make. ``start_ns`` is the zero of all times, on the clock both processes share."""
 
     url: str
     workload: Workload
@@ -25,7 +25,7 @@ class LoadJob(msgspec.Struct, frozen=True):
 
 
 class ClientReady(msgspec.Struct, frozen=True, tag="ready"):
-    """The server answered: what will be measured, and how."""
+    """The server answered: the model, and notes on how it is measured."""
 
     model: str
     notes: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class PointBegins(msgspec.Struct, frozen=True, tag="point_begins"):
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):
-    """Four times a second: what flows. Tokens of requests without usage yet are estimated from chunks."""
+    """Throughput, four times a second. Tokens of requests without usage yet are estimated from chunks."""
 
     point: int
     at_s: float
@@ -55,7 +55,7 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
 
 
 class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
-    """A load level is over: what the client measured of itself meanwhile."""
+    """A load level is over: the client's own figures of it."""
 
     point: int
     at_s: float
@@ -65,7 +65,7 @@ class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The measurement cannot go on; ``usage`` where the person who asked can mend it."""
+    """The measurement cannot go on; ``usage`` if the person who started it can mend that."""
 
     usage: bool
     what: str

@@ -1,4 +1,4 @@
-"""Prompts to send as load: sensible questions, of an exact length, that no prefix cache has seen.
+"""Writes prompts to send as load: sensible questions of an exact length that no prefix cache has seen.
 
 Each begins with a number of its own (the nonce): a server that remembers the beginning of
 earlier prompts would otherwise skip the prefill and look faster than it is.
@@ -13,65 +13,59 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import chain
+from typing import Any
 
 import msgspec
 
 _NONCE_DIGITS = 8
-_NONCES = range(10**7, 10**8)
-"""All numbers of that many digits."""
-_TOKENS_PER_WORD = 1.33
-"""First guess for English text; the server's own counts replace it at once."""
+_NONCES = range(10**7, 10**8)  # all numbers of that many digits
+_TOKENS_PER_WORD = 1.33  # first guess for English text; the server's own counts replace it at once
 _MAX_PADS = 4
 
-_CountTokens = Callable[[str], Awaitable[int | None]]
-"""Tokens in a text as the server counts them; None where it does not answer."""
+_CountTokens = Callable[[str], Awaitable[int | None]]  # as the server counts them; None if it does not answer
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt's text; ``exact`` where the server's tokenizer confirmed its length."""
+    """A prompt to send."""
 
     text: str
-    exact: bool
+    exact: bool  # the server's tokenizer confirmed its length
 
     def renewed(self) -> Prompt:
-        """The same prompt under another nonce, which is as long in digits and so in tokens."""
+        """Return the same prompt under another nonce, which is as long in digits and so in tokens."""
         return Prompt(f"[{_new_nonce()}{self.text[1 + _NONCE_DIGITS :]}", self.exact)
 
 
 class PromptWriter:
-    """Writes prompts of a given length.
+    """Writer of prompts of a given length.
 
     Args:
         tokens: Length wanted, chat template included.
         seed: The same seed gives the same prompts but for the nonce, which no earlier run has used.
-        count: Asks the server's tokenizer; None where it has none.
-
-    Attributes:
-        template_tokens: What the chat template adds; learned from the server's usage.
-        tokens_per_word: Learned likewise.
+        count: Asks the server's tokenizer; None if it has none.
 
     """
 
     def __init__(self, tokens: int, seed: int, count: _CountTokens | None) -> None:
         self.tokens = tokens
-        self.template_tokens = 0
+        self.template_tokens = 0  # learned from the server's usage, as is:
         self.tokens_per_word = _TOKENS_PER_WORD
         self._count = count
         self._seed = seed
         self._written = 0
 
     async def write(self) -> Prompt:
-        """The next prompt."""
+        """Return the next prompt."""
         source = random.Random(f"{self._seed} {self._written}")  # noqa: S311 -- load, not secrets
         self._written += 1
         nonce = _new_nonce()
-        question = source.choice(_questions())
+        question = source.choice(_data("questions"))
         words = _Words(source)
         return await self._fit(lambda length: _compose(nonce, question, words.first(length)))
 
     async def learn(self, text: str, prompt_tokens: int) -> None:
-        """Take in how long the server said a prompt was, its chat template included."""
+        """Learn from the server's count of a prompt, its chat template included."""
         counted = await self._counted(text)
         if counted is None:
             self.tokens_per_word = prompt_tokens / max(len(text.split()), 1)
@@ -81,11 +75,11 @@ class PromptWriter:
     async def _counted(self, text: str) -> int | None:
         counted = None if self._count is None else await self._count(text)
         if counted is None:
-            self._count = None  # a tokenizer that fails once is not asked again
+            self._count = None  # a tokenizer that fails once gets no further request
         return counted
 
     async def _fit(self, build: Callable[[int], str]) -> Prompt:
-        """Search for the number of words that makes the prompt exactly as long as wanted."""
+        """Search the number of words that makes the prompt exactly as long as wanted."""
         target = max(self.tokens - self.template_tokens, 1)
         length = max(round(target / self.tokens_per_word) - len(build(1).split()) + 1, 0)
         low, high = 0, target  # a word has at least one token
@@ -107,7 +101,7 @@ class PromptWriter:
         return await self._pad(best, target)
 
     async def _pad(self, text: str, target: int) -> Prompt:
-        """Close the last gap, which whole words could not, with full stops: mostly one token each."""
+        """Close the last gap with full stops, mostly one token each, since no number of words does."""
         for _ in range(_MAX_PADS):
             counted = await self._counted(text)
             if counted is None or counted >= target:
@@ -117,7 +111,7 @@ class PromptWriter:
 
 
 def _compose(nonce: int, question: str, notes: str) -> str:
-    """The prompt's parts in order; the nonce is first, or a prefix cache would answer."""
+    """Join the parts of a prompt, the nonce first, or a prefix cache would answer."""
     if not notes:
         return f"[{nonce}] {question}"
     return f"[{nonce}] {question} Use these notes where they help: {notes}"
@@ -128,7 +122,7 @@ def _new_nonce() -> int:
 
 
 class _Words:
-    """Varied sentences, as many words as are asked for; the beginning stays the same."""
+    """Varied sentences of any number of words; the beginning stays the same."""
 
     def __init__(self, source: random.Random) -> None:
         self._stream = _endless(source)
@@ -141,19 +135,12 @@ class _Words:
 
 
 def _endless(source: random.Random) -> Iterator[str]:
+    sentences = _data("sentences")
     while True:
-        yield from chain.from_iterable(sentence.split() for sentence in source.sample(_sentences(), len(_sentences())))
+        yield from chain.from_iterable(sentence.split() for sentence in source.sample(sentences, len(sentences)))
 
 
 @cache
-def _data() -> dict[str, list[str]]:
-    text = files("seatrial.measure").joinpath("prompts.json").read_bytes()
-    return {name: value for name, value in msgspec.json.decode(text).items() if isinstance(value, list)}
-
-
-def _questions() -> list[str]:
-    return _data()["questions"]
-
-
-def _sentences() -> list[str]:
-    return _data()["sentences"]
+def _data(name: str) -> list[str]:
+    data: dict[str, Any] = msgspec.json.decode(files("seatrial.measure").joinpath("prompts.json").read_bytes())
+    return list(data[name])

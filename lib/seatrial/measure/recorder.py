@@ -1,4 +1,4 @@
-"""What a running load has brought so far, for whoever wants to watch: plots, progress, the result."""
+"""Stores what a running load has brought so far, for plots, progress and the result."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from dataclasses import dataclass
 
 from seatrial.measure.types import Completion, Point, Sample
 
-_MAX_SAMPLES = 100_000
-"""Seven hours at four a second."""
+_MAX_SAMPLES = 100_000  # seven hours at four a second
 _MAX_COMPLETIONS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class LoadProgress:
-    """Where a running load stands.
+    """Progress of a running load.
 
     Attributes:
         point: Index of the load level, -1 before the first.
         points: Load levels in all.
-        level: The level in words ("8 streams").
+        level: Its description, such as "8 streams".
         done: Requests of the level that are over.
         requests: Requests of the level.
         tokens_per_s: Output tokens over the last quarter second.
@@ -55,44 +54,44 @@ class Recorder:
 
     @property
     def completions(self) -> tuple[Completion, ...]:
-        """Requests that are over."""
+        """Completions so far."""
         with self._lock:
             return tuple(self._completions)
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """Load levels that are over."""
+        """Complete load levels."""
         with self._lock:
             return tuple(self._points)
 
     @property
     def progress(self) -> LoadProgress:
-        """Where the load stands."""
+        """Progress of the load."""
         with self._lock:
             return self._progress
 
     def series(self) -> tuple[list[float], list[float]]:
-        """Seconds since the run's start, and output tokens per second at each."""
+        """Return seconds since the run's start, and output tokens per second at each."""
         with self._lock:
             known = [(one.at_s, one.tokens_per_s) for one in self._samples if one.tokens_per_s is not None]
         return [at for at, _ in known], [rate for _, rate in known]
 
     def add_sample(self, sample: Sample) -> None:
-        """Keep one more sample."""
+        """Store a sample."""
         with self._lock:
             self._samples.append(sample)
 
     def add_completion(self, completion: Completion) -> None:
-        """Keep one more request that is over."""
+        """Store a completion."""
         with self._lock:
             self._completions.append(completion)
 
     def add_point(self, point: Point) -> None:
-        """Keep one more load level that is over."""
+        """Store a complete load level."""
         with self._lock:
             self._points.append(point)
 
     def set_progress(self, progress: LoadProgress) -> None:
-        """Say where the load stands."""
+        """Store the progress."""
         with self._lock:
             self._progress = progress

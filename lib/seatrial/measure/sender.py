@@ -1,54 +1,38 @@
-"""Sends one request after the other and writes down what became of each."""
+"""Sends requests and records the outcome of each."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
+from http import HTTPStatus
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from seatrial.measure.answer import StreamError
 from seatrial.measure.session import CHAT, Flight, RequestError, Session
 from seatrial.measure.types import Completion, Workload
 
 _MAX_RETRIES = 3
-_MAX_WAIT_S = 5.0
-"""Longest wait before a request is sent again, whatever the server asks for."""
-_FIRST_WAIT_S = 0.5
-"""Where it asks for nothing; doubled each time."""
-_BUSY = frozenset({429, 503})
-"""HTTP answers that turn a request away for now."""
+_MAX_WAIT_S = 5.0  # before a request is sent again, whatever the server asks for
+_FIRST_WAIT_S = 0.5  # if it asks for nothing; doubled each time
+_BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
 
 class Sender:
-    """Everything that is in flight to one server.
-
-    Args:
-        session: Its connections.
-        model: Model id to ask for.
-        workload: Lengths and deadlines.
-        start_ns: Zero of all times.
-
-    Attributes:
-        path: ``/v1/chat/completions``, or ``/v1/completions`` where there is no chat.
-        counts_tokens: Whether the server has a tokenizer.
-        chunks: Chunks with tokens received so far, all streams.
-        tokens_per_chunk: Of the finished requests, 1.0 before the first.
-
-    """
+    """Requests in flight to one server."""
 
     def __init__(self, session: Session, model: str, workload: Workload, start_ns: int) -> None:
-        self.path = CHAT
-        self.counts_tokens = False
-        self.chunks = 0
+        self.path = CHAT  # or PLAIN
+        self.counts_tokens = False  # the server has a tokenizer
+        self.chunks = 0  # with tokens, received so far by all streams
         self._session = session
         self._model = model
         self._workload = workload
-        self._start_ns = start_ns
+        self._start_ns = start_ns  # zero of all times
         self._active: dict[Flight, asyncio.Task[Any]] = {}
         self._expired: dict[Flight, StreamError] = {}
-        self._settled = [0, 0]
+        self._settled = [0, 0]  # tokens and chunks of the finished requests
 
     @property
     def active_streams(self) -> int:
@@ -57,12 +41,12 @@ class Sender:
 
     @property
     def tokens_per_chunk(self) -> float:
-        """Tokens in a chunk, as the finished requests had them."""
+        """Tokens in a chunk of the finished requests, 1.0 before the first."""
         tokens, chunks = self._settled
         return tokens / chunks if chunks else 1.0
 
     async def send(self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None) -> Completion:
-        """Send one request and follow it to its end; never raises for what the server does."""
+        """Send one request and follow it to its end; raise nothing, whatever the server does."""
         body = self._body(prompt, answer_tokens or self._workload.answer_tokens)
         flight = await self._attempt(body)
         retries = 0
@@ -93,7 +77,7 @@ class Sender:
         )
 
     def expire(self) -> None:
-        """Break off every request past a deadline; called a few times a second."""
+        """Break off every request past a deadline."""
         now = time.perf_counter_ns()
         for flight, task in list(self._active.items()):
             if flight in self._expired:
@@ -109,16 +93,15 @@ class Sender:
             task.cancel()
 
     def _body(self, prompt: str, answer_tokens: int) -> dict[str, Any]:
-        asked = {"messages": [{"role": "user", "content": prompt}]} if self.path == CHAT else {"prompt": prompt}
-        body = {"model": self._model, **asked, "max_tokens": answer_tokens, "stream": True}
+        text = {"messages": [{"role": "user", "content": prompt}]} if self.path == CHAT else {"prompt": prompt}
+        body = {"model": self._model, **text, "max_tokens": answer_tokens, "stream": True}
         if self._workload.ignore_eos:
             body["ignore_eos"] = True
         return {**body, "stream_options": {"include_usage": True}}
 
     async def _attempt(self, body: dict[str, Any]) -> Flight:
         flight = Flight(self._count_chunks)
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 -- a coroutine runs in a task
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._active[flight] = task
         try:
             await self._session.stream(self.path, body, flight)
@@ -141,7 +124,7 @@ class Sender:
         if answer.usage is not None and answer.usage.completion_tokens is not None:
             tokens, source = answer.usage.completion_tokens, "usage"
         elif self.counts_tokens and answer.text and flight.error is None:
-            # Not after a failure: the server may hang, and is asked nothing more. A tokenizer
+            # Not after a failure: the server may hang and gets no further request. A tokenizer
             # that fails now leaves the chunks as the only count.
             with contextlib.suppress(RequestError):
                 tokens, source = await self._session.count_tokens(self._model, answer.text), "tokenize"
@@ -166,8 +149,8 @@ class Sender:
 
 
 def _wait_s(error: StreamError | None, retries: int) -> float | None:
-    """How long to wait before another attempt; None where there is none."""
+    """Return the seconds to wait before another attempt, None if there is none."""
     if not isinstance(error, RequestError) or error.status not in _BUSY or retries >= _MAX_RETRIES:
         return None
-    asked = _FIRST_WAIT_S * 2**retries if error.retry_after_s is None else error.retry_after_s
-    return min(asked, _MAX_WAIT_S)
+    wanted = _FIRST_WAIT_S * 2**retries if error.retry_after_s is None else error.retry_after_s
+    return min(wanted, _MAX_WAIT_S)

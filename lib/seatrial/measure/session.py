@@ -1,6 +1,6 @@
-"""One connection pool to one server: what it serves, how it counts tokens, and each request timed.
+"""Connects to one server: lists its models, counts tokens with its tokenizer, times each request.
 
-No redirects are followed and no cookies kept, so the API key goes where it was meant to go; the
+No redirects are followed and no cookies stored, so the API key goes only to that server. The
 pool has no limit of its own, because a limit in the client would hide the server's overload.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -27,37 +28,32 @@ _CONNECT_TIMEOUT_S = 10.0
 _SHORT_TIMEOUT_S = 30.0
 _MAX_ERROR_BODY = 1 << 16
 _MAX_MODELS_BODY = 1 << 22
+# SGLang, vLLM and llama.cpp, then llama-cpp-python: path, and the fields that carry the text.
 _TOKENIZERS = (("/tokenize", ("prompt", "content")), ("/extras/tokenize", ("input",)))
-"""Paths of SGLang, vLLM and llama.cpp, then of llama-cpp-python; and the fields that carry the text."""
+_NO_SUCH_PAGE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 
 CHAT = "/v1/chat/completions"
 PLAIN = "/v1/completions"
 
 
 class RequestError(StreamError):
-    """A request that brought no answer.
-
-    Attributes:
-        status: HTTP status, None where there was no answer at all.
-        retry_after_s: What the server asked to wait, None where it did not.
-
-    """
+    """A request that brought no answer."""
 
     def __init__(self, kind: str, message: str, status: int | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(kind, message)
-        self.status = status
-        self.retry_after_s = retry_after_s
+        self.status = status  # of HTTP, None if nothing came at all
+        self.retry_after_s = retry_after_s  # as the server asked, None if it did not
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves the host once and keeps the answer: a name must not turn into another address later."""
+    """A resolver that looks up each host once: a name must not turn into another address later."""
 
     def __init__(self) -> None:
         self._resolver = aiohttp.ThreadedResolver()
         self._known: dict[tuple[str, int, int], list[ResolveResult]] = {}
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
-        """Addresses of ``host``, each checked."""
+        """Return the addresses of ``host``, each checked."""
         key = (host, port, int(family))
         if key not in self._known:
             found = await self._resolver.resolve(host, port, family)
@@ -67,7 +63,7 @@ class CheckedResolver(AbstractResolver):
         return self._known[key]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is open."""
 
 
 class Session:
@@ -100,23 +96,23 @@ class Session:
         await self._http.close()
 
     async def models(self) -> list[dict[str, Any]] | None:
-        """What ``/v1/models`` lists; None where the server has no such list.
+        """Return the list of ``/v1/models``, None if the server has no such list.
 
         Raises:
-            RequestError: No answer, or a refusal.
+            RequestError: If there is no answer, or a refusal.
 
         """
         try:
             body = await self._short("GET", "/v1/models", None)
         except RequestError as error:
-            if error.status in {404, 405, 501}:
+            if error.status in _NO_SUCH_PAGE:
                 return None
             raise
         data = body.get("data") if isinstance(body, dict) else None
         return [model for model in data if isinstance(model, dict)] if isinstance(data, list) else None
 
     async def find_tokenizer(self, model: str) -> bool:
-        """Whether the server counts tokens for us."""
+        """Return True if the server counts tokens."""
         for path, names in _TOKENIZERS:
             self._tokenizer = (path, names)
             try:
@@ -128,10 +124,10 @@ class Session:
         return False
 
     async def count_tokens(self, model: str, text: str) -> int:
-        """Tokens in ``text``, without a chat template.
+        """Return the tokens in ``text``, without a chat template.
 
         Raises:
-            RequestError: The server does not count them.
+            RequestError: If the server does not count them.
 
         """
         if self._tokenizer is None:
@@ -148,14 +144,14 @@ class Session:
         raise RequestError("no_tokenizer", "the tokenizer's answer has no tokens")
 
     async def open_connections(self, number: int) -> None:
-        """Open ``number`` connections at once and keep them for the requests that follow."""
+        """Open ``number`` connections at once, for the requests that follow."""
         await asyncio.gather(*(self._short("GET", "/v1/models", None) for _ in range(number)), return_exceptions=True)
 
     async def stream(self, path: str, body: dict[str, Any], flight: Flight) -> None:
         """Send one completion request and follow its answer in ``flight``.
 
         Raises:
-            StreamError: It failed; what arrived before stays in ``flight``.
+            StreamError: If it failed; what arrived before stays in ``flight``.
 
         """
         try:
@@ -184,11 +180,11 @@ class Session:
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None, flight: Flight
     ) -> aiohttp.ClientResponse:
-        """Send a request, again where the connection had been closed before the request met it.
+        """Send a request, again if the server closed an idle connection at the same moment.
 
-        llama.cpp closes a connection after each stream although it promises to keep it, and
-        uvicorn after 5 s: a kept connection that ends without a byte of an answer says nothing
-        of the request (RFC 9112, section 9.3.1). Each such failure uses up one kept connection.
+        llama.cpp closes a connection after each stream although it promises to leave it open, and
+        uvicorn after 5 s: a reused connection that ends without a byte of an answer says nothing
+        about the request (RFC 9112, section 9.3.1). Each such failure uses up one idle connection.
         """
         while True:
             flight.reused = False
@@ -202,9 +198,9 @@ class Session:
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         status = response.status
-        if 300 <= status < 400:  # noqa: PLR2004 -- redirects
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise RequestError("redirect", f"HTTP {status}: the server redirects, which is not followed", status)
-        if status != 200:  # noqa: PLR2004 -- OK
+        if status != HTTPStatus.OK:
             text = self._without_key(error_text(await _bounded(response, _MAX_ERROR_BODY)))
             raise RequestError(f"http_{status}", f"HTTP {status}: {text}", status, _retry_after(response))
 
@@ -213,33 +209,19 @@ class Session:
 
 
 class Flight:
-    """One attempt at a request. All clocks are nanoseconds, 0 while it has not happened.
-
-    Args:
-        count_chunks: Called with the number of token chunks of each read.
-
-    Attributes:
-        answer: What arrived.
-        started: Clock when the request was built.
-        sent: Clock when it was handed to its connection.
-        progress: Clock of the last token; before the first, of an event that began and is not complete.
-        ended: Clock when it was over.
-        reused: Whether it went over a connection that was kept open.
-        error: Why it failed, None where it did not.
-
-    """
+    """One attempt at a request. All clocks are nanoseconds, 0 until it happens."""
 
     __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "reused", "sent", "started")
 
     def __init__(self, count_chunks: Callable[[int], None] = lambda _: None) -> None:
         self.answer = Answer()
-        self.started = time.perf_counter_ns()
-        self.sent = 0
-        self.progress = 0
+        self.started = time.perf_counter_ns()  # the request was built
+        self.sent = 0  # it was passed to its connection
+        self.progress = 0  # last token; before the first, an event that began and is not complete
         self.ended = 0
-        self.reused = False
-        self.error: StreamError | None = None
-        self.count_chunks = count_chunks
+        self.reused = False  # over a connection that was open already
+        self.error: StreamError | None = None  # None unless it failed
+        self.count_chunks = count_chunks  # called with the number of token chunks of each read
 
 
 async def _note_sent(_: object, context: SimpleNamespace, __: object) -> None:

@@ -1,25 +1,24 @@
-"""Reads a server-sent event stream, whatever way the network cuts it.
+"""Reads a server-sent event stream, however the network cuts it.
 
 Sans-IO: bytes in, events out; no clock and no socket, so that every cut can be tested. Follows
 https://html.spec.whatwg.org/multipage/server-sent-events.html, except that a last event without
-its blank line is kept and that ``error:`` lines, which some servers send, are events too.
+its blank line counts and that ``error:`` lines, which some servers send, are events too.
 """
 
 from __future__ import annotations
 
-_MAX_EVENT_BYTES = 1 << 20
-"""Longest line or event held in memory. A chunk is a few hundred bytes; this leaves room for any."""
+_MAX_EVENT_BYTES = 1 << 20  # of a line or event; a usual chunk has a few hundred
 
 
 class OversizedEventError(ValueError):
-    """A line or event grows beyond the bound."""
+    """A line or event longer than the bound."""
 
 
 class EventReader:
-    """Turns pieces of a stream into the data of its events.
+    """Reader that turns pieces of a stream into the data of its events.
 
     Args:
-        max_event_bytes: A longer line or event ends the reading.
+        max_event_bytes: Bound of a line or event.
 
     """
 
@@ -34,14 +33,14 @@ class EventReader:
 
     @property
     def pending(self) -> bool:
-        """Whether an event has begun and is not complete."""
+        """True if an event has begun and is not complete."""
         return bool(self._tail or self._data)
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The data of every event that ``piece`` completes, in order.
+        """Return the data of every event that ``piece`` completes, in order.
 
         Raises:
-            OversizedEventError: A line or an event is longer than the bound.
+            OversizedEventError: If a line or an event is longer than the bound.
 
         """
         # A CR ended the last piece: a LF that opens this one belongs to the same line end.
@@ -52,11 +51,11 @@ class EventReader:
             return []
         if len(self._tail) + len(piece) > self._limit and b"\n" not in piece and b"\r" not in piece:
             raise OversizedEventError(f"a line of more than {self._limit:,} bytes")
-        whole = self._tail + piece if self._tail else piece
-        # Of bytes, splitlines() knows LF, CR and CRLF only: exactly the line ends of the standard.
-        lines = whole.splitlines()
-        self._skip_newline = whole.endswith(b"\r")
-        self._tail = b"" if whole.endswith((b"\n", b"\r")) else lines.pop()
+        text = self._tail + piece if self._tail else piece
+        # Of bytes, splitlines() knows only LF, CR and CRLF: exactly the line ends of the standard.
+        lines = text.splitlines()
+        self._skip_newline = text.endswith(b"\r")
+        self._tail = b"" if text.endswith((b"\n", b"\r")) else lines.pop()
         events: list[bytes] = []
         for line in lines:
             self._take(line, events)
@@ -65,7 +64,7 @@ class EventReader:
         return events
 
     def close(self) -> list[bytes]:
-        """The event the stream ended in, where its blank line never came."""
+        """Return the event in which the stream ended, if its blank line never came."""
         events: list[bytes] = []
         self._take(self._tail, events)
         self._tail = b""

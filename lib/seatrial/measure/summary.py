@@ -1,6 +1,6 @@
-"""From requests to figures: quantiles, throughput, goodput, and whether to believe them.
+"""Sums up requests: quantiles, throughput, goodput, and a check of the client itself.
 
-Pure arithmetic over completions; every definition is explained in docs/measuring.md.
+Pure arithmetic over completions; docs/measuring.md explains every definition.
 """
 
 from __future__ import annotations
@@ -16,22 +16,16 @@ from seatrial.measure.workload import describe_level
 
 T = TypeVar("T")
 
-_P99_REQUESTS = 100
-"""Under this many requests a 99th percentile is the maximum by another name."""
-_LAG_SHARE = 0.05
-"""Share of TPOT that the event loop may be late."""
-CPU_SHARE = 0.8
-"""Share of a core above which the client may be what limits."""
-_DISPATCH_SHARE = 0.05
-"""Share of the median TTFT that a request may leave late ..."""
-_DISPATCH_FLOOR_S = 0.005
-"""... but never less than this: event loops round timers to a millisecond."""
-_TOKEN_SOURCES = ("chunks", "tokenize", "usage")
-"""From the weakest count to the best."""
+_P99_REQUESTS = 100  # under so many a 99th percentile is the maximum by another name
+_LAG_SHARE = 0.05  # of TPOT, that the event loop may be late
+CPU_SHARE = 0.8  # of a core; above, the client itself may be the limit
+_DISPATCH_SHARE = 0.05  # of the median TTFT, that a request may leave late ...
+_DISPATCH_FLOOR_S = 0.005  # ... but at least this: event loops round timers to a millisecond
+_TOKEN_SOURCES = ("chunks", "tokenize", "usage")  # from the weakest count to the best
 
 
 def quantiles(values: Iterable[float]) -> Quantiles | None:
-    """Mean and percentiles (nearest rank); None without values, no p99 under 100."""
+    """Return mean and percentiles (nearest rank); None without values, no p99 under 100."""
     ordered = sorted(values)
     if not ordered:
         return None
@@ -44,25 +38,25 @@ def quantiles(values: Iterable[float]) -> Quantiles | None:
 
 
 def rank(ordered: Sequence[float], share: float) -> float:
-    """The value below which ``share`` of the sorted values lie (nearest rank)."""
+    """Return the value below which ``share`` of the sorted values lie (nearest rank)."""
     return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
 
 
 def ttft_s(completion: Completion) -> float | None:
-    """From handing the request to its connection to the first token."""
+    """Return the seconds from passing the request to its connection to the first token."""
     return None if completion.first_token_s is None else completion.first_token_s - completion.sent_s
 
 
 def tpot_s(completion: Completion) -> float | None:
-    """Time for each token after the first chunk; None for an answer of one chunk."""
-    if completion.first_token_s is None or completion.last_token_s is None or completion.chunks < 2:  # noqa: PLR2004
+    """Return the seconds for each token after the first chunk; None for an answer of one chunk."""
+    if completion.first_token_s is None or completion.last_token_s is None or completion.chunks <= 1:
         return None
     later = completion.tokens - (completion.first_chunk_tokens or 1)
     return (completion.last_token_s - completion.first_token_s) / later if later > 0 else None
 
 
 def steady_window(completions: Sequence[Completion], streams: int | None) -> tuple[float, float] | None:
-    """The stretch in which every slot was busy: from the last slot's first request to the first idle slot.
+    """Return when every slot was busy: from the last slot's first request to the first idle slot.
 
     Open loop (``streams`` None): from the first request to the last arrival.
     """
@@ -80,7 +74,7 @@ def steady_window(completions: Sequence[Completion], streams: int | None) -> tup
 
 
 def tokens_between(completion: Completion, begin: float, end: float) -> float:
-    """Output tokens that arrived in ``begin..end``; a chunk counts for its share of the answer's tokens."""
+    """Return the output tokens that arrived in ``begin..end``; each chunk has an equal share of the answer's tokens."""
     if completion.first_token_s is None or not completion.tokens:
         return 0.0
     times = list(accumulate(completion.gaps_s, initial=completion.first_token_s))
@@ -91,7 +85,7 @@ def tokens_between(completion: Completion, begin: float, end: float) -> float:
     return later + (first if begin <= times[0] <= end else 0)
 
 
-def summarize(  # noqa: PLR0913 -- each is a fact of the point that only the client knows
+def summarize(  # noqa: PLR0913 -- each is a figure that only the client knows
     completions: Sequence[Completion],
     workload: Workload,
     streams: int | None,
@@ -101,7 +95,7 @@ def summarize(  # noqa: PLR0913 -- each is a fact of the point that only the cli
     begin_s: float,
     end_s: float,
 ) -> Point:
-    """One load level in figures. Latencies are of the requests that succeeded, failures count as goodput misses."""
+    """Sum up one load level. Latencies are of the requests that succeeded, failures count as goodput misses."""
     good = [one for one in completions if one.error is None]
     ttft, tpot = quantiles(_known(map(ttft_s, good))), quantiles(_known(map(tpot_s, good)))
     window = steady_window(completions, streams)
@@ -135,24 +129,24 @@ def summarize(  # noqa: PLR0913 -- each is a fact of the point that only the cli
 
 
 def best_point(points: Sequence[Point]) -> Point | None:
-    """The load level with the highest throughput: of the valid ones, and only where there is none of the others."""
+    """Return the load level with the highest throughput: a valid one if there is any."""
     known = [point for point in points if point.output_tokens_per_s is not None]
     return max(known, key=lambda point: (point.self_check.valid, point.output_tokens_per_s or 0.0), default=None)
 
 
 def find_problems(measurement: Measurement) -> tuple[str, ...]:
-    """Why the measurement is not to be believed, one sentence a point; empty where it is."""
+    """Return why the measurement is not valid, one sentence a point; empty if it is."""
     workload = measurement.workload
     levels = 1 if workload.rate is not None else len(workload.concurrency)
     complete = len(measurement.points)
     problems = [f"{complete} of {levels} load levels were completed."] if complete < levels else []
     for point in measurement.points:
-        where = describe_level(point.concurrency, point.rate)
+        level = describe_level(point.concurrency, point.rate)
         if not point.requests.succeeded:
             kinds = ", ".join(f"{kind} x{times}" for kind, times in point.requests.errors.items())
-            problems.append(f"{where}: none of {point.requests.sent} requests succeeded ({kinds or 'none was sent'}).")
+            problems.append(f"{level}: none of {point.requests.sent} requests succeeded ({kinds or 'none was sent'}).")
         elif not point.self_check.valid:
-            problems.append(f"{where}: {point.self_check.why}")
+            problems.append(f"{level}: {point.self_check.why}")
     return tuple(problems)
 
 
@@ -163,7 +157,7 @@ def _check(
     lag_s: float,
     cpu_share: float,
 ) -> SelfCheck:
-    # An attempt that was turned away and repeated left late because the server asked for it.
+    # Not after retries: those left late because the server asked for it.
     delays = sorted(max(one.sent_s - one.scheduled_s, 0.0) for one in completions if not one.retries)
     delay = rank(delays, 0.99) if delays else 0.0
     allowed = max(_DISPATCH_FLOOR_S, _DISPATCH_SHARE * ttft.p50 if ttft else 0.0)
@@ -189,7 +183,7 @@ def _count(completions: Sequence[Completion]) -> RequestCounts:
 
 
 def _meets(completion: Completion, workload: Workload) -> bool:
-    """Whether every objective is met; under open load the TTFT a person waits is counted from the schedule."""
+    """Return True if every objective is met; under open load TTFT counts from the schedule, as a person waits."""
     if completion.error is not None:
         return False
     begin = completion.scheduled_s if workload.rate is not None else completion.sent_s

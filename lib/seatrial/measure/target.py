@@ -1,7 +1,7 @@
-"""Which server is measured: its address checked before anything is sent to it.
+"""Checks the address of the server to measure before any request goes there.
 
-The API key goes to that address and nowhere else, so the address must be plain http(s), without
-a user name in it, and must not be one of the addresses at which clouds hand out credentials.
+The API key goes only to that address, so the address must be plain http(s), without a user name
+in it, and must not be one of the addresses at which clouds hand out credentials.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from seatrial.errors import UsageError
 from seatrial.printable import shortened
 
-if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
+if TYPE_CHECKING:  # engines import the planner; the client's process starts faster without
     from seatrial.engines.metrics import ServerMetrics
 
 _MAX_URL = 2048
@@ -32,11 +32,11 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ServerLike(Protocol):
-    """What measuring reads of a launched server."""
+    """Parts of a launched server that measuring reads."""
 
     @property
     def url(self) -> str:
-        """Its base."""
+        """Base of its addresses."""
 
     @property
     def model(self) -> str:
@@ -52,56 +52,46 @@ class ServerLike(Protocol):
 
     @property
     def stand_in(self) -> bool:
-        """Whether the model is a stand-in."""
+        """True for a stand-in."""
 
     @property
     def simulated(self) -> bool:
-        """Whether nothing real answers."""
+        """True if no model answers."""
 
     def api_key(self) -> str | None:
-        """The key its requests must carry."""
+        """Return the key that requests must carry, None if there is none."""
 
 
 class AskMetrics(Protocol):
-    """Asks a server for its metrics, such as ``Server.metrics``."""
+    """Function that asks a server for its metrics, such as ``Server.metrics``."""
 
     def __call__(self, timeout_s: float) -> ServerMetrics | None:
-        """What it says within ``timeout_s`` seconds, None where that is nothing."""
+        """Return the metrics, None if the server gives none within ``timeout_s`` seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server to measure.
+    """A server to measure."""
 
-    Attributes:
-        url: Its base, without ``/v1`` and without a slash at the end.
-        model: Model id; None: the one the server lists.
-        api_key: Sent as bearer token; never shown.
-        engine: Engine id where it is known.
-        pid: Its process on this machine, None elsewhere.
-        metrics: Asks it for its queue and cache, None where it was not launched by this kit.
-
-    """
-
-    url: str
-    model: str | None = None
-    api_key: str | None = None
-    engine: str | None = None
-    pid: int | None = None
+    url: str  # base, without /v1 and without a slash at the end
+    model: str | None = None  # id; None for the one the server lists
+    api_key: str | None = None  # sent as bearer token; never shown
+    engine: str | None = None  # id, if known
+    pid: int | None = None  # of its process on this machine
     stand_in: bool = False
     simulated: bool = False
-    metrics: AskMetrics | None = None
+    metrics: AskMetrics | None = None  # of a server that this kit launched
 
     def __repr__(self) -> str:
-        """Without the key."""
+        """Return the target without its key."""
         return f"Target(url={self.url!r}, model={self.model!r}, engine={self.engine!r}, pid={self.pid!r})"
 
 
 def find_target(server: ServerLike | str, *, api_key: str | None = None, model: str | None = None) -> Target:
-    """The target behind a URL or a launched server.
+    """Return the target of a URL or a launched server.
 
     Raises:
-        UsageError: The URL is not one requests may go to, or the key cannot be sent.
+        UsageError: If no request may go to the URL, or the key cannot be sent.
 
     """
     if isinstance(server, str):
@@ -119,10 +109,10 @@ def find_target(server: ServerLike | str, *, api_key: str | None = None, model: 
 
 
 def check_url(text: str) -> str:
-    """The base of an OpenAI-compatible server: ``http://host:port``, a path before ``/v1`` allowed.
+    """Return the base of an OpenAI-compatible server: ``http://host:port``, a path before ``/v1`` allowed.
 
     Raises:
-        UsageError: Not http(s), with user name, query or fragment, or a forbidden address.
+        UsageError: If it is not http(s), has a user name, query or fragment, or its address is forbidden.
 
     """
     shown = shortened(text)
@@ -142,7 +132,7 @@ def check_url(text: str) -> str:
             remedy="Leave it out; an API key goes through --api-key-env.",
         )
     if parts.query or parts.fragment:
-        raise UsageError("The URL has a query or a fragment, in which a key may stand.", remedy=remedy)
+        raise UsageError("The URL has a query or a fragment, which may contain a key.", remedy=remedy)
     host = _check_host(parts.hostname)
     name = f"[{host}]" if ":" in host else host
     base = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
@@ -150,10 +140,10 @@ def check_url(text: str) -> str:
 
 
 def _check_host(host: str) -> str:
-    """``host`` in the form requests are sent to.
+    """Return ``host`` in the form that requests use.
 
     Raises:
-        UsageError: A cloud's metadata service, a link-local or multicast address, in whatever spelling.
+        UsageError: If it is a metadata service, a link-local or multicast address, in any spelling.
 
     """
     plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
@@ -170,7 +160,7 @@ def check_address(address: str, host: str) -> None:
     """Refuse an address that requests must never go to; ``host`` is the name a person gave.
 
     Raises:
-        UsageError: A link-local, multicast, unspecified or metadata address, also inside an IPv6 one.
+        UsageError: If it is link-local, multicast, unspecified or a metadata address, also inside an IPv6 one.
 
     """
     outer = ipaddress.ip_address(address.partition("%")[0])

@@ -1,6 +1,6 @@
-"""What the engine uses while it is measured: CPU, memory, GPUs, a few times a second.
+"""Reads an engine's CPU, memory and GPU use while it is measured, a few times a second.
 
-Read in a thread of its own, so that a driver that hangs holds up neither the load nor the clock.
+A thread of its own reads them, so that a driver that hangs delays neither the load nor the clock.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ import psutil
 
 from seatrial.hardware.telemetry import GpuTelemetry
 
-if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
+if TYPE_CHECKING:  # engines import the planner; the client's process starts faster without
     from seatrial.engines.metrics import ServerMetrics
     from seatrial.measure.target import AskMetrics
 
 _PERIOD_S = 0.25
-_METRICS_PERIOD_S = 1.0
-"""Seldom, since the engine answers it beside its work."""
+_METRICS_PERIOD_S = 1.0  # seldom, since the engine answers beside its work
 METRICS_LIMIT_S = 0.5
 _LEAVE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at an engine; units as in ``Sample``."""
+    """Figures of an engine at one instant; units as in ``Sample``."""
 
     cpu_share: float | None = None
     memory_bytes: int | None = None
@@ -55,7 +54,7 @@ class ProcessTree:
         self._read_at: float | None = None
 
     def read(self) -> tuple[float | None, int | None]:
-        """CPU since the last reading (1.0 is one core; None at the first) and resident bytes; None when it is gone."""
+        """Return CPU since the last reading (1.0 is one core; None at the first) and resident bytes; None once it ended."""
         now, cpu_s, resident = time.monotonic(), {}, 0
         for process in self._processes():
             with contextlib.suppress(psutil.Error), process.oneshot():
@@ -81,22 +80,25 @@ class ProcessTree:
 
 
 class Telemetry:
-    """Keeps the latest reading of an engine. Use as a context manager.
+    """The latest reading of an engine. Use as a context manager.
 
     Args:
-        pid: The engine's first process; None for a server elsewhere, of which nothing is read.
-        metrics: Asks the server itself for its queue and cache, None where it cannot be asked.
+        pid: The engine's first process; None for a server elsewhere: nothing is read.
+        metrics: Asks the server for its queue and cache, None if it has no such page.
 
     """
 
     def __init__(self, pid: int | None, metrics: AskMetrics | None = None) -> None:
         self._metrics = metrics
         self._asked_at = -math.inf
-        self._said: ServerMetrics | None = None
-        self._tree = None if pid is None else ProcessTree(pid)
+        self._server: ServerMetrics | None = None
         self._latest = Reading()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+        self._thread = (
+            None
+            if pid is None
+            else threading.Thread(target=self._run, args=(ProcessTree(pid),), name="telemetry", daemon=True)
+        )
 
     @property
     def latest(self) -> Reading:
@@ -104,38 +106,37 @@ class Telemetry:
         return self._latest
 
     def __enter__(self) -> Self:
-        if self._tree is not None:
+        if self._thread is not None:
             self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stopped.set()
-        if self._tree is not None:
+        if self._thread is not None:
             self._thread.join(_LEAVE_S)  # a hanging driver call cannot be ended; the thread is a daemon
 
-    def _run(self) -> None:
-        assert self._tree is not None  # noqa: S101 -- only started with one
+    def _run(self, tree: ProcessTree) -> None:
         with GpuTelemetry() as gpus:
             while True:
-                share, resident = self._tree.read()
+                share, resident = tree.read()
                 read = gpus.read()
                 used, busy, power = zip(*read, strict=True) if read else ((), (), ())
-                said = self._server_says()
+                server = self._ask_server()
                 self._latest = Reading(
                     share,
                     resident,
                     used,
                     busy,
                     power,
-                    waiting_requests=said.waiting if said else None,
-                    kv_cache_usage=said.kv_cache_usage if said else None,
+                    waiting_requests=server.waiting if server else None,
+                    kv_cache_usage=server.kv_cache_usage if server else None,
                 )
                 if self._stopped.wait(_PERIOD_S):
                     return
 
-    def _server_says(self) -> ServerMetrics | None:
+    def _ask_server(self) -> ServerMetrics | None:
         now = time.monotonic()
         if self._metrics is not None and now - self._asked_at >= _METRICS_PERIOD_S:
             self._asked_at = now
-            self._said = self._metrics(METRICS_LIMIT_S)
-        return self._said
+            self._server = self._metrics(METRICS_LIMIT_S)
+        return self._server

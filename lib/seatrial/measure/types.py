@@ -1,12 +1,10 @@
-"""What is asked of a server, what came back, and what it adds up to."""
+"""The load to send, the requests that came back, and their figures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from seatrial.records import Interval, Origin
-
-_CLIENT = "this kit's client; each figure is defined in docs/measuring.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +15,10 @@ class Workload:
         concurrency: Closed loop: streams at once, one point each; empty for open loop.
         rate: Open loop: seeded Poisson arrivals, requests per second; None for closed loop.
         requests: Requests a point; None: 4 for each stream, at least 8; open loop: 30 seconds of arrivals, at least 20.
-        prompt_tokens: Exact prompt length, chat template included, through the server's tokenizer where it has one.
+        prompt_tokens: Exact prompt length, chat template included; approximate if the server has no tokenizer.
         answer_tokens: Longest answer.
         ignore_eos: Let every answer reach that length; only for engines known to take it.
-        warmup_requests: Sent before each point and thrown away.
+        warmup_requests: Sent before each point and discarded.
         seed: Of prompts and arrivals.
         slo_ttft_s: Goodput counts requests with at most this TTFT.
         slo_tpot_s: Goodput counts requests with at most this TPOT.
@@ -45,24 +43,24 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One request, as the client saw it. Times are seconds since the run's start; None where it never happened.
+    """One request, as the client saw it. Times are seconds since the run's start; None if it never happened.
 
     Attributes:
         point: Index of the load level.
         scheduled_s: When it should have been sent; closed loop: when its slot was free.
-        sent_s: When it was handed to its connection; the last attempt, where the server asked to come back later.
+        sent_s: When it was passed to its connection; of the last attempt, if the server asked for a retry.
         first_token_s: First chunk with content, reasoning or a tool call.
         first_answer_s: First chunk that is not reasoning.
         last_token_s: Last chunk with tokens.
         chunks: Chunks that carried tokens.
         tokens: Output tokens, counted as ``token_source`` says.
         token_source: ``usage``, ``tokenize`` or ``chunks``.
-        first_chunk_tokens: Tokens in the first chunk, None where not known.
+        first_chunk_tokens: Tokens in the first chunk, None if unknown.
         prompt_tokens: As the server counts them.
         cached_tokens: Of these, answered by its prefix cache.
         gaps_s: Between chunks that carried tokens.
-        error: ``kind: message``, None where it succeeded.
-        text: What was said, also where it broke off.
+        error: ``kind: message``, None if it succeeded.
+        text: The answer, also if it broke off.
         ended_s: When the request was over, its slot free again.
         retries: Attempts the server turned away before (429 or 503).
 
@@ -140,7 +138,7 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """Whether the client itself kept up; a point is valid only if it did."""
+    """The client's own figures; a point is valid only if the client kept up."""
 
     loop_lag_p99_s: float
     cpu_share: float
@@ -178,11 +176,11 @@ class Measurement:
     """A finished load run: its points, and the samples and completions they were made from.
 
     Attributes:
-        stand_in: Whether the model is a stand-in rather than DeepSeek V4.
-        simulated: Whether the server only pretends to be an engine.
-        notes: What a reader must know of how it was measured, one sentence each.
-        origin: Where its figures come from; those of a simulated server are measured too, of something made up.
-        source: Who measured, and where that is defined.
+        stand_in: True for a stand-in rather than DeepSeek V4.
+        simulated: True if the server only pretends to be an engine.
+        notes: Remarks on how it was measured, one sentence each.
+        origin: Origin of its figures; those of a simulated server are measured too.
+        source: Client that measured, and where its figures are defined.
 
     """
 
@@ -198,4 +196,4 @@ class Measurement:
     simulated: bool = False
     notes: tuple[str, ...] = ()
     origin: Origin = "measured"
-    source: str = _CLIENT
+    source: str = "this kit's client; each figure is defined in docs/measuring.md"

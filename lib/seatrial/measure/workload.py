@@ -1,4 +1,4 @@
-"""The load in words, and its refusal before anything starts where it cannot be sent or would measure nothing."""
+"""Checks and describes a load before anything is sent."""
 
 from __future__ import annotations
 
@@ -11,21 +11,39 @@ from seatrial.measure.types import Workload
 
 MAX_STREAMS = 1 << 14
 MAX_TOKENS = 1 << 22
-MAX_REQUESTS = 1_000_000
+MAX_REQUESTS = _MAX_FIGURE = 1_000_000
+MAX_LEVELS = 32
 
 
 def describe_level(streams: int | None, rate: float | None = None) -> str:
-    """A load level in words: ``1 stream``, ``8 streams`` or ``2.5 requests/s``."""
+    """Return the description of a load level: ``1 stream``, ``8 streams`` or ``2.5 requests/s``."""
     if streams is None:
         return f"{rate:g} requests/s"
     return f"{streams} stream{'' if streams == 1 else 's'}"
+
+
+def read_concurrency(text: str) -> tuple[int, ...]:
+    """Return the streams at once of each point, from text such as ``1,2,4,8``.
+
+    Raises:
+        UsageError: If these are not whole numbers from 1, or too many.
+
+    """
+    words = [word.strip() for word in text.split(",")]
+    known = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) <= len(str(MAX_STREAMS))]
+    if len(known) != len(words) or len(words) > MAX_LEVELS or not all(1 <= level <= MAX_STREAMS for level in known):
+        raise UsageError(
+            f"concurrency {text[:60]!r} is not a list of up to {MAX_LEVELS} whole numbers from 1 to {MAX_STREAMS:,}.",
+            remedy="Write the streams at once with commas: 1,2,4,8.",
+        )
+    return tuple(known)
 
 
 def check_workload(workload: Workload, engine: str | None) -> None:
     """Refuse a load that cannot be sent or would measure nothing.
 
     Raises:
-        UsageError: Says which figure, and what it may be.
+        UsageError: If a figure is out of bounds; the message names it and its bounds.
 
     """
     for name, value, high in (
@@ -44,8 +62,8 @@ def check_workload(workload: Workload, engine: str | None) -> None:
         ("request_timeout_s", workload.request_timeout_s),
         ("token_timeout_s", workload.token_timeout_s),
     ):
-        if seconds is not None and not 0 < seconds <= 1e6:  # noqa: PLR2004 -- also refuses not-a-number
-            raise UsageError(f"{name} is {seconds}.", remedy="Choose a number above 0, at most 1,000,000.")
+        if seconds is not None and not 0 < seconds <= _MAX_FIGURE:  # also refuses not-a-number
+            raise UsageError(f"{name} is {seconds}.", remedy=f"Choose a number above 0, at most {_MAX_FIGURE:,}.")
     most = 0 if workload.rate is not None else max(workload.concurrency)
     if workload.requests is not None and workload.requests < most:
         raise UsageError(
@@ -60,6 +78,6 @@ def check_workload(workload: Workload, engine: str | None) -> None:
 
 
 def engines_with_ignore_eos() -> dict[str, str]:
-    """Engines whose answers can be made to reach a length, each with where that is documented."""
+    """Return the engines whose answers can be made to reach a length, each with its source."""
     data = msgspec.json.decode(files("seatrial.measure").joinpath("engines.json").read_bytes())
     return dict(data["ignore_eos"])
