@@ -9,11 +9,23 @@ def test_a_servers_document_is_its_public_fields(fake):
     """No owner, no command line, no environment: what a notebook keeps of a server says where it answered."""
     server = fake()
     document = to_dict(server)
-    assert (
-        "api_key_file engine health_path host keep_running launch_id launched_at log metrics_path model name phases pid port".split()
-        == list(document)[:14]
-    )
-    assert "ready_after_s simulated stand_in tokenize_path url".split() == list(document)[14:]
+    assert [
+        "api_key_file",
+        "engine",
+        "health_path",
+        "host",
+        "keep_running",
+        "launch_id",
+        "launched_at",
+        "log",
+        "metrics_path",
+        "model",
+        "name",
+        "phases",
+        "pid",
+        "port",
+    ] == list(document)[:14]
+    assert ["ready_after_s", "simulated", "stand_in", "tokenize_path", "url"] == list(document)[14:]
     assert {"name": "starting", "seconds": server.phases[0].seconds} == document["phases"][0]
 
 

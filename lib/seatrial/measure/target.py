@@ -17,7 +17,7 @@ from seatrial.errors import UsageError
 from seatrial.printable import shortened
 
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
-    from seatrial.engines.metrics import ServerMetrics
+    from seatrial.server.metrics import ServerMetrics
 
 _MAX_URL = 2048
 

@@ -18,8 +18,8 @@ import psutil
 from seatrial.hardware.telemetry import GpuTelemetry
 
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
-    from seatrial.engines.metrics import ServerMetrics
     from seatrial.measure.target import AskMetrics
+    from seatrial.server.metrics import ServerMetrics
 
 _PERIOD_S = 0.25
 _METRICS_PERIOD_S = 1.0

@@ -18,7 +18,7 @@ from psutil import Process
 from seatrial.errors import EngineError
 from seatrial.printable import printable
 from seatrial.server import loopback, processes
-from seatrial.server.address import reachable, plain
+from seatrial.server.address import plain, reachable
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, questions, telling
