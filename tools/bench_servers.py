@@ -62,6 +62,7 @@ def servers() -> Iterator[Figure]:
         yield Figure("serve: crash while starting diagnosed, longest of 5", max(starting), "s", 2.0)
         serving = [crash_while_serving_s() for _ in range(REPEATS)]
         yield Figure("serve: crash while serving diagnosed, longest of 5", max(serving), "s", 2.0)
+        yield from first_line(Path(state))
         yield from stops()
         yield from supervisor()
 
@@ -100,6 +101,23 @@ def crash_while_serving_s() -> float:
         while server.why_ended() is None:
             time.sleep(POLL_S)
         return time.monotonic() - begin
+
+
+def first_line(folder: Path) -> Iterator[Figure]:
+    """Measure the default engine's own process until it loads llama.cpp, for which a module that waits stands in."""
+    (folder / "xllamacpp.py").write_text("import time\ntime.sleep(60)\n")
+    argv = [sys.executable, "-m", "seatrial.xllamacpp_server", "--model=m.gguf", "--alias=m", "--port=1"]
+    took, memory = [], []
+    for _ in range(REPEATS):
+        begin = time.perf_counter()
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(folder)}) as process:
+            assert process.stderr is not None  # noqa: S101 -- it is a pipe
+            process.stderr.readline()
+            took.append(time.perf_counter() - begin)
+            memory.append(psutil.Process(process.pid).memory_info().rss / 1e6)
+            process.kill()
+    yield Figure("llama.cpp's own process: first log line after, median of 5", statistics.median(took), "s", 0.25)
+    yield Figure("llama.cpp's own process: memory before llama.cpp is loaded", max(memory), "MB", 16.0)
 
 
 def stops() -> Iterator[Figure]:

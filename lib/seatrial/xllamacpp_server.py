@@ -1,8 +1,8 @@
-"""llama.cpp's own server out of the xllamacpp package, as a program: ``python -m seatrial.xllamacpp_server``.
+"""Serves with llama.cpp out of the xllamacpp package, as a program: ``python -m seatrial.xllamacpp_server``.
 
-Takes the spellings of the native ``llama-server``, so that one command serves both. It logs to
-stderr, serves until it is told to end, and ends at once: SIGTERM keeps its default action, because
-taking a server apart that has only just started can wait for itself for ever.
+It takes the spellings of the native ``llama-server``, so that one command fits both, and logs to stderr. SIGTERM keeps
+its default action: taking apart a server that has only just started can wait for itself for ever. Its first line is
+written before llama.cpp is loaded, so it imports little: ``make bench`` measures that.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from pathlib import Path
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # pathlib and typing take as long to load as all the rest
+    from typing import Any, NoReturn
 
 _PROGRAM = "seatrial.xllamacpp_server"
 _EXIT_S = 2
@@ -20,15 +22,15 @@ _EXPERTS_OF_LAYER = r"blk\.{layer}\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The flags of ``llama-server`` that this program knows."""
+    """Return a parser of the flags of ``llama-server`` that this program knows."""
     flags = argparse.ArgumentParser(prog=_PROGRAM, description=__doc__, allow_abbrev=False)
-    flags.add_argument("--model", required=True, type=Path, help="GGUF file")
+    flags.add_argument("--model", required=True, help="GGUF file")
     flags.add_argument("--alias", required=True, help="model id to list")
     flags.add_argument("--host", default="127.0.0.1")
     flags.add_argument("--port", required=True, type=int)
-    flags.add_argument("--api-key-file", type=Path, help="file with one key a line")
+    flags.add_argument("--api-key-file", help="file with one key a line")
     flags.add_argument("--ctx-size", type=int, default=0, help="tokens over all slots (0: as trained)")
-    flags.add_argument("--parallel", type=int, default=1, help="slots, requests served at once")
+    flags.add_argument("--parallel", type=int, default=1, help="requests served at once")
     flags.add_argument("--threads", type=int, default=-1)
     flags.add_argument("--threads-batch", type=int, default=None)
     flags.add_argument("--gpu-layers", type=int, default=-1)
@@ -40,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--cache-ram", type=int, default=None, help="MiB of host memory for prompts answered before")
     flags.add_argument("--cache-type-k", default=None, help="f16, q8_0, ...")
     flags.add_argument("--cache-type-v", default=None)
-    flags.add_argument("--temp", type=float, default=None, help="sampling where a request says nothing")
+    flags.add_argument("--temp", type=float, default=None, help="sampling, unless a request sets its own")
     flags.add_argument("--top-p", type=float, default=None)
     flags.add_argument("--min-p", type=float, default=None)
     flags.add_argument("--jinja", action="store_true", default=True)
@@ -50,16 +52,17 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parameters(options: argparse.Namespace) -> Any:
-    """The flags as xllamacpp wants them."""
+    """Return the flags as parameters of xllamacpp."""
     import xllamacpp
 
     chosen = xllamacpp.CommonParams()
-    chosen.model.path = str(options.model)
+    chosen.model.path = options.model
     chosen.model_alias = {options.alias}
     chosen.hostnames = [options.host]
     chosen.port = options.port
     if options.api_key_file:
-        chosen.api_keys = options.api_key_file.read_text(encoding="utf-8").split()
+        with open(options.api_key_file, encoding="utf-8") as file:  # noqa: PTH123 -- without pathlib, see above
+            chosen.api_keys = file.read().split()
     chosen.n_ctx = options.ctx_size
     chosen.n_parallel = options.parallel
     chosen.cpuparams.n_threads = options.threads
@@ -83,7 +86,7 @@ def parameters(options: argparse.Namespace) -> Any:
 
 
 def _set_sizes_and_kinds(xllamacpp: Any, chosen: Any, options: argparse.Namespace) -> None:
-    """What decides how fast it is; each as llama.cpp has it where it was not given."""
+    """Set what decides how fast it is; llama.cpp chooses what was not given."""
     for name in ("batch", "ubatch"):
         if getattr(options, f"{name}_size"):
             setattr(chosen, f"n_{name}", getattr(options, f"{name}_size"))
@@ -100,25 +103,31 @@ def _set_sizes_and_kinds(xllamacpp: Any, chosen: Any, options: argparse.Namespac
 def _tensor_type(xllamacpp: Any, name: str) -> Any:
     kinds = {kind.name.removeprefix("GGML_TYPE_").lower(): kind for kind in xllamacpp.ggml_type}
     if name not in kinds:
-        print(f"{_PROGRAM}: error: unsupported cache type: {name}", file=sys.stderr, flush=True)  # noqa: T201
+        _log(f"error: unsupported cache type: {name}")
         raise SystemExit(2)
     return kinds[name]
 
 
+def _log(text: str) -> None:
+    sys.stderr.write(f"{_PROGRAM}: {text}\n")
+    sys.stderr.flush()
+
+
 def main() -> NoReturn:
-    """Serve until told to end."""
-    chosen = parameters(parser().parse_args())
+    """Serve until a signal ends the process."""
+    options = parser().parse_args()
+    _log(f"loading llama.cpp to serve {options.alias}")
     import xllamacpp
 
     try:
-        server = xllamacpp.Server(chosen)
+        server = xllamacpp.Server(parameters(options))
     except RuntimeError as error:
-        # The cause stands in the log lines above; the exception only says that there was one. They are
-        # written by a thread that an ordinary exit waits for; should that wait never end, the alarm does.
-        print(f"{_PROGRAM}: error: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        # The log lines above name the cause; the exception only says that there was one. A thread writes them, for which
+        # an ordinary exit waits; should that wait never end, the alarm ends it.
+        _log(f"error: {error}")
         signal.alarm(_EXIT_S)
         sys.exit(1)
-    print(f"{_PROGRAM}: serving at {server.listening_address}", file=sys.stderr, flush=True)  # noqa: T201
+    _log(f"serving at {server.listening_address}")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while True:
         signal.pause()

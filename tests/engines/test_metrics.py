@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from tests.server.conftest import until
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
-from seatrial.engines.metrics import ServerMetrics, read_metrics, samples
 from seatrial.hardware import detect_hardware
 from seatrial.launching import launch
 from seatrial.plan import make_plan
 from seatrial.server import loopback
+from seatrial.server.metrics import ServerMetrics, read_metrics, samples
 
 SGLANG = """
 # HELP sglang:num_running_reqs The number of running requests.

@@ -7,8 +7,8 @@ import sys
 import pytest
 from tests.server.conftest import until
 
-from seatrial.engines.metrics import ServerMetrics
 from seatrial.measure.telemetry import METRICS_LIMIT_S, ProcessTree, Reading, Telemetry
+from seatrial.server.metrics import ServerMetrics
 
 BUSY_CHILD = """
 import subprocess, sys

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.options import whole_number
 from seatrial.errors import UsageError
-from seatrial.launching.next_plan import why_ended
-from seatrial.server import Server, find_server
+from seatrial.server import Diagnosis, Server, find_server
+from seatrial.server.failures.diagnosis import MEMORY
 
 _MOST_LINES = 100_000
 
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     server = find_server(arguments.name)
     if arguments.follow:
         return CommandResult(None, lambda: None, then=lambda: _follow(server, arguments.lines))
-    lines, why = server.read_log(arguments.lines), why_ended(server)
+    lines, why = server.read_log(arguments.lines), server.why_ended()
     document = {"name": server.name, "log": server.log, "lines": lines, "cause": why.cause if why else None}
     return CommandResult(document, lambda: _show(server, lines))
 
@@ -46,9 +46,19 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 def _show(server: Server, lines: Iterable[str]) -> None:
     for line in lines:
         stdout().print(line, soft_wrap=True)
-    why = why_ended(server)
+    why = _why_ended(server)
     if why is not None:
         stderr().print(f"{server.name} ended by itself: {why.what}.\n{why.remedy}", soft_wrap=True)
+
+
+def _why_ended(server: Server) -> Diagnosis | None:
+    """Return why it ended, with the next smaller plan if memory ran out: the planner is loaded for that only."""
+    found = server.why_ended()
+    if found is None or found.cause not in MEMORY:
+        return found
+    from seatrial.launching.next_plan import why_ended
+
+    return why_ended(server)
 
 
 def _follow(server: Server, lines: int) -> int:

@@ -8,10 +8,9 @@ where they ended by themselves. With --json also requests, queue and KV cache of
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from seatrial.cli.answer import CommandResult, stdout
-from seatrial.cli.serve import document
-from seatrial.launching.next_plan import why_ended
 from seatrial.records import to_dict
 from seatrial.server import Server, list_servers
 from seatrial.server.folder import check_servers_dir
@@ -46,11 +45,29 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     return CommandResult(rows, show)
 
 
+def document(server: Server) -> dict[str, Any]:
+    """Return what programs need to use a server."""
+    return {
+        "name": server.name,
+        "url": server.url,
+        "model": server.model,
+        "engine": server.engine,
+        "pid": server.pid,
+        "port": server.port,
+        "api_key_file": server.api_key_file,
+        "log": server.log,
+        "ready_after_s": server.ready_after_s,
+        "keep_running": server.keep_running,
+        "stand_in": server.stand_in,
+        "simulated": server.simulated,
+    }
+
+
 def _state(server: Server) -> str:
     state = server.state
     return "hangs" if state == "ready" and not server.responds() else state
 
 
 def _cause(server: Server) -> str | None:
-    why = why_ended(server)
+    why = server.why_ended()
     return None if why is None else why.cause

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.fetch import progress_bar
 from seatrial.cli.options import add_plan_options, plan_wish, positive_number, whole_number
+from seatrial.cli.ps import document
 from seatrial.cli.startup import startup_progress
 from seatrial.engines import RUNNERS
 from seatrial.errors import UsageError
@@ -147,24 +148,6 @@ class _Leaving:
         if not self.waits or self.wanted:
             raise KeyboardInterrupt
         self.wanted = True
-
-
-def document(server: Server) -> dict[str, Any]:
-    """What programs need to use a server."""
-    return {
-        "name": server.name,
-        "url": server.url,
-        "model": server.model,
-        "engine": server.engine,
-        "pid": server.pid,
-        "port": server.port,
-        "api_key_file": server.api_key_file,
-        "log": server.log,
-        "ready_after_s": server.ready_after_s,
-        "keep_running": server.keep_running,
-        "stand_in": server.stand_in,
-        "simulated": server.simulated,
-    }
 
 
 def _planned(arguments: argparse.Namespace) -> Plan:

@@ -1,5 +1,6 @@
 """Turns a plan into a server on this machine: chosen, checked, launched; and the next plan when one fails."""
 
-from seatrial.launching.launcher import launch
+import lazy_loader
 
-__all__ = ["launch"]
+# A plan with tuned settings needs no launcher: that loads when it is used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

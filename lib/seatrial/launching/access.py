@@ -1,4 +1,4 @@
-"""Who may reach a server, and with which key: decided before anything is started."""
+"""Decides who may reach a server, and with which key, before anything is started."""
 
 from __future__ import annotations
 
@@ -8,91 +8,74 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from seatrial.catalog.engine_facts import engine_facts
+from seatrial.engines.extra import add_options, check_flags, closed_variables, engine_options, host_of, set_host
+from seatrial.engines.types import Command
 from seatrial.errors import UsageError
 from seatrial.secret_text import SECRET_NAME, looks_secret
 from seatrial.server.address import listening_address, plain
 from seatrial.server.keys import own_key
 from seatrial.server.processes import LOOPBACK
 
-if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
-    from seatrial.engines.types import Command
-
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may reach a server. By default this machine alone, with a random key.
+    """Who may reach a server: by default only this machine, with a random key."""
 
-    Attributes:
-        host: Address to listen on, or a name that resolves to one of this machine.
-        expose: Whether that may be an address other machines reach.
-        api_key_file: File with a key of your own, readable by you alone.
-        api_key_env: Environment variable with a key of your own.
-
-    """
-
-    host: str = LOOPBACK
-    expose: bool = False
-    api_key_file: Path | None = None
-    api_key_env: str | None = None
+    host: str = LOOPBACK  # address of this machine, or a name that resolves to one
+    expose: bool = False  # True allows an address that other machines reach
+    api_key_file: Path | None = None  # a person's own key, in a file that only they can read
+    api_key_env: str | None = None  # a person's own key, in an environment variable
 
     def own_key(self) -> str | None:
-        """The key a person brought, None where a random one is wanted.
+        """Return a person's own key, None for a random one.
 
         Raises:
-            UsageError: It cannot be read, others can read it, or it is too weak.
+            UsageError: If the key cannot be read, others can read it, or it is too weak.
 
         """
         return own_key(self.api_key_file, self.api_key_env)
 
 
 def is_keyed(engine: str) -> bool:
-    """Whether an engine is known to refuse requests without its key."""
-    from seatrial.engines.extra import engine_options
-
+    """Return True if the engine is known to refuse requests without its key."""
     known = engine_options(engine)
     return known is not None and known.key
 
 
 def secured(command: Command, access: Access, options: Sequence[str] = ()) -> Command:
-    """The command with its options and the one address it listens on.
+    """Return the command with its options and the one address it listens on.
 
     Args:
-        command: What is to be started.
+        command: The command to start.
         access: Who may reach it.
-        options: What a person adds; see :func:`seatrial.engines.extra.add_options`.
+        options: A person's own; see :func:`seatrial.engines.extra.add_options`.
 
     Raises:
-        UsageError: An address, option or variable that is not possible.
-        RefusedError: One that is never started.
+        UsageError: If an address, option or variable is not possible.
+        RefusedError: If one is never started.
 
     """
-    from seatrial.engines.extra import add_options, check_flags, host_of, set_host
-
     check_flags(command)
     _check_env(command.env)
     host = access.host if access.host != LOOPBACK else host_of(command) or LOOPBACK
     address = listening_address(host, expose=access.expose, keyed=is_keyed(command.engine), engine=command.engine)
     command = add_options(command, options)
-    if address != (host_of(command) or LOOPBACK):
+    if address != listens_on(command):
         command = set_host(command, address)
     return replace(command, notes=(*command.notes, *_warnings(command.engine, address)))
 
 
 def listens_on(command: Command) -> str:
-    """The address a secured command names."""
-    from seatrial.engines.extra import host_of
-
+    """Return the address a secured command names."""
     return host_of(command) or LOOPBACK
 
 
 def environment_without(engine: str) -> dict[str, str]:
-    """This process's environment without what would open an engine's doors from there."""
-    from seatrial.engines.extra import closed_variables
-
+    """Return this process's environment without the variables that would let others reach the engine."""
     closed = [pattern.casefold() for pattern in closed_variables(engine)]
     return {
         name: value
@@ -102,9 +85,7 @@ def environment_without(engine: str) -> dict[str, str]:
 
 
 def _warnings(engine: str, address: str) -> list[str]:
-    """What a person should know who lets other machines in."""
-    from seatrial.catalog.engine_facts import engine_facts
-
+    """Return warnings for a person who lets other machines in."""
     if plain(address).is_loopback:
         return []
     gaps = "; ".join(engine_facts(engine).versions.gaps)
@@ -124,6 +105,3 @@ def _check_env(env: Mapping[str, str]) -> None:
                 f"The command's variable {name} looks like a secret; a command is written into the server's record.",
                 remedy=f"Set {name} in the environment of the process that launches: the engine inherits it.",
             )
-
-
-__all__ = ["Access", "environment_without", "is_keyed", "listens_on", "secured"]

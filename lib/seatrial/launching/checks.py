@@ -1,4 +1,4 @@
-"""What is refused before anything is started: a plan that does not run here, a name that is taken, no engine, no weights."""
+"""Refuses, before anything is started, a plan that does not run here, a name that is taken, a missing engine or weights."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from seatrial.catalog import find_checkpoint
+from seatrial.catalog.local import check_no_code
+from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError, UsageError
+from seatrial.fetch.checkpoint import check_weights, local_path
 from seatrial.launching.access import Access, listens_on, secured
 from seatrial.launching.tuned import tuned_plan
+from seatrial.plan.types import Plan
 from seatrial.programs.find import installed_command, resolve_program
 from seatrial.server.address import check_port
 from seatrial.server.folder import NAME, ServerFolder, check_name, folder_of, launching
 from seatrial.server.registry import server_of
 
-if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
-    from seatrial.engines.types import Command
-    from seatrial.plan.types import Plan
 
-
-def check_launch(  # noqa: PLR0913 -- as for launch
+def check_launch(  # noqa: PLR0913 -- a person's choices, as for launch
     plan: Plan,
     *,
     name: str | None = None,
@@ -34,12 +34,12 @@ def check_launch(  # noqa: PLR0913 -- as for launch
     """Raise what ``launch`` would for anything but a missing checkpoint, before somebody fetches that.
 
     Args:
-        plan: What is to run.
+        plan: The plan to launch.
         name: Name asked for.
         port: Port asked for.
-        runner: See ``launch``.
-        access: Likewise.
-        options: Likewise.
+        runner: As for ``launch``.
+        access: As for ``launch``.
+        options: As for ``launch``.
 
     """
     _check_plan(plan)
@@ -51,15 +51,12 @@ def check_launch(  # noqa: PLR0913 -- as for launch
 
 
 def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None, tuned: bool) -> Command:
-    """The command of a plan that may be launched here, its engine and checkpoint being here; see ``launch``."""
-    from seatrial.catalog.local import check_no_code
-    from seatrial.engines import Command
-
+    """Return the command of a plan whose engine and checkpoint are on this machine; arguments as for ``launch``."""
     if isinstance(plan, Command):
         return replace(plan, argv=resolve_program(plan))
     _check_plan(plan)
     plan = tuned_plan(plan, runner) if tuned else plan
-    local = None if plan.simulated else model_path or _local_path(plan.checkpoint)
+    local = None if plan.simulated else model_path or local_path(find_checkpoint(plan.checkpoint))
     if local is not None and local.is_dir():
         check_no_code(local)
     # The engine first: nobody should fetch 160 GB to learn that it is missing.
@@ -70,7 +67,7 @@ def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None
             remedy=f"Run: seatrial fetch {plan.checkpoint}",
         )
     if local is not None:
-        _check_weights(local)
+        check_weights(local)
     return command
 
 
@@ -87,25 +84,12 @@ def _check_plan(plan: Plan) -> None:
         )
 
 
-def _local_path(checkpoint: str) -> Path | None:
-    from seatrial.catalog import find_checkpoint
-    from seatrial.fetch.checkpoint import local_path
-
-    return local_path(find_checkpoint(checkpoint))
-
-
-def _check_weights(path: Path) -> None:
-    from seatrial.fetch.checkpoint import check_weights
-
-    check_weights(path)
-
-
 @contextlib.contextmanager
 def claimed(name: str | None, model: str) -> Iterator[ServerFolder]:
-    """Hold a name that no running server has, so that two launches never share a folder."""
+    """Claim a name that no running server has, so that two launches never share a folder."""
     if name is not None:
-        with launching(check_name(name)) as held:
-            if not held:
+        with launching(check_name(name)) as free:
+            if not free:
                 raise UsageError(
                     f"Another launch of {name!r} is under way.",
                     remedy=f"Wait for it, or choose another --name than {name}.",
@@ -117,8 +101,9 @@ def claimed(name: str | None, model: str) -> Iterator[ServerFolder]:
     number = 1
     while True:
         candidate = base if number == 1 else f"{base}-{number}"
-        with launching(candidate) as held:
-            if held and not _runs(candidate):
+        with launching(candidate) as free:
+            server = server_of(folder_of(candidate)) if free else None
+            if free and (server is None or not server.running):
                 yield folder_of(candidate)
                 return
         number += 1
@@ -127,11 +112,6 @@ def claimed(name: str | None, model: str) -> Iterator[ServerFolder]:
 def _slug(model: str) -> str:
     text = re.sub(r"[^a-z0-9._-]+", "-", model.rpartition("/")[2].lower()).strip("-._")[:48]
     return text if NAME.fullmatch(text) else "server"
-
-
-def _runs(name: str) -> bool:
-    server = server_of(folder_of(name))
-    return server is not None and server.running
 
 
 def _check_not_running(name: str) -> None:

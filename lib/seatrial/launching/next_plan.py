@@ -1,9 +1,9 @@
-"""The next smaller plan after memory ran out: the same planner asked for less, and the command that launches it.
+"""Finds the next smaller plan after memory ran out, with the same planner, and the command that launches it.
 
-The engine ran out although the plan said that it fits, so the plan's reserve was too small here, by what the log says
-or by an unknown amount. The next step down is the first of these that runs and frees as much:
+The engine ran out of memory although it was to fit, so the plan's reserve was too small: by the bytes that the log
+names, or by an unknown amount. The next step down is the first of these that runs and frees as much:
 
-*   SGLang and vLLM once they make their caches: a smaller share of each GPU, which still holds the requests;
+*   for SGLang and vLLM, once they make their caches, a smaller share of each GPU that still serves the requests;
 *   fewer requests at once, then a shorter context;
 *   a smaller checkpoint.
 """
@@ -32,7 +32,6 @@ from seatrial.server.running import Server
 from seatrial.units import counted, format_bytes, format_gib, parse_bytes
 
 _PLAN_FILE = "plan.json"
-"""The plan that was launched: after memory ran out the next smaller one is made from it."""
 _TOKEN_STEP = 1024
 _LEAST_TOKENS = 2048
 _SHARE_STEP = 0.05
@@ -45,39 +44,26 @@ _CACHES = "allocating caches"
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """What a log says of memory that was too little.
+    """Size of a memory shortage, by the log."""
 
-    Attributes:
-        missing_bytes: Bytes of one GPU (or of the host) that were too few, as far as the log tells; 0 where it does not.
-        most_tokens: Longest context the engine itself says there is room for, None where it says none.
-
-    """
-
-    missing_bytes: int = 0
-    most_tokens: int | None = None
+    missing_bytes: int = 0  # on one GPU (or the host), at least; 0 if unknown
+    most_tokens: int | None = None  # longest context that fits by the engine's own words, None if it names none
 
 
 @dataclass(frozen=True, slots=True)
 class NextPlan:
-    """A smaller plan that fits.
-
-    Attributes:
-        plan: The plan.
-        change: How it differs, as part of a sentence.
-        command: The whole command that launches it.
-
-    """
+    """A smaller plan that fits."""
 
     plan: Plan
-    change: str
-    command: str
+    change: str  # from the plan that failed, as part of a sentence
+    command: str  # that launches it
 
 
 def shortage_of(lines: Sequence[str]) -> Shortage:
-    """What the log lines of a memory failure say of its size.
+    """Read the size of a memory failure from its log lines.
 
     Args:
-        lines: The lines, for example the evidence of a diagnosis.
+        lines: Log lines, for example the evidence of a diagnosis.
 
     """
     missing, tokens = 0, None
@@ -92,17 +78,17 @@ def shortage_of(lines: Sequence[str]) -> Shortage:
 
 
 def next_plan(plan: Plan, found: Diagnosis) -> NextPlan | None:
-    """The next smaller plan that fits this machine after one that was to fit ran out of memory.
+    """Return the next smaller plan that fits this machine after one that was to fit ran out of memory.
 
-    The same checkpoint with fewer requests or a shorter context where these take memory, else a smaller checkpoint.
-    Each is planned anew, and must free what the log says was missing.
+    It has the same checkpoint with fewer requests or a shorter context if these take memory, else a smaller checkpoint.
+    Each candidate is planned anew, and must free what was missing by the log.
 
     Args:
         plan: The plan that failed.
-        found: Why, a memory cause.
+        found: Its diagnosis.
 
     Returns:
-        The plan, None for another cause and where nothing smaller fits.
+        The plan; None for another cause, and if nothing smaller fits.
 
     """
     if found.cause not in MEMORY or plan.simulated:
@@ -118,7 +104,7 @@ def next_plan(plan: Plan, found: Diagnosis) -> NextPlan | None:
 
 
 def command_of(plan: Plan, share: float | None = None) -> str:
-    """``seatrial serve`` with what makes this plan here, and the share of GPU memory where it is not the plan's own."""
+    """Return the ``seatrial serve`` command that makes this plan, and a share of GPU memory other than the plan's own."""
     words = ["seatrial", "serve", "--checkpoint", plan.checkpoint, "--engine", plan.engine]
     words += ["--context-tokens", str(plan.context_tokens), "--concurrency", str(plan.concurrency)]
     words += ["--objective", plan.objective] if plan.objective != "balanced" else []
@@ -126,15 +112,15 @@ def command_of(plan: Plan, share: float | None = None) -> str:
 
 
 def with_share(plan: Plan, share: float) -> Plan:
-    """The same plan with another share of GPU memory.
+    """Return the same plan with another share of GPU memory.
 
     Args:
         plan: A plan for SGLang or vLLM.
         share: Share of each GPU, above 0 and at most 1.
 
     Raises:
-        UsageError: Its engine has no such setting.
-        DoesNotFitError: The share does not hold what was planned.
+        UsageError: If its engine has no such setting.
+        DoesNotFitError: If the plan needs a larger share.
 
     """
     least = plan.gpu_memory_fraction_min
@@ -151,10 +137,10 @@ def with_share(plan: Plan, share: float) -> Plan:
 
 
 def _smaller_share(plan: Plan, lacking: Shortage, found: Diagnosis) -> NextPlan | None:
-    """The same plan with less of each GPU for weights and caches, where that still holds the requests."""
+    """Return the same plan with less of each GPU for weights and caches, None if that does not serve the requests."""
     used, least = plan.gpu_memory_fraction_used, plan.gpu_memory_fraction_min
     memory = plan.hardware.gpus[0].memory_bytes if plan.hardware.gpus else None
-    # The caches are as large as the share lets them be: where they were refused, the GPU has less than the share.
+    # Caches fill the share: if they found no memory, the GPU has less than the share.
     too_large = found.phase in _BESIDE_CACHES or (found.phase == _CACHES and lacking.missing_bytes > 0)
     if found.cause != GPU_MEMORY or not too_large or not (used and least and memory):
         return None
@@ -166,11 +152,11 @@ def _smaller_share(plan: Plan, lacking: Shortage, found: Diagnosis) -> NextPlan 
 
 
 def advise(error: EngineError, plan: Plan | Command) -> EngineError:
-    """The same error; where a plan ran out of memory its remedy is the next one that fits.
+    """Return the error with the next plan that fits as its remedy if memory ran out, else as it is.
 
     Args:
         error: Why the engine ended.
-        plan: What was launched; of a command alone nobody knows what would be smaller.
+        plan: The argument of ``launch``; for a command nobody knows what would be smaller.
 
     """
     if error.cause not in MEMORY or isinstance(plan, Command):
@@ -188,11 +174,11 @@ def advise(error: EngineError, plan: Plan | Command) -> EngineError:
 
 
 def next_step(plan: Plan, found: Diagnosis) -> tuple[str, str]:
-    """Remedy with the next plan that fits, and the command that launches it; both empty where memory is not the cause.
+    """Return a remedy with the next plan that fits, and the command that launches it; empty if memory is not the cause.
 
     Args:
-        plan: What was to fit.
-        found: Why it failed.
+        plan: The plan that was to fit.
+        found: Its diagnosis.
 
     """
     if found.cause not in MEMORY or plan.simulated:
@@ -201,12 +187,12 @@ def next_step(plan: Plan, found: Diagnosis) -> tuple[str, str]:
     if smaller is None:
         others = "Look at nvidia-smi for others that hold memory. " if found.cause == GPU_MEMORY else ""
         ranked = "No smaller plan fits this machine: seatrial plan --all ranks what does run."
-        return f"{_kept(plan, found)} {others}{ranked}", ""
-    return f"{_kept(plan, found)} Next plan that fits: {smaller.change}. Run: {smaller.command}", smaller.command
+        return f"{_reserved(plan, found)} {others}{ranked}", ""
+    return f"{_reserved(plan, found)} Next plan that fits: {smaller.change}. Run: {smaller.command}", smaller.command
 
 
-def _kept(plan: Plan, found: Diagnosis) -> str:
-    """What the plan had kept free, and what the engine lacked all the same."""
+def _reserved(plan: Plan, found: Diagnosis) -> str:
+    """Return a sentence with the plan's reserve and what the engine lacked all the same."""
     missing = shortage_of(found.evidence).missing_bytes
     lacked = f"the log shows at least {format_bytes(missing)} too little" if missing else "that was too little here"
     if found.cause != GPU_MEMORY:
@@ -216,7 +202,7 @@ def _kept(plan: Plan, found: Diagnosis) -> str:
 
 
 def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[Candidate, str]]:
-    """Smaller wishes, the least first."""
+    """Yield smaller candidates, each with its change in words, the smallest change first."""
     model, have = find_model(plan.model), find_checkpoint(plan.checkpoint)
     request = Request(
         hardware=plan.hardware,
@@ -236,9 +222,9 @@ def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[
 
 
 def _steps(plan: Plan, lacking: Shortage) -> Iterator[tuple[int, int, str]]:
-    """Requests, context and words: requests are halved down to one, then the context.
+    """Yield requests, context and the change in words: requests are halved down to one, then the context.
 
-    Where the engine says which context there is room for, it speaks of a single request: then only that helps.
+    If the engine names the longest context that fits, it means a single request: then only a shorter context helps.
     """
     streams, tokens = plan.concurrency, plan.context_tokens
     if lacking.most_tokens is not None and lacking.most_tokens < tokens:
@@ -259,7 +245,7 @@ def _tokens(tokens: int, plan: Plan) -> str:
 
 
 def _frees(plan: Plan, smaller: Plan, lacking: Shortage, cause: str) -> bool:
-    """Whether a plan takes less where it ran out, by as much as the log says was missing."""
+    """Return True if a smaller plan frees, in the memory that ran out, as much as was missing."""
     before, after = plan.footprint, smaller.footprint
     if lacking.most_tokens is not None and smaller.context_tokens <= lacking.most_tokens < plan.context_tokens:
         return True
@@ -271,7 +257,7 @@ def _frees(plan: Plan, smaller: Plan, lacking: Shortage, cause: str) -> bool:
 
 
 def keep_plan(folder: ServerFolder, plan: Plan | Command) -> None:
-    """Keep the plan that is about to be launched; of a command nobody knows what would be smaller."""
+    """Write the plan to be launched beside its record; for a command nobody knows what would be smaller."""
     if isinstance(plan, Plan):
         write_json(folder.path / _PLAN_FILE, plan, mode=0o600)
 
@@ -280,7 +266,7 @@ def why_ended(server: Server) -> Diagnosis | None:
     """Return why a server ended by itself, with the next smaller plan as the remedy if memory ran out.
 
     Returns:
-        The diagnosis; None while the server runs, and if it was stopped on purpose.
+        The diagnosis; None while the server runs, and if somebody stopped it.
 
     """
     found = server.why_ended()

@@ -1,4 +1,4 @@
-"""What a start is compared with earlier ones by: engine and version, checkpoint, machine."""
+"""Conditions by which a start is compared with earlier ones: engine and version, checkpoint, machine."""
 
 from __future__ import annotations
 
@@ -7,26 +7,21 @@ import platform
 from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seatrial.catalog.engine_facts import program_of
+from seatrial.engines.types import Command
+from seatrial.plan.types import Plan
 from seatrial.server.state import StartConditions
-
-if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
-    from seatrial.engines.types import Command
-    from seatrial.plan.types import Plan
 
 
 def start_conditions_of(plan: Plan | Command, argv: tuple[str, ...]) -> StartConditions:
-    """What is about to be started.
+    """Return the conditions of a start.
 
     Args:
-        plan: As it was given to ``launch``.
+        plan: The argument of ``launch``.
         argv: The command, its program found.
 
     """
-    from seatrial.engines import Command
-
     cores = f"{os.cpu_count()} cores, {platform.machine()}"
     if isinstance(plan, Command):
         return StartConditions(plan.engine, _version_of(argv), plan.model, cores)
@@ -37,9 +32,9 @@ def start_conditions_of(plan: Plan | Command, argv: tuple[str, ...]) -> StartCon
 
 
 def _version_of(argv: tuple[str, ...]) -> str:
-    """Version of the package a command starts, read from beside its program; empty where it does not say.
+    """Return the version of the package a command starts, empty if unknown.
 
-    Nothing is started for it: engines take seconds to say their version.
+    The package's metadata lie beside its program. Nothing is started: engines take seconds to print their version.
     """
     row = program_of(argv)
     if row is None:

@@ -1,8 +1,8 @@
-"""What ``seatrial tune`` found on this machine, kept for it, and given to every plan that is launched here.
+"""Keeps what ``seatrial tune`` found on this machine, and gives it to every plan that is launched on it.
 
-A result is one JSON file in ``<state>/tuned/``, named after what it holds for: this machine (CPU,
-cores, memory, GPUs, driver), the engine's program and version, and the kind of checkpoint. When any
-of these changes, the file is simply not found any more.
+A result is one JSON file in ``<state>/tuned/``, named after its subject: this machine (CPU, cores, memory, GPUs,
+driver), the engine's program and version, and the kind of checkpoint. After a change of any of these nobody finds the
+file any more.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seatrial import paths
+from seatrial.catalog import find_checkpoint, find_model
+from seatrial.engines.settings import check_value, settings_of
 from seatrial.errors import SeatrialError, UsageError
+from seatrial.hardware.types import Hardware
+from seatrial.plan.types import Plan
+from seatrial.programs.find import find_program, installed_command
 from seatrial.records import Reason, from_dict, read_json, to_dict, write_json
 from seatrial.units import to_gib
-
-if TYPE_CHECKING:  # an engine's own process imports this package too, and need not load the planner
-    from seatrial.hardware.types import Hardware
-    from seatrial.plan.types import Plan
 
 _SOURCE = "seatrial tune, on this machine"
 
@@ -30,70 +30,42 @@ log = logging.getLogger("seatrial")
 
 @dataclass(frozen=True, slots=True)
 class TunedMachine:
-    """What of a machine decides which settings are fast.
+    """Properties of a machine that decide which settings are fast."""
 
-    Attributes:
-        cpu: Model name.
-        cores: Physical cores this process may use.
-        memory_gib: Memory it may use, in whole GiB: the last digits change from boot to boot.
-        gpus: Names, one a GPU.
-        driver: GPU driver.
-
-    """
-
-    cpu: str | None
-    cores: int | None
-    memory_gib: int | None
-    gpus: tuple[str, ...]
-    driver: str | None
+    cpu: str | None  # model name
+    cores: int | None  # physical ones this process may use
+    memory_gib: int | None  # memory it may use, in full GiB: the last digits change from boot to boot
+    gpus: tuple[str, ...]  # names, one a GPU
+    driver: str | None  # of the GPUs
 
 
 @dataclass(frozen=True, slots=True)
 class TunedSubject:
-    """What a tuned result holds for.
-
-    Attributes:
-        machine: This machine.
-        engine: Engine id.
-        program: Package or program that runs it.
-        version: Its version, None where it does not tell.
-        architecture: Of the model.
-        precision: Of the checkpoint.
-        size_class: Weights between ``2**n`` and ``2**(n+1)`` bytes; None where not known.
-
-    """
+    """Machine, engine and kind of checkpoint that a result is valid for."""
 
     machine: TunedMachine
     engine: str
-    program: str
-    version: str | None
-    architecture: str
-    precision: str
-    size_class: int | None
+    program: str  # package or program that runs it
+    version: str | None  # of the program, None if unknown
+    architecture: str  # of the model
+    precision: str  # of the checkpoint
+    size_class: int | None  # weights between 2**n and 2**(n+1) bytes; None if unknown
 
     @property
     def path(self) -> Path:
-        """File of its result, whether or not there is one."""
+        """File of its result, which need not exist."""
         digest = hashlib.sha256(repr(to_dict(self)).encode()).hexdigest()[:16]
         return folder() / f"{self.engine}-{digest}.json"
 
 
 @dataclass(frozen=True, slots=True)
 class TunedReading:
-    """One short measurement of one server.
+    """One short measurement of one server."""
 
-    Attributes:
-        settings: What differed from the default; empty for the default itself.
-        tokens_per_s: Output tokens per second over the steady window; None where it failed.
-        why: What failed.
-        took_s: Seconds the load took, starting the server not counted.
-
-    """
-
-    settings: dict[str, str]
-    tokens_per_s: float | None
-    why: str = ""
-    took_s: float = 0.0
+    settings: dict[str, str]  # difference from the default; empty for the default itself
+    tokens_per_s: float | None  # output tokens over the steady window; None if it failed
+    why: str = ""  # why it failed
+    took_s: float = 0.0  # duration of the load, without the start of the server
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,87 +78,57 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What was found for a number of streams.
+    """Result for a number of streams."""
 
-    Attributes:
-        streams: Requests at once.
-        settings: What to change; empty where nothing was better than the default beyond the noise.
-        gain: Tokens per second over the default's, median of pairs; 1.0 where nothing is changed.
-        gain_low: The least it is at about 95 %.
-        spread: How far one pair lies from the next, as a share (one standard deviation, robust).
-        pairs: Pairs the gain rests on.
-        tokens_per_s: Best seen with these settings.
-        default_tokens_per_s: Best seen with the default.
-
-    """
-
-    streams: int
-    settings: dict[str, str]
-    gain: float
-    gain_low: float
-    spread: float | None
-    pairs: int
-    tokens_per_s: float | None
-    default_tokens_per_s: float | None
+    streams: int  # requests at once
+    settings: dict[str, str]  # changes to make; empty if nothing beat the default beyond the noise
+    gain: float  # tokens per second over the default's, median of pairs; 1.0 without changes
+    gain_low: float  # lower end of the 95 % range
+    spread: float | None  # from pair to pair, as a share (one standard deviation, robust)
+    pairs: int  # that the gain rests on
+    tokens_per_s: float | None  # best seen with these settings
+    default_tokens_per_s: float | None  # best seen with the default
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The result for a subject, with everything it was made from. Its figures are measured.
-
-    Attributes:
-        subject: What it holds for.
-        checkpoint: What was served.
-        default: What the default sets, by setting.
-        levels: One a number of streams, ascending.
-        rounds: Every measurement.
-        measured_at: UTC, ISO 8601.
-        spent_s: Seconds it took, over all runs.
-        complete: Whether the search came to its end; one that did not is gone on with.
-        simulated: Whether no model was behind it.
-        prompt_tokens: Of the load it was measured with.
-        answer_tokens: Likewise.
-
-    """
+    """Result for a subject, with every measurement behind it."""
 
     subject: TunedSubject
-    checkpoint: str
-    default: dict[str, str]
-    levels: tuple[Level, ...]
-    rounds: tuple[Round, ...]
-    measured_at: str
-    spent_s: float
-    complete: bool
+    checkpoint: str  # that was served
+    default: dict[str, str]  # values of the default, by setting
+    levels: tuple[Level, ...]  # one a number of streams, ascending
+    rounds: tuple[Round, ...]  # every measurement
+    measured_at: str  # UTC, ISO 8601
+    spent_s: float  # over all runs
+    complete: bool  # False if the search goes on at the next run
     simulated: bool = False
-    prompt_tokens: int = 0
+    prompt_tokens: int = 0  # of the load it was measured with
     answer_tokens: int = 0
 
     def level(self, streams: int) -> Level | None:
-        """The level for so many requests at once: the nearest at or above, else the highest; None without any."""
+        """Return the level for so many requests at once: the nearest at or above, else the highest; None without any."""
         above = [level for level in self.levels if level.streams >= streams]
         return min(above, key=_streams) if above else max(self.levels, key=_streams, default=None)
 
 
 def folder() -> Path:
-    """Where results lie; not created here."""
+    """Return the folder of results, which need not exist."""
     return paths.state_dir().absolute() / "tuned"
 
 
 def subject_of(plan: Plan, runner: str | None = None) -> TunedSubject:
-    """What a plan would be tuned for, with the program that is installed here.
+    """Return the subject of a plan, with the program that is installed on this machine.
 
     Args:
-        plan: For this machine.
-        runner: For llama.cpp the way it is run, None for what is here.
+        plan: A plan for this machine.
+        runner: The way to run llama.cpp, None for an installed one.
 
     Raises:
-        EngineMissingError: The engine is not here.
-        RefusedError: It is too old.
+        EngineMissingError: If the engine is not installed.
+        RefusedError: If it is too old.
 
     """
-    from seatrial.catalog import find_checkpoint, find_model
-    from seatrial.programs.find import find_program, installed_command
-
     command = installed_command(plan, runner=runner)
     checkpoint = find_checkpoint(plan.checkpoint)
     weights = checkpoint.weights_bytes
@@ -202,7 +144,7 @@ def subject_of(plan: Plan, runner: str | None = None) -> TunedSubject:
 
 
 def _machine_of(hardware: Hardware) -> TunedMachine:
-    """What of it decides which settings are fast."""
+    """Return the properties that decide which settings are fast."""
     memory = hardware.host.usable_memory_bytes
     return TunedMachine(
         cpu=hardware.host.cpu,
@@ -214,7 +156,7 @@ def _machine_of(hardware: Hardware) -> TunedMachine:
 
 
 def read_tuned(subject: TunedSubject) -> Tuned | None:
-    """The result for a subject; None where there is none, or none that makes sense (which is set aside)."""
+    """Return the result for a subject; None without one, or if it was unreadable and therefore set aside."""
     path = subject.path
     try:
         found = from_dict(Tuned, read_json(path))
@@ -231,18 +173,16 @@ def read_tuned(subject: TunedSubject) -> Tuned | None:
 
 
 def _check_values(tuned: Tuned) -> None:
-    from seatrial.engines.settings import check_value
-
     for level in tuned.levels:
         for name, value in level.settings.items():
             check_value(name, value)
 
 
 def write_tuned(tuned: Tuned) -> Path:
-    """Keep a result in place of an earlier one, whole or not at all.
+    """Write a result in place of an earlier one, atomically.
 
     Raises:
-        UsageError: The folder cannot be written.
+        UsageError: If the folder cannot be written.
 
     """
     paths.private_dir(folder())
@@ -251,7 +191,7 @@ def write_tuned(tuned: Tuned) -> Path:
 
 
 def forget_tuned(subject: TunedSubject) -> bool:
-    """Remove the result for a subject; whether there was one."""
+    """Remove the result for a subject, and return True if there was one."""
     try:
         subject.path.unlink()
     except FileNotFoundError:
@@ -260,18 +200,18 @@ def forget_tuned(subject: TunedSubject) -> bool:
 
 
 def tuned_plan(plan: Plan, runner: str | None = None) -> Plan:
-    """The plan with the settings that were measured to be the fastest here, and a reason that says so.
+    """Return the plan with the settings measured to be the fastest on this machine, and a reason that names them.
 
     Args:
-        plan: Any plan; one for another machine, or without a result, comes back as it is.
-        runner: For llama.cpp the way it will be run, None for what is here.
+        plan: Any plan; one for another machine, or without a result, comes back unchanged.
+        runner: The way to run llama.cpp, None for an installed one.
 
     """
     if not plan.runs or plan.settings or plan.hardware.only_named or not _any_for(plan.engine):
         return plan
     try:
         found = read_tuned(subject_of(plan, runner))
-    except SeatrialError:  # the engine is missing or too old: whoever launches it will be told
+    except SeatrialError:  # the engine is missing or too old: its launch explains that
         return plan
     level = found.level(plan.concurrency) if found else None
     settings = _carried(plan, level) if level else {}
@@ -285,9 +225,7 @@ def _any_for(engine: str) -> bool:
 
 
 def _carried(plan: Plan, level: Level) -> dict[str, str]:
-    """The settings of a level; those that follow from its number of streams only for a plan with that number."""
-    from seatrial.engines.settings import settings_of
-
+    """Return a level's settings; those that follow from its number of streams only for a plan with that number."""
     rows = settings_of(plan.engine)
     same = level.streams == plan.concurrency
     return {

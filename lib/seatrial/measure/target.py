@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from seatrial.errors import UsageError
 from seatrial.printable import shortened
 
-if TYPE_CHECKING:  # engines import the planner; the client's process starts faster without
-    from seatrial.engines.metrics import ServerMetrics
+if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
+    from seatrial.server.metrics import ServerMetrics
 
 _MAX_URL = 2048
 

@@ -17,9 +17,9 @@ import psutil
 
 from seatrial.hardware.telemetry import GpuTelemetry
 
-if TYPE_CHECKING:  # engines import the planner; the client's process starts faster without
-    from seatrial.engines.metrics import ServerMetrics
+if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
     from seatrial.measure.target import AskMetrics
+    from seatrial.server.metrics import ServerMetrics
 
 _PERIOD_S = 0.25
 _METRICS_PERIOD_S = 1.0  # seldom, since the engine answers beside its work

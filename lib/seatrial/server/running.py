@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
-from seatrial.engines.metrics import ServerMetrics, read_metrics
 from seatrial.errors import UsageError
 from seatrial.server import log, loopback, processes
 from seatrial.server.address import reachable, url_host
 from seatrial.server.failures.diagnosis import LOG_LINES, Diagnosis, diagnose
 from seatrial.server.folder import folder_of
+from seatrial.server.metrics import ServerMetrics, read_metrics
 from seatrial.server.state import Identity, Processes, Ready, Record
 from seatrial.server.stopping import STOP_S, Stopped, Stopping
 

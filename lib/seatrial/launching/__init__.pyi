@@ -1,0 +1,3 @@
+from .launcher import launch as launch
+
+__all__ = ["launch"]
