@@ -19,13 +19,13 @@ LONGEST_S = 120.0
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory):
-    """Folder of a tiny Llama with random weights."""
+    """Return the folder of a tiny Llama with random weights."""
     return write_tiny_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
 
 
 @pytest.fixture
 def installed_engines(monkeypatch):
-    """The kit finds what `make test-engines` installed, and nothing by a setting of this person."""
+    """Let the kit find what `make test-engines` installed, and nothing by this person's settings."""
     for variable in ("SEATRIAL_LLAMACPP_PYTHON", "SEATRIAL_SGLANG_PYTHON", "SEATRIAL_MLX"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("SEATRIAL_ENGINES", str(ENGINES))
@@ -33,14 +33,14 @@ def installed_engines(monkeypatch):
 
 @pytest.fixture
 def nothing_left():
-    """No engine process survives a test."""
+    """Check that no engine process survives the test."""
     yield
     end_everything()
     assert [] == [server.name for server in list_servers() if server.state != "stale"]
 
 
 def plan_for(engine):
-    """The plan of the small stand-in for this machine, as one of another engine; that one serves another model."""
+    """Return the plan of the small stand-in for this machine, changed to another engine and the tiny model."""
     stand_in = make_plan("smollm2", hardware=detect_hardware("cpu", host_memory_gib=8), context_tokens=1024)
     hardware = detect_hardware()
     return replace(stand_in, engine=engine, checkpoint="tests/tiny-llama", hardware=hardware)
@@ -48,7 +48,7 @@ def plan_for(engine):
 
 @dataclass
 class Streamed:
-    """What came back from one streamed request: pieces of text, why it ended, and whether the stream was closed."""
+    """Answer to one streamed request: pieces of text, why it ended, and whether the stream was closed."""
 
     pieces: list
     finish_reason: str | None
@@ -70,6 +70,6 @@ def stream(server, tokens, prompt="The sea is"):
 
 
 def cause_of(server):
-    """The cause the log of a server that works would be given, were it to end now."""
+    """Return the cause that the kit would read from a working server's log if the server ended now."""
     ended = Exit(reason="exited", code=1, signal=None, error="", oom_kills={}, at="")
     return diagnose(ended, server.read_log(400), server.engine).cause

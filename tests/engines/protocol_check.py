@@ -1,4 +1,4 @@
-"""Says what an engine lacks, by reading a tree of the project: nothing of that tree is imported."""
+"""Lists what an engine lacks, by reading a tree of the project without importing it."""
 
 import ast
 import json
@@ -25,7 +25,7 @@ NO_OPTIONS = {"common", "refused"}
 
 
 def found_anywhere(root):
-    """Every engine id a module or data file of the tree is named after."""
+    """Return every engine id that a module or data file of the tree has as its name."""
     modules = {path.stem for path in (root / MODULES).glob("*.py")} - NO_ENGINES
     data = {path.stem for path in (root / DATA).glob("*.toml")}
     flags = {path.stem for path in (root / FLAGS).glob("*.json")}
@@ -34,12 +34,12 @@ def found_anywhere(root):
 
 
 def missing(root, engine):
-    """What the engine lacks, one line each; empty when nothing."""
+    """Return what the engine lacks, one line each; empty if it is complete."""
     data = root / DATA / f"{engine}.toml"
     if not data.is_file():
         return [*_module(root, engine), f"{DATA}/{engine}.toml: no data file"]
     table = tomllib.loads(data.read_text())
-    # What is part of this kit is installed, and changes, with it.
+    # An engine that is part of this kit is installed, and changes, with it.
     own = not table.get("programs") and table.get("versions", {}).get("source") == "this kit"
     lacks = [*_module(root, engine), *_tables(table, own=own), *_planner(root, engine, table, own=own)]
     if not own:
@@ -48,7 +48,7 @@ def missing(root, engine):
 
 
 def unread(root, engine):
-    """Fields of its data file that nobody reads, one line each: a misspelt one would do nothing, without a word."""
+    """Return fields of its data file that nothing reads, one line each: a misspelt one would do nothing, silently."""
     data = root / DATA / f"{engine}.toml"
     return list(_unread(EngineFacts, tomllib.loads(data.read_text()), "the file")) if data.is_file() else []
 
@@ -104,8 +104,10 @@ def _tables(table, *, own):
         return lacks
     lacks += [f"[[{name}]]: missing" for name in ("programs", "phases", "failures") if not table.get(name)]
     for row in table.get("programs", ()):
-        told = row.get("imports") or row.get("version") or row.get("setting")
-        lacks += [] if told else [f"[[programs]] {row.get('starts')}: neither imports, version nor setting finds it"]
+        found_by = row.get("imports") or row.get("version") or row.get("setting")
+        lacks += (
+            [] if found_by else [f"[[programs]] {row.get('starts')}: neither imports, version nor setting finds it"]
+        )
     if "install" not in table:
         lacks.append("[install]: missing")
     return lacks

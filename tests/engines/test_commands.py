@@ -20,7 +20,7 @@ from seatrial.records import Interval
 
 
 def plan_of(cell):
-    """The plan of a recipe on its own machine."""
+    """Return the plan of a recipe on its own machine."""
     return make_plan(
         checkpoint=cell.checkpoint,
         hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
@@ -32,7 +32,7 @@ def plan_of(cell):
 
 @pytest.fixture
 def stand_in():
-    """The small stand-in on this machine's CPU, for four requests."""
+    """Return the plan of the small stand-in on this machine's CPU, for four requests."""
     return make_plan("smollm2", hardware=detect_hardware("cpu"), concurrency=4, context_tokens=2048)
 
 

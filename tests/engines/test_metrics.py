@@ -28,7 +28,7 @@ sglang:prompt_tokens_total{} 64
 
 
 def read(engine, text):
-    """The text by an engine's own names."""
+    """Read the text by an engine's own names."""
     return read_metrics(text, engine_facts(engine).metrics)
 
 

@@ -50,7 +50,7 @@ print(json.dumps({
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of what describes engines in this project, without any engine's environment."""
+    """Copy the files that describe engines in this project, without any engine's environment."""
     for name in ("lib/seatrial", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -59,7 +59,7 @@ def tree(tmp_path):
 
 @pytest.fixture
 def toy(tree):
-    """That copy with a made-up engine: one module and one data file."""
+    """Add a made-up engine to that copy: one module and one data file."""
     shutil.copy(HERE / "toy.py", tree / MODULES / "toy.py")
     shutil.copy(HERE / "toy.toml", tree / DATA / "toy.toml")
     return tree

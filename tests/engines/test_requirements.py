@@ -1,4 +1,4 @@
-"""What engines require, held against described machines: the reading, the bound and one remedy."""
+"""Requirements of engines against described machines: the reading, the bound and one remedy."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ GOOD = ProcessLimits(
 
 
 def machine(name, driver="580.95.05", version=None, nodes=1, wsl=False, **lacking):
-    """A named machine with a driver, and with limits that differ from the good ones."""
+    """Return a named machine with a driver, and with limits that differ from the good ones."""
     hardware = detect_hardware(name)
     host = replace(hardware.host, wsl=wsl)
     gpus = bool(hardware.gpus)
@@ -37,7 +37,7 @@ def machine(name, driver="580.95.05", version=None, nodes=1, wsl=False, **lackin
 
 
 def wrong(engine, here, **wish):
-    """Readings that are not right, with their status."""
+    """Return the readings that are not right, with their status."""
     return {
         check.name.partition(": ")[2]: check.status
         for check in check_requirements(engine, here, **wish)

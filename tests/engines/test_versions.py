@@ -16,13 +16,13 @@ from seatrial.programs.find import installed_command
 
 @pytest.fixture
 def stand_in():
-    """The stand-in on this machine's CPU."""
+    """Return the plan of the stand-in on this machine's CPU."""
     return make_plan("smollm2", hardware=detect_hardware("cpu"))
 
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A native llama.cpp that says a version, and a list of flags with some left out."""
+    """Return a function that writes a native llama.cpp with a version and a list of flags, some left out."""
 
     def write(version, without=(), *, lists=True):
         flags = sorted(read_snapshot("llamacpp").accepted - set(without))

@@ -1,6 +1,6 @@
 """Writes a tiny Llama with random weights in the files engines read: config.json, safetensors, a tokenizer of bytes.
 
-Its answers are noise; the engine that gives them is real. Takes numpy alone, and less than a second.
+Its answers are noise; the engine that gives them is real. Needs only numpy, and less than a second.
 """
 
 import json
@@ -31,7 +31,7 @@ CHAT = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}
 
 
 def write_tiny_llama(folder):
-    """The model in ``folder``, which is made; gives the folder back."""
+    """Write the model into ``folder``, which is made; return the folder."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer()))
@@ -42,7 +42,7 @@ def write_tiny_llama(folder):
 
 
 def weights():
-    """Every tensor of the model by name, small random numbers and norms of one."""
+    """Return every tensor of the model by name: small random numbers, and norms of one."""
     random = np.random.default_rng(0)
     shapes = {"model.embed_tokens": (VOCABULARY, HIDDEN), "lm_head": (VOCABULARY, HIDDEN), "model.norm": (HIDDEN,)}
     for layer in range(LAYERS):
@@ -58,7 +58,7 @@ def weights():
 
 
 def safetensors(tensors):
-    """The tensors as one file: the length of a JSON header, the header, the bytes."""
+    """Return the tensors as one file: the length of a JSON header, the header, the bytes."""
     header, offset = {"__metadata__": {"format": "pt"}}, 0
     for name, tensor in tensors.items():
         header[name] = {"dtype": "F16", "shape": tensor.shape, "data_offsets": [offset, offset + tensor.nbytes]}
@@ -69,7 +69,7 @@ def safetensors(tensors):
 
 
 def tokenizer():
-    """One token a byte, in the letters byte-level BPE writes them with; the rest of the vocabulary is never used."""
+    """Return a tokenizer with one token a byte, in the letters of byte-level BPE; it never uses the rest of the vocabulary."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = printable + [256 + place for place in range(256 - len(printable))]
     tokens = [chr(letter) for letter in letters] + ["<s>", "</s>"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from seatrial.engines.served import served_name
 from seatrial.engines.types import Command
+from seatrial.flags import Flags
 from seatrial.plan.types import Plan
 
 
 def build(plan: Plan, *, model_path: str | None = None, runner: str | None = None, host: str = "127.0.0.1") -> Command:
-    """The command of the server.
+    """Return the command of the server.
 
     Args:
         plan: A plan for it.
@@ -18,6 +19,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
 
     """
     name = served_name(plan.checkpoint)
-    argv = (runner or "toy-serve", f"--host={host}", "--port={port}", "--key-file={key_file}", f"--model={name}")
+    flags = Flags.of({"--host": host, "--port": "{port}", "--key-file": "{key_file}", "--model": name})
+    argv = (runner or "toy-serve", *flags.to_argv())
     env = {"TOY_WEIGHTS": model_path or plan.checkpoint}
     return Command(engine="toy", argv=argv, model=name, program="toy", metrics_path="/metrics", env=env)

@@ -14,9 +14,9 @@ MODULES = {
     },
     "mlx": {"mlx-lm": ["mlx_lm/__init__.py", "mlx_lm/server.py"], "mlx": ["mlx/core.py"]},
 }  # fmt: skip
-"""For each name that can be installed the packages it asks for, and what lies in them."""
+"""Packages that each installable engine asks for, with their files."""
 VERSIONS = {"mlx": "0.32.4"}
-"""Of packages that are not the engine's own."""
+"""Versions of packages that are not the engine's own."""
 SCRIPTS = {"vllm": "vllm", "mlx-lm": "mlx_lm.server"}
 BACKEND = """
 import os, pathlib
@@ -28,13 +28,13 @@ def get_requires_for_build_wheel(config_settings=None):
 
 
 def installs():
-    """What the kit installs, by name."""
+    """Return the installation facts of every engine that the kit installs, by name."""
     rows = (engine_facts(engine).install for engine in engine_ids())
     return {row.name: row for row in rows if row is not None}
 
 
 def write_wheel(folder, package, version, files, script=None):
-    """One wheel whose modules are empty; ``script`` is a program that prints the version."""
+    """Write a wheel with empty modules; ``script`` is a program that prints the version."""
     name = package.replace("-", "_")
     info = f"{name}-{version}.dist-info"
     extras = "Provides-Extra: server\nProvides-Extra: cpu\n"
@@ -53,7 +53,7 @@ def write_wheel(folder, package, version, files, script=None):
 
 
 def write_stand_ins(folder, name, *, left_out=()):
-    """Every wheel an engine asks for; modules in ``left_out`` are missing from them."""
+    """Write every wheel an engine asks for, without the modules in ``left_out``."""
     row = installs()[name]
     for package, files in MODULES[name].items():
         version = VERSIONS.get(package, row.version)
@@ -63,7 +63,7 @@ def write_stand_ins(folder, name, *, left_out=()):
 
 
 def write_source(folder, name, build):
-    """A source package in place of the engine's own wheel, whose build runs the line ``build``."""
+    """Write a source package in place of the engine's own wheel; its build runs the line ``build``."""
     import tarfile
     from io import BytesIO
 

@@ -25,12 +25,12 @@ from seatrial.programs.find import known_programs, look_up
 from seatrial.programs.own import NOTE, installations, own_program
 
 SMALL = "mlx"
-"""Asks nothing of the machine, so that nothing has to be insisted on."""
+"""Requires nothing of the machine, so that no test needs ``anyway``."""
 
 
 @pytest.fixture(autouse=True)
 def wheels(tmp_path, monkeypatch):
-    """A folder that pip and uv take everything from; engines go into a folder of this test."""
+    """Return the folder that pip and uv take everything from; engines go into a folder of this test."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for variable in ("SEATRIAL_LLAMACPP_PYTHON", "SEATRIAL_SGLANG_PYTHON", "SEATRIAL_VLLM", "SEATRIAL_MLX"):
@@ -45,14 +45,14 @@ def wheels(tmp_path, monkeypatch):
 
 @pytest.fixture
 def uv(monkeypatch, require):
-    """The uv that lies beside this Python is on PATH."""
+    """Put the uv beside this Python on PATH."""
     require("uv")
     put_uv_on_path(monkeypatch)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """The tool for what holds with either: uv makes an environment in a tenth of a second, pip in four."""
+    """Return the quicker tool, for claims about both: uv makes an environment in a tenth of a second, pip in four."""
     if not PARTS["uv"]():
         return "pip"
     put_uv_on_path(monkeypatch)
@@ -60,13 +60,13 @@ def quick(monkeypatch):
 
 
 def put_uv_on_path(monkeypatch):
-    """It lies beside this Python; what it keeps of other tests' wheels is not looked at."""
+    """Put the folder of this Python on PATH, and keep uv from its cache of other tests' wheels."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("UV_NO_CACHE", "1")
 
 
 def left_over(tmp_path):
-    """Environments, whole or not, in the folder of engines."""
+    """Return the environments, complete or not, in the folder of engines."""
     return sorted(path.name for path in (tmp_path / "engines").iterdir() if path.is_dir())
 
 
@@ -173,7 +173,7 @@ def test_a_reinstallation_that_succeeds_replaces_it(wheels, tmp_path, quick):
 
 @pytest.fixture
 def slow(wheels, tmp_path):
-    """A command line whose installation stands still in a build, until the pipe it reads from is opened."""
+    """Start an installation whose build stands still until the pipe it reads from is opened."""
     pipe, begun = tmp_path / "pipe", tmp_path / "begun"
     write_source(
         wheels, SMALL, f"open({str(begun)!r}, 'w'); open({str(pipe)!r}).read(); raise SystemExit('CMake Error')"

@@ -1,4 +1,4 @@
-"""Engines on this machine: found where a person says, missing or too old ones said before anything starts."""
+"""Engines on this machine: found by setting or PATH; missing and too old ones are refused before anything starts."""
 
 import stat
 import sys
@@ -12,7 +12,7 @@ from seatrial.programs.find import known_programs, resolve_program, resolve_runn
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch):
-    """No setting of the person who runs the tests."""
+    """Clear the settings of the person who runs the tests."""
     for row in known_programs().values():
         if row.setting:
             monkeypatch.delenv(row.setting, raising=False)
@@ -32,7 +32,7 @@ def program(tmp_path):
 
 
 def command(*argv):
-    """A command that starts with these words."""
+    """Return a command that starts with these words."""
     return Command(engine="llamacpp", argv=argv, model="m")
 
 

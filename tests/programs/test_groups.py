@@ -13,7 +13,7 @@ from seatrial.server.supervisor import start_of
 
 
 def start(script):
-    """A shell script in a group of its own."""
+    """Start a shell script in a group of its own."""
     return subprocess.Popen(("sh", "-c", script), stdout=subprocess.PIPE, start_new_session=True)
 
 

@@ -1,4 +1,4 @@
-"""Programs that behave oddly when asked for their version are said to be broken, and leave nothing behind."""
+"""Programs that behave oddly when asked for their version count as broken, and leave nothing behind."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ from seatrial.programs.find import find_program, known_programs
 
 @pytest.fixture
 def version_of(tmp_path, monkeypatch):
-    """The version a llama-server of this shell script is taken for."""
+    """Return a function that probes a llama-server made of a shell script for its version."""
 
     def ask(script):
         path = tmp_path / "llama-server"

@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.fixture
 def plan(require):
-    """SmolLM2 on this machine."""
+    """Return the plan of SmolLM2 on this machine."""
     require("llama-cpp-python")
     require("stand-in model")
     return make_plan("smollm2", hardware=detect_hardware())
@@ -29,7 +29,7 @@ def plan(require):
 
 @pytest.fixture
 def server(plan):
-    """The server, with SmolLM2."""
+    """Launch the server with SmolLM2."""
     with launch(plan, runner="llama_cpp.server") as running:
         yield running
 

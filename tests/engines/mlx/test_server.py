@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture
 def server(require, tiny_llama):
-    """The server, with the tiny model."""
+    """Launch the server with the tiny model."""
     require("mlx")
     with launch(plan_for("mlx"), model_path=tiny_llama) as running:
         yield running

@@ -1,4 +1,4 @@
-"""SGLang's own parser, asked from here: one process in an environment of its own answers any number of questions."""
+"""Asks SGLang's own parser: one process in an environment of its own answers any number of questions."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from seatrial.catalog import find_checkpoint, model_of
 
 PARSE = Path(__file__).with_name("parse.py")
 LONGEST_S = 900.0
-"""After that a parser that hangs is ended."""
+"""Time after which a parser that hangs is ended."""
 HEAD = 3
 """Words of a command before its flags: python -m sglang.launch_server."""
 KEY = "0123456789abcdef"
@@ -30,7 +30,7 @@ class Parser:
         self.key_file = folder / "key.yaml"
 
     def ask(self, questions):
-        """One answer for each question, which may still be thought up while earlier ones are answered."""
+        """Return one answer for each question; later questions may be made while earlier ones are answered."""
         try:
             with ThreadPoolExecutor(1) as pool:
                 answers = pool.submit(self._read)
@@ -52,7 +52,7 @@ class Parser:
         return [json.loads(line) for line in takewhile(str.strip, lines)]
 
     def model_path(self, checkpoint_id):
-        """A folder with the checkpoint's config.json."""
+        """Return a folder with the checkpoint's config.json."""
         folder = self.folder / checkpoint_id.replace("/", "--")
         if not folder.exists():
             folder.mkdir()
@@ -61,7 +61,7 @@ class Parser:
         return folder
 
     def question(self, plan, command):
-        """What SGLang makes of the command on the GPUs of the plan, as the first of its ranks."""
+        """Return the question about a command on the GPUs of the plan, as the first of its ranks."""
         if not self.key_file.exists():  # written once: it may be read just now
             self.key_file.write_text(command.key_file_text.format(key=KEY))
         filled = {"{port}": "30000", "{key_file}": str(self.key_file)}
@@ -76,7 +76,7 @@ class Parser:
 
 @pytest.fixture(scope="session")
 def parser(tmp_path_factory):
-    """SGLang's parser, running; None where its environment was not made."""
+    """Yield SGLang's running parser, None if its environment was not made."""
     python = python_of("sglang")
     if python is None:
         yield None
@@ -99,6 +99,6 @@ def parser(tmp_path_factory):
 
 @pytest.fixture
 def sglang(parser, require):
-    """SGLang's parser; the test is skipped where it is not installed."""
+    """Return SGLang's parser; skip the test if it is not installed."""
     require("sglang parser")
     return parser

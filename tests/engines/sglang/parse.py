@@ -1,13 +1,13 @@
-"""Says what SGLang's own argument parser makes of a command line. Runs in SGLang's environment, without a GPU.
+"""Reports how SGLang's own argument parser reads a command line. Runs in SGLang's environment, without a GPU.
 
 python parse.py           one question a line on stdin, one answer a line on stdout, in the same order, all JSON;
                           an empty line answers an empty line
 python parse.py --flags   every flag the parser takes, as one JSON document
 
 A question holds ``argv`` (what follows ``python -m sglang.launch_server``), ``env`` and ``gpu`` (its ``architecture``
-and ``memory_bytes``). An answer holds ``error`` (None where SGLang would start), ``parsed`` (what the parser read for
-each flag of the command) and ``resolved`` (what SGLang made of it with the model's config.json, on that GPU); both are
-None where it did not come so far.
+and ``memory_bytes``). An answer holds ``error`` (None if SGLang would start), ``parsed`` (the value the parser read for
+each flag of the command) and ``resolved`` (SGLang's settings with the model's config.json, on that GPU); both are
+None if SGLang stopped before.
 """
 
 import contextlib
@@ -40,11 +40,11 @@ FIELDS = (
     "speculative_num_draft_tokens", "speculative_num_steps", "swa_full_tokens_ratio", "tool_call_parser", "tp_size",
     "trust_remote_code",
 )  # fmt: skip
-"""What an answer tells of the resolved configuration, by SGLang's names."""
+"""Fields of the resolved configuration in an answer, by SGLang's names."""
 
 
 def actions() -> dict[str, Action]:
-    """What SGLang's parser does with each long flag."""
+    """Return the action of SGLang's parser for each long flag."""
     parser = ArgumentParser(add_help=False)
     ServerArgs.add_cli_args(parser)
     return {name: action for action in parser._actions for name in action.option_strings if name.startswith("--")}
@@ -55,7 +55,7 @@ FIELD_OF = {name: action.dest for name, action in ACTIONS.items()}
 
 
 def platform_of(architecture: str) -> dict[str, Any]:
-    """What SGLang would find out about a machine with GPUs of this architecture: ``9.0``, ``gfx950``."""
+    """Return what SGLang would detect on a machine with GPUs of this architecture: ``9.0``, ``gfx950``."""
     if architecture.startswith("gfx"):
         return {"is_hip": True, "is_cuda": False}
     major, minor = map(int, architecture.split("."))
@@ -74,7 +74,7 @@ def platform_of(architecture: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def machine(env: dict[str, str], gpu: dict[str, Any]) -> Iterator[None]:
-    """SGLang's view of a machine: its environment (which SGLang changes as it resolves) and its GPUs."""
+    """Make SGLang see a machine: its environment (which SGLang changes as it resolves) and its GPUs."""
     before = dict(os.environ)
     os.environ.update(env)
     memory_hook.get_device_memory_capacity = lambda _: gpu["memory_bytes"] / (1 << 20)
@@ -87,7 +87,7 @@ def machine(env: dict[str, str], gpu: dict[str, Any]) -> Iterator[None]:
 
 
 def understood(question: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one question."""
+    """Answer one question."""
     answer: dict[str, Any] = {"error": None, "parsed": None, "resolved": None}
     said = io.StringIO()
     try:
@@ -99,23 +99,23 @@ def understood(question: dict[str, Any]) -> dict[str, Any]:
             resolved = args.resolved_dict()
             answer["resolved"] = {name: resolved[name] for name in FIELDS}
     except SystemExit:
-        # argparse tells the reason in the last line.
+        # argparse prints the reason in the last line.
         answer["error"] = said.getvalue().strip().splitlines()[-1]
     except Exception as error:  # noqa: BLE001 -- whatever SGLang raises is its answer
-        # Some of its checks say nothing but the line they stand in.
+        # Some of its checks give no reason but their own line.
         where = traceback.extract_tb(error.__traceback__)[-1]
         answer["error"] = f"{type(error).__name__}: {error} ({where.name}: {where.line})"
     return answer
 
 
 def flags_in(argv: list[str]) -> list[str]:
-    """Names of the flags in a command, the key file's apart: SGLang puts in what it holds."""
+    """Return the names of a command's flags except the key file's, which SGLang replaces by its content."""
     names = [word.partition("=")[0] for word in argv if word.startswith("--")]
     return [name for name in names if name != "--config"]
 
 
 def flags() -> dict[str, Any]:
-    """Version, and every long flag: whether it takes a value, and which where they are listed."""
+    """Return the version and every long flag: whether it takes a value, and the choices if it lists any."""
     rows = {
         name: {"switch": action.nargs == 0, "choices": sorted(map(str, action.choices)) if action.choices else None}
         for name, action in ACTIONS.items()
@@ -124,7 +124,7 @@ def flags() -> dict[str, Any]:
 
 
 def main(answers: TextIO) -> None:
-    """Answer what is asked until there is nothing more."""
+    """Answer every question on stdin."""
     logging.disable(logging.WARNING)
     if sys.argv[1:] == ["--flags"]:
         answers.write(json.dumps(flags()))

@@ -33,7 +33,7 @@ class Inert(ModuleType):
         return Inert(f"{self.__name__}.{name}")
 
     def __call__(self, *given: Any, **_: Any) -> Any:
-        """What was decorated, as it was."""
+        """Return the decorated function unchanged."""
         return given[0] if given and callable(given[0]) else self
 
 
@@ -41,11 +41,11 @@ class Finder(MetaPathFinder, Loader):
     """Finds the inert modules before any other finder looks."""
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:  # noqa: ARG002 -- the signature of a finder
-        """The spec of an inert module, None for all others."""
+        """Return the spec of an inert module, None for every other module."""
         return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] in INERT else None
 
     def create_module(self, spec: ModuleSpec) -> Inert:
-        """An empty one."""
+        """Return an empty module."""
         return Inert(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:

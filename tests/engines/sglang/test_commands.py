@@ -34,7 +34,7 @@ TOLD = 5
 
 
 def of_cell(cell):
-    """The plan of a recipe on its own machine."""
+    """Return the plan of a recipe on its own machine."""
     return make_plan(
         checkpoint=cell.checkpoint,
         hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
@@ -45,11 +45,11 @@ def of_cell(cell):
 
 
 def of_catalog():
-    """Every plan for SGLang that runs: each checkpoint on each machine whose GPUs could hold its weights."""
+    """Yield every plan for SGLang that runs: each checkpoint on each machine whose GPUs could hold its weights."""
     for row, gpu, count, nodes in product(LOADABLE, accelerators().values(), COUNTS, NODES):
-        room = count * nodes * (gpu.memory_bytes or 0)
+        capacity = count * nodes * (gpu.memory_bytes or 0)
         # Machines with a choice of memory sizes are Macs and their like, which SGLang does not serve.
-        if gpu.memory_options_gb or count > gpu.gpus_per_node_max or room < row.weights_bytes:
+        if gpu.memory_options_gb or count > gpu.gpus_per_node_max or capacity < row.weights_bytes:
             continue
         hardware = detect_hardware(f"{gpu.key}x{count}")
         ranks = {None, max(1, count * nodes // 2)}
@@ -61,12 +61,12 @@ def of_catalog():
 
 
 def question_of(parser, plan):
-    """What SGLang is asked about a plan."""
+    """Return the question about a plan's command."""
     return parser.question(plan, build_command(plan, model_path=str(parser.model_path(plan.checkpoint))))
 
 
 def alike(written, read):
-    """Whether SGLang read what was written: a number in another form is the same number."""
+    """Return True if SGLang read the written value; a number in another form is the same number."""
     if read is True or not written:
         return read is True and not written
     try:
@@ -76,7 +76,7 @@ def alike(written, read):
 
 
 def meant(plan, flags):
-    """What the plan counts on, by SGLang's names."""
+    """Return the settings that the plan relies on, by SGLang's names."""
     chats = plan.chat is not None and bool(plan.chat.flags)
     expected = {
         "api_key": KEY,
@@ -102,13 +102,13 @@ def meant(plan, flags):
     for name in ("speculative_num_steps", "speculative_eagle_topk", "speculative_num_draft_tokens"):
         written = flags.get(f"--{name.replace('_', '-')}")
         expected[name] = int(written) if written else None
-    # Whether the command says it or SGLang's own rule: the plan counts on the very share.
+    # The plan relies on this very share, from the command or from SGLang's own rule.
     expected["mem_fraction_static"] = plan.gpu_memory_fraction_used
     return expected
 
 
 def wrong(plan, question, answer):
-    """How SGLang's understanding of a command differs from the plan, one line each."""
+    """Return the differences between SGLang's reading of a command and the plan, one line each."""
     found = [answer["error"]]
     if not answer["error"]:
         flags, read, resolved = Flags.from_words(question["argv"]), answer["parsed"], answer["resolved"]
@@ -120,7 +120,7 @@ def wrong(plan, question, answer):
 
 @pytest.fixture(scope="module")
 def understood(parser):
-    """SGLang's answer for each recipe's plan, with plan and question; nothing where it is not installed."""
+    """Return plan, question and SGLang's answer for each recipe; empty if SGLang is not installed."""
     if parser is None:
         return {}
     plans = [of_cell(cell) for cell in CELLS]

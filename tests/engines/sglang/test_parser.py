@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.sglang, pytest.mark.xdist_group("sglang")]
 
 @pytest.fixture
 def question(sglang):
-    """A command that SGLang accepts: V4-Flash on four H200."""
+    """Return the question about a command that SGLang accepts: V4-Flash on four H200."""
     plan = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Flash", hardware=detect_hardware("h200x4"), engine="sglang")
     return sglang.question(plan, build_command(plan, model_path=str(sglang.model_path(plan.checkpoint))))
 
@@ -64,7 +64,7 @@ def test_what_cannot_be_is_refused_by_the_resolution(sglang, question, words, wh
 
 
 def test_the_key_file_is_read_as_two_words(sglang, question):
-    """SGLang passes over ``--config=FILE`` without a word, and would then take requests without a key."""
+    """SGLang silently ignores ``--config=FILE``, and would then take requests without a key."""
     argv = question["argv"]
     place = argv.index("--config")
     joined = [*argv[:place], f"--config={argv[place + 1]}", *argv[place + 2 :]]

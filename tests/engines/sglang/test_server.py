@@ -28,7 +28,7 @@ ON_A_PROCESSOR = (
     "--disable-overlap-schedule",
     "--skip-server-warmup",
 )
-"""What SGLang needs beside the kit's own flags where there is no GPU."""
+"""Flags that SGLang needs beside the kit's own without a GPU."""
 
 
 def test_it_is_ready_when_it_answers(require, tiny_llama, monkeypatch):
@@ -37,11 +37,11 @@ def test_it_is_ready_when_it_answers(require, tiny_llama, monkeypatch):
     monkeypatch.setenv("SEATRIAL_SGLANG_PYTHON", str(python_of("sglang")))
     command = build_command(plan_for("sglang"), model_path=str(tiny_llama))
     command = replace(command, argv=(*command.argv, *ON_A_PROCESSOR), env={**command.env, "PYTHONPATH": str(STAND_INS)})
-    told = []
-    with launch(command, on_event=told.append) as server:
+    events = []
+    with launch(command, on_event=events.append) as server:
         answer = stream(server, 8)
         assert ("length", True) == (answer.finish_reason, answer.closed)
-        assert "ready" == told[-1].phase
+        assert "ready" == events[-1].phase
         metrics = ask(server.port, "/metrics", key=server.api_key(), timeout_s=20)
         assert b"sglang:num_running_reqs" in metrics.body
         assert "unknown" == cause_of(server)

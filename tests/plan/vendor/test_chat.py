@@ -12,7 +12,7 @@ PARSERS = {"sglang": ("deepseek-v4", "deepseekv4"), "vllm": ("deepseek_v4", "dee
 
 
 def plan_on(engine, **wishes):
-    """V4-Flash on eight H200, by ``engine``."""
+    """Return a plan of V4-Flash on eight H200 for ``engine``."""
     return make_plan(**{"model": "flash", **wishes}, hardware=detect_hardware("h200x8"), engine=engine)
 
 

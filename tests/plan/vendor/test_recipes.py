@@ -1,4 +1,4 @@
-"""Recipes: found for a machine, written as today's engine takes them, and told apart where they do not match."""
+"""Recipes: found for a machine, spelled as the current engine takes them, with every difference named."""
 
 import json
 import struct
@@ -19,17 +19,17 @@ from seatrial.plan.vendor.recipes import cells, find_cells
 
 
 def plan_of(hardware, **wishes):
-    """A plan for a named machine."""
+    """Return a plan for a named machine."""
     return make_plan(hardware=detect_hardware(hardware), **wishes)
 
 
 def gpu_of(accelerator):
-    """One GPU of that kind."""
+    """Return one GPU of that kind."""
     return accelerators()[accelerator].to_gpu(accelerators()[accelerator].memory_bytes)
 
 
-def told(plan):
-    """All reasons in one text."""
+def reasons_of(plan):
+    """Return all reasons in one text."""
     return "\n".join(reason.text for reason in plan.reasons)
 
 
@@ -71,11 +71,11 @@ def test_the_nearest_recipe_splits_as_the_plan_does():
     assert "--attention-backend=dsv4" in build_command(plan).argv
 
 
-def test_what_is_kept_of_the_nearest_recipe_is_said():
+def test_a_plan_names_what_it_keeps_of_the_nearest_recipe():
     """The kernels of FP4 experts on Hopper belong to GPU and format: they stay, and the plan says from where."""
     plan = plan_of("h100x4", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert "Kept of the nearest recipe (h100 flash fp4 balanced)" in told(plan)
-    assert "--moe-runner-backend marlin" in told(plan)
+    assert "Kept of the nearest recipe (h100 flash fp4 balanced)" in reasons_of(plan)
+    assert "--moe-runner-backend marlin" in reasons_of(plan)
     assert "--moe-runner-backend=marlin" in build_command(plan).argv
 
 
@@ -101,8 +101,8 @@ def test_a_longer_context_than_the_recipe_ran_with_is_not_verified():
 def test_what_was_rewritten_is_said():
     """Data-parallel attention has a flag of its own since 0.5.23: the reason names old, new and since when."""
     plan = plan_of("b300x8", model="pro", engine="sglang", objective="throughput")
-    assert "--dp -> --attn-dp-size (since sglang 0.5.23" in told(plan)
-    assert "--tp -> --tensor-parallel-size" in told(plan)
+    assert "--dp -> --attn-dp-size (since sglang 0.5.23" in reasons_of(plan)
+    assert "--tp -> --tensor-parallel-size" in reasons_of(plan)
     values = build_command(plan).flags
     assert "8" == values["--attn-dp-size"]
     assert not {"--enable-dp-attention", "--dp", "--tp", "--data-parallel-size"} & set(values)
@@ -111,7 +111,7 @@ def test_what_was_rewritten_is_said():
 def test_vllm_recipes_are_rewritten_and_say_so():
     """The indexer's old switch became a data type before 0.33."""
     plan = plan_of("b200x8", engine="vllm", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert "use_fp4_indexer_cache -> --attention-config.indexer_kv_dtype" in told(plan)
+    assert "use_fp4_indexer_cache -> --attention-config.indexer_kv_dtype" in reasons_of(plan)
 
 
 @pytest.mark.parametrize("cell", [c for c in cells() if c.env], ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
@@ -143,19 +143,19 @@ def test_nothing_a_current_parser_would_not_take_is_left(cell):
 )
 def test_whether_tokens_are_drafted_is_said(hardware, wishes, sentence):
     """By what, how many, and what the draft weighs; or that it stays idle."""
-    assert sentence in told(plan_of(hardware, **wishes))
+    assert sentence in reasons_of(plan_of(hardware, **wishes))
 
 
 def test_gpus_a_recipe_leaves_idle_are_said():
     """The recipe for Flash uses four of eight GPUs."""
     plan = plan_of("h200x8", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash")
     assert 4 == plan.gpus_per_node
-    assert "It runs on 4 of the 8 GPUs" in told(plan)
+    assert "It runs on 4 of the 8 GPUs" in reasons_of(plan)
 
 
 @pytest.fixture
 def copy_of_flash(tmp_path):
-    """A folder with the config of V4-Flash and one small tensor: a local copy, as far as shapes go."""
+    """Return a folder with the config of V4-Flash and one small tensor: a local copy, as far as shapes go."""
     header = json.dumps(
         {"layers.0.attn.wq_a.weight": {"dtype": "BF16", "shape": [8], "data_offsets": [0, 16]}}
     ).encode()
@@ -180,7 +180,7 @@ def test_machines_a_recipe_leaves_idle_are_said():
     """The recipe for Pro uses one of four machines."""
     plan = make_plan("pro", hardware=detect_hardware("h200x8"), nodes=4, engine="sglang")
     assert 1 == plan.nodes
-    assert "It runs on 1 of the 4 machines; the others stay idle." in told(plan)
+    assert "It runs on 1 of the 4 machines; the others stay idle." in reasons_of(plan)
 
 
 def test_cells_are_found_by_exact_place():
@@ -240,12 +240,12 @@ def test_exactly_this_is_exactly_this(cell):
     given = build_command(plan).flags
     changed = {name for name, value in asked.items() if name not in given or _plain(value) != _plain(given[name])}
     assert changed <= {"--max-model-len"}
-    assert all(f"{name} {int(asked[name]):,}" in told(plan) for name in changed)
+    assert all(f"{name} {int(asked[name]):,}" in reasons_of(plan) for name in changed)
     assert OF_EVERY_COMMAND[cell.engine] >= given.keys() - asked.keys()
 
 
 def _plain(value):
-    """0.90 and 0.9 are alike."""
+    """Return the number in a text, so that 0.90 equals 0.9."""
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -11,7 +11,7 @@ def rms_norm(out, given, weight, epsilon):
 
 
 def fused_add_rms_norm(given, residual, weight, epsilon):
-    """The residual grows by what is given, which becomes the normed residual."""
+    """Add the input to the residual, and replace the input by the normed residual."""
     residual.add_(given)
     rms_norm(given, residual, weight, epsilon)
 
