@@ -52,7 +52,7 @@ controls["checkpoint"].options = [("a wrong one", "<b>nobody</b>/nothing")]
 
 
 def plain(outputs):
-    """The text form of what the last cell gave."""
+    """Return the text form of outputs."""
     return "\n".join(output.get("data", {}).get("text/plain", "") for output in outputs)
 
 

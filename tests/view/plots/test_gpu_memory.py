@@ -19,7 +19,7 @@ MACHINES = (
 
 
 def plan(machine, model, host, **wishes):
-    """A plan with a long context for a few requests."""
+    """Make a plan with a long context for a few requests."""
     hardware = detect_hardware(machine, host_memory_gib=host)
     return make_plan(model, hardware=hardware, context_tokens=131072, concurrency=8, **wishes)
 

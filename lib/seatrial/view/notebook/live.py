@@ -19,7 +19,7 @@ from seatrial.measure.summary import best_point
 from seatrial.measure.types import Sample
 from seatrial.units import GIB, counted, format_rate
 from seatrial.view.chart.data import PALETTE, SeriesOrigin
-from seatrial.view.chart.plotly import AXIS, literal, plotly_dash, span_names, span_stripes
+from seatrial.view.chart.plotly import AXIS, COLORS, TITLE, literal, plotly_dash, span_names, span_stripes
 from seatrial.view.plots.measurements import OUTPUT, TIME, load_levels, not_real, with_breaks
 from seatrial.view.tables.measurements import describe_rate
 
@@ -147,11 +147,8 @@ def _figure() -> Any:
             for name, place, color in zip(_NAMES, ("y", "y2", "y2"), PALETTE, strict=False)
         ],
         layout={
-            "title": {"text": f"<b>{_WAITING}</b>", "font": {"size": 17}, "x": 0.02, "xanchor": "left",
-                      "y": 1, "yanchor": "top", "pad": {"t": 18}, "subtitle": {"text": "", "font": {"size": 13}}},
-            "font": {"size": 13, "color": "#1f2328"},
-            "paper_bgcolor": "#ffffff",
-            "plot_bgcolor": "#ffffff",
+            **COLORS,
+            "title": TITLE | {"text": f"<b>{_WAITING}</b>", "subtitle": {"text": "", "font": {"size": 13}}},
             "height": 460,
             "margin": {"l": 60, "r": 30, "t": 90, "b": 60},
             "showlegend": True,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, zip_longest
 
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Measurement, Point, Quantiles, Sample
@@ -72,35 +71,37 @@ def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
 
 def tokens_chart(measurement: Measurement) -> Chart:
     """Return output tokens per second over time, with the load levels marked."""
-    peak = max((one.tokens_per_s or 0.0 for one in measurement.samples), default=0.0)
+    rates = [one.tokens_per_s for one in with_breaks(measurement.samples)]
+    peak = max((rate or 0.0 for rate in rates), default=0.0)
     return Chart(
         title=f"Output over time, {format_rate(peak)} at its peak" if peak else "No output was seen",
         subtitle=_conditions([measurement]),
         x_label=TIME,
         y_label=OUTPUT,
-        series=(_over_time("all streams", measurement, lambda one: one.tokens_per_s),),
+        series=(_over_time("all streams", measurement, rates),),
         spans=load_levels(measurement.samples, measurement.points),
     )
 
 
 def memory_over_time_chart(measurement: Measurement) -> Chart:
     """Return the memory of the engine's processes and of each GPU over time."""
-    samples = measurement.samples
-    gpus = max((len(one.gpu_memory_bytes) for one in samples), default=0)
-    reads: dict[str, Callable[[Sample], int | None]] = {_HOST: lambda one: one.memory_bytes}
-    reads |= {f"GPU {gpu}": partial(_gpu_memory, gpu) for gpu in range(gpus)}
-    known = {name: [size for one in samples if (size := read(one)) is not None] for name, read in reads.items()}
-    peaks = {name: max(sizes) for name, sizes in known.items() if sizes}
-    unit, size = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
+    samples = with_breaks(measurement.samples)
+    gpus = zip_longest(*(one.gpu_memory_bytes for one in samples))
+    sizes = {_HOST: [one.memory_bytes for one in samples], **{f"GPU {gpu}": row for gpu, row in enumerate(gpus)}}
+    peaks = {name: max(known) for name, row in sizes.items() if (known := [size for size in row if size is not None])}
+    unit, scale = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
     findings = ", ".join(f"{format_bytes(peak)} ({name})" for name, peak in list(peaks.items())[:2])
-    lines = [_over_time(name, measurement, partial(_scaled, reads[name], size)) for name in peaks or (_HOST,)]
+    lines = [
+        _over_time(name, measurement, [None if size is None else size / scale for size in sizes[name]])
+        for name in peaks or (_HOST,)
+    ]
     return Chart(
         title=f"Memory peaks at {findings}" if peaks else "Memory could not be read on this machine",
         subtitle=_conditions([measurement]),
         x_label=TIME,
         y_label=f"Memory in use ({unit})",
         series=tuple(lines),
-        spans=load_levels(samples, measurement.points),
+        spans=load_levels(measurement.samples, measurement.points),
     )
 
 
@@ -146,15 +147,6 @@ def not_real(*, stand_in: bool, simulated: bool) -> list[str]:
     return [label for label, holds in labels.items() if holds]
 
 
-def _gpu_memory(gpu: int, sample: Sample) -> int | None:
-    return sample.gpu_memory_bytes[gpu] if gpu < len(sample.gpu_memory_bytes) else None
-
-
-def _scaled(read: Callable[[Sample], int | None], size: int, sample: Sample) -> float | None:
-    value = read(sample)
-    return None if value is None else value / size
-
-
 def _named(measurements: Mapping[str, Measurement] | Measurement) -> dict[str, Measurement]:
     if isinstance(measurements, Measurement):
         return {plain_text(measurements.model, _MOST_NAME) or "server": measurements}
@@ -169,9 +161,9 @@ def _line(name: str, measurement: Measurement, values: Sequence[float | None]) -
     return Series(name, tuple(map(_load, measurement.points)), tuple(values), _origin(measurement))
 
 
-def _over_time(name: str, measurement: Measurement, read: Callable[[Sample], float | None]) -> Series:
-    samples = with_breaks(measurement.samples)
-    return Series(name, tuple(one.at_s for one in samples), tuple(map(read, samples)), _origin(measurement))
+def _over_time(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
+    times = tuple(one.at_s for one in with_breaks(measurement.samples))
+    return Series(name, times, tuple(values), _origin(measurement))
 
 
 def _load(point: Point) -> float:

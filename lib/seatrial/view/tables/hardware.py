@@ -10,7 +10,7 @@ from seatrial.hardware import Gpu, Hardware, Problem
 from seatrial.units import counted, format_gib, to_gb
 from seatrial.view.tables.table import Row, Table
 
-_ORIGINS = {"measured": "read on this machine", "assumed": "described, not read on a machine"}
+_ORIGINS = {"measured": "Read on this machine", "assumed": "Described by its name, not read on a machine"}
 
 
 def tables_hardware(hardware: Hardware) -> list[Table]:
@@ -83,7 +83,7 @@ def table_problems(problems: Sequence[Problem]) -> Table:
 
 
 def _source(hardware: Hardware) -> str:
-    return f"Source: {hardware.source} ({_ORIGINS.get(hardware.origin, hardware.origin)})."
+    return f"{_ORIGINS.get(hardware.origin, hardware.origin)}: {hardware.source}."
 
 
 def _total(sizes: Sequence[int | None]) -> int | None:

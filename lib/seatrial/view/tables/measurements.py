@@ -13,8 +13,8 @@ from seatrial.view.untrusted import plain_text
 
 _NOTHING = "-"
 _LONGEST_NAME = 60
-_SPEED_COLUMNS = ("Load", "Tokens/s>", "TTFT p50>", "TTFT p90>", "TTFT p99>", "TPOT p50>", "TPOT p90>", "Goodput>",
-                 "OK>", "Valid")  # fmt: skip
+_SPEED_COLUMNS = ("Load", "Tokens/s>", "TTFT p50>", "TTFT p90>", "TTFT p99>", "TPOT p50>", "TPOT p90>", "Goodput>", "OK>",
+                  "Valid")  # fmt: skip
 
 
 def table_measurement(measurement: Measurement) -> Table:
