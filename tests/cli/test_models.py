@@ -20,7 +20,7 @@ def test_models_groups_the_catalog_for_people(capsys):
     assert 0 == main(["models"])
     shown = capsys.readouterr().out
     assert "DeepSeek-V4-Flash: 35 checkpoints" in shown
-    assert "none here" in shown
+    assert "no engine" in shown
     assert "unknown" in shown
 
 

@@ -17,12 +17,12 @@ HOSTILE = (
 
 
 def quantiles(p50):
-    """Waiting times round a median."""
+    """Return waiting times round a median."""
     return Quantiles(p50 * 1.1, p50, p50 * 1.5, None)
 
 
 def point(streams, speed):
-    """One load level."""
+    """Return a load level."""
     return Point(
         concurrency=streams,
         rate=None,
@@ -46,7 +46,7 @@ def point(streams, speed):
 
 
 def measurement(scale=1.0, **changes):
-    """Four load levels of ten seconds each, a sample every quarter second."""
+    """Return four load levels of ten seconds each, with a sample every quarter second."""
     samples = tuple(
         Sample(
             at_s=10 * level + 0.25 * tick,
@@ -73,12 +73,12 @@ def measurement(scale=1.0, **changes):
 
 
 def plans(machine="h100x4"):
-    """What the two models need on a named machine."""
+    """Plan the two models on a named machine."""
     return tuple(make_plan(model, hardware=detect_hardware(machine)) for model in ("flash", "pro"))
 
 
 def results(machine="h100x4"):
-    """Everything a whole run records."""
+    """Return everything a whole run records."""
     plan = make_plan("smollm2", hardware=detect_hardware("cpu"), concurrency=8)
     return {
         "hardware": detect_hardware(machine),
@@ -94,7 +94,7 @@ def results(machine="h100x4"):
 
 
 def write_run(folder: Path, recorded=None, **changes):
-    """A run's folder with its record; ``changes`` replace fields of the record."""
+    """Write a run's folder with its record; ``changes`` replace fields of the record."""
     document = {
         "id": folder.name,
         "started_at": "2026-11-23T12:00:00Z",

@@ -174,19 +174,19 @@ def _figures(plan: Plan) -> Iterator[str]:
 def _describe_gpus(plan: Plan, bars: Sequence[MemoryBar]) -> str:
     if any(gpu.unified for gpu in plan.hardware.gpus):
         return _compare("the memory of CPU and GPU", bars[0])
-    fullest = min(bars, key=lambda bar: (bar.room_bytes or 0) - bar.total_bytes)
-    same = len({(bar.total_bytes, bar.room_bytes) for bar in bars}) == 1
+    fullest = min(bars, key=lambda bar: (bar.usable_bytes or 0) - bar.total_bytes)
+    same = len({(bar.total_bytes, bar.usable_bytes) for bar in bars}) == 1
     many = f"{'each' if same and 'fullest' not in bars[0].name else 'the fullest'} of {plan.ranks} GPUs"
     return _compare(many if plan.ranks > 1 else "the GPU", fullest)
 
 
 def _compare(name: str, bar: MemoryBar) -> str:
     need = f"{name} must hold {format_gib(bar.total_bytes)}"
-    if bar.room_bytes is None:
+    if bar.usable_bytes is None:
         return f"{need} (its size is unknown)"
-    spare = bar.room_bytes - bar.total_bytes
+    spare = bar.usable_bytes - bar.total_bytes
     rest = f"{format_gib(abs(spare))} {'to spare' if spare >= 0 else 'too little'}"
-    return f"{need.removesuffix(' GiB')} of {format_gib(bar.room_bytes)} usable, {rest}"
+    return f"{need.removesuffix(' GiB')} of {format_gib(bar.usable_bytes)} usable, {rest}"
 
 
 def _show_tables(plan: Plan) -> None:

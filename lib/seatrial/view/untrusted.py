@@ -1,8 +1,7 @@
-"""Text from outside (model output, engine logs, file names) shown as text and as nothing else.
+"""Text from outside (model output, engine logs, file names), shown as text and as nothing else.
 
 A model can write escape codes that move the terminal's cursor, direction marks that turn a
-line around, or markup. ``plain_text`` takes the invisible parts out; whoever shows the rest
-escapes it for its medium.
+line around, or markup. ``plain_text`` removes the invisible parts; its caller escapes the rest.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ _ESCAPES = re.compile(
     r"|[\x1b\x9b]\[?[0-?]*[ -/]*[@-~]"  # CSI and two-character escapes: colours, cursor
 )
 _KEPT = {"\n", "\t"}
+# Unicode categories of control, format (bidi, zero width, tags), surrogate, private and unassigned characters.
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn"}
-"""Unicode categories of control, format (bidi, zero width, tags), surrogate, private and unassigned characters."""
 
 
 def plain_text(text: object, limit: int = _LONGEST) -> str:
-    """``text`` without escape sequences and characters nobody can see, cut after ``limit`` characters.
+    """Return ``text`` without escape sequences and invisible characters, cut after ``limit`` characters.
 
     Args:
-        text: Anything; what is not a string goes through ``str``.
-        limit: Characters kept; a cut is said at the end.
+        text: Any value; ``str`` converts other types.
+        limit: Most characters; a note at the end counts those cut off.
 
     """
     whole = text if isinstance(text, str) else str(text)
@@ -43,11 +42,11 @@ def plain_text(text: object, limit: int = _LONGEST) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PlainText:
-    """Untrusted text as the value of a notebook cell: shown as it is, never as HTML or Markdown.
+    """Untrusted text as the value of a notebook cell, never read as HTML or Markdown.
 
     Attributes:
-        text: What was received.
-        title: One line above it.
+        text: The text as received.
+        title: Line above it.
 
     """
 
@@ -55,13 +54,13 @@ class PlainText:
     title: str = ""
 
     def to_html(self) -> str:
-        """Escaped, in a block that wraps long lines."""
+        """Return the escaped text in a block that wraps long lines."""
         head = f"<p><strong>{html.escape(plain_text(self.title))}</strong></p>" if self.title else ""
         body = html.escape(plain_text(self.text))
         return f'{head}<pre class="seatrial-plain" style="white-space:pre-wrap;overflow-wrap:anywhere">{body}</pre>'
 
     def to_text(self) -> str:
-        """The same for terminals and saved notebooks."""
+        """Return the text for terminals and saved notebooks."""
         body = plain_text(self.text)
         return f"{plain_text(self.title)}\n{body}" if self.title else body
 

@@ -9,7 +9,7 @@ from seatrial.view.chart.data import LOOKS, Reference, Series, runs_of
 
 
 def chart(*series, **options):
-    """A chart of a few series."""
+    """Return a chart of a few series."""
     return Chart("Speed doubles", "Streams", "Speed (tok/s)", series, **options)
 
 

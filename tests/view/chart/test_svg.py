@@ -51,7 +51,7 @@ HOSTILE_CHART = Chart(
 
 
 def charts():
-    """One of each kind, and the odd ones."""
+    """Return charts of each kind, and odd ones."""
     made = measurement()
     return [
         throughput_chart(made),

@@ -16,7 +16,7 @@ from seatrial.records import Reason
 from seatrial.view import plan_explorer
 from seatrial.view.chart.chart import PLOTLY_MIME
 from seatrial.view.notebook.explorer import ExplorerChoice, command_of
-from seatrial.view.notebook.explorer_choices import CONTEXTS, checkpoint_options, machines, place
+from seatrial.view.notebook.explorer_choices import CONTEXTS, checkpoint_options, find_choice, machines
 from seatrial.view.notebook.explorer_html import error_html, plan_html
 from seatrial.view.tables.badges import ORIGIN_BADGES
 
@@ -44,7 +44,7 @@ turn("nodes", 4)
 said"""
 STATE = """\
 turn("machine", "m3-ultra-512gb")
-[controls["gpus"].disabled, controls["host_memory_gib"].disabled, controls["checkpoint"].value, explorer._wish().host_memory_gib]"""
+[controls["gpus"].disabled, controls["host_memory_gib"].disabled, controls["checkpoint"].value, explorer._choice().host_memory_gib]"""
 CLASH = """\
 from seatrial.view.notebook import explorer_choices
 controls["checkpoint"].options = [("a wrong one", "<b>nobody</b>/nothing")]
@@ -52,7 +52,7 @@ controls["checkpoint"].options = [("a wrong one", "<b>nobody</b>/nothing")]
 
 
 def plain(outputs):
-    """The text form of what the last cell gave."""
+    """Return the text form of outputs."""
     return "\n".join(output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
@@ -127,7 +127,7 @@ def test_a_machine_is_found_in_the_list_by_its_name():
         ("h100x4+l40sx1", ("h100x4+l40sx1", 1)),
         ("h100x3", ("h100", 3)),
     ):
-        machine, count = place(detect_hardware(name), name)
+        machine, count = find_choice(detect_hardware(name), name)
         assert expected == (machine.key, count)
         assert detect_hardware(name).name == detect_hardware(machine.named(count)).name
 

@@ -18,7 +18,7 @@ ENDLESS = Workload(concurrency=(2,), requests=100_000, prompt_tokens=40, answer_
 
 @pytest.fixture(scope="module")
 def url():
-    """A simulated engine whose answers take half a second."""
+    """Yield a simulated engine whose answers take half a second."""
     with running_simulator("--ttft-s=0.02", "--tpot-s=0.02") as server:
         yield server.url
 

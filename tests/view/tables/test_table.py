@@ -15,7 +15,7 @@ SPEED = Table(
 
 
 def drawn(table, width):
-    """The lines a terminal of that width shows."""
+    """Return the lines that a terminal of that width shows."""
     console = Console(file=io.StringIO(), width=width)
     console.print(table.to_rich())
     return [line.rstrip() for line in console.file.getvalue().splitlines()]

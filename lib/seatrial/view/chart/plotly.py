@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 AXIS: dict[str, Any] = {"gridcolor": "#e3e7eb", "zeroline": False, "linecolor": "#8c959f", "automargin": True}
+COLORS: dict[str, Any] = {
+    "font": {"size": 13, "color": "#1f2328"},
+    "paper_bgcolor": "#ffffff",
+    "plot_bgcolor": "#ffffff",
+}
+TITLE: dict[str, Any] = {"font": {"size": 17}, "x": 0.02, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 18}}
 _SHAPES = ("circle", "square", "triangle-up", "diamond")
 _CROSSES = ("x-thin", "cross-thin", "asterisk")
 _SUFFIXES = {"hollow": "-open", "cross": "-open", "dotted": "-open-dot"}
@@ -113,49 +119,31 @@ def _band(series: Series, color: str) -> list[dict[str, Any]]:
 
 def _segments(chart: ChartData, index: int) -> list[dict[str, Any]]:
     series, color = chart.series[index], chart.color_of(index)
-    return [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": literal(series.name),
-            "x": list(series.y),
-            "y": [literal(name) for name in chart.bars],
-            "width": 0.5,
-            "marker": {
-                "color": PALETTE[color],
-                "pattern": {"shape": _PATTERNS[color], "fgcolor": "#ffffff", "size": 7},
-            },
-            "hovertemplate": "%{y}: %{x:.4g}<extra>%{fullData.name}</extra>",
-        }
-    ]
+    pattern = {"shape": _PATTERNS[color], "fgcolor": "#ffffff", "size": 7}
+    bar = {
+        "type": "bar",
+        "orientation": "h",
+        "name": literal(series.name),
+        "x": list(series.y),
+        "y": [literal(name) for name in chart.bars],
+        "width": 0.5,
+        "marker": {"color": PALETTE[color], "pattern": pattern},
+        "hovertemplate": "%{y}: %{x:.4g}<extra>%{fullData.name}</extra>",
+    }
+    return [bar]
 
 
 def _layout(chart: ChartData) -> dict[str, Any]:
     subtitle = {"subtitle": {"text": literal(chart.subtitle), "font": {"size": 13}}} if chart.subtitle else {}
     bars = chart.kind == "bars"
     title = "<br>".join(map(literal, wrap(chart.title, _TITLE_WIDTH, _TITLE_SIZE, bold=True, lines=2)))
+    top = 50 + 22 * (title.count("<br>") + bool(chart.subtitle)) + 18 * bool(chart.spans)
     return {
-        "title": {
-            "text": f"<b>{title}</b>",
-            "font": {"size": _TITLE_SIZE},
-            "x": 0.02,
-            "y": 1,
-            "yanchor": "top",
-            "pad": {"t": 18},
-            "xanchor": "left",
-            **subtitle,
-        },
-        "font": {"size": 13, "color": "#1f2328"},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
+        "title": TITLE | {"text": f"<b>{title}</b>"} | subtitle,
+        **COLORS,
         "legend": {"orientation": "h", "y": -0.32, "yanchor": "top", "x": 0, "traceorder": "normal"},
         "showlegend": True,
-        "margin": {
-            "l": 60,
-            "r": 30,
-            "t": 50 + 22 * (title.count("<br>") + bool(chart.subtitle)) + 18 * bool(chart.spans),
-            "b": 100,
-        },
+        "margin": {"l": 60, "r": 30, "t": top, "b": 100},
         "height": 440,
         "barmode": "stack",
         "hovermode": "closest",

@@ -1,4 +1,4 @@
-"""Change machine, checkpoint, context and load, and see at once whether it runs, what fills the memory, and why."""
+"""Controls for machine, checkpoint, context and load that show at once if it runs, what fills the memory, and why."""
 
 from __future__ import annotations
 
@@ -26,36 +26,23 @@ from seatrial.view.tables.table import Table
 
 @dataclass(frozen=True, slots=True)
 class ExplorerChoice:
-    """What the controls ask for.
+    """Values of all controls."""
 
-    Attributes:
-        hardware: A machine by its name.
-        nodes: Machines of that kind.
-        host_memory_gib: Host memory of each; 0 for what is known of it.
-        model: Model id.
-        checkpoint: Checkpoint id, or ``auto``.
-        engine: Engine id, or ``auto``.
-        context_tokens: Context of each request.
-        concurrency: Requests at once.
-        objective: What the plan should be best at.
-
-    """
-
-    hardware: str
+    hardware: str  # name of a machine
     nodes: int
-    host_memory_gib: int
+    host_memory_gib: int  # of each machine; 0 for the size that is known
     model: str
-    checkpoint: str
-    engine: str
-    context_tokens: int
+    checkpoint: str  # id, or auto
+    engine: str  # id, or auto
+    context_tokens: int  # of each request
     concurrency: int
     objective: Objective
 
     def plan(self) -> Plan:
-        """The plan for it.
+        """Make the plan.
 
         Raises:
-            SeatrialError: It contradicts itself, or no machine has it.
+            SeatrialError: If the values contradict one another, or no machine has them.
 
         """
         return make_plan(
@@ -70,7 +57,7 @@ class ExplorerChoice:
         )
 
 
-def plan_explorer(  # noqa: PLR0913 -- one keyword for each control
+def plan_explorer(  # noqa: PLR0913 -- a person's choices, one for each control
     hardware: str = AUTO,
     model: str = "flash",
     *,
@@ -79,7 +66,7 @@ def plan_explorer(  # noqa: PLR0913 -- one keyword for each control
     engine: str = AUTO,
     objective: Objective = "balanced",
 ) -> PlanExplorer:
-    """Controls for a plan, set to these values; without a front end the plan for them.
+    """Return controls for a plan, set to these values; without a front end, the plan for them.
 
     Args:
         hardware: ``auto`` for this machine, or a named one such as ``h200x4``.
@@ -90,66 +77,66 @@ def plan_explorer(  # noqa: PLR0913 -- one keyword for each control
         objective: ``latency``, ``balanced`` or ``throughput``.
 
     Raises:
-        UnknownNameError: No such machine, model, engine or objective.
-        UsageError: A number no machine has.
+        UnknownNameError: If there is no such machine, model, engine or objective.
+        UsageError: If no machine has such a number.
 
     """
     return PlanExplorer(ExplorerChoice(hardware, 1, 0, model, AUTO, engine, context_tokens, concurrency, objective))
 
 
 class PlanExplorer:
-    """The plan for what the controls show.
+    """A plan that follows its controls.
 
     Attributes:
-        plan: The plan; follows the controls, and stays where they ask for something that cannot be planned.
+        plan: The latest plan; stays if the controls ask for something that cannot be planned.
 
     """
 
-    def __init__(self, wish: ExplorerChoice) -> None:
-        self.plan = wish.plan()
+    def __init__(self, choice: ExplorerChoice) -> None:
+        self.plan = choice.plan()
         self._machines = choices.machines()
         self._controls: dict[str, Any] = {}
         self._page: Any = None
         self._settling = False
         if not is_headless():
-            self._build(wish)
+            self._build(choice)
             self._settle()
             self._show()
 
     def to_table(self) -> Table:
-        """Verdict, memory and command as text."""
+        """Return verdict, memory and command as text."""
         memory = table_plan_memory(self.plan)
         note = "\n".join(filter(None, [memory.title, self.plan.smallest_change or "", command_of(self.plan)]))
         return Table(verdict_line(self.plan), memory.columns, memory.rows, note)
 
-    def _build(self, wish: ExplorerChoice) -> None:
+    def _build(self, choice: ExplorerChoice) -> None:
         import ipywidgets
 
-        machine, gpus = choices.place(self.plan.hardware, wish.hardware)
+        machine, gpus = choices.find_choice(self.plan.hardware, choice.hardware)
         self._machines.setdefault(machine.key, machine)
         listed = [(one.label, one.key) for one in self._machines.values()]
         wide: dict[str, Any] = {"style": {"description_width": "120px"}, "layout": {"width": "98%"}}
         pick, slide = ipywidgets.Dropdown, ipywidgets.SelectionSlider
         self._controls = {
             "machine": pick(value=machine.key, options=listed, description="Machine", **wide),
-            "model": pick(value=wish.model, options=choices.model_options(wish.model), description="Model", **wide),
+            "model": pick(value=choice.model, options=choices.model_options(choice.model), description="Model", **wide),
             "gpus": slide(value=gpus, options=machine.counts(gpus), description="GPUs", **wide),
-            "checkpoint": pick(options=choices.checkpoint_options(wish.model), description="Checkpoint", **wide),
+            "checkpoint": pick(options=choices.checkpoint_options(choice.model), description="Checkpoint", **wide),
             "nodes": slide(value=1, options=choices.steps(choices.NODES), description="Machines", **wide),
             "engine": pick(
-                value=wish.engine, options=_with(choices.ENGINES, wish.engine), description="Engine", **wide
+                value=choice.engine, options=_with(choices.ENGINES, choice.engine), description="Engine", **wide
             ),
             "host_memory_gib": slide(value=0, options=choices.host_options(), description="Host memory", **wide),
-            "objective": pick(value=wish.objective, options=OBJECTIVES, description="Best at", **wide),
+            "objective": pick(value=choice.objective, options=OBJECTIVES, description="Best at", **wide),
             "context_tokens": slide(
-                value=wish.context_tokens,
-                options=choices.steps(choices.CONTEXTS, wish.context_tokens),
+                value=choice.context_tokens,
+                options=choices.steps(choices.CONTEXTS, choice.context_tokens),
                 description="Context (tokens)",
                 **wide,
             ),
             "concurrency": slide(
-                value=wish.concurrency,
-                options=choices.steps(choices.LOADS, wish.concurrency),
+                value=choice.concurrency,
+                options=choices.steps(choices.LOADS, choice.concurrency),
                 description="Requests at once",
                 **wide,
             ),
@@ -161,13 +148,13 @@ class PlanExplorer:
             control.observe(self._changed, names="value")
 
     def _changed(self, change: dict[str, Any]) -> None:
-        if self._settling:  # one change of a person may set other controls
+        if self._settling:  # a person's change of one control may set others
             return
         if change["owner"] is self._controls["model"]:
             self._quietly("checkpoint", choices.checkpoint_options(change["new"]))
         self._settle()
         try:
-            self.plan = self._wish().plan()
+            self.plan = self._choice().plan()
         except SeatrialError as error:
             self._page.value = error_html(error)
             return
@@ -177,14 +164,14 @@ class PlanExplorer:
         self._page.value = plan_html(self.plan, command_of(self.plan))
 
     def _settle(self) -> None:
-        """Offer what the machine can have: so many GPUs, host memory beside it, several of it."""
+        """Offer the numbers of GPUs and the host memory that the machine can have."""
         machine = self._machines[self._controls["machine"].value]
         self._quietly("gpus", machine.counts(self._controls["gpus"].value))
         self._controls["gpus"].disabled = not machine.most_gpus
         self._controls["host_memory_gib"].disabled = not machine.takes_host_memory
 
     def _quietly(self, name: str, options: list[tuple[str, Any]]) -> None:
-        """Change what a control offers; its value stays where it is offered still, else the first (of GPUs the most)."""
+        """Change the options of a control; its value stays if it is still offered, else the first (of GPUs the most)."""
         control = self._controls[name]
         if list(control.options) == options:
             return
@@ -197,11 +184,11 @@ class PlanExplorer:
         finally:
             self._settling = False
 
-    def _wish(self) -> ExplorerChoice:
+    def _choice(self) -> ExplorerChoice:
         values = {name: control.value for name, control in self._controls.items()}
         machine = self._machines[values.pop("machine")]
-        wish = ExplorerChoice(hardware=machine.named(values.pop("gpus")), **values)
-        return wish if machine.takes_host_memory else replace(wish, host_memory_gib=0)
+        choice = ExplorerChoice(hardware=machine.named(values.pop("gpus")), **values)
+        return choice if machine.takes_host_memory else replace(choice, host_memory_gib=0)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -218,15 +205,13 @@ class PlanExplorer:
 
 
 def command_of(plan: Plan) -> str:
-    """The command of a plan as one types it, of each machine where there are several; empty where it does not run."""
-    if not plan.runs:
-        return ""
-    return commands_text(build_command(plan))
+    """Return the command of a plan, of each machine if there are several; empty if the plan does not run."""
+    return commands_text(build_command(plan)) if plan.runs else ""
 
 
 @cache
 def _machine(name: str, host_memory_gib: int) -> Hardware:
-    """A machine, looked at once: this one does not change while somebody moves a slider."""
+    """Detect a machine once: this one does not change while somebody moves a slider."""
     return detect_hardware(name, host_memory_gib=host_memory_gib or None)
 
 

@@ -1,4 +1,4 @@
-"""What the explorer's controls offer: machines, how many GPUs, checkpoints, contexts, loads."""
+"""Choices of the explorer's controls: machines, numbers of GPUs, checkpoints, contexts, loads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from seatrial.units import to_gb
 AUTO = "auto"
 _GPUS = (1, 2, 4, 8, 16)
 NODES = (1, 2, 4, 8)
+# Tokens, in steps of a half or a third up: 2,048, 3,072, 4,096 ... 1,048,576.
 CONTEXTS = tuple(sorted(size << power for power in range(10, 20) for size in (2, 3) if size << power <= 1 << 20))
-"""A step of a half up or a third up, tokens: 2,048, 3,072, 4,096 ... 1,048,576."""
 LOADS = tuple(1 << power for power in range(11))
 _HOST_GIB = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
 ENGINES = (("chosen for the machine", AUTO), *((engine_facts(name).title, name) for name in PREFERRED))
@@ -25,34 +25,26 @@ _Steps = list[tuple[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class MachineChoice:
-    """One entry of the machine list.
+    """An entry of the machine list."""
 
-    Attributes:
-        label: What the list says.
-        key: Name, or the part of it before the count.
-        most_gpus: Most GPUs in one machine; 0 where the name says all.
-        takes_host_memory: Whether host memory may be given beside it.
-
-    """
-
-    label: str
-    key: str
-    most_gpus: int = 0
-    takes_host_memory: bool = True
+    label: str  # text in the list
+    key: str  # name of the machine, or its part before the count
+    most_gpus: int = 0  # most GPUs in one machine; 0 if the name has no count
+    takes_host_memory: bool = True  # False if CPU and GPU share one memory
 
     def named(self, gpus: int) -> str:
-        """The machine with that many GPUs, as it is named on the command line."""
+        """Return the name of the machine with that many GPUs, as on the command line."""
         return f"{self.key}x{gpus}" if self.most_gpus else self.key
 
-    def counts(self, wished: int = 1) -> _Steps:
-        """How many GPUs it may have, the number wished for among them; one entry where its name says it all."""
+    def counts(self, chosen: int = 1) -> _Steps:
+        """Return the numbers of GPUs to choose from, ``chosen`` among them."""
         if not self.most_gpus:
             return [("as it is", 1)]
-        return steps([count for count in _GPUS if count <= self.most_gpus], min(wished, self.most_gpus))
+        return steps([count for count in _GPUS if count <= self.most_gpus], min(chosen, self.most_gpus))
 
 
 def machines() -> dict[str, MachineChoice]:
-    """Every machine of the list, by its key."""
+    """Return every machine of the list, by its key."""
     found = [MachineChoice("this machine", AUTO), MachineChoice("no GPU", "cpu")]
     for one in accelerators().values():
         if one.memory_gb is None:  # a chip that was never released
@@ -76,8 +68,8 @@ def _label(name: str, memory_gb: float) -> str:
     return name if f"{memory_gb:.0f}GB" in name.replace(" ", "") else f"{name}, {memory_gb:,.0f} GB"
 
 
-def place(hardware: Hardware, name: str) -> tuple[MachineChoice, int]:
-    """Where a machine stands in the list, and with how many GPUs; one that is not listed is its own entry."""
+def find_choice(hardware: Hardware, name: str) -> tuple[MachineChoice, int]:
+    """Return a machine's entry of the list and its number of GPUs; a machine that is not listed gets an entry."""
     known = machines()
     folded = name.casefold()
     if folded in known and not known[folded].most_gpus:
@@ -90,12 +82,12 @@ def place(hardware: Hardware, name: str) -> tuple[MachineChoice, int]:
 
 
 def model_options(chosen: str) -> list[str]:
-    """The official models, and the one chosen."""
+    """Return the official models, and the chosen one."""
     return sorted({chosen, *(one.id for one in models() if one.role == "official")})
 
 
 def checkpoint_options(model: str) -> _Options:
-    """The checkpoints of a model whose size is known, by precision and size."""
+    """Return the checkpoints of a model whose size is known, with precision and size."""
     own = [one for one in checkpoints() if one.model == find_model(model).id and one.weights_bytes is not None]
     named = [
         (
@@ -108,10 +100,10 @@ def checkpoint_options(model: str) -> _Options:
 
 
 def steps(usual: list[int] | tuple[int, ...], given: int | None = None) -> _Steps:
-    """Numbers as a slider shows them, with the one given among them."""
+    """Return numbers as a slider shows them, ``given`` among them."""
     return [(f"{value:,}", value) for value in sorted({*usual, *([given] if given else [])})]
 
 
 def host_options() -> _Steps:
-    """Host memory in GiB; 0 is what is known of the machine."""
+    """Return sizes of host memory in GiB; 0 stands for the size that is known of the machine."""
     return [("as known", 0), *((f"{size:,} GiB", size) for size in _HOST_GIB)]

@@ -2,8 +2,7 @@
 
 The figure is a plotly ``FigureWidget``: its updates travel on the widget's own channel, so the
 plot keeps moving while a cell waits for the result, and nothing is ever printed or cleared.
-Where no front end shows widgets, the panel draws plain figures at the end, from the same
-recorder.
+Without a front end that shows widgets, the panel draws plain figures at the end.
 """
 
 from __future__ import annotations
@@ -12,14 +11,15 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from seatrial.measure.load import Load
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Sample
 from seatrial.units import GIB, counted, format_rate
 from seatrial.view.chart.data import PALETTE, SeriesOrigin
-from seatrial.view.chart.plotly import AXIS, literal, plotly_dash, span_names, span_stripes
+from seatrial.view.chart.plotly import AXIS, COLORS, TITLE, literal, plotly_dash, span_names, span_stripes
 from seatrial.view.plots.measurements import OUTPUT, TIME, load_levels, not_real, with_breaks
 from seatrial.view.tables.measurements import describe_rate
 
@@ -30,32 +30,8 @@ _MOST_POINTS = 2000
 _WAITING = "Press Start: the plot moves while the load runs"
 
 
-class LiveRun(Protocol):
-    """A load that runs, as ``seatrial.start_load`` gives it."""
-
-    @property
-    def recorder(self) -> Recorder:
-        """What it has brought so far."""
-        ...
-
-    @property
-    def running(self) -> bool:
-        """Whether it still runs."""
-        ...
-
-    @property
-    def stand_in(self) -> bool:
-        """Whether the model is a stand-in rather than DeepSeek V4."""
-        ...
-
-    @property
-    def simulated(self) -> bool:
-        """Whether nothing real answers."""
-        ...
-
-
 def is_headless() -> bool:
-    """Whether nobody sees widgets: a batch run or test said so, or this is no notebook kernel."""
+    """Return True if nobody sees widgets: a batch run or test sets a variable, or this is no notebook kernel."""
     if os.environ.get(HEADLESS, "") not in {"", "0"}:
         return True
     try:
@@ -68,13 +44,13 @@ def is_headless() -> bool:
 class LivePlot:
     """Output tokens per second and memory over time, while they are measured.
 
-    As a context manager it ends its thread at the end; by itself the thread ends with the load.
+    The drawing thread ends with the load, or with the ``with`` block.
 
     Args:
-        on_progress: Called by the drawing thread whenever it has drawn; for a line of text beside the plot.
+        on_progress: Called by the drawing thread after each redraw; for a line of text beside the plot.
 
     Attributes:
-        figure: The widget; a cell that ends in it shows it.
+        figure: The widget; a cell that ends in ``figure`` shows it.
 
     """
 
@@ -85,23 +61,23 @@ class LivePlot:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def start(self, load: LiveRun) -> Self:
-        """Follow ``load`` until it ends; whatever was followed before is let go."""
+    def start(self, load: Load) -> Self:
+        """Follow ``load`` until it ends, instead of an earlier one."""
         with self._lock:
             self._end()
-            self._say_what_answers(load)
+            self._label(load)
             self._stop = threading.Event()
             self._thread = threading.Thread(target=self._follow, args=(load, self._stop), name="live plot", daemon=True)
             self._thread.start()
         return self
 
     def stop(self) -> None:
-        """End the drawing; the plot keeps what it shows."""
+        """End the drawing; the plot stays as it is."""
         with self._lock:
             self._end()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the load has ended and its last state is drawn; whether that has come."""
+        """Wait until the load has ended and its last state is drawn; return True if that is done."""
         thread = self._thread
         if thread is not None:
             thread.join(timeout_s)
@@ -118,8 +94,8 @@ class LivePlot:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _say_what_answers(self, load: LiveRun) -> None:
-        """Names, dashes and a line under the title: a stand-in and a simulation say so."""
+    def _label(self, load: Load) -> None:
+        """Set names, dashes and the line under the title; a stand-in and a simulation are labelled."""
         origin: SeriesOrigin = "simulated" if load.simulated else "measured"
         with self.figure.batch_update():
             for trace, name in zip(self.figure.data, _NAMES, strict=True):
@@ -128,10 +104,10 @@ class LivePlot:
             labels = not_real(stand_in=load.stand_in, simulated=load.simulated)
             self.figure.layout.title.subtitle.text = literal("; ".join(labels))
 
-    def _follow(self, load: LiveRun, stop: threading.Event) -> None:
+    def _follow(self, load: Load, stop: threading.Event) -> None:
         drawn = -1
         while True:
-            running = load.running  # asked first: what ends while this draws is drawn once more
+            running = load.running  # read first: a load that ends while this draws is drawn once more
             recorder = load.recorder
             samples = recorder.samples
             if len(samples) != drawn or not running:
@@ -148,7 +124,9 @@ class LivePlot:
             for trace, values in zip(self.figure.data, _rows(shown), strict=True):
                 trace.x = _floats([one.at_s for one in shown])
                 trace.y = _floats(values)
-                trace.showlegend = any(value is not None for value in values)  # no GPU, no name for its line
+                trace.showlegend = any(
+                    value is not None for value in values
+                )  # without a GPU its line has no name in the legend
             self.figure.layout.title.text = f"<b>{literal(_title(recorder, progress, running=running))}</b>"
             if not running:
                 spans = load_levels(recorder.samples, recorder.points)
@@ -158,7 +136,7 @@ class LivePlot:
 
 
 def _figure() -> Any:
-    """The empty plot: tokens above, memory below, one time axis."""
+    """Return the empty plot: tokens above, memory below, one time axis."""
     from plotly.graph_objects import FigureWidget
 
     axis = AXIS | {"rangemode": "tozero"}
@@ -169,11 +147,8 @@ def _figure() -> Any:
             for name, place, color in zip(_NAMES, ("y", "y2", "y2"), PALETTE, strict=False)
         ],
         layout={
-            "title": {"text": f"<b>{_WAITING}</b>", "font": {"size": 17}, "x": 0.02, "xanchor": "left",
-                      "y": 1, "yanchor": "top", "pad": {"t": 18}, "subtitle": {"text": "", "font": {"size": 13}}},
-            "font": {"size": 13, "color": "#1f2328"},
-            "paper_bgcolor": "#ffffff",
-            "plot_bgcolor": "#ffffff",
+            **COLORS,
+            "title": TITLE | {"text": f"<b>{_WAITING}</b>", "subtitle": {"text": "", "font": {"size": 13}}},
             "height": 460,
             "margin": {"l": 60, "r": 30, "t": 90, "b": 60},
             "showlegend": True,
@@ -186,7 +161,7 @@ def _figure() -> Any:
 
 
 def _floats(values: Sequence[float | None]) -> Any:
-    """Half the bytes of what plotly would send by itself; an unknown value is a gap."""
+    """Return values as float32, half the bytes of plotly's own; an unknown value is a gap."""
     import numpy as np
 
     return np.array([np.nan if value is None else value for value in values], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Start and stop a load with a button and watch it; the notebook goes on the same without anybody there."""
+"""A panel to start and stop a load and to watch it; without a person the notebook runs the load by itself."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from seatrial.view.untrusted import plain_text
 
 
 def load_panel(server: Server | str, workload: Workload | None = None) -> LoadPanel:
-    """A panel that sends ``workload`` to ``server`` when its button is pressed, or when the result is asked for.
+    """Return a panel that sends ``workload`` when a person presses Start, or when a cell asks for the result.
 
     Args:
         server: A launched server, or the URL of an OpenAI-compatible one.
-        workload: The load; None: 1, 2, 4 and 8 streams of short answers.
+        workload: The load; None for 1, 2, 4 and 8 streams of short answers.
 
     """
     return LoadPanel(server, workload or Workload())
@@ -35,7 +35,7 @@ class LoadPanel:
     """Start, Stop, a line of progress and a live plot; without a front end a table of the load.
 
     Attributes:
-        workload: What is sent.
+        workload: The load it sends.
 
     """
 
@@ -51,52 +51,50 @@ class LoadPanel:
 
     @property
     def running(self) -> bool:
-        """Whether a load runs."""
+        """True while a load runs."""
         return self._load is not None and self._load.running
 
-    def start(self) -> None:
-        """Start the load; one that runs already goes on.
+    def start(self) -> Load:
+        """Start the load; a running one continues.
 
         Raises:
-            SeatrialError: The server is gone, or the load cannot be sent.
+            SeatrialError: If the server is gone, or the load cannot be sent.
 
         """
         with self._lock:
-            if self.running:
-                return
+            if self._load is not None and self._load.running:
+                return self._load
             if self._load is not None:
                 self._load.stop()
             self._load = start_load(self._server, self.workload)
             if self._plot is not None:
                 self._set_running(running=True)
                 self._plot.start(self._load)
+            return self._load
 
     def stop(self) -> None:
-        """End the load now; what it brought until then stays."""
+        """End the load now; its results until then stay."""
         with self._lock:
             if self._load is not None:
                 self._load.stop()
 
     def result(self) -> Measurement:
-        """Wait for the load and sum it up; starts it where nobody has.
+        """Wait for the load and sum it up; start it if nobody has.
 
-        An interrupt (the notebook's stop button) ends the load and is passed on.
+        An interrupt (the notebook's stop button) ends the load and is raised again.
 
         Raises:
-            MeasurementError: Nothing was collected.
-            SeatrialError: The server is gone, or the load cannot be sent.
+            MeasurementError: If nothing was collected.
+            SeatrialError: If the server is gone, or the load cannot be sent.
 
         """
-        if self._load is None:
-            self.start()
-        load = self._load
-        assert load is not None  # noqa: S101 -- started above
+        load = self._load or self.start()
         try:
             while not load.wait(0.2):  # in steps, so that an interrupt is noticed
                 pass
             measurement = load.result()
         finally:
-            load.stop()  # also closes what an ended load still holds
+            load.stop()  # also closes the files of an ended load
         if self._plot is not None:
             self._plot.wait()
         else:
@@ -105,7 +103,7 @@ class LoadPanel:
         return measurement
 
     def to_table(self) -> Table:
-        """The load in words."""
+        """Return the load in words."""
         load = self.workload
         levels = ", ".join(map(str, load.concurrency)) if load.rate is None else "-"
         rows = (
@@ -128,25 +126,27 @@ class LoadPanel:
         status.add_class("seatrial-status")
         start.on_click(lambda _: self._pressed_start())
         stop.on_click(lambda _: self.stop())
-        self._plot = LivePlot(on_progress=self._tell)
+        self._plot = LivePlot(on_progress=self._show_progress)
         box = ipywidgets.VBox([ipywidgets.HBox([start, stop, status]), self._plot.figure])
         self._widgets = {"start": start, "stop": stop, "status": status, "box": box}
 
     def _pressed_start(self) -> None:
         try:
             self.start()
-        except SeatrialError as error:  # in the panel: an error in a callback would go unseen
-            self._say(f"{error.what} {error.remedy}")
+        except SeatrialError as error:  # nobody sees an error raised in a callback
+            self._set_status(f"{error.what} {error.remedy}")
 
-    def _tell(self, progress: LoadProgress) -> None:
-        """Called by the drawing thread."""
+    def _show_progress(self, progress: LoadProgress) -> None:
+        """Show a line of progress; the drawing thread calls this."""
         if self.running:
             rate = "" if progress.tokens_per_s is None else f", {format_rate(progress.tokens_per_s)}"
             place = f"level {progress.point + 1} of {progress.points} ({progress.level})"
-            self._say(f"{place}: {progress.done} of {progress.requests} requests{rate}" if progress.points else "")
+            self._set_status(
+                f"{place}: {progress.done} of {progress.requests} requests{rate}" if progress.points else ""
+            )
             return
         self._set_running(running=False)
-        self._say("Done." if self._load is None else self._outcome(self._load))
+        self._set_status("Done." if self._load is None else self._outcome(self._load))
 
     def _outcome(self, load: Load) -> str:
         try:
@@ -161,7 +161,7 @@ class LoadPanel:
         self._widgets["start"].disabled = running
         self._widgets["stop"].disabled = not running
 
-    def _say(self, text: str) -> None:
+    def _set_status(self, text: str) -> None:
         self._widgets["status"].value = html.escape(plain_text(text, 400))
 
     def _ipython_display_(self) -> None:

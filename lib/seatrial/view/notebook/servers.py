@@ -1,4 +1,4 @@
-"""A server in a notebook: where it answers, what it said, what its log says, and that it is gone."""
+"""A server in a notebook: its address, its replies, its log, and the proof that it is gone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ _SCRIPTED_LOG = (
     "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 91022.31 MiB on device 0: cudaMalloc failed: out of memory",
     "alloc_tensor_range: failed to allocate CUDA0 buffer of size 95443788800",
     "llama_model_load: error loading model: unable to allocate CUDA0 buffer",
-)
-"""A log in llama.cpp's wording of weights that do not fit on the GPU; written for the lesson, by no engine."""
+)  # in llama.cpp's wording, of weights that do not fit on the GPU; written for the lesson, by no engine
 
 
 def show_server(server: Server | NotLaunched) -> Table | PlainText:
-    """Where a launched server answers and what it is; or that nothing was launched, and why."""
+    """Return address and model of a launched server; or that nothing was launched, and why."""
     if isinstance(server, NotLaunched):
         return PlainText(f"{server.why} {server.remedy}".strip(), title="Nothing was launched.")
     rows: list[Row] = [
@@ -32,7 +31,7 @@ def show_server(server: Server | NotLaunched) -> Table | PlainText:
         ("engine", server.engine),
         ("address", f"{server.url}/v1"),
         ("process", "unknown" if server.pid is None else str(server.pid)),
-        ("API key", f"in {server.api_key_file}, readable by you alone"),
+        ("API key", f"in {server.api_key_file}, readable by you only"),
         ("log", server.log),
     ]
     title = f"Ready after {format_seconds(server.ready_after_s)}: it has generated a token"
@@ -40,7 +39,7 @@ def show_server(server: Server | NotLaunched) -> Table | PlainText:
 
 
 def show_reply(reply: ChatReply | NotLaunched) -> PlainText:
-    """A model's answer, as text and as nothing else."""
+    """Return a model's answer, as text and as nothing else."""
     if isinstance(reply, NotLaunched):
         return PlainText("", title="No answer: nothing was launched.")
     label = kind_label(stand_in=reply.stand_in, simulated=reply.simulated)
@@ -51,7 +50,7 @@ def show_reply(reply: ChatReply | NotLaunched) -> PlainText:
 
 
 def show_log(server: Server | NotLaunched, lines: int = _LOG_LINES) -> PlainText:
-    """The last lines of a server's log, as text and as nothing else."""
+    """Return the last lines of a server's log, as text and as nothing else."""
     if isinstance(server, NotLaunched):
         return PlainText("", title="No log: nothing was launched.")
     tail = server.read_log(lines)
@@ -59,7 +58,7 @@ def show_log(server: Server | NotLaunched, lines: int = _LOG_LINES) -> PlainText
 
 
 def table_scripted_failure() -> Table:
-    """What the error of a launch that fails names, told of a scripted log: nothing is launched for it."""
+    """Return the diagnosis of a failed launch, from a scripted log; nothing is launched for it."""
     ended = Exit("exited", code=1, signal=None, error="", oom_kills={}, at="")
     found = diagnose(ended, _SCRIPTED_LOG, "llamacpp")
     rows: list[Row] = [("cause", f"{found.cause}: {found.what}"), ("phase", found.phase)]
@@ -69,7 +68,7 @@ def table_scripted_failure() -> Table:
 
 
 def show_stopped(stopped: Stopped | NotLaunched) -> PlainText:
-    """The proof that a server is gone."""
+    """Return the proof that a server is gone."""
     if isinstance(stopped, NotLaunched):
         return PlainText("Nothing was launched, so there is nothing to stop.")
     port = "free again" if stopped.port_free else "taken by another process since"

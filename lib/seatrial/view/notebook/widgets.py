@@ -1,4 +1,4 @@
-"""A widget in a notebook, with what it shows as a page and as text: a saved notebook has no kernel to draw it."""
+"""Widgets with their contents as HTML and as text, for a saved notebook that no kernel draws."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def show_widget(widget: Any, page: str, text: str) -> None:
-    """Show a widget where widgets live, else the page (GitHub, an HTML export), else the text.
+    """Show a widget in a front end that draws widgets; elsewhere its HTML (GitHub, an export) or its text.
 
     Args:
         widget: An ipywidgets widget.
-        page: What it shows now, as HTML; every text from outside is escaped already.
-        text: The same as plain text.
+        page: Its contents as HTML, with every text from outside escaped.
+        text: Its contents as plain text.
 
     """
     from IPython.display import display

@@ -1,4 +1,4 @@
-"""Memory over context length: what each precision needs, what there is, and the largest context that fits."""
+"""Memory over context length: need of each precision, usable memory, and the largest context that fits."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
 from seatrial.view.chart.chart import Chart
 from seatrial.view.chart.data import Highlight, Reference, Series
-from seatrial.view.tables.fits import largest_words
+from seatrial.view.tables.fits import describe_largest_context
 from seatrial.view.tables.plans import needs_unknown_host
 
-_MOST = 6
-"""Lines one can tell apart."""
+_MOST = 6  # lines a reader can tell apart
 
 
 def fit_chart(hardware: str = "auto", model: str = "flash", *, concurrency: int = 1) -> Chart:
-    """Memory needed against context, for the checkpoints of a model that one engine serves on this machine.
+    """Return the memory needed against context, for the checkpoints of a model that one engine serves on a machine.
 
-    The engine is the one a plan chooses here. Each number is the planner's own.
+    A plan for this machine chooses the engine. Each number is the planner's own.
 
     Args:
         hardware: ``auto``, or a named machine such as ``h200x4``.
@@ -31,8 +30,8 @@ def fit_chart(hardware: str = "auto", model: str = "flash", *, concurrency: int 
         concurrency: Requests at once.
 
     Raises:
-        UnknownNameError: No such machine or model.
-        UsageError: A number no machine has.
+        UnknownNameError: If there is no such machine or model.
+        UsageError: If no machine has such a number.
 
     """
     request = Request(detect_hardware(hardware), concurrency=concurrency)
@@ -42,9 +41,9 @@ def fit_chart(hardware: str = "auto", model: str = "flash", *, concurrency: int 
 
 
 def _chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
-    """The chart of chosen checkpoints; lines end where requests would have to wait."""
+    """Return the chart of chosen checkpoints; a line ends at the context from which on requests have to wait."""
     lines = [_line(fit, request) for fit in fits]
-    highlights = tuple(_highlight(fit, place) for place, fit in enumerate(fits) if fit.largest_context_tokens)
+    highlights = tuple(_highlight(fit.at_largest, place) for place, fit in enumerate(fits) if fit.at_largest)
     plans = [plan for plan in (fit.at_largest or fit.plan for fit in fits) if plan.capacity_bytes]
     per_gpu = any(_per_gpu(plan) for plan in plans)
     requests = f"{request.concurrency:,} requests at once" if request.concurrency > 1 else "One request"
@@ -55,7 +54,7 @@ def _chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
         x_label="Context of each request (tokens)",
         y_label="Memory on the fullest GPU (GiB)" if per_gpu else "Memory, host and GPUs (GiB)",
         series=tuple(lines),
-        references=_rooms(plans),
+        references=_limits(plans),
         log_x=True,
         x_ticks=CONTEXTS,
         highlights=highlights,
@@ -63,18 +62,18 @@ def _chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
 
 
 def _finding(fits: Sequence[Fit], model: str) -> str:
-    """The longest context that fits; where nothing does, what the smallest needs against what there is."""
+    """Return the longest context that fits; if nothing fits, the smallest need and the usable memory."""
     if not fits:
         return f"no engine loads a checkpoint of {find_model(model).name}"
     if any(fit.plan.runs for fit in fits):
         best = max(fits, key=lambda fit: fit.largest_context_tokens)
-        return f"{_short(best.plan)} {largest_words(best)}"
+        return f"{_short(best.plan)} {describe_largest_context(best)}"
     plan = min((fit.plan for fit in fits), key=lambda plan: plan.shortfall_bytes)
     return f"nothing fits: {_short(plan)} needs {format_gib(plan.need_bytes)} of {format_gib(room_bytes(plan))}"
 
 
 def _one_of_each(fits: Sequence[Fit]) -> list[Fit]:
-    """The best of each precision, largest first: where there are many, spread over the sizes."""
+    """Return the best of each precision, largest first; of many, some of all sizes."""
     by_kind: dict[str, Fit] = {}
     for fit in fits:
         by_kind[_precision(fit)] = max(by_kind.get(_precision(fit), fit), fit, key=_preference)
@@ -94,49 +93,48 @@ def _precision(fit: Fit) -> str:
 
 
 def _line(fit: Fit, request: Request) -> Series:
+    up_to = f"to {fit.largest_context_tokens:,}" if fit.largest_context_tokens else describe_largest_context(fit)
     plans = list(checkpoint_plans(request, find_checkpoint(fit.plan.checkpoint), fit.plan.engine))
     if fit.at_largest:
-        plans = sorted({plan.context_tokens: plan for plan in (*plans, fit.at_largest)}.values(), key=_context)
+        plans = sorted(
+            {plan.context_tokens: plan for plan in (*plans, fit.at_largest)}.values(),
+            key=lambda plan: plan.context_tokens,
+        )
     return Series(
-        name=f"{_short(fit.plan)}: {_reach(fit)}",
+        name=f"{_short(fit.plan)}: {up_to}",
         x=tuple(plan.context_tokens for plan in plans),
         y=tuple(_height(plan) / GIB if _is_shown(plan, fit) else None for plan in plans),
         origin="derived",
     )
 
 
-def _reach(fit: Fit) -> str:
-    return f"to {fit.largest_context_tokens:,}" if fit.largest_context_tokens else largest_words(fit)
+def _highlight(plan: Plan, place: int) -> Highlight:
+    name = f"{_short(plan)}: largest context {plan.context_tokens:,} tokens"
+    return Highlight(name, place, plan.context_tokens, _height(plan) / GIB)
 
 
-def _highlight(fit: Fit, place: int) -> Highlight:
-    assert fit.at_largest is not None  # noqa: S101 -- it has a largest context
-    name = f"{_short(fit.plan)}: largest context {fit.largest_context_tokens:,} tokens"
-    return Highlight(name, place, fit.largest_context_tokens, _height(fit.at_largest) / GIB)
-
-
-def _rooms(plans: Sequence[Plan]) -> tuple[Reference, ...]:
-    """What may be used: recipes give engines different shares, so there may be two limits."""
-    rooms = sorted({plan.capacity_bytes / (plan.ranks if _per_gpu(plan) else 1) / GIB for plan in plans})
-    if not rooms:
+def _limits(plans: Sequence[Plan]) -> tuple[Reference, ...]:
+    """Return the usable memory: recipes give engines different shares, so there may be two limits."""
+    sizes = sorted({plan.capacity_bytes / (plan.ranks if _per_gpu(plan) else 1) / GIB for plan in plans})
+    if not sizes:
         return ()
+    low, high = sizes[0], sizes[-1]
     assumed = "host memory assumed: " if any(map(needs_unknown_host, plans)) else ""
-    span = f"{rooms[-1]:,.1f}" if len(rooms) == 1 else f"{rooms[0]:,.1f} to {rooms[-1]:,.1f}"
-    name = f"{assumed}usable {span} GiB"
-    return tuple(Reference(name if room == rooms[-1] else "", room) for room in (rooms[0], rooms[-1])[-len(rooms) :])
+    name = f"{assumed}usable {high:,.1f} GiB" if low == high else f"{assumed}usable {low:,.1f} to {high:,.1f} GiB"
+    return tuple(Reference(name if size == high else "", size) for size in dict.fromkeys((low, high)))
 
 
 def _short(plan: Plan) -> str:
-    """``V4-Flash-0731 (FP4)``."""
+    """Return a short name: ``V4-Flash-0731 (FP4)``."""
     name = plan.checkpoint.rpartition("/")[2].removeprefix("DeepSeek-")
     precision = find_checkpoint(plan.checkpoint).precision
     return name if precision.casefold() in name.casefold() else f"{name} ({precision.upper()})"
 
 
 def _is_shown(plan: Plan, fit: Fit) -> bool:
-    """Whether all requests run at once, or the need stands above the limit; of several, where one fits nowhere, that one's."""
-    whole = plan.footprint.concurrency >= plan.concurrency or not fit.plan.runs
-    return plan.runs and whole if plan.need_bytes <= plan.capacity_bytes else whole
+    """Return True if all requests run at once, or the checkpoint runs nowhere and its need is above the limit."""
+    comparable = plan.footprint.concurrency >= plan.concurrency or not fit.plan.runs
+    return comparable and (plan.runs or plan.need_bytes > plan.capacity_bytes)
 
 
 def _height(plan: Plan) -> float:
@@ -145,7 +143,3 @@ def _height(plan: Plan) -> float:
 
 def _per_gpu(plan: Plan) -> bool:
     return plan.gpu_layers is None and plan.ranks > 0
-
-
-def _context(plan: Plan) -> int:
-    return plan.context_tokens

@@ -1,4 +1,4 @@
-"""A plan's memory as one bar for each GPU and one for the host, each against what the engine may use of it."""
+"""A plan's memory as a bar for each GPU and one for the host, each against the memory the engine may use."""
 
 from __future__ import annotations
 
@@ -18,33 +18,25 @@ from seatrial.view.tables.plans import needs_unknown_host
 _PARTS = ("Weights", "Weights copied on each GPU", "KV cache", "State", "Reserve, assumed")
 _COLORS = (0, 1, 2, 5, 6)
 _KEYS = ("weights_sharded", "weights_replicated", "kv", "state", "reserve")
-_MOST_BARS = 8
-"""More GPUs than this hold the same: one bar says so."""
+_MOST_BARS = 8  # of more GPUs one bar stands for all
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryBar:
-    """What lies in one GPU or in host memory, and what may.
+    """Bytes on one GPU or in host memory, and the bytes the engine may use there."""
 
-    Attributes:
-        name: "GPU 0", "Host".
-        parts: Bytes of each of ``PARTS``.
-        room_bytes: What the engine may use; None where that is not known.
-
-    """
-
-    name: str
-    parts: tuple[float, ...]
-    room_bytes: float | None
+    name: str  # "GPU 0", "Host"
+    parts: tuple[float, ...]  # bytes of each of _PARTS
+    usable_bytes: float | None  # None if unknown
 
     @property
     def total_bytes(self) -> float:
-        """All parts together."""
+        """Bytes of all parts together."""
         return sum(self.parts)
 
 
 def gpu_memory_chart(plan: Plan) -> Chart:
-    """One bar a GPU and one for host memory where it is used: weights, caches and reserve against the capacity."""
+    """Return a bar for each GPU and for host memory in use: weights, caches and reserve against the capacity."""
     bars = memory_bars(plan)
     shown = [place for place in range(len(_PARTS)) if any(bar.parts[place] for bar in bars)]
     return Chart(
@@ -60,76 +52,76 @@ def gpu_memory_chart(plan: Plan) -> Chart:
         ),
         bars=tuple(bar.name for bar in bars),
         references=tuple(
-            Reference(f"usable {format_gib(bar.room_bytes)}", bar.room_bytes / GIB, place)
+            Reference(f"usable {format_gib(bar.usable_bytes)}", bar.usable_bytes / GIB, place)
             for place, bar in enumerate(bars)
-            if bar.room_bytes
+            if bar.usable_bytes
         ),
     )
 
 
 def memory_bars(plan: Plan) -> list[MemoryBar]:
-    """What each GPU of one machine holds, and its host memory; the sums are those of the plan's footprint."""
+    """Return a bar for each GPU of one machine and for its host memory; their sums are those of the plan's footprint."""
     footprint = plan.footprint
     ranks = plan.ranks
     serving = ranks > 0 and plan.gpu_layers is None
-    if plan.verdict == "refused":  # how it would be split is not said
-        return [MemoryBar("All memory", _whole(plan), plan.capacity_bytes or None)]
+    if plan.verdict == "refused":  # a refused plan has no split
+        return [MemoryBar("All memory", _undivided(plan), plan.capacity_bytes or None)]
     if not serving and any(gpu.unified for gpu in plan.hardware.gpus):
-        return [MemoryBar("CPU and GPU", _whole(plan), plan.capacity_bytes)]
+        return [MemoryBar("CPU and GPU", _undivided(plan), plan.capacity_bytes)]
     pools = llamacpp_pools(plan.hardware, plan.hardware.gpus)
-    host_room = pools.host_bytes if pools.host_known and pools.host_bytes else None
+    host_usable = pools.host_bytes if pools.host_known and pools.host_bytes else None
     if not ranks:
-        return [MemoryBar("Host", _whole(plan), host_room)]
+        return [MemoryBar("Host", _undivided(plan), host_usable)]
     if serving:
         return [MemoryBar(name, _one_gpu(plan), plan.capacity_bytes / ranks) for name in _names(plan)]
     gpus = _llamacpp_gpus(plan, ranks)
-    rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in seen_gpus(plan.hardware.gpus)]
-    found = [MemoryBar(f"GPU {place}", *bar) for place, bar in enumerate(zip(gpus, rooms, strict=True))]
+    usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in seen_gpus(plan.hardware.gpus)]
+    found = [MemoryBar(f"GPU {place}", *bar) for place, bar in enumerate(zip(gpus, usable, strict=True))]
     if len(found) > _MOST_BARS:
         found = [replace(min(found, key=_spare), name=f"fullest of {ranks} GPUs")]
     if footprint.host_bytes:
-        found.append(MemoryBar("Host", _in_host(plan, gpus), host_room))
+        found.append(MemoryBar("Host", _in_host(plan, gpus), host_usable))
     return found
 
 
 def _finding(plan: Plan, bars: list[MemoryBar]) -> str:
-    """How much of the fullest GPU (or of the one memory there is) stays free; else why it does not run."""
-    gpus = [bar for bar in bars if "GPU" in bar.name and bar.room_bytes] or bars
+    """Return how much of the fullest GPU, or of the only memory, stays free; if the plan does not run, why not."""
+    gpus = [bar for bar in bars if "GPU" in bar.name and bar.usable_bytes] or bars
     tightest = min(gpus, key=_spare)
-    room, name = tightest.room_bytes, tightest.name
-    if not plan.runs or not room or needs_unknown_host(plan):
+    usable, name = tightest.usable_bytes, tightest.name
+    if not plan.runs or not usable or needs_unknown_host(plan):
         return finding(plan)
     spare = format_gib(max(_spare(tightest), 0.0))
-    alike = len({(bar.parts, bar.room_bytes) for bar in gpus}) == 1
-    where = "" if name in {"Host", "CPU and GPU"} else " on each GPU" if alike and len(gpus) > 1 else f" on {name}"
-    return f"{finding(plan)}: {spare} of {format_gib(room)} usable{where} stay free"
+    equal = len({(bar.parts, bar.usable_bytes) for bar in gpus}) == 1
+    place = "" if name in {"Host", "CPU and GPU"} else " on each GPU" if equal and len(gpus) > 1 else f" on {name}"
+    return f"{finding(plan)}: {spare} of {format_gib(usable)} usable{place} stay free"
 
 
 def _spare(bar: MemoryBar) -> float:
-    return (bar.room_bytes or 0) - bar.total_bytes
+    return (bar.usable_bytes or 0) - bar.total_bytes
 
 
-def _whole(plan: Plan) -> tuple[float, ...]:
+def _undivided(plan: Plan) -> tuple[float, ...]:
     footprint = plan.footprint
     return footprint.weights_bytes, 0.0, footprint.kv_bytes, footprint.state_bytes, footprint.reserve_bytes
 
 
 def _one_gpu(plan: Plan) -> tuple[float, ...]:
-    """The fullest rank of SGLang or vLLM, as its footprint says."""
+    """Return the parts on the fullest rank of SGLang or vLLM."""
     parts = plan.footprint.per_gpu_by_part
     return tuple(float(parts.get(name, 0)) for name in _KEYS)
 
 
 def _llamacpp_gpus(plan: Plan, gpus: int) -> list[tuple[float, ...]]:
-    """Layers lie on the GPUs whole, each with its caches, the last ones of the model; those that keep experts weigh more."""
+    """Return the parts on each GPU: whole layers, the last ones of the model, each with its caches and maybe its experts."""
     footprint, layers = plan.footprint, _layers(plan)
     offloaded = min(plan.gpu_layers or 0, layers)
     shares = plan.gpu_shares or (offloaded / gpus,) * gpus
     experts = footprint.by_class.get("experts", 0) / layers
     light = max(0.0, offloaded - max(0, layers - (plan.cpu_expert_layers or 0)))
     caches = (footprint.kv_bytes + footprint.state_bytes) / layers
-    held = footprint.total_bytes - footprint.host_bytes - footprint.reserve_bytes
-    rest = (held - (offloaded - light) * experts) / offloaded - caches
+    on_gpus = footprint.total_bytes - footprint.host_bytes - footprint.reserve_bytes
+    rest = (on_gpus - (offloaded - light) * experts) / offloaded - caches
     found: list[tuple[float, ...]] = []
     before = 0.0
     for share in shares:
@@ -141,7 +133,7 @@ def _llamacpp_gpus(plan: Plan, gpus: int) -> list[tuple[float, ...]]:
 
 
 def _in_host(plan: Plan, gpus: list[tuple[float, ...]]) -> tuple[float, ...]:
-    """What the GPUs leave over of the caches, and weights for the rest."""
+    """Return the caches that do not lie on the GPUs, and weights for the rest."""
     footprint = plan.footprint
     kv = round(footprint.kv_bytes - sum(parts[2] for parts in gpus))
     state = round(footprint.state_bytes - sum(parts[3] for parts in gpus))
@@ -159,6 +151,6 @@ def _names(plan: Plan) -> list[str]:
 def _layers(plan: Plan) -> int:
     try:
         config = find_model(plan.model).config
-    except UnknownNameError:  # a record of another version, or a file of one's own
+    except UnknownNameError:  # a record of another version, or a person's own file
         config = {}
     return int(config.get("num_hidden_layers", 1))

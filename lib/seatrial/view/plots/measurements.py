@@ -1,13 +1,9 @@
-"""The plots of the kit, each made from results: speed over load, waiting times, a run over time.
-
-Every title states the finding with its figure, so that a plot can be read without its text.
-"""
+"""Plots of measurements: speed over load, waiting times, a run over time. Each title states the finding."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, zip_longest
 
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Measurement, Point, Quantiles, Sample
@@ -23,17 +19,19 @@ _ARRIVALS = "Requests arriving per second"
 OUTPUT = "Output (tok/s)"
 TIME = "Time since the run started (s)"
 _HOST = "engine, host memory"
-_MOST_NAME = 48
+_MOST_NAME = 48  # characters
+_SECONDS_FROM_S = 2  # longer waits are plotted in seconds, shorter ones in milliseconds
+_LOG_FROM = 4  # from this ratio of loads on, doublings are evenly spaced
 
 
 def throughput_chart(
     measurements: Mapping[str, Measurement] | Measurement, predictions: Mapping[int, Prediction] | None = None
 ) -> Chart:
-    """Output tokens per second over the load, against what was predicted.
+    """Return output tokens per second over the load, against the prediction.
 
     Args:
-        measurements: One, or several by the name to show.
-        predictions: By concurrency; else those kept in the points.
+        measurements: A measurement, or several by the name to show.
+        predictions: By concurrency; None for those in the measurement itself.
 
     """
     named = _named(measurements)
@@ -51,18 +49,16 @@ def throughput_chart(
 
 
 def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
-    """Time to first token over the load: half of the requests, and nine in ten."""
+    """Return the time to first token over the load: of half the requests, and of nine in ten."""
     named = _named(measurements)
     waits = {name: [_ttft(point) for point in one.points] for name, one in named.items()}
     known = [wait for row in waits.values() for wait in row if wait is not None]
-    unit, factor = ("s", 1.0) if max((wait.p90 for wait in known), default=0.0) >= 2 else ("ms", 1e3)  # noqa: PLR2004
+    unit, factor = ("s", 1.0) if max((wait.p90 for wait in known), default=0.0) >= _SECONDS_FROM_S else ("ms", 1e3)
     lines = []
     for name, one in named.items():
-        for label, values in (
-            ("p50", [wait.p50 * factor if wait else None for wait in waits[name]]),
-            ("p90", [wait.p90 * factor if wait else None for wait in waits[name]]),
-        ):
-            lines.append(_line(f"{name}: {label}" if len(named) > 1 else label, one, values))
+        prefix = f"{name}: " if len(named) > 1 else ""
+        lines.append(_line(f"{prefix}p50", one, [wait.p50 * factor if wait else None for wait in waits[name]]))
+        lines.append(_line(f"{prefix}p90", one, [wait.p90 * factor if wait else None for wait in waits[name]]))
     return Chart(
         title=_ttft_finding(named, waits),
         subtitle=_conditions(list(named.values())),
@@ -74,41 +70,43 @@ def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
 
 
 def tokens_chart(measurement: Measurement) -> Chart:
-    """Output tokens per second over time, with the load levels marked."""
-    peak = max((one.tokens_per_s or 0.0 for one in measurement.samples), default=0.0)
+    """Return output tokens per second over time, with the load levels marked."""
+    rates = [one.tokens_per_s for one in with_breaks(measurement.samples)]
+    peak = max((rate or 0.0 for rate in rates), default=0.0)
     return Chart(
         title=f"Output over time, {format_rate(peak)} at its peak" if peak else "No output was seen",
         subtitle=_conditions([measurement]),
         x_label=TIME,
         y_label=OUTPUT,
-        series=(_over_time("all streams", measurement, lambda one: one.tokens_per_s),),
+        series=(_over_time("all streams", measurement, rates),),
         spans=load_levels(measurement.samples, measurement.points),
     )
 
 
 def memory_over_time_chart(measurement: Measurement) -> Chart:
-    """Memory of the engine's processes and of each GPU over time."""
-    samples = measurement.samples
-    gpus = max((len(one.gpu_memory_bytes) for one in samples), default=0)
-    reads: dict[str, Callable[[Sample], int | None]] = {_HOST: lambda one: one.memory_bytes}
-    reads |= {f"GPU {gpu}": partial(_gpu_memory, gpu) for gpu in range(gpus)}
-    known = {name: [size for one in samples if (size := read(one)) is not None] for name, read in reads.items()}
-    peaks = {name: max(sizes) for name, sizes in known.items() if sizes}
-    unit, size = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
+    """Return the memory of the engine's processes and of each GPU over time."""
+    samples = with_breaks(measurement.samples)
+    gpus = zip_longest(*(one.gpu_memory_bytes for one in samples))
+    sizes = {_HOST: [one.memory_bytes for one in samples], **{f"GPU {gpu}": row for gpu, row in enumerate(gpus)}}
+    peaks = {name: max(known) for name, row in sizes.items() if (known := [size for size in row if size is not None])}
+    unit, scale = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
     findings = ", ".join(f"{format_bytes(peak)} ({name})" for name, peak in list(peaks.items())[:2])
-    lines = [_over_time(name, measurement, partial(_scaled, reads[name], size)) for name in peaks or (_HOST,)]
+    lines = [
+        _over_time(name, measurement, [None if size is None else size / scale for size in sizes[name]])
+        for name in peaks or (_HOST,)
+    ]
     return Chart(
         title=f"Memory peaks at {findings}" if peaks else "Memory could not be read on this machine",
         subtitle=_conditions([measurement]),
         x_label=TIME,
         y_label=f"Memory in use ({unit})",
         series=tuple(lines),
-        spans=load_levels(samples, measurement.points),
+        spans=load_levels(measurement.samples, measurement.points),
     )
 
 
 def with_breaks(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples with an empty one between load levels: nobody looked while the next was warmed up."""
+    """Return the samples with an empty one between load levels, while the next one was warming up."""
     broken: list[Sample] = []
     for sample in samples:
         if broken and broken[-1].point != sample.point:
@@ -118,7 +116,7 @@ def with_breaks(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def load_levels(samples: Sequence[Sample], points: Sequence[Point] = ()) -> tuple[Span, ...]:
-    """The stretches of time in which each load level was sent."""
+    """Return the stretch of time in which each load level was sent."""
     groups = [(place, [one.at_s for one in group]) for place, group in groupby(samples, key=lambda one: one.point)]
     names = [describe_load(point) for point in points]
     return tuple(
@@ -129,7 +127,7 @@ def load_levels(samples: Sequence[Sample], points: Sequence[Point] = ()) -> tupl
 
 
 def _conditions(measurements: Sequence[Measurement]) -> str:
-    """What was measured, and what it is not."""
+    """Return model and engine, labelled if the figures are not those of DeepSeek V4 or not valid."""
     models = sorted({plain_text(one.model, _MOST_NAME) for one in measurements})
     engines = sorted({one.engine for one in measurements if one.engine})
     labels = not_real(
@@ -139,23 +137,14 @@ def _conditions(measurements: Sequence[Measurement]) -> str:
     doubtful = sum(not point.self_check.valid for point in points)
     if doubtful:
         labels.append(f"NOT VALID at {doubtful} of {len(points)} load levels: the client did not keep up")
-    what = f"{', '.join(models)}{' on ' + ', '.join(engines) if engines else ''}"
-    return "; ".join([what, *labels])
+    model = f"{', '.join(models)}{' on ' + ', '.join(engines) if engines else ''}"
+    return "; ".join([model, *labels])
 
 
 def not_real(*, stand_in: bool, simulated: bool) -> list[str]:
-    """What must be said of what answered: that nothing did, that it is not DeepSeek V4."""
+    """Return the labels that a simulation and a stand-in must bear."""
     labels = {"SIMULATED: no model answered": simulated, "a stand-in, not DeepSeek V4": stand_in}
     return [label for label, holds in labels.items() if holds]
-
-
-def _gpu_memory(gpu: int, sample: Sample) -> int | None:
-    return sample.gpu_memory_bytes[gpu] if gpu < len(sample.gpu_memory_bytes) else None
-
-
-def _scaled(read: Callable[[Sample], int | None], size: int, sample: Sample) -> float | None:
-    value = read(sample)
-    return None if value is None else value / size
 
 
 def _named(measurements: Mapping[str, Measurement] | Measurement) -> dict[str, Measurement]:
@@ -172,9 +161,9 @@ def _line(name: str, measurement: Measurement, values: Sequence[float | None]) -
     return Series(name, tuple(map(_load, measurement.points)), tuple(values), _origin(measurement))
 
 
-def _over_time(name: str, measurement: Measurement, read: Callable[[Sample], float | None]) -> Series:
-    samples = with_breaks(measurement.samples)
-    return Series(name, tuple(one.at_s for one in samples), tuple(map(read, samples)), _origin(measurement))
+def _over_time(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
+    times = tuple(one.at_s for one in with_breaks(measurement.samples))
+    return Series(name, times, tuple(values), _origin(measurement))
 
 
 def _load(point: Point) -> float:
@@ -187,7 +176,7 @@ def _load_label(measurements: Iterable[Measurement]) -> str:
 
 def _spreads(measurements: Iterable[Measurement]) -> bool:
     loads = {_load(point) for one in measurements for point in one.points}
-    return len(loads) > 1 and min(loads) > 0 and max(loads) / min(loads) >= 4  # noqa: PLR2004 -- doublings
+    return len(loads) > 1 and min(loads) > 0 and max(loads) / min(loads) >= _LOG_FROM
 
 
 def _predicted(named: Mapping[str, Measurement], predictions: Mapping[int, Prediction]) -> list[Series]:
@@ -198,16 +187,9 @@ def _predicted(named: Mapping[str, Measurement], predictions: Mapping[int, Predi
         intervals = kept if any(kept.values()) else made
         rows = sorted((x, interval) for x, interval in intervals.items() if interval is not None)
         if rows:
-            lines.append(
-                Series(
-                    name,
-                    tuple(x for x, _ in rows),
-                    tuple(interval.expected for _, interval in rows),
-                    "predicted",
-                    low=tuple(interval.low for _, interval in rows),
-                    high=tuple(interval.high for _, interval in rows),
-                )
-            )
+            ends = [(x, interval.expected, interval.low, interval.high) for x, interval in rows]
+            x, expected, low, high = zip(*ends, strict=True)
+            lines.append(Series(name, x, expected, "predicted", low, high))
     return lines
 
 
@@ -231,13 +213,13 @@ def _throughput_finding(named: Mapping[str, Measurement], bests: Mapping[str, Po
 
 
 def fastest_of(bests: Mapping[str, Point | None]) -> tuple[str, Point] | None:
-    """Name and best load level of the fastest run, a valid one where there is one; None where nothing succeeded."""
+    """Return name and best load level of the fastest run, valid ones first; None if nothing succeeded."""
     known = [(name, best) for name, best in bests.items() if best is not None]
     return max(known, key=lambda one: (one[1].self_check.valid, one[1].output_tokens_per_s or 0.0), default=None)
 
 
 def _ttft(point: Point) -> Quantiles | None:
-    """Under open load people wait from the moment they came, not from when they were let in."""
+    """Return the waiting times; under open load they count from the moment a request was due."""
     return point.ttft_s if point.concurrency is not None else point.ttft_from_schedule_s
 
 
@@ -247,11 +229,10 @@ def _ttft_finding(named: Mapping[str, Measurement], waits: Mapping[str, list[Qua
         known = sorted((wait, name) for name, wait in worst.items() if wait is not None)
         return f"{known[0][1]} answers soonest under its highest load" if known else "No request succeeded in any run"
     (measurement,) = named.values()
-    known_waits = [
-        (point, wait) for point, wait in zip(measurement.points, next(iter(waits.values())), strict=True) if wait
-    ]
-    if not known_waits:
+    (row,) = waits.values()
+    pairs = [(point, wait) for point, wait in zip(measurement.points, row, strict=True) if wait]
+    if not pairs:
         return "No request succeeded"
-    (first, low), (last, high) = known_waits[0], known_waits[-1]
+    (first, low), (last, high) = pairs[0], pairs[-1]
     begin = f"Half of the requests begin to answer within {format_seconds(low.p50)} at {describe_load(first)}"
     return begin if first is last else f"{begin}, {format_seconds(high.p50)} at {describe_load(last)}"

@@ -1,30 +1,31 @@
-"""Plans as stacked bars: what each needs, by class, against what the machine has."""
+"""Plans as stacked bars: the need of each, by class, against the usable memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seatrial.catalog import find_model
-from seatrial.errors import UnknownNameError
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
 from seatrial.view.chart.chart import Chart
 from seatrial.view.chart.data import Reference, Series
-from seatrial.view.tables.plans import needs_unknown_host
+from seatrial.view.tables.plans import model_name, needs_unknown_host
 from seatrial.view.untrusted import plain_text
 
 _GREY = 6
-_PARTS = ("Expert weights", "Other weights", "KV cache and state", "Reserve, assumed")
+_RESERVE = "Reserve, assumed"
+_PARTS = ("Expert weights", "Other weights", "KV cache and state", _RESERVE)
 
 
 def memory_chart(plans: Sequence[Plan] | Plan) -> Chart:
-    """Memory per GPU against its capacity; all memory together where host memory is used too."""
+    """Return the memory per GPU against its capacity; if host memory is used too, all memory together."""
     every = [plans] if isinstance(plans, Plan) else list(plans)
     per_gpu = bool(every) and all(plan.ranks and not plan.footprint.host_bytes for plan in every)
     parts = [_per_gpu(plan) if per_gpu else _together(plan) for plan in every]
-    rooms = [plan.capacity_bytes / (plan.ranks if per_gpu else 1) for plan in every]
+    limits = [plan.capacity_bytes / (plan.ranks if per_gpu else 1) for plan in every]
     segments = tuple(
-        Series(name, (), tuple(row[place] / GIB for row in parts), "predicted", color=_GREY if place == 3 else place)  # noqa: PLR2004
+        Series(
+            name, (), tuple(row[place] / GIB for row in parts), "predicted", color=_GREY if name == _RESERVE else place
+        )
         for place, name in enumerate(_PARTS)
         if any(row[place] for row in parts)
     )
@@ -39,26 +40,18 @@ def memory_chart(plans: Sequence[Plan] | Plan) -> Chart:
         bars=tuple(_name(plan) for plan in every),
         references=tuple(
             Reference(
-                f"{'host memory assumed: ' if needs_unknown_host(plan) else ''}usable {room / GIB:,.1f} GiB",
-                room / GIB,
+                f"{'host memory assumed: ' if needs_unknown_host(plan) else ''}usable {limit / GIB:,.1f} GiB",
+                limit / GIB,
                 bar,
             )
-            for bar, (plan, room) in enumerate(zip(every, rooms, strict=True))
-            if room
+            for bar, (plan, limit) in enumerate(zip(every, limits, strict=True))
+            if limit
         ),
     )
 
 
-def model_name(plan: Plan) -> str:
-    """What a plan's model is called by its authors."""
-    try:
-        return find_model(plan.model).name
-    except UnknownNameError:  # a record of another version, or a file of one's own
-        return plain_text(plan.model, 40)
-
-
 def _together(plan: Plan) -> tuple[float, ...]:
-    """All memory: what each GPU holds a copy of as often, so that the bar is as long as the plan's need."""
+    """Return the parts over all memory, copies included, so that the bar is as long as the plan's need."""
     if plan.need_bytes > plan.footprint.total_bytes:
         return tuple(part * plan.ranks for part in _per_gpu(plan))
     return _once(plan)
@@ -76,10 +69,10 @@ def _once(plan: Plan) -> tuple[float, ...]:
 
 
 def _per_gpu(plan: Plan) -> tuple[float, ...]:
-    """The fullest GPU: experts are spread over all ranks, other weights may lie on each and are what remains."""
+    """Return the parts on the fullest GPU: experts are spread over all ranks, other weights may lie on each."""
     footprint, parts = plan.footprint, plan.footprint.per_gpu_by_part
     experts, _, caches, reserve = (part / plan.ranks for part in _once(plan))
-    if "kv" in parts:  # llama.cpp's caches go with their layers, other engines' are no even share
+    if "kv" in parts:  # llama.cpp's caches lie with their layers, so other engines' even share does not hold
         caches = parts["kv"] + parts["state"]
     return experts, max(footprint.per_gpu_bytes - experts - caches - reserve, 0.0), caches, reserve
 
@@ -89,11 +82,11 @@ def _name(plan: Plan) -> str:
     checkpoint = plain_text(plan.checkpoint, 60).rpartition("/")[2]
     model = model_name(plan)
     what = checkpoint if checkpoint.startswith(model) else f"{model}, {checkpoint}"
-    return f"{what.removeprefix('DeepSeek-')}, {plan.engine} on {machine}"  # the title says whose; narrow pictures
+    return f"{what.removeprefix('DeepSeek-')}, {plan.engine} on {machine}"  # the title names the model in full
 
 
 def finding(plan: Plan) -> str:
-    """Whether a plan fits, as the title of its picture."""
+    """Return whether a plan fits, as the title of its picture."""
     name = model_name(plan)
     if plan.verdict == "refused":
         return f"{name} is refused on {plain_text(plan.hardware.name, 40)}"

@@ -12,14 +12,14 @@ from seatrial.plan.types import Plan
 from seatrial.units import format_bytes, format_seconds
 from seatrial.view.chart.chart import Chart
 from seatrial.view.plots import measurements
-from seatrial.view.plots.plan_memory import memory_chart, model_name
+from seatrial.view.plots.plan_memory import memory_chart
 from seatrial.view.report.figures import figures_table
 from seatrial.view.report.run_record import RunRecord
 from seatrial.view.tables.commands import command_text
 from seatrial.view.tables.hardware import tables_hardware
 from seatrial.view.tables.lessons import table_plans
 from seatrial.view.tables.measurements import describe_load, describe_rate, table_measurement, table_self_check
-from seatrial.view.tables.plans import needs_unknown_host, table_plan_reasons
+from seatrial.view.tables.plans import model_name, needs_unknown_host, table_plan_reasons
 from seatrial.view.tables.startup import table_phases
 from seatrial.view.tables.table import Row, Table
 

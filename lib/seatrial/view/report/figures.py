@@ -9,14 +9,14 @@ from seatrial.measure.workload import describe_level
 from seatrial.plan.types import Plan
 from seatrial.records import Interval
 from seatrial.units import format_bytes, format_rate, format_seconds
-from seatrial.view.plots.plan_memory import model_name
 from seatrial.view.report.run_record import RunRecord
 from seatrial.view.tables.measurements import describe_load
+from seatrial.view.tables.plans import model_name
 from seatrial.view.tables.table import Row, Table
 
 
 def figures_table(run: RunRecord) -> Table:
-    """Figure, value, origin, source: planned figures first, then what was measured."""
+    """Return figure, value, origin and source: planned figures first, then the measured ones."""
     rows: list[Row] = []
     for plan in run.plans:
         rows += _of_plan(plan, f"{model_name(plan)}: ")
@@ -38,7 +38,7 @@ def figures_table(run: RunRecord) -> Table:
         ("Figure", "Value>", "Origin", "Source"),
         tuple(rows),
         "Measured: on this machine, in this run. Verified: a vendor ran it. Derived: computed from exact data."
-        " Predicted: expected, as an interval. Assumed: nobody has measured it here.",
+        " Predicted: expected, as an interval. Assumed: not measured on this machine.",
     )
 
 
@@ -53,7 +53,7 @@ def _of_plan(plan: Plan, prefix: str) -> list[Row]:
         (f"{prefix}KV cache and state", format_bytes(footprint.kv_bytes + footprint.state_bytes), "derived",
          f"{footprint.engine}'s cache layout, {footprint.context_tokens:,} tokens x {footprint.concurrency}"),
         (f"{prefix}reserve", format_bytes(footprint.reserve_bytes), "assumed", "buffers no formula gives exactly"),
-        (f"{prefix}memory there is", format_bytes(plan.capacity_bytes), plan.hardware.origin, plan.hardware.source),
+        (f"{prefix}usable memory", format_bytes(plan.capacity_bytes), plan.hardware.origin, plan.hardware.source),
     ]  # fmt: skip
     if plan.prediction is not None:
         basis = plan.prediction.basis
@@ -73,7 +73,7 @@ def _of_measurement(measurement: Measurement, kind: str) -> list[Row]:
     rows: list[Row] = []
     for point in measurement.points:
         load = describe_load(point)
-        source = f"{point.requests.succeeded} requests, tokens by {point.token_source or 'nobody'}{_doubt(point)}"
+        source = f"{point.requests.succeeded} requests, tokens by {point.token_source or 'no counter'}{_doubt(point)}"
         rows.append((f"Throughput, {load}", format_rate(point.output_tokens_per_s), kind, source))
         for name, quantiles in (("TTFT", point.ttft_s), ("TPOT", point.tpot_s)):
             if quantiles is not None:

@@ -1,16 +1,16 @@
-"""The catalog as tables: which models there are, and in which checkpoints they come."""
+"""The catalog as tables: the models, and the checkpoints of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from seatrial.catalog import Checkpoint, Model
-from seatrial.units import to_gb
+from seatrial.units import GB, to_gb
 from seatrial.view.tables.table import Table
 
 
 def models_table(models: Iterable[Model]) -> Table:
-    """One row a model: parameters and context; below each its licence and what its name stands for."""
+    """Return a row for each model: parameters and context, with its role, licence and default checkpoint below."""
     shown = tuple(models)
     return Table(
         "Memory follows all parameters, speed the active ones",
@@ -24,13 +24,13 @@ def models_table(models: Iterable[Model]) -> Table:
             )
             for model in shown
         ),
-        "Parameters without the draft head; active: used for one token, input embedding not counted.",
+        "Parameters without the draft head; active: used for one token, without the input embedding.",
         tuple(f"{model.role}, {model.license}; by default {model.default_checkpoint}" for model in shown),
     )
 
 
 def checkpoints_table(model: Model, checkpoints: Iterable[Checkpoint]) -> Table:
-    """One row for each checkpoint of ``model``: bytes with their origin, and what loads it."""
+    """Return a row for each checkpoint of ``model``: bytes with their origin, and the engines that load it."""
     own = [checkpoint for checkpoint in checkpoints if checkpoint.model == model.id]
     return Table(
         f"{model.name}: {len(own)} checkpoints",
@@ -40,7 +40,7 @@ def checkpoints_table(model: Model, checkpoints: Iterable[Checkpoint]) -> Table:
                 checkpoint.id,
                 _size(checkpoint.weights_bytes),
                 checkpoint.origin if checkpoint.weights_bytes is not None else "-",
-                ", ".join(checkpoint.engines) or "none here",
+                ", ".join(checkpoint.engines) or "no engine",
             )
             for checkpoint in own
         ),
@@ -57,10 +57,10 @@ def _remark(checkpoint: Checkpoint) -> str:
 def _billions(parameters: int | None) -> str:
     if parameters is None:
         return "unknown"
-    return f"{parameters / 1e9:,.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:,.1f} M"  # noqa: PLR2004
+    return f"{parameters / GB:,.1f} B" if parameters >= GB else f"{parameters / 1e6:,.1f} M"
 
 
 def _size(size_bytes: int | None) -> str:
     if size_bytes is None:
         return "unknown"
-    return f"{to_gb(size_bytes):,.1f}" if size_bytes >= 1e9 else f"{to_gb(size_bytes):,.3f}"  # noqa: PLR2004
+    return f"{to_gb(size_bytes):,.{1 if size_bytes >= GB else 3}f}"

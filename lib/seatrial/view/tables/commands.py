@@ -1,4 +1,4 @@
-"""A command as one would type it: variables first, then a flag a line, quoted for a shell."""
+"""A command as a person types it: variables first, then the flags, quoted for a shell."""
 
 from __future__ import annotations
 

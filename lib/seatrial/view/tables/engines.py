@@ -1,4 +1,4 @@
-"""Engines as a table: which are here, how new they are, and how the others are got."""
+"""Engines as a table: which this machine has, how new they are, and how to install the others."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ V4 = {True: "yes", False: "no", None: "unknown"}
 
 
 def table_engines(rows: Sequence[EngineProgram]) -> Table:
-    """One row a program, what is wrong or how to get it under it."""
+    """Return a row for each program: its state and version, and how to mend or install it."""
     ready = sum(row.state == "ready" for row in rows)
     return Table(
-        title=f"{counted(ready, 'engine program')} ready here, of {len(rows)} this kit can start",
+        title=f"{counted(ready, 'engine program')} ready on this machine, of {len(rows)} this kit can start",
         columns=("Program", "State", "Version", "Oldest", "V4", "Where, or how to get it"),
         rows=tuple(_row(row) for row in rows),
         note="Oldest: without known holes, and able to run what this kit serves. V4: runs DeepSeek V4. seatrial doctor "
@@ -27,7 +27,7 @@ def _row(row: EngineProgram) -> Row:
     return (
         row.title if row.title.casefold() in {row.program, row.engine} else f"{row.title}: {row.program}",
         row.state,
-        row.version or ("not told" if row.path else ""),
+        row.version or ("unknown" if row.path else ""),
         row.minimum or "any",
         _v4(row),
         _told(row),

@@ -21,9 +21,9 @@ _FULL, _EMPTY = "█", "░"
 def table_fits(
     hardware: str = "auto", model: str = "flash", *, context_tokens: int | None = None, concurrency: int = 1
 ) -> Table:
-    """Checkpoints of a model on one machine: verdict, engine, bytes, largest context, predicted speed.
+    """Return the checkpoints of a model on one machine: verdict, engine, bytes, largest context, predicted speed.
 
-    Every one of known size that an engine here loads; the note names the others, with why.
+    The rows are all checkpoints of known size that an engine loads there; the note names the others, with the reason.
 
     Args:
         hardware: ``auto``, or a named machine such as ``h200x4``.
@@ -32,8 +32,8 @@ def table_fits(
         concurrency: Requests at once.
 
     Raises:
-        UnknownNameError: No such machine or model.
-        UsageError: A number no machine has.
+        UnknownNameError: If there is no such machine or model.
+        UsageError: If no machine has such a number.
 
     """
     request = Request(detect_hardware(hardware), context_tokens=context_tokens, concurrency=concurrency)
@@ -41,7 +41,7 @@ def table_fits(
 
 
 def fits_table(fits: Sequence[Fit], request: Request, model: str) -> Table:
-    """What ``fits_on`` found, one checkpoint a row."""
+    """Return the checkpoints that ``fits_on`` found, a row each."""
     running = sum(fit.plan.runs for fit in fits)
     context, requests = context_of(request, model), request.concurrency
     load = f"{context:,} tokens x {counted(requests, 'request')}"
@@ -49,41 +49,43 @@ def fits_table(fits: Sequence[Fit], request: Request, model: str) -> Table:
     notes = (
         f"Verdict, need and speed at {load}; GB = 1e9 bytes of weights. Each GPU, host: derived, the reserve assumed.",
         "Context up to: the longest at which no request waits. Output: predicted, for all requests, low to high.",
-        "The size of the host memory is not known: so much must be free." if hosted else "",
+        "Nobody has said how large the host memory is: the bytes under host must be free." if hosted else "",
         *(f"Not shown ({why}): {', '.join(names)}." for why, names in left_out(request, model).items()),
     )
-    rows = [tuple(_whole(cell) for cell in _fit_row(fit)) for fit in fits]
+    rows = [tuple(_unbroken(cell) for cell in _fit_row(fit)) for fit in fits]
     filled = [place for place in range(len(_HEADS)) if any(row[place] for row in rows)]
     return Table(
         f"{running} of {len(fits)} checkpoints of {model} run on {request.hardware.times(request.nodes)}",
-        tuple(_whole(_HEADS[place]) for place in filled),
+        tuple(_unbroken(_HEADS[place]) for place in filled),
         tuple(tuple(row[place] for place in filled) for row in rows),
         " ".join(filter(None, notes)),
     )
 
 
 def contexts_table(plans: Sequence[Plan], fit: Fit) -> Table:
-    """One checkpoint over context lengths: needed against usable, as figures and as a bar."""
+    """Return one checkpoint over context lengths: needed against usable memory, as figures and as a bar."""
     first = plans[0]
     rows = tuple(
-        (f"{plan.context_tokens:,}", _held(plan), *(("", "", "") if plan.verdict == "refused" else _room(plan)))
+        (
+            f"{plan.context_tokens:,}",
+            _concurrency(plan),
+            *(("", "", "") if plan.verdict == "refused" else _memory(plan)),
+        )
         for plan in plans
     )
     reason = "" if fit.largest_context_tokens else fit.plan.reasons[0].text
-    note = (
-        "Derived from the engine's own layout; the reserve is assumed. Over all GPUs, and host memory where it is used."
-    )
+    note = "Over all GPUs, and host memory if it is used. Derived from the engine's own layout; the reserve is assumed."
     requests = f"{first.concurrency:,} requests at once" if first.concurrency > 1 else "one request"
     return Table(
-        f"{first.checkpoint} with {first.engine} on {first.hardware.times(first.nodes)}, {requests}: {largest_words(fit)}",
+        f"{first.checkpoint} with {first.engine} on {first.hardware.times(first.nodes)}, {requests}: {describe_largest_context(fit)}",
         ("context tokens>", "verdict", "needs>", "usable>", "of the usable memory"),
         rows,
         " ".join(filter(None, (reason, note))),
     )
 
 
-def largest_words(fit: Fit) -> str:
-    """The finding: up to which context it fits."""
+def describe_largest_context(fit: Fit) -> str:
+    """Return up to which context a checkpoint fits."""
     if fit.largest_context_tokens:
         return f"fits up to {fit.largest_context_tokens:,} tokens"
     if fit.plan.runs:
@@ -94,6 +96,7 @@ def largest_words(fit: Fit) -> str:
 def _fit_row(fit: Fit) -> Row:
     plan = fit.plan
     speed = plan.prediction.decode_tokens_per_s if plan.prediction else None
+    unknown = "unknown" if plan.runs else ""
     footprint, known = plan.footprint, plan.verdict != "refused"
     return (
         plan.checkpoint,
@@ -103,16 +106,12 @@ def _fit_row(fit: Fit) -> Row:
         format_gib(footprint.per_gpu_bytes) if known and footprint.per_gpu_bytes else "",
         format_gib(footprint.host_bytes) if known and footprint.host_bytes else "",
         f"{fit.largest_context_tokens:,}" if fit.largest_context_tokens else "fewer at once" if plan.runs else "",
-        f"{format_rate(speed.low).removesuffix(' tok/s')} to {format_rate(speed.high)}"
-        if speed
-        else "unknown"
-        if plan.runs
-        else "",
+        f"{format_rate(speed.low).removesuffix(' tok/s')} to {format_rate(speed.high)}" if speed else unknown,
     )
 
 
-def _whole(cell: str) -> str:
-    """A short cell in one piece: a browser breaks no line at such a space."""
+def _unbroken(cell: str) -> str:
+    """Return a short cell with spaces at which a browser breaks no line."""
     return cell.replace(" ", "\u00a0")
 
 
@@ -121,16 +120,16 @@ def _verdict(plan: Plan) -> str:
     return f"{sign} {format_gib(plan.shortfall_bytes)} short" if plan.shortfall_bytes else verdict_text(plan.verdict)
 
 
-def _held(plan: Plan) -> str:
-    """The verdict; where requests wait, how many run at once."""
+def _concurrency(plan: Plan) -> str:
+    """Return the verdict; if requests wait, how many run at once."""
     waiting = plan.runs and plan.footprint.concurrency < plan.concurrency
     return f"{VERDICT_BADGES[plan.verdict].sign} {plan.footprint.concurrency:,} at once" if waiting else _verdict(plan)
 
 
-def _room(plan: Plan) -> Row:
-    """Needed, usable, and the share as a bar: ``█████░░░░░ 46%``."""
-    need, room = plan.need_bytes, room_bytes(plan)
-    if not room:
+def _memory(plan: Plan) -> Row:
+    """Return needed and usable bytes, and the share as a bar: ``█████░░░░░ 46%``."""
+    need, usable = plan.need_bytes, room_bytes(plan)
+    if not usable:
         return format_gib(need), "nothing", ""
-    full = min(_BAR, round(need / room * _BAR))
-    return format_gib(need), format_gib(room), f"{_FULL * full}{_EMPTY * (_BAR - full)} {need / room:.0%}"
+    full = min(_BAR, round(need / usable * _BAR))
+    return format_gib(need), format_gib(usable), f"{_FULL * full}{_EMPTY * (_BAR - full)} {need / usable:.0%}"

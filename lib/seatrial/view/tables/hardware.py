@@ -10,25 +10,25 @@ from seatrial.hardware import Gpu, Hardware, Problem
 from seatrial.units import counted, format_gib, to_gb
 from seatrial.view.tables.table import Row, Table
 
-_ORIGINS = {"measured": "read on this machine", "assumed": "as described, not read"}
+_ORIGINS = {"measured": "Read on this machine", "assumed": "Described by its name, not read on a machine"}
 
 
 def tables_hardware(hardware: Hardware) -> list[Table]:
-    """Accelerators (where there are any), host, and problems (where there are any)."""
+    """Return accelerators, host and problems of a machine, without empty tables."""
     tables = [table_accelerators(hardware)] if hardware.gpus else []
     tables.append(table_host(hardware))
     return [*tables, *([table_problems(hardware.problems)] if hardware.problems else [])]
 
 
 def table_accelerators(hardware: Hardware) -> Table:
-    """One row for each kind of accelerator; of equal ones the least free memory is shown."""
+    """Return a row for each kind of accelerator; of equal ones the least free memory."""
     kinds = Counter(replace(gpu, memory_free_bytes=None) for gpu in hardware.gpus)
     total = _total([gpu.memory_bytes for gpu in hardware.gpus])
     return Table(
         title=f"{hardware.name}: {counted(len(hardware.gpus), 'accelerator')}, {format_gib(total)} of memory",
         columns=("Count>", "Accelerator", "Memory>", "Free>", "Bandwidth>", "Arch", "Kind"),
         rows=tuple(_accelerator_row(kind, count, hardware.gpus) for kind, count in kinds.items()),
-        note=f"Memory and bandwidth are those of each. Source: {hardware.source} ({_ORIGINS.get(hardware.origin, hardware.origin)}).",
+        note=f"Memory and bandwidth are those of each. {_source(hardware)}",
     )
 
 
@@ -48,7 +48,7 @@ def _accelerator_row(kind: Gpu, count: int, gpus: Sequence[Gpu]) -> Row:
 
 
 def table_host(hardware: Hardware) -> Table:
-    """CPU, memory, disk, driver; one row each."""
+    """Return CPU, memory, disk and driver, a row each."""
     host = hardware.host
     places = [name for name, true in (("container", host.container), ("WSL", host.wsl)) if true]
     rows = [
@@ -62,24 +62,28 @@ def table_host(hardware: Hardware) -> Table:
         ("GPU driver", hardware.driver or "none"),
         ("CUDA, at most", hardware.cuda or "none"),
     ]
-    if hardware.origin == "assumed":  # only the memory of a named machine is known, at the most
+    if hardware.origin == "assumed":  # of a named machine only the memory is known, if anything
         rows = [row for row in rows if row[0] == "Memory"]
-    where = f"Host of {hardware.name}" if hardware.gpus else "No accelerators: models run on the CPU"
+    title = f"Host of {hardware.name}" if hardware.gpus else "No accelerators: models run on the CPU"
     return Table(
-        title=where,
+        title=title,
         columns=("Host", "Value"),
         rows=tuple(rows),
-        note="" if hardware.gpus else f"Source: {hardware.source} ({_ORIGINS.get(hardware.origin, hardware.origin)}).",
+        note="" if hardware.gpus else _source(hardware),
     )
 
 
 def table_problems(problems: Sequence[Problem]) -> Table:
-    """What could not be read or is wrong, and what mends it."""
+    """Return what could not be read or is wrong, and how to mend it."""
     return Table(
         title=counted(len(problems), "problem"),
         columns=("What", "What to do"),
         rows=tuple((problem.what, problem.remedy) for problem in problems),
     )
+
+
+def _source(hardware: Hardware) -> str:
+    return f"{_ORIGINS.get(hardware.origin, hardware.origin)}: {hardware.source}."
 
 
 def _total(sizes: Sequence[int | None]) -> int | None:

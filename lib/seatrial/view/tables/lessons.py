@@ -1,4 +1,4 @@
-"""The tables that teach: what a token reads, what a context costs, what runs where, what each flag is for."""
+"""Tables that teach: bytes a token reads, cost of a context, what runs on which machine, meaning of each flag."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from seatrial.catalog import Checkpoint, find_checkpoint, model_of
 from seatrial.engines import Command, machine_commands
@@ -22,7 +21,7 @@ from seatrial.units import format_bytes, format_gib, format_rate, format_seconds
 from seatrial.view.tables.commands import placeholders_note
 from seatrial.view.tables.hardware import table_accelerators, table_problems
 from seatrial.view.tables.memory import COPIES
-from seatrial.view.tables.plans import VERDICTS, condition, needs_unknown_host, spread
+from seatrial.view.tables.plans import VERDICTS, condition, model_name, needs_unknown_host, spread
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import PlainText
 
@@ -36,21 +35,19 @@ _PRECISIONS = (
     "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q2_K_XL",
     "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-IQ1_S",
     "mlx-community/DeepSeek-V4-Flash-4bit",
-)
-"""One checkpoint of each kind, for a table that fits on a screen."""
-_CROWDS = (1, 8, 64)
-"""Requests at once for which the experts they touch are shown."""
+)  # one checkpoint of each kind, for a table that fits on a screen
+_BATCHES = (1, 8, 64)  # tokens at once
 _CACHE_ENGINES = {"vllm": "vLLM, FP8", "sglang": "SGLang, FP8", "llamacpp": "llama.cpp, 16 bit"}
 
 
 def table_traffic(checkpoints: Iterable[Checkpoint]) -> Table:
-    """Bytes that lie in memory against bytes one token reads, and experts that several tokens touch."""
+    """Return bytes in memory against bytes one token reads, and the experts that several tokens touch."""
     rows = []
     for checkpoint in checkpoints:
         footprint = compute_footprint(checkpoint)
         work = work_of(checkpoint)
         read = work.step_bytes(1)
-        touched = (f"{work.experts * work.expert_share(crowd):,.0f} of {work.experts}" for crowd in _CROWDS)
+        touched = (f"{work.experts * work.expert_share(batch):,.0f} of {work.experts}" for batch in _BATCHES)
         rows.append(
             (
                 checkpoint.id,
@@ -61,15 +58,15 @@ def table_traffic(checkpoints: Iterable[Checkpoint]) -> Table:
             )
         )
     heads = ("checkpoint", "lies in memory>", "one token reads>", "share>")
-    crowds = tuple(f"experts for {crowd}>" if crowd > 1 else "experts for 1 token>" for crowd in _CROWDS)
+    batches = tuple(f"experts for {batch}>" if batch > 1 else "experts for 1 token>" for batch in _BATCHES)
     note = (
         "Experts touched in one layer by that many tokens at once, if the router spreads them evenly: E(1-(1-k/E)^B)."
     )
-    return Table("A token reads a small part of what lies in memory", (*heads, *crowds), tuple(rows), note)
+    return Table("A token reads a small part of what lies in memory", (*heads, *batches), tuple(rows), note)
 
 
 def table_contexts(checkpoint: Checkpoint, contexts: Sequence[int]) -> Table:
-    """KV cache and state of one request, by context length and engine."""
+    """Return KV cache and state of one request, by context length and engine."""
     weights = checkpoint.weights_bytes or 0
     rows = []
     for context in contexts:
@@ -84,28 +81,28 @@ def table_contexts(checkpoint: Checkpoint, contexts: Sequence[int]) -> Table:
 
 
 def show_accelerators(hardware: Hardware) -> Table | PlainText:
-    """The accelerators of a machine, or that it has none."""
+    """Return the accelerators of a machine, or a sentence that it has none."""
     if hardware.gpus:
         return table_accelerators(hardware)
-    return PlainText("Models run on the CPU here, in its own memory.", title=f"{hardware.name}: no accelerator")
+    return PlainText(
+        "Models run on the CPU of this machine, in its own memory.", title=f"{hardware.name}: no accelerator"
+    )
 
 
 def show_problems(hardware: Hardware) -> Table | PlainText:
-    """What could not be read or is wrong on a machine, or that nothing is."""
+    """Return what could not be read or is wrong on a machine, or a sentence that nothing is."""
     if hardware.problems:
         return table_problems(hardware.problems)
     return PlainText("Every reading succeeded.", title="No problems")
 
 
 def table_plans(plans: Iterable[Plan]) -> Table:
-    """One plan a row: what runs, on what, whether, how fast, and what would help."""
+    """Return a row for each plan: checkpoint, verdict, memory, predicted speed, and the smallest change that helps."""
     found = tuple(plans)
-    machines = sorted({plan.hardware.name for plan in found})
-    running = sum(plan.runs for plan in found)
     copied = any(plan.need_bytes > plan.footprint.total_bytes for plan in found)
     return Table(
-        title=f"{running} of {len(found)} run{'s' if running == 1 else ''} on {', '.join(machines)}{_only_if(found)}",
-        columns=("plan", "verdict", "needs>", "there is>", "predicted output>"),
+        title=_finding(found),
+        columns=("plan", "verdict", "needs>", "usable>", "predicted output>"),
         rows=tuple(map(_plan_row, found)),
         note=" ".join([COPIES] * copied + ["The prediction is for all requests together, low to high."]),
         details=tuple(map(_plan_detail, found)),
@@ -113,23 +110,23 @@ def table_plans(plans: Iterable[Plan]) -> Table:
 
 
 def table_precisions() -> Table:
-    """Flash in each precision it is published in: bytes, bits a parameter, and what loads it."""
+    """Return Flash in each published precision: bytes, bits a parameter, and the engines that load it."""
     rows, details = [], []
     for checkpoint in map(find_checkpoint, _PRECISIONS):
         size, parameters = checkpoint.weights_bytes, model_of(checkpoint).parameters_total
         bits = f"{8 * size / parameters:.1f}" if size and parameters else "unknown"
-        engines = ", ".join(checkpoint.engines) or "nothing here"
+        engines = ", ".join(checkpoint.engines) or "no engine"
         rows.append(
             (checkpoint.id, checkpoint.format, "unknown" if size is None else f"{to_gb(size):,.1f}", bits, engines)
         )
         details.append(checkpoint.note)
     heads = ("checkpoint", "format", "GB>", "bits a parameter>", "runs with")
-    note = "GB = 1e9 bytes. The draft head is counted in the bytes, not in the parameters. `seatrial models` lists all."
+    note = "GB = 1e9 bytes. The bytes include the draft head, the parameters do not. `seatrial models` lists all."
     return Table("From 8 bits to 2: the same model", heads, tuple(rows), note, tuple(details))
 
 
 def table_prediction(predictions: Mapping[int, Prediction]) -> Table:
-    """Expected speed at each number of requests at once, low to high."""
+    """Return the expected speed at each number of requests at once, low to high."""
     rows = tuple(
         (
             str(level),
@@ -145,7 +142,7 @@ def table_prediction(predictions: Mapping[int, Prediction]) -> Table:
 
 
 def table_command(command: Command) -> Table:
-    """The command (of the first machine, where there are several), one flag a row, with what it is for."""
+    """Return a command, a flag a row with its purpose; if there are several machines, that of the first."""
     argv = machine_commands(command)[0].argv
     first = next((place for place, word in enumerate(argv) if word.startswith("--")), len(argv))
     rows: list[Row] = [("program", shlex.join(argv[:first]), "")]
@@ -153,14 +150,14 @@ def table_command(command: Command) -> Table:
     rows += [(flag, value, _meaning(flag)) for flag, value in _flags(argv[first:])]
     return Table(
         f"{command.model} with {command.engine}",
-        ("flag", "value", "what for"),
+        ("flag", "value", "purpose"),
         tuple(rows),
         placeholders_note(command.nodes),
     )
 
 
 def table_named() -> Table:
-    """The machines that can be named: memory, bandwidth and number formats of one accelerator each."""
+    """Return the machines that can be named: memory, bandwidth and number formats of one accelerator each."""
     rows = tuple(
         (
             one.key,
@@ -174,23 +171,33 @@ def table_named() -> Table:
         if one.memory_gb is not None  # a chip that was never released cannot be planned with
     )
     heads = ("name", "accelerator", "memory>", "bandwidth>", "computes in", "")
-    note = (
-        "From data sheets. A count makes it a machine, as in h100x8; where CPU and GPU share one memory, its size does."
-    )
+    note = "From data sheets. A machine's name has a count, as in h100x8, or the size of the memory that CPU and GPU share."
     return Table(f"{len(rows)} accelerators can be named", heads, rows, note)
 
 
 def default_checkpoints(models: Iterable[str]) -> list[Checkpoint]:
-    """The default checkpoint of each model."""
+    """Return the default checkpoint of each model."""
     return [find_checkpoint(model) for model in models]
 
 
-def _only_if(plans: Iterable[Plan]) -> str:
-    """How many of them hang on host memory nobody has named, and the most of it; empty where none does."""
-    runs = [plan for plan in plans if plan.runs]
-    needed = [plan.footprint.host_bytes for plan in runs if needs_unknown_host(plan)]
-    count = f"{len(needed)} " if len(needed) < len(runs) else ""
-    return f", {count}only if {format_gib(max(needed))} of host memory are free" if needed else ""
+def _finding(plans: Sequence[Plan]) -> str:
+    """Return one sentence on all plans: ``On h200x4 Flash runs; Pro fits if 338.8 GiB of host memory are free``."""
+    machines = {plan.hardware.name for plan in plans}
+    if len(machines) == 1:
+        return f"On {machines.pop()} {'; '.join(f'{_short_name(plan)} {_outcome(plan)}' for plan in plans)}"
+    return "; ".join(f"{_short_name(plan)} on {plan.hardware.name} {_outcome(plan)}" for plan in plans)
+
+
+def _short_name(plan: Plan) -> str:
+    return model_name(plan).removeprefix("DeepSeek-V4-")
+
+
+def _outcome(plan: Plan) -> str:
+    if needs_unknown_host(plan):
+        return f"fits if {format_gib(plan.footprint.host_bytes)} of host memory are free"
+    if plan.shortfall_bytes:
+        return f"needs {format_gib(plan.shortfall_bytes)} more"
+    return {"verified": "runs", "fits": "fits"}.get(plan.verdict, "is refused")
 
 
 def _plan_row(plan: Plan) -> Row:
@@ -215,17 +222,15 @@ def _interval(interval: Interval | None, form: Callable[[float], str]) -> str:
 
 
 def _flags(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Flags with their values, whether written ``--flag=value`` or ``--flag value``."""
+    """Return flags with their values, from ``--flag=value`` and from ``--flag value``."""
     return [(flag, value or "") for flag, value in Flags.from_words(words).items()]
 
 
 def _meaning(flag: str) -> str:
-    return str(_meanings().get(flag, ""))
+    return _meanings().get(flag, "")
 
 
 @cache
-def _meanings() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        files("seatrial.view.tables").joinpath("flags.json").read_text(encoding="utf-8")
-    )
-    return dict(document["flags"])
+def _meanings() -> dict[str, str]:
+    text = files("seatrial.view.tables").joinpath("flags.json").read_text(encoding="utf-8")
+    return dict(json.loads(text)["flags"])

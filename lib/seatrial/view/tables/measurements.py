@@ -1,4 +1,4 @@
-"""A measurement as tables: speed and latency of each load level, and whether to believe them."""
+"""A measurement as tables: speed and latency of each load level, and the self-check of the client."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from seatrial.view.untrusted import plain_text
 
 _NOTHING = "-"
 _LONGEST_NAME = 60
-_SPEED_COLUMNS = ("Load", "Tokens/s>", "TTFT p50>", "TTFT p90>", "TTFT p99>", "TPOT p50>", "TPOT p90>", "Goodput>",
-                 "OK>", "Valid")  # fmt: skip
+_SPEED_COLUMNS = ("Load", "Tokens/s>", "TTFT p50>", "TTFT p90>", "TTFT p99>", "TPOT p50>", "TPOT p90>", "Goodput>", "OK>",
+                  "Valid")  # fmt: skip
 
 
 def table_measurement(measurement: Measurement) -> Table:
-    """One row a load level; the title says the best throughput and what was measured.
-
-    The columns of p99 and goodput are there only where there is something in them.
-    """
+    """Return a row for each load level, under a title with the best throughput; empty columns are left out."""
     best = best_point(measurement.points)
     finding = f"{describe_rate(best)} at most" if best else "Nothing succeeded"
     workload = measurement.workload
@@ -40,7 +37,7 @@ def table_measurement(measurement: Measurement) -> Table:
 
 
 def table_self_check(measurement: Measurement) -> Table:
-    """How well the client itself kept up, one row a load level."""
+    """Return how well the client itself kept up, a row for each load level."""
     bad = sum(not point.self_check.valid for point in measurement.points)
     return Table(
         title=f"The client kept up at {len(measurement.points) - bad} of {len(measurement.points)} load levels",
@@ -52,7 +49,7 @@ def table_self_check(measurement: Measurement) -> Table:
 
 
 def describe_target(measurement: Measurement) -> str:
-    """Model, engine and address in a line, with what it is not: a stand-in and a simulation say so."""
+    """Return model, engine and address in a line; a stand-in and a simulation are labelled."""
     labels = [label for label, holds in (("stand-in", measurement.stand_in), ("simulated", measurement.simulated))
               if holds]  # fmt: skip
     engine = f" on {measurement.engine}" if measurement.engine else ""
@@ -61,17 +58,17 @@ def describe_target(measurement: Measurement) -> str:
 
 
 def describe_load(point: Point) -> str:
-    """``8 streams`` or ``2.5 requests/s``."""
+    """Return ``8 streams`` or ``2.5 requests/s``."""
     return describe_level(point.concurrency, point.rate)
 
 
 def describe_rate(point: Point) -> str:
-    """Throughput of a load level; one whose self-check failed says so with the figure."""
+    """Return the throughput of a load level, labelled if its self-check failed."""
     return f"{format_rate(point.output_tokens_per_s)}{'' if point.self_check.valid else ' (not valid)'}"
 
 
 def _speed_row(point: Point) -> dict[str, str]:
-    # Under open load people wait from the moment they came, not from when they were let in.
+    # Under open load people wait from the moment their request was due, not from when it was sent.
     ttft = point.ttft_s if point.concurrency is not None else point.ttft_from_schedule_s
     rate = point.output_tokens_per_s
     return {
@@ -111,5 +108,5 @@ def _note(measurement: Measurement) -> str:
     lengths = f"Prompts of {workload.prompt_tokens} tokens, answers of at most {workload.answer_tokens}."
     failures = Counter(one.error.partition(":")[0] for one in measurement.completions if one.error is not None)
     failed = ", ".join(f"{kind} x{times}" for kind, times in sorted(failures.items()))
-    said = f"Failed: {failed}." if failed else ""
-    return " ".join(filter(None, (lengths, said, *measurement.notes, *find_problems(measurement))))
+    failed = f"Failed: {failed}." if failed else ""
+    return " ".join(filter(None, (lengths, failed, *measurement.notes, *find_problems(measurement))))

@@ -1,4 +1,4 @@
-"""A footprint as tables: what is needed in all, which weights weigh most, which caches there are."""
+"""A footprint as tables: the whole need, the weights by class, the caches."""
 
 from __future__ import annotations
 
@@ -14,24 +14,22 @@ _NAMES = {
     "hyper_connections": "hyper-connections",
     "output_head": "output head",
     "draft": "draft head",
-}
-"""Classes by the words people use, where they differ."""
+}  # classes whose names people write in another way
 
-NEEDED = "needed, with what each GPU holds a copy of"
-"""What all GPUs hold together, the one figure that is called needed."""
+NEEDED = "on all GPUs, copies included"
 COPIES = (
     "Tensor parallelism gives each GPU a copy of the KV cache, the state and the smaller weights; "
-    "what is needed counts every copy."
+    "the need counts every copy."
 )
 
 
 def footprint_table(footprint: Footprint, name: str, need_bytes: int | None = None) -> Table:
-    """What ``name`` needs while it is served: weights, KV cache, state, reserve and their sum.
+    """Return what a model needs while it is served: weights, KV cache, state, reserve and their sum.
 
     Args:
-        footprint: What was added up.
-        name: Of what.
-        need_bytes: Bytes over all GPUs, with what each holds a copy of; None: the sum of the parts.
+        footprint: Bytes of each part.
+        name: Name of the model or checkpoint.
+        need_bytes: Bytes over all GPUs, copies included; None for the sum of the parts.
 
     """
     need = footprint.total_bytes if need_bytes is None else need_bytes
@@ -59,12 +57,12 @@ def footprint_table(footprint: Footprint, name: str, need_bytes: int | None = No
 
 
 def total_name(*, copied: bool) -> str:
-    """What the sum of the parts is called: not what is needed, where GPUs hold copies of some."""
-    return "all of it, counted once" if copied else "needed"
+    """Return the name of the sum of the parts, which is not the need if GPUs hold copies."""
+    return "everything, counted once" if copied else "needed"
 
 
 def weights_table(footprint: Footprint) -> Table:
-    """Weight bytes by tensor class, heaviest first."""
+    """Return weight bytes by tensor class, heaviest first."""
     ordered = sorted(footprint.by_class.items(), key=lambda item: -item[1])
     rows = tuple(
         (
@@ -78,12 +76,12 @@ def weights_table(footprint: Footprint) -> Table:
     heaviest = _NAMES.get(ordered[0][0], ordered[0][0]).replace("_", " ")
     title = f"{ordered[0][1] / footprint.weights_bytes:.0%} of the weights are {heaviest}"
     if len(ordered) == 1:
-        title = "How the weights divide into classes is not known"
+        title = "The classes of these weights are unknown"
     return Table(title, ("class", "bytes>", "size>", "share>"), rows, _parameters(footprint))
 
 
 def caches_table(footprint: Footprint) -> Table:
-    """Bytes of each cache, by the name the engine gives it."""
+    """Return the bytes of each cache, by the name the engine gives it."""
     rows = tuple((name, f"{size:,}", format_bytes(size)) for name, size in footprint.kv_by_class.items())
     share = (footprint.kv_bytes + footprint.state_bytes) / footprint.weights_bytes
     title = f"Caches and state come to {share:.1%} of the weights"

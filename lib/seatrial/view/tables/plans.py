@@ -1,16 +1,19 @@
-"""A plan as tables: what it needs against what there is, how fast it should be, why, and what else runs."""
+"""A plan as sentences and tables: memory needed and usable, predicted speed, reasons, alternatives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from seatrial.catalog import find_model
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
+from seatrial.errors import UnknownNameError
 from seatrial.plan.types import TENSOR_PARALLEL, Chat, Plan
 from seatrial.records import Interval
 from seatrial.speed import Prediction
 from seatrial.units import GIB, counted, format_bytes, format_gib, format_rate, format_seconds
 from seatrial.view.tables.memory import COPIES, NEEDED, total_name
 from seatrial.view.tables.table import Row, Table
+from seatrial.view.untrusted import plain_text
 
 VERDICTS = {
     "verified": "runs: a vendor ran exactly this",
@@ -18,13 +21,11 @@ VERDICTS = {
     "does_not_fit": "does not fit",
     "refused": "refused by the engine",
 }
-
-_FIRST = {
+_FIRST = {  # what the alternatives are ordered by, for each objective
     "latency": "shortest time per output token",
     "balanced": "most output tokens",
     "throughput": "most output tokens",
 }
-"""What the alternatives are ordered by, for each objective."""
 
 
 def verdict_line(plan: Plan) -> str:
@@ -53,8 +54,16 @@ def needs_unknown_host(plan: Plan) -> bool:
     return plan.runs and plan.footprint.host_bytes > 0 and plan.hardware.host.usable_memory_bytes is None
 
 
+def model_name(plan: Plan) -> str:
+    """Return the name that the authors of a plan's model gave it."""
+    try:
+        return find_model(plan.model).name
+    except UnknownNameError:  # a record of another version, or a person's own file
+        return plain_text(plan.model, 40)
+
+
 def chat_line(chat: Chat) -> str:
-    """Parsers, the default mode and sampling in one line; the reasons say where each stands."""
+    """Return parsers, default mode and sampling in one line."""
     parsers = (("reasoning", chat.reasoning_parser), ("tool-call", chat.tool_call_parser))
     parts = [f"{of} parser {name}" for of, name in parsers if name]
     parts.append(f"{chat.default_mode.name} by default")
@@ -63,7 +72,7 @@ def chat_line(chat: Chat) -> str:
 
 
 def table_plan_memory(plan: Plan) -> Table:
-    """Bytes by class, once and on the fullest GPU, against the capacity."""
+    """Return bytes by class, together and on the fullest GPU, against the capacity."""
     footprint, ranks, need = plan.footprint, plan.ranks, plan.need_bytes
     copied = need > footprint.total_bytes
     rows: list[Row] = [
@@ -79,7 +88,7 @@ def table_plan_memory(plan: Plan) -> Table:
         place = "on the GPU" if ranks == 1 else f"on the fullest of {ranks} GPUs"
         rows.append((place, _size(footprint.per_gpu_bytes)))
     if footprint.host_bytes:
-        rows.append(("of it in host memory", _size(footprint.host_bytes)))
+        rows.append(("part of it in host memory", _size(footprint.host_bytes)))
     rows.append(("capacity", _size(plan.capacity_bytes)))
     if plan.shortfall_bytes:
         rows.append(("too little", _size(plan.shortfall_bytes)))
@@ -87,7 +96,7 @@ def table_plan_memory(plan: Plan) -> Table:
     elif plan.runs:
         title = f"{_size(need)} needed of {_size(plan.capacity_bytes)}"
     else:
-        title = f"{_size(need)} needed, were it not refused"
+        title = f"{_size(need)} would be needed, but the engine refuses"
     note = f"{plan.context_tokens:,} tokens a request, {plan.concurrency} at once; weights: {footprint.origin}"
     if copied:
         note = f"{note}. {COPIES}"
@@ -95,7 +104,7 @@ def table_plan_memory(plan: Plan) -> Table:
 
 
 def _size(size_bytes: int) -> str:
-    """One unit for all that is held against the capacity, so that figures can be compared; less than one in a smaller."""
+    """Return a size in the unit of the capacity, so that figures can be compared; below 1 GiB in a smaller unit."""
     return format_gib(size_bytes) if size_bytes >= GIB else format_bytes(size_bytes)
 
 
@@ -114,7 +123,7 @@ def _span(interval: Interval | None, form: Callable[[float], str]) -> str:
 
 
 def table_plan_speed(plan: Plan) -> Table:
-    """The predicted speed as intervals."""
+    """Return the predicted speed as intervals."""
     prediction = plan.prediction
     if prediction is None:
         return Table("No speed: it does not run", ("prediction", "low>", "expected>", "high>"), ())
@@ -127,7 +136,7 @@ def table_plan_speed(plan: Plan) -> Table:
 
 
 def table_plan_reasons(plan: Plan) -> Table:
-    """Why, each sentence with its origin and source."""
+    """Return the reasons, each with its origin and source."""
     return Table(
         "Why",
         ("reason", "origin"),
@@ -137,14 +146,14 @@ def table_plan_reasons(plan: Plan) -> Table:
 
 
 def spread(plan: Plan) -> str:
-    """How it is split over the GPUs, as the end of a sentence: ``, tensor parallel 4``; empty where it is not."""
-    split = plan.parallelism
-    axes = (("tensor", split.tensor), ("data", split.data), ("expert", split.expert), ("pipeline", split.pipeline))
+    """Return how a plan is split over GPUs, as the end of a sentence: ``, tensor parallel 4``; empty on one GPU."""
+    ranks = plan.parallelism
+    axes = (("tensor", ranks.tensor), ("data", ranks.data), ("expert", ranks.expert), ("pipeline", ranks.pipeline))
     return "".join(f", {name} parallel {count}" for name, count in axes if count > 1)
 
 
 def _split_text(plan: Plan) -> str:
-    """How the GPUs share the work: tensor (TP), data (DP), expert (EP) and pipeline (PP) ranks; empty on one."""
+    """Return tensor (TP), data (DP), expert (EP) and pipeline (PP) ranks: ``TP4 DP4``; empty on one GPU."""
     if plan.engine not in TENSOR_PARALLEL:
         return ""
     ranks = plan.parallelism

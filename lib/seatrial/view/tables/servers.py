@@ -1,4 +1,4 @@
-"""Servers as a table: which run, how they are, where they answer."""
+"""Servers as a table: name, state and address of each."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _RUNNING = {"ready", "starting", "unsupervised", "hangs", "ending"}
 _KEPT = "Kept: outlives the process that launched it."
 _MEANINGS = {
     "hangs": "hangs: runs but does not answer; seatrial stop ends it.",
-    "stale": "stale: gone without a word (a reboot or a kill), or of another machine or container; seatrial stop clears it.",
+    "stale": "stale: ended without a record (a reboot or a kill), or of another machine or container; seatrial stop clears it.",
     "unsupervised": "unsupervised: its supervisor was killed, so its lease no longer holds; seatrial stop ends it.",
 }
 
 
 def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
-    """One row a server, each given with its state."""
+    """Return a row for each server, given with its state."""
     running = sum(state in _RUNNING for _, state in servers)
     states = {state for _, state in servers}
     return Table(
@@ -32,7 +32,7 @@ def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
 
 
 def stopped_line(stopped: Stopped) -> str:
-    """The proof that a server is gone, as one line."""
+    """Return the proof that a server is gone, in one line."""
     if not stopped.was_running:
         return f"{stopped.name} was not running: no process left."
     port = "free" if stopped.port_free else "taken by another process"

@@ -1,7 +1,7 @@
-"""One table, three ways to show it: in the terminal, in a notebook, in the report.
+"""Tables for the terminal, a notebook and the report.
 
-Cells are plain text and stay plain text everywhere: model output, logs and file names lose
-what cannot be seen (escape codes, direction marks), are escaped for HTML and never read as markup.
+Cells are plain text everywhere: model output, logs and file names lose escape codes and
+direction marks, are escaped for HTML, and are never read as markup.
 """
 
 from __future__ import annotations
@@ -19,16 +19,10 @@ if TYPE_CHECKING:
 
 Row = tuple[str, ...]
 
-_UNBROKEN = 18
-"""A column of cells this short is never folded in the terminal; longer ones give way."""
-_NARROW = 30
-"""Columns the first cells get at the least, or hub ids fall apart; in a terminal too narrow for that each row
-becomes a few lines."""
-
-_PROSE = 80
-"""First cells longer than this are sentences: folded to at least half of it, and to at most ``LONGEST``."""
-_LONGEST = 100
-"""Lines of prose longer than this are hard to read, however wide the terminal is."""
+_UNBROKEN = 18  # a column of cells this short is never folded in the terminal
+_NARROW = 30  # the first column is at least this wide, or hub ids fall apart; else each row becomes a few lines
+_PROSE = 80  # first cells longer than this are sentences: folded to at least half of it, and at most to _LONGEST
+_LONGEST = 100  # longer lines of prose are hard to read, however wide the terminal is
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +31,11 @@ class Table:
 
     Attributes:
         title: One line.
-        columns: Headings; a heading that ends in ``>`` is right-aligned (and shown without it).
-        rows: As many cells each as there are columns.
-        note: A line below: sources, units, what is assumed.
-        details: A line under each row's first cell (a source, a remark), as many as rows; or none at all.
-        whole: Headings of the columns that are copied from (names, addresses): a grid never folds them.
+        columns: Headings; one that ends in ``>`` is right-aligned, and shown without the ``>``.
+        rows: Cells, as many in each row as there are columns.
+        note: Line below: sources, units, assumptions.
+        details: Line under each row's first cell (a source, a remark), one for each row; or empty.
+        whole: Headings of columns that people copy from (names, addresses): a grid never folds them.
 
     """
 
@@ -53,7 +47,7 @@ class Table:
     whole: Row = ()
 
     def __post_init__(self) -> None:
-        """Take out of every text what nobody can see."""
+        """Remove invisible characters from every text."""
         object.__setattr__(self, "title", plain_text(self.title))
         object.__setattr__(self, "columns", tuple(map(plain_text, self.columns)))
         object.__setattr__(self, "rows", tuple(tuple(map(plain_text, row)) for row in self.rows))
@@ -61,7 +55,7 @@ class Table:
         object.__setattr__(self, "details", tuple(map(plain_text, self.details)))
 
     def to_rich(self) -> Group:
-        """For the terminal: title and note keep the terminal's width, not the table's."""
+        """Return the table for the terminal; title and note take the terminal's width, not the table's."""
         from rich.console import Group
         from rich.text import Text
 
@@ -69,7 +63,7 @@ class Table:
         return Group(Text(self.title, style="bold"), _Body(self), *note)
 
     def to_html(self) -> str:
-        """For a notebook or the report; every cell escaped."""
+        """Return the table for a notebook, with every cell escaped."""
         aligned = ["right" if heading.endswith(">") else "left" for heading in self.columns]
 
         def line(tag: str, cells: Row) -> str:
@@ -84,15 +78,15 @@ class Table:
             line("td", row).replace("</td>", f"<br><small>{html.escape(detail)}</small></td>", 1 if detail else 0)
             for row, detail in self.detailed_rows()
         )
-        told = html.escape(self.note).replace("\n", "<br>")
-        note = f"<p><small>{told}</small></p>" if self.note else ""
+        lines = html.escape(self.note).replace("\n", "<br>")
+        note = f"<p><small>{lines}</small></p>" if self.note else ""
         return (
             f'<div class="seatrial-table"><p><strong>{html.escape(self.title)}</strong></p>'
             f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{note}</div>"
         )
 
     def to_text(self) -> str:
-        """Aligned plain text: what a notebook keeps and nbval compares."""
+        """Return aligned plain text, which a notebook keeps and nbval compares."""
         heads = tuple(heading.rstrip(">") for heading in self.columns)
         widths = [max(map(len, column)) for column in zip(heads, *self.rows, strict=True)]
 
@@ -111,7 +105,7 @@ class Table:
         return "\n".join([*lines, self.note] if self.note else lines)
 
     def detailed_rows(self) -> Iterator[tuple[Row, str]]:
-        """Each row with its detail, empty where there is none."""
+        """Return each row with its detail; empty if it has none."""
         return zip(self.rows, self.details or ("",) * len(self.rows), strict=True)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
@@ -120,12 +114,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """Rows as a grid, or below one another where the terminal is too narrow for a grid."""
+    """Rows as a grid, or below one another in a terminal too narrow for a grid."""
 
     table: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable | Group]:
-        """Rich's protocol: what to draw at this width."""
+        """Yield a grid, or lines if the width does not do for a grid."""
         widths = [max(map(len, column)) for column in zip(self.table.columns, *self.table.rows, strict=True)]
         first_whole, *others_whole = (heading in self.table.whole for heading in self.table.columns)
         kept = zip(widths[1:], others_whole, strict=True)

@@ -1,4 +1,4 @@
-"""What ``seatrial tune`` measured, as a table: each setting, how fast at each load, its share of the fastest."""
+"""Measurements of ``seatrial tune`` as a table: each setting, its speed at each load, its share of the fastest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOTHING = "-"
 
 
 def table_tuned(tuned: Tuned) -> Table:
-    """Return one row for each combination tried, the default first, then the fastest; at the end what never answered."""
+    """Return a row for each combination: the default, then the fastest, then those that never answered."""
     by_streams = {
         level.streams: [taken for taken in tuned.rounds if taken.streams == level.streams] for level in tuned.levels
     }
@@ -39,27 +39,27 @@ def table_tuned(tuned: Tuned) -> Table:
 
 
 def describe(settings: dict[str, str], default: dict[str, str] | None = None) -> str:
-    """``threads 2, spin 1000``; the default by what it sets."""
+    """Return ``threads 2, spin 1000``; the default by the values it stands for."""
     if settings:
         return ", ".join(f"{name} {value}" for name, value in settings.items())
-    told = ", ".join(f"{name} {value}" for name, value in (default or {}).items())
-    return f"default ({told})" if told else "default"
+    values = ", ".join(f"{name} {value}" for name, value in (default or {}).items())
+    return f"default ({values})" if values else "default"
 
 
 def round_line(rounds: list[Round], left_s: float) -> str:
-    """The last round, for the terminal while it goes on."""
+    """Return the last round in one line, for the terminal while tuning goes on."""
     last = rounds[-1]
-    told = []
+    compared = []
     for reading in last.readings:
         key = key_of(reading.settings)
         if reading.tokens_per_s is None:
-            told.append(f"{describe(reading.settings)}: {reading.why}")
+            compared.append(f"{describe(reading.settings)}: {reading.why}")
         elif key != DEFAULT:
             found = compare(rounds, key, DEFAULT)
-            told.append(f"{describe(reading.settings)} x{math.exp(found.gain):.2f}")
+            compared.append(f"{describe(reading.settings)} x{math.exp(found.gain):.2f}")
     default = speeds(last).get(DEFAULT)
     pace = f"default {default:,.1f} tok/s" if default else "default gave nothing"
-    return f"{last.streams} at once, round {len(rounds)}: {', '.join([pace, *told])} ({format_seconds(max(left_s, 0))} left)"
+    return f"{last.streams} at once, round {len(rounds)}: {', '.join([pace, *compared])} ({format_seconds(max(left_s, 0))} left)"
 
 
 def _shares(rounds: list[Round]) -> dict[Key, float]:
