@@ -1,12 +1,12 @@
-"""Models and checkpoints the catalog knows, with the size of each and where that figure comes from.
+"""List models and checkpoints of the catalog, with the size of each and the source of that figure.
 
 seatrial models                                      the catalog
 seatrial models --hardware h200x4                    which run on this machine, how, how fast
 seatrial models --hardware auto --model pro --context-tokens 131072 --concurrency 16
-seatrial models --other-tools                        what other tools answer for the same weights, and how far off
+seatrial models --other-tools                        what other tools answer for the same weights
 
-With --hardware: every checkpoint of known size that an engine there loads, those that cannot chat (Base) last of what
-runs alike; the others are named below the table, with why.
+With --hardware the list has every checkpoint of known size that an engine on that machine loads; among equals, those
+that cannot chat (Base) come last. The others are named below the table, with the reason.
 Any id of this list can be given to --checkpoint; a model's name stands for its default checkpoint.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """A machine to look at, or the comparison."""
+    """Declare the options of ``seatrial models``."""
     add_machine_options(parser)
     parser.add_argument("--model", default=None, help="with --hardware: flash or pro (default: both)")
     parser.add_argument(
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """List the catalog, or what of it runs on a machine."""
+    """List the catalog, or the part of it that runs on a machine."""
     catalog = {"models": to_dict(models()), "checkpoints": to_dict(checkpoints())}
     if arguments.other_tools:
         return _compared(catalog)
@@ -62,9 +62,9 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 def _compared(catalog: dict[str, Any]) -> CommandResult:
     from seatrial.view.tables.other_tools import other_tools, our_bytes, table_other_tools
 
-    asked = other_tools()
-    rows = [{**to_dict(row), "ratios": asked.ratios(row)} for row in asked.rows]
-    compared = {**to_dict(asked), "rows": rows, "answered_bytes": our_bytes()}
+    answers = other_tools()
+    rows = [{**to_dict(row), "ratios": answers.ratios(row)} for row in answers.rows]
+    compared = {**to_dict(answers), "rows": rows, "answered_bytes": our_bytes()}
     return CommandResult({**catalog, "other_tools": compared}, lambda: stdout().print(table_other_tools().to_rich()))
 
 
