@@ -1,4 +1,4 @@
-"""What every test may use: isolated folders, and parts a machine may lack."""
+"""Fixtures of every test: isolated folders, and parts that a machine may lack."""
 
 import os
 import shutil
@@ -21,13 +21,13 @@ pytest_plugins = ["tests.scale.fixtures"]
 ROOT = Path(__file__).resolve().parents[1]
 
 ANSWERS = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "pip"]
-"""Succeeds where a package index answers: some tests ask it what there is."""
+"""Command that succeeds if a package index answers, which some tests need."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 def memory_cgroup():
-    """Folder in which control groups that limit memory can be made (version 1 or 2), None where there is none."""
+    """Return the folder for control groups that limit memory (version 1 or 2), None if there is none."""
     if (CGROUPS / "memory/memory.limit_in_bytes").exists():
         folder = CGROUPS / "memory"
     elif (CGROUPS / "cgroup.subtree_control").exists():
@@ -39,7 +39,7 @@ def memory_cgroup():
 
 
 def disk_reads_are_counted():
-    """Whether the kernel counts what a process reads from the disk the repository lies on (not on tmpfs)."""
+    """Return True if the kernel counts the bytes that a process reads from the repository's disk (not on tmpfs)."""
     try:
         with tempfile.NamedTemporaryFile(dir=ROOT, prefix=".disk-") as file:
             file.write(b"x" * (1 << 20))
@@ -54,14 +54,14 @@ def disk_reads_are_counted():
 
 
 def small_disks_can_be_mounted():
-    """Whether this user may mount a file system in memory."""
+    """Return True if this user may mount a file system in memory."""
     with tempfile.TemporaryDirectory() as folder:
         mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False)
         return mounted.returncode == 0 and subprocess.run(["umount", folder], check=False).returncode == 0
 
 
 def slurm():
-    """Whether Slurm's own daemons can be started here: they want root."""
+    """Return True if Slurm's own daemons can be started, for which they need root."""
     programs = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "runuser")
     return os.getuid() == 0 and all(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in programs)
 
@@ -98,7 +98,7 @@ PARTS = {
     "llama-cpp-python": lambda: own("llama-cpp-python"),
     "index": lambda: subprocess.run(ANSWERS, capture_output=True, check=False).returncode == 0,
 }
-"""Parts some tests need, and how to find out whether they are here."""
+"""Parts that some tests need, each with a check that is true if it is installed."""
 
 REMEDIES = {
     "sglang parser": "make test-engines installs it and runs these tests",
@@ -107,7 +107,7 @@ REMEDIES = {
     "llama-cpp-python": "make test-engines installs it and runs these tests",
     "slurm": "on Debian and Ubuntu, as root: apt install slurm-wlm munge",
 }
-"""What brings a part, where that is one command."""
+"""Command that installs a part, if one command does."""
 
 
 # The same examples every time, so that a red test is red for everybody; SEATRIAL_EXPLORE=1 looks for new ones.
@@ -118,7 +118,7 @@ settings.load_profile("explore" if os.environ.get("SEATRIAL_EXPLORE") else "stea
 
 @pytest.fixture
 def require():
-    """Skip, saying why, where a part is missing; fail where SEATRIAL_REQUIRE names it."""
+    """Skip with the reason if a part is missing; fail if SEATRIAL_REQUIRE names it."""
 
     def check(part):
         if PARTS[part]():
@@ -134,14 +134,14 @@ def require():
 
 @pytest.fixture(autouse=True)
 def isolated_state(monkeypatch, tmp_path_factory):
-    """Server records and engines of a test never meet those of the person who runs it."""
+    """Keep server records and engines of a test apart from those of the person who runs it."""
     monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("SEATRIAL_ENGINES", str(tmp_path_factory.mktemp("engines")))
 
 
 @pytest.fixture(autouse=True)
 def ctrl_c():
-    """Processes started here hear Ctrl-C, also where the tests run in the background and would ignore it."""
+    """Let child processes receive Ctrl-C, even if the tests run in the background and ignore it."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -151,9 +151,9 @@ def ctrl_c():
 
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch):
-    """What a command prints hangs neither on the terminal of whoever runs the tests nor on the test before.
+    """Make output independent of the terminal that runs the tests, and of the test before.
 
-    A process keeps its consoles, and with them the width they were made for: every test makes its own.
+    A process caches its consoles with the width they were made for: every test makes its own.
     """
     for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""Builds small GGUF files, byte by byte where they may be wrong, with the real writer where they are to be whole."""
+"""Builds small GGUF files, byte by byte to make wrong ones, with the real writer to make correct ones."""
 
 import struct
 
@@ -10,7 +10,7 @@ FORMS = {UINT32: "<I", UINT16: "<H", FLOAT32: "<f", BOOL: "<?"}
 
 
 def text(value):
-    """A GGUF string."""
+    """Return the bytes of a GGUF string."""
     raw = value.encode()
     return struct.pack("<Q", len(raw)) + raw
 
@@ -32,7 +32,7 @@ def tensor(name, shape, kind, offset):
 
 
 def gguf(pairs=(), tensors=(), data=b"", **lies):
-    """A whole file; ``version``, ``tensor_count`` and ``pair_count`` can be made to lie."""
+    """Return the bytes of a file; ``version``, ``tensor_count`` and ``pair_count`` may be wrong on purpose."""
     version = lies.get("version", 3)
     counts = lies.get("tensor_count", len(tensors)), lies.get("pair_count", len(pairs))
     head = b"GGUF" + struct.pack("<IQQ", version, *counts)
@@ -41,7 +41,7 @@ def gguf(pairs=(), tensors=(), data=b"", **lies):
 
 
 def small():
-    """A right file: one F32 matrix of 4 x 2 and one Q8_0 row of 32."""
+    """Return a correct file: one F32 matrix of 4 x 2 and one Q8_0 row of 32."""
     return gguf(
         [pair("general.architecture", STRING, "llama"), numbers("a.list", [1, 2, 3])],
         [tensor("w", (4, 2), 0, 0), tensor("q", (32,), 8, 32)],
@@ -50,7 +50,7 @@ def small():
 
 
 def written(path, shape, seed):
-    """The bytes of a file of one random F32 matrix that the real writer puts at ``path``."""
+    """Write a file of one random F32 matrix to ``path`` with the real writer; return its bytes."""
     writer = GGUFWriter(path, "llama")
     writer.add_tensor("token_embd.weight", np.random.default_rng(seed).random(shape, dtype=np.float32))
     writer.write_header_to_file()

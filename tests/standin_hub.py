@@ -14,13 +14,13 @@ class StandinHub:
     Attributes:
         repository: Its name, ``owner/model``.
         files: Content by path.
-        bodies: What is really sent for a path, where that differs from ``files``.
+        bodies: Content that is really sent for a path, if it differs from ``files``.
         answers: (status, headers) to answer the next file requests with; None sends the file.
         cuts: Bytes after which the next file answers are cut off.
         listing_cuts: The same for pages of the listing.
         ranges: Whether Range is understood.
         page_size: Entries a page of the listing.
-        store: Base address that files are redirected to, None where they are served here.
+        store: Base address that files are redirected to, None if this server sends them.
         pause: Set to let a file answer go on after its first ``pause_after`` bytes; None: no pause.
         requests: (path, headers) of everything asked for.
 
@@ -65,7 +65,7 @@ class StandinHub:
         return [headers for path, headers in self.requests if part in path]
 
     def entries(self):
-        """The listing: LFS entries for weights, plain Git ones for small text files."""
+        """Return the listing: LFS entries for weights, plain Git ones for small text files."""
         for name, content in sorted(self.files.items()):
             size = len(content)
             if name.endswith((".json", ".txt", ".jinja")):

@@ -25,7 +25,7 @@ def standin_environment(folder, machine, errors="", state=None):
     ``machine`` is "8xH100", "4xA100,1xL40S", "1xH100:mig=7" or "" for none; ``errors`` is
     "function=code" or "function@gpu=code", joined by commas; ``state`` is a file with lines
     "<gpu> <used MiB> <utilization %> <watts>". STANDIN_NVML_DRIVER and STANDIN_NVML_CUDA (12020 is
-    12.2), where a test sets them, are what the driver says of itself.
+    12.2), if a test sets them, are the versions that the driver reports.
     """
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     environment |= {"LD_LIBRARY_PATH": str(folder), "STANDIN_NVML": machine, "STANDIN_NVML_ERRORS": errors}

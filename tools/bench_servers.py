@@ -95,7 +95,8 @@ def crash_while_starting_s(clock: Path) -> float:
 def crash_while_serving_s() -> float:
     """Return the seconds from a kill to the cause."""
     with launch(engine(), name="bench") as server:
-        assert server.pid is not None  # noqa: S101 -- it runs
+        if server.pid is None:
+            raise RuntimeError("The engine does not run.")
         os.kill(server.pid, signal.SIGSEGV)
         begin = time.monotonic()
         while server.why_ended() is None:
@@ -151,14 +152,15 @@ def supervisor() -> Iterator[Figure]:
 
 def attach_s(_: int) -> float:
     """Return the seconds a new process needs to find the server, see it answer and have its key."""
-    told = subprocess.run([sys.executable, "-c", ATTACH], capture_output=True, text=True, check=True)
-    return float(told.stdout)
+    done = subprocess.run([sys.executable, "-c", ATTACH], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def cost(server: Server, what: str, share: float | None) -> Iterator[Figure]:
     """Measure memory and processor time of a server's supervisor over a while."""
     watching = psutil.Process(server.pid).parent()
-    assert watching is not None  # noqa: S101 -- it outlives the engine
+    if watching is None:
+        raise RuntimeError("The engine has no supervisor.")
     before = watching.cpu_times()
     time.sleep(WATCHED_S)
     after = watching.cpu_times()

@@ -1,7 +1,7 @@
 """Install engines for the tests, in .engines, with the pins of tests/engines; list the flags an engine's own parser takes.
 
 python tools/engines.py install          everything below, unless it is installed with today's pins
-python tools/engines.py install mlx      as seatrial engines install does; llama-cpp-python likewise
+python tools/engines.py install mlx      as seatrial engines install does; also llama-cpp-python
 python tools/engines.py install sglang   SGLang without a GPU: its parser, and its server on the processor
 python tools/engines.py flags sglang     ask that parser and write lib/seatrial/engines/flags/sglang.json anew
 
@@ -79,7 +79,7 @@ def make(engine: str) -> None:
         shutil.rmtree(folder)
         sys.exit(
             f"{engine} could not be installed ({error}). It needs a package index and PyTorch's CPU wheels "
-            "(version 2.13.0+cpu): name where they lie in PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS."
+            "(version 2.13.0+cpu): name their address in PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS."
         )
     shutil.copy(pins, folder / "requirements.txt")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

@@ -26,7 +26,7 @@ ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/lab")
 
 @pytest.fixture
 def lab(tmp_path, require):
-    """A JupyterLab server on its own copy of the notebooks; gives its address."""
+    """Start JupyterLab on its own copy of the notebooks; return its address."""
     require("chromium")
     folder = tmp_path / "notebooks"
     shutil.copytree(ROOT / "notebooks", folder)
@@ -62,7 +62,7 @@ def lab(tmp_path, require):
 
 @pytest.fixture
 def page(require):
-    """A page in a headless Chromium, wide enough for a classroom."""
+    """Open a page in a headless Chromium, wide enough for a classroom."""
     require("chromium")
     from playwright.sync_api import sync_playwright
 

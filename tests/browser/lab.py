@@ -32,7 +32,7 @@ SHOTS = os.environ.get("SEATRIAL_SCREENSHOTS")
 
 
 def shoot(page, name):
-    """Keep a screenshot where somebody asked for it."""
+    """Save a screenshot if a setting asks for it."""
     if SHOTS:
         page.wait_for_timeout(300)  # a scroll is no event to wait for; nothing depends on it
         page.screenshot(path=Path(SHOTS) / f"{name}.png")

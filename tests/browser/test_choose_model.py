@@ -32,16 +32,16 @@ def test_the_explorer_follows_its_controls(lab, page):
         shoot(page, f"02-{cell}")
     assert "a vendor ran exactly this" in shown.inner_text()
     page.locator(".seatrial-context-tokens .noUi-handle").focus()
-    told = after(page, lambda: page.keyboard.press("ArrowRight"))
-    assert "--context-length=3072" in told
+    shown = after(page, lambda: page.keyboard.press("ArrowRight"))
+    assert "--context-length=3072" in shown
     page.locator(".seatrial-concurrency .noUi-handle").focus()
-    told = after(page, lambda: page.keyboard.press("ArrowRight"))
-    assert "2 requests at once" in told
-    told = after(page, lambda: page.locator(".seatrial-machine select").select_option("GeForce RTX 4090 24GB"))
-    assert "llamacpp on rtx4090x4" in told
-    told = after(page, lambda: page.locator(".seatrial-engine select").select_option("SGLang"))
-    assert "⊘ Refused by the engine" in told
-    assert "Smallest change that fits" in told
+    shown = after(page, lambda: page.keyboard.press("ArrowRight"))
+    assert "2 requests at once" in shown
+    shown = after(page, lambda: page.locator(".seatrial-machine select").select_option("GeForce RTX 4090 24GB"))
+    assert "llamacpp on rtx4090x4" in shown
+    shown = after(page, lambda: page.locator(".seatrial-engine select").select_option("SGLang"))
+    assert "⊘ Refused by the engine" in shown
+    assert "Smallest change that fits" in shown
     shoot(page, "02-refused")
     assert [] == page.evaluate(CUT_OFF)
     assert [] == page.evaluate(ERRORS)
@@ -49,7 +49,7 @@ def test_the_explorer_follows_its_controls(lab, page):
 
 
 def after(page, act):
-    """What the page says once it follows what was done."""
+    """Return the text of the page once it follows the last action."""
     before = page.locator(".seatrial-page .st-page").inner_text()
     act()
     return page.wait_for_function(CHANGED, arg=before).json_value()

@@ -57,7 +57,7 @@ def seen(page, above):
 
 
 def another_picture(plot, known):
-    """The plot once it looks otherwise than ``known``; ``known`` itself where it stays as it is."""
+    """Return the plot once it differs from ``known``, or ``known`` if it never does."""
     deadline = time.monotonic() + 30
     while (picture := plot.screenshot()) == known and time.monotonic() < deadline:
         pass  # a screenshot takes its time: no need to wait beside it

@@ -22,7 +22,7 @@ RUN_CELL = """(id) => {
 
 @pytest.fixture
 def slow_simulator(monkeypatch):
-    """The simulator goes through its phases; asked for before JupyterLab, whose kernels inherit the setting."""
+    """Let the simulator go through its phases. Use before JupyterLab, whose kernels inherit the setting."""
     monkeypatch.setenv("SEATRIAL_SIMULATED_STARTUP_S", "12")
 
 

@@ -1,4 +1,4 @@
-"""Machines and engines that are not here: a driver's look-alike, and programs that say their version."""
+"""Machines and engines that are not installed: a driver's look-alike, and programs that print a version."""
 
 import pytest
 from tests.standin_nvml import build_standin, standin_environment
@@ -10,7 +10,7 @@ OURS = ("LD_LIBRARY_PATH", "STANDIN_NVML", "STANDIN_NVML_ERRORS")
 
 @pytest.fixture
 def machine(require, tmp_path_factory):
-    """Environment of a process that meets GPUs such as "8xH100", and of engines only those given."""
+    """Return a function that gives the environment of a process with GPUs such as "8xH100" and only the given engines."""
     require("compiler")
     folder = tmp_path_factory.getbasetemp() / "standin-nvml"
     folder.mkdir(exist_ok=True)
@@ -25,7 +25,7 @@ def machine(require, tmp_path_factory):
 
 @pytest.fixture
 def program(tmp_path):
-    """Write a program, as lines of a shell; gives its path."""
+    """Return a function that writes a program of shell lines and gives its path."""
 
     def write(name, body):
         path = tmp_path / name
@@ -38,17 +38,17 @@ def program(tmp_path):
 
 @pytest.fixture
 def scripted(program):
-    """Write a program that says something; gives its path."""
-    return lambda name, says: program(name, f"cat <<'END'\n{says}\nEND")
+    """Return a function that writes a program which prints a text, and gives its path."""
+    return lambda name, text: program(name, f"cat <<'END'\n{text}\nEND")
 
 
 @pytest.fixture
 def sglang(scripted):
-    """Setting that points to a python which says that it has a safe SGLang; it serves nothing."""
+    """Return a setting with a python that prints a safe version of SGLang and serves nothing."""
     return {"SEATRIAL_SGLANG_PYTHON": scripted("python", f"\n{engine_facts('sglang').versions.safe}")}
 
 
 @pytest.fixture
 def llama_server(scripted):
-    """Setting that points to a native llama.cpp that says a new version; it serves nothing."""
+    """Return a setting with a native llama.cpp that prints a new version and serves nothing."""
     return {"SEATRIAL_LLAMA_SERVER": scripted("llama-server", "version: 99999 (made up)")}

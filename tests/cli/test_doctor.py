@@ -45,7 +45,7 @@ def test_everything_that_is_not_right_has_a_remedy():
 def test_people_read_a_table(capsys):
     """The verdict is the title."""
     assert 0 == main(["doctor"])
-    assert "seatrial can be used here: 0 problem(s)" in capsys.readouterr().out
+    assert "seatrial can be used on this machine: 0 problem(s)" in capsys.readouterr().out
 
 
 def test_packages_of_every_extra_are_looked_at():
@@ -111,5 +111,5 @@ def test_a_low_hard_limit_of_open_files_has_another_remedy():
         "import resource; from seatrial.cli.checks import check_open_files\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); print([each.remedy for each in check_open_files()])"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert (True, False) == ("limits.conf" in said, "ulimit -n" in said)
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert (True, False) == ("limits.conf" in printed, "ulimit -n" in printed)

@@ -1,4 +1,4 @@
-"""What is said of a server that ended by itself: ps --all, logs and measure name the cause."""
+"""The end of a server by itself: ps --all, logs and measure name the cause."""
 
 import json
 
@@ -13,7 +13,7 @@ FAILURE = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 Gi
 
 @pytest.fixture
 def dead():
-    """A server that answered once, wrote its failure and died."""
+    """Return a server that answered once, wrote its failure and died."""
     server = launch(fake_command("--die-after-s=1", f"--say={FAILURE}"), name="dead")
     until(server.why_ended, "the end")
     server.stop()
@@ -23,7 +23,7 @@ def dead():
 @pytest.mark.usefixtures("dead")
 def test_ps_names_the_cause(capsys, monkeypatch):
     """In the table beside the state, in the document by itself."""
-    monkeypatch.setenv("COLUMNS", "200")  # how cells wrap in 80 hangs on how long the pid is
+    monkeypatch.setenv("COLUMNS", "200")  # in 80 columns, cells wrap by the length of the pid
     assert 0 == main(["ps", "--all"])
     assert "ended: gpu out of memory" in " ".join(capsys.readouterr().out.split())
     assert 0 == main(["ps", "--all", "--json"])
@@ -39,7 +39,7 @@ def test_ps_names_no_cause_of_what_was_stopped(capsys):
     assert [None] == [row["cause"] for row in json.loads(capsys.readouterr().out)]
 
 
-def test_ps_does_not_say_that_nothing_runs_where_it_cannot_know(capsys, monkeypatch, tmp_path):
+def test_ps_names_a_state_folder_that_cannot_be_read(capsys, monkeypatch, tmp_path):
     """A state folder that is a file is bad input; one that is not there yet holds no server."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path / "file"))
@@ -52,11 +52,11 @@ def test_ps_does_not_say_that_nothing_runs_where_it_cannot_know(capsys, monkeypa
 
 @pytest.mark.usefixtures("dead")
 def test_logs_say_why_below(capsys):
-    """The log on standard output alone; the cause and the remedy on standard error."""
+    """Only the log is on standard output; the cause and the remedy are on standard error."""
     assert 0 == main(["logs", "dead"])
-    told = capsys.readouterr()
-    assert FAILURE in told.out
-    assert "dead ended by itself: the GPU ran out of memory" in told.err
+    printed = capsys.readouterr()
+    assert FAILURE in printed.out
+    assert "dead ended by itself: the GPU ran out of memory" in printed.err
     assert 0 == main(["logs", "dead", "--json"])
     assert "gpu out of memory" == json.loads(capsys.readouterr().out)["cause"]
 

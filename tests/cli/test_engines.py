@@ -1,4 +1,4 @@
-"""``seatrial engines``: every program, where it is, how new, with which known holes; a broken one holds up nobody."""
+"""``seatrial engines``: path, version and known vulnerabilities of every program; a broken one delays no other."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ def nothing_set(monkeypatch):
 
 
 def listed(capsys):
-    """What ``seatrial engines --json`` prints, by what starts each program."""
+    """Return the rows of ``seatrial engines --json``, by the way each program starts."""
     assert 0 == main(["engines", "--json"])
     return {row["starts"]: row for row in json.loads(capsys.readouterr().out)}
 
@@ -58,14 +58,14 @@ def test_an_old_engine_names_its_holes(capsys, monkeypatch, program):
 
 
 def test_a_newer_engine_keeps_the_holes_nobody_closed(capsys, monkeypatch, program):
-    """What every version has is said of every version."""
+    """A vulnerability of every version is listed for every version."""
     monkeypatch.setenv("SEATRIAL_SGLANG_PYTHON", program("python", "printf '\\n0.5.30\\n'"))
     row = listed(capsys)["sglang.launch_server"]
     assert ("ready", ["CVE-2026-7304"]) == (row["state"], row["holes"][0]["ids"])
 
 
 def test_a_build_without_a_number_is_taken_and_said_to_be_unknown(capsys, monkeypatch, program):
-    """llama.cpp built from a folder says version 0 or 1."""
+    """llama.cpp built from a folder prints version 0 or 1."""
     monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", program("llama-server", "echo 'version: 1 (abc)'"))
     row = listed(capsys)["llama-server"]
     assert ("ready", "1", None, []) == (row["state"], row["version"], row["runs_v4"], row["holes"])
@@ -110,7 +110,7 @@ def test_a_script_of_pip_is_not_run_to_learn_its_version(capsys, monkeypatch, pr
 
 
 def test_an_environment_is_named():
-    """The virtual environment of this Python, where it lies in one."""
+    """The virtual environment of this Python is used, if there is one."""
     prefix = Path(sys.executable).parent.parent
     assert (str(prefix) if (prefix / "pyvenv.cfg").exists() or (prefix / "conda-meta").exists() else None) == (
         environment_of(sys.executable)

@@ -30,7 +30,7 @@ def seatrial(tmp_path):
 
 
 def test_the_path_is_all_of_stdout(seatrial, tmp_path):
-    """One line, however narrow the terminal; size and free disk are said on stderr."""
+    """One line, however narrow the terminal; size and free disk are on stderr."""
     done = seatrial("fetch", "tiny-v4")
     path = tmp_path / "cache" / "models" / "tiny-v4--MXFP4" / "tiny-v4.gguf"
     assert (0, f"{path}\n") == (done.returncode, done.stdout)
@@ -56,7 +56,7 @@ def test_offline_is_one_message_without_a_traceback(seatrial):
 
 
 def test_too_little_disk_is_exit_code_three(seatrial):
-    """Both numbers; /proc has no room for anything."""
+    """The message has both numbers; /proc has no space for anything."""
     done = seatrial("fetch", "deepseek-ai/DeepSeek-V4-Pro-Base", SEATRIAL_CACHE="/proc/seatrial")
     assert (3, "") == (done.returncode, done.stdout)
     assert "are needed under /proc/seatrial" in done.stderr
@@ -90,7 +90,7 @@ def test_bad_input_is_exit_code_two(seatrial, tmp_path, words):
 
 
 def test_a_bad_source_is_told_though_the_files_are_here(seatrial):
-    """A path mistyped is worth a word even where it is not needed."""
+    """A mistyped path is an error even if the files are already fetched."""
     assert 0 == seatrial("fetch", "tiny-v4").returncode
     done = seatrial("fetch", "tiny-v4", "--source", "/nowhere")
     assert (2, "") == (done.returncode, done.stdout)
@@ -120,7 +120,7 @@ def test_without_an_engine_nothing_is_downloaded(seatrial, tmp_path, machine):
 
 
 def test_with_the_engine_the_planned_checkpoint_is_fetched(seatrial, machine, sglang):
-    """Eight H100 with SGLang: one line says what was chosen and why, and its room on the disk is checked."""
+    """Eight H100 with SGLang: one line names the choice and the reason, and the free disk is checked."""
     done = seatrial("fetch", "flash", SEATRIAL_CACHE="/proc/seatrial", **machine("8xH100", **sglang))
     chosen, refused = done.stderr.splitlines()[:2]
     assert 3 == done.returncode

@@ -1,4 +1,4 @@
-"""``make run MODEL=flash`` on machines where V4 fits: what is fetched is what the notebooks and ``serve`` then launch."""
+"""``make run MODEL=flash`` on machines that V4 fits: the notebooks and ``serve`` launch the checkpoint that was fetched."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def child(monkeypatch, tmp_path):
 
 @pytest.fixture
 def makefile_fetch():
-    """The words after ``seatrial`` with which ``make run MODEL=flash`` fetches."""
+    """Return the arguments with which ``make run MODEL=flash`` fetches."""
     done = subprocess.run(
         ["make", "--dry-run", "run", "MODEL=flash"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -59,8 +59,8 @@ def bring(checkpoint):
     write_manifest(folder, checkpoint, "made for a test", [RemoteFile(name, len(weights), None)])
 
 
-def wish(name):
-    """What a notebook asks of ``plan_here``, from its parameters cell."""
+def arguments_of(name):
+    """Return the arguments that a notebook gives to ``plan_here``, from its parameters cell."""
     notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     values = {}
@@ -89,8 +89,8 @@ def test_what_is_fetched_is_what_is_launched(child, machine, request, makefile_f
     bring(find_checkpoint(expected))
     lessons = {"05_live_throughput.ipynb"} | ({"04_launch_llamacpp.ipynb"} if engine == "llama_server" else set())
     for lesson in sorted(lessons):
-        told = child("-c", PLANS, json.dumps(wish(lesson)), **here)
-        assert f"{expected} True\n" == told.stdout, told.stderr
+        printed = child("-c", PLANS, json.dumps(arguments_of(lesson)), **here)
+        assert f"{expected} True\n" == printed.stdout, printed.stderr
     again = child("-m", "seatrial", *makefile_fetch, **here)
     assert 0 == again.returncode, again.stderr
     assert "is already on this disk" in again.stderr
@@ -103,8 +103,8 @@ def test_another_checkpoint_that_is_here_is_used(child, machine, sglang):
     """Flash-0731 was fetched by its name: serve and the notebooks take it, and fetch flash brings no second one."""
     bring(find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731"))
     here = machine("4xH200", **sglang)
-    told = child("-c", PLANS, "{}", **here)
-    assert "deepseek-ai/DeepSeek-V4-Flash-0731 True\n" == told.stdout
+    printed = child("-c", PLANS, "{}", **here)
+    assert "deepseek-ai/DeepSeek-V4-Flash-0731 True\n" == printed.stdout
     fetched = child("-m", "seatrial", "fetch", "flash", **here)
     assert 0 == fetched.returncode
     assert "already here, and it runs on h200x4" in fetched.stderr
@@ -122,7 +122,7 @@ def test_serve_asks_for_what_fetch_brings(child, machine, sglang):
 
 @pytest.mark.notebook
 def test_the_lesson_on_llamacpp_launches_nothing_without_its_checkpoint(child, machine, llama_server, tmp_path):
-    """04 with ``model=flash``: it runs through, says what is missing, and with which command that comes."""
+    """04 with ``model=flash``: it runs to its end and names what is missing and the command that gets it."""
     run = child(
         "-m", "seatrial", "run", str(ROOT / "notebooks/04_launch_llamacpp.ipynb"), "-p", "model", "flash",
         "--output", str(tmp_path / "run"), **machine("8xH100", **llama_server),

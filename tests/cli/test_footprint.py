@@ -9,7 +9,7 @@ from seatrial.cli.main import main
 
 
 def asked(capsys, *words):
-    """The JSON document of one command line, which must succeed."""
+    """Return the JSON document of one command line, which must succeed."""
     assert 0 == main(["footprint", *words, "--json"])
     return json.loads(capsys.readouterr().out)
 
@@ -49,12 +49,12 @@ def test_llamacpp_reports_its_caches_by_name(capsys):
     assert 2 * 512 * 6 * (128 // 32 * 34) == document["kv_by_class"]["SWA"]
 
 
-@pytest.mark.parametrize(("engine", "said"), [("sglang", True), ("llamacpp", False)])
-def test_a_setting_of_another_engine_is_said_to_change_nothing(capsys, engine, said):
+@pytest.mark.parametrize(("engine", "noted"), [("sglang", True), ("llamacpp", False)])
+def test_a_setting_of_another_engine_gets_a_note(capsys, engine, noted):
     """The type of llama.cpp's caches is no setting of SGLang."""
     main(["footprint", "flash", "--engine", engine, "--option", "cache_type=q8_0", "--json"])
     notes = " ".join(json.loads(capsys.readouterr().out)["notes"])
-    assert said == ("cache_type is a setting of llamacpp and changes nothing for sglang." in notes)
+    assert noted == ("cache_type is a setting of llamacpp and changes nothing for sglang." in notes)
 
 
 def test_people_see_tables(capsys):

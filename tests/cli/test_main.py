@@ -24,19 +24,19 @@ def run(*words, **settings):
 def test_a_full_disk_under_the_output_is_said(words):
     """What could not be written is an error of one message, not a traceback, and not success."""
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        code, _, said = run(*SEATRIAL, *words, stdout=full, stderr=subprocess.PIPE, text=True)
+        code, _, messages = run(*SEATRIAL, *words, stdout=full, stderr=subprocess.PIPE, text=True)
     assert 1 == code
     assert (
         "seatrial: The result could not be written to standard output: No space left on device.\n"
         "Free some space, or send the output elsewhere.\n"
-    ) == said
+    ) == messages
 
 
 @pytest.mark.parametrize("words", [("models",), ("models", "--json"), ("--version",)])
 def test_a_closed_output_is_no_failure(words):
     """Whoever closes standard output wants nothing on it."""
-    code, _, said = run("sh", "-c", CLOSED, "sh", *SEATRIAL, *words, stderr=subprocess.PIPE)
-    assert (0, b"") == (code, said)
+    code, _, messages = run("sh", "-c", CLOSED, "sh", *SEATRIAL, *words, stderr=subprocess.PIPE)
+    assert (0, b"") == (code, messages)
 
 
 def test_with_standard_error_closed_messages_do_not_turn_up_on_standard_output():
@@ -46,12 +46,12 @@ def test_with_standard_error_closed_messages_do_not_turn_up_on_standard_output()
 
 
 def test_a_reader_that_leaves_ends_it_quietly():
-    """``seatrial models | true`` says nothing about a broken pipe."""
+    """``seatrial models | true`` prints nothing about a broken pipe."""
     here, there = os.pipe()
     os.close(here)
-    code, _, said = run(*SEATRIAL, "models", "--json", stdout=there, stderr=subprocess.PIPE)
+    code, _, messages = run(*SEATRIAL, "models", "--json", stdout=there, stderr=subprocess.PIPE)
     os.close(there)
-    assert (0, b"") == (code, said)
+    assert (0, b"") == (code, messages)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -60,18 +60,18 @@ def test_a_name_the_encoding_lacks_is_written_all_the_same(tmp_path, encoding):
     config = tmp_path / "\N{WAVE DASH}\udcff.json"
     config.write_text(json.dumps(dict(find_model("flash").config)))
     settings = {"capture_output": True, "env": {**os.environ, "PYTHONIOENCODING": encoding}}
-    code, out, said = run(*SEATRIAL, "footprint", "--config", config, "--json", **settings)
-    assert (0, b"") == (code, said)
+    code, out, messages = run(*SEATRIAL, "footprint", "--config", config, "--json", **settings)
+    assert (0, b"") == (code, messages)
     assert str(config) == json.loads(out)["checkpoint"]
-    code, out, said = run(*SEATRIAL, "footprint", "--config", config, **settings)
-    assert (0, b"") == (code, said)
+    code, out, messages = run(*SEATRIAL, "footprint", "--config", config, **settings)
+    assert (0, b"") == (code, messages)
 
 
 def test_an_error_leaves_standard_output_empty():
     """With --json there is one document on standard output or nothing."""
-    code, out, said = run(*SEATRIAL, "plan", "--hardware", "h999", "--json", capture_output=True, text=True)
+    code, out, messages = run(*SEATRIAL, "plan", "--hardware", "h999", "--json", capture_output=True, text=True)
     assert (2, "") == (code, out)
-    assert "Unknown hardware 'h999'" in said
-    code, out, said = run(*SEATRIAL, "plan", "--hardware", "h200x4", "--json", capture_output=True, text=True)
-    assert (0, "") == (code, said)
+    assert "Unknown hardware 'h999'" in messages
+    code, out, messages = run(*SEATRIAL, "plan", "--hardware", "h200x4", "--json", capture_output=True, text=True)
+    assert (0, "") == (code, messages)
     assert "verified" == json.loads(out)["verdict"]

@@ -16,7 +16,7 @@ def test_models_lists_the_catalog_as_json(capsys):
 
 
 def test_models_groups_the_catalog_for_people(capsys):
-    """One table a model; what runs nowhere here says so."""
+    """Each model has a table; a checkpoint that runs nowhere has a note."""
     assert 0 == main(["models"])
     shown = capsys.readouterr().out
     assert "DeepSeek-V4-Flash: 35 checkpoints" in shown

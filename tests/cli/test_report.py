@@ -8,7 +8,7 @@ from seatrial.cli.main import main
 
 
 def test_one_run_gets_its_page_beside_its_record(tmp_path, capsys):
-    """The last line says where."""
+    """The last line names the file."""
     run = write_run(tmp_path / "first")
     assert 0 == main(["report", str(run)])
     assert (run / "report.html").exists()

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.notebook
 
 @pytest.fixture
 def seatrial(tmp_path):
-    """Runs ``seatrial run ...`` in an empty folder."""
+    """Return a function that runs ``seatrial run ...`` in an empty folder."""
 
     def run(*words):
         command = [sys.executable, "-m", "seatrial", "run", *map(str, words)]
@@ -69,7 +69,7 @@ def test_json_is_one_document_on_stdout(seatrial):
 
 
 def test_a_second_run_keeps_what_is_done(seatrial):
-    """The same folder again: nothing is run twice, and it says so."""
+    """The same folder again: nothing runs twice, and the output shows that."""
     seatrial(HARDWARE, "--output", "out")
     again = seatrial(HARDWARE, "--output", "out")
     assert 0 == again.returncode
@@ -125,7 +125,7 @@ def test_a_failing_notebook_gives_its_exit_code(seatrial, tmp_path):
 
 
 def test_a_measurement_without_one_answer_is_no_success(seatrial, tmp_path):
-    """Every request failed: the page is written, the exit code is 5, the reason is said."""
+    """Every request failed: the page is written, the exit code is 5, the reason is printed."""
     cell = (
         "from seatrial.measure import Workload, measure_server\n"
         "from seatrial.records import record\n"
@@ -170,7 +170,7 @@ def test_stopped_in_the_middle_of_a_measurement_leaves_nothing(tmp_path, require
 
 
 def marked(folder):
-    """Processes, whoever their parent is by now, that were started with this test's mark."""
+    """Return the processes that were started with this test's mark, whoever their parent is by now."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -21,14 +21,14 @@ DOCUMENT = {"name", "url", "model", "pid", "port", "api_key_file", "log", "ready
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """No engine process survives a test."""
+    """End every engine process after each test."""
     yield
     end_everything()
 
 
 @pytest.fixture
 def seatrial():
-    """Start the command line in a process of its own."""
+    """Return a function that starts the command line in a process of its own."""
     started = []
 
     def run(*words):
@@ -46,13 +46,13 @@ def seatrial():
 
 @pytest.fixture
 def stand_in(require):
-    """The stand-in model and its engine are here."""
+    """Require the stand-in model and its engine."""
     require("xllamacpp")
     require("stand-in model")
 
 
 def read_document(process):
-    """The JSON document a process prints while it goes on."""
+    """Return the JSON document that a process prints while it runs on."""
     text = ""
     for line in process.stdout:
         text += line
@@ -175,10 +175,10 @@ def test_bad_usage_starts_nothing(capsys, words, code, message):
     """One clear message with the contract's exit code, no traceback, no record."""
     given = words if any(word.startswith(("--model", "--plan")) for word in words) else ["--model=smollm2", *words]
     assert code == main(["serve", *given])
-    told = capsys.readouterr()
-    assert message in told.err
-    assert "" == told.out
-    assert "Traceback" not in told.err
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "" == printed.out
+    assert "Traceback" not in printed.err
     assert [] == list_servers(ended=True)
 
 
@@ -187,7 +187,7 @@ def test_bad_usage_starts_nothing(capsys, words, code, message):
     [(["--name=../x"], 2), (["--name=taken"], 2), (["--runner=ollama"], 2), (["--runner=llama-server"], 4)],
 )
 def test_nothing_is_downloaded_for_a_launch_that_cannot_be(monkeypatch, tmp_path, require, words, code):
-    """Bad usage and a missing program are said first; the stand-in is not fetched for them."""
+    """Bad usage and a missing program are reported before the stand-in is fetched."""
     require("xllamacpp")
     monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path))
     monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", "/nowhere/llama-server")
@@ -197,7 +197,7 @@ def test_nothing_is_downloaded_for_a_launch_that_cannot_be(monkeypatch, tmp_path
 
 
 def test_nothing_is_downloaded_for_a_port_that_is_taken(monkeypatch, tmp_path, require):
-    """The owner of the port is said first."""
+    """The owner of the port is reported before the stand-in is fetched."""
     require("xllamacpp")
     monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -208,7 +208,7 @@ def test_nothing_is_downloaded_for_a_port_that_is_taken(monkeypatch, tmp_path, r
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": 3}', "not json"])
 def test_a_plan_file_that_is_none_is_bad_usage(tmp_path, capsys, content):
-    """Said with the field or position that is wrong."""
+    """The message names the wrong field or position, without a traceback."""
     file = tmp_path / "plan.json"
     file.write_text(content)
     assert 2 == main(["serve", f"--plan={file}"])
@@ -236,8 +236,8 @@ def test_no_server_is_no_error(capsys):
     assert "No server runs" in capsys.readouterr().out
 
 
-def test_ps_tells_a_server_that_hangs(capsys):
-    """It runs but does not answer: said in words, with what to do."""
+def test_ps_shows_a_server_that_hangs(capsys):
+    """A server that runs and does not answer is shown as one that hangs."""
     with launch(fake_command(), name="stuck") as server:
         os.kill(server.pid, signal.SIGSTOP)
         assert 0 == main(["ps"])
@@ -266,20 +266,20 @@ def test_an_unknown_name_keeps_no_other_server_running(capsys):
     """The others are stopped and proven gone; the exit code and the message are the unknown ones'."""
     launch(fake_command(), name="harbour")
     assert 2 == main(["stop", "harbor", "harbour", "quay", "--json"])
-    told = capsys.readouterr()
-    assert ["harbour"] == [proof["name"] for proof in json.loads(told.out)["stopped"]]
-    assert "Unknown server 'harbor'." in told.err
-    assert "Unknown server 'quay'." in told.err
+    printed = capsys.readouterr()
+    assert ["harbour"] == [proof["name"] for proof in json.loads(printed.out)["stopped"]]
+    assert "Unknown server 'harbor'." in printed.err
+    assert "Unknown server 'quay'." in printed.err
     assert [] == list_servers()
 
 
 @pytest.mark.parametrize("words", [[], ["harbour", "--all"]])
 def test_stop_wants_names_or_all(words, capsys):
-    """Neither or both say nothing clear: nothing is stopped."""
+    """With neither or both nothing is stopped."""
     with launch(fake_command(), name="harbour") as server:
         assert 2 == main(["stop", *words])
         assert server.running
-    assert "Name the servers, or say --all." in capsys.readouterr().err
+    assert "Name the servers, or give --all." in capsys.readouterr().err
 
 
 def test_logs_escape_what_a_terminal_would_obey(capsys):

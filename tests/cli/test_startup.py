@@ -1,4 +1,4 @@
-"""A start in a terminal: a bar that moves where there is one, lines where there is none, stdout for the document alone."""
+"""A start in a terminal has a moving bar; elsewhere it has lines; only the document is on stdout."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def nothing_left():
 
 @pytest.fixture
 def slow(monkeypatch):
-    """The simulator takes a while, phase by phase."""
+    """Let the simulator take a while for each phase."""
     monkeypatch.setenv("SEATRIAL_SIMULATED_STARTUP_S", "4")
 
 
@@ -52,17 +52,17 @@ def in_a_terminal(*words):
             if not piece:
                 break
             sent += piece
-        told = process.stdout.read()
+        printed = process.stdout.read()
     os.close(terminal)
-    return process.returncode, told, sent.decode()
+    return process.returncode, printed, sent.decode()
 
 
 @pytest.mark.usefixtures("slow")
 def test_in_a_terminal_a_bar_moves():
-    """Counts grow on one line that is drawn over itself; each phase leaves a line; the document stands alone."""
-    code, told, sent = in_a_terminal(*SERVE)
+    """Counts grow on one line that is drawn over itself; each phase leaves a line; only the document is on stdout."""
+    code, printed, sent = in_a_terminal(*SERVE)
     assert 0 == code
-    assert json.loads(told)["ready_after_s"] > 4
+    assert json.loads(printed)["ready_after_s"] > 4
     counts = [int(count) for count in re.findall(r"loading weights (\d+)/46", sent)]
     assert len(set(counts)) > 3
     assert sorted(counts) == counts
@@ -81,8 +81,8 @@ def test_elsewhere_it_is_lines():
     for run in runs:
         assert json.loads(run.stdout)["simulated"]
         assert run.stderr.replace("\n", "").isprintable()
-        told = [line for line in run.stderr.splitlines() if re.match(r" *[\d.]+ (ms|s) ", line)]
-        found = [next(phase for phase in PHASES if phase in line) for line in told]
+        printed = [line for line in run.stderr.splitlines() if re.match(r" *[\d.]+ (ms|s) ", line)]
+        found = [next(phase for phase in PHASES if phase in line) for line in printed]
         assert PHASES == found
     first, second = (run.stderr for run in runs)
     assert "time left not known yet: first start of this engine on this machine" in first

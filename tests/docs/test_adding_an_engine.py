@@ -24,7 +24,7 @@ TABLES = {
 
 
 def part(title):
-    """The part of the page under the heading that names a table."""
+    """Return the part of the page under the heading that names a table."""
     found = re.search(rf"^### [^\n]*\b{title}\b[^\n]*\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
     return found[1] if found else ""
 

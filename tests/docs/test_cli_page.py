@@ -38,6 +38,6 @@ def test_help_names_the_command(command):
 
 
 def test_the_overview_lists_every_command():
-    """``seatrial`` alone says what there is."""
+    """``seatrial`` without arguments lists every command."""
     done = subprocess.run([sys.executable, "-m", "seatrial"], capture_output=True, text=True, check=True)
     assert list(COMMANDS) == re.findall(r"^  (\w+) ", done.stdout, re.MULTILINE)

@@ -13,7 +13,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 
 
 def text_of(page):
-    """Markdown of a page; of a notebook its Markdown cells."""
+    """Return the Markdown of a page; of a notebook its Markdown cells."""
     if page.suffix == ".md":
         return page.read_text()
     cells = json.loads(page.read_text())["cells"]
@@ -21,7 +21,7 @@ def text_of(page):
 
 
 def anchors(page):
-    """Anchors of the headings, as code hosts make them."""
+    """Return the anchors of the headings, as code hosts make them."""
     headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -51,5 +51,5 @@ def test_nothing_we_need_is_ignored(require, path):
 
 
 def test_the_readme_is_one_screen():
-    """A newcomer reads it whole."""
+    """A newcomer can read the README from top to bottom."""
     assert 75 >= len((ROOT / "README.md").read_text().splitlines())

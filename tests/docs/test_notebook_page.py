@@ -15,7 +15,7 @@ ROW = re.compile(r"^\| `(?P<name>[a-z0-9_]+)` \| `(?P<default>.+?)` \| (?P<meani
 
 
 def parameters(path):
-    """Every parameter of a notebook: (name, default as written, meaning)."""
+    """Return every parameter of a notebook: (name, default as written, meaning)."""
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if "parameters" in cell.metadata.get("tags", [])]
     assert 1 == len(cells)
     found = [PARAMETER.match(line) for line in cells[0].source.splitlines() if line and not line.startswith("#")]
@@ -25,7 +25,7 @@ def parameters(path):
 
 @pytest.fixture(scope="session")
 def rows():
-    """The table of docs/notebooks.md, by parameter."""
+    """Return the table of docs/notebooks.md, by parameter."""
     found = [ROW.match(line) for line in (ROOT / "docs" / "notebooks.md").read_text().splitlines()]
     return {match["name"]: match for match in found if match}
 

@@ -1,4 +1,4 @@
-"""The versions of Python that are named are those the package says it runs on."""
+"""Every version of Python that a page or make names is one that the package declares."""
 
 import re
 import tomllib
@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def declared():
-    """Minor versions among the package's classifiers."""
+    """Return the minor versions among the package's classifiers."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
 
@@ -19,6 +19,6 @@ def test_make_looks_for_the_declared_versions():
 
 
 def test_versions_that_were_run_are_declared():
-    """What the README says was run is not missing from the package's own list."""
+    """The package declares every version that the README lists as run."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert declared() >= set(re.findall(r"\b3\.\d+\b", re.search(r"\(Python (.*?)\)", readme)[1]))

@@ -19,17 +19,17 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def notebook(request):
-    """A committed notebook's document."""
+    """Return a committed notebook's document."""
     return nbformat.read(request.param, as_version=4)
 
 
 @pytest.fixture
 def lesson(request):
-    """The path of a notebook of the series."""
+    """Return the path of a notebook of the series."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def series():
-    """The documents of the series, by file name."""
+    """Return the documents of the series, by file name."""
     return {path.name: nbformat.read(path, as_version=4) for path in SERIES}

@@ -35,7 +35,7 @@ def test_a_changed_output_is_noticed(tmp_path):
 
 
 def run_nbval(path):
-    """Run pytest with nbval alone on one notebook, in a process of its own."""
+    """Run pytest with only nbval on one notebook, in a process of its own."""
     command = [sys.executable, "-m", "pytest", "-p", "nbval.plugin", "--nbval", "--nbval-current-env", "--color=no", "-q",
                "-p", "no:cacheprovider", "-W", "default", "-o", "addopts=", path]  # fmt: skip
     environment = os.environ | {"SEATRIAL_HEADLESS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

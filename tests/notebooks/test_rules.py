@@ -21,12 +21,12 @@ def code_cells(notebook):
 
 
 def prose(notebook):
-    """The text of all Markdown cells."""
+    """Return the text of all Markdown cells."""
     return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
 
 
 def parameter_lines(notebook):
-    """The lines of the parameters cell, by name."""
+    """Return the lines of the parameters cell, by name."""
     ((_, source),) = [pair for pair in code_cells(notebook) if "parameters" in pair[0]["metadata"].get("tags", ())]
     return {line.partition(":")[0]: line for line in source.splitlines()}
 
@@ -143,7 +143,7 @@ def test_records_what_others_read(series):
 
 
 def test_notebooks_that_load_the_machine_run_alone(series):
-    """Whoever launches an engine says so in the metadata."""
+    """A notebook that launches an engine has that in its metadata."""
     for name, notebook in series.items():
         launches = any(re.search(r"\blaunch(_if_possible)?\(", source) for _, source in code_cells(notebook))
         assert launches == notebook["metadata"].get("seatrial", {}).get("alone", False), name

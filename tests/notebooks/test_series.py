@@ -26,7 +26,7 @@ def test_reading_notebooks_record_hardware_and_plans(tmp_path):
 
 
 def test_a_named_machine_is_never_launched_on(tmp_path):
-    """03 for a machine you name shows its command and says that nothing was launched."""
+    """03 for a machine you name shows its command and that nothing was launched."""
     run = run_notebooks(
         [NOTEBOOKS / "03_launch_sglang.ipynb"], parameters={"hardware": "h200x4"}, output=tmp_path / "run"
     )

@@ -14,7 +14,7 @@ OUTPUT = {"output_type": "execute_result", "execution_count": 7, "metadata": {"x
 
 @pytest.fixture
 def notebook(tmp_path):
-    """A notebook as JupyterLab leaves it: outputs, counts and metadata of this session."""
+    """Return a notebook as JupyterLab saves it, with outputs, counts and metadata of its kernel."""
     code = {"cell_type": "code", "source": "6 * 7\n", "outputs": [OUTPUT], "execution_count": 7}
     document = {
         "cells": [
@@ -41,7 +41,7 @@ def notebook(tmp_path):
 
 
 def run(*words):
-    """Run the tool and return its exit code and what it said."""
+    """Run the tool and return its exit code and its output."""
     done = subprocess.run([sys.executable, TOOL, *words], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -67,8 +67,8 @@ def test_only_metadata_that_matters_stays(notebook):
 def test_check_changes_nothing_and_names_the_file(notebook):
     """Exit code 1 for a notebook out of form, 0 once it is in form."""
     before = notebook.read_text()
-    code, said = run("--check", notebook)
-    assert (1, True, before) == (code, str(notebook) in said, notebook.read_text())
+    code, printed = run("--check", notebook)
+    assert (1, True, before) == (code, str(notebook) in printed, notebook.read_text())
     run(notebook)
     assert (0, "") == run("--check", notebook)
 

@@ -1,4 +1,4 @@
-"""What a command gives back: a document for programs and a rendering for people."""
+"""The result of a command: a document for programs and a rendering for people."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WIDTH_OF_FILES = 120
-"""Columns where the output goes to a file or another program."""
+_WIDTH_OF_FILES = 120  # columns if the output goes to a file or another program
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +21,8 @@ class CommandResult:
     Attributes:
         document: Plain JSON values, printed with ``--json``.
         show: Prints the same for people.
-        exit_code: By the contract: 0 done, 3 does not fit or refused, 5 not valid.
-        then: What goes on once it is printed (a server in the foreground); gives the exit code.
+        exit_code: 0 done, 3 does not fit or refused, 5 not valid.
+        then: Runs after the result is printed (a server in the foreground); returns the exit code.
 
     """
 
@@ -35,13 +34,13 @@ class CommandResult:
 
 @cache
 def stdout() -> Console:
-    """Console for results. Markup is off: text from outside is never interpreted."""
+    """Return the console for results. Markup is off: text from outside is never interpreted."""
     return _console(stderr=False)
 
 
 @cache
 def stderr() -> Console:
-    """Console for progress and messages."""
+    """Return the console for progress and messages."""
     return _console(stderr=True)
 
 
@@ -50,7 +49,7 @@ def _console(*, stderr: bool) -> Console:
 
     class PlainConsole(Console):
         def on_broken_pipe(self) -> None:
-            """Let the command line end quietly when the reader (head, less) is gone."""
+            """Raise, so that the command ends quietly when its reader (head, less) is gone."""
             raise BrokenPipeError
 
     console = PlainConsole(stderr=stderr, markup=False, highlight=False, emoji=False)

@@ -1,4 +1,4 @@
-"""What ``seatrial doctor`` looks at: each check says what it found and, where needed, the one remedy."""
+"""Checks this machine for ``seatrial doctor``: each gives its finding and, if needed, one remedy."""
 
 from __future__ import annotations
 
@@ -21,16 +21,14 @@ from seatrial.hardware import Hardware, detect_hardware
 from seatrial.units import GIB, format_bytes, format_gib
 
 _CONTRIBUTOR_EXTRAS = {"test", "dev"}
-_MIN_OPEN_FILES = 4096
-"""A stream is a socket: the load generator opens up to two for each concurrent request."""
-_MIN_SHARED_MEMORY = GIB
-"""NCCL passes data between GPUs through it; Docker's default of 64 MiB is too small."""
+_MIN_OPEN_FILES = 4096  # the load generator opens up to two sockets for each concurrent request
+_MIN_SHARED_MEMORY = GIB  # NCCL passes data between GPUs through it; Docker's default of 64 MiB is too small
 
 
 def run_checks(*, ask_engines: bool = False) -> list[Check]:
-    """Look at everything; a check that fails itself becomes a problem."""
+    """Run all checks; one that fails itself becomes a problem."""
     hardware = detect_hardware()
-    looks: tuple[Callable[[], Iterable[Check]], ...] = (
+    checks: tuple[Callable[[], Iterable[Check]], ...] = (
         _check_python,
         check_packages,
         lambda: check_engines(hardware),
@@ -45,23 +43,23 @@ def run_checks(*, ask_engines: bool = False) -> list[Check]:
         _check_servers,
         *((check_flags,) if ask_engines else ()),
     )
-    return [check for look in looks for check in _guarded(look)]
+    return [found for check in checks for found in _guarded(check)]
 
 
 def _check_python() -> Iterator[Check]:
-    """Python is as new as the package asks for."""
-    wanted = metadata.metadata("seatrial")["Requires-Python"]
+    """Check that Python is as new as the package asks for."""
+    required = metadata.metadata("seatrial")["Requires-Python"]
     version = platform.python_version()
-    if SpecifierSet(wanted).contains(version, prereleases=True):
+    if SpecifierSet(required).contains(version, prereleases=True):
         yield Check("Python", "ok", f"{version} at {sys.executable}")
     else:
         yield Check(
-            "Python", "problem", f"{version}, but {wanted} is needed", "Install a newer Python and run make run."
+            "Python", "problem", f"{version}, but {required} is needed", "Install a newer Python and run make run."
         )
 
 
 def check_packages() -> Iterator[Check]:
-    """The packages the library needs, and those of each extra."""
+    """Check the packages that the library needs, and those of each extra."""
     requirements = [Requirement(text) for text in metadata.requires("seatrial") or []]
     base = [requirement for requirement in requirements if _applies(requirement, "")]
     yield _check_group("", base)
@@ -71,7 +69,7 @@ def check_packages() -> Iterator[Check]:
 
 
 def _applies(requirement: Requirement, extra: str) -> bool:
-    """Whether a requirement is one of ``extra`` on this system, "" for the library itself."""
+    """Return True if a requirement belongs to ``extra`` on this system; "" is the library itself."""
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
@@ -79,16 +77,16 @@ def _check_group(extra: str, requirements: list[Requirement]) -> Check:
     wrong = [text for requirement in requirements if (text := _wrong_with(requirement))]
     name = f"Packages of seatrial[{extra}]" if extra else "Packages of seatrial"
     if not wrong:
-        return Check(name, "ok", f"all {len(requirements)} here")
+        return Check(name, "ok", f"all {len(requirements)} installed")
     if extra in _CONTRIBUTOR_EXTRAS:
-        found = f"{len(wrong)} of {len(requirements)} not here; needed only to work on seatrial itself"
+        found = f"{len(wrong)} of {len(requirements)} not installed; needed only to work on seatrial itself"
         return Check(name, "ok", found)
-    wanted = f"seatrial[{extra}]" if extra else "seatrial"
-    return Check(name, "warning" if extra else "problem", "; ".join(wrong), f"Run: pip install '{wanted}'.")
+    package = f"seatrial[{extra}]" if extra else "seatrial"
+    return Check(name, "warning" if extra else "problem", "; ".join(wrong), f"Run: pip install '{package}'.")
 
 
 def _wrong_with(requirement: Requirement) -> str:
-    """What is wrong with an installed package, "" where nothing is."""
+    """Return a phrase on a package that is missing or of a wrong version, else ""."""
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
@@ -99,7 +97,7 @@ def _wrong_with(requirement: Requirement) -> str:
 
 
 def _check_accelerators(hardware: Hardware) -> Iterator[Check]:
-    """Accelerators found, and each reading that failed."""
+    """Report the accelerators, and each reading that failed."""
     names = sorted({gpu.name for gpu in hardware.gpus})
     found = f"{hardware.name}: {', '.join(names)}" if names else "none: models run on the CPU"
     yield Check("Accelerators", "ok", found)
@@ -108,7 +106,7 @@ def _check_accelerators(hardware: Hardware) -> Iterator[Check]:
 
 
 def _check_memory(hardware: Hardware) -> Iterator[Check]:
-    """Memory a model may use, the limit of a container counted in."""
+    """Check the memory that a model may use, within the limit of a container."""
     host = hardware.host
     limit = (
         "" if host.memory_limit_bytes is None else f", limited to {format_gib(host.memory_limit_bytes)} by the cgroup"
@@ -120,7 +118,7 @@ def _check_memory(hardware: Hardware) -> Iterator[Check]:
 
 
 def _check_stand_in() -> Iterator[Check]:
-    """The small real model that runs where DeepSeek V4 does not."""
+    """Check that the small real model is fetched, which stands in for DeepSeek V4."""
     from seatrial.catalog import find_checkpoint
     from seatrial.fetch.checkpoint import local_path
 
@@ -136,15 +134,15 @@ def _check_stand_in() -> Iterator[Check]:
 
 
 def check_disk(free: int | None) -> Iterator[Check]:
-    """Room for models, against the smallest and the official one."""
+    """Compare the free disk with the smallest and the official model."""
     from seatrial.catalog import find_checkpoint
 
     small, official = (find_checkpoint(name).weights_bytes for name in ("smollm2", "flash"))
-    where = paths.models_dir()
+    folder = paths.models_dir()
     if free is None:
-        yield Check("Disk for models", "warning", f"free space of {where} could not be read", "Check the folder.")
+        yield Check("Disk for models", "warning", f"free space of {folder} could not be read", "Check the folder.")
         return
-    found = f"{format_gib(free)} free for {where} (DeepSeek-V4-Flash needs {format_gib(official)})"
+    found = f"{format_gib(free)} free for {folder} (DeepSeek-V4-Flash needs {format_gib(official)})"
     if small is not None and free < small:
         yield Check("Disk for models", "problem", found, "Free some space, or set SEATRIAL_CACHE to another disk.")
     else:
@@ -152,22 +150,22 @@ def check_disk(free: int | None) -> Iterator[Check]:
 
 
 def check_folders() -> Iterator[Check]:
-    """Models and server records can be written; nothing stays of finding out."""
+    """Check that models and server records can be written, with a file that leaves no trace."""
     for name, folder, variable in (
         ("Model folder", paths.models_dir(), "SEATRIAL_CACHE"),
         ("State folder", paths.state_dir(), "SEATRIAL_STATE"),
     ):
         existing = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
         try:
-            with tempfile.TemporaryFile(dir=existing):  # the rights alone do not tell a read-only disk
+            with tempfile.TemporaryFile(dir=existing):  # permissions do not show a read-only disk
                 yield Check(name, "ok", f"{folder} can be written")
         except OSError as error:
             found = f"{folder} cannot be written: {existing}: {error.strerror}"
             yield Check(name, "problem", found, f"Set {variable} to a folder you can write.")
 
 
-def check_shared_memory(gpu_count: int, folder: Path = Path("/dev/shm")) -> Iterator[Check]:  # noqa: S108 -- looked at only
-    """Shared memory, which several GPUs need to talk to each other."""
+def check_shared_memory(gpu_count: int, folder: Path = Path("/dev/shm")) -> Iterator[Check]:  # noqa: S108 -- only its size is read
+    """Check the shared memory through which several GPUs pass data."""
     if not folder.is_dir():
         return
     size = shutil.disk_usage(folder).total
@@ -181,7 +179,7 @@ def check_shared_memory(gpu_count: int, folder: Path = Path("/dev/shm")) -> Iter
 
 
 def check_open_files() -> Iterator[Check]:
-    """Files and sockets one process may hold open."""
+    """Check how many files and sockets one process may have open."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -198,7 +196,7 @@ def check_open_files() -> Iterator[Check]:
 
 
 def _check_servers() -> Iterator[Check]:
-    """Servers that still run."""
+    """List the servers that run."""
     from seatrial.server import list_servers
 
     names = [server.name for server in list_servers()]
@@ -208,17 +206,17 @@ def _check_servers() -> Iterator[Check]:
         yield Check("Servers", "ok", "none runs")
 
 
-def _guarded(look: Callable[[], Iterable[Check]]) -> list[Check]:
-    """The checks of one look; what stops it becomes a problem of its own."""
-    checks: list[Check] = []
+def _guarded(check: Callable[[], Iterable[Check]]) -> list[Check]:
+    """Return what one check found; its own failure becomes a problem."""
+    found: list[Check] = []
     try:
-        checks += look()
+        found += check()
     except SeatrialError as error:
-        checks.append(_stopped(error.what, error.remedy))
-    except Exception as error:  # noqa: BLE001 -- a doctor that falls over helps nobody
-        checks.append(_stopped(f"{type(error).__name__}: {error}", ""))
-    return checks
+        found.append(_stopped(error.what, error.remedy))
+    except Exception as error:  # noqa: BLE001 -- the other checks must go on
+        found.append(_stopped(f"{type(error).__name__}: {error}", ""))
+    return found
 
 
 def _stopped(what: str, remedy: str) -> Check:
-    return Check("A check stopped", "problem", what, remedy or "Mend that, then run seatrial doctor again.")
+    return Check("A check stopped", "problem", what, remedy or "Repair that, then run seatrial doctor again.")

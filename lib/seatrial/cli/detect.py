@@ -1,4 +1,4 @@
-"""What this machine is, or the one you name: accelerators, memory, disk, driver, problems.
+"""Describe this machine, or one you name: accelerators, memory, disk, driver, problems.
 
 seatrial detect                               this machine
 seatrial detect --hardware h100x8             eight H100 in one machine

@@ -1,4 +1,4 @@
-"""What ``seatrial doctor`` says of engines: what is here, what this machine lacks for each, whether V4 runs on it."""
+"""Checks engines for ``seatrial doctor``: which are installed, what this machine lacks for each, whether V4 runs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,19 @@ from seatrial.units import format_gib
 if TYPE_CHECKING:
     from seatrial.programs.inventory import EngineProgram
 
-_LOOKED_AT_ONCE = {"shared memory (/dev/shm)"}
-"""Readings that doctor has one check for, whatever the engine."""
-_FLAGS_MACHINE = "h200x4"
-"""Machine whose command is held against an engine's own list of flags."""
-_WINDOWS_DISKS = "/mnt/"
+_CHECKED_ONCE = {"shared memory (/dev/shm)"}  # doctor has one check for these, whatever the engine
+_FLAGS_MACHINE = "h200x4"  # the flags of its command are compared with those that an engine accepts
 
 
 def check_engines(hardware: Hardware) -> Iterator[Check]:
-    """Every way to start an engine, then what each engine that is here or meant for this machine lacks."""
+    """Check every way to start an engine, then the requirements of engines that are installed or meant for this machine."""
     from seatrial.errors import SeatrialError
     from seatrial.programs.find import resolve_runner
     from seatrial.programs.inventory import list_engines
 
     rows = list_engines()
     for row in rows:
-        yield _of_program(row)
+        yield _check_program(row)
     try:
         yield Check("llama.cpp", "ok", f"runs through {resolve_runner()}")
     except EngineMissingError as error:
@@ -39,10 +36,10 @@ def check_engines(hardware: Hardware) -> Iterator[Check]:
         try:
             yield from _check_requirements(engine, hardware, [row for row in rows if row.engine == engine])
         except SeatrialError as error:
-            yield Check(f"Engine {engine}", "warning", error.what, error.remedy or "Mend that first.")
+            yield Check(f"Engine {engine}", "warning", error.what, error.remedy or "Repair that first.")
 
 
-def _of_program(row: EngineProgram) -> Check:
+def _check_program(row: EngineProgram) -> Check:
     name = f"Engine {row.program if row.starts != 'llama-server' else row.starts}"
     if row.state == "not installed":
         return Check(name, "ok", "not installed (optional)", row.remedy)
@@ -53,18 +50,18 @@ def _of_program(row: EngineProgram) -> Check:
 
 
 def _check_requirements(engine: str, hardware: Hardware, rows: Sequence[EngineProgram]) -> Iterator[Check]:
-    """What one engine requires that this machine lacks, each a warning: others may run all the same."""
+    """Check what one engine requires; what is missing is a warning, as other engines may run."""
     from seatrial.catalog.engine_facts import engine_facts
     from seatrial.programs.preflight import Installed, check_requirements_here
 
     facts = engine_facts(engine)
-    here = next((row for row in rows if row.path), None)
+    installed = next((row for row in rows if row.path), None)
     meant = any(gpu.vendor in facts.planning.vendors for gpu in hardware.gpus)
-    if not facts.requires or not (here or meant):
+    if not facts.requires or not (installed or meant):
         return
-    found = Installed(str(here.path), here.version) if here else None
-    checks = check_requirements_here(engine, hardware, found=found, installing=here is None)
-    wrong = [check for check in checks if check.status != "ok" and check.name.partition(": ")[2] not in _LOOKED_AT_ONCE]
+    found = Installed(str(installed.path), installed.version) if installed else None
+    checks = check_requirements_here(engine, hardware, found=found, installing=installed is None)
+    wrong = [check for check in checks if check.status != "ok" and check.name.partition(": ")[2] not in _CHECKED_ONCE]
     for check in wrong:
         yield replace(check, status="warning")
     if not wrong:
@@ -82,14 +79,14 @@ def _runs_v4(engine: str, title: str, hardware: Hardware) -> Check:
     if plan.runs:
         return Check(name, "ok", f"{plan.checkpoint} runs on {hardware.name}")
     why = plan.reasons[0].text if plan.reasons else f"{plan.checkpoint} does not run on {hardware.name}"
-    remedy = plan.smallest_change or "seatrial plan --all ranks what does run."
+    remedy = plan.smallest_change or "seatrial plan --all ranks what runs."
     if plan.verdict == "refused":
         return Check(name, "warning", why.rstrip("."), remedy)
     return Check(name, "ok", f"does not fit: {why.rstrip('.')}", remedy)
 
 
 def check_flags() -> Iterator[Check]:
-    """Whether engines that take seconds to say so still take the flags of this kit's commands."""
+    """Check that engines which take seconds to list their flags still accept those of this kit's commands."""
     from seatrial.engines import build_command
     from seatrial.hardware import detect_hardware
     from seatrial.plan import make_plan
@@ -107,21 +104,21 @@ def check_flags() -> Iterator[Check]:
         taken, last = slow_flags_taken(program, row.path)
         name = f"Engine {row.program}: flags"
         if len(taken) < len(used):
-            yield Check(name, "warning", f"it could not be asked for its flags: {last[:200]}", program.remedy)
+            yield Check(name, "warning", f"{row.program} could not list its flags: {last[:200]}", program.remedy)
         elif used - taken:
             gone = ", ".join(sorted(used - taken))
-            yield Check(name, "warning", f"its own help does not name {gone}", program.remedy)
+            yield Check(name, "warning", f"the help of {row.program} does not name {gone}", program.remedy)
         else:
-            yield Check(name, "ok", f"it takes all {len(used)} this kit gives it on {_FLAGS_MACHINE}")
+            yield Check(name, "ok", f"{row.program} accepts all {len(used)} flags of the command for {_FLAGS_MACHINE}")
 
 
 def check_wsl(hardware: Hardware) -> Iterator[Check]:
-    """What is particular about Linux inside Windows."""
+    """Check what is particular about Linux inside Windows."""
     if not hardware.host.wsl:
         return
     folder = str(paths.models_dir())
-    if folder.startswith(_WINDOWS_DISKS):
-        found = f"{folder} lies on a disk of Windows, which WSL reads many times slower than its own"
+    if folder.startswith("/mnt/"):
+        found = f"{folder} is on a disk of Windows, which WSL reads many times slower than its own"
         yield Check("WSL", "warning", found, "Set SEATRIAL_CACHE to a folder of Linux, such as ~/.cache/seatrial.")
     memory = format_gib(hardware.host.memory_bytes)
     found = f"Linux sees {memory}; WSL gives it half of the memory of Windows unless .wslconfig says otherwise"

@@ -1,11 +1,11 @@
-"""Engines this kit can start: which are here, where, how new, with which known holes.
+"""List the engines this kit can start: path, version, known vulnerabilities of each.
 
 seatrial engines                 every program of every engine
 seatrial engines --json          the same for programs
 seatrial engines install NAME    sglang, vllm, llama-cpp-python or mlx, in an environment of its own
 seatrial engines remove NAME     remove that again
 
-One that lies elsewhere is named by a variable (docs/engines.md): SEATRIAL_LLAMA_SERVER,
+Variables name an engine that lies elsewhere (docs/engines.md): SEATRIAL_LLAMA_SERVER,
 SEATRIAL_LLAMACPP_PYTHON, SEATRIAL_SGLANG_PYTHON, SEATRIAL_VLLM, SEATRIAL_MLX.
 """
 
@@ -19,7 +19,7 @@ from seatrial.records import to_dict
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare what ``seatrial engines`` can do."""
+    """Declare ``seatrial engines install`` and ``remove``."""
     engines_install.add_commands(parser)
 
 

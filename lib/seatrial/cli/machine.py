@@ -1,4 +1,4 @@
-"""Options that name a machine where a command can also do without one: ``models`` and ``footprint``."""
+"""Options that name a machine, for commands that also work without one: ``models`` and ``footprint``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
-    """The machine, how many of it, and its host memory."""
-    parser.add_argument("--hardware", default=None, help="does it fit there: auto, h100x8, rtx4090x2, ...")
+    """Declare the machine, how many there are, and their host memory."""
+    parser.add_argument("--hardware", default=None, help="machine to plan for: auto, h100x8, rtx4090x2, ...")
     parser.add_argument("--nodes", type=whole_number(), default=None, help="machines of that kind (default: 1)")
     parser.add_argument(
         "--host-memory-gib", type=positive_number(), default=None, help="host memory of a named machine"
@@ -22,22 +22,22 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def machine_request(arguments: argparse.Namespace, needing: tuple[str, ...] = ()) -> Request | None:
-    """What is asked of the planner; None where no machine was named.
+    """Return the request to the planner, None if no machine was named.
 
     Args:
-        arguments: Of the command.
-        needing: Further options that mean nothing without a machine.
+        arguments: Arguments of the command.
+        needing: Further options that need a machine.
 
     Raises:
-        UnknownNameError: No such machine.
-        UsageError: A number no machine has, or options of a machine without one.
+        UnknownNameError: There is no such machine.
+        UsageError: If a number is one that no machine has, or options need a machine and none is named.
 
     """
     if arguments.hardware is None:
         for name in ("nodes", "host_memory_gib", *needing):
             if getattr(arguments, name) is not None:
                 raise UsageError(
-                    f"--{name.replace('_', '-')} is for a machine, and none is named.", remedy="Add --hardware."
+                    f"--{name.replace('_', '-')} needs a machine, and none is named.", remedy="Add --hardware."
                 )
         return None
     from seatrial.hardware import detect_hardware

@@ -1,4 +1,4 @@
-"""``seatrial COMMAND``: finds the command, runs it, turns errors into exit codes.
+"""Runs ``seatrial COMMAND`` and turns errors into exit codes.
 
 Only the module of the command that was typed is imported, so that ``seatrial plan`` starts
 without the parts that ``seatrial measure`` needs.
@@ -22,61 +22,61 @@ from seatrial.errors import INTERRUPTED, SeatrialError, UnknownNameError, UsageE
 from seatrial.secret_text import masked, secrets_of
 
 COMMANDS = {
-    "detect": "this machine, or the named one",
-    "models": "models and checkpoints of the catalog, with sizes and origins",
-    "footprint": "bytes a checkpoint needs, by class and per GPU",
-    "plan": "what runs on a machine, how, and why",
-    "engines": "engines that are here, their versions and known holes, and how to get the others",
+    "detect": "describe this machine, or one you name",
+    "models": "list models and checkpoints, with sizes and origins",
+    "footprint": "compute the bytes a checkpoint needs, by class and per GPU",
+    "plan": "choose what runs on a machine, how, and why",
+    "engines": "list engines, their versions and known vulnerabilities; install or remove one",
     "fetch": "download a checkpoint, checked against its size and sha256",
-    "serve": "launch an engine, wait until it truly answers, print the URL",
-    "ps": "servers that run",
-    "logs": "the log of a server",
+    "serve": "launch an engine, wait until it answers, print the URL",
+    "ps": "list the servers that run",
+    "logs": "show the log of a server",
     "stop": "stop a server and prove that it is gone",
-    "measure": "send load to a server and sum up what came back",
-    "tune": "search the fastest settings of an engine on this machine, and remember them",
-    "run": "run notebooks headlessly, one record a run",
-    "report": "a self-contained page that compares runs",
-    "doctor": "what is missing or wrong here, one remedy each",
+    "measure": "send load to a server and sum up the answers",
+    "tune": "search the fastest settings of an engine on this machine, and save them",
+    "run": "run notebooks headlessly, with one record for each run",
+    "report": "write a self-contained page that compares runs",
+    "doctor": "find what is missing or wrong on this machine, with one remedy each",
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors read like all others: what, and what to do next."""
+    """Argument parser whose errors read like all others: what, and what to do next."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the whole usage."""
-        raise UsageError(f"{message[:1].upper()}{message[1:]}.", remedy=f"{self.prog} --help lists what it takes.")
+        """Raise the message instead of printing the whole usage."""
+        raise UsageError(f"{message[:1].upper()}{message[1:]}.", remedy=f"{self.prog} --help lists its options.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     _prepare_streams()
     words = list(sys.argv[1:] if argv is None else argv)
-    json_wanted = "--json" in words
+    as_json = "--json" in words
     try:
         return _dispatch(words)
     except SeatrialError as error:
-        print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)  # noqa: T201 -- the command line talks here
+        print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("seatrial: interrupted.", file=sys.stderr)  # noqa: T201
+        print("seatrial: interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         _discard_output()
         return 0
-    except Exception as error:  # noqa: BLE001 -- the last line of defence; nobody should read a traceback
+    except Exception as error:  # noqa: BLE001 -- a person reads one line, not a traceback
         if os.environ.get("SEATRIAL_TRACEBACK"):
-            print(masked(traceback.format_exc(), secrets_of()), file=sys.stderr)  # noqa: T201
+            print(masked(traceback.format_exc(), secrets_of()), file=sys.stderr)
             return SeatrialError.exit_code
         kind = type(error).__name__
-        where = " (the JSON document was not written)" if json_wanted else ""
-        text = f"seatrial: unexpected failure{where}: {kind}: {error}\nSet SEATRIAL_TRACEBACK=1 to see where, and report it."
-        print(masked(text, secrets_of()), file=sys.stderr)  # noqa: T201
+        note = " (the JSON document was not written)" if as_json else ""
+        text = f"seatrial: unexpected failure{note}: {kind}: {error}\nSet SEATRIAL_TRACEBACK=1 to see where, and report it."
+        print(masked(text, secrets_of()), file=sys.stderr)
         return SeatrialError.exit_code
 
 
 def build_parser(command: str) -> argparse.ArgumentParser:
-    """The parser of one command, with ``--json`` added.
+    """Return the parser of one command, with ``--json`` added.
 
     Raises:
         UnknownNameError: There is no such command.
@@ -98,9 +98,9 @@ def build_parser(command: str) -> argparse.ArgumentParser:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in {"-h", "--help"}:
-        return _write(lambda: print(_overview()))  # noqa: T201
+        return _write(lambda: print(_overview()))
     if words[0] == "--version":
-        return _write(lambda: print(f"seatrial {__version__}"))  # noqa: T201
+        return _write(lambda: print(f"seatrial {__version__}"))
     parser = build_parser(words[0])
     try:
         arguments = parser.parse_args(words[1:])
@@ -109,14 +109,14 @@ def _dispatch(words: list[str]) -> int:
     answer: CommandResult = import_module(f"seatrial.cli.{words[0]}").run(arguments)
     if arguments.json:
         text = json.dumps(answer.document, indent=2)  # in ASCII: it passes through every encoding
-        _write(lambda: print(text))  # noqa: T201
+        _write(lambda: print(text))
     else:
         _write(answer.show)
     return answer.exit_code if answer.then is None else answer.then()
 
 
 def _write(show: Callable[[], None]) -> int:
-    """Show a result, all of it or with an error that says why not."""
+    """Show a result; raise if standard output could not take all of it."""
     try:
         show()
         sys.stdout.flush()
@@ -132,24 +132,24 @@ def _write(show: Callable[[], None]) -> int:
 
 
 def _discard_output() -> None:
-    """Send what is still held for standard output nowhere, so that the interpreter's own flush does not fail."""
+    """Discard the rest of standard output, so that the interpreter's own flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _prepare_streams() -> None:
     """Make the standard streams safe to write to.
 
-    One that whoever started us has closed leads nowhere: the next file opened would take its place.
+    A stream that the calling process closed is replaced: the next file opened would take its number.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 -- for the whole run
     for stream in (sys.stdout, sys.stderr):
-        # A file name may hold what the terminal's encoding has no character for.
+        # A file name may have a character that the terminal's encoding lacks.
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
 
@@ -158,7 +158,7 @@ def _overview() -> str:
     width = max(map(len, COMMANDS))
     rows = "\n".join(f"  {name:<{width}}  {what}" for name, what in COMMANDS.items())
     return (
-        "usage: seatrial COMMAND [OPTIONS]      (seatrial COMMAND --help tells more)\n\n"
+        "usage: seatrial COMMAND [OPTIONS]      (seatrial COMMAND --help has details)\n\n"
         "From a bare machine to a served and measured DeepSeek V4.\n\n"
         f"{rows}\n\n"
         "Exit codes: 0 done, 1 unexpected failure, 2 bad usage or input, 3 does not fit or refused,\n"

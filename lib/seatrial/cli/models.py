@@ -1,11 +1,11 @@
-"""Models and checkpoints the catalog knows, with the size of each and where that figure comes from.
+"""List models and checkpoints of the catalog, with the size of each and the source of that figure.
 
 seatrial models                                      the catalog
 seatrial models --hardware h200x4                    which run on this machine, how, how fast
 seatrial models --hardware auto --model pro --context-tokens 131072 --concurrency 16
 
-With --hardware: every checkpoint of known size that an engine there loads, those that cannot chat (Base) last of what
-runs alike; the others are named below the table, with why.
+With --hardware the list has every checkpoint of known size that an engine on that machine loads; among equals, those
+that cannot chat (Base) come last. The others are named below the table, with the reason.
 Any id of this list can be given to --checkpoint; a model's name stands for its default checkpoint.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declare the options of ``seatrial models``."""
     add_machine_options(parser)
     parser.add_argument("--model", default=None, help="with --hardware: flash or pro (default: both)")
     parser.add_argument(
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """List the catalog, or what of it runs on a machine."""
+    """List the catalog, or the part of it that runs on a machine."""
     catalog = {"models": to_dict(models()), "checkpoints": to_dict(checkpoints())}
     request = machine_request(arguments, ("model", "context_tokens"))
     if request is None:

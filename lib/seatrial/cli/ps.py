@@ -1,8 +1,8 @@
-"""Servers that run on this machine, whoever launched them: name, state, model, address.
+"""List the servers that run on this machine, whoever launched them: name, state, model, address.
 
-A server that runs and does not answer is said to hang; a stale record is one whose processes are
-gone without a word (a reboot, a kill). --all also lists those that have ended, with the cause
-where they ended by themselves. With --json also requests, queue and KV cache of what is ready.
+A server hangs if it runs and does not answer. A record is stale if its processes are gone and nothing
+noted their end (a reboot, a kill). --all adds servers that have ended, with the cause
+if they ended by themselves. --json adds requests, queue and KV cache of servers that are ready.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from seatrial.server.folder import check_servers_dir
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial ps``."""
-    parser.add_argument("--all", action="store_true", help="also servers that have ended")
+    parser.add_argument("--all", action="store_true", help="add servers that have ended")
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
@@ -35,12 +35,12 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         }
         for server, state, cause in servers
     ]
-    told = [(server, f"{state}: {cause}" if cause else state) for server, state, cause in servers]
+    shown = [(server, f"{state}: {cause}" if cause else state) for server, state, cause in servers]
 
     def show() -> None:
         from seatrial.view.tables.servers import table_servers
 
-        stdout().print(table_servers(told).to_rich() if servers else "No server runs. Launch one: seatrial serve")
+        stdout().print(table_servers(shown).to_rich() if servers else "No server runs. Launch one: seatrial serve")
 
     return CommandResult(rows, show)
 

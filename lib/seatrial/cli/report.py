@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declare the options of ``seatrial report``."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders of runs, or their record.json")
     parser.add_argument(
-        "--output", default=None, help=f"file to write (default: {REPORT}, in the run's folder where there is one run)"
+        "--output",
+        default=None,
+        help=f"file to write (default: {REPORT}, in the folder of the run if there is only one)",
     )
 
 

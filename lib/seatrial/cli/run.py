@@ -1,12 +1,12 @@
-"""Run notebooks headlessly: executed notebooks, one record and one report a run.
+"""Run notebooks headlessly: each run gives executed notebooks, one record and one report.
 
   seatrial run notebooks/*.ipynb
   seatrial run notebooks/02_choose_model.ipynb -p hardware h200x4
   seatrial run notebooks/05_live_throughput.ipynb --grid answer_tokens=32,128 --output runs/answers
 
-A parameter goes to every notebook that has one of that name; a name that none of them has is
-an error, and nothing runs. With --output a run is picked up where it stopped: notebooks that
-already completed there, unchanged and with the same parameters, are kept.
+A parameter goes to every notebook that has one of that name. If no notebook has it, that is an error
+and nothing runs. --output continues an earlier run: notebooks that completed in that folder,
+unchanged and with the same parameters, are not run again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declare the options of ``seatrial run``."""
     parser.add_argument("notebooks", nargs="+", metavar="NOTEBOOK", help="notebooks, run in this order")
     parser.add_argument(
         "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set a parameter"
@@ -40,13 +40,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=A,B",
-        help="one run for each value (';' where values hold commas)",
+        help="one run for each value (separated by ';' if a value has commas)",
     )
     parser.add_argument(
         "--jobs",
         type=whole_number(1, 64),
         default=None,
-        help="notebooks at a time (default: 2); those that measure run alone",
+        help="notebooks at a time (default: 2); one that measures runs by itself",
     )
     parser.add_argument("--output", default=None, help="folder of the run (default: a new one in runs/)")
 
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
                 )
     except KeyboardInterrupt:
         if top.exists():
-            stderr().print(f"What was done is kept. Go on with: --output {top}")
+            stderr().print(f"Finished notebooks are kept. Continue with: --output {top}")
         raise
     unanswered = _unanswered(runs.values())
     for line in (*_errors(runs.values()), *unanswered):
@@ -91,13 +91,13 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 
 def _check_report(report: Path, records: list[Path]) -> None:
-    """Refuse to write a report over a link, or over a file that no run made."""
+    """Raise if the report would replace a link, or a file that no run made."""
     if report.is_symlink() or (report.exists() and not any(record.exists() for record in records)):
-        raise UsageError(f"{report} is there already, and no run made it.", remedy="Name another folder with --output.")
+        raise UsageError(f"{report} exists already, and no run made it.", remedy="Name another folder with --output.")
 
 
 def _errors(runs: Iterable[Run]) -> Iterator[str]:
-    """Why notebooks stopped, a line each, with the cell."""
+    """Yield a line for each notebook that stopped: the cell and the error."""
     for result in (result for one in runs for result in one.notebooks):
         if result.error is not None:
             place = f"{result.notebook}, cell {result.error.cell}" if result.error.cell else result.notebook
@@ -105,7 +105,7 @@ def _errors(runs: Iterable[Run]) -> Iterator[str]:
 
 
 def _unanswered(runs: Iterable[Run]) -> list[str]:
-    """What went wrong in measurements of which not one request succeeded."""
+    """Return the problems of measurements in which not one request succeeded."""
     from seatrial.measure import find_problems
 
     measured = [found for one in runs if (found := _measurement(one)) is not None]
@@ -145,7 +145,7 @@ def _table_of_notebooks(one: Run, folder: Path) -> Table:
 
 @contextmanager
 def _display(variant: str) -> Iterator[Any]:
-    """Progress on stderr: a line for each running notebook in a terminal, plain lines elsewhere."""
+    """Yield a listener that shows a line for each running notebook in a terminal, or plain lines."""
     console = stderr()
     prefix = f"{variant}  " if variant else ""
     if not (console.is_terminal and sys.stderr.isatty()):

@@ -1,13 +1,13 @@
-"""Launch an engine on this machine, wait until it truly answers, print its URL.
+"""Launch an engine on this machine, wait until it answers, print its URL.
 
 seatrial serve --model smollm2                  the small stand-in model, with llama.cpp
-seatrial serve                                  DeepSeek V4 Flash, where it fits
+seatrial serve                                  DeepSeek V4 Flash, if it fits
 seatrial serve --plan plan.json                 what seatrial plan --json decided, checked against this machine
 seatrial serve --model smollm2 --keep-running   return, and let it run until seatrial stop
 
-It listens on 127.0.0.1 alone, with a random API key in a file only you can read, unless --host and
---expose say otherwise; docs/security.md tells what that opens. Ctrl-C stops
-it and proves that it is gone. With --json the document is printed once it is ready.
+The server listens on 127.0.0.1 only, with a random API key in a file only you can read, unless you give
+--host and --expose: docs/security.md describes what that opens. Ctrl-C stops the server
+and proves that it is gone. --json prints the document once the server is ready.
 """
 
 from __future__ import annotations
@@ -47,8 +47,6 @@ from seatrial.view.tables.servers import stopped_line
 if TYPE_CHECKING:
     from seatrial.plan.types import Plan
 
-_WATCH_S = 0.2
-
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
@@ -69,18 +67,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_plan_options(parser)
     parser.add_argument("--plan", type=Path, metavar="FILE", default=None, help="document of seatrial plan --json")
     parser.add_argument("--port", type=whole_number(0, LARGEST_PORT), default=0, help="0 chooses a free one (default)")
-    parser.add_argument("--keep-running", action="store_true", help="return once it answers; end it with seatrial stop")
+    parser.add_argument(
+        "--keep-running", action="store_true", help="return once the server answers; end it with seatrial stop"
+    )
     parser.add_argument("--name", default=None, help="name in seatrial ps (default: the model's)")
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--expose", action="store_true", help="let --host be an address other machines can reach")
+    parser.add_argument("--expose", action="store_true", help="let --host be an address that other machines can reach")
     key = parser.add_mutually_exclusive_group()
     key.add_argument("--api-key-file", type=Path, metavar="FILE", help="a key of your own, in a file only you can read")
     key.add_argument("--api-key-env", metavar="VAR", help="environment variable with a key of your own")
     parser.add_argument(
-        "--anyway", action="store_true", help="try it though this machine lacks what the engine requires"
+        "--anyway", action="store_true", help="launch even if this machine lacks what the engine requires"
     )
     parser.add_argument(
-        "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: what is here)"
+        "--runner", default=None, help=f"llama.cpp through {', '.join(RUNNERS)} (default: the one installed)"
     )
     parser.add_argument(
         "--gpu-memory-fraction",
@@ -92,12 +92,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--stall-limit-s",
         type=positive_number(86400),
         default=STALL_LIMIT_S,
-        help=f"give up after so long without any progress ({STALL_LIMIT_S:g})",
+        help=f"give up after so many seconds without any progress (default: {STALL_LIMIT_S:g})",
     )
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """Plan, launch and, unless it keeps running, stay until it ends."""
+    """Plan and launch; without --keep-running stay until the server ends."""
     with proceeding_anyway(wanted=arguments.anyway):
         return _serve(arguments)
 
@@ -109,20 +109,20 @@ def _serve(arguments: argparse.Namespace) -> CommandResult:
     plan = _planned(arguments)
     if arguments.gpu_memory_fraction is not None:
         plan = with_share(plan, arguments.gpu_memory_fraction)
-    asked: dict[str, Any] = {
+    choices: dict[str, Any] = {
         "name": arguments.name,
         "port": arguments.port,
         "runner": arguments.runner,
         "access": access,
         "options": arguments.engine_option,
     }
-    check_launch(plan, **asked)
-    with progress_bar() as tell:
-        fetch_stand_in(plan, tell)
+    check_launch(plan, **choices)
+    with progress_bar() as on_progress:
+        fetch_stand_in(plan, on_progress)
     with startup_progress() as show:
         server = launch(
             plan,
-            **asked,
+            **choices,
             keep_running=arguments.keep_running,
             on_event=show,
             stall_limit_s=arguments.stall_limit_s,
@@ -130,24 +130,24 @@ def _serve(arguments: argparse.Namespace) -> CommandResult:
         )
     if arguments.keep_running:
         return CommandResult(document(server), lambda: _show(server))
-    leaving.waits = True
-    return CommandResult(document(server), lambda: _show(server), then=lambda: _hold(server, leaving, plan))
+    leaving.serving = True
+    return CommandResult(document(server), lambda: _show(server), then=lambda: _stay(server, leaving, plan))
 
 
 class _Leaving:
-    """Ctrl-C, TERM or a closed terminal: ends a launch at once; later it is noted, so that none is missed."""
+    """Handler of Ctrl-C, TERM and a closed terminal: ends a launch at once, and afterwards only notes the request."""
 
     def __init__(self) -> None:
-        self.waits = False
-        self.wanted = False
+        self.serving = False
+        self.requested = False
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, self)
 
     def __call__(self, *_: object) -> None:
-        if not self.waits or self.wanted:
+        if not self.serving or self.requested:
             raise KeyboardInterrupt
-        self.wanted = True
+        self.requested = True
 
 
 def _planned(arguments: argparse.Namespace) -> Plan:
@@ -157,7 +157,7 @@ def _planned(arguments: argparse.Namespace) -> Plan:
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
     wish = plan_wish(arguments, hardware)
     if arguments.plan is not None:
-        _check_alone(arguments)
+        _check_beside_plan(arguments)
         chosen = from_dict(PlanFile, read_json(arguments.plan))
         wish |= {part.name: getattr(chosen, part.name) for part in fields(chosen) if part.name != "parallelism"}
         wish["tensor_parallel"] = chosen.parallelism.tensor if hardware.gpus else None
@@ -174,8 +174,8 @@ def _planned(arguments: argparse.Namespace) -> Plan:
     return plan
 
 
-def _check_alone(arguments: argparse.Namespace) -> None:
-    """Refuse options that ask for something else than the plan file decided."""
+def _check_beside_plan(arguments: argparse.Namespace) -> None:
+    """Raise if options ask for something else than the plan file decided."""
     options = argparse.ArgumentParser()
     add_plan_options(options)
     defaults = vars(options.parse_args([]))
@@ -184,7 +184,7 @@ def _check_alone(arguments: argparse.Namespace) -> None:
     if beside:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
         raise UsageError(
-            f"--plan decides what {named} would.", remedy="Leave it out, or make another plan: seatrial plan --json."
+            f"--plan decides what {named} would.", remedy="Omit that, or make another plan: seatrial plan --json."
         )
 
 
@@ -199,11 +199,11 @@ def _show(server: Server) -> None:
     console.print(f"  stop      {f'seatrial stop {server.name}' if server.keep_running else 'Ctrl-C'}", soft_wrap=True)
 
 
-def _hold(server: Server, leaving: _Leaving, plan: Plan) -> int:
-    """Stay until Ctrl-C, or until it ends by itself or is stopped from another terminal."""
-    while server.alive() and not leaving.wanted:
-        time.sleep(_WATCH_S)
-    if leaving.wanted:
+def _stay(server: Server, leaving: _Leaving, plan: Plan) -> int:
+    """Stay until Ctrl-C, or until the server ends by itself or another terminal stops it."""
+    while server.alive() and not leaving.requested:
+        time.sleep(0.2)
+    if leaving.requested:
         stderr().print(stopped_line(server.stop()), soft_wrap=True)
         return 0
     server.stop()

@@ -1,4 +1,4 @@
-"""An engine on its way up, in a terminal: a bar with what is counted and the time left; lines elsewhere."""
+"""Shows a starting engine: in a terminal a bar with progress and the time left, elsewhere lines."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from seatrial.server.phases import STARTING
 from seatrial.server.startup.watch import FAILED
 from seatrial.units import format_seconds
 
-_AGAIN_S = 30.0
-"""Seconds between two lines about one phase, where no bar can be drawn."""
+_REPEAT_S = 30.0  # between two lines about one phase, if no bar can be drawn
 
 
 @contextmanager
 def startup_progress() -> Iterator[Callable[[Event], None]]:
-    """A listener for ``launch`` that writes to stderr."""
+    """Yield a listener for ``launch`` that writes to stderr."""
     console = stderr()
     if not console.is_terminal:
         yield _Lines()
@@ -32,14 +31,14 @@ def startup_progress() -> Iterator[Callable[[Event], None]]:
 
 
 class _Bar:
-    """One bar for the phase it is in; each phase leaves its line above."""
+    """One bar for the current phase; each phase leaves its line above."""
 
     def __init__(self, bar: Any) -> None:
         self.bar = bar
         self.task = bar.add_task("", total=None, left="")
 
     def __call__(self, event: Event) -> None:
-        if event.phase == FAILED:  # said as the error
+        if event.phase == FAILED:  # the error reports it
             return
         if event.begins:
             self.bar.console.print(_line(event), soft_wrap=True)
@@ -56,21 +55,21 @@ class _Bar:
 
 
 class _Lines:
-    """A line for each phase, and one now and then within it."""
+    """A line for each phase, repeated while the phase lasts."""
 
     def __init__(self) -> None:
         self.written_s = 0.0
 
     def __call__(self, event: Event) -> None:
-        if event.phase == FAILED:  # said as the error
+        if event.phase == FAILED:  # the error reports it
             return
-        if event.begins or event.elapsed_s - self.written_s >= _AGAIN_S:
+        if event.begins or event.elapsed_s - self.written_s >= _REPEAT_S:
             self.written_s = event.elapsed_s
             stderr().print(_line(event), soft_wrap=True)
 
 
 def _line(event: Event) -> str:
-    # Why nothing is known is said once.
+    # Why the time left is unknown is shown once.
     known = event.left and (event.left.seconds or event.phase == STARTING)
     left = f"; {event.left.to_text()}" if event.left and known else ""
     return f"{format_seconds(event.elapsed_s):>8}  {event.text}{left}"

@@ -1,6 +1,6 @@
 """Stop servers, or all of them, and prove that every process is gone and the port is free.
 
-One that is unknown or cannot be stopped is said at the end, with its exit code; the others are stopped all the same.
+An unknown name, or a server that cannot be stopped, is reported at the end with its exit code; the others are stopped.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from seatrial.view.tables.servers import stopped_line
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial stop``."""
     parser.add_argument("names", metavar="NAME", nargs="*", help="names of servers: seatrial ps")
-    parser.add_argument("--all", action="store_true", help="every server that runs")
+    parser.add_argument("--all", action="store_true", help="stop every server that runs")
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
-    """Stop what was named."""
+    """Stop the named servers, or all."""
     if bool(arguments.names) == arguments.all:
-        raise UsageError("Name the servers, or say --all.", remedy="seatrial ps lists what runs.")
+        raise UsageError("Name the servers, or give --all.", remedy="seatrial ps lists what runs.")
     names = [server.name for server in list_servers()] if arguments.all else arguments.names
     stopped, errors = stop_each(names)
     if errors and not stopped:

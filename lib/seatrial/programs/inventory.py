@@ -161,7 +161,10 @@ def _described(
 
 def _vulnerabilities_of(facts: EngineFacts, row: Program, version: str) -> tuple[Vulnerability, ...]:
     """Return the vulnerabilities of a version: those a newer one closed, and those that no version closed."""
-    return (*known_vulnerabilities(row.starts, version), *(each for each in facts.versions.vulnerabilities if not each.below))
+    return (
+        *known_vulnerabilities(row.starts, version),
+        *(each for each in facts.versions.vulnerabilities if not each.below),
+    )
 
 
 def _runs_v4(facts: EngineFacts, row: Program, version: str | None) -> bool | None:
