@@ -7,9 +7,8 @@ from dataclasses import replace
 from seatrial.catalog import checkpoints
 from seatrial.catalog.engine_facts import engine_facts, planned_as
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.errors import UnknownNameError, UsageError
+from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
-from seatrial.memory.options import ENGINES
 from seatrial.plan.change import smallest_change
 from seatrial.plan.other_engines import engine_reasons, left_out_reasons
 from seatrial.plan.rank import alternatives as alternatives_of
@@ -67,27 +66,44 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
         RefusedError: The checkpoint is of an architecture the formulas do not describe.
 
     """
-    if engine not in {"auto", *ENGINES}:
-        raise UnknownNameError("engine", engine, ("auto", *ENGINES))
-    asked = engine if engine == "auto" else planned_as(engine)
     request = Request(
-        hardware=hardware,
+        hardware,
+        model=model,
+        checkpoint=checkpoint,
         nodes=nodes,
+        engine=engine,
         context_tokens=context_tokens,
         concurrency=concurrency,
         objective=objective,
         tensor_parallel=tensor_parallel,
-        recipes=recipes and asked == engine,
+        recipes=recipes,
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
     )
+    return plan_of(request, alternatives=alternatives)
+
+
+def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
+    """Make the plan for a request; see :func:`make_plan`, which also names the errors.
+
+    Args:
+        request: What was asked.
+        alternatives: Also rank every other pair of checkpoint and engine that runs.
+
+    """
     request.check()
-    chosen_model, chosen = subject(model, checkpoint)
-    _check_context(chosen_model, context_tokens)
-    trials = shortlist(chosen_model, chosen, asked, request)
+    model, checkpoint = subject(request)
+    if (request.context_tokens or 0) > model.context_tokens:
+        raise UsageError(
+            f"A context of {request.context_tokens:,} tokens is longer than {model.name} takes: {model.context_tokens:,}.",
+            remedy=f"Choose at most --context-tokens {model.context_tokens}.",
+        )
+    engine = request.engine if request.engine == "auto" else planned_as(request.engine)
+    asked = replace(request, engine=engine, recipes=request.recipes and engine == request.engine)
+    trials = shortlist(model, checkpoint, asked)
     best = min(trials, key=preference)
-    plan = _finished(best, trials, named=chosen is not None, asked=asked, ranked=alternatives)
-    return plan if asked == engine else _planned_alike(plan, engine)
+    plan = _finished(best, trials, named=checkpoint is not None, ranked=alternatives)
+    return plan if engine == request.engine else _planned_alike(plan, request.engine)
 
 
 def _planned_alike(plan: Plan, engine: str) -> Plan:
@@ -102,21 +118,13 @@ def _planned_alike(plan: Plan, engine: str) -> Plan:
     )
 
 
-def _check_context(model: Model, context_tokens: int | None) -> None:
-    if context_tokens is not None and context_tokens > model.context_tokens:
-        raise UsageError(
-            f"A context of {context_tokens:,} tokens is beyond what {model.name} takes: {model.context_tokens:,}.",
-            remedy=f"Choose at most --context-tokens {model.context_tokens}.",
-        )
-
-
-def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, ranked: bool) -> Plan:
+def _finished(best: Trial, trials: list[Trial], *, named: bool, ranked: bool) -> Plan:
     model, checkpoint, request = best.candidate.model, best.candidate.checkpoint, best.candidate.request
     plan = best.plan()
     reasons = list(plan.reasons)
     if not named:
         reasons.append(_checkpoint_reason(plan, model, checkpoint))
-    if asked == "auto":
+    if request.engine == "auto":
         reasons += engine_reasons(model, plan, by_engine(plan, trials, named=named))
     reasons += fact_reasons(plan, model, checkpoint, request.nodes)
     if ranked and not checkpoint.base:

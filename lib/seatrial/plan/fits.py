@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of, models
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.plan.bisection import largest
-from seatrial.plan.choose import make_plan
+from seatrial.plan.choose import make_plan, plan_of
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.prefer import engines_of, loadable
 from seatrial.plan.rank import VERDICT_ORDER, comparable, preference
-from seatrial.plan.request import Request, chosen_context
+from seatrial.plan.request import Request
 from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.types import Plan
 
@@ -110,15 +110,8 @@ def plan_named(name: str, request: Request, engine: str | None = None) -> Plan:
 
     """
     is_model = name in {model.id for model in models()}
-    return make_plan(
-        name if is_model else None,
-        checkpoint=None if is_model else name,
-        hardware=request.hardware,
-        nodes=request.nodes,
-        engine=engine or "auto",
-        context_tokens=request.context_tokens,
-        concurrency=request.concurrency,
-    )
+    model, checkpoint = (name, None) if is_model else (None, name)
+    return plan_of(replace(request, model=model, checkpoint=checkpoint, engine=engine or "auto"))
 
 
 def fit_of(plan: Plan, request: Request) -> Fit:
@@ -161,7 +154,7 @@ def room_bytes(plan: Plan) -> int:
 
 def context_of(request: Request, model: str) -> int:
     """The context a request means, tokens."""
-    return chosen_context(find_model(model), request)
+    return request.context_for(find_model(model))
 
 
 def _order(fit: Fit) -> tuple[int, int, bool, float]:

@@ -6,7 +6,6 @@ from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of
 from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UsageError
-from seatrial.hardware.types import Hardware
 from seatrial.plan.evaluate import weigh
 from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.request import Request
@@ -16,68 +15,59 @@ from seatrial.plan.vendor.recipes import find_cells
 _DEFAULT_MODEL = "flash"
 
 
-def subject(model: str | None, checkpoint: str | Checkpoint | None) -> tuple[Model, Checkpoint | None]:
-    """The model asked for, and the checkpoint where one was named.
+def subject(request: Request) -> tuple[Model, Checkpoint | None]:
+    """Return the model asked for, and the checkpoint if one was named.
 
     Raises:
-        UnknownNameError: No such model or checkpoint.
-        UsageError: They contradict each other.
+        UnknownNameError: If there is no such model or checkpoint.
+        UsageError: If they contradict each other.
 
     """
-    if checkpoint is None:
-        found = find_model(_DEFAULT_MODEL if model is None else model)
+    if request.checkpoint is None:
+        model = find_model(_DEFAULT_MODEL if request.model is None else request.model)
         # Another architecture has no sizes to choose by: its checkpoint carries the refusal.
-        return found, find_checkpoint(found.default_checkpoint) if found.role == "refused" else None
-    row = find_checkpoint(checkpoint) if isinstance(checkpoint, str) else checkpoint
-    held = model_of(row)
-    if model is not None and row.model != "local" and find_model(model).id != held.id:
+        return model, find_checkpoint(model.default_checkpoint) if model.role == "refused" else None
+    row = find_checkpoint(request.checkpoint) if isinstance(request.checkpoint, str) else request.checkpoint
+    model = model_of(row)
+    if request.model is not None and row.model != "local" and find_model(request.model).id != model.id:
         raise UsageError(
-            f"{row.id} holds {held.name} ({held.id}), not {model}.",
-            remedy="Name the checkpoint alone, or a checkpoint of that model.",
+            f"{row.id} holds {model.name} ({model.id}), not {request.model}.",
+            remedy="Name the checkpoint only, or a checkpoint of that model.",
         )
-    return held, row
+    return model, row
 
 
-def shortlist(model: Model, chosen: Checkpoint | None, engine: str, request: Request) -> list[Trial]:
-    """What was weighed, engine by engine in order of preference.
+def shortlist(model: Model, named: Checkpoint | None, request: Request) -> list[Trial]:
+    """Return what was weighed, engine by engine in order of preference.
 
     Args:
         model: The model asked for.
-        chosen: The checkpoint named, None where the planner chooses.
-        engine: ``auto`` or an engine.
-        request: Machine and wishes.
+        named: The checkpoint asked for; None if the planner chooses.
+        request: The machine, the engine and the other choices.
 
     """
+    engines = _engines(named, request)
+    pairs = [(engine, rows) for engine in engines if (rows := _rows(model, named, engine))]
+    # If the model has nothing this engine loads, the default release carries the refusal.
+    pairs = pairs or [(engines[0], [find_checkpoint(model.default_checkpoint)])]
     return [
-        trial
-        for name, rows in _pairs(model, chosen, engine, request.hardware)
-        for trial in _tried([Candidate(model, row, name, request) for row in rows])
+        trial for engine, rows in pairs for trial in _tried([Candidate(model, row, engine, request) for row in rows])
     ]
 
 
-def _pairs(
-    model: Model, chosen: Checkpoint | None, engine: str, hardware: Hardware
-) -> list[tuple[str, list[Checkpoint]]]:
-    """Engines and their checkpoints to look at, in order of preference."""
-    names = _engines(chosen, engine, hardware)
-    found = [(name, rows) for name in names if (rows := _rows(model, chosen, name))]
-    # Where the model has nothing this engine loads, the default release carries the refusal.
-    return found or [(names[0], [find_checkpoint(model.default_checkpoint)])]
-
-
-def _engines(chosen: Checkpoint | None, engine: str, hardware: Hardware) -> tuple[str, ...]:
-    if engine != "auto":
-        return (engine,)
-    names = engines_of(hardware)
-    if chosen is None:
+def _engines(named: Checkpoint | None, request: Request) -> tuple[str, ...]:
+    if request.engine != "auto":
+        return (request.engine,)
+    names = engines_of(request.hardware)
+    if named is None:
         return names
-    # Where no engine loads it, the one made for its format says why.
-    return tuple(name for name in names if name in chosen.engines) or chosen.engines or (loaders(chosen.format)[0],)
+    # If no engine loads it, the one made for its format says why.
+    return tuple(name for name in names if name in named.engines) or named.engines or (loaders(named.format)[0],)
 
 
-def _rows(model: Model, chosen: Checkpoint | None, engine: str) -> list[Checkpoint]:
-    if chosen:
-        return [chosen]
+def _rows(model: Model, named: Checkpoint | None, engine: str) -> list[Checkpoint]:
+    if named:
+        return [named]
     if engine == "simulated":
         return [find_checkpoint(model.default_checkpoint)]
     return preferred(model, engine, checkpoints())

@@ -8,7 +8,7 @@ from typing import Protocol
 from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.types import Footprint, Parallelism
-from seatrial.plan.request import Request, chosen_context, context_reason
+from seatrial.plan.request import Request, context_reason
 from seatrial.plan.types import Plan, Recipe, Verdict
 from seatrial.plan.vendor.chat import chat_of
 from seatrial.records import Reason
@@ -31,10 +31,6 @@ class Candidate:
     checkpoint: Checkpoint
     engine: str
     request: Request
-
-    def context(self, most: int | None = None) -> int:
-        """Tokens each request gets, ``most`` at the most where nothing was asked for."""
-        return chosen_context(self.model, self.request, most)
 
 
 class Trial(Protocol):

@@ -53,7 +53,7 @@ def _counts(request: Request) -> Iterator[tuple[int, int]]:
     Of as many GPUs those in fewer machines come first.
     """
     if request.tensor_parallel is not None:
-        yield from filter(None, [request.spread(request.tensor_parallel)])
+        yield from filter(None, [request.nodes_for(request.tensor_parallel)])
         return
     machines = {request.nodes, *_powers(request.nodes)}
     places = [(nodes, count) for nodes in machines for count in _powers(len(request.gpus))]

@@ -145,7 +145,7 @@ def weigh_layouts(candidate: Candidate) -> Iterator[Weighed]:
 
 
 def _weigh(candidate: Candidate, layout: Layout) -> Weighed:
-    context = candidate.context(layout.cell.context_limit if layout.cell else None)
+    context = candidate.request.context_for(candidate.model, layout.cell.context_limit if layout.cell else None)
     case = _case(candidate, layout, context)
     refused = refusals(case)
     # Ranks that cannot be formed have no footprint of their own.

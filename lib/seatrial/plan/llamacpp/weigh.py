@@ -70,7 +70,7 @@ class WeighedSplit:
             candidate,
             Outcome(
                 verdict=self.verdict,
-                context_tokens=candidate.context(),
+                context_tokens=candidate.request.context_for(candidate.model),
                 footprint=split.footprint,
                 capacity_bytes=capacity,
                 shortfall_bytes=self.shortfall_bytes,
@@ -102,11 +102,20 @@ def _refusals(candidate: Candidate) -> list[Reason]:
     request = candidate.request
     gpu = request.hardware.gpus[0] if request.hardware.gpus else None
     ranks = Parallelism(tensor=request.tensor_parallel or 1)
-    return refusals(Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, ranks, candidate.context()))
+    return refusals(
+        Case(
+            candidate.engine,
+            candidate.model,
+            candidate.checkpoint,
+            gpu,
+            ranks,
+            candidate.request.context_for(candidate.model),
+        )
+    )
 
 
 def _split(candidate: Candidate, pools: Pools) -> Split:
-    context, concurrency = candidate.context(), candidate.request.concurrency
+    context, concurrency = candidate.request.context_for(candidate.model), candidate.request.concurrency
     if candidate.engine == "llamacpp":
         layers = int(model_bytes_of(candidate.checkpoint).config["num_hidden_layers"])
         gpus = candidate.request.hardware.gpus
@@ -123,6 +132,12 @@ def _split(candidate: Candidate, pools: Pools) -> Split:
 
 def _forecast(candidate: Candidate, split: Split, pools: Pools) -> Prediction:
     model, request = candidate.model, candidate.request
-    load = load_of(model, candidate.engine, candidate.context(), request, running_limit=request.concurrency)
+    load = load_of(
+        model,
+        candidate.engine,
+        candidate.request.context_for(candidate.model),
+        request,
+        running_limit=request.concurrency,
+    )
     work = work_of(candidate.checkpoint)
     return llamacpp_forecast(work, load, request.hardware, split, pools.gpus)
