@@ -12,10 +12,10 @@ from seatrial.hardware import Hardware, detect_hardware
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan import make_plan
+from seatrial.plan.candidate import Candidate
 from seatrial.plan.change import changes
 from seatrial.plan.rank import speed_key
 from seatrial.plan.request import Request
-from seatrial.plan.trial import Candidate
 from seatrial.plan.types import Plan
 from seatrial.records import from_dict, to_dict
 

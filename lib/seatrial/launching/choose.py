@@ -13,8 +13,8 @@ from seatrial.catalog import checkpoints, find_model
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.fetch.checkpoint import local_path
+from seatrial.plan.candidate import engines_for, preferred_checkpoints
 from seatrial.plan.choose import plan_of
-from seatrial.plan.prefer import engines_of, preferred
 from seatrial.plan.rank import standing
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
@@ -104,7 +104,7 @@ def find_obstacle(plan: Plan, runner: str | None = None) -> SeatrialError | None
 def _plans_by_engine(request: Request) -> Iterator[tuple[Request, Plan]]:
     """Yield each engine's plan that runs, llama.cpp's also without the GPUs: its usual build does not use them."""
     hardware = request.hardware
-    for name in engines_of(hardware) if request.engine == "auto" else (request.engine,):
+    for name in engines_for(hardware) if request.engine == "auto" else (request.engine,):
         asked = replace(request, engine=name)
         plan = plan_of(asked)
         if plan.runs:
@@ -123,7 +123,7 @@ def _preference(plan: Plan) -> tuple[int, bool]:
 
 def _downloaded(plan: Plan) -> Iterator[Checkpoint]:
     """Yield the downloaded checkpoints that the plan's engine can serve, the plan's own first."""
-    rows = preferred(find_model(plan.model), plan.engine, checkpoints())
+    rows = preferred_checkpoints(find_model(plan.model), plan.engine, checkpoints())
     for row in sorted(rows, key=lambda row: row.id != plan.checkpoint):
         if local_path(row) is not None:
             yield row

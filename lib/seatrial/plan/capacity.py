@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
 
 from seatrial.catalog.types import Checkpoint
 from seatrial.hardware.types import Gpu, Hardware
-from seatrial.memory.options import Options
-from seatrial.memory.types import Footprint, Parallelism
-from seatrial.plan.vendor.default_fraction import RUNNING_FLAG, prefill_tokens
+from seatrial.memory.types import Footprint
 from seatrial.plan.vendor.limits import limits
 from seatrial.units import counted, format_gib, to_gib
 
-WINDOW_FLAG = "--swa-full-tokens-ratio"
 _REMEMBERED = 256
 """Machines whose pools are kept: every checkpoint asks for the same."""
-DELAYER_FLAG = "--enable-prefill-delayer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,83 +71,6 @@ def usable_host_bytes(hardware: Hardware) -> int | None:
     kept = min(int(installed * limits().host_share), limits().host_share_most_bytes)
     free = hardware.host.memory_available_bytes
     return installed - kept if free is None else min(installed - kept, free)
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Room of one attention replica for the caches of requests.
-
-    Attributes:
-        tokens: Tokens its KV cache holds.
-        window_tokens: Tokens whose windows SGLang's second pool holds; None for engines without one.
-        prompt_tokens: Most tokens of one prompt that lie there at once: pieces of prompts are read one by one.
-
-    """
-
-    tokens: float
-    window_tokens: float | None = None
-    prompt_tokens: int = 1
-
-    def requests(self, tokens: float) -> int:
-        """Requests of so many tokens that are held at once, at least one; longer ones are never more.
-
-        SGLang keeps a window pool of a tenth of the other pool's tokens (``--swa-full-tokens-ratio``), and the piece
-        of a prompt that was read last lies in it whole until its window has moved on. That, not the bytes of
-        compressed KV, was the limit in every published run that had one. vLLM frees what lies before the window.
-        """
-        held = self.tokens / tokens
-        if self.window_tokens is not None:
-            held = min(held, self.window_tokens / min(tokens, self.prompt_tokens))
-        return max(1, int(held))
-
-    def lacks_windows(self, tokens: float) -> bool:
-        """Whether windows, not the KV cache, limit requests of so many tokens."""
-        windows = self.window_tokens
-        return windows is not None and windows / min(tokens, self.prompt_tokens) < self.tokens / tokens
-
-
-def pool_of(  # noqa: PLR0913 -- everything the room depends on
-    engine: str,
-    footprint: Footprint,
-    *,
-    gpu: Gpu,
-    usable: int,
-    ranks: Parallelism,
-    flags: Mapping[str, str],
-    drafting: bool,
-) -> Pool:
-    """What the memory beside weights, state and reserve holds.
-
-    Args:
-        engine: ``sglang`` or ``vllm``.
-        footprint: Bytes with the requests that are held at once.
-        gpu: One of the equal GPUs.
-        usable: Bytes of it a plan may count on.
-        ranks: How the work is split.
-        flags: Flags of the recipe.
-        drafting: Whether a draft model runs beside.
-
-    """
-    cache = footprint.per_gpu_by_part["kv"]
-    each = max(cache / ceil(footprint.concurrency / ranks.data) / footprint.context_tokens, 1.0)
-    free = max(0, usable - footprint.per_gpu_bytes + cache)
-    if engine != "sglang":
-        return Pool(free / each)
-    tokens = max(0, free - (limits().draft_room_bytes if drafting else 0)) / each
-    if RUNNING_FLAG in flags and WINDOW_FLAG not in flags:
-        # Then SGLang makes the window pool for so many requests, not for a share of the tokens.
-        return Pool(tokens)
-    return Pool(tokens, tokens * window_share(flags) * limits().window_room, prefill_tokens(gpu, ranks, flags))
-
-
-def window_share(flags: Mapping[str, str]) -> float:
-    """Tokens of SGLang's window pool over those of the other one."""
-    return float(flags.get(WINDOW_FLAG) or Options().swa_ratio)
-
-
-def decoding(places: int, flags: Mapping[str, str]) -> int:
-    """Requests of so many places that decode at once: fewer where replicas wait for one another's prompts."""
-    return max(1, round(places * limits().delayed_running)) if DELAYER_FLAG in flags else places
 
 
 def describe_need(checkpoint: Checkpoint, footprint: Footprint, need: int, ranks: int) -> str:

@@ -10,11 +10,10 @@ from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.named import named_machine
 from seatrial.hardware.types import Gpu, Hardware
 from seatrial.plan.bisection import largest, least
+from seatrial.plan.candidate import Candidate, Trial, engines_for, preferred_checkpoints
 from seatrial.plan.capacity import usable_host_bytes
-from seatrial.plan.evaluate import weigh
-from seatrial.plan.prefer import engines_of, preferred
+from seatrial.plan.evaluate import evaluate
 from seatrial.plan.request import MAX_NODES, Request
-from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.plan.vendor.limits import limits
 from seatrial.units import GIB, counted, format_gib
@@ -90,12 +89,12 @@ def _ranks(plan: Plan, candidate: Candidate) -> Change | None:
     if asked is None:
         return None
     free = _with(candidate, replace(candidate.request, tensor_parallel=None))
-    trial = weigh(free)
+    trial = evaluate(free)
     if not trial.runs or plan.engine not in TENSOR_PARALLEL:
         return None
     ranks = trial.plan().parallelism.tensor
     same = _with(candidate, replace(candidate.request, tensor_parallel=ranks))
-    if ranks == asked or not weigh(same).runs:
+    if ranks == asked or not evaluate(same).runs:
         return Change(f"the ranks left to the planner instead of tensor parallel {asked}", free)
     return Change(f"tensor parallel {ranks} instead of {asked}", same)
 
@@ -110,7 +109,7 @@ def _streams(plan: Plan, candidate: Candidate) -> Change | None:
     near = (cache - plan.shortfall_bytes) * plan.footprint.concurrency // max(1, cache)
     count = largest(
         request.concurrency - 1,
-        lambda count: weigh(asking(count)).runs,
+        lambda count: evaluate(asking(count)).runs,
         (near, near + 1, near - near // 16, near + near // 16),
     )
     if not count:
@@ -123,7 +122,7 @@ def _context(plan: Plan, candidate: Candidate) -> Change | None:
     def asking(steps: int) -> Candidate:
         return _with(candidate, replace(candidate.request, context_tokens=steps * _CONTEXT_STEP))
 
-    steps = largest((plan.context_tokens - 1) // _CONTEXT_STEP, lambda steps: weigh(asking(steps)).runs)
+    steps = largest((plan.context_tokens - 1) // _CONTEXT_STEP, lambda steps: evaluate(asking(steps)).runs)
     if not steps:
         return None
     text = f"a context of {steps * _CONTEXT_STEP:,} tokens instead of {plan.context_tokens:,}"
@@ -132,10 +131,14 @@ def _context(plan: Plan, candidate: Candidate) -> Change | None:
 
 def _lighter(plan: Plan, candidate: Candidate, failed: set[tuple[str, str]]) -> Change | None:
     have = candidate.checkpoint.weights_bytes or 0
-    rows = [row for row in preferred(candidate.model, plan.engine, checkpoints()) if (row.weights_bytes or 0) < have]
+    rows = [
+        row
+        for row in preferred_checkpoints(candidate.model, plan.engine, checkpoints())
+        if (row.weights_bytes or 0) < have
+    ]
     for row in sorted(rows, key=lambda row: -(row.weights_bytes or 0)):
         other = replace(candidate, checkpoint=row)
-        if _pair(other) not in failed and weigh(other).runs:
+        if _pair(other) not in failed and evaluate(other).runs:
             return Change(f"the checkpoint {row.id} ({format_gib(row.weights_bytes)})", other)
     return None
 
@@ -151,7 +154,7 @@ def _host_memory(plan: Plan, candidate: Candidate) -> Change | None:
         host = replace(hardware.host, memory_bytes=size, memory_available_bytes=None, memory_limit_bytes=None)
         return _with(candidate, replace(candidate.request, hardware=replace(hardware, host=host)))
 
-    more = least(_HOST_STEPS, lambda more: weigh(having(more)).runs)
+    more = least(_HOST_STEPS, lambda more: evaluate(having(more)).runs)
     if more is None:
         return None
     return Change(f"{(have + 1 + more) * _HOST_STEP_GIB:,} GiB of host memory", having(more))
@@ -163,7 +166,7 @@ def _more_gpus(plan: Plan, candidate: Candidate) -> Change | None:
         return None
     for text, request in _larger(plan, candidate.request, gpus[0]):
         more = _with(candidate, replace(request, tensor_parallel=None))
-        if weigh(more).runs:
+        if evaluate(more).runs:
             without = " without --tensor-parallel" if candidate.request.tensor_parallel else ""
             return Change(f"{text}{without}", more)
     return None
@@ -198,12 +201,12 @@ def _elsewhere(plan: Plan, candidate: Candidate, failed: set[tuple[str, str]]) -
     """Another checkpoint or engine on this machine."""
     asked = candidate.request.tensor_parallel
     free = replace(candidate.request, tensor_parallel=None)
-    for engine in engines_of(free.hardware):
-        for row in preferred(candidate.model, engine, checkpoints()):
+    for engine in engines_for(free.hardware):
+        for row in preferred_checkpoints(candidate.model, engine, checkpoints()):
             known = asked is None and (engine, row.id) in failed
             if not known and (engine, row.id) != (plan.engine, plan.checkpoint):
                 other = Candidate(candidate.model, row, engine, free)
-                trial = weigh(other)
+                trial = evaluate(other)
                 if trial.runs:
                     without = ", without --tensor-parallel" if asked else ""
                     return Change(f"{engine} with {row.id} ({trial.verdict} here{without})", other)
@@ -213,11 +216,11 @@ def _elsewhere(plan: Plan, candidate: Candidate, failed: set[tuple[str, str]]) -
 def _other_machine(candidate: Candidate) -> Change | None:
     """A machine that runs the model, where this one cannot be made to: with the same engine, else with another."""
     machines = [(name, named_machine(name)) for name in limits().suggested_machines]
-    pairs = [(name, hardware, engine) for name, hardware in machines for engine in engines_of(hardware)]
+    pairs = [(name, hardware, engine) for name, hardware in machines for engine in engines_for(hardware)]
     for name, hardware, engine in sorted(pairs, key=lambda pair: pair[-1] != candidate.engine):
         there = replace(candidate.request, hardware=hardware, nodes=1, tensor_parallel=None)
-        for row in preferred(candidate.model, engine, checkpoints()):
+        for row in preferred_checkpoints(candidate.model, engine, checkpoints()):
             other = Candidate(candidate.model, row, engine, there)
-            if weigh(other).runs:
+            if evaluate(other).runs:
                 return Change(f"another machine, such as {name} ({engine} with {row.id})", other)
     return None

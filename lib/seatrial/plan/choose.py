@@ -9,13 +9,13 @@ from seatrial.catalog.engine_facts import engine_facts, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
+from seatrial.plan.candidate import Trial
 from seatrial.plan.change import smallest_change
 from seatrial.plan.other_engines import engine_reasons, left_out_reasons
 from seatrial.plan.rank import alternatives as alternatives_of
 from seatrial.plan.rank import by_engine, preference
 from seatrial.plan.request import Request
 from seatrial.plan.shortlist import shortlist, subject
-from seatrial.plan.trial import Trial
 from seatrial.plan.types import Objective, Plan
 from seatrial.plan.usage import fact_reasons
 from seatrial.records import Reason

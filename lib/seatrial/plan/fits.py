@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of, models
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.plan.bisection import largest
+from seatrial.plan.candidate import Candidate, Trial, engines_for, loadable_checkpoints
 from seatrial.plan.choose import make_plan, plan_of
-from seatrial.plan.evaluate import weigh
-from seatrial.plan.prefer import engines_of, loadable
+from seatrial.plan.evaluate import evaluate
 from seatrial.plan.rank import VERDICT_ORDER, comparable, preference
 from seatrial.plan.request import Request
-from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.types import Plan
 
 CONTEXTS = tuple(1 << power for power in range(11, 21))
@@ -53,9 +52,9 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
     request.check()
     found = find_model(model)
     tried: dict[str, list[Trial]] = {}
-    for engine in engines_of(request.hardware):
-        for row in loadable(found, engine, checkpoints()):
-            tried.setdefault(row.id, []).append(weigh(Candidate(found, row, engine, request)))
+    for engine in engines_for(request.hardware):
+        for row in loadable_checkpoints(found, engine, checkpoints()):
+            tried.setdefault(row.id, []).append(evaluate(Candidate(found, row, engine, request)))
     nearest = sorted((min(trials, key=preference) for trials in tried.values()), key=preference)
     if not nearest:  # another architecture has no sizes: its refusal is the answer
         make_plan(model, hardware=request.hardware)
@@ -73,8 +72,8 @@ def left_out(request: Request, model: str) -> dict[str, list[str]]:
         model: Model id.
 
     """
-    found, engines = find_model(model), engines_of(request.hardware)
-    shown = {row.id for engine in engines for row in loadable(found, engine, checkpoints())}
+    found, engines = find_model(model), engines_for(request.hardware)
+    shown = {row.id for engine in engines for row in loadable_checkpoints(found, engine, checkpoints())}
     names: dict[str, list[str]] = {}
     for row in checkpoints():
         if row.model == found.id and row.id not in shown:
@@ -92,7 +91,7 @@ def _why_left_out(row: Checkpoint) -> str:
 
 def _plan_of(model: Model, checkpoint: Checkpoint, engine: str, request: Request) -> Plan:
     """The planner's answer for one checkpoint on one engine."""
-    return weigh(Candidate(model, checkpoint, engine, request)).plan()
+    return evaluate(Candidate(model, checkpoint, engine, request)).plan()
 
 
 def plan_named(name: str, request: Request, engine: str | None = None) -> Plan:

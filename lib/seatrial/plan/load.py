@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.subject import REMEMBERED, ModelBytes, model_bytes_of
-from seatrial.plan.request import Request
+from seatrial.plan.candidate import Candidate
 from seatrial.speed import ServingLoad, Work
 from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
@@ -65,15 +65,14 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
     return _STAND_IN_LOAD if model.role == "stand-in" else served
 
 
-def load_of(  # noqa: PLR0913 -- everything a load depends on
-    model: Model, engine: str, context_tokens: int, request: Request, *, running_limit: int, draft_tokens: int = 0
-) -> ServingLoad:
-    """The load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
+def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0) -> ServingLoad:
+    """Return the load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
 
-    Of a server without lengths asked for, what SGLang's benchmark would measure is predicted: lengths drawn evenly up
-    to the usual ones and a run that ends. Lengths asked for are those of every request, and the run goes on.
+    If no lengths are asked for, the prediction for a server is of SGLang's benchmark: lengths drawn evenly up to the
+    usual ones, and a run that ends. Lengths asked for are those of every request, and the run goes on.
     """
-    usual = usual_load(model, engine)
+    engine, request = candidate.engine, candidate.request
+    usual = usual_load(candidate.model, engine)
     prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
     total = prompt + answer
     if context_tokens < total:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.plan.prefer import is_release
+from seatrial.plan.candidate import is_release
 from seatrial.plan.types import Plan
 from seatrial.plan.vendor.recipes import cells
 from seatrial.records import Reason

@@ -7,11 +7,18 @@ from dataclasses import replace
 
 from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Model
-from seatrial.plan.evaluate import weigh, weigh_all
+from seatrial.plan.candidate import (
+    Candidate,
+    Trial,
+    engines_for,
+    every_engine,
+    is_release,
+    loadable_checkpoints,
+    preferred_checkpoints,
+)
+from seatrial.plan.evaluate import evaluate, evaluate_all
 from seatrial.plan.load import usual_load
-from seatrial.plan.prefer import engines_of, every_engine, is_release, loadable, preferred
 from seatrial.plan.request import Request
-from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.types import Objective, Plan, Verdict
 
 VERDICT_ORDER = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}
@@ -39,13 +46,13 @@ def alternatives(chosen: Candidate, best: Plan) -> tuple[Plan, ...]:
 
     """
     model, request = chosen.model, chosen.request
-    rows_of = loadable if chosen.checkpoint.base else preferred
+    rows_of = loadable_checkpoints if chosen.checkpoint.base else preferred_checkpoints
     found = [
         trial.plan()
-        for engine in engines_of(request.hardware)
+        for engine in engines_for(request.hardware)
         for wishes in (_alike(model, engine, best.engine, request),)
         for row in rows_of(model, engine, checkpoints())
-        for trial in weigh_all(Candidate(model, row, engine, wishes))
+        for trial in evaluate_all(Candidate(model, row, engine, wishes))
         if trial.runs
     ]
     return tuple(sorted((plan for plan in found if _form(plan) != _form(best)), key=speed_key(request.objective)))
@@ -55,7 +62,7 @@ def comparable(trial: Trial, engine: str) -> Trial:
     """``trial`` with its prediction made for the load that plans of ``engine`` are predicted for: only equals compare."""
     candidate = trial.candidate
     wishes = _alike(candidate.model, candidate.engine, engine, candidate.request)
-    return trial if wishes is candidate.request else trial.with_load(wishes)
+    return trial if wishes is candidate.request else replace(trial, candidate=replace(candidate, request=wishes))
 
 
 def _alike(model: Model, engine: str, like: str, request: Request) -> Request:
@@ -101,9 +108,9 @@ def by_engine(best: Plan, trials: Iterable[Trial], *, named: bool) -> list[Plan]
         nearest.setdefault(trial.candidate.engine, trial)
     model, request = (first := next(iter(nearest.values())).candidate).model, first.request
     for engine in () if named else every_engine(request.hardware):
-        rows = preferred(model, engine, checkpoints())
+        rows = preferred_checkpoints(model, engine, checkpoints())
         if rows and engine not in nearest:
-            nearest[engine] = weigh(Candidate(model, rows[0], engine, request))
+            nearest[engine] = evaluate(Candidate(model, rows[0], engine, request))
     return [comparable(trial, best.engine).plan() for engine, trial in nearest.items() if engine != best.engine]
 
 

@@ -6,10 +6,9 @@ from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of
 from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UsageError
-from seatrial.plan.evaluate import weigh
-from seatrial.plan.prefer import engines_of, preferred
+from seatrial.plan.candidate import Candidate, Trial, engines_for, preferred_checkpoints
+from seatrial.plan.evaluate import evaluate
 from seatrial.plan.request import Request
-from seatrial.plan.trial import Candidate, Trial
 from seatrial.plan.vendor.recipes import find_cells
 
 _DEFAULT_MODEL = "flash"
@@ -58,7 +57,7 @@ def shortlist(model: Model, named: Checkpoint | None, request: Request) -> list[
 def _engines(named: Checkpoint | None, request: Request) -> tuple[str, ...]:
     if request.engine != "auto":
         return (request.engine,)
-    names = engines_of(request.hardware)
+    names = engines_for(request.hardware)
     if named is None:
         return names
     # If no engine loads it, the one made for its format says why.
@@ -70,7 +69,7 @@ def _rows(model: Model, named: Checkpoint | None, engine: str) -> list[Checkpoin
         return [named]
     if engine == "simulated":
         return [find_checkpoint(model.default_checkpoint)]
-    return preferred(model, engine, checkpoints())
+    return preferred_checkpoints(model, engine, checkpoints())
 
 
 def _tried(candidates: list[Candidate]) -> list[Trial]:
@@ -78,11 +77,11 @@ def _tried(candidates: list[Candidate]) -> list[Trial]:
     trials: dict[str, Trial] = {}
     for candidate in candidates:
         if _has_recipe(candidate):
-            trial = trials[candidate.checkpoint.id] = weigh(candidate)
+            trial = trials[candidate.checkpoint.id] = evaluate(candidate)
             if trial.verdict == "verified":
                 return [trial]
     for candidate in candidates:
-        trial = trials.get(candidate.checkpoint.id) or weigh(candidate)
+        trial = trials.get(candidate.checkpoint.id) or evaluate(candidate)
         trials[candidate.checkpoint.id] = trial
         if trial.runs:
             return [trial]

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 
 from seatrial.hardware.named import named_machine
 from seatrial.plan import make_plan
-from seatrial.plan.capacity import Pool
+from seatrial.plan.gpu_server.kv_pool import KvPool
 
 MACHINES = ["h200x8", "h100x4", "h100x8", "b200x8", "b200x4", "gb300x4", "mi355xx8", "rtxpro6000x4"]
 CASES = [
@@ -103,7 +103,7 @@ def test_where_requests_are_counted_windows_are_there_for_all():
 def test_longer_requests_are_never_more(tokens, piece, lengths):
     """In one pool, with windows and without."""
     short, long = sorted(lengths)
-    for pool in (Pool(tokens), Pool(tokens, tokens * 0.1, piece)):
+    for pool in (KvPool(tokens), KvPool(tokens, tokens * 0.1, piece)):
         assert pool.requests(short) >= pool.requests(long) >= 1
 
 
@@ -113,4 +113,4 @@ def test_longer_requests_are_never_more(tokens, piece, lengths):
 )
 def test_a_pool_by_hand(length, expected):
     """A million tokens and a tenth of windows, prompts read in pieces of 8,000."""
-    assert expected == Pool(1e6, 1e5, 8_000).requests(length)
+    assert expected == KvPool(1e6, 1e5, 8_000).requests(length)

@@ -10,7 +10,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.memory import compute_footprint
 from seatrial.plan import make_plan
 from seatrial.plan.capacity import usable_gpu_bytes
-from seatrial.plan.llamacpp.tensor_split import Layers, deal, deal_evenly
+from seatrial.plan.llamacpp.tensor_split import Layers, fill_evenly, fill_gpus
 from seatrial.plan.vendor.limits import limits
 from seatrial.plan.vendor.spellings import flag_values
 
@@ -84,9 +84,9 @@ def test_experts_are_counted_from_the_first_layer_on():
 def test_light_layers_come_first():
     """Ten light layers and four heavy ones: the first GPU takes more of them, as many bytes."""
     layers = Layers(light=10, heavy=4, light_bytes=1, heavy_bytes=5)
-    assert (11, 3) == deal_evenly(layers, (20, 20))
-    assert [15, 15] == layers.bytes_of((11, 3))
-    assert deal(layers, (14, 15)) is None
+    assert (11, 3) == fill_evenly(layers, (20, 20))
+    assert [15, 15] == layers.bytes_per_gpu((11, 3))
+    assert fill_gpus(layers, (14, 15)) is None
 
 
 def test_whole_layers_are_named_where_all_bytes_together_would_fit():

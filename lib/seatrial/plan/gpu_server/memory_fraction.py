@@ -1,4 +1,4 @@
-"""The share of GPU memory an engine must be given (``--mem-fraction-static``, ``--gpu-memory-utilization``)."""
+"""The fraction of GPU memory an engine must be given (``--mem-fraction-static``, ``--gpu-memory-utilization``)."""
 
 from __future__ import annotations
 
@@ -22,66 +22,53 @@ _SOURCES = {
 
 
 def fraction_needed(engine: str, footprint: Footprint, gpu: Gpu) -> float | None:
-    """The smallest share, in hundredths, that holds ``footprint``; None where no share does or nothing is known.
+    """Return the smallest fraction, in hundredths, that holds ``footprint``; None if none does or memory is unknown.
 
     Args:
         engine: ``sglang`` or ``vllm``.
-        footprint: Bytes with the requests that are held at once.
+        footprint: Bytes with all requests that run at once.
         gpu: One of the equal GPUs.
 
     """
-    counted, base = _counted(engine, footprint, gpu)
-    if base <= 0:
-        return None
-    hundredths = ceil(counted / base * 100)
+    memory, need = gpu.memory_bytes or 0, footprint.per_gpu_bytes
+    if engine == "sglang":
+        reserve = footprint.per_gpu_by_part["reserve"]
+        gpus = max(1, footprint.reserve_bytes // reserve) if reserve else 1
+        # The most the context may take: a fraction too small does not start, one too large leaves memory unused.
+        context = int(footprint.reserve_by_part["cuda_context"].high / gpus)
+        free = memory if gpu.memory_free_bytes is None else min(memory, gpu.memory_free_bytes)
+        need, memory = need - reserve, free - context
+    hundredths = ceil(need / memory * 100) if memory > 0 else 100
     return hundredths / 100 if hundredths < 100 else None  # noqa: PLR2004 -- all of it
 
 
-def share_text(fraction: float) -> str:
-    """A share with two places, three where the third is not zero: ``0.90``, ``0.793``."""
+def fraction_text(fraction: float) -> str:
+    """Return a fraction with two places, three if the third is not zero: ``0.90``, ``0.793``."""
     return f"{fraction:.3f}".removesuffix("0")
 
 
-def fraction_reasons(engine: str, footprint: Footprint, gpu: Gpu, given: float | None, used: float) -> list[Reason]:
-    """Which share is taken, and the smallest whose bytes suffice.
+def fraction_reason(engine: str, footprint: Footprint, least: float, given: float | None, used: float) -> Reason:
+    """Explain which fraction is taken, and the smallest whose bytes suffice.
 
     Args:
         engine: ``sglang`` or ``vllm``.
-        footprint: Bytes with the requests that are held at once.
-        gpu: One of the equal GPUs.
-        given: The share the command gives, None where it leaves that to the engine.
-        used: The share the engine takes.
+        footprint: Bytes with all requests that run at once.
+        least: The smallest fraction, see ``fraction_needed``.
+        given: The fraction in the command; None if it is left to the engine.
+        used: The fraction the engine takes.
 
     """
-    least = fraction_needed(engine, footprint, gpu)
-    if least is None:
-        return []
-    load = counted(footprint.concurrency, "request")
+    requests = counted(footprint.concurrency, "request")
+    taken = f"{fraction_text(used)} is given"
+    if given is None:
+        taken = f"the recipe leaves it to {engine}, whose own rule takes {fraction_text(used)} here"
+    if given == least:
+        taken = "that is given"
+    elif used >= least:
+        taken += ", and what is above goes to a larger cache"
     text = (
-        f"The smallest {_FLAGS[engine]} with bytes for {load} of {footprint.context_tokens:,} tokens is {least:.2f} "
-        f"(it counts {_COUNTED[engine]}); {_taken(engine, given, used, least)}."
+        f"The smallest {_FLAGS[engine]} with bytes for {requests} of {footprint.context_tokens:,} tokens is {least:.2f} "
+        f"(it counts {_COUNTED[engine]}); {taken}."
     )
     source = _SOURCES[engine] if given is not None else f"{_SOURCES[engine]}; {default_fraction_source(engine)}"
-    return [Reason(text, "derived", source)]
-
-
-def _taken(engine: str, given: float | None, used: float, least: float) -> str:
-    if given == least:
-        return "that is given"
-    taken = f"{share_text(used)} is given"
-    if given is None:
-        taken = f"the recipe leaves it to {engine}, whose own rule takes {share_text(used)} here"
-    return taken if used < least else f"{taken}, and what is above goes to a larger cache"
-
-
-def _counted(engine: str, footprint: Footprint, gpu: Gpu) -> tuple[int, int]:
-    """Bytes the share must cover, and the bytes it is a share of."""
-    memory = gpu.memory_bytes or 0
-    if engine != "sglang":
-        return footprint.per_gpu_bytes, memory
-    reserve = footprint.per_gpu_by_part["reserve"]
-    gpus = max(1, footprint.reserve_bytes // reserve) if reserve else 1
-    # The most it may take: a share that is too small does not start, one too large leaves the rest unused.
-    context = int(footprint.reserve_by_part["cuda_context"].high / gpus)
-    free = memory if gpu.memory_free_bytes is None else min(memory, gpu.memory_free_bytes)
-    return footprint.per_gpu_bytes - reserve, free - context
+    return Reason(text, "derived", source)
