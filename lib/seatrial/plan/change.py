@@ -13,7 +13,7 @@ from seatrial.plan.bisection import largest, least
 from seatrial.plan.candidate import Candidate, Trial, engines_for, preferred_checkpoints
 from seatrial.plan.capacity import usable_host_bytes
 from seatrial.plan.evaluate import evaluate
-from seatrial.plan.request import MAX_NODES, Request
+from seatrial.plan.request import Request
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.plan.vendor.limits import limits
 from seatrial.units import GIB, counted, format_gib
@@ -183,7 +183,7 @@ def _larger(plan: Plan, request: Request, gpu: Gpu) -> Iterator[tuple[str, Reque
         return
     each = have if have in {1, 4} else max(min(_MOST_GPUS, most), have)
     for nodes in _NODES_TRIED:
-        if request.nodes < nodes <= MAX_NODES:
+        if request.nodes < nodes:
             text = f"{nodes} machines with {each} x {gpu.name} each"
             yield text, replace(request, hardware=_machine(request, gpu, each), nodes=nodes)
 

@@ -13,14 +13,13 @@ from seatrial.plan.vendor.limits import limit_reason, limits
 from seatrial.records import Reason
 
 OBJECTIVES: tuple[Objective, ...] = ("latency", "balanced", "throughput")
-MAX_NODES = 1024
+_MAX_NODES = 16
 _MAX_CONCURRENCY = 1 << 16
 _MAX_TOKENS = 1 << 24
 _MAX_RANKS = 1 << 12
 
 _TOO_LONG = "No model of the catalog takes as many; `seatrial models` names the context of each."
 _REMEDIES = {  # if a number is above its bound; the bounds are wider than what any engine serves
-    "nodes": "Plan one of several equal groups of machines.",
     "concurrency": "One server runs far fewer at once: divide the load among several servers, and plan one of them.",
     "context_tokens": _TOO_LONG,
     "prompt_tokens": _TOO_LONG,
@@ -65,7 +64,12 @@ class Request:
             raise UnknownNameError("engine", self.engine, ("auto", *ENGINES))
         if self.objective not in OBJECTIVES:
             raise UnknownNameError("objective", self.objective, OBJECTIVES)
-        _check_count("nodes", self.nodes, MAX_NODES)
+        if self.nodes > _MAX_NODES:
+            raise UsageError(
+                f"nodes = {self.nodes:,}: no vendor has published a run over more than {_MAX_NODES} machines.",
+                remedy=f"Plan one of several equal groups of at most {_MAX_NODES} machines.",
+            )
+        _check_count("nodes", self.nodes, _MAX_NODES)
         _check_count("concurrency", self.concurrency, _MAX_CONCURRENCY)
         for name in ("context_tokens", "prompt_tokens", "answer_tokens"):
             if (tokens := getattr(self, name)) is not None:

@@ -82,9 +82,6 @@ def _splits(candidate: Candidate, nodes: int, ranks: int) -> list[Parallelism]:
         if experts is not None:
             replicas = Parallelism(tensor=ranks, data=ranks, expert=ranks if experts else 1)
             splits = [replicas, tensor] if request.objective == "throughput" else [tensor, replicas]
-    stages = nodes if nodes > 1 else 2
-    if request.tensor_parallel is None and not ranks % stages:
-        splits.append(Parallelism(tensor=ranks // stages, pipeline=stages))
     return splits
 
 

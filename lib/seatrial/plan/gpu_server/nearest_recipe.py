@@ -90,7 +90,6 @@ def _differences(  # noqa: PLR0913, PLR0917 -- everything that can differ from a
         ("tensor", "tensor parallel", asked.tensor, ranks.tensor),
         ("data", "data parallel attention", asked.data, ranks.data),
         ("expert", "expert parallel", asked.expert, ranks.expert),
-        ("pipeline", "pipeline parallel", asked.pipeline, ranks.pipeline),
     )
     why = recipe_rules()
     found = [f"{what}: {ours} instead of {its} ({why[rule]})." for rule, what, its, ours in rows if ours != its]

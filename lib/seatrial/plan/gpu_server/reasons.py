@@ -13,13 +13,13 @@ from seatrial.records import Reason
 from seatrial.units import counted, format_gib
 
 
-def memory_reason(candidate: Candidate, capacity: KvCapacity) -> Reason:
+def memory_reason(candidate: Candidate, capacity: KvCapacity, nodes: int) -> Reason:
     """Compare need and capacity: how much stays free, or how much is missing."""
     request, ranks, need, usable = candidate.request, capacity.ranks, capacity.need_bytes, capacity.capacity_bytes
     memory = request.gpus[0].memory_bytes if request.gpus else None
     fraction = capacity.usable_bytes / memory if memory else capacity.fraction
     needs = describe_need(candidate.checkpoint, capacity.footprint, need, ranks)
-    machine = request.hardware.times(request.nodes)
+    machine = request.hardware.times(nodes)
     share = f"at fraction {fraction_text(fraction)}{describe_share(usable, ranks)}"
     if need > usable:
         text = (

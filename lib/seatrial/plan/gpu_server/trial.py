@@ -10,21 +10,20 @@ from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.gpu_server.admission import admit_requests, waiting_reasons
-from seatrial.plan.gpu_server.forecast import gpu_forecast
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory, layout_memory
 from seatrial.plan.gpu_server.kv_pool import DELAYER_FLAG
 from seatrial.plan.gpu_server.layouts import Layout, layouts
 from seatrial.plan.gpu_server.memory_fraction import fraction_needed, fraction_reason
 from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
 from seatrial.plan.gpu_server.reasons import cell_reason, memory_reason, overdrawn_reason
-from seatrial.plan.gpu_server.stages import staged_forecast
 from seatrial.plan.load import work_of
 from seatrial.plan.request import context_reason
 from seatrial.plan.types import Plan, Recipe, Verdict
 from seatrial.plan.vendor.chat import chat_of
 from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
 from seatrial.records import Reason
-from seatrial.speed import Prediction, ServingLoad
+from seatrial.speed import Prediction, Ranks, ServingLoad, predict_speed
+from seatrial.speed.rate import compute_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class GpuServerTrial(Trial):
         fraction_min = (
             fraction_needed(candidate.engine, capacity.footprint, request.gpus[0]) if admission is not None else None
         )
-        reasons = self.refused or [memory_reason(candidate, capacity)]
+        reasons = self.refused or [memory_reason(candidate, capacity, layout.nodes)]
         if admission is not None:
             reasons = _reasons(layout, capacity, recipe, reasons, candidate)
             if fraction_min is not None:
@@ -183,9 +182,17 @@ def _reasons(
 
 
 def _predict(candidate: Candidate, layout: Layout, load: ServingLoad) -> Prediction:
-    ranks, gpu, engine = layout.parallelism, candidate.request.gpus[0], candidate.engine
-    work = work_of(candidate.checkpoint)
-    if ranks.pipeline > 1:
-        return staged_forecast(work, load, gpu, ranks, engine=engine, nodes=layout.nodes)
-    together = DELAYER_FLAG in layout.flags
-    return gpu_forecast(work, load, gpu, ranks, engine=engine, nodes=layout.nodes, prefill_together=together)
+    gpu, work = candidate.request.gpus[0], work_of(candidate.checkpoint)
+    rate = compute_rate(gpu.accelerator, work.precision, gpu.bf16_flops, gpu.fp8_flops)
+    ranks = Ranks(
+        count=layout.parallelism.tensor,
+        nodes=layout.nodes,
+        data=layout.parallelism.data,
+        accelerator=gpu.accelerator,
+        bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
+        flops=rate.flops,
+        flops_note=rate.note,
+        architecture=gpu.compute_capability,
+        prefill_together=DELAYER_FLAG in layout.flags,
+    )
+    return predict_speed(work, load, ranks=ranks, engine=candidate.engine)

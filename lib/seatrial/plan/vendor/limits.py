@@ -32,7 +32,6 @@ class PlanningLimits:
         window_room: Requests that ran in published SGLang runs over those whose prompts its window pool holds.
         draft_room_bytes: Memory of each GPU that SGLang's draft model takes from the KV room.
         delayed_running: Share of the places that decode where attention replicas wait for one another's prompts.
-        stage_spread: Factor by which the intervals of pipeline stages are wider on either side.
         suggested_machines: Machines to name where this one cannot be made to do.
         context_tokens: Context where none was asked for.
         context_stand_in_tokens: The same for stand-ins.
@@ -52,7 +51,6 @@ class PlanningLimits:
     window_room: float
     draft_room_bytes: int
     delayed_running: float
-    stage_spread: float
     suggested_machines: tuple[str, ...]
     context_tokens: int
     context_stand_in_tokens: int
@@ -76,7 +74,6 @@ def limits() -> PlanningLimits:
         window_room=rows["window_room"]["default"],
         draft_room_bytes=rows["draft_room"]["bytes"],
         delayed_running=rows["delayed_running"]["default"],
-        stage_spread=rows["stage_spread"]["default"],
         suggested_machines=tuple(rows["suggested_machines"]["names"]),
         context_tokens=rows["context_tokens"]["default"],
         context_stand_in_tokens=rows["context_tokens"]["stand_in"],
