@@ -251,3 +251,37 @@ def test_what_ranks_lack_is_need_less_capacity(engine):
     plan = make_plan("pro", hardware=detect_hardware("h100x8"), engine=engine)
     assert "does_not_fit" == plan.verdict
     assert plan.need_bytes - plan.capacity_bytes == plan.shortfall_bytes
+
+
+@pytest.mark.parametrize(
+    ("model", "machine", "wishes", "starts"),
+    [
+        (
+            "flash",
+            "h200x8",
+            {},
+            ["The vLLM team ran", "deepseek-ai/DeepSeek-V4-Flash-0731 needs", "vllm was", "Context"],
+        ),
+        ("flash", "h100x4", {}, ["deepseek-ai/DeepSeek-V4-Flash-0731 needs", "sglang was chosen", "Context"]),
+        (
+            "pro",
+            "h200x8",
+            {"engine": "sglang", "concurrency": 64},
+            ["The SGLang team ran", "deepseek-ai/", "Of 64 req"],
+        ),
+        ("flash", "rtx4090x1", {}, ["unsloth/", "llamacpp was chosen", "The host memory", "Context"]),
+    ],
+)
+def test_the_first_four_reasons_are_those_that_decided(model, machine, wishes, starts):
+    """Who ran it and the memory, the engine, what limits the plan, the context: a screen shows four reasons."""
+    plan = make_plan(model, hardware=detect_hardware(machine), **wishes)
+    shown = [reason.text for reason in plan.reasons[:4]]
+    assert all(text.startswith(start) for text, start in zip(shown, starts, strict=False))
+    assert any("Context: " in text or "tokens of context" in text for text in shown)
+
+
+def test_what_does_not_run_says_first_why_not_and_why_no_other_engine():
+    """The memory and the number missing, then each other engine, then the context."""
+    plan = make_plan("flash", hardware=detect_hardware("cpu", host_memory_gib=24))
+    starts = ["unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-IQ1_S needs", "Not sglang: ", "Not vllm: ", "Context: "]
+    assert all(reason.text.startswith(start) for reason, start in zip(plan.reasons, starts, strict=False))

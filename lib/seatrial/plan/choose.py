@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from seatrial.catalog import checkpoints
@@ -9,12 +10,12 @@ from seatrial.catalog.engine_facts import engine_facts, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
-from seatrial.plan.candidate import Trial
+from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.change import smallest_change
 from seatrial.plan.other_engines import engine_reasons, left_out_reasons
 from seatrial.plan.rank import alternatives as alternatives_of
 from seatrial.plan.rank import by_engine, preference
-from seatrial.plan.request import Request
+from seatrial.plan.request import Request, context_reason
 from seatrial.plan.shortlist import shortlist, subject
 from seatrial.plan.types import Objective, Plan
 from seatrial.plan.usage import fact_reasons
@@ -102,12 +103,12 @@ def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
     asked = replace(request, engine=engine, recipes=request.recipes and engine == request.engine)
     trials = shortlist(model, checkpoint, asked)
     best = min(trials, key=preference)
-    plan = _finished(best, trials, named=checkpoint is not None, ranked=alternatives)
-    return plan if engine == request.engine else _planned_alike(plan, request.engine)
+    plan = _explained(best, trials, named=checkpoint is not None, ranked=alternatives)
+    return plan if engine == request.engine else _planned_as(plan, request.engine)
 
 
-def _planned_alike(plan: Plan, engine: str) -> Plan:
-    """The plan of one engine as that of another whose data file says that it takes the same."""
+def _planned_as(plan: Plan, engine: str) -> Plan:
+    """Return the plan of one engine as that of another whose data file says that it takes the same."""
     versions = engine_facts(engine).versions
     text = f"{engine} is planned as {plan.engine} is, without its recipes: no formulas or rules of its own are known."
     return replace(
@@ -118,23 +119,36 @@ def _planned_alike(plan: Plan, engine: str) -> Plan:
     )
 
 
-def _finished(best: Trial, trials: list[Trial], *, named: bool, ranked: bool) -> Plan:
-    model, checkpoint, request = best.candidate.model, best.candidate.checkpoint, best.candidate.request
+def _explained(best: Trial, trials: list[Trial], *, named: bool, ranked: bool) -> Plan:
     plan = best.plan()
-    reasons = list(plan.reasons)
-    if not named:
-        reasons.append(_checkpoint_reason(plan, model, checkpoint))
-    if request.engine == "auto":
-        reasons += engine_reasons(model, plan, by_engine(plan, trials, named=named))
-    reasons += fact_reasons(plan, model, checkpoint, request.nodes)
-    if ranked and not checkpoint.base:
-        reasons += left_out_reasons(model, checkpoints())
     return replace(
         plan,
-        reasons=tuple(reasons),
+        reasons=tuple(_reasons(plan, best.candidate, trials, named=named, ranked=ranked)),
         smallest_change=smallest_change(plan, best.candidate, trials),
         alternatives=alternatives_of(best.candidate, plan) if ranked else (),
     )
+
+
+def _reasons(plan: Plan, chosen: Candidate, trials: list[Trial], *, named: bool, ranked: bool) -> Iterator[Reason]:
+    """Yield the reasons in order of weight: the verdict, the engine, what limits the plan, the context, the rest."""
+    model, checkpoint, request, own = chosen.model, chosen.checkpoint, chosen.request, plan.reasons
+    context = own.index(context_reason(model, request, plan.context_tokens)) + 1
+    exact = plan.recipe is not None and not plan.recipe.differences
+    verdict = (2 if exact else 1) if plan.runs else context - 1
+    engines = []
+    if request.engine == "auto":
+        engines = engine_reasons(model, plan, by_engine(plan, trials, named=named))
+    deciding = 1 if plan.runs else len(engines)
+    yield from own[:verdict]
+    yield from engines[:deciding]
+    yield from own[verdict:context]
+    if not named:
+        yield _checkpoint_reason(plan, model, checkpoint)
+    yield from engines[deciding:]
+    yield from own[context:]
+    yield from fact_reasons(plan, model, checkpoint, request.nodes)
+    if ranked and not checkpoint.base:
+        yield from left_out_reasons(model, checkpoints())
 
 
 def _checkpoint_reason(plan: Plan, model: Model, checkpoint: Checkpoint) -> Reason:

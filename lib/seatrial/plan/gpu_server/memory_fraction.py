@@ -6,6 +6,7 @@ from math import ceil
 
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Footprint
+from seatrial.plan.gpu_server.kv_capacity import KvCapacity
 from seatrial.plan.vendor.default_fraction import default_fraction_source
 from seatrial.records import Reason
 from seatrial.units import counted
@@ -47,17 +48,17 @@ def fraction_text(fraction: float) -> str:
     return f"{fraction:.3f}".removesuffix("0")
 
 
-def fraction_reason(engine: str, footprint: Footprint, least: float, given: float | None, used: float) -> Reason:
+def fraction_reason(engine: str, capacity: KvCapacity, least: float, given: float | None) -> Reason:
     """Explain which fraction is taken, and the smallest whose bytes suffice.
 
     Args:
         engine: ``sglang`` or ``vllm``.
-        footprint: Bytes with all requests that run at once.
+        capacity: All requests that run at once, and the fraction the engine takes.
         least: The smallest fraction, see ``fraction_needed``.
         given: The fraction in the command; None if it is left to the engine.
-        used: The fraction the engine takes.
 
     """
+    footprint, used = capacity.footprint, capacity.fraction
     requests = counted(footprint.concurrency, "request")
     taken = f"{fraction_text(used)} is given"
     if given is None:

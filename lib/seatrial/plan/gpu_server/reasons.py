@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from seatrial.catalog.engine_facts import engine_facts
+from seatrial.hardware.types import Gpu
 from seatrial.plan.candidate import Candidate
-from seatrial.plan.capacity import describe_need, describe_share
+from seatrial.plan.capacity import describe_need, describe_share, usable_gpu_bytes
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity
 from seatrial.plan.gpu_server.memory_fraction import fraction_text
-from seatrial.plan.types import Recipe
 from seatrial.plan.vendor.recipes import Cell
 from seatrial.records import Reason
 from seatrial.units import counted, format_gib
@@ -34,11 +34,11 @@ def memory_reason(candidate: Candidate, capacity: KvCapacity, nodes: int) -> Rea
     return Reason(text, "derived", capacity.footprint.source)
 
 
-def cell_reason(cell: Cell, recipe: Recipe, context_tokens: int) -> Reason:
+def cell_reason(cell: Cell, context_tokens: int) -> Reason:
     """Name who ran this recipe, and what differed in the vendor's run."""
     if not cell.verified:
         text = f"The vLLM recipe reports this one configuration for the GPU: {cell.name}."
-        return Reason(text, "derived", recipe.source)
+        return Reason(text, "derived", cell.source)
     text = f"The {engine_facts(cell.engine).title} team ran exactly this: {cell.name}."
     if cell.image:
         newer = engine_facts(cell.engine).versions.safe
@@ -48,13 +48,16 @@ def cell_reason(cell: Cell, recipe: Recipe, context_tokens: int) -> Reason:
         text += f" It ran with --max-model-len {cell.context_limit:,}; the {context_tokens:,} here need less."
     if cell.site_env:
         text += f" Between the machines it also sets {', '.join(cell.site_env)} to names of network interfaces: set those of your own."
-    return Reason(text, "verified", recipe.source)
+    return Reason(text, "verified", cell.source)
 
 
-def overdrawn_reason(cell: Cell, per_gpu: int, given: int, fraction: float) -> Reason:
-    """Explain that arithmetic asks for more than the recipe's fraction of each GPU."""
+def overdrawn_reasons(cell: Cell, capacity: KvCapacity, gpu: Gpu) -> list[Reason]:
+    """Explain that arithmetic asks for more than the recipe's fraction of each GPU, if it does."""
+    need, given = capacity.footprint.per_gpu_bytes, usable_gpu_bytes(gpu, capacity.fraction)
+    if need <= given:
+        return []
     text = (
-        f"Arithmetic gives {format_gib(per_gpu)} a GPU, above the recipe's fraction {fraction:.2f} "
+        f"Arithmetic gives {format_gib(need)} a GPU, above the recipe's fraction {capacity.fraction:.2f} "
         f"({format_gib(given)}); the vendor's run decides."
     )
-    return Reason(text, "derived", cell.source)
+    return [Reason(text, "derived", cell.source)]

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from seatrial.catalog.engine_facts import engine_facts
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Trial
-from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.gpu_server.admission import admit_requests, waiting_reasons
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory, layout_memory
 from seatrial.plan.gpu_server.kv_pool import DELAYER_FLAG
 from seatrial.plan.gpu_server.layouts import Layout, layouts
 from seatrial.plan.gpu_server.memory_fraction import fraction_needed, fraction_reason
 from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
-from seatrial.plan.gpu_server.reasons import cell_reason, memory_reason, overdrawn_reason
+from seatrial.plan.gpu_server.reasons import cell_reason, memory_reason, overdrawn_reasons
 from seatrial.plan.load import work_of
 from seatrial.plan.request import context_reason
-from seatrial.plan.types import Plan, Recipe, Verdict
+from seatrial.plan.types import Plan, Verdict
 from seatrial.plan.vendor.chat import chat_of
 from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
 from seatrial.records import Reason
@@ -39,19 +38,19 @@ class GpuServerTrial(Trial):
         candidate, request, memory, layout = self.candidate, self.candidate.request, self.memory, self.memory.layout
         capacity = memory.full_capacity(self.least)
         recipe = layout.cell.to_recipe() if layout.cell else nearest_recipe(candidate, layout)
-        admission = admit_requests(candidate, memory, capacity) if self.runs else None
         given = layout.cell.memory_fraction if layout.cell else capacity.fraction
-        fraction_min = (
-            fraction_needed(candidate.engine, capacity.footprint, request.gpus[0]) if admission is not None else None
-        )
-        reasons = self.refused or [memory_reason(candidate, capacity, layout.nodes)]
-        if admission is not None:
-            reasons = _reasons(layout, capacity, recipe, reasons, candidate)
+        context = context_reason(candidate.model, request, memory.context_tokens)
+        admission, fraction_min = None, None
+        reasons = [*(self.refused or [memory_reason(candidate, capacity, layout.nodes)]), context]
+        if self.runs:
+            admission = admit_requests(candidate, memory, capacity)
+            fraction_min = fraction_needed(candidate.engine, capacity.footprint, request.gpus[0])
+            reasons[1:1] = waiting_reasons(admission)
+            if layout.cell:
+                reasons.insert(0, cell_reason(layout.cell, memory.context_tokens))
+                reasons += overdrawn_reasons(layout.cell, capacity, request.gpus[0])
             if fraction_min is not None:
-                reasons.append(
-                    fraction_reason(candidate.engine, capacity.footprint, fraction_min, given, capacity.fraction)
-                )
-            reasons += waiting_reasons(admission)
+                reasons.append(fraction_reason(candidate.engine, capacity, fraction_min, given))
         return Plan(
             verdict=self.verdict,
             model=candidate.model.id,
@@ -74,7 +73,7 @@ class GpuServerTrial(Trial):
             prediction=_predict(candidate, layout, admission.load) if admission is not None else None,
             recipe=recipe,
             smallest_change=None,
-            reasons=(*reasons, context_reason(candidate.model, request, memory.context_tokens)),
+            reasons=tuple(reasons),
             chat=chat_of(
                 candidate.engine,
                 candidate.model,
@@ -167,18 +166,6 @@ def _more_telling(first: GpuServerTrial, second: GpuServerTrial) -> GpuServerTri
     if first.verdict == second.verdict == "does_not_fit":
         return min(first, second, key=lambda trial: trial.shortfall_bytes)
     return first
-
-
-def _reasons(
-    layout: Layout, capacity: KvCapacity, recipe: Recipe | None, reasons: list[Reason], candidate: Candidate
-) -> list[Reason]:
-    if layout.cell is None or recipe is None:
-        return reasons
-    reasons = [cell_reason(layout.cell, recipe, capacity.footprint.context_tokens), *reasons]
-    given = usable_gpu_bytes(candidate.request.gpus[0], capacity.fraction)
-    if capacity.footprint.per_gpu_bytes > given:
-        reasons.append(overdrawn_reason(layout.cell, capacity.footprint.per_gpu_bytes, given, capacity.fraction))
-    return reasons
 
 
 def _predict(candidate: Candidate, layout: Layout, load: ServingLoad) -> Prediction:

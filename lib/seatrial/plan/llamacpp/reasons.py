@@ -11,7 +11,7 @@ from seatrial.units import counted, format_gib
 
 
 def memory_reasons(candidate: Candidate, split: Split, pools: Pools) -> list[Reason]:
-    """Compare need and capacity of GPUs and host, and explain where the layers go."""
+    """Compare need and capacity of GPUs and host."""
     if candidate.engine == "simulated":
         return [Reason("Simulated: nothing is loaded and every answer is made up.", "assumed", "this kit")]
     footprint, hardware, capacity = split.footprint, candidate.request.hardware, pools.gpu_bytes + pools.host_bytes
@@ -34,8 +34,6 @@ def memory_reasons(candidate: Candidate, split: Split, pools: Pools) -> list[Rea
             f"at least {format_gib(footprint.host_bytes)} must be free. Give --host-memory-gib to check."
         )
         found.append(limit_reason("host_memory", text))
-    if gpus:
-        found.append(Reason(_describe_split(split, gpus), "derived", "llama.cpp --gpu-layers and --n-cpu-moe"))
     return found
 
 
@@ -48,10 +46,11 @@ def single_machine_reasons(candidate: Candidate) -> list[Reason]:
     return [Reason(text, "derived", "this kit starts it as one process on one machine")]
 
 
-def _describe_split(split: Split, gpus: int) -> str:
+def split_reason(split: Split, gpus: int) -> Reason:
+    """Explain which layers go where."""
     layers = "All layers" if split.gpu_layers == ALL_LAYERS else f"{split.gpu_layers} layers"
-    where = "the GPU" if gpus == 1 else "the GPUs"
-    if not split.cpu_expert_layers:
-        return f"{layers} lie on {where}."
-    on_host = f"{min(split.gpu_layers, split.cpu_expert_layers)} of them in host memory"
-    return f"{layers} lie on {where}, but the routed experts of {on_host} ({format_gib(split.footprint.host_bytes)})."
+    text = f"{layers} lie on {'the GPU' if gpus == 1 else 'the GPUs'}"
+    if split.cpu_expert_layers:
+        on_host = f"{min(split.gpu_layers, split.cpu_expert_layers)} of them in host memory"
+        text += f", but the routed experts of {on_host} ({format_gib(split.footprint.host_bytes)})"
+    return Reason(f"{text}.", "derived", "llama.cpp --gpu-layers and --n-cpu-moe")

@@ -11,7 +11,7 @@ from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.capacity import Pools, llamacpp_pools, seen_gpus, usable_gpu_bytes
 from seatrial.plan.llamacpp.offload import ALL_LAYERS, Offload, Split, split_layers
-from seatrial.plan.llamacpp.reasons import memory_reasons, single_machine_reasons
+from seatrial.plan.llamacpp.reasons import memory_reasons, single_machine_reasons, split_reason
 from seatrial.plan.load import load_of, work_of
 from seatrial.plan.request import context_reason
 from seatrial.plan.types import Plan, Verdict
@@ -37,7 +37,11 @@ class LlamacppTrial(Trial):
         engine, context = candidate.engine, request.context_for(candidate.model)
         capacity = pools.gpu_bytes + pools.host_bytes
         gpus = pools.gpus if split.gpu_layers else 0
-        reasons = (self.refused or memory_reasons(candidate, split, pools)) + single_machine_reasons(candidate)
+        reasons = [*(self.refused or memory_reasons(candidate, split, pools))]
+        reasons.append(context_reason(candidate.model, request, context))
+        if gpus and self.runs:
+            reasons.append(split_reason(split, gpus))
+        reasons += single_machine_reasons(candidate)
         return Plan(
             verdict=self.verdict,
             model=candidate.model.id,
@@ -60,7 +64,7 @@ class LlamacppTrial(Trial):
             prediction=_predict(candidate, split, pools) if self.runs and engine != "mlx" else None,
             recipe=None,
             smallest_change=None,
-            reasons=(*reasons, context_reason(candidate.model, request, context)),
+            reasons=tuple(reasons),
             chat=chat_of(engine, candidate.model, candidate.checkpoint, context),
             gpu_shares=split.gpu_shares,
         )
