@@ -76,7 +76,7 @@ def test_what_cannot_chat_is_no_alternative(machine, objective):
     plan = make_plan("flash", hardware=detect_hardware(machine), objective=objective, concurrency=32, alternatives=True)
     assert plan.alternatives
     assert not any(find_checkpoint(other.checkpoint).base for other in plan.alternatives)
-    assert "cannot chat; to plan it: --checkpoint deepseek-ai/DeepSeek-V4-Flash-Base." in texts(plan)
+    assert "cannot chat; to plan one: --checkpoint deepseek-ai/DeepSeek-V4-Flash-Base." in texts(plan)
 
 
 def test_a_named_base_checkpoint_is_compared_with_everything():

@@ -15,7 +15,7 @@ from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.fetch.checkpoint import local_path
 from seatrial.plan.candidate import engines_for, preferred_checkpoints
 from seatrial.plan.choose import plan_of
-from seatrial.plan.rank import standing
+from seatrial.plan.rank import verdict_preference
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.programs.find import installed_command, known_programs
@@ -118,7 +118,7 @@ def _plans_by_engine(request: Request) -> Iterator[tuple[Request, Plan]]:
 
 def _preference(plan: Plan) -> tuple[int, bool]:
     """Return a sort key that orders plans as the planner does; equals keep their order."""
-    return standing(plan.verdict, find_model(plan.model), plan.checkpoint)
+    return verdict_preference(plan.verdict, find_model(plan.model), plan.checkpoint)
 
 
 def _downloaded(plan: Plan) -> Iterator[Checkpoint]:

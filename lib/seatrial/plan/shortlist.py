@@ -1,4 +1,4 @@
-"""Which checkpoints and engines are looked at for a wish, and what is found on the way to the first that runs."""
+"""Chooses the checkpoints and engines to evaluate for a request, up to the first that runs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from seatrial.plan.evaluate import evaluate
 from seatrial.plan.request import Request
 from seatrial.plan.vendor.recipes import find_cells
 
-_DEFAULT_MODEL = "flash"
 
-
-def subject(request: Request) -> tuple[Model, Checkpoint | None]:
+def requested(request: Request) -> tuple[Model, Checkpoint | None]:
     """Return the model asked for, and the checkpoint if one was named.
 
     Raises:
@@ -23,7 +21,7 @@ def subject(request: Request) -> tuple[Model, Checkpoint | None]:
 
     """
     if request.checkpoint is None:
-        model = find_model(_DEFAULT_MODEL if request.model is None else request.model)
+        model = find_model("flash" if request.model is None else request.model)
         # Another architecture has no sizes to choose by: its checkpoint carries the refusal.
         return model, find_checkpoint(model.default_checkpoint) if model.role == "refused" else None
     row = find_checkpoint(request.checkpoint) if isinstance(request.checkpoint, str) else request.checkpoint
@@ -37,7 +35,7 @@ def subject(request: Request) -> tuple[Model, Checkpoint | None]:
 
 
 def shortlist(model: Model, named: Checkpoint | None, request: Request) -> list[Trial]:
-    """Return what was weighed, engine by engine in order of preference.
+    """Return what was evaluated, engine by engine in order of preference.
 
     Args:
         model: The model asked for.
@@ -46,11 +44,13 @@ def shortlist(model: Model, named: Checkpoint | None, request: Request) -> list[
 
     """
     engines = _engines(named, request)
-    pairs = [(engine, rows) for engine in engines if (rows := _rows(model, named, engine))]
+    pairs = [(engine, rows) for engine in engines if (rows := _checkpoints(model, named, engine))]
     # If the model has nothing this engine loads, the default release carries the refusal.
     pairs = pairs or [(engines[0], [find_checkpoint(model.default_checkpoint)])]
     return [
-        trial for engine, rows in pairs for trial in _tried([Candidate(model, row, engine, request) for row in rows])
+        trial
+        for engine, rows in pairs
+        for trial in _evaluate_in_turn([Candidate(model, row, engine, request) for row in rows])
     ]
 
 
@@ -64,7 +64,7 @@ def _engines(named: Checkpoint | None, request: Request) -> tuple[str, ...]:
     return tuple(name for name in names if name in named.engines) or named.engines or (loaders(named.format)[0],)
 
 
-def _rows(model: Model, named: Checkpoint | None, engine: str) -> list[Checkpoint]:
+def _checkpoints(model: Model, named: Checkpoint | None, engine: str) -> list[Checkpoint]:
     if named:
         return [named]
     if engine == "simulated":
@@ -72,11 +72,13 @@ def _rows(model: Model, named: Checkpoint | None, engine: str) -> list[Checkpoin
     return preferred_checkpoints(model, engine, checkpoints())
 
 
-def _tried(candidates: list[Candidate]) -> list[Trial]:
-    """One checkpoint a vendor verified here, else the first that runs, else all: none of them does."""
+def _evaluate_in_turn(candidates: list[Candidate]) -> list[Trial]:
+    """Return a checkpoint a vendor verified on this machine, else the first that runs, else all: none of them runs."""
     trials: dict[str, Trial] = {}
     for candidate in candidates:
-        if _has_recipe(candidate):
+        request = candidate.request
+        accelerator = request.gpus[0].accelerator if request.gpus else None
+        if request.recipes and find_cells(candidate.engine, candidate.checkpoint, accelerator, request.objective):
             trial = trials[candidate.checkpoint.id] = evaluate(candidate)
             if trial.verdict == "verified":
                 return [trial]
@@ -86,9 +88,3 @@ def _tried(candidates: list[Candidate]) -> list[Trial]:
         if trial.runs:
             return [trial]
     return [trials[candidate.checkpoint.id] for candidate in candidates]
-
-
-def _has_recipe(candidate: Candidate) -> bool:
-    request = candidate.request
-    accelerator = request.gpus[0].accelerator if request.gpus else None
-    return request.recipes and bool(find_cells(candidate.engine, candidate.checkpoint, accelerator, request.objective))

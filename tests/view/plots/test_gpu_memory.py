@@ -45,7 +45,7 @@ def test_there_is_a_bar_for_each_gpu_and_one_for_the_host():
     """Two cards and what lies beside them, each against its own limit."""
     bars = memory_bars(plan("rtx4090x2", "flash", 128))
     assert ["GPU 0", "GPU 1", "Host"] == [bar.name for bar in bars]
-    assert [True] * 3 == [bar.total_bytes <= bar.room_bytes for bar in bars]
+    assert [True] * 3 == [bar.total_bytes <= bar.available_bytes for bar in bars]
 
 
 @pytest.mark.parametrize("machine", ["h100x2+rtx4090x2", "rtx3090x4"])
@@ -53,14 +53,14 @@ def test_each_gpu_of_llamacpp_has_its_own_layers(machine):
     """GPUs of two kinds, or with experts left in host memory: every bar stays below its own limit, no weight is lost."""
     made = plan(machine, "flash", 256, engine="llamacpp")
     bars = memory_bars(made)
-    assert [True] * len(bars) == [bar.total_bytes <= bar.room_bytes for bar in bars]
+    assert [True] * len(bars) == [bar.total_bytes <= bar.available_bytes for bar in bars]
     weights = made.footprint.host_bytes if bars[-1].name != "Host" else 0
     assert made.footprint.weights_bytes == pytest.approx(weights + sum(bar.parts[0] for bar in bars), abs=64)
 
 
 def test_unknown_host_memory_is_no_limit():
     """What nobody named is not drawn as if it were there."""
-    assert memory_bars(plan("rtx4090x2", "flash", None))[-1].room_bytes is None
+    assert memory_bars(plan("rtx4090x2", "flash", None))[-1].available_bytes is None
     assert "needed</text>" in to_svg(gpu_memory_chart(plan("rtx4090x2", "flash", None)))
 
 
@@ -88,5 +88,5 @@ def test_machines_with_unified_memory_share_a_model_rank_by_rank():
     """Two of them with tensor parallelism are two ranks, not one memory."""
     made = make_plan("flash", hardware=detect_hardware("gb10x1"), nodes=2, engine="vllm")
     (bar,) = memory_bars(made)
-    assert ("GPU 0 of each of 2 machines", made.capacity_bytes / 2) == (bar.name, bar.room_bytes)
+    assert ("GPU 0 of each of 2 machines", made.capacity_bytes / 2) == (bar.name, bar.available_bytes)
     assert made.footprint.per_gpu_bytes == pytest.approx(bar.total_bytes, abs=8)

@@ -9,7 +9,7 @@ from seatrial.memory import compute_footprint
 from seatrial.memory.subject import model_bytes_of
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Trial
-from seatrial.plan.capacity import Pools, llamacpp_pools, seen_gpus, usable_gpu_bytes
+from seatrial.plan.capacity import Pools, llamacpp_pools, usable_gpu_bytes, visible_gpus
 from seatrial.plan.llamacpp.offload import ALL_LAYERS, Offload, Split, split_layers
 from seatrial.plan.llamacpp.reasons import memory_reasons, single_machine_reasons, split_reason
 from seatrial.plan.load import load_of, work_of
@@ -92,7 +92,7 @@ def _split(candidate: Candidate, pools: Pools) -> Split:
     if candidate.engine == "llamacpp":
         layers = int(model_bytes_of(candidate.checkpoint).config["num_hidden_layers"])
         gpus = request.hardware.gpus
-        usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in seen_gpus(gpus)]
+        usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in visible_gpus(gpus)]
         return split_layers(Offload(candidate, layers, pools, usable), unified=any(gpu.unified for gpu in gpus))
     footprint = compute_footprint(
         candidate.checkpoint,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from seatrial.catalog import find_model
 from seatrial.errors import UnknownNameError
-from seatrial.plan.capacity import llamacpp_pools, seen_gpus, usable_gpu_bytes
+from seatrial.plan.capacity import llamacpp_pools, usable_gpu_bytes, visible_gpus
 from seatrial.plan.types import Plan
 from seatrial.plan.vendor.limits import limits
 from seatrial.units import GIB, format_gib
@@ -28,13 +28,13 @@ class MemoryBar:
     Attributes:
         name: "GPU 0", "Host".
         parts: Bytes of each of ``PARTS``.
-        room_bytes: What the engine may use; None where that is not known.
+        available_bytes: What the engine may use; None where that is not known.
 
     """
 
     name: str
     parts: tuple[float, ...]
-    room_bytes: float | None
+    available_bytes: float | None
 
     @property
     def total_bytes(self) -> float:
@@ -59,9 +59,9 @@ def gpu_memory_chart(plan: Plan) -> Chart:
         ),
         bars=tuple(bar.name for bar in bars),
         references=tuple(
-            Reference(f"usable {format_gib(bar.room_bytes)}", bar.room_bytes / GIB, place)
+            Reference(f"usable {format_gib(bar.available_bytes)}", bar.available_bytes / GIB, place)
             for place, bar in enumerate(bars)
-            if bar.room_bytes
+            if bar.available_bytes
         ),
     )
 
@@ -82,7 +82,7 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     if serving:
         return [MemoryBar(name, _one_gpu(plan), plan.capacity_bytes / ranks) for name in _names(plan)]
     gpus = _llamacpp_gpus(plan, ranks)
-    rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in seen_gpus(plan.hardware.gpus)]
+    rooms = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in visible_gpus(plan.hardware.gpus)]
     found = [MemoryBar(f"GPU {place}", *bar) for place, bar in enumerate(zip(gpus, rooms, strict=True))]
     if len(found) > _MOST_BARS:
         found = [replace(min(found, key=_spare), name=f"fullest of {ranks} GPUs")]
@@ -93,19 +93,19 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
 
 def _finding(plan: Plan, bars: list[MemoryBar]) -> str:
     """How much of the fullest GPU (or of the one memory there is) stays free; else why it does not run."""
-    gpus = [bar for bar in bars if "GPU" in bar.name and bar.room_bytes] or bars
+    gpus = [bar for bar in bars if "GPU" in bar.name and bar.available_bytes] or bars
     tightest = min(gpus, key=_spare)
-    room, name = tightest.room_bytes, tightest.name
+    room, name = tightest.available_bytes, tightest.name
     if not plan.runs or not room or needs_unknown_host(plan):
         return finding(plan)
     spare = format_gib(max(_spare(tightest), 0.0))
-    alike = len({(bar.parts, bar.room_bytes) for bar in gpus}) == 1
+    alike = len({(bar.parts, bar.available_bytes) for bar in gpus}) == 1
     where = "" if name in {"Host", "CPU and GPU"} else " on each GPU" if alike and len(gpus) > 1 else f" on {name}"
     return f"{finding(plan)}: {spare} of {format_gib(room)} usable{where} stay free"
 
 
 def _spare(bar: MemoryBar) -> float:
-    return (bar.room_bytes or 0) - bar.total_bytes
+    return (bar.available_bytes or 0) - bar.total_bytes
 
 
 def _whole(plan: Plan) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seatrial.hardware import detect_hardware
-from seatrial.plan.fits import Fit, context_of, fits_on, left_out, room_bytes
+from seatrial.plan.fits import Fit, available_bytes, context_of, fits_on, left_out
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import counted, format_gib, format_rate, to_gb
@@ -133,7 +133,7 @@ def _held(plan: Plan) -> str:
 
 def _room(plan: Plan) -> Row:
     """Needed, usable, and the share as a bar: ``█████░░░░░ 46%``."""
-    need, room = plan.need_bytes, room_bytes(plan)
+    need, room = plan.need_bytes, available_bytes(plan)
     if not room:
         return format_gib(need), "nothing", ""
     full = min(_BAR, round(need / room * _BAR))
