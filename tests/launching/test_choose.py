@@ -19,13 +19,13 @@ SAYS = {
 
 @pytest.fixture
 def eight_h200s():
-    """This machine, as if it had eight H200."""
+    """Return this machine, as if it had eight H200."""
     return replace(detect_hardware("h200x8", host_memory_gib=1024), origin="measured")
 
 
 @pytest.fixture
 def install(monkeypatch, tmp_path):
-    """A program that tells its version in place of each engine named; no other one is here, and no checkpoint."""
+    """Install a program that prints a version in place of each engine named; no other engine, no checkpoint."""
     monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     monkeypatch.setattr("sys.platform", "linux")
@@ -43,7 +43,7 @@ def install(monkeypatch, tmp_path):
 
 @pytest.fixture
 def keep():
-    """A checkpoint written down as fetched, of one small file."""
+    """Record a checkpoint of one small file as fetched."""
 
     def kept(checkpoint):
         row = find_checkpoint(checkpoint)

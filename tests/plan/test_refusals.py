@@ -85,11 +85,11 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("wishes", "error"), BAD.values(), ids=BAD.keys())
-def test_bad_input_is_one_clear_error(wishes, error, eight_h100s):
+@pytest.mark.parametrize(("choices", "error"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_clear_error(choices, error, eight_h100s):
     """Numbers no machine has and names that do not exist raise a typed error with a remedy."""
     with pytest.raises(error) as raised:
-        make_plan(hardware=eight_h100s, **wishes)
+        make_plan(hardware=eight_h100s, **choices)
     assert raised.value.remedy
 
 
@@ -103,7 +103,7 @@ def test_an_engine_that_cannot_load_the_format_is_refused(no_gpu, eight_h100s):
 
 
 def test_tensor_parallelism_is_refused_where_layers_are_split():
-    """llama.cpp never takes a wish for ranks in silence."""
+    """llama.cpp never ignores ranks in silence."""
     plan = make_plan("flash", hardware=detect_hardware("h200x4"), engine="llamacpp", tensor_parallel=2)
     assert ("refused", True) == (plan.verdict, "tensor parallel 2" in plan.reasons[0].text)
 

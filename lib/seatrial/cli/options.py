@@ -68,7 +68,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="add an option of the engine that tunes it (a switch: the name alone); repeatable",
+        help="add an option of the engine that tunes it (a switch: only the name); repeatable",
     )
     parser.add_argument("--no-recipes", action="store_true", help="plan by arithmetic only, without vendor recipes")
     parser.add_argument(

@@ -49,12 +49,12 @@ def _why_chosen(model: Model, best: Plan, rivals: list[Plan]) -> Reason:
         parts.append(f"it is expected to give {speed}")
     for other in rivals:
         gives = _describe_speed(other) or "speed not known"
-        parts.append(f"{other.engine} would run {other.checkpoint} here ({other.verdict}): {gives}")
+        parts.append(f"{other.engine} would run {other.checkpoint} ({other.verdict}): {gives}")
     text = f"{'; '.join(parts)}."
     faster = [plan.engine for plan in rivals if _pace(plan) > _FASTER * _pace(best) > 0]
     if faster:
-        text += f" {faster[0]} is expected to be faster here: --engine {faster[0]} asks for it."
-    return Reason(text, "derived", "the plans compared here, and the vendors' recipes")
+        text += f" {faster[0]} is expected to be faster: --engine {faster[0]} asks for it."
+    return Reason(text, "derived", "the plans that were compared, and the vendors' recipes")
 
 
 def _advantage(model: Model, best: Plan, rivals: list[Plan]) -> str:
@@ -71,7 +71,7 @@ def _advantage(model: Model, best: Plan, rivals: list[Plan]) -> str:
         return (
             f"vendors verified {count} configurations of V4 with SGLang, so it comes before engines that run it as well"
         )
-    return "it serves many requests at once from GPU memory, where llama.cpp splits layers"
+    return "it serves many requests at once from GPU memory, while llama.cpp splits layers"
 
 
 def _pace(plan: Plan) -> float:

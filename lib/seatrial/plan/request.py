@@ -134,7 +134,7 @@ def _check_count(name: str, value: int, most: int) -> None:
 
 
 def context_reason(model: Model, request: Request, context: int) -> Reason:
-    """Explain where the context comes from."""
+    """Explain the choice of the context."""
     if request.context_tokens is not None:
         return Reason(f"Context: {context:,} tokens a request, as asked.", "derived", "the request")
     text = f"Context: {context:,} tokens a request by default; {model.name} takes up to {model.context_tokens:,}."

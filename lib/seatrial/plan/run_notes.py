@@ -24,7 +24,7 @@ def run_notes(plan: Plan, model: Model, checkpoint: Checkpoint, nodes: int) -> I
         plan: The plan, with its recipe.
         model: Its model.
         checkpoint: Its checkpoint.
-        nodes: Machines there are.
+        nodes: Machines asked for.
 
     """
     yield from _version_notes(plan, checkpoint)

@@ -1,4 +1,4 @@
-"""llama.cpp over several GPUs: layers are dealt out so that what lies on the fullest fits."""
+"""llama.cpp over several GPUs: layers are divided so that the fullest GPU has enough memory."""
 
 from dataclasses import replace
 
@@ -46,14 +46,14 @@ def test_no_gpu_gets_more_than_it_holds(machine, host_gib, checkpoint):
     hardware = detect_hardware(machine, host_memory_gib=host_gib)
     plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine="llamacpp")
     placed = on_each_gpu(plan)
-    room = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in hardware.gpus]
+    usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in hardware.gpus]
     assert plan.runs
-    assert all(size <= free for size, free in zip(placed, room, strict=True))
+    assert all(size <= free for size, free in zip(placed, usable, strict=True))
     assert plan.footprint.per_gpu_bytes == pytest.approx(max(placed), abs=64)
 
 
 @pytest.mark.parametrize(("machine", "host_gib", "checkpoint"), MACHINES)
-def test_the_command_says_how_layers_are_dealt_out(machine, host_gib, checkpoint):
+def test_the_command_says_how_layers_are_divided(machine, host_gib, checkpoint):
     """One share a GPU; with all layers on GPUs the output counts as one more."""
     hardware = detect_hardware(machine, host_memory_gib=host_gib)
     plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine="llamacpp")
@@ -106,13 +106,13 @@ def test_a_gpu_that_others_have_filled_takes_no_room_of_its_neighbours():
     )
     checkpoint = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"
     plan = make_plan(checkpoint=checkpoint, hardware=replace(hardware, gpus=gpus), context_tokens=1 << 20)
-    room = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in gpus]
+    usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in gpus]
     assert plan.runs
     assert [place in {1, 4} for place in range(7)] == [bool(share) for share in plan.gpu_shares]
     assert all(
-        size <= free for size, free, share in zip(on_each_gpu(plan), room, plan.gpu_shares, strict=True) if share
+        size <= free for size, free, share in zip(on_each_gpu(plan), usable, plan.gpu_shares, strict=True) if share
     )
-    assert plan.footprint.per_gpu_bytes <= max(room)
+    assert plan.footprint.per_gpu_bytes <= max(usable)
 
 
 @pytest.mark.parametrize(("unknown", "shares"), [({1}, "some,0,some"), ({0, 2}, "0,some,0"), ({0}, "0,some,some")])

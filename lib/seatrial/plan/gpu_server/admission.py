@@ -80,4 +80,4 @@ def waiting_reasons(admission: Admission) -> list[Reason]:
         )
     if admission.limit:
         return [limit_reason(admission.limit, text)]
-    return [Reason(text, "derived", "KV cache room and the engine's limit")]
+    return [Reason(text, "derived", "KV cache capacity and the engine's limit")]

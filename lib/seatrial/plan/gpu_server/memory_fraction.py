@@ -62,7 +62,7 @@ def fraction_reason(engine: str, capacity: KvCapacity, least: float, given: floa
     requests = counted(footprint.concurrency, "request")
     taken = f"{fraction_text(used)} is given"
     if given is None:
-        taken = f"the recipe leaves it to {engine}, whose own rule takes {fraction_text(used)} here"
+        taken = f"the recipe leaves it to {engine}, whose own rule takes {fraction_text(used)}"
     if given == least:
         taken = "that is given"
     elif used >= least:

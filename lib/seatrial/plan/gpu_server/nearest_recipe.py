@@ -53,7 +53,7 @@ def _described(  # noqa: PLR0913, PLR0917 -- everything that can differ from a r
     return cell.to_recipe(differ, carried=same and find_checkpoint(cell.checkpoint).precision == precision)
 
 
-def nearest_cell(  # noqa: PLR0913 -- what a recipe is near to
+def nearest_cell(  # noqa: PLR0913 -- everything a recipe can differ in
     engine: str,
     checkpoint: Checkpoint,
     gpu: Gpu,
@@ -68,7 +68,7 @@ def nearest_cell(  # noqa: PLR0913 -- what a recipe is near to
         engine: ``sglang`` or ``vllm``.
         checkpoint: What is served.
         gpu: One of the GPUs.
-        ranks: How many there are.
+        ranks: GPUs over all machines.
         objective: What the plan should be best at.
         spread: Attention is replicated, on which kernels and batch sizes depend.
 
@@ -99,7 +99,7 @@ def _differences(  # noqa: PLR0913, PLR0917 -- everything that can differ from a
 
 
 @lru_cache(maxsize=1024)
-def _nearest(  # noqa: PLR0913, PLR0917 -- what a recipe is near to; hashable, so that it is cached
+def _nearest(  # noqa: PLR0913, PLR0917 -- everything a recipe can differ in; hashable, so that it is cached
     engine: str, model: str, checkpoint: str, precision: str, gpu: Gpu, ranks: int, objective: Objective, spread: bool
 ) -> Cell | None:
     generation, order = _generation(gpu.compute_capability), STRATEGIES[objective]
@@ -151,4 +151,4 @@ def _refused_on(gpu: Gpu, engine: str, checkpoint: str, ranks: Parallelism) -> t
     """Return the engine's rules that the recipe as it stands would break on this GPU."""
     row = find_checkpoint(checkpoint)
     found = refusals(Case(engine, model_of(row), row, gpu, ranks, context_tokens=1))
-    return tuple(f"As it stands {engine} would refuse it here: {reason.text}" for reason in found)
+    return tuple(f"As it stands {engine} would refuse it on this GPU: {reason.text}" for reason in found)

@@ -42,10 +42,10 @@ def cell_reason(cell: Cell, context_tokens: int) -> Reason:
     text = f"The {engine_facts(cell.engine).title} team ran exactly this: {cell.name}."
     if cell.image:
         newer = engine_facts(cell.engine).versions.safe
-        text += f" It ran in the container {cell.image}; the flags here are those of {cell.engine} {newer}: "
+        text += f" It ran in the container {cell.image}; the plan's flags are those of {cell.engine} {newer}: "
         text += "take a build of it that is as new, since a plain release may lack what the container adds."
     if cell.context_limit and context_tokens < cell.context_limit:
-        text += f" It ran with --max-model-len {cell.context_limit:,}; the {context_tokens:,} here need less."
+        text += f" It ran with --max-model-len {cell.context_limit:,}; the {context_tokens:,} of this plan need less."
     if cell.site_env:
         text += f" Between the machines it also sets {', '.join(cell.site_env)} to names of network interfaces: set those of your own."
     return Reason(text, "verified", cell.source)

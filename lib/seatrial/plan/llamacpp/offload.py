@@ -20,7 +20,7 @@ ALL_LAYERS = 999
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Where the layers go."""
+    """Division of the layers between GPUs and host."""
 
     gpu_layers: int  # on GPUs; 999 is all
     cpu_expert_layers: int  # layers, from the first of the model on, whose routed experts stay in host memory

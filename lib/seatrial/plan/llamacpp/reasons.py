@@ -47,9 +47,9 @@ def single_machine_reasons(candidate: Candidate) -> list[Reason]:
 
 
 def split_reason(split: Split, gpus: int) -> Reason:
-    """Explain which layers go where."""
+    """Explain which layers are on the GPUs and whose experts are not."""
     layers = "All layers" if split.gpu_layers == ALL_LAYERS else f"{split.gpu_layers} layers"
-    text = f"{layers} lie on {'the GPU' if gpus == 1 else 'the GPUs'}"
+    text = f"{layers} are on {'the GPU' if gpus == 1 else 'the GPUs'}"
     if split.cpu_expert_layers:
         on_host = f"{min(split.gpu_layers, split.cpu_expert_layers)} of them in host memory"
         text += f", but the routed experts of {on_host} ({format_gib(split.footprint.host_bytes)})"

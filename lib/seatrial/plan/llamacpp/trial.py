@@ -71,7 +71,7 @@ class LlamacppTrial(Trial):
 
 
 def try_offload(candidate: Candidate) -> LlamacppTrial:
-    """Decide if it fits into GPU and host memory together, and which layers go where.
+    """Decide if it fits into GPU and host memory together, and which layers go to the GPUs.
 
     Args:
         candidate: What to serve with ``llamacpp``, ``mlx`` or ``simulated``.
