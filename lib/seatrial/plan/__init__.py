@@ -3,7 +3,7 @@
 Each module answers one question and imports only from rows below its own (import-linter checks this):
 
     what to run                              choose; fits: everything that fits, up to which context
-    what would help, what is better          change, rank, shortlist
+    what would help, what is better          change, rank
     does one checkpoint run on one engine    evaluate: gpu_server (SGLang, vLLM) or llamacpp (llama.cpp, MLX, simulated)
     sentences on the engines and the start   other_engines, run_notes
     work, load and memory of the machine     load, capacity

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from seatrial.catalog import checkpoints
-from seatrial.catalog.engine_facts import engine_facts, planned_as
+from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of
+from seatrial.catalog.engine_facts import engine_facts, loaders, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
-from seatrial.plan.candidate import Candidate, Trial
+from seatrial.plan.candidate import Candidate, Trial, engines_for, preferred_checkpoints
 from seatrial.plan.change import smallest_change
+from seatrial.plan.evaluate import evaluate
 from seatrial.plan.other_engines import engine_reasons, left_out_reasons
 from seatrial.plan.rank import alternatives as alternatives_of
 from seatrial.plan.rank import by_engine, preference
 from seatrial.plan.request import Request, context_reason
 from seatrial.plan.run_notes import run_notes
-from seatrial.plan.shortlist import requested, shortlist
 from seatrial.plan.types import Objective, Plan
+from seatrial.plan.vendor.recipes import find_cells
 from seatrial.records import Reason
 
 
@@ -92,7 +93,7 @@ def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
 
     """
     request.check()
-    model, checkpoint = requested(request)
+    model, checkpoint = _requested(request)
     if (request.context_tokens or 0) > model.context_tokens:
         raise UsageError(
             f"A context of {request.context_tokens:,} tokens is longer than {model.name} takes: {model.context_tokens:,}.",
@@ -100,7 +101,7 @@ def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
         )
     engine = request.engine if request.engine == "auto" else planned_as(request.engine)
     asked = replace(request, engine=engine, recipes=request.recipes and engine == request.engine)
-    trials = shortlist(model, checkpoint, asked)
+    trials = _shortlist(model, checkpoint, asked)
     best = min(trials, key=preference)
     plan, named = best.plan(), checkpoint is not None
     plan = replace(
@@ -110,6 +111,84 @@ def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
         alternatives=alternatives_of(best.candidate, plan) if alternatives else (),
     )
     return plan if engine == request.engine else _renamed(plan, request.engine)
+
+
+def _requested(request: Request) -> tuple[Model, Checkpoint | None]:
+    """Return the model asked for, and the checkpoint if one was named.
+
+    Raises:
+        UnknownNameError: If there is no such model or checkpoint.
+        UsageError: If they contradict each other.
+
+    """
+    if request.checkpoint is None:
+        model = find_model("flash" if request.model is None else request.model)
+        # Another architecture has no sizes to choose by: its checkpoint carries the refusal.
+        return model, find_checkpoint(model.default_checkpoint) if model.role == "refused" else None
+    row = find_checkpoint(request.checkpoint) if isinstance(request.checkpoint, str) else request.checkpoint
+    model = model_of(row)
+    if request.model is not None and row.model != "local" and find_model(request.model).id != model.id:
+        raise UsageError(
+            f"{row.id} holds {model.name} ({model.id}), not {request.model}.",
+            remedy="Name the checkpoint only, or a checkpoint of that model.",
+        )
+    return model, row
+
+
+def _shortlist(model: Model, named: Checkpoint | None, request: Request) -> list[Trial]:
+    """Return what was evaluated, engine by engine in order of preference.
+
+    Args:
+        model: The model asked for.
+        named: The checkpoint asked for; None if the planner chooses.
+        request: The machine, the engine and the other choices.
+
+    """
+    engines = _engines(named, request)
+    pairs = [(engine, rows) for engine in engines if (rows := _checkpoints(model, named, engine))]
+    # If the model has nothing this engine loads, the default release carries the refusal.
+    pairs = pairs or [(engines[0], [find_checkpoint(model.default_checkpoint)])]
+    return [
+        trial
+        for engine, rows in pairs
+        for trial in _evaluate_in_turn([Candidate(model, row, engine, request) for row in rows])
+    ]
+
+
+def _engines(named: Checkpoint | None, request: Request) -> tuple[str, ...]:
+    if request.engine != "auto":
+        return (request.engine,)
+    names = engines_for(request.hardware)
+    if named is None:
+        return names
+    # If no engine loads it, the one made for its format says why.
+    return tuple(name for name in names if name in named.engines) or named.engines or (loaders(named.format)[0],)
+
+
+def _checkpoints(model: Model, named: Checkpoint | None, engine: str) -> list[Checkpoint]:
+    if named:
+        return [named]
+    if engine == "simulated":
+        return [find_checkpoint(model.default_checkpoint)]
+    return preferred_checkpoints(model, engine, checkpoints())
+
+
+def _evaluate_in_turn(candidates: list[Candidate]) -> list[Trial]:
+    """Return a checkpoint a vendor verified on this machine, else the first that runs, else all: none of them runs."""
+    trials: dict[str, Trial] = {}
+    for candidate in candidates:
+        request = candidate.request
+        accelerator = request.gpus[0].accelerator if request.gpus else None
+        if request.recipes and find_cells(candidate.engine, candidate.checkpoint, accelerator, request.objective):
+            trial = trials[candidate.checkpoint.id] = evaluate(candidate)
+            if trial.verdict == "verified":
+                return [trial]
+    for candidate in candidates:
+        trial = trials.get(candidate.checkpoint.id) or evaluate(candidate)
+        trials[candidate.checkpoint.id] = trial
+        if trial.runs:
+            return [trial]
+    return [trials[candidate.checkpoint.id] for candidate in candidates]
 
 
 def _renamed(plan: Plan, engine: str) -> Plan:

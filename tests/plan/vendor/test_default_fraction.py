@@ -7,7 +7,7 @@ import pytest
 from seatrial.hardware import detect_hardware
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
-from seatrial.plan.gpu_server.memory_fraction import fraction_text
+from seatrial.plan.gpu_server.reasons import fraction_text
 from seatrial.plan.vendor.default_fraction import default_fraction, prefill_tokens
 from seatrial.plan.vendor.recipes import cells
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil, floor
 
+from seatrial.hardware.types import Gpu
 from seatrial.memory import compute_footprint
 from seatrial.memory.options import Options
 from seatrial.memory.types import Footprint, Parallelism
@@ -185,3 +186,24 @@ def _fractions(candidate: Candidate, layout: Layout) -> _Fractions:
         default = own or limits().gpu_fraction
     highest = usable_gpu_bytes(gpu, min(limits().gpu_fraction_highest, startable))
     return _Fractions(default, usable_gpu_bytes(gpu, default), startable, highest)
+
+
+def fraction_needed(engine: str, footprint: Footprint, gpu: Gpu) -> float | None:
+    """Return the smallest fraction, in hundredths, that holds ``footprint``; None if none does or memory is unknown.
+
+    Args:
+        engine: ``sglang`` or ``vllm``.
+        footprint: Bytes with all requests that run at once.
+        gpu: One of the equal GPUs.
+
+    """
+    memory, need = gpu.memory_bytes or 0, footprint.per_gpu_bytes
+    if engine == "sglang":
+        reserve = footprint.per_gpu_by_part["reserve"]
+        gpus = max(1, footprint.reserve_bytes // reserve) if reserve else 1
+        # The most the context may take: a fraction too small does not start, one too large leaves memory unused.
+        context = int(footprint.reserve_by_part["cuda_context"].high / gpus)
+        free = memory if gpu.memory_free_bytes is None else min(memory, gpu.memory_free_bytes)
+        need, memory = need - reserve, free - context
+    hundredths = ceil(need / memory * 100) if memory > 0 else 100
+    return hundredths / 100 if hundredths < 100 else None  # noqa: PLR2004 -- all of it

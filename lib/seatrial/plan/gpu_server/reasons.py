@@ -7,10 +7,20 @@ from seatrial.hardware.types import Gpu
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import describe_need, describe_share, usable_gpu_bytes
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity
-from seatrial.plan.gpu_server.memory_fraction import fraction_text
+from seatrial.plan.vendor.default_fraction import default_fraction_source
 from seatrial.plan.vendor.recipes import Cell
 from seatrial.records import Reason
 from seatrial.units import counted, format_gib
+
+_FLAGS = {"sglang": "--mem-fraction-static", "vllm": "--gpu-memory-utilization"}
+_COUNTED = {
+    "sglang": "weights and caches, of what is free after the CUDA context",
+    "vllm": "everything, of the whole GPU",
+}
+_SOURCES = {
+    "sglang": "sglang 0.5.23 takes total x (1 - fraction) off what loading left free (SemiAnalysisAI/InferenceX#2128)",
+    "vllm": "vLLM gives the cache total x utilization less weights, activations, graphs and context",
+}
 
 
 def memory_reason(candidate: Candidate, capacity: KvCapacity, nodes: int) -> Reason:
@@ -61,3 +71,35 @@ def overdrawn_reasons(cell: Cell, capacity: KvCapacity, gpu: Gpu) -> list[Reason
         f"({format_gib(given)}); the vendor's run decides."
     )
     return [Reason(text, "derived", cell.source)]
+
+
+def fraction_text(fraction: float) -> str:
+    """Return a fraction with two places, three if the third is not zero: ``0.90``, ``0.793``."""
+    return f"{fraction:.3f}".removesuffix("0")
+
+
+def fraction_reason(engine: str, capacity: KvCapacity, least: float, given: float | None) -> Reason:
+    """Explain which fraction is taken, and the smallest whose bytes suffice.
+
+    Args:
+        engine: ``sglang`` or ``vllm``.
+        capacity: All requests that run at once, and the fraction the engine takes.
+        least: The smallest fraction, see ``fraction_needed``.
+        given: The fraction in the command; None if it is left to the engine.
+
+    """
+    footprint, used = capacity.footprint, capacity.fraction
+    requests = counted(footprint.concurrency, "request")
+    taken = f"{fraction_text(used)} is given"
+    if given is None:
+        taken = f"the recipe leaves it to {engine}, whose own rule takes {fraction_text(used)}"
+    if given == least:
+        taken = "that is given"
+    elif used >= least:
+        taken += ", and what is above goes to a larger cache"
+    text = (
+        f"The smallest {_FLAGS[engine]} with bytes for {requests} of {footprint.context_tokens:,} tokens is {least:.2f} "
+        f"(it counts {_COUNTED[engine]}); {taken}."
+    )
+    source = _SOURCES[engine] if given is not None else f"{_SOURCES[engine]}; {default_fraction_source(engine)}"
+    return Reason(text, "derived", source)

@@ -9,12 +9,11 @@ from seatrial.catalog.engine_facts import engine_facts
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.gpu_server.admission import admit_requests, waiting_reasons
-from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory, layout_memory
+from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory, fraction_needed, layout_memory
 from seatrial.plan.gpu_server.kv_pool import DELAYER_FLAG
 from seatrial.plan.gpu_server.layouts import Layout, layouts
-from seatrial.plan.gpu_server.memory_fraction import fraction_needed, fraction_reason
 from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
-from seatrial.plan.gpu_server.reasons import cell_reason, memory_reason, overdrawn_reasons
+from seatrial.plan.gpu_server.reasons import cell_reason, fraction_reason, memory_reason, overdrawn_reasons
 from seatrial.plan.load import work_of
 from seatrial.plan.request import context_reason
 from seatrial.plan.types import Plan, Verdict

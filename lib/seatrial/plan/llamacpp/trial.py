@@ -9,18 +9,18 @@ from seatrial.memory import compute_footprint
 from seatrial.memory.subject import model_bytes_of
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Trial
-from seatrial.plan.capacity import Pools, llamacpp_pools, usable_gpu_bytes, visible_gpus
+from seatrial.plan.capacity import Pools, describe_need, llamacpp_pools, usable_gpu_bytes, visible_gpus
 from seatrial.plan.llamacpp.offload import ALL_LAYERS, Offload, Split, split_layers
-from seatrial.plan.llamacpp.reasons import memory_reasons, single_machine_reasons, split_reason
 from seatrial.plan.load import load_of, work_of
 from seatrial.plan.request import context_reason
 from seatrial.plan.types import Plan, Verdict
 from seatrial.plan.vendor.chat import chat_of
-from seatrial.plan.vendor.limits import limits
+from seatrial.plan.vendor.limits import limit_reason, limits
 from seatrial.plan.vendor.rules import Case, refusals
 from seatrial.records import Reason
 from seatrial.speed import HostSide, Ranks, predict_speed
 from seatrial.speed.types import Prediction
+from seatrial.units import counted, format_gib
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,14 @@ class LlamacppTrial(Trial):
         engine, context = candidate.engine, request.context_for(candidate.model)
         capacity = pools.gpu_bytes + pools.host_bytes
         gpus = pools.gpus if split.gpu_layers else 0
-        reasons = [*(self.refused or memory_reasons(candidate, split, pools))]
+        reasons = [*(self.refused or _memory_reasons(candidate, split, pools))]
         reasons.append(context_reason(candidate.model, request, context))
         if gpus and self.runs:
-            reasons.append(split_reason(split, gpus))
-        reasons += single_machine_reasons(candidate)
+            reasons.append(_split_reason(split, gpus))
+        if request.nodes > 1:
+            idle = f"{request.nodes - 1} of the {request.nodes} asked for would stay idle"
+            source = "this kit starts it as one process on one machine"
+            reasons.append(Reason(f"{engine} runs on one machine: {idle}.", "derived", source))
         return Plan(
             verdict=self.verdict,
             model=candidate.model.id,
@@ -119,3 +122,40 @@ def _predict(candidate: Candidate, split: Split, pools: Pools) -> Prediction:
         gpu = request.hardware.gpus[0]
         ranks = Ranks(pools.gpus, 1, 1, gpu.accelerator, gpu.bandwidth_bytes_per_s, gpu.bf16_flops)
     return predict_speed(work, load, ranks=ranks, host=host_side, engine="llamacpp")
+
+
+def _memory_reasons(candidate: Candidate, split: Split, pools: Pools) -> list[Reason]:
+    """Compare need and capacity of GPUs and host."""
+    if candidate.engine == "simulated":
+        return [Reason("Simulated: nothing is loaded and every answer is made up.", "assumed", "this kit")]
+    footprint, hardware, capacity = split.footprint, candidate.request.hardware, pools.gpu_bytes + pools.host_bytes
+    gpus = pools.gpus if split.gpu_layers else 0
+    need = describe_need(candidate.checkpoint, footprint, footprint.total_bytes, gpus)
+    pieces = [f"{format_gib(pools.gpu_bytes)} on {counted(pools.gpus, 'GPU')}"] if pools.gpus else []
+    if pools.host_known and not any(gpu.unified for gpu in hardware.gpus):
+        pieces.append(f"{format_gib(pools.host_bytes)} of host memory")
+    usable = " and ".join(pieces) or "no memory of known size"
+    if split.shortfall_bytes:
+        enough = bool(pools.gpus) and footprint.total_bytes <= capacity
+        whole = " host memory, since layers go to the GPUs whole" if enough else ""
+        text = f"{need} but {hardware.name} has {usable} usable: {format_gib(split.shortfall_bytes)} too little{whole}."
+        return [Reason(text, "derived", footprint.source)]
+    spare = f": {format_gib(capacity - footprint.total_bytes)} to spare" if pools.host_known else ""
+    found = [Reason(f"{need}; {hardware.name} has {usable} usable{spare}.", "derived", footprint.source)]
+    if not pools.host_known and footprint.host_bytes:
+        text = (
+            f"The host memory of {hardware.name} is not known and taken as ample ({format_gib(pools.host_bytes)}): "
+            f"at least {format_gib(footprint.host_bytes)} must be free. Give --host-memory-gib to check."
+        )
+        found.append(limit_reason("host_memory", text))
+    return found
+
+
+def _split_reason(split: Split, gpus: int) -> Reason:
+    """Explain which layers are on the GPUs and whose experts are not."""
+    layers = "All layers" if split.gpu_layers == ALL_LAYERS else f"{split.gpu_layers} layers"
+    text = f"{layers} are on {'the GPU' if gpus == 1 else 'the GPUs'}"
+    if split.cpu_expert_layers:
+        on_host = f"{min(split.gpu_layers, split.cpu_expert_layers)} of them in host memory"
+        text += f", but the routed experts of {on_host} ({format_gib(split.footprint.host_bytes)})"
+    return Reason(f"{text}.", "derived", "llama.cpp --gpu-layers and --n-cpu-moe")

@@ -9,7 +9,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
-from seatrial.plan.gpu_server.memory_fraction import fraction_needed
+from seatrial.plan.gpu_server.kv_capacity import fraction_needed
 
 CASES = [
     ("h200x8", "flash", "sglang"),
