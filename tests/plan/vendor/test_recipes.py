@@ -12,8 +12,9 @@ from seatrial.hardware import detect_hardware
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.types import Gpu
 from seatrial.memory import compute_footprint
+from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
-from seatrial.plan.gpu_server.nearest_recipe import nearest_cell
+from seatrial.plan.gpu_server.nearest_recipe import Setup, nearest_cell
 from seatrial.plan.vendor.recipes import cells, find_cells
 from seatrial.plan.vendor.spellings import flag_values, respell
 
@@ -56,14 +57,18 @@ def test_a_recipe_the_engine_would_refuse_here_says_so():
 def test_the_nearest_recipe_is_of_the_nearest_gpu(accelerator, nearest):
     """Same architecture first, then its generation, then the memory that differs least."""
     checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert nearest == nearest_cell("sglang", checkpoint, gpu_of(accelerator), 1).accelerator
+    gpu, one = gpu_of(accelerator), Parallelism()
+    setup = Setup("sglang", "flash", checkpoint.id, checkpoint.precision, gpu, 1, one, "balanced")
+    assert nearest == nearest_cell(setup).accelerator
 
 
 @pytest.mark.parametrize(("objective", "strategy"), [("balanced", "balanced"), ("throughput", "high-throughput")])
 def test_the_nearest_recipe_suits_the_objective(objective, strategy):
     """Of recipes that differ alike, the one for what was asked."""
     checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert strategy == nearest_cell("sglang", checkpoint, gpu_of("b300"), 4, objective, spread=True).strategy
+    gpu, replicas = gpu_of("b300"), Parallelism(tensor=4, data=4)
+    setup = Setup("sglang", "flash", checkpoint.id, checkpoint.precision, gpu, 1, replicas, objective)
+    assert strategy == nearest_cell(setup).strategy
 
 
 def test_the_nearest_recipe_splits_as_the_plan_does():

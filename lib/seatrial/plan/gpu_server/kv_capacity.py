@@ -205,5 +205,5 @@ def fraction_needed(engine: str, footprint: Footprint, gpu: Gpu) -> float | None
         context = int(footprint.reserve_by_part["cuda_context"].high / gpus)
         free = memory if gpu.memory_free_bytes is None else min(memory, gpu.memory_free_bytes)
         need, memory = need - reserve, free - context
-    hundredths = ceil(need / memory * 100) if memory > 0 else 100
-    return hundredths / 100 if hundredths < 100 else None  # noqa: PLR2004 -- all of it
+    fraction = ceil(need / memory * 100) / 100 if memory > 0 else 1.0
+    return fraction if fraction < 1 else None

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from seatrial.catalog import find_checkpoint, model_of
 from seatrial.catalog.base_model import base_model_of
-from seatrial.catalog.types import Checkpoint
 from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
@@ -16,6 +15,19 @@ from seatrial.plan.gpu_server.layouts import Layout
 from seatrial.plan.types import Objective, Recipe
 from seatrial.plan.vendor.recipes import STRATEGIES, Cell, cells
 from seatrial.plan.vendor.rules import Case, recipe_rules, refusals
+
+
+class Setup(NamedTuple):
+    """A layout as recipes are compared with it; hashable, so that every answer is computed once."""
+
+    engine: str
+    model: str  # the base model of the checkpoint
+    checkpoint: str
+    precision: str
+    gpu: Gpu
+    nodes: int
+    parallelism: Parallelism
+    objective: Objective
 
 
 def nearest_recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
@@ -32,77 +44,32 @@ def nearest_recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
     request, checkpoint = candidate.request, candidate.checkpoint
     if not request.recipes or not request.gpus:
         return None
-    gpu, replicas = request.gpus[0], layout.parallelism.data > 1
-    ranks = layout.nodes * layout.gpus_per_node
-    cell = nearest_cell(candidate.engine, checkpoint, gpu, ranks, request.objective, spread=replicas)
+    setup = Setup(
+        candidate.engine,
+        base_model_of(checkpoint),
+        checkpoint.id,
+        checkpoint.precision,
+        request.gpus[0],
+        layout.nodes,
+        layout.parallelism,
+        request.objective,
+    )
+    cell = nearest_cell(setup)
     if cell is None:
         return None
     longer = cell.context_limit is not None and (request.context_tokens or 0) > cell.context_limit
-    context = request.context_tokens if longer else None
-    return _described(cell, checkpoint.id, checkpoint.precision, gpu, layout.nodes, layout.parallelism, context)
-
-
-@lru_cache(maxsize=4096)
-def _described(  # noqa: PLR0913, PLR0917 -- everything that can differ from a recipe; hashable, so that it is cached
-    cell: Cell, checkpoint: str, precision: str, gpu: Gpu, nodes: int, ranks: Parallelism, context_tokens: int | None
-) -> Recipe:
-    differ = _differences(cell, checkpoint, gpu, nodes, ranks, context_tokens)
-    differ = differ or ("Its memory fraction and limits are not used.",)
-    architecture = accelerators()[cell.accelerator].architecture
-    same = (architecture, cell.parallelism.data > 1) == (gpu.compute_capability, ranks.data > 1)
-    return cell.to_recipe(differ, carried=same and find_checkpoint(cell.checkpoint).precision == precision)
-
-
-def nearest_cell(  # noqa: PLR0913 -- everything a recipe can differ in
-    engine: str,
-    checkpoint: Checkpoint,
-    gpu: Gpu,
-    ranks: int,
-    objective: Objective = "balanced",
-    *,
-    spread: bool = False,
-) -> Cell | None:
-    """Return the recipe that differs least: same model, then GPU, generation, checkpoint, split, ranks, memory, objective.
-
-    Args:
-        engine: ``sglang`` or ``vllm``.
-        checkpoint: What is served.
-        gpu: One of the GPUs.
-        ranks: GPUs over all machines.
-        objective: What the plan should be best at.
-        spread: Attention is replicated, on which kernels and batch sizes depend.
-
-    """
-    return _nearest(
-        engine, base_model_of(checkpoint), checkpoint.id, checkpoint.precision, gpu, ranks, objective, spread
-    )
-
-
-def _differences(  # noqa: PLR0913, PLR0917 -- everything that can differ from a recipe
-    cell: Cell, checkpoint: str, gpu: Gpu, nodes: int, ranks: Parallelism, context_tokens: int | None
-) -> tuple[str, ...]:
-    """Return how a plan differs from ``cell`` and which rule each difference breaks, one sentence each."""
-    asked = cell.parallelism
-    rows = (
-        ("gpu", "GPU", cell.accelerator, gpu.accelerator or gpu.name),
-        ("checkpoint", "checkpoint", cell.checkpoint, checkpoint),
-        ("nodes", "nodes", cell.nodes, nodes),
-        ("tensor", "tensor parallel", asked.tensor, ranks.tensor),
-        ("data", "data parallel attention", asked.data, ranks.data),
-        ("expert", "expert parallel", asked.expert, ranks.expert),
-    )
-    why = recipe_rules()
-    found = [f"{what}: {ours} instead of {its} ({why[rule]})." for rule, what, its, ours in rows if ours != its]
-    if cell.context_limit and (context_tokens or 0) > cell.context_limit:
-        found.append(f"context: {context_tokens:,} tokens instead of {cell.context_limit:,} ({why['context']}).")
-    return (*found, *(_refused_on(gpu, cell.engine, cell.checkpoint, asked) if found else ()))
+    return _compared(cell, setup, request.context_tokens if longer else None)
 
 
 @lru_cache(maxsize=1024)
-def _nearest(  # noqa: PLR0913, PLR0917 -- everything a recipe can differ in; hashable, so that it is cached
-    engine: str, model: str, checkpoint: str, precision: str, gpu: Gpu, ranks: int, objective: Objective, spread: bool
-) -> Cell | None:
-    generation, order = _generation(gpu.compute_capability), STRATEGIES[objective]
+def nearest_cell(setup: Setup) -> Cell | None:
+    """Return the recipe that differs least; None if there is none for the engine and model.
+
+    GPU, architecture, generation, checkpoint, format, attention replicas, ranks, memory and objective count in this
+    order.
+    """
+    gpu, order = setup.gpu, STRATEGIES[setup.objective]
+    generation = _generation(gpu.compute_capability)
 
     def distance(row: _Row) -> tuple[bool, bool, bool, bool, bool, bool, int, int, int]:
         cell, accelerator = row.cell, row.accelerator
@@ -110,16 +77,45 @@ def _nearest(  # noqa: PLR0913, PLR0917 -- everything a recipe can differ in; ha
             cell.accelerator != gpu.accelerator,
             accelerator.architecture != gpu.compute_capability,
             row.generation != generation,
-            cell.checkpoint != checkpoint,
-            row.precision != precision,
-            (cell.parallelism.data > 1) != spread,
-            abs(cell.ranks - ranks),
+            cell.checkpoint != setup.checkpoint,
+            row.precision != setup.precision,
+            (cell.parallelism.data > 1) != (setup.parallelism.data > 1),
+            abs(cell.ranks - setup.parallelism.tensor),
             abs((accelerator.memory_bytes or 0) - (gpu.memory_bytes or 0)),
             order.index(cell.strategy),
         )
 
-    nearest = min(_rows(engine, model), key=distance, default=None)
+    nearest = min(_rows(setup.engine, setup.model), key=distance, default=None)
     return nearest.cell if nearest else None
+
+
+@lru_cache(maxsize=4096)
+def _compared(cell: Cell, setup: Setup, longer_context: int | None) -> Recipe:
+    """Return the recipe with each difference and the rule it breaks, one sentence each, and the flags that hold."""
+    gpu, asked, ranks, why = setup.gpu, cell.parallelism, setup.parallelism, recipe_rules()
+    rows = (
+        ("gpu", "GPU", cell.accelerator, gpu.accelerator or gpu.name),
+        ("checkpoint", "checkpoint", cell.checkpoint, setup.checkpoint),
+        ("nodes", "nodes", cell.nodes, setup.nodes),
+        ("tensor", "tensor parallel", asked.tensor, ranks.tensor),
+        ("data", "data parallel attention", asked.data, ranks.data),
+        ("expert", "expert parallel", asked.expert, ranks.expert),
+    )
+    found = [f"{what}: {ours} instead of {its} ({why[rule]})." for rule, what, its, ours in rows if ours != its]
+    if longer_context is not None:
+        found.append(f"context: {longer_context:,} tokens instead of {cell.context_limit:,} ({why['context']}).")
+    differences = (*found, *_refused_on(gpu, cell)) if found else ("Its memory fraction and limits are not used.",)
+    architecture = accelerators()[cell.accelerator].architecture
+    same = (architecture, asked.data > 1) == (gpu.compute_capability, ranks.data > 1)
+    return cell.to_recipe(differences, carried=same and find_checkpoint(cell.checkpoint).precision == setup.precision)
+
+
+@lru_cache(maxsize=1024)
+def _refused_on(gpu: Gpu, cell: Cell) -> tuple[str, ...]:
+    """Return the engine's rules that the recipe as it stands would break on this GPU."""
+    row = find_checkpoint(cell.checkpoint)
+    found = refusals(Case(cell.engine, model_of(row), row, gpu, cell.parallelism, context_tokens=1))
+    return tuple(f"As it stands {cell.engine} would refuse it on this GPU: {reason.text}" for reason in found)
 
 
 class _Row(NamedTuple):
@@ -144,11 +140,3 @@ def _rows(engine: str, model: str) -> list[_Row]:
 def _generation(architecture: str | None) -> str:
     """Return the architecture without its minor number: 12.0 and 12.1 are one generation."""
     return (architecture or "").partition(".")[0]
-
-
-@lru_cache(maxsize=1024)
-def _refused_on(gpu: Gpu, engine: str, checkpoint: str, ranks: Parallelism) -> tuple[str, ...]:
-    """Return the engine's rules that the recipe as it stands would break on this GPU."""
-    row = find_checkpoint(checkpoint)
-    found = refusals(Case(engine, model_of(row), row, gpu, ranks, context_tokens=1))
-    return tuple(f"As it stands {engine} would refuse it on this GPU: {reason.text}" for reason in found)
