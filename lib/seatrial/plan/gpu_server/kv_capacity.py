@@ -87,11 +87,11 @@ class LayoutMemory:
             return replace(least, max_concurrent=0)
         full = least if self.most == 1 else self._measure(self.most)
         if full.shortfall_bytes:
-            guesses = self._guess(least.footprint, full.footprint, self.parallelism.data)
+            guesses = self._guess(least.footprint, full.footprint, self.layout.parallelism.data)
             full = self._measure(
                 largest(self.most - 1, lambda count: not self._measure(count).shortfall_bytes, guesses)
             )
-        return self._limit_to_pool(full, self.parallelism)
+        return self._limit_to_pool(full)
 
     def _guess(self, one: Footprint, full: Footprint, replicas: int) -> tuple[int, ...]:
         """Return likely numbers of requests that fit: bytes grow evenly with the requests of one replica."""
@@ -114,20 +114,11 @@ class LayoutMemory:
         need = max(footprint.total_bytes, footprint.per_gpu_bytes * ranks)
         return KvCapacity(footprint, count, fraction, usable, ranks, need)
 
-    def _limit_to_pool(self, capacity: KvCapacity, parallelism: Parallelism) -> KvCapacity:
+    def _limit_to_pool(self, capacity: KvCapacity) -> KvCapacity:
         """Return the capacity with no more requests than their windows allow; fewer may need a smaller fraction."""
-        cell, gpus = self.layout.cell, self.candidate.request.gpus
-        while gpus:
-            pool = pool_of(
-                self.candidate.engine,
-                capacity.footprint,
-                gpu=gpus[0],
-                usable_bytes=capacity.usable_bytes,
-                ranks=parallelism,
-                flags=self.layout.flags,
-                drafting=cell is not None and cell.draft_tokens > 0,
-            )
-            count = pool.requests(self.context_tokens) * parallelism.data
+        while self.candidate.request.gpus:
+            pool = pool_of(self.candidate, self.layout, capacity.footprint, capacity.usable_bytes)
+            count = pool.requests(self.context_tokens) * self.layout.parallelism.data
             if count >= capacity.max_concurrent:
                 return replace(capacity, pool=pool)
             capacity = self._measure(count)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from seatrial.hardware.types import Gpu
 from seatrial.memory.options import Options
-from seatrial.memory.types import Footprint, Parallelism
+from seatrial.memory.types import Footprint
+from seatrial.plan.candidate import Candidate
+from seatrial.plan.gpu_server.layouts import Layout
 from seatrial.plan.vendor.default_fraction import RUNNING_FLAG, prefill_tokens
 from seatrial.plan.vendor.limits import limits
 
@@ -42,38 +43,28 @@ class KvPool:
         return windows is not None and windows / min(tokens, self.prompt_tokens) < self.tokens / tokens
 
 
-def pool_of(  # noqa: PLR0913 -- everything the KV cache depends on
-    engine: str,
-    footprint: Footprint,
-    *,
-    gpu: Gpu,
-    usable_bytes: int,
-    ranks: Parallelism,
-    flags: Mapping[str, str],
-    drafting: bool,
-) -> KvPool:
+def pool_of(candidate: Candidate, layout: Layout, footprint: Footprint, usable_bytes: int) -> KvPool:
     """Return the KV cache that fits beside weights, state and reserve.
 
     Args:
-        engine: ``sglang`` or ``vllm``.
+        candidate: What is served with SGLang or vLLM.
+        layout: GPUs used, and the recipe.
         footprint: Bytes with all requests that run at once.
-        gpu: One of the equal GPUs.
-        usable_bytes: Bytes of this GPU that a plan may count on.
-        ranks: How the work is split.
-        flags: Flags of the recipe.
-        drafting: A draft model runs beside the model.
+        usable_bytes: Bytes of one GPU that a plan may count on.
 
     """
-    cache = footprint.per_gpu_by_part["kv"]
-    token_bytes = max(cache / ceil(footprint.concurrency / ranks.data) / footprint.context_tokens, 1.0)
+    cache, replicas, flags = footprint.per_gpu_by_part["kv"], layout.parallelism.data, layout.flags
+    token_bytes = max(cache / ceil(footprint.concurrency / replicas) / footprint.context_tokens, 1.0)
     free = max(0, usable_bytes - footprint.per_gpu_bytes + cache)
-    if engine != "sglang":
+    if candidate.engine != "sglang":
         return KvPool(free / token_bytes)
+    drafting = layout.cell is not None and layout.cell.draft_tokens > 0
     tokens = max(0, free - (limits().draft_room_bytes if drafting else 0)) / token_bytes
     if RUNNING_FLAG in flags and WINDOW_FLAG not in flags:
         # Then SGLang sizes the window pool for so many requests, not for a share of the tokens.
         return KvPool(tokens)
-    return KvPool(tokens, tokens * window_share(flags) * limits().window_room, prefill_tokens(gpu, ranks, flags))
+    prompt_tokens = prefill_tokens(candidate.request.gpus[0], layout.parallelism, flags)
+    return KvPool(tokens, tokens * window_share(flags) * limits().window_room, prompt_tokens)
 
 
 def window_share(flags: Mapping[str, str]) -> float:
