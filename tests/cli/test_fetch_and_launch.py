@@ -107,7 +107,7 @@ def test_another_checkpoint_that_is_here_is_used(child, machine, sglang):
     assert "deepseek-ai/DeepSeek-V4-Flash-0731 True\n" == printed.stdout
     fetched = child("-m", "seatrial", "fetch", "flash", **here)
     assert 0 == fetched.returncode
-    assert "already here, and it runs on h200x4" in fetched.stderr
+    assert "it is downloaded already, and it runs on h200x4" in fetched.stderr
     assert "prefers deepseek-ai/DeepSeek-V4-Flash: seatrial fetch deepseek-ai/DeepSeek-V4-Flash\n" in fetched.stderr
 
 

@@ -8,6 +8,7 @@ from seatrial.catalog import find_checkpoint
 from seatrial.fetch import cache
 from seatrial.hardware import detect_hardware
 from seatrial.launching.choose import choose_plan
+from seatrial.plan.request import Request
 
 SAYS = {
     "sglang": ("SEATRIAL_SGLANG_PYTHON", "\n0.5.23"),
@@ -18,13 +19,13 @@ SAYS = {
 
 @pytest.fixture
 def eight_h200s():
-    """This machine, as if it had eight H200."""
+    """Return this machine, as if it had eight H200."""
     return replace(detect_hardware("h200x8", host_memory_gib=1024), origin="measured")
 
 
 @pytest.fixture
 def install(monkeypatch, tmp_path):
-    """A program that tells its version in place of each engine named; no other one is here, and no checkpoint."""
+    """Install a program that prints a version in place of each engine named; no other engine, no checkpoint."""
     monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     monkeypatch.setattr("sys.platform", "linux")
@@ -42,7 +43,7 @@ def install(monkeypatch, tmp_path):
 
 @pytest.fixture
 def keep():
-    """A checkpoint written down as fetched, of one small file."""
+    """Record a checkpoint of one small file as fetched."""
 
     def kept(checkpoint):
         row = find_checkpoint(checkpoint)
@@ -67,7 +68,7 @@ def keep():
 def test_what_is_installed_is_chosen(install, eight_h200s, engines, engine, checkpoint):
     """The planner prefers vLLM on eight H200; where it is missing, the best of what is here comes, and that is said."""
     install(*engines)
-    choice = choose_plan("flash", hardware=eight_h200s)
+    choice = choose_plan(Request(eight_h200s, model="flash"))
     assert ("vllm", engine, checkpoint) == (choice.best.engine, choice.plan.engine, choice.plan.checkpoint)
     assert choice.missing is None
     assert ("vllm" not in engines) == ("The plan prefers" in choice.why) == (choice.instead_of is not None)
@@ -79,7 +80,7 @@ def test_a_checkpoint_that_is_here_is_served_by_what_runs_it_best(install, eight
     """What lies on the disk comes first; of the engines installed the one a vendor ran it with."""
     install(*installed)
     keep(here)
-    choice = choose_plan("flash", hardware=eight_h200s)
+    choice = choose_plan(Request(eight_h200s, model="flash"))
     assert (here, True) == (choice.plan.checkpoint, choice.fetched)
     ran = {"deepseek-ai/DeepSeek-V4-Flash": ("sglang", "vllm"), "deepseek-ai/DeepSeek-V4-Flash-0731": ("vllm",)}[here]
     ready = [engine for engine in ran if engine in installed]

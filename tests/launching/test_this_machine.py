@@ -68,7 +68,7 @@ def test_what_does_not_run_here_is_not_launched(monkeypatch, tmp_path):
         pytest.skip("this machine runs Pro")
     outcome = launch_if_possible(plan)
     assert isinstance(outcome, NotLaunched)
-    assert "does not run here" in outcome.why
+    assert "does not run on this machine" in outcome.why
 
 
 def test_a_checkpoint_that_was_not_fetched_is_not_launched(monkeypatch, tmp_path, require):

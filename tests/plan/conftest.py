@@ -7,34 +7,34 @@ from seatrial.hardware import detect_hardware
 
 @pytest.fixture
 def four_h200s():
-    """One machine with four H200."""
+    """Return one machine with four H200."""
     return detect_hardware("h200x4")
 
 
 @pytest.fixture
 def eight_h100s():
-    """One machine with eight H100."""
+    """Return one machine with eight H100."""
     return detect_hardware("h100x8")
 
 
 @pytest.fixture
 def one_4090():
-    """A workstation: one RTX 4090 and 128 GiB of host memory."""
+    """Return a workstation: one RTX 4090 and 128 GiB of host memory."""
     return detect_hardware("rtx4090x1", host_memory_gib=128)
 
 
 @pytest.fixture
 def no_gpu():
-    """A computer without accelerators and 192 GiB of memory."""
+    """Return a computer without accelerators and 192 GiB of memory."""
     return detect_hardware("cpu", host_memory_gib=192)
 
 
 @pytest.fixture
 def m3_ultra():
-    """A Mac with 512 GB of unified memory."""
+    """Return a Mac with 512 GB of unified memory."""
     return detect_hardware("m3-ultra-512gb")
 
 
 def texts(plan):
-    """All reasons in one text."""
+    """Return all reasons as one text."""
     return "\n".join(reason.text for reason in plan.reasons)

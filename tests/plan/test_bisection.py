@@ -1,4 +1,4 @@
-"""Bisection: the answer is the same wherever it is looked for first."""
+"""Bisection: the answer is the same wherever it is searched first."""
 
 from __future__ import annotations
 

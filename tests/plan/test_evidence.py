@@ -15,15 +15,15 @@ SGLANG = [cell for cell in cells() if cell.engine == "sglang"]
 VLLM = [cell for cell in cells() if cell.engine == "vllm" and cell.verified]
 
 
-def plan_of_cell(cell, **wishes):
-    """The plan for exactly the machine and checkpoint of a recipe."""
+def plan_of_cell(cell, **choices):
+    """Make the plan for exactly the machine and checkpoint of a recipe."""
     return make_plan(
         checkpoint=cell.checkpoint,
         hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
         nodes=cell.nodes,
         engine=cell.engine,
         objective=OBJECTIVES[cell.strategy],
-        **wishes,
+        **choices,
     )
 
 

@@ -1,4 +1,4 @@
-"""What must hold for every machine and wish, not only for the examples."""
+"""What must hold for every machine and request, not only for the examples."""
 
 from dataclasses import replace
 
@@ -12,10 +12,10 @@ from seatrial.hardware import Hardware, detect_hardware
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan import make_plan
+from seatrial.plan.candidate import Candidate
 from seatrial.plan.change import changes
 from seatrial.plan.rank import speed_key
 from seatrial.plan.request import Request
-from seatrial.plan.trial import Candidate
 from seatrial.plan.types import Plan
 from seatrial.records import from_dict, to_dict
 
@@ -43,7 +43,7 @@ CONTEXTS = some.integers(1, 1 << 20)
 
 
 def machine(name, host_gib):
-    """The named machine, with host memory where it may have some of its own."""
+    """Return the named machine, with host memory unless its memory is unified."""
     unified = name.startswith(("m3", "gb10", "strix"))
     return detect_hardware(name, host_memory_gib=None if unified else host_gib)
 
@@ -56,7 +56,7 @@ def machine(name, host_gib):
 )
 @settings(max_examples=60, deadline=None)
 def test_more_context_or_streams_never_need_less(name, checkpoint, host, data):
-    """On one machine a larger wish needs at least as many bytes or waits, and runs only if the smaller one does."""
+    """On one machine a larger request needs at least as many bytes or waits, and runs only if the smaller one does."""
     hardware = machine(name, host)
     most = make_plan(checkpoint=checkpoint, hardware=hardware)
     limit = 4096 if most.model in {"smollm2", "tiny-v4"} else 1 << 20
@@ -134,7 +134,7 @@ SPLITS = some.sampled_from(("sglang", "vllm"))
 
 
 def asked_again(candidate):
-    """The plan for what a change says, as a person would ask for it."""
+    """Make the plan that a change suggests, as a person would ask for it."""
     request = candidate.request
     return make_plan(
         checkpoint=candidate.checkpoint,
@@ -193,7 +193,7 @@ def test_following_the_smallest_change_gives_a_plan_that_runs(name, checkpoint, 
 def test_more_ranks_never_hold_more_each(checkpoint, engine, context, streams, fewer, times, axis):  # noqa: PLR0913, PLR0917
     """Split further along any axis, one GPU holds no more than before, but for rounding and what it keeps itself."""
 
-    def held(ranks):
+    def bytes_of(ranks):
         forms = {
             "tensor": Parallelism(tensor=ranks),
             "spread": Parallelism(tensor=ranks, data=ranks, expert=ranks),
@@ -211,8 +211,8 @@ def test_more_ranks_never_hold_more_each(checkpoint, engine, context, streams, f
         overhead = footprint.per_gpu_by_part["reserve"]
         return footprint.per_gpu_bytes - overhead, overhead
 
-    few, overhead = held(fewer)
-    many, _ = held(fewer * times)
+    few, overhead = bytes_of(fewer)
+    many, _ = bytes_of(fewer * times)
     assert many <= few + overhead
 
 
@@ -230,9 +230,9 @@ def test_more_memory_never_turns_a_plan_down(name, checkpoint, host, more_host, 
     """What runs on a machine runs on the same machine with larger GPUs and more host memory."""
     small, large = machine(name, host), machine(name, host + more_host)
     gpus = tuple(replace(gpu, memory_bytes=int(gpu.memory_bytes * growth)) for gpu in large.gpus)
-    wishes = {"checkpoint": checkpoint, "context_tokens": context, "concurrency": streams}
-    before = make_plan(hardware=small, **wishes)
-    after = make_plan(hardware=replace(large, gpus=gpus), **wishes)
+    choices = {"checkpoint": checkpoint, "context_tokens": context, "concurrency": streams}
+    before = make_plan(hardware=small, **choices)
+    after = make_plan(hardware=replace(large, gpus=gpus), **choices)
     assert after.runs or not before.runs
     if before.engine == after.engine and not after.runs:
         assert after.shortfall_bytes <= before.shortfall_bytes

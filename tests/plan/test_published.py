@@ -18,7 +18,7 @@ INSIDE = math.log(2.5) / 2
 
 @pytest.fixture(scope="module")
 def errors():
-    """Log of predicted over published, TPOT and output tokens per second, for every row."""
+    """Compute the log of predicted over published, TPOT and output tokens per second, for every row."""
     found = []
     for row in ROWS:
         plan = make_plan(

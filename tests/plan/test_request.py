@@ -14,27 +14,27 @@ from seatrial.units import GIB
 
 
 @pytest.mark.parametrize(
-    ("wish", "limit", "advice"),
+    ("choice", "limit", "advice"),
     [
         ({"concurrency": 100_000}, "more than the 65,536", "divide the load among several"),
-        ({"nodes": 2000}, "more than the 1,024", "equal groups"),
+        ({"nodes": 17}, "more than 16 machines", "equal groups"),
         ({"context_tokens": 1 << 25}, "more than the 16,777,216", "No model of the catalog"),
         ({"prompt_tokens": 1 << 25}, "more than the 16,777,216", "No model of the catalog"),
         ({"answer_tokens": 1 << 25}, "more than the 16,777,216", "No model of the catalog"),
         ({"tensor_parallel": 5000}, "more than the 4,096", "GPUs"),
         ({"concurrency": 0}, "asks for nothing", "1 to 65,536"),
-        ({"nodes": -1}, "asks for nothing", "1 to 1,024"),
+        ({"nodes": -1}, "asks for nothing", "1 to 16"),
     ],
 )
-def test_a_number_beyond_the_bounds_names_them_and_says_what_next(wish, limit, advice):
+def test_a_number_beyond_the_bounds_names_them_and_says_what_next(choice, limit, advice):
     """Never a bare no."""
     with pytest.raises(UsageError, match=limit) as caught:
-        Request(named_machine("h200x8"), **wish).check()
+        Request(named_machine("h200x8"), **choice).check()
     assert advice in caught.value.remedy
 
 
 def sliced(count, memory_gib):
-    """A machine with one H200 in so many MIG slices."""
+    """Return a machine with one H200 in so many MIG slices."""
     hardware = detect_hardware("h200x8", host_memory_gib=512)
     changed = {"name": "MIG", "mig": True, "accelerator": None, "memory_bytes": memory_gib * GIB}
     return replace(hardware, gpus=tuple(replace(gpu, **changed) for gpu in hardware.gpus[:count]))

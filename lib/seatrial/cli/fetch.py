@@ -94,8 +94,9 @@ def _choose_checkpoint(model: str) -> Checkpoint:
     """
     from seatrial.hardware import detect_hardware
     from seatrial.launching.choose import choose_plan
+    from seatrial.plan.request import Request
 
-    choice = choose_plan(model, hardware=detect_hardware())
+    choice = choose_plan(Request(detect_hardware(), model=model))
     plan = choice.plan
     elsewhere = f"For another machine, seatrial plan --model {model} --hardware NAME names the checkpoint to fetch."
     if not plan.runs:

@@ -115,7 +115,7 @@ def _over_contexts(name: str, request: Request, engine: str | None) -> CommandRe
             "verdict": one.verdict,
             "held_at_once": one.footprint.concurrency,
             "need_bytes": one.need_bytes,
-            "capacity_bytes": fits.room_bytes(one),
+            "capacity_bytes": fits.available_bytes(one),
             "shortfall_bytes": one.shortfall_bytes,
         }
         for one in plans

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seatrial.hardware import Hardware
+    from seatrial.plan.request import Request
 
 _MAX_COUNT = 1 << 31
 
 
 def whole_number(low: int = 1, high: int = _MAX_COUNT) -> Callable[[str], int]:
-    """Parser of a whole number in ``low..high``, with a message that names the bounds."""
+    """Return a parser of whole numbers in ``low..high`` whose message names the bounds."""
 
     def parse(text: str) -> int:
         try:
@@ -29,7 +30,7 @@ def whole_number(low: int = 1, high: int = _MAX_COUNT) -> Callable[[str], int]:
 
 
 def positive_number(high: float = 1e9) -> Callable[[str], float]:
-    """Parser of a number above 0 and at most ``high``."""
+    """Return a parser of numbers above 0 and at most ``high``."""
 
     def parse(text: str) -> float:
         try:
@@ -44,7 +45,7 @@ def positive_number(high: float = 1e9) -> Callable[[str], float]:
 
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
-    """The options that choose a plan, shared by ``plan`` and ``serve``."""
+    """Add the options that choose a plan; ``plan`` and ``serve`` share them."""
     parser.add_argument("--model", default=None, help="flash, pro, smollm2 or tiny-v4 (default: flash)")
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
     parser.add_argument("--hardware", default="auto", help="auto, cpu, h100x8, rtx4090x2, m3-ultra-512gb, ...")
@@ -67,25 +68,29 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="add an option of the engine that tunes it (a switch: the name alone); repeatable",
+        help="add an option of the engine that tunes it (a switch: only the name); repeatable",
     )
-    parser.add_argument("--no-recipes", action="store_true", help="arithmetic alone, without vendor recipes")
+    parser.add_argument("--no-recipes", action="store_true", help="plan by arithmetic only, without vendor recipes")
     parser.add_argument(
-        "--no-tuned", action="store_true", help="the kit's own settings, not what seatrial tune found here"
+        "--no-tuned",
+        action="store_true",
+        help="use the kit's own settings, not those that seatrial tune found on this machine",
     )
 
 
-def plan_wish(arguments: argparse.Namespace, hardware: Hardware) -> dict[str, Any]:
-    """What the options of ``add_plan_options`` ask of :func:`seatrial.plan.make_plan`."""
-    return {
-        "model": arguments.model,
-        "checkpoint": arguments.checkpoint,
-        "hardware": hardware,
-        "nodes": arguments.nodes,
-        "engine": arguments.engine,
-        "context_tokens": arguments.context_tokens,
-        "concurrency": arguments.concurrency,
-        "objective": arguments.objective,
-        "tensor_parallel": arguments.tensor_parallel,
-        "recipes": not arguments.no_recipes,
-    }
+def plan_request(arguments: argparse.Namespace, hardware: Hardware) -> Request:
+    """Return what the options of ``add_plan_options`` ask of the planner."""
+    from seatrial.plan.request import Request
+
+    return Request(
+        hardware,
+        model=arguments.model,
+        checkpoint=arguments.checkpoint,
+        nodes=arguments.nodes,
+        engine=arguments.engine,
+        context_tokens=arguments.context_tokens,
+        concurrency=arguments.concurrency,
+        objective=arguments.objective,
+        tensor_parallel=arguments.tensor_parallel,
+        recipes=not arguments.no_recipes,
+    )

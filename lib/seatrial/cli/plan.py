@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.catalog import find_checkpoint, find_model
 from seatrial.cli.answer import CommandResult, stdout
-from seatrial.cli.options import add_plan_options, plan_wish
+from seatrial.cli.options import add_plan_options, plan_request
 from seatrial.engines import Command, build_command, machine_commands
 from seatrial.engines.extra import add_options
 from seatrial.errors import DoesNotFitError, RefusedError, SeatrialError
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.launching.tuned import tuned_plan
-from seatrial.plan import Plan, make_plan
+from seatrial.plan import Plan
+from seatrial.plan.choose import plan_of
 from seatrial.records import to_dict
 from seatrial.units import format_gib
 
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     """Make the plan."""
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
     try:
-        plan = make_plan(**plan_wish(arguments, hardware), alternatives=arguments.all)
+        plan = plan_of(plan_request(arguments, hardware), alternatives=arguments.all)
     except RefusedError as error:
         return _refused(arguments, hardware, error)
     if not arguments.no_tuned:

@@ -16,13 +16,13 @@ import argparse
 import signal
 import threading
 import time
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.fetch import progress_bar
-from seatrial.cli.options import add_plan_options, plan_wish, positive_number, whole_number
+from seatrial.cli.options import add_plan_options, plan_request, positive_number, whole_number
 from seatrial.cli.ps import document
 from seatrial.cli.startup import startup_progress
 from seatrial.engines import RUNNERS
@@ -155,13 +155,14 @@ def _planned(arguments: argparse.Namespace) -> Plan:
     from seatrial.launching.choose import choose_plan
 
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
-    wish = plan_wish(arguments, hardware)
+    request = plan_request(arguments, hardware)
     if arguments.plan is not None:
         _check_beside_plan(arguments)
         chosen = from_dict(PlanFile, read_json(arguments.plan))
-        wish |= {part.name: getattr(chosen, part.name) for part in fields(chosen) if part.name != "parallelism"}
-        wish["tensor_parallel"] = chosen.parallelism.tensor if hardware.gpus else None
-    choice = choose_plan(runner=arguments.runner, **wish)
+        decided = {part.name: getattr(chosen, part.name) for part in fields(chosen) if part.name != "parallelism"}
+        ranks = chosen.parallelism.tensor if hardware.gpus else None
+        request = replace(request, **decided, tensor_parallel=ranks)
+    choice = choose_plan(request, arguments.runner)
     if choice.missing is not None:
         raise choice.missing
     if choice.plan != choice.best:

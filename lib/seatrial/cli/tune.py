@@ -110,10 +110,11 @@ def _planned(arguments: argparse.Namespace) -> Plan:
     else:
         from seatrial.hardware import detect_hardware
         from seatrial.launching.choose import choose_plan
+        from seatrial.plan.request import Request
 
         model = None if arguments.checkpoint else {"auto": "smollm2"}.get(arguments.model, arguments.model)
-        named = {"checkpoint": arguments.checkpoint, "engine": arguments.engine, "runner": arguments.runner}
-        plan = choose_plan(model, hardware=detect_hardware(), **named, **load).plan
+        named = {"model": model, "checkpoint": arguments.checkpoint, "engine": arguments.engine}
+        plan = choose_plan(Request(detect_hardware(), **named, **load), arguments.runner).plan
     return replace(plan, settings={})
 
 

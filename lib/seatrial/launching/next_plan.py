@@ -19,10 +19,9 @@ from math import floor
 from seatrial.catalog import checkpoints, find_checkpoint, find_model
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, EngineError, UsageError
-from seatrial.plan.evaluate import weigh
-from seatrial.plan.prefer import preferred
+from seatrial.plan.candidate import Candidate, preferred_checkpoints
+from seatrial.plan.evaluate import evaluate
 from seatrial.plan.request import Request
-from seatrial.plan.trial import Candidate
 from seatrial.plan.types import Plan
 from seatrial.records import write_json
 from seatrial.server.failures.diagnosis import GPU_MEMORY, HOST_MEMORY, MEMORY, Diagnosis
@@ -97,7 +96,7 @@ def next_plan(plan: Plan, found: Diagnosis) -> NextPlan | None:
     if (smaller := _smaller_share(plan, lacking, found)) is not None:
         return smaller
     for candidate, change in _smaller(plan, lacking, found):
-        trial = weigh(candidate)
+        trial = evaluate(candidate)
         if trial.runs and _frees(plan, trial.plan(), lacking, found.cause):
             return NextPlan(trial.plan(), change, command_of(trial.plan()))
     return None
@@ -215,7 +214,9 @@ def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[
         for streams, tokens, change in _steps(plan, lacking):
             less = replace(request, concurrency=streams, context_tokens=tokens)
             yield Candidate(model, have, plan.engine, less), change
-    for row in sorted(preferred(model, plan.engine, checkpoints()), key=lambda row: -(row.weights_bytes or 0)):
+    for row in sorted(
+        preferred_checkpoints(model, plan.engine, checkpoints()), key=lambda row: -(row.weights_bytes or 0)
+    ):
         if (row.weights_bytes or 0) < (have.weights_bytes or 0):
             change = f"the checkpoint {row.id} ({format_gib(row.weights_bytes)})"
             yield Candidate(model, row, plan.engine, request), change

@@ -1,24 +1,30 @@
-"""What this machine can really run now, and the launch of it; or why nothing is launched.
+"""Plans what this machine can run now and launches it, or says why not.
 
-V4 where it fits, its checkpoint lies here and its engine is installed; else the small stand-in,
-which is the one thing that is ever downloaded without being asked for.
+V4 if it fits, its checkpoint is downloaded and its engine is installed; else the small stand-in, the one thing that is
+ever downloaded without being asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
+from seatrial.catalog import find_checkpoint
+from seatrial.engines.served import is_stand_in
+from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
+from seatrial.hardware import detect_hardware
 from seatrial.launching.choose import choose_plan, find_obstacle
+from seatrial.launching.launcher import launch
 from seatrial.launching.tuned import tuned_plan
+from seatrial.plan.choose import make_plan
+from seatrial.plan.request import Request
+from seatrial.plan.types import Plan
 from seatrial.records import to_dict
 from seatrial.server.running import NotLaunched, Server
 from seatrial.server.startup.watch import Event
 from seatrial.server.stopping import Stopped
-
-if TYPE_CHECKING:
-    from seatrial.plan import Plan
-    from seatrial.speed import Prediction
+from seatrial.speed.types import Prediction
 
 _STAND_IN = "smollm2"
 V4 = ("flash", "pro")
@@ -27,41 +33,34 @@ V4 = ("flash", "pro")
 def plan_here(
     model: str = "auto", *, engine: str = "auto", context_tokens: int | None = None, concurrency: int = 1
 ) -> Plan:
-    """The plan that this machine can carry out now, with the settings ``seatrial tune`` found for it.
+    """Plan what this machine can launch now, with the settings that ``seatrial tune`` found for it.
 
     Args:
-        model: ``auto``: V4 where it fits and is here, else the stand-in. A model id: that one, with what can be
-            launched here (see ``choose_plan``), whatever comes of it.
+        model: ``auto``: V4 if it fits and is downloaded, else the stand-in. A model id: that model, with the engine
+            and checkpoint that can be launched now (see ``choose_plan``), even if it does not run.
         engine: ``auto``, or an engine id.
         context_tokens: Context of each request.
         concurrency: Requests served at once.
 
     Raises:
-        UnknownNameError: No such model or engine.
-        UsageError: A number no machine has.
+        UnknownNameError: If there is no such model or engine.
+        UsageError: If a number is one that no machine has.
 
     """
-    from seatrial.hardware import detect_hardware
-
-    wish: dict[str, Any] = {
-        "hardware": detect_hardware(),
-        "engine": engine,
-        "context_tokens": context_tokens,
-        "concurrency": concurrency,
-    }
-    if model != "auto":
-        return tuned_plan(choose_plan(model, **wish).plan)
-    for name in V4:
-        choice = choose_plan(name, **wish)
+    request = Request(
+        detect_hardware(), model=model, engine=engine, context_tokens=context_tokens, concurrency=concurrency
+    )
+    for name in V4 if model == "auto" else ():
+        choice = choose_plan(replace(request, model=name))
         if choice.fetched:
             return tuned_plan(choice.plan)
-    return tuned_plan(choose_plan(_STAND_IN, **wish).plan)
+    return tuned_plan(choose_plan(replace(request, model=_STAND_IN if model == "auto" else model)).plan)
 
 
 def plan_for(
     hardware: str, model: str = "auto", *, engine: str = "auto", context_tokens: int | None = None, concurrency: int = 1
 ) -> Plan:
-    """The plan for a machine by its name; ``auto`` is this one.
+    """Make the plan for a machine by its name; ``auto`` is this one.
 
     Args:
         hardware: ``auto``, or a named machine such as ``h200x4``.
@@ -71,13 +70,10 @@ def plan_for(
         concurrency: Requests served at once.
 
     Raises:
-        UnknownNameError: No such machine, model or engine.
-        UsageError: A number no machine has.
+        UnknownNameError: If there is no such machine, model or engine.
+        UsageError: If a number is one that no machine has.
 
     """
-    from seatrial.hardware import detect_hardware
-    from seatrial.plan import make_plan
-
     return make_plan(
         V4[0] if model == "auto" else model,
         hardware=detect_hardware(hardware),
@@ -90,18 +86,16 @@ def plan_for(
 def predict_levels(
     plan: Plan, levels: Iterable[int], *, prompt_tokens: int | None = None, answer_tokens: int | None = None
 ) -> dict[int, Prediction]:
-    """The expected speed of a plan at several numbers of requests at once, by that number.
+    """Predict the speed of a plan at several numbers of requests at once, by that number.
 
     Args:
         plan: What is served.
         levels: Numbers of requests at once.
-        prompt_tokens: Length of their prompts; a usual one by default.
-        answer_tokens: Length of their answers, likewise.
+        prompt_tokens: Length of their prompts; a usual length by default.
+        answer_tokens: Length of their answers; likewise.
 
     """
-    from seatrial.plan import make_plan
-
-    found = {}
+    predictions = {}
     for level in levels:
         same = make_plan(
             checkpoint=plan.checkpoint,
@@ -114,22 +108,18 @@ def predict_levels(
             answer_tokens=answer_tokens,
         )
         if same.prediction is not None:
-            found[level] = same.prediction
-    return found
+            predictions[level] = same.prediction
+    return predictions
 
 
 def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None) -> None:
-    """Get the small stand-in where the plan means it and it is missing; nothing else is ever fetched here.
+    """Download the small stand-in if the plan serves it and it is missing; nothing else is downloaded.
 
     Raises:
-        NetworkError: It cannot be reached.
-        DoesNotFitError: The disk is too small.
+        NetworkError: If it cannot be reached.
+        DoesNotFitError: If the disk is too small.
 
     """
-    from seatrial.catalog import find_checkpoint
-    from seatrial.engines.served import is_stand_in
-    from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
-
     if plan.runs and not plan.simulated and is_stand_in(plan.model):
         checkpoint = find_checkpoint(plan.checkpoint)
         if local_path(checkpoint) is None:
@@ -137,24 +127,21 @@ def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None)
 
 
 def launch_if_possible(plan: Plan, *, on_event: Callable[[Event], None] | None = None) -> Server | NotLaunched:
-    """Launch the plan where it is for this machine and everything it needs is here; else say what is missing.
+    """Launch the plan if it is for this machine and everything it needs is installed; else return what is missing.
 
     Args:
         plan: What to run.
         on_event: See ``launch``; ``seatrial.view.startup_panel()`` shows it in a notebook.
 
     Raises:
-        EngineError: The engine was started and failed.
+        EngineError: If the engine was started and failed.
 
     """
-    from seatrial.catalog import find_checkpoint
-    from seatrial.fetch.checkpoint import local_path
-    from seatrial.launching.launcher import launch
-
     if plan.hardware.only_named:
         return NotLaunched(f"{plan.hardware.name} is a machine you named, not this one.", "The command is exact.")
     if not plan.runs:
-        return NotLaunched(f"{plan.checkpoint} does not run here with {plan.engine}.", plan.smallest_change or "")
+        why = f"{plan.checkpoint} does not run on this machine with {plan.engine}."
+        return NotLaunched(why, plan.smallest_change or "")
     obstacle = find_obstacle(plan)
     if obstacle is not None:
         return NotLaunched(obstacle.what, obstacle.remedy)
@@ -164,6 +151,6 @@ def launch_if_possible(plan: Plan, *, on_event: Callable[[Event], None] | None =
 
 
 def server_document(server: Server | NotLaunched, stopped: Stopped | NotLaunched) -> dict[str, Any]:
-    """What a record keeps of a server: where it answered, how it came up, and that it is gone."""
+    """Return what a record keeps of a server: its address, how it started, and how it stopped."""
     document: dict[str, Any] = to_dict(server)
     return document | {"launched": isinstance(server, Server), "stopped": to_dict(stopped)}

@@ -1,16 +1,16 @@
 """Which checkpoint, engine, parallelism and context to run on a machine, and why.
 
-Who looks for something finds it by its question; each row imports from rows below it only (import-linter holds it):
+Each module answers one question and imports only from rows below its own (import-linter checks this):
 
-    the answer                         choose, fits
-    what is tried, and what is better  shortlist, prefer, rank, change
-    one checkpoint on one engine       candidate, evaluate: serving or workstation, with room, running, nearest,
-                                       forecast, stages
-    its sentences                      wording, wording_engines, facts
-    ways to share the work out         layouts, split, dealt; the memory for it: capacity, fraction; search
-    what was asked                     request
-    what vendors and engines say       recipes, rules, spellings, versions, chat, limits, own_fraction (JSON beside them)
-    what is decided                    types
+    what to run                              choose; fits: everything that fits, up to which context
+    what would help, what is better          change, rank
+    does one checkpoint run on one engine    evaluate: gpu_server (SGLang, vLLM) or llamacpp (llama.cpp, MLX, simulated)
+    sentences on the engines and the start   other_engines, run_notes
+    work, load and memory of the machine     load, capacity
+    what can be tried                        candidate
+    what was asked                           request
+    what vendors and engines publish         vendor
+    the answer                               types
 """
 
 from seatrial.plan.choose import make_plan

@@ -1,28 +1,29 @@
-"""The plan for a machine: every sensible pair of checkpoint and engine evaluated, the best one explained."""
+"""Makes the plan for a machine: evaluates every sensible pair of checkpoint and engine, and explains the best."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from seatrial.catalog import checkpoints
-from seatrial.catalog.engine_facts import engine_facts, planned_as
+from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of
+from seatrial.catalog.engine_facts import engine_facts, loaders, planned_as
 from seatrial.catalog.types import Checkpoint, Model
-from seatrial.errors import UnknownNameError, UsageError
+from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
-from seatrial.memory.options import ENGINES
+from seatrial.plan.candidate import Candidate, Trial, engines_for, preferred_checkpoints
 from seatrial.plan.change import smallest_change
+from seatrial.plan.evaluate import evaluate
 from seatrial.plan.other_engines import engine_reasons, left_out_reasons
 from seatrial.plan.rank import alternatives as alternatives_of
 from seatrial.plan.rank import by_engine, preference
-from seatrial.plan.request import Request
-from seatrial.plan.shortlist import shortlist, subject
-from seatrial.plan.trial import Trial
+from seatrial.plan.request import Request, context_reason
+from seatrial.plan.run_notes import run_notes
 from seatrial.plan.types import Objective, Plan
-from seatrial.plan.usage import fact_reasons
+from seatrial.plan.vendor.recipes import find_cells
 from seatrial.records import Reason
 
 
-def make_plan(  # noqa: PLR0913 -- one keyword for each wish
+def make_plan(  # noqa: PLR0913 -- a person's choices
     model: str | None = None,
     *,
     checkpoint: str | Checkpoint | None = None,
@@ -38,22 +39,21 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
     prompt_tokens: int | None = None,
     answer_tokens: int | None = None,
 ) -> Plan:
-    """What to run on a machine, and why.
+    """Plan what to run on a machine, and explain why.
 
     Args:
-        model: Model id; ``flash`` where no checkpoint is named either.
+        model: Model id; ``flash`` if no checkpoint is named either.
         checkpoint: What to serve; by default the checkpoint of the model that suits the machine: one a vendor
-            verified there (the default release before another), else the default release, else the first that fits.
+            verified on it (the default release before another), else the default release, else the first that fits.
         hardware: One machine, from ``detect_hardware``.
-        nodes: Machines of that kind.
+        nodes: Machines of that kind, at most 16.
         engine: ``auto``, ``sglang``, ``vllm``, ``llamacpp``, ``mlx`` or ``simulated``.
         context_tokens: Context of each request; chosen by default, and the plan says how.
         concurrency: Requests served at once.
         objective: ``latency``, ``balanced`` or ``throughput``.
         tensor_parallel: Ranks; chosen by default.
-        recipes: Look at vendor recipes; off, arithmetic alone decides and nothing is ``verified``.
-        alternatives: Also rank every other pair that runs by predicted speed; checkpoints of pre-training alone only
-            where one was named.
+        recipes: Consider vendor recipes; without them arithmetic decides, and nothing is ``verified``.
+        alternatives: Also rank every other pair that runs by predicted speed; base checkpoints only if one was named.
         prompt_tokens: Prompt length the prediction is for; a usual one by default, and its basis says which.
         answer_tokens: Answer length, likewise.
 
@@ -61,37 +61,138 @@ def make_plan(  # noqa: PLR0913 -- one keyword for each wish
         The plan. One that does not run says by how much, which rule refused it, and what would help.
 
     Raises:
-        UnknownNameError: No such model, checkpoint, engine or objective.
-        UsageError: A number no machine has, a context beyond the model's, or a model and a checkpoint
-            that contradict each other.
-        RefusedError: The checkpoint is of an architecture the formulas do not describe.
+        UnknownNameError: If there is no such model, checkpoint, engine or objective.
+        UsageError: If a number is one that no machine has, if the context is longer than the model's, or if model
+            and checkpoint contradict each other.
+        RefusedError: If the checkpoint is of an architecture the formulas do not describe.
 
     """
-    if engine not in {"auto", *ENGINES}:
-        raise UnknownNameError("engine", engine, ("auto", *ENGINES))
-    asked = engine if engine == "auto" else planned_as(engine)
     request = Request(
-        hardware=hardware,
+        hardware,
+        model=model,
+        checkpoint=checkpoint,
         nodes=nodes,
+        engine=engine,
         context_tokens=context_tokens,
         concurrency=concurrency,
         objective=objective,
         tensor_parallel=tensor_parallel,
-        recipes=recipes and asked == engine,
+        recipes=recipes,
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
     )
+    return plan_of(request, alternatives=alternatives)
+
+
+def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
+    """Make the plan for a request; see :func:`make_plan`, which also names the errors.
+
+    Args:
+        request: What was asked.
+        alternatives: Also rank every other pair of checkpoint and engine that runs.
+
+    """
     request.check()
-    chosen_model, chosen = subject(model, checkpoint)
-    _check_context(chosen_model, context_tokens)
-    trials = shortlist(chosen_model, chosen, asked, request)
+    model, checkpoint = _requested(request)
+    if (request.context_tokens or 0) > model.context_tokens:
+        raise UsageError(
+            f"A context of {request.context_tokens:,} tokens is longer than {model.name} takes: {model.context_tokens:,}.",
+            remedy=f"Choose at most --context-tokens {model.context_tokens}.",
+        )
+    engine = request.engine if request.engine == "auto" else planned_as(request.engine)
+    asked = replace(request, engine=engine, recipes=request.recipes and engine == request.engine)
+    trials = _shortlist(model, checkpoint, asked)
     best = min(trials, key=preference)
-    plan = _finished(best, trials, named=chosen is not None, asked=asked, ranked=alternatives)
-    return plan if asked == engine else _planned_alike(plan, engine)
+    plan, named = best.plan(), checkpoint is not None
+    plan = replace(
+        plan,
+        reasons=tuple(_reasons(plan, best.candidate, trials, named=named, ranked=alternatives)),
+        smallest_change=smallest_change(plan, best.candidate, trials),
+        alternatives=alternatives_of(best.candidate, plan) if alternatives else (),
+    )
+    return plan if engine == request.engine else _renamed(plan, request.engine)
 
 
-def _planned_alike(plan: Plan, engine: str) -> Plan:
-    """The plan of one engine as that of another whose data file says that it takes the same."""
+def _requested(request: Request) -> tuple[Model, Checkpoint | None]:
+    """Return the model asked for, and the checkpoint if one was named.
+
+    Raises:
+        UnknownNameError: If there is no such model or checkpoint.
+        UsageError: If they contradict each other.
+
+    """
+    if request.checkpoint is None:
+        model = find_model("flash" if request.model is None else request.model)
+        # Another architecture has no sizes to choose by: its checkpoint carries the refusal.
+        return model, find_checkpoint(model.default_checkpoint) if model.role == "refused" else None
+    row = find_checkpoint(request.checkpoint) if isinstance(request.checkpoint, str) else request.checkpoint
+    model = model_of(row)
+    if request.model is not None and row.model != "local" and find_model(request.model).id != model.id:
+        raise UsageError(
+            f"{row.id} holds {model.name} ({model.id}), not {request.model}.",
+            remedy="Name the checkpoint only, or a checkpoint of that model.",
+        )
+    return model, row
+
+
+def _shortlist(model: Model, named: Checkpoint | None, request: Request) -> list[Trial]:
+    """Return what was evaluated, engine by engine in order of preference.
+
+    Args:
+        model: The model asked for.
+        named: The checkpoint asked for; None if the planner chooses.
+        request: The machine, the engine and the other choices.
+
+    """
+    engines = _engines(named, request)
+    pairs = [(engine, rows) for engine in engines if (rows := _checkpoints(model, named, engine))]
+    # If the model has nothing this engine loads, the default release carries the refusal.
+    pairs = pairs or [(engines[0], [find_checkpoint(model.default_checkpoint)])]
+    return [
+        trial
+        for engine, rows in pairs
+        for trial in _evaluate_in_turn([Candidate(model, row, engine, request) for row in rows])
+    ]
+
+
+def _engines(named: Checkpoint | None, request: Request) -> tuple[str, ...]:
+    if request.engine != "auto":
+        return (request.engine,)
+    names = engines_for(request.hardware)
+    if named is None:
+        return names
+    # If no engine loads it, the one made for its format says why.
+    return tuple(name for name in names if name in named.engines) or named.engines or (loaders(named.format)[0],)
+
+
+def _checkpoints(model: Model, named: Checkpoint | None, engine: str) -> list[Checkpoint]:
+    if named:
+        return [named]
+    if engine == "simulated":
+        return [find_checkpoint(model.default_checkpoint)]
+    return preferred_checkpoints(model, engine, checkpoints())
+
+
+def _evaluate_in_turn(candidates: list[Candidate]) -> list[Trial]:
+    """Return a checkpoint a vendor verified on this machine, else the first that runs, else all: none of them runs."""
+    trials: dict[str, Trial] = {}
+    for candidate in candidates:
+        request = candidate.request
+        accelerator = request.gpus[0].accelerator if request.gpus else None
+        if request.recipes and find_cells(candidate.engine, candidate.checkpoint, accelerator, request.objective):
+            trial = trials[candidate.checkpoint.id] = evaluate(candidate)
+            if trial.verdict == "verified":
+                return [trial]
+    for candidate in candidates:
+        trial = trials.get(candidate.checkpoint.id) or evaluate(candidate)
+        trials[candidate.checkpoint.id] = trial
+        if trial.runs:
+            return [trial]
+    return [trials[candidate.checkpoint.id] for candidate in candidates]
+
+
+def _renamed(plan: Plan, engine: str) -> Plan:
+    """Return the plan of one engine as that of another whose data file says that it takes the same."""
     versions = engine_facts(engine).versions
     text = f"{engine} is planned as {plan.engine} is, without its recipes: no formulas or rules of its own are known."
     return replace(
@@ -102,39 +203,35 @@ def _planned_alike(plan: Plan, engine: str) -> Plan:
     )
 
 
-def _check_context(model: Model, context_tokens: int | None) -> None:
-    if context_tokens is not None and context_tokens > model.context_tokens:
-        raise UsageError(
-            f"A context of {context_tokens:,} tokens is beyond what {model.name} takes: {model.context_tokens:,}.",
-            remedy=f"Choose at most --context-tokens {model.context_tokens}.",
-        )
-
-
-def _finished(best: Trial, trials: list[Trial], *, named: bool, asked: str, ranked: bool) -> Plan:
-    model, checkpoint, request = best.candidate.model, best.candidate.checkpoint, best.candidate.request
-    plan = best.plan()
-    reasons = list(plan.reasons)
+def _reasons(plan: Plan, chosen: Candidate, trials: list[Trial], *, named: bool, ranked: bool) -> Iterator[Reason]:
+    """Yield the reasons in order of weight: the verdict, the engine, what limits the plan, the context, the rest."""
+    model, checkpoint, own = chosen.model, chosen.checkpoint, plan.reasons
+    context = own.index(context_reason(model, chosen.request, plan.context_tokens)) + 1
+    exact = plan.recipe is not None and not plan.recipe.differences
+    verdict = (2 if exact else 1) if plan.runs else context - 1
+    engines = []
+    if chosen.request.engine == "auto":
+        engines = engine_reasons(model, plan, by_engine(plan, trials, named=named))
+    deciding = 1 if plan.runs else len(engines)
+    yield from own[:verdict]
+    yield from engines[:deciding]
+    yield from own[verdict:context]
     if not named:
-        reasons.append(_checkpoint_reason(plan, model, checkpoint))
-    if asked == "auto":
-        reasons += engine_reasons(model, plan, by_engine(plan, trials, named=named))
-    reasons += fact_reasons(plan, model, checkpoint, request.nodes)
+        yield _checkpoint_reason(plan, model, checkpoint)
+    yield from engines[deciding:]
+    yield from own[context:]
+    yield from run_notes(plan, checkpoint, chosen.request.nodes)
     if ranked and not checkpoint.base:
-        reasons += left_out_reasons(model, checkpoints())
-    return replace(
-        plan,
-        reasons=tuple(reasons),
-        smallest_change=smallest_change(plan, best.candidate, trials),
-        alternatives=alternatives_of(best.candidate, plan) if ranked else (),
-    )
+        yield from left_out_reasons(model, checkpoints())
 
 
 def _checkpoint_reason(plan: Plan, model: Model, checkpoint: Checkpoint) -> Reason:
-    if plan.checkpoint == model.default_checkpoint:
+    default = model.default_checkpoint
+    if plan.checkpoint == default:
         return Reason(f"{plan.checkpoint} is the default release of {model.name}.", "verified", model.source)
     why = {
-        "verified": f"a vendor recipe runs it here, and this kit holds none of {plan.engine} for the default release {model.default_checkpoint} on this machine",
-        "fits": f"it is the first choice that runs here on {plan.engine}; the default release is {model.default_checkpoint}",
-    }.get(plan.verdict, f"it comes nearest to running here; the default release is {model.default_checkpoint}")
+        "verified": f"a vendor ran it on this machine with {plan.engine}, and no such recipe is known for the default release {default}",
+        "fits": f"it is the first that runs on this machine with {plan.engine}; the default release is {default}",
+    }.get(plan.verdict, f"it comes nearest to running on this machine; the default release is {default}")
     note = f" ({checkpoint.note})" if checkpoint.note else ""
     return Reason(f"{plan.checkpoint}{note} was chosen because {why}.", "derived", checkpoint.source)

@@ -1,29 +1,29 @@
-"""One checkpoint on one engine on one machine: does it run, with what room, how fast, and why."""
+"""Evaluates one checkpoint on one engine on one machine: does it run, in which form, and with how much memory to spare."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seatrial.plan.gpu_server.weigh import weigh_layouts, weigh_serving
-from seatrial.plan.llamacpp.weigh import weigh_workstation
-from seatrial.plan.trial import Candidate, Trial
+from seatrial.plan.candidate import Candidate, Trial
+from seatrial.plan.gpu_server.trial import best_layout, try_layouts
+from seatrial.plan.llamacpp.trial import try_offload
 from seatrial.plan.types import TENSOR_PARALLEL
 
 
-def weigh(candidate: Candidate) -> Trial:
-    """The first form that runs, else the one that comes nearest.
+def evaluate(candidate: Candidate) -> Trial:
+    """Return the first form that runs, else the one that comes nearest.
 
     Raises:
-        UsageError: The context is beyond the model's, or nobody has published the checkpoint's size.
-        RefusedError: The checkpoint is of another architecture.
+        UsageError: If the context is longer than the model's, or nobody has published the checkpoint's size.
+        RefusedError: If the checkpoint is of another architecture.
 
     """
-    return weigh_serving(candidate) if candidate.engine in TENSOR_PARALLEL else weigh_workstation(candidate)
+    return best_layout(candidate) if candidate.engine in TENSOR_PARALLEL else try_offload(candidate)
 
 
-def weigh_all(candidate: Candidate) -> Iterator[Trial]:
-    """Every form: each way to split it over the GPUs, with the recipes of vendors among them."""
+def evaluate_all(candidate: Candidate) -> Iterator[Trial]:
+    """Yield every form: each way to split it over the GPUs, vendors' recipes included."""
     if candidate.engine in TENSOR_PARALLEL:
-        yield from weigh_layouts(candidate)
+        yield from try_layouts(candidate)
     else:
-        yield weigh_workstation(candidate)
+        yield try_offload(candidate)

@@ -1,4 +1,4 @@
-"""What a prediction is for: the work of a checkpoint, and the load of the requests."""
+"""Work of a checkpoint and load of the requests, which a prediction is for."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ from functools import lru_cache
 
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.model_bytes import CACHED_CHECKPOINTS, ModelBytes, model_bytes_of
-from seatrial.plan.request import Request
+from seatrial.plan.candidate import Candidate
 from seatrial.speed import ServingLoad, Work
 from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
 
-_PROMPT_TOKENS = 8192
-_ANSWER_TOKENS = 1024
-"""The load of the published runs; shorter contexts are shared out in the same proportion."""
-_LOCAL_LOAD = (512, 256)
-"""One person chatting: what llama.cpp on a workstation is for."""
-_STAND_IN_LOAD = (128, 64)
-"""Prompt and answer tokens of the kit's own first measurement."""
+# Prompt and answer tokens: of the published runs (shorter contexts are divided in the same proportion), of one person
+# chatting with llama.cpp on a workstation, and of the kit's own first measurement.
+_SERVER_LOAD, _LOCAL_LOAD, _STAND_IN_LOAD = (8192, 1024), (512, 256), (128, 64)
 _READ_ONCE = ("embeddings", "draft", "hash_tables")
 """Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
-
 _SCALED_BYTES = {"fp4": 16, "nvfp4": 8}
 """Bytes of packed four-bit values that share a scale byte: 32 values in MXFP4, 16 in NVFP4."""
 
 
 def work_of(checkpoint: Checkpoint) -> Work:
-    """What the model reads and computes, from the bytes of its classes."""
+    """Return what the model reads and computes, from the bytes of its classes."""
     return _work_of(model_bytes_of(checkpoint), checkpoint.precision)
 
 
@@ -37,7 +32,7 @@ def _work_of(subject: ModelBytes, precision: str) -> Work:
     scales = classes.get("scales", 0)
     dense = subject.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in _READ_ONCE)
     if experts and scales:
-        # Packed experts have a scale byte for so many bytes: nearly all scales are theirs. FP8 has few.
+        # Nearly all scales of packed experts are theirs, a byte for so many bytes of values. FP8 has few.
         packed = _SCALED_BYTES.get(precision)
         own = experts // packed if packed else round(scales * experts / (experts + dense))
         experts, dense = experts + min(own, scales), dense + scales - min(own, scales)
@@ -60,20 +55,20 @@ def _work_of(subject: ModelBytes, precision: str) -> Work:
 
 
 def usual_load(model: Model, engine: str) -> tuple[int, int]:
-    """Prompt and answer tokens a prediction is for where none were asked for."""
-    served = _LOCAL_LOAD if engine == "llamacpp" else (_PROMPT_TOKENS, _ANSWER_TOKENS)
-    return _STAND_IN_LOAD if model.role == "stand-in" else served
+    """Return the prompt and answer tokens of a prediction if none are asked for."""
+    if model.role == "stand-in":
+        return _STAND_IN_LOAD
+    return _LOCAL_LOAD if engine == "llamacpp" else _SERVER_LOAD
 
 
-def load_of(  # noqa: PLR0913 -- everything a load depends on
-    model: Model, engine: str, context_tokens: int, request: Request, *, running_limit: int, draft_tokens: int = 0
-) -> ServingLoad:
-    """The load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
+def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0) -> ServingLoad:
+    """Return the load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
 
-    Of a server without lengths asked for, what SGLang's benchmark would measure is predicted: lengths drawn evenly up
-    to the usual ones and a run that ends. Lengths asked for are those of every request, and the run goes on.
+    If no lengths are asked for, the prediction for a server is of SGLang's benchmark: lengths drawn evenly up to the
+    usual ones, and a run that ends. Lengths asked for are those of every request, and the run goes on.
     """
-    usual = usual_load(model, engine)
+    engine, request = candidate.engine, candidate.request
+    usual = usual_load(candidate.model, engine)
     prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
     total = prompt + answer
     if context_tokens < total:

@@ -1,4 +1,4 @@
-"""What the planner decides: which checkpoint, engine and parallelism, and why."""
+"""The plan: which checkpoint, engine and parallelism, the memory and the speed, and why."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Recipe:
     """A configuration a vendor ran.
 
     Attributes:
-        source: Where it stands, with the commit.
-        cell: Its name there ("h200 flash fp4 low-latency").
-        differences: How this plan differs from it, one sentence each; empty when it is exactly this.
+        source: File that contains it, with the commit.
+        cell: Its name in that file ("h200 flash fp4 low-latency").
+        differences: How this plan differs from it, one sentence each; empty if the plan is exactly this.
         flags: The vendor's flags as the current engine spells them, without model, host and port.
         env: The vendor's environment variables.
         respelled: Which of the flags the vendor spelled otherwise, None if none.
@@ -48,13 +48,13 @@ class ThinkingMode:
     """One way to answer.
 
     Attributes:
-        name: What its authors call it.
-        default: Whether the engine answers so where a request says nothing.
-        chat_template_kwargs: What a request sends to have it; empty where nothing need be sent.
-        context_tokens_min: Context it needs, None where any will do.
-        fits_context: Whether the plan's context is enough.
+        name: Its authors' name for it.
+        default: The engine answers this way unless a request asks for another mode.
+        chat_template_kwargs: What a request sends to get this mode; empty if it sends nothing.
+        context_tokens_min: Context it needs; None if any is enough.
+        fits_context: The plan's context is enough.
         origin: Origin of these facts.
-        source: Where they stand.
+        source: Their source.
 
     """
 
@@ -80,19 +80,19 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What a client of a plan must know.
+    """Facts a client of a plan must know.
 
     Attributes:
-        reasoning_parser: By the engine's spelling, None where it needs none named.
+        reasoning_parser: In the engine's spelling; None if it needs no name.
         tool_call_parser: Likewise.
         tokenizer_mode: Likewise.
         flags: The flags that set these; part of the plan's command.
-        template: Where the conversation's form comes from.
+        template: Source of the conversation's form.
         thinking_modes: Ways to answer, the least thinking first.
         sampling: Recommendations, the general one first.
         answer_tokens_max: Longest answer in the thinking modes.
         origin: Origin of parsers and flags.
-        source: Where they stand.
+        source: Their source.
 
     """
 
@@ -109,13 +109,13 @@ class Chat:
 
     @property
     def default_mode(self) -> ThinkingMode:
-        """How it answers where a request says nothing."""
+        """Mode of an answer if a request asks for none."""
         return next(mode for mode in self.thinking_modes if mode.default)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run on a machine, and why.
+    """Everything to run on a machine, and why.
 
     Attributes:
         verdict: ``verified`` (a vendor ran exactly this), ``fits``, ``does_not_fit`` or ``refused``.
@@ -130,30 +130,29 @@ class Plan:
         context_tokens: Context each request may use.
         concurrency: Requests served at once.
         objective: What the plan was optimized for.
-        gpu_memory_fraction: Share of GPU memory the engine is told to take, None where it has no such setting or is
-            left to its own rule.
-        gpu_memory_fraction_used: The share it takes: what it is told, else what its own rule makes of this GPU.
-        gpu_memory_fraction_min: The smallest share that holds the requests, in hundredths; None where it is not known.
-        running_requests: Requests of the predicted lengths that run at once, the others wait; None where it does not
-            run, or the engine makes room for all when it starts.
-        running_requests_full: Those that run at once where each fills its context; never more.
-        gpu_layers: llama.cpp: layers on GPUs, None elsewhere.
-        cpu_expert_layers: llama.cpp: layers whose experts stay in host memory, None elsewhere.
-        gpu_shares: llama.cpp: layers of each GPU, dealt out so that the bytes are even; empty where there are not
-            several.
-        settings: Settings of the engine that were measured to be faster here than the kit's defaults (``seatrial
-            tune``), by name; empty for the defaults.
+        gpu_memory_fraction: Share of GPU memory in the engine's command; None if the engine has no such setting or
+            follows its own rule.
+        gpu_memory_fraction_used: The share it takes: the one in the command, else that of its own rule.
+        gpu_memory_fraction_min: The smallest share that holds the requests, in hundredths; None if unknown.
+        running_requests: Requests of the predicted lengths that run at once, the others wait; None if it does not
+            run, or if the engine allocates memory for all when it starts.
+        running_requests_full: Requests that run at once if each fills its context; never more.
+        gpu_layers: llama.cpp: layers on GPUs; None for other engines.
+        cpu_expert_layers: llama.cpp: layers whose experts stay in host memory; None for other engines.
+        gpu_shares: llama.cpp: layers of each GPU, divided so that the bytes are even; empty unless there are several.
+        settings: Settings of the engine, by name, that were measured to be faster on this machine than the kit's
+            defaults (``seatrial tune``); empty for the defaults.
         footprint: Bytes needed.
-        capacity_bytes: Bytes there are for it (GPU memory the engine may use, host memory for llama.cpp).
-        shortfall_bytes: Bytes too few; 0 where it fits or is refused. SGLang, vLLM: ``need_bytes`` less
+        capacity_bytes: Bytes available (GPU memory the engine may use; for llama.cpp also host memory).
+        shortfall_bytes: Bytes too few; 0 if it fits or is refused. SGLang, vLLM: ``need_bytes`` less
             ``capacity_bytes``, both over all ranks. llama.cpp: bytes of host memory too few once the GPUs hold as many
             whole layers as they can, so ``need_bytes`` may be below ``capacity_bytes`` all the same; in unified memory
             bytes of the GPU's share.
-        prediction: Expected speed, None where it does not run.
-        recipe: Vendor recipe used or nearest, None where there is none.
-        smallest_change: What would make it fit, None where it does.
-        reasons: Why, each with origin and source.
-        alternatives: Other plans, best first; filled only when asked.
+        prediction: Expected speed; None if it does not run.
+        recipe: Vendor recipe used or nearest; None if there is none.
+        smallest_change: Change that would make it fit; None if it does.
+        reasons: Explanation, each with origin and source; the first four decided.
+        alternatives: Other plans, best first; empty unless asked for.
         chat: Parsers, thinking modes and sampling; None for other models and for checkpoints without chat.
 
     """
@@ -191,7 +190,7 @@ class Plan:
 
     @property
     def runs(self) -> bool:
-        """Whether the verdict says it runs."""
+        """True if the verdict is that it runs."""
         return self.verdict in {"verified", "fits"}
 
     @property
@@ -201,7 +200,7 @@ class Plan:
 
     @property
     def need_bytes(self) -> int:
-        """Bytes over all GPUs and the host; what lies on every rank is counted as often."""
+        """Bytes over all GPUs and the host, copies included."""
         footprint = self.footprint
         if self.engine not in TENSOR_PARALLEL:  # layers lie on one GPU each, and not all hold as much as the fullest
             return footprint.total_bytes
@@ -209,5 +208,5 @@ class Plan:
 
     @property
     def simulated(self) -> bool:
-        """Whether no model is behind it."""
+        """True if there is no model behind it."""
         return self.engine == "simulated"

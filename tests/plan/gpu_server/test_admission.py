@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 
 from seatrial.hardware.named import named_machine
 from seatrial.plan import make_plan
-from seatrial.plan.capacity import Pool
+from seatrial.plan.gpu_server.kv_pool import KvPool
 
 MACHINES = ["h200x8", "h100x4", "h100x8", "b200x8", "b200x4", "gb300x4", "mi355xx8", "rtxpro6000x4"]
 CASES = [
@@ -21,7 +21,7 @@ CASES = [
 
 
 def waiting(plan):
-    """The sentence on requests that wait, None where there is none."""
+    """Return the sentence on requests that wait; None if there is none."""
     return next((row.text for row in plan.reasons if "others wait" in row.text), None)
 
 
@@ -54,7 +54,7 @@ def test_upstreams_own_figure():
     streams=some.integers(1, 5000),
     context=some.integers(1024, 1_048_576),
 )
-def test_full_contexts_are_never_held_in_larger_numbers(  # noqa: PLR0913, PLR0917 -- everything it depends on
+def test_never_more_full_contexts_run_than_predicted_requests(  # noqa: PLR0913, PLR0917 -- everything it depends on
     model, machine, engine, objective, recipes, streams, context
 ):
     """Whatever is asked: at most the requests sent, and none of both numbers contradicts the other."""
@@ -85,7 +85,7 @@ def test_where_all_predicted_requests_run_the_long_ones_may_wait():
 
 
 def test_llamacpp_makes_room_for_all():
-    """All slots exist from the start, so there is nothing to tell."""
+    """All slots exist from the start, so no request waits."""
     plan = make_plan("flash", hardware=named_machine("rtx4090x1"), engine="llamacpp", context_tokens=4096)
     assert plan.running_requests is None
     assert plan.running_requests_full is None
@@ -103,7 +103,7 @@ def test_where_requests_are_counted_windows_are_there_for_all():
 def test_longer_requests_are_never_more(tokens, piece, lengths):
     """In one pool, with windows and without."""
     short, long = sorted(lengths)
-    for pool in (Pool(tokens), Pool(tokens, tokens * 0.1, piece)):
+    for pool in (KvPool(tokens), KvPool(tokens, tokens * 0.1, piece)):
         assert pool.requests(short) >= pool.requests(long) >= 1
 
 
@@ -113,4 +113,4 @@ def test_longer_requests_are_never_more(tokens, piece, lengths):
 )
 def test_a_pool_by_hand(length, expected):
     """A million tokens and a tenth of windows, prompts read in pieces of 8,000."""
-    assert expected == Pool(1e6, 1e5, 8_000).requests(length)
+    assert expected == KvPool(1e6, 1e5, 8_000).requests(length)

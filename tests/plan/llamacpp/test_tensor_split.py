@@ -1,4 +1,4 @@
-"""llama.cpp over several GPUs: layers are dealt out so that what lies on the fullest fits."""
+"""llama.cpp over several GPUs: layers are divided so that the fullest GPU has enough memory."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.memory import compute_footprint
 from seatrial.plan import make_plan
 from seatrial.plan.capacity import usable_gpu_bytes
-from seatrial.plan.llamacpp.tensor_split import Layers, deal, deal_evenly
+from seatrial.plan.llamacpp.tensor_split import Layers, fill_evenly, fill_gpus
 from seatrial.plan.vendor.limits import limits
 
 MACHINES = [
@@ -45,14 +45,14 @@ def test_no_gpu_gets_more_than_it_holds(machine, host_gib, checkpoint):
     hardware = detect_hardware(machine, host_memory_gib=host_gib)
     plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine="llamacpp")
     placed = on_each_gpu(plan)
-    room = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in hardware.gpus]
+    usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in hardware.gpus]
     assert plan.runs
-    assert all(size <= free for size, free in zip(placed, room, strict=True))
+    assert all(size <= free for size, free in zip(placed, usable, strict=True))
     assert plan.footprint.per_gpu_bytes == pytest.approx(max(placed), abs=64)
 
 
 @pytest.mark.parametrize(("machine", "host_gib", "checkpoint"), MACHINES)
-def test_the_command_says_how_layers_are_dealt_out(machine, host_gib, checkpoint):
+def test_the_command_says_how_layers_are_divided(machine, host_gib, checkpoint):
     """One share a GPU; with all layers on GPUs the output counts as one more."""
     hardware = detect_hardware(machine, host_memory_gib=host_gib)
     plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine="llamacpp")
@@ -83,9 +83,9 @@ def test_experts_are_counted_from_the_first_layer_on():
 def test_light_layers_come_first():
     """Ten light layers and four heavy ones: the first GPU takes more of them, as many bytes."""
     layers = Layers(light=10, heavy=4, light_bytes=1, heavy_bytes=5)
-    assert (11, 3) == deal_evenly(layers, (20, 20))
-    assert [15, 15] == layers.bytes_of((11, 3))
-    assert deal(layers, (14, 15)) is None
+    assert (11, 3) == fill_evenly(layers, (20, 20))
+    assert [15, 15] == layers.bytes_per_gpu((11, 3))
+    assert fill_gpus(layers, (14, 15)) is None
 
 
 def test_whole_layers_are_named_where_all_bytes_together_would_fit():
@@ -105,13 +105,13 @@ def test_a_gpu_that_others_have_filled_takes_no_room_of_its_neighbours():
     )
     checkpoint = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"
     plan = make_plan(checkpoint=checkpoint, hardware=replace(hardware, gpus=gpus), context_tokens=1 << 20)
-    room = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in gpus]
+    usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in gpus]
     assert plan.runs
     assert [place in {1, 4} for place in range(7)] == [bool(share) for share in plan.gpu_shares]
     assert all(
-        size <= free for size, free, share in zip(on_each_gpu(plan), room, plan.gpu_shares, strict=True) if share
+        size <= free for size, free, share in zip(on_each_gpu(plan), usable, plan.gpu_shares, strict=True) if share
     )
-    assert plan.footprint.per_gpu_bytes <= max(room)
+    assert plan.footprint.per_gpu_bytes <= max(usable)
 
 
 @pytest.mark.parametrize(("unknown", "shares"), [({1}, "some,0,some"), ({0, 2}, "0,some,0"), ({0}, "0,some,some")])

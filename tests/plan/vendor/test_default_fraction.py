@@ -7,7 +7,7 @@ import pytest
 from seatrial.hardware import detect_hardware
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
-from seatrial.plan.gpu_server.memory_fraction import share_text
+from seatrial.plan.gpu_server.reasons import fraction_text
 from seatrial.plan.vendor.default_fraction import default_fraction, prefill_tokens
 from seatrial.plan.vendor.recipes import cells
 
@@ -53,7 +53,7 @@ def test_a_plan_counts_on_it_and_says_so(cell):
     assert plan.gpu_memory_fraction is None
     assert default_fraction("sglang", gpu, cell.parallelism, cell.flags) == share
     assert int(gpu.memory_bytes * share) * plan.ranks == plan.capacity_bytes
-    assert any(f"whose own rule takes {share_text(share)} here" in reason.text for reason in plan.reasons)
+    assert any(f"whose own rule takes {fraction_text(share)}" in reason.text for reason in plan.reasons)
 
 
 def test_a_share_that_is_given_is_the_one_taken():

@@ -13,8 +13,9 @@ from seatrial.hardware import detect_hardware
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.types import Gpu
 from seatrial.memory import compute_footprint
+from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
-from seatrial.plan.gpu_server.nearest_recipe import nearest_cell
+from seatrial.plan.gpu_server.nearest_recipe import Setup, nearest_cell
 from seatrial.plan.vendor.recipes import cells, find_cells
 
 
@@ -44,7 +45,9 @@ def test_every_difference_names_the_rule_it_breaks():
 def test_a_recipe_the_engine_would_refuse_here_says_so():
     """The nearest recipe of vLLM for 8x H100 splits over eight GPUs, which fails there."""
     plan = plan_of("h100x8", engine="vllm", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert any("would refuse it here" in text and "tensor parallel 8" in text for text in plan.recipe.differences)
+    assert any(
+        "would refuse it on this GPU" in text and "tensor parallel 8" in text for text in plan.recipe.differences
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,14 +57,18 @@ def test_a_recipe_the_engine_would_refuse_here_says_so():
 def test_the_nearest_recipe_is_of_the_nearest_gpu(accelerator, nearest):
     """Same architecture first, then its generation, then the memory that differs least."""
     checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert nearest == nearest_cell("sglang", checkpoint, gpu_of(accelerator), 1).accelerator
+    gpu, one = gpu_of(accelerator), Parallelism()
+    setup = Setup("sglang", "flash", checkpoint.id, checkpoint.precision, gpu, 1, one, "balanced")
+    assert nearest == nearest_cell(setup).accelerator
 
 
 @pytest.mark.parametrize(("objective", "strategy"), [("balanced", "balanced"), ("throughput", "high-throughput")])
 def test_the_nearest_recipe_suits_the_objective(objective, strategy):
     """Of recipes that differ alike, the one for what was asked."""
     checkpoint = find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert strategy == nearest_cell("sglang", checkpoint, gpu_of("b300"), 4, objective, spread=True).strategy
+    gpu, replicas = gpu_of("b300"), Parallelism(tensor=4, data=4)
+    setup = Setup("sglang", "flash", checkpoint.id, checkpoint.precision, gpu, 1, replicas, objective)
+    assert strategy == nearest_cell(setup).strategy
 
 
 def test_the_nearest_recipe_splits_as_the_plan_does():

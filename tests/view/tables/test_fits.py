@@ -6,7 +6,7 @@ from seatrial.catalog import checkpoints, find_checkpoint
 from seatrial.errors import UnknownNameError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.plan.fits import STEP, checkpoint_plans, fits_on, holds_all, left_out, room_bytes
+from seatrial.plan.fits import STEP, available_bytes, checkpoint_plans, fits_on, left_out, runs_all_at_once
 from seatrial.plan.request import Request
 from seatrial.units import GIB
 from seatrial.view.plots.fits import fit_chart
@@ -51,9 +51,9 @@ def test_the_largest_context_is_the_largest():
     found = [fit for fit in fits_on(asked("h100x4", concurrency=16), "flash") if fit.largest_context_tokens]
     assert found
     for fit in found[:4]:
-        assert holds_all(planned(fit, fit.largest_context_tokens, 16))
+        assert runs_all_at_once(planned(fit, fit.largest_context_tokens, 16))
         further = fit.largest_context_tokens + STEP
-        assert further > 1048576 or not holds_all(planned(fit, further, 16))
+        assert further > 1048576 or not runs_all_at_once(planned(fit, further, 16))
 
 
 def test_what_runs_comes_first_and_the_fastest_of_it():
@@ -106,7 +106,7 @@ def test_a_crowd_waits_where_the_cache_is_full():
     table = contexts_table(plans, fit)
     waiting = [row for row in table.rows if row[1].endswith("at once")]
     assert f"fits up to {fit.largest_context_tokens:,} tokens" in table.title
-    assert [plan.footprint.concurrency for plan in plans if not holds_all(plan)] == [
+    assert [plan.footprint.concurrency for plan in plans if not runs_all_at_once(plan)] == [
         int(row[1].split()[1]) for row in waiting
     ]
 
@@ -155,7 +155,7 @@ def test_what_does_not_fit_is_never_below_the_limit():
     for plan in checkpoint_plans(
         request, find_checkpoint("unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"), "llamacpp"
     ):
-        assert plan.runs == (plan.need_bytes <= room_bytes(plan))
+        assert plan.runs == (plan.need_bytes <= available_bytes(plan))
     chart = fit_chart("m5-max-128gb")
     limit = max(mark.value for mark in chart.references)
     reached = {mark.series: mark.x for mark in chart.highlights}

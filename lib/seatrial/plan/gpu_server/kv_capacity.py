@@ -1,8 +1,8 @@
-"""The room a layout over equal GPUs leaves for requests, and the fraction of GPU memory that takes."""
+"""How many requests fit on a layout over equal GPUs, and the fraction of GPU memory they take."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import ceil, floor
 
 from seatrial.hardware.types import Gpu
@@ -10,131 +10,97 @@ from seatrial.memory import compute_footprint
 from seatrial.memory.options import Options
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.bisection import largest
-from seatrial.plan.capacity import Pool, pool_of, usable_gpu_bytes, window_share
+from seatrial.plan.candidate import Candidate
+from seatrial.plan.capacity import usable_gpu_bytes
+from seatrial.plan.gpu_server.kv_pool import KvPool, pool_of, window_share
 from seatrial.plan.gpu_server.layouts import Layout
-from seatrial.plan.request import Request
-from seatrial.plan.trial import Candidate
 from seatrial.plan.vendor.default_fraction import default_fraction
 from seatrial.plan.vendor.limits import limits, running_limit
-from seatrial.plan.vendor.recipes import Cell
 
 
 @dataclass(frozen=True, slots=True)
 class KvCapacity:
-    """What a layout needs and what there is for it.
+    """Memory that a layout needs with so many requests, and memory that its GPUs have."""
 
-    Attributes:
-        footprint: Bytes with ``held`` requests.
-        held: Requests that run at once where each fills its context; 0 where not even one fits.
-        pool: What one attention replica's KV cache holds; None where nothing fits.
-        fraction: Share of GPU memory the engine is given, or takes where it is given none.
-        usable: Bytes of one GPU a plan may count on.
-        ranks: GPUs over all nodes.
-        shortfall_bytes: Bytes too few.
-
-    """
-
-    footprint: Footprint
-    held: int
-    fraction: float
-    usable: int
-    ranks: int
-    pool: Pool | None = None
-    shortfall_bytes: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Weigh once what is asked for many times."""
-        object.__setattr__(self, "shortfall_bytes", max(0, self.need_bytes - self.capacity_bytes))
+    footprint: Footprint  # with `max_concurrent` requests
+    max_concurrent: int  # requests at once if each fills its context; 0 if not even one fits
+    fraction: float  # share of GPU memory the engine is given, or takes by its own rule
+    usable_bytes: int  # of one GPU
+    ranks: int  # GPUs over all nodes
+    need_bytes: int  # over all GPUs, copies included
+    pool: KvPool | None = None  # of one attention replica; None if not even one request fits
 
     @property
     def capacity_bytes(self) -> int:
-        """Over all GPUs."""
-        return self.usable * self.ranks
+        """Usable bytes over all GPUs."""
+        return self.usable_bytes * self.ranks
 
     @property
-    def need_bytes(self) -> int:
-        """Over all GPUs, what lies on every rank counted as often."""
-        return max(self.footprint.total_bytes, self.footprint.per_gpu_bytes * self.ranks)
+    def shortfall_bytes(self) -> int:
+        """Bytes too few over all GPUs; 0 if it fits."""
+        return max(0, self.need_bytes - self.capacity_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
-    """Shares of one GPU an engine may take.
+class _Fractions:
+    """Fractions of one GPU's memory that an engine may take, each also in bytes."""
 
-    Attributes:
-        given: The one it is given, or takes where it is given none; ``usable`` in bytes.
-        usable: Bytes of it.
-        most: The largest it starts with.
-        highest: Bytes of the largest a plan gives it.
-
-    """
-
-    given: float
-    usable: int
-    most: float
-    highest: int
+    default: float  # given, or taken by the engine's own rule
+    default_bytes: int
+    startable: float  # the largest the engine starts with
+    highest_bytes: int  # of the largest a plan gives
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A layout as it is offered to requests: all that does not hang on how many there are.
-
-    Attributes:
-        candidate: What is served.
-        layout: GPUs used.
-        context_tokens: Tokens of each request.
-        parallelism: How the work is split; None where the ranks cannot be formed and only the bytes matter.
-        running: Requests the engine lets run at once.
-        options: Its settings that change bytes.
-        shares: What it may take of a GPU.
-
-    """
+class LayoutMemory:
+    """All that the memory of a layout depends on, except the number of requests."""
 
     candidate: Candidate
     layout: Layout
     context_tokens: int
-    parallelism: Parallelism | None
-    running: int
+    parallelism: Parallelism | None  # None if the ranks cannot be formed and only the bytes matter
+    running_limit: int  # requests the engine lets run at once
     options: Options
-    shares: Shares
+    fractions: _Fractions
 
     @property
     def most(self) -> int:
-        """Requests that come into question at once."""
-        return min(self.candidate.request.concurrency, self.running)
+        """Most requests that can run at once, whatever the memory."""
+        return min(self.candidate.request.concurrency, self.running_limit)
 
-    def first(self) -> KvCapacity:
-        """The room with one request, which decides whether it runs; with all where only the bytes matter."""
-        return self._measured(1 if self.parallelism else self.most)
+    def least_capacity(self) -> KvCapacity:
+        """Return the capacity with one request, which decides if it runs; with all if only the bytes matter."""
+        return self._measure(1 if self.parallelism else self.most)
 
-    def room(self, first: KvCapacity) -> KvCapacity:
-        """The room with as many of the requests as fit, at least one.
+    def full_capacity(self, least: KvCapacity) -> KvCapacity:
+        """Return the capacity with as many of the requests as fit, at least one.
 
         More requests than the KV cache holds wait for a place: that is slower, and still runs.
 
         Args:
-            first: What ``first`` found.
+            least: Result of ``least_capacity``.
 
         """
         if self.parallelism is None:
-            return first
-        if first.shortfall_bytes:
-            return replace(first, held=0)
-        room = first if self.most == 1 else self._measured(self.most)
-        if room.shortfall_bytes:
-            near = self._near(first.footprint, room.footprint, self.parallelism.data)
-            held = largest(self.most - 1, lambda count: not self._measured(count).shortfall_bytes, near)
-            room = self._measured(held)
-        return self._within_pool(room, self.parallelism)
+            return least
+        if least.shortfall_bytes:
+            return replace(least, max_concurrent=0)
+        full = least if self.most == 1 else self._measure(self.most)
+        if full.shortfall_bytes:
+            guesses = self._guess(least.footprint, full.footprint, self.layout.parallelism.data)
+            full = self._measure(
+                largest(self.most - 1, lambda count: not self._measure(count).shortfall_bytes, guesses)
+            )
+        return self._limit_to_pool(full)
 
-    def _near(self, one: Footprint, whole: Footprint, replicas: int) -> tuple[int, ...]:
-        """Where the number of requests that fit is looked for first: bytes grow evenly with those of one replica."""
-        limit = self.shares.usable if self.layout.cell else self.shares.highest
-        share = (limit - one.per_gpu_bytes) / max(1, whole.per_gpu_bytes - one.per_gpu_bytes)
+    def _guess(self, one: Footprint, full: Footprint, replicas: int) -> tuple[int, ...]:
+        """Return likely numbers of requests that fit: bytes grow evenly with the requests of one replica."""
+        usable = self.fractions.default_bytes if self.layout.cell else self.fractions.highest_bytes
+        share = (usable - one.per_gpu_bytes) / max(1, full.per_gpu_bytes - one.per_gpu_bytes)
         count = replicas * int(1 + share * (ceil(self.most / replicas) - 1))
         return count, count + 1, count - replicas
 
-    def _measured(self, count: int) -> KvCapacity:
+    def _measure(self, count: int) -> KvCapacity:
         footprint = compute_footprint(
             self.candidate.checkpoint,
             engine=self.candidate.engine,
@@ -144,89 +110,91 @@ class Offer:
             options=self.options,
         )
         fraction, usable = self._fraction(footprint)
-        return KvCapacity(footprint, count, fraction, usable, self.layout.nodes * self.layout.gpus_per_node)
+        ranks = self.layout.nodes * self.layout.gpus_per_node
+        need = max(footprint.total_bytes, footprint.per_gpu_bytes * ranks)
+        return KvCapacity(footprint, count, fraction, usable, ranks, need)
 
-    def _within_pool(self, room: KvCapacity, parallelism: Parallelism) -> KvCapacity:
-        """The room with no more requests than their windows allow; fewer may do with a smaller share of the GPU."""
-        cell, gpus = self.layout.cell, self.candidate.request.gpus
-        while gpus:
-            pool = pool_of(
-                self.candidate.engine,
-                room.footprint,
-                gpu=gpus[0],
-                usable=room.usable,
-                ranks=parallelism,
-                flags=cell.flags if cell else {},
-                drafting=cell is not None and cell.draft_tokens > 0,
-            )
-            held = pool.requests(self.context_tokens) * parallelism.data
-            if held >= room.held:
-                return KvCapacity(room.footprint, room.held, room.fraction, room.usable, room.ranks, pool)
-            room = self._measured(held)
-        return room
+    def _limit_to_pool(self, capacity: KvCapacity) -> KvCapacity:
+        """Return the capacity with no more requests than their windows allow; fewer may need a smaller fraction."""
+        while self.candidate.request.gpus:
+            pool = pool_of(self.candidate, self.layout, capacity.footprint, capacity.usable_bytes)
+            count = pool.requests(self.context_tokens) * self.layout.parallelism.data
+            if count >= capacity.max_concurrent:
+                return replace(capacity, pool=pool)
+            capacity = self._measure(count)
+        return capacity
 
     def _fraction(self, footprint: Footprint) -> tuple[float, int]:
-        """The fraction flag, and the bytes of one GPU a plan may count on."""
-        gpus, shares, need = self.candidate.request.gpus, self.shares, footprint.per_gpu_bytes
+        """Return the fraction of GPU memory, and the bytes of one GPU a plan may count on."""
+        gpus, fractions, need = self.candidate.request.gpus, self.fractions, footprint.per_gpu_bytes
         if self.layout.cell:
             # A vendor ran it: what its own fraction does not cover lies in the memory beside the pool.
-            overdrawn = footprint.concurrency == 1 and need > shares.usable
-            return shares.given, shares.highest if overdrawn else shares.usable
-        if shares.usable < need <= shares.highest and gpus[0].memory_bytes:
-            # The smallest share, in hundredths, that holds it.
-            fraction = min(ceil(need / gpus[0].memory_bytes * 100) / 100, shares.most)
+            overdrawn = footprint.concurrency == 1 and need > fractions.default_bytes
+            return fractions.default, fractions.highest_bytes if overdrawn else fractions.default_bytes
+        if fractions.default_bytes < need <= fractions.highest_bytes and gpus[0].memory_bytes:
+            # The smallest fraction, in hundredths, that is enough.
+            fraction = min(ceil(need / gpus[0].memory_bytes * 100) / 100, fractions.startable)
             return fraction, usable_gpu_bytes(gpus[0], fraction)
-        return shares.given, shares.usable
+        return fractions.default, fractions.default_bytes
 
 
-def offer_of(candidate: Candidate, layout: Layout, context_tokens: int, parallelism: Parallelism | None) -> Offer:
-    """What a layout offers.
+def layout_memory(
+    candidate: Candidate, layout: Layout, context_tokens: int, parallelism: Parallelism | None
+) -> LayoutMemory:
+    """Return what the memory of a layout depends on.
 
     Args:
         candidate: What to serve.
         layout: GPUs used.
         context_tokens: Tokens of each request.
-        parallelism: How the work is split; None where the ranks cannot be formed and only the bytes matter.
+        parallelism: How the work is split; None if the ranks cannot be formed and only the bytes matter.
 
     """
-    cell, checkpoint = layout.cell, candidate.checkpoint
-    running = requests_at_once(layout, candidate.request)
-    drafting = cell is not None and cell.draft_tokens > 0
+    cell, draft = layout.cell, candidate.checkpoint.draft
+    running = running_limit(candidate.request.concurrency)
+    if cell:
+        running = cell.running_limit or limits().running_requests
     options = Options(
         max_running_requests=running,
-        speculative=(checkpoint.draft or "none") if drafting else "none",
-        swa_ratio=window_share(cell.flags if cell else {}),
+        speculative=draft or "none" if cell is not None and cell.draft_tokens > 0 else "none",
+        swa_ratio=window_share(layout.flags),
         batched_tokens=cell.batched_tokens if cell else None,
     )
-    return Offer(candidate, layout, context_tokens, parallelism, running, options, _shares(candidate, layout))
+    return LayoutMemory(candidate, layout, context_tokens, parallelism, running, options, _fractions(candidate, layout))
 
 
-def requests_at_once(layout: Layout, request: Request) -> int:
-    """Requests the engine lets run at once."""
-    if layout.cell:
-        return layout.cell.running_limit or limits().running_requests
-    return running_limit(request.concurrency)
-
-
-def _shares(candidate: Candidate, layout: Layout) -> Shares:
-    gpus, engine = candidate.request.gpus, candidate.engine
+def _fractions(candidate: Candidate, layout: Layout) -> _Fractions:
+    gpus, engine, cell = candidate.request.gpus, candidate.engine, layout.cell
     if not gpus:
-        return Shares(limits().gpu_fraction, 0, 0.0, 0)
-    gpu, most = gpus[0], _most(engine, gpus[0])
-    given = min(limits().gpu_fraction, most)
-    if layout.cell:
-        given = layout.cell.memory_fraction or _own(engine, gpu, layout.cell)
-    highest = usable_gpu_bytes(gpu, min(limits().gpu_fraction_highest, most))
-    return Shares(given, usable_gpu_bytes(gpu, given), most, highest)
+        return _Fractions(limits().gpu_fraction, 0, 0.0, 0)
+    gpu, startable = gpus[0], 1.0
+    if engine == "vllm" and gpu.memory_bytes and gpu.memory_free_bytes is not None:
+        # vLLM's fraction is of the whole GPU, and vLLM refuses to start if less than that is free.
+        startable = floor(gpu.memory_free_bytes / gpu.memory_bytes * 100) / 100
+    default = min(limits().gpu_fraction, startable)
+    if cell:
+        own = cell.memory_fraction or default_fraction(engine, gpu, cell.parallelism, cell.flags)
+        default = own or limits().gpu_fraction
+    highest = usable_gpu_bytes(gpu, min(limits().gpu_fraction_highest, startable))
+    return _Fractions(default, usable_gpu_bytes(gpu, default), startable, highest)
 
 
-def _own(engine: str, gpu: Gpu, cell: Cell) -> float:
-    """What the engine takes where a recipe leaves it to the engine."""
-    return default_fraction(engine, gpu, cell.parallelism, cell.flags) or limits().gpu_fraction
+def fraction_needed(engine: str, footprint: Footprint, gpu: Gpu) -> float | None:
+    """Return the smallest fraction, in hundredths, that holds ``footprint``; None if none does or memory is unknown.
 
+    Args:
+        engine: ``sglang`` or ``vllm``.
+        footprint: Bytes with all requests that run at once.
+        gpu: One of the equal GPUs.
 
-def _most(engine: str, gpu: Gpu) -> float:
-    """The largest share an engine starts with: vLLM's is of the whole GPU, and refused where less than it is free."""
-    if engine != "vllm" or not gpu.memory_bytes or gpu.memory_free_bytes is None:
-        return 1.0
-    return floor(gpu.memory_free_bytes / gpu.memory_bytes * 100) / 100
+    """
+    memory, need = gpu.memory_bytes or 0, footprint.per_gpu_bytes
+    if engine == "sglang":
+        reserve = footprint.per_gpu_by_part["reserve"]
+        gpus = max(1, footprint.reserve_bytes // reserve) if reserve else 1
+        # The most the context may take: a fraction too small does not start, one too large leaves memory unused.
+        context = int(footprint.reserve_by_part["cuda_context"].high / gpus)
+        free = memory if gpu.memory_free_bytes is None else min(memory, gpu.memory_free_bytes)
+        need, memory = need - reserve, free - context
+    fraction = ceil(need / memory * 100) / 100 if memory > 0 else 1.0
+    return fraction if fraction < 1 else None

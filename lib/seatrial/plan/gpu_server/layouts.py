@@ -2,104 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from seatrial.catalog import find_checkpoint
-from seatrial.catalog.types import Checkpoint
 from seatrial.hardware.accelerators import accelerators
-from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
+from seatrial.plan.candidate import Candidate
 from seatrial.plan.request import Request
 from seatrial.plan.vendor.recipes import Cell, cells, find_cells
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """GPUs used and how the work is split among them; ``cell`` where a vendor ran exactly this."""
+    """GPUs used, and how the work is split among them."""
 
     nodes: int
     gpus_per_node: int
     parallelism: Parallelism
-    cell: Cell | None = None
+    cell: Cell | None = None  # if a vendor ran exactly this
+
+    @property
+    def flags(self) -> Mapping[str, str | None]:
+        """Flags of the recipe; empty without one."""
+        return self.cell.flags if self.cell else {}
 
 
-def layouts(engine: str, checkpoint: Checkpoint, request: Request) -> Iterator[Layout]:
-    """Layouts for SGLang or vLLM: verified recipes first, then arithmetic's own."""
-    gpus = request.gpus
-    if not gpus:
+def layouts(candidate: Candidate) -> Iterator[Layout]:
+    """Yield the layouts for SGLang or vLLM: recipes first, then every split that arithmetic allows."""
+    request = candidate.request
+    if not request.gpus:
         yield Layout(1, 0, Parallelism())
         return
     if request.recipes:
-        yield from _cells(engine, checkpoint, request)
-    for nodes, per_node in _counts(request):
-        for parallelism in _forms(engine, checkpoint, gpus[0], nodes, per_node * nodes, request):
+        yield from _recipe_layouts(candidate)
+    for nodes, per_node in _gpu_counts(request):
+        for parallelism in _splits(candidate, nodes, per_node * nodes):
             yield Layout(nodes, per_node, parallelism)
 
 
-def _cells(engine: str, checkpoint: Checkpoint, request: Request) -> Iterator[Layout]:
-    gpus = request.gpus
-    for cell in find_cells(engine, checkpoint, gpus[0].accelerator, request.objective):
+def _recipe_layouts(candidate: Candidate) -> Iterator[Layout]:
+    request, gpus = candidate.request, candidate.request.gpus
+    for cell in find_cells(candidate.engine, candidate.checkpoint, gpus[0].accelerator, request.objective):
         fits = cell.gpus_per_node <= len(gpus) and cell.nodes <= request.nodes
         within = (request.context_tokens or 0) <= (cell.context_limit or request.context_tokens or 0)
         if fits and within and request.tensor_parallel in {None, cell.parallelism.tensor}:
             yield Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
 
 
-def _counts(request: Request) -> Iterator[tuple[int, int]]:
-    """Machines, and GPUs to use in each: what was asked for, or all of them, then powers of two, the most GPUs first.
+def _gpu_counts(request: Request) -> Iterator[tuple[int, int]]:
+    """Yield machines and GPUs to use in each: what was asked for; else all machines, then powers of two.
 
-    Of as many GPUs those in fewer machines come first.
+    The most GPUs come first, and of equally many those in fewer machines.
     """
     if request.tensor_parallel is not None:
-        yield from filter(None, [request.spread(request.tensor_parallel)])
+        yield from filter(None, [request.nodes_for(request.tensor_parallel)])
         return
-    machines = {request.nodes, *_powers(request.nodes)}
-    places = [(nodes, count) for nodes in machines for count in _powers(len(request.gpus))]
+
+    def powers_of_two(most: int) -> list[int]:
+        return [1 << power for power in range(most.bit_length())]
+
+    machines = {request.nodes, *powers_of_two(request.nodes)}
+    places = [(nodes, count) for nodes in machines for count in powers_of_two(len(request.gpus))]
     yield from sorted(places, key=lambda place: (-place[0] * place[1], place[0]))
 
 
-def _powers(most: int) -> list[int]:
-    """Powers of two up to ``most``."""
-    return [1 << power for power in range(most.bit_length())]
-
-
-def _forms(  # noqa: PLR0913, PLR0917 -- one for each thing that decides
-    engine: str, checkpoint: Checkpoint, gpu: Gpu, nodes: int, ranks: int, request: Request
-) -> list[Parallelism]:
-    plain = Parallelism(tensor=ranks)
+def _splits(candidate: Candidate, nodes: int, ranks: int) -> list[Parallelism]:
+    request, tensor = candidate.request, Parallelism(tensor=ranks)
     if ranks == 1:
-        return [plain]
-    forms = [plain]
-    if engine == "vllm":
-        forms.append(Parallelism(tensor=ranks, expert=ranks))
+        return [tensor]
+    splits = [tensor]
+    if candidate.engine == "vllm":
+        splits.append(Parallelism(tensor=ranks, expert=ranks))
         if nodes == 1:
-            forms.append(Parallelism(tensor=ranks, data=ranks, expert=ranks))
-    elif (dealt := _deals_experts(gpu.compute_capability, checkpoint.precision)) is not None:
-        spread = Parallelism(tensor=ranks, data=ranks, expert=ranks if dealt else 1)
-        forms = [spread, plain] if request.objective == "throughput" else [plain, spread]
-    return forms + ([] if request.tensor_parallel is not None else _stages(ranks, nodes))
+            splits.append(Parallelism(tensor=ranks, data=ranks, expert=ranks))
+    else:
+        experts = _replicas_split_experts(request.gpus[0].compute_capability, candidate.checkpoint.precision)
+        if experts is not None:
+            replicas = Parallelism(tensor=ranks, data=ranks, expert=ranks if experts else 1)
+            splits = [replicas, tensor] if request.objective == "throughput" else [tensor, replicas]
+    return splits
 
 
 @cache
-def _deals_experts(architecture: str | None, precision: str) -> bool | None:
-    """Whether SGLang's recipes with attention replicas deal the experts out to them; None where none has replicas.
+def _replicas_split_experts(architecture: str | None, precision: str) -> bool | None:
+    """Return True if SGLang's recipes with attention replicas use expert parallelism; None if none has replicas.
 
-    Those for this architecture and format count, or for the architecture where none is for the format. Hopper's FP4
-    experts run through Marlin kernels, which know tensor parallelism only, and AMD's recipes split every expert.
+    Recipes for this architecture and format count, or for the architecture if there are none for the format. Hopper's
+    FP4 experts run through Marlin kernels, which know tensor parallelism only, and AMD's recipes split every expert.
     """
-    there = [
+    same_gpu = [
         cell
         for cell in cells()
         if cell.engine == "sglang" and accelerators()[cell.accelerator].architecture == architecture
     ]
-    alike = [cell for cell in there if find_checkpoint(cell.checkpoint).precision == precision]
-    dealt = [cell.parallelism.expert > 1 for cell in alike or there if cell.parallelism.data > 1]
-    return any(dealt) if dealt else None
-
-
-def _stages(ranks: int, nodes: int) -> list[Parallelism]:
-    """Pipeline stages: one a machine, which spares the network all but one hand-over, or two in one machine."""
-    stages = nodes if nodes > 1 else 2
-    return [] if ranks % stages else [Parallelism(tensor=ranks // stages, pipeline=stages)]
+    same_format = [cell for cell in same_gpu if find_checkpoint(cell.checkpoint).precision == precision]
+    found = [cell.parallelism.expert > 1 for cell in same_format or same_gpu if cell.parallelism.data > 1]
+    return any(found) if found else None

@@ -1,4 +1,4 @@
-"""The recipe nearest to a plan that no recipe matches: how the two differ, which rule that breaks, what is kept."""
+"""Finds the recipe nearest to a plan that no recipe matches: how they differ, and which flags the plan keeps."""
 
 from __future__ import annotations
 
@@ -7,119 +7,118 @@ from typing import NamedTuple
 
 from seatrial.catalog import find_checkpoint, model_of
 from seatrial.catalog.base_model import base_model_of
-from seatrial.catalog.types import Checkpoint
 from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
+from seatrial.plan.candidate import Candidate
 from seatrial.plan.gpu_server.layouts import Layout
-from seatrial.plan.request import Request
 from seatrial.plan.types import Objective, Recipe
 from seatrial.plan.vendor.recipes import STRATEGIES, Cell, cells
 from seatrial.plan.vendor.rules import Case, recipe_rules, refusals
 
 
-def nearest_recipe(engine: str, checkpoint: Checkpoint, layout: Layout, request: Request) -> Recipe | None:
-    """The nearest recipe with its differences, and of its flags those that hold here; None where there is none.
+class Setup(NamedTuple):
+    """A layout as recipes are compared with it; hashable, so that every answer is computed once."""
+
+    engine: str
+    model: str  # the base model of the checkpoint
+    checkpoint: str
+    precision: str
+    gpu: Gpu
+    nodes: int
+    parallelism: Parallelism
+    objective: Objective
+
+
+def nearest_recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
+    """Return the nearest recipe with its differences, and of its flags those that also hold for this layout.
 
     Args:
-        engine: ``sglang`` or ``vllm``.
-        checkpoint: What is served.
+        candidate: What is served.
         layout: GPUs used and how the work is split; no recipe matches it.
-        request: Machine and wishes.
+
+    Returns:
+        The recipe; None if there is none, or if the request leaves recipes out.
 
     """
-    gpu = request.gpus[0]
-    spread = layout.parallelism.data > 1
-    near = nearest_cell(engine, checkpoint, gpu, layout.nodes * layout.gpus_per_node, request.objective, spread=spread)
-    if near is None:
+    request, checkpoint = candidate.request, candidate.checkpoint
+    if not request.recipes or not request.gpus:
         return None
-    beyond = near.context_limit is not None and (request.context_tokens or 0) > near.context_limit
-    asked = request.context_tokens if beyond else None
-    return _near(near, checkpoint.id, checkpoint.precision, gpu, layout.nodes, layout.parallelism, asked)
-
-
-@lru_cache(maxsize=4096)
-def _near(  # noqa: PLR0913, PLR0917 -- what differences are told of
-    cell: Cell, checkpoint: str, precision: str, gpu: Gpu, nodes: int, ranks: Parallelism, context_tokens: int | None
-) -> Recipe:
-    told = differences(cell, checkpoint, gpu, nodes, ranks, context_tokens)
-    told = told or ("Its memory fraction and limits are not used.",)
-    there = accelerators()[cell.accelerator]
-    alike = (there.architecture, cell.parallelism.data > 1) == (gpu.compute_capability, ranks.data > 1)
-    return cell.to_recipe(told, carried=alike and find_checkpoint(cell.checkpoint).precision == precision)
-
-
-def nearest_cell(  # noqa: PLR0913 -- what a recipe is near to
-    engine: str,
-    checkpoint: Checkpoint,
-    gpu: Gpu,
-    ranks: int,
-    objective: Objective = "balanced",
-    *,
-    spread: bool = False,
-) -> Cell | None:
-    """The recipe that differs least: same model, then GPU, generation, checkpoint, form, ranks, memory, objective.
-
-    Args:
-        engine: ``sglang`` or ``vllm``.
-        checkpoint: What is served.
-        gpu: One of the GPUs.
-        ranks: How many there are.
-        objective: What the plan should be best at.
-        spread: Attention is replicated and the experts are dealt out: kernels and batch sizes hang on it.
-
-    """
-    return _nearest(
-        engine, base_model_of(checkpoint), checkpoint.id, checkpoint.precision, gpu, ranks, objective, spread
+    setup = Setup(
+        candidate.engine,
+        base_model_of(checkpoint),
+        checkpoint.id,
+        checkpoint.precision,
+        request.gpus[0],
+        layout.nodes,
+        layout.parallelism,
+        request.objective,
     )
-
-
-def differences(  # noqa: PLR0913, PLR0917 -- what differences are told of
-    cell: Cell, checkpoint: str, gpu: Gpu, nodes: int, ranks: Parallelism, context_tokens: int | None
-) -> tuple[str, ...]:
-    """How a plan differs from ``cell`` and which rule each difference breaks, one sentence each."""
-    asked = cell.parallelism
-    rows = (
-        ("gpu", "GPU", cell.accelerator, gpu.accelerator or gpu.name),
-        ("checkpoint", "checkpoint", cell.checkpoint, checkpoint),
-        ("nodes", "nodes", cell.nodes, nodes),
-        ("tensor", "tensor parallel", asked.tensor, ranks.tensor),
-        ("data", "data parallel attention", asked.data, ranks.data),
-        ("expert", "expert parallel", asked.expert, ranks.expert),
-        ("pipeline", "pipeline parallel", asked.pipeline, ranks.pipeline),
-    )
-    why = recipe_rules()
-    told = [f"{what}: {here} instead of {there} ({why[rule]})." for rule, what, there, here in rows if here != there]
-    if cell.context_limit and (context_tokens or 0) > cell.context_limit:
-        told.append(f"context: {context_tokens:,} tokens instead of {cell.context_limit:,} ({why['context']}).")
-    return (*told, *(_refused_here(cell.engine, cell.checkpoint, asked, gpu) if told else ()))
+    cell = nearest_cell(setup)
+    if cell is None:
+        return None
+    longer = cell.context_limit is not None and (request.context_tokens or 0) > cell.context_limit
+    return _compared(cell, setup, request.context_tokens if longer else None)
 
 
 @lru_cache(maxsize=1024)
-def _nearest(  # noqa: PLR0913, PLR0917 -- what a recipe is near to
-    engine: str, model: str, checkpoint: str, precision: str, gpu: Gpu, ranks: int, objective: Objective, spread: bool
-) -> Cell | None:
-    kin, order = _generation(gpu.compute_capability), STRATEGIES[objective]
+def nearest_cell(setup: Setup) -> Cell | None:
+    """Return the recipe that differs least; None if there is none for the engine and model.
 
-    def distance(place: _Place) -> tuple[bool, bool, bool, bool, bool, bool, int, int, int]:
-        cell, there = place.cell, place.accelerator
+    GPU, architecture, generation, checkpoint, format, attention replicas, ranks, memory and objective count in this
+    order.
+    """
+    gpu, order = setup.gpu, STRATEGIES[setup.objective]
+    generation = _generation(gpu.compute_capability)
+
+    def distance(row: _Row) -> tuple[bool, bool, bool, bool, bool, bool, int, int, int]:
+        cell, accelerator = row.cell, row.accelerator
         return (
             cell.accelerator != gpu.accelerator,
-            there.architecture != gpu.compute_capability,
-            place.generation != kin,
-            cell.checkpoint != checkpoint,
-            place.precision != precision,
-            (cell.parallelism.data > 1) != spread,
-            abs(cell.ranks - ranks),
-            abs((there.memory_bytes or 0) - (gpu.memory_bytes or 0)),
+            accelerator.architecture != gpu.compute_capability,
+            row.generation != generation,
+            cell.checkpoint != setup.checkpoint,
+            row.precision != setup.precision,
+            (cell.parallelism.data > 1) != (setup.parallelism.data > 1),
+            abs(cell.ranks - setup.parallelism.tensor),
+            abs((accelerator.memory_bytes or 0) - (gpu.memory_bytes or 0)),
             order.index(cell.strategy),
         )
 
-    nearest = min(_places(engine, model), key=distance, default=None)
+    nearest = min(_rows(setup.engine, setup.model), key=distance, default=None)
     return nearest.cell if nearest else None
 
 
-class _Place(NamedTuple):
+@lru_cache(maxsize=4096)
+def _compared(cell: Cell, setup: Setup, longer_context: int | None) -> Recipe:
+    """Return the recipe with each difference and the rule it breaks, one sentence each, and the flags that hold."""
+    gpu, asked, ranks, why = setup.gpu, cell.parallelism, setup.parallelism, recipe_rules()
+    rows = (
+        ("gpu", "GPU", cell.accelerator, gpu.accelerator or gpu.name),
+        ("checkpoint", "checkpoint", cell.checkpoint, setup.checkpoint),
+        ("nodes", "nodes", cell.nodes, setup.nodes),
+        ("tensor", "tensor parallel", asked.tensor, ranks.tensor),
+        ("data", "data parallel attention", asked.data, ranks.data),
+        ("expert", "expert parallel", asked.expert, ranks.expert),
+    )
+    found = [f"{what}: {ours} instead of {its} ({why[rule]})." for rule, what, its, ours in rows if ours != its]
+    if longer_context is not None:
+        found.append(f"context: {longer_context:,} tokens instead of {cell.context_limit:,} ({why['context']}).")
+    differences = (*found, *_refused_on(gpu, cell)) if found else ("Its memory fraction and limits are not used.",)
+    architecture = accelerators()[cell.accelerator].architecture
+    same = (architecture, asked.data > 1) == (gpu.compute_capability, ranks.data > 1)
+    return cell.to_recipe(differences, carried=same and find_checkpoint(cell.checkpoint).precision == setup.precision)
+
+
+@lru_cache(maxsize=1024)
+def _refused_on(gpu: Gpu, cell: Cell) -> tuple[str, ...]:
+    """Return the engine's rules that the recipe as it stands would break on this GPU."""
+    row = find_checkpoint(cell.checkpoint)
+    found = refusals(Case(cell.engine, model_of(row), row, gpu, cell.parallelism, context_tokens=1))
+    return tuple(f"As it stands {cell.engine} would refuse it on this GPU: {reason.text}" for reason in found)
+
+
+class _Row(NamedTuple):
     """A recipe, and what its GPU and checkpoint are."""
 
     cell: Cell
@@ -129,23 +128,15 @@ class _Place(NamedTuple):
 
 
 @cache
-def _places(engine: str, model: str) -> list[_Place]:
+def _rows(engine: str, model: str) -> list[_Row]:
     return [
-        _Place(cell, there, _generation(there.architecture), find_checkpoint(cell.checkpoint).precision)
+        _Row(cell, accelerator, _generation(accelerator.architecture), find_checkpoint(cell.checkpoint).precision)
         for cell in cells()
         if (cell.engine, cell.model) == (engine, model)
-        for there in (accelerators()[cell.accelerator],)
+        for accelerator in (accelerators()[cell.accelerator],)
     ]
 
 
 def _generation(architecture: str | None) -> str:
-    """Architecture without its minor number: 12.0 and 12.1 are kin."""
+    """Return the architecture without its minor number: 12.0 and 12.1 are one generation."""
     return (architecture or "").partition(".")[0]
-
-
-@lru_cache(maxsize=1024)
-def _refused_here(engine: str, checkpoint_id: str, ranks: Parallelism, gpu: Gpu) -> tuple[str, ...]:
-    """The engine's rules that the recipe as it stands would break on another GPU."""
-    row = find_checkpoint(checkpoint_id)
-    found = refusals(Case(engine, model_of(row), row, gpu, ranks, context_tokens=1))
-    return tuple(f"As it stands {engine} would refuse it here: {reason.text}" for reason in found)

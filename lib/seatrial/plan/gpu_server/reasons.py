@@ -1,70 +1,105 @@
-"""The sentences a plan for SGLang or vLLM explains its memory and its recipe with."""
+"""Explains the memory and the recipe of a plan for SGLang or vLLM."""
 
 from __future__ import annotations
 
 from seatrial.catalog.engine_facts import engine_facts
-from seatrial.catalog.types import Checkpoint
-from seatrial.memory.types import Footprint
-from seatrial.plan.capacity import describe_need, describe_share
-from seatrial.plan.gpu_server.memory_fraction import share_text
-from seatrial.plan.request import Request
-from seatrial.plan.types import Recipe
+from seatrial.hardware.types import Gpu
+from seatrial.plan.candidate import Candidate
+from seatrial.plan.capacity import describe_need, describe_share, usable_gpu_bytes
+from seatrial.plan.gpu_server.kv_capacity import KvCapacity
+from seatrial.plan.vendor.default_fraction import default_fraction_source
 from seatrial.plan.vendor.recipes import Cell
 from seatrial.records import Reason
 from seatrial.units import counted, format_gib
 
+_FLAGS = {"sglang": "--mem-fraction-static", "vllm": "--gpu-memory-utilization"}
+_COUNTED = {
+    "sglang": "weights and caches, of what is free after the CUDA context",
+    "vllm": "everything, of the whole GPU",
+}
+_SOURCES = {
+    "sglang": "sglang 0.5.23 takes total x (1 - fraction) off what loading left free (SemiAnalysisAI/InferenceX#2128)",
+    "vllm": "vLLM gives the cache total x utilization less weights, activations, graphs and context",
+}
 
-def memory_reason(  # noqa: PLR0913, PLR0917 -- the numbers of one sentence
-    checkpoint: Checkpoint,
-    footprint: Footprint,
-    request: Request,
-    ranks: int,
-    capacity: int,
-    need: int,
-    fraction: float,
-) -> Reason:
-    """What is needed against what there is: how much stays free, or by how much it does not fit."""
-    needs, machine = describe_need(checkpoint, footprint, need, ranks), request.hardware.times(request.nodes)
-    share = f"at fraction {share_text(fraction)}{describe_share(capacity, ranks)}"
-    if need > capacity:
-        offered = sum(gpu.memory_bytes or 0 for gpu in request.gpus[:1]) * ranks
+
+def memory_reason(candidate: Candidate, capacity: KvCapacity, nodes: int) -> Reason:
+    """Compare need and capacity: how much stays free, or how much is missing."""
+    request, ranks, need, usable = candidate.request, capacity.ranks, capacity.need_bytes, capacity.capacity_bytes
+    memory = request.gpus[0].memory_bytes if request.gpus else None
+    fraction = capacity.usable_bytes / memory if memory else capacity.fraction
+    needs = describe_need(candidate.checkpoint, capacity.footprint, need, ranks)
+    machine = request.hardware.times(nodes)
+    share = f"at fraction {fraction_text(fraction)}{describe_share(usable, ranks)}"
+    if need > usable:
         text = (
-            f"{needs} but {machine} offers {format_gib(offered)}, of which {format_gib(capacity)} are usable "
-            f"{share}: {format_gib(need - capacity)} too little."
+            f"{needs} but {machine} offers {format_gib((memory or 0) * ranks)}, of which {format_gib(usable)} are usable "
+            f"{share}: {format_gib(need - usable)} too little."
         )
     else:
         text = (
-            f"{needs}; {machine} has {format_gib(capacity)} usable on {counted(ranks, 'GPU')} {share}: "
-            f"{format_gib(capacity - need)} to spare."
+            f"{needs}; {machine} has {format_gib(usable)} usable on {counted(ranks, 'GPU')} {share}: "
+            f"{format_gib(usable - need)} to spare."
         )
-    return Reason(text, "derived", footprint.source)
+    return Reason(text, "derived", capacity.footprint.source)
 
 
-def cell_reason(cell: Cell, recipe: Recipe, context_tokens: int) -> Reason:
-    """Who ran it; where a shorter context is planned than it was run with, that is said."""
-    team = f"The {engine_facts(cell.engine).title} team"
+def cell_reason(cell: Cell, context_tokens: int) -> Reason:
+    """Name who ran this recipe, and what differed in the vendor's run."""
     if not cell.verified:
-        return Reason(
-            f"The vLLM recipe reports this one configuration for the GPU: {cell.name}.", "derived", recipe.source
-        )
-    text = f"{team} ran exactly this: {cell.name}."
+        text = f"The vLLM recipe reports this one configuration for the GPU: {cell.name}."
+        return Reason(text, "derived", cell.source)
+    text = f"The {engine_facts(cell.engine).title} team ran exactly this: {cell.name}."
     if cell.image:
         newer = engine_facts(cell.engine).versions.safe
-        text += f" It ran in the container {cell.image}; the flags here are those of {cell.engine} {newer}: "
+        text += f" It ran in the container {cell.image}; the plan's flags are those of {cell.engine} {newer}: "
         text += "take a build of it that is as new, since a plain release may lack what the container adds."
     if cell.context_limit and context_tokens < cell.context_limit:
-        text += f" It ran with --max-model-len {cell.context_limit:,}; the {context_tokens:,} here need less."
+        text += f" It ran with --max-model-len {cell.context_limit:,}; the {context_tokens:,} of this plan need less."
     if cell.site_env:
         text += f" Between the machines it also sets {', '.join(cell.site_env)} to names of network interfaces: set those of your own."
-    return Reason(text, "verified", recipe.source)
+    return Reason(text, "verified", cell.source)
 
 
-def overdrawn_reason(cell: Cell, per_gpu: int, given: int, fraction: float) -> list[Reason]:
-    """That arithmetic asks for more than the recipe's share, where it does."""
-    if per_gpu <= given:
+def overdrawn_reasons(cell: Cell, capacity: KvCapacity, gpu: Gpu) -> list[Reason]:
+    """Explain that arithmetic asks for more than the recipe's fraction of each GPU, if it does."""
+    need, given = capacity.footprint.per_gpu_bytes, usable_gpu_bytes(gpu, capacity.fraction)
+    if need <= given:
         return []
     text = (
-        f"Arithmetic gives {format_gib(per_gpu)} a GPU, above the recipe's fraction {fraction:.2f} "
+        f"Arithmetic gives {format_gib(need)} a GPU, above the recipe's fraction {capacity.fraction:.2f} "
         f"({format_gib(given)}); the vendor's run decides."
     )
     return [Reason(text, "derived", cell.source)]
+
+
+def fraction_text(fraction: float) -> str:
+    """Return a fraction with two places, three if the third is not zero: ``0.90``, ``0.793``."""
+    return f"{fraction:.3f}".removesuffix("0")
+
+
+def fraction_reason(engine: str, capacity: KvCapacity, least: float, given: float | None) -> Reason:
+    """Explain which fraction is taken, and the smallest whose bytes suffice.
+
+    Args:
+        engine: ``sglang`` or ``vllm``.
+        capacity: All requests that run at once, and the fraction the engine takes.
+        least: The smallest fraction, see ``fraction_needed``.
+        given: The fraction in the command; None if it is left to the engine.
+
+    """
+    footprint, used = capacity.footprint, capacity.fraction
+    requests = counted(footprint.concurrency, "request")
+    taken = f"{fraction_text(used)} is given"
+    if given is None:
+        taken = f"the recipe leaves it to {engine}, whose own rule takes {fraction_text(used)}"
+    if given == least:
+        taken = "that is given"
+    elif used >= least:
+        taken += ", and what is above goes to a larger cache"
+    text = (
+        f"The smallest {_FLAGS[engine]} with bytes for {requests} of {footprint.context_tokens:,} tokens is {least:.2f} "
+        f"(it counts {_COUNTED[engine]}); {taken}."
+    )
+    source = _SOURCES[engine] if given is not None else f"{_SOURCES[engine]}; {default_fraction_source(engine)}"
+    return Reason(text, "derived", source)

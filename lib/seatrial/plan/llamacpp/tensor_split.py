@@ -1,7 +1,7 @@
-"""llama.cpp over several GPUs: how many layers each gets, so that what lies on the fullest fits.
+"""Divides layers among several GPUs for llama.cpp (``--tensor-split``), so that the fullest GPU has enough memory.
 
-Left alone, llama.cpp deals layers out by free memory as if all weighed the same. With the experts of the first layers
-in host memory the last GPU would then get every layer that kept its own, and run out of memory while loading.
+By itself llama.cpp divides layers by free memory as if all had the same size. If the experts of the first layers are in
+host memory, the last GPU then gets every layer with its experts, and runs out of memory while loading.
 """
 
 from __future__ import annotations
@@ -9,29 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_STEPS = 5
-"""Halvings in search of the lowest level to which all GPUs need to be filled."""
+_HALVINGS = 5  # in search of the lowest level to which all GPUs must be filled
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Layers on GPUs, in their order.
-
-    Attributes:
-        light: The first ones, whose experts lie in host memory.
-        heavy: The others, with theirs.
-        light_bytes: Of a light layer with its cache.
-        heavy_bytes: Of a heavy one.
-
-    """
+    """Layers on GPUs, in their order: first those whose experts are in host memory, then those with their experts."""
 
     light: int
     heavy: int
-    light_bytes: float
+    light_bytes: float  # of one light layer with its cache
     heavy_bytes: float
 
-    def bytes_of(self, shares: Sequence[int]) -> list[float]:
-        """Bytes on each GPU."""
+    def bytes_per_gpu(self, shares: Sequence[int]) -> list[float]:
+        """Return the bytes on each GPU."""
         found, before = [], 0
         for count in shares:
             light = min(count, max(0, self.light - before))
@@ -40,35 +31,35 @@ class Layers:
         return found
 
 
-def deal(layers: Layers, rooms: Sequence[float]) -> tuple[int, ...] | None:
-    """Layers of each GPU, one after the other as many as there is room for; None where some are left.
+def fill_gpus(layers: Layers, free_bytes: Sequence[float]) -> tuple[int, ...] | None:
+    """Return the layers of each GPU if every GPU in turn takes as many as it can; None if some layers are left.
 
     Args:
-        layers: What is dealt out.
-        rooms: Bytes of each GPU.
+        layers: What is divided.
+        free_bytes: Bytes of each GPU.
 
     """
     light, heavy, shares = layers.light, layers.heavy, []
-    if light * layers.light_bytes + heavy * layers.heavy_bytes > sum(room for room in rooms if room > 0):
+    if light * layers.light_bytes + heavy * layers.heavy_bytes > sum(free for free in free_bytes if free > 0):
         return None
-    for room in rooms:
-        few = min(light, _held(room, layers.light_bytes)) if light else 0
+    for free in free_bytes:
+        few = min(light, _count_in(free, layers.light_bytes)) if light else 0
         light -= few
-        many = 0 if light or not heavy else min(heavy, _held(room - few * layers.light_bytes, layers.heavy_bytes))
+        many = 0 if light or not heavy else min(heavy, _count_in(free - few * layers.light_bytes, layers.heavy_bytes))
         heavy -= many
         shares.append(few + many)
     return None if light or heavy else tuple(shares)
 
 
-def deal_evenly(layers: Layers, rooms: Sequence[float]) -> tuple[int, ...] | None:
-    """The same, with all GPUs filled to about the same share of their room."""
-    best = deal(layers, rooms)
+def fill_evenly(layers: Layers, free_bytes: Sequence[float]) -> tuple[int, ...] | None:
+    """Return the layers of each GPU with all filled to about the same share of their memory; None if some are left."""
+    best = fill_gpus(layers, free_bytes)
     if best is None:
         return None
-    low, high = sum(layers.bytes_of(best)) / sum(rooms), 1.0
-    for _ in range(_STEPS):
+    low, high = sum(layers.bytes_per_gpu(best)) / sum(free_bytes), 1.0
+    for _ in range(_HALVINGS):
         level = (low + high) / 2
-        shares = deal(layers, [room * level for room in rooms])
+        shares = fill_gpus(layers, [free * level for free in free_bytes])
         if shares is None:
             low = level
         else:
@@ -76,5 +67,5 @@ def deal_evenly(layers: Layers, rooms: Sequence[float]) -> tuple[int, ...] | Non
     return best
 
 
-def _held(room: float, each: float) -> int:
-    return max(0, int(room // each)) if each else 1 << 30
+def _count_in(free: float, layer_bytes: float) -> int:
+    return max(0, int(free // layer_bytes)) if layer_bytes else 1 << 30

@@ -33,7 +33,6 @@ class PlanningLimits:
     )
     draft_model_bytes: int  # memory of each GPU that SGLang's draft model takes from the KV cache
     delayed_running: float  # share of the places that decode if attention replicas wait for one another's prompts
-    stage_spread: float  # factor by which the intervals of pipeline stages are wider on either side
     suggested_machines: tuple[str, ...]  # machines to name if no change makes a plan fit this one
     context_tokens: int  # context by default
     context_stand_in_tokens: int  # context of stand-ins by default
@@ -54,10 +53,9 @@ def limits() -> PlanningLimits:
         ample_host_bytes=rows["host_memory"]["ample_bytes"],
         ample_gpu_multiple=rows["host_memory"]["ample_gpu_multiple"],
         running_requests=rows["running_requests"]["default"],
-        window_oversubscription=rows["window_room"]["default"],
-        draft_model_bytes=rows["draft_room"]["bytes"],
+        window_oversubscription=rows["window_oversubscription"]["default"],
+        draft_model_bytes=rows["draft_model"]["bytes"],
         delayed_running=rows["delayed_running"]["default"],
-        stage_spread=rows["stage_spread"]["default"],
         suggested_machines=tuple(rows["suggested_machines"]["names"]),
         context_tokens=rows["context_tokens"]["default"],
         context_stand_in_tokens=rows["context_tokens"]["stand_in"],

@@ -119,10 +119,6 @@ def _cannot_split(case: Case) -> list[Reason]:
         if isinstance(count, int) and count % split:
             text = f"The {count} {what} cannot be divided over {split} ranks; choose a divisor of {count}."
             found.append(Reason(text, "derived", case.model.source))
-    layers = config.get("num_hidden_layers")
-    if isinstance(layers, int) and ranks.pipeline > layers:
-        text = f"The {layers} layers cannot be cut into {ranks.pipeline} stages."
-        found.append(Reason(text, "derived", case.model.source))
     experts, width = config.get("n_routed_experts"), config.get("moe_intermediate_size")
     if not isinstance(experts, int) or not isinstance(width, int):
         return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from seatrial.catalog import checkpoints, find_model, models
 from seatrial.catalog.engine_facts import engine_facts
 from seatrial.hardware import Hardware, accelerators
-from seatrial.plan.prefer import PREFERRED
+from seatrial.plan.candidate import PREFERRED
 from seatrial.units import to_gb
 
 AUTO = "auto"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from seatrial.catalog import find_checkpoint, find_model
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.plan.fits import CONTEXTS, Fit, checkpoint_plans, fits_on, room_bytes
+from seatrial.plan.fits import CONTEXTS, Fit, available_bytes, checkpoint_plans, fits_on
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import GIB, format_gib
@@ -69,7 +69,7 @@ def _finding(fits: Sequence[Fit], model: str) -> str:
         best = max(fits, key=lambda fit: fit.largest_context_tokens)
         return f"{_short(best.plan)} {describe_largest_context(best)}"
     plan = min((fit.plan for fit in fits), key=lambda plan: plan.shortfall_bytes)
-    return f"nothing fits: {_short(plan)} needs {format_gib(plan.need_bytes)} of {format_gib(room_bytes(plan))}"
+    return f"nothing fits: {_short(plan)} needs {format_gib(plan.need_bytes)} of {format_gib(available_bytes(plan))}"
 
 
 def _one_of_each(fits: Sequence[Fit]) -> list[Fit]:

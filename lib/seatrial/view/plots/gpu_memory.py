@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from seatrial.catalog import find_model
 from seatrial.errors import UnknownNameError
-from seatrial.plan.capacity import llamacpp_pools, seen_gpus, usable_gpu_bytes
+from seatrial.plan.capacity import llamacpp_pools, usable_gpu_bytes, visible_gpus
 from seatrial.plan.types import Plan
 from seatrial.plan.vendor.limits import limits
 from seatrial.units import GIB, format_gib
@@ -75,7 +75,7 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     if serving:
         return [MemoryBar(name, _one_gpu(plan), plan.capacity_bytes / ranks) for name in _names(plan)]
     gpus = _llamacpp_gpus(plan, ranks)
-    usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in seen_gpus(plan.hardware.gpus)]
+    usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in visible_gpus(plan.hardware.gpus)]
     found = [MemoryBar(f"GPU {place}", *bar) for place, bar in enumerate(zip(gpus, usable, strict=True))]
     if len(found) > _MOST_BARS:
         found = [replace(min(found, key=_spare), name=f"fullest of {ranks} GPUs")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seatrial.hardware import detect_hardware
-from seatrial.plan.fits import Fit, context_of, fits_on, left_out, room_bytes
+from seatrial.plan.fits import Fit, available_bytes, context_of, fits_on, left_out
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.units import counted, format_gib, format_rate, to_gb
@@ -128,7 +128,7 @@ def _concurrency(plan: Plan) -> str:
 
 def _memory(plan: Plan) -> Row:
     """Return needed and usable bytes, and the share as a bar: ``█████░░░░░ 46%``."""
-    need, usable = plan.need_bytes, room_bytes(plan)
+    need, usable = plan.need_bytes, available_bytes(plan)
     if not usable:
         return format_gib(need), "nothing", ""
     full = min(_BAR, round(need / usable * _BAR))

@@ -9,9 +9,9 @@ from seatrial.hardware import detect_hardware
 from seatrial.memory import compute_footprint
 from seatrial.memory.types import Parallelism
 from seatrial.plan import make_plan
-from seatrial.plan.gpu_server.memory_fraction import fraction_needed
+from seatrial.plan.gpu_server.kv_capacity import fraction_needed
 
-WISHES = [
+CASES = [
     ("h200x8", "flash", "sglang"),
     ("h200x8", "pro", "sglang"),
     ("h200x8", "flash", "vllm"),
@@ -28,7 +28,7 @@ CONTEXT_MOST = 2_952_790_016
 
 
 def fraction_holds(engine, footprint, gpu, fraction):
-    """What the engine itself does with its share: vLLM counts all of the GPU, SGLang what is free before loading."""
+    """Return True if the engine starts with its share: vLLM counts all of the GPU, SGLang what is free before loading."""
     if engine == "vllm":
         return footprint.per_gpu_bytes <= gpu.memory_bytes * fraction
     parts = footprint.per_gpu_by_part
@@ -36,7 +36,7 @@ def fraction_holds(engine, footprint, gpu, fraction):
     return pool <= (gpu.memory_bytes - CONTEXT_MOST) * fraction
 
 
-@pytest.mark.parametrize(("machine", "model", "engine"), WISHES)
+@pytest.mark.parametrize(("machine", "model", "engine"), CASES)
 @pytest.mark.parametrize("recipes", [True, False])
 def test_the_smallest_fraction_works_and_a_hundredth_less_does_not(machine, model, engine, recipes):
     """For what the plan holds at once."""
@@ -51,7 +51,7 @@ def test_the_smallest_fraction_works_and_a_hundredth_less_does_not(machine, mode
 
 
 def test_the_smallest_fraction_that_was_reported():
-    """SGLang itself asked for 0.9113 for Pro on 8x H200 (InferenceX#2128), where 0.88 had been given."""
+    """SGLang itself asked for 0.9113 for Pro on 8x H200 (InferenceX#2128), after 0.88 had been given."""
     footprint = compute_footprint(
         find_checkpoint("deepseek-ai/DeepSeek-V4-Pro"),
         engine="sglang",
@@ -73,6 +73,6 @@ def test_vllm_is_not_given_more_than_is_free():
     """VLLM refuses a share of the GPU that is larger than what other programs left free; SGLang's is of the free part."""
     hardware = detect_hardware("h200x4")
     busy = tuple(replace(gpu, memory_free_bytes=int(gpu.memory_bytes * 0.617)) for gpu in hardware.gpus)
-    wishes = {"model": "flash", "hardware": replace(hardware, gpus=busy), "recipes": False}
-    assert 0.61 == make_plan(engine="vllm", **wishes).gpu_memory_fraction
-    assert 0.9 == make_plan(engine="sglang", **wishes).gpu_memory_fraction
+    choices = {"model": "flash", "hardware": replace(hardware, gpus=busy), "recipes": False}
+    assert 0.61 == make_plan(engine="vllm", **choices).gpu_memory_fraction
+    assert 0.9 == make_plan(engine="sglang", **choices).gpu_memory_fraction

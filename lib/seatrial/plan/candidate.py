@@ -1,0 +1,90 @@
+"""What can be tried on a machine: engines and checkpoints in order of preference, and the outcome of one trial."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
+from seatrial.catalog.types import Checkpoint, Model
+from seatrial.hardware.types import Hardware
+from seatrial.plan.request import Request
+from seatrial.plan.types import Plan, Verdict
+
+PREFERRED = tuple(name for name in engine_ids() if engine_facts(name).planning.automatic)
+"""Engines that serve DeepSeek V4; the first wins a tie: SGLang, which has the most recipes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One checkpoint on one engine for a request."""
+
+    model: Model
+    checkpoint: Checkpoint
+    engine: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Trial(ABC):
+    """A candidate evaluated in one form; only the chosen trial is worth a plan, with its reasons and prediction."""
+
+    candidate: Candidate
+    verdict: Verdict
+    shortfall_bytes: int  # 0 if it runs or is refused
+
+    @property
+    def runs(self) -> bool:
+        """True if the verdict is that it runs."""
+        return self.verdict in {"verified", "fits"}
+
+    @abstractmethod
+    def plan(self) -> Plan:
+        """Return the plan, with its reasons and prediction."""
+
+
+def engines_for(hardware: Hardware) -> tuple[str, ...]:
+    """Return the engines worth trying on this machine, the preferred first."""
+    return tuple(name for name in PREFERRED if _supports(name, hardware))
+
+
+def every_engine(hardware: Hardware) -> tuple[str, ...]:
+    """Return the engines a person may ask about on this machine, including those that cannot run on it."""
+    others = (name for name in engine_ids() if name not in PREFERRED and engine_facts(name).planning.formats)
+    return (*PREFERRED, *(name for name in others if planned_as(name) == name and _supports(name, hardware)))
+
+
+def _supports(engine: str, hardware: Hardware) -> bool:
+    vendors = engine_facts(engine).planning.vendors
+    return not vendors or any(gpu.vendor in vendors for gpu in hardware.gpus)
+
+
+def preferred_checkpoints(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """Return the checkpoints a plan may choose by itself, the preferred first.
+
+    Base checkpoints cannot chat: they are chosen by name, or if nothing else is left.
+    """
+    found = loadable_checkpoints(model, engine, rows)
+    return [row for row in found if not row.base] or found
+
+
+def is_release(model: Model, checkpoint: str) -> bool:
+    """Return True if a checkpoint holds the model's default release, in any format."""
+    return model.default_checkpoint.rpartition("-")[2] in checkpoint
+
+
+def loadable_checkpoints(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """Return the checkpoints of known size that ``engine`` loads, the preferred first.
+
+    The default release comes first, then for GGUF the larger (nearer to the original), else the order of the catalog.
+    Base checkpoints come last. What no engine runs is returned only if nothing else is left.
+    """
+    sized = [row for row in rows if row.model == model.id and row.weights_bytes is not None]
+    found = [row for row in sized if engine in row.engines] or [row for row in sized if row.format == engine]
+
+    def order(row: Checkpoint) -> tuple[bool, bool, bool, int]:
+        size = -(row.weights_bytes or 0) if row.format == "gguf" else 0
+        return row.base, row.id != model.default_checkpoint, not is_release(model, row.id), size
+
+    return sorted(found, key=order)

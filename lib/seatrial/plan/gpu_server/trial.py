@@ -1,0 +1,184 @@
+"""Tries layouts over equal GPUs for SGLang or vLLM, and makes the plan of the one that is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from seatrial.catalog.engine_facts import engine_facts
+from seatrial.memory.types import Parallelism
+from seatrial.plan.candidate import Candidate, Trial
+from seatrial.plan.gpu_server.admission import admit_requests, waiting_reasons
+from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory, fraction_needed, layout_memory
+from seatrial.plan.gpu_server.kv_pool import DELAYER_FLAG
+from seatrial.plan.gpu_server.layouts import Layout, layouts
+from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
+from seatrial.plan.gpu_server.reasons import cell_reason, fraction_reason, memory_reason, overdrawn_reasons
+from seatrial.plan.load import work_of
+from seatrial.plan.request import context_reason
+from seatrial.plan.types import Plan, Verdict
+from seatrial.plan.vendor.chat import chat_of
+from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
+from seatrial.records import Reason
+from seatrial.speed import Prediction, Ranks, ServingLoad, predict_speed
+from seatrial.speed.rate import compute_rate
+
+
+@dataclass(frozen=True, slots=True)
+class GpuServerTrial(Trial):
+    """One layout, and if it runs."""
+
+    memory: LayoutMemory
+    least: KvCapacity  # with one request; how many fit is computed for a plan only
+    refused: list[Reason]  # by which rules; empty if by none
+
+    def plan(self) -> Plan:
+        """Return the plan, with its reasons and prediction."""
+        candidate, request, memory, layout = self.candidate, self.candidate.request, self.memory, self.memory.layout
+        capacity = memory.full_capacity(self.least)
+        recipe = layout.cell.to_recipe() if layout.cell else nearest_recipe(candidate, layout)
+        given = layout.cell.memory_fraction if layout.cell else capacity.fraction
+        context = context_reason(candidate.model, request, memory.context_tokens)
+        admission, fraction_min = None, None
+        reasons = [*(self.refused or [memory_reason(candidate, capacity, layout.nodes)]), context]
+        if self.runs:
+            admission = admit_requests(candidate, memory, capacity)
+            fraction_min = fraction_needed(candidate.engine, capacity.footprint, request.gpus[0])
+            reasons[1:1] = waiting_reasons(admission)
+            if layout.cell:
+                reasons.insert(0, cell_reason(layout.cell, memory.context_tokens))
+                reasons += overdrawn_reasons(layout.cell, capacity, request.gpus[0])
+            if fraction_min is not None:
+                reasons.append(fraction_reason(candidate.engine, capacity, fraction_min, given))
+        return Plan(
+            verdict=self.verdict,
+            model=candidate.model.id,
+            checkpoint=candidate.checkpoint.id,
+            engine=candidate.engine,
+            engine_version_min=engine_facts(candidate.engine).versions.safe,
+            hardware=request.hardware,
+            nodes=layout.nodes,
+            gpus_per_node=layout.gpus_per_node,
+            parallelism=layout.parallelism,
+            context_tokens=memory.context_tokens,
+            concurrency=request.concurrency,
+            objective=request.objective,
+            gpu_memory_fraction=given,
+            gpu_layers=None,
+            cpu_expert_layers=None,
+            footprint=capacity.footprint,
+            capacity_bytes=capacity.capacity_bytes,
+            shortfall_bytes=self.shortfall_bytes,
+            prediction=_predict(candidate, layout, admission.load) if admission is not None else None,
+            recipe=recipe,
+            smallest_change=None,
+            reasons=tuple(reasons),
+            chat=chat_of(
+                candidate.engine,
+                candidate.model,
+                candidate.checkpoint,
+                memory.context_tokens,
+                recipe,
+            ),
+            gpu_memory_fraction_min=fraction_min,
+            gpu_memory_fraction_used=capacity.fraction if request.gpus else None,
+            running_requests=admission.load.running if admission is not None else None,
+            running_requests_full=admission.full_contexts if admission is not None else None,
+        )
+
+
+def best_layout(candidate: Candidate) -> GpuServerTrial:
+    """Return the first layout that runs, else the one that says most about why none does.
+
+    Args:
+        candidate: What to serve with ``sglang`` or ``vllm``.
+
+    """
+    trials = try_layouts(candidate)
+    best = next(trials)
+    for trial in trials:
+        if best.runs:
+            break
+        best = trial if trial.runs else _more_telling(best, trial)
+    return best
+
+
+def try_layouts(candidate: Candidate) -> Iterator[GpuServerTrial]:
+    """Yield layouts in order of preference, whether they run or not; what a recipe runs already is not tried again.
+
+    If no split over so many GPUs has the memory, fewer GPUs are not tried; if one is not refused, no fewer machines.
+    What is refused in every split is tried once.
+    """
+    run_by_recipe: set[tuple[int, int, Parallelism]] = set()
+    counts, fitted, machines = (0, 0), True, 1
+    for layout in layouts(candidate):
+        gpus = (layout.nodes, layout.gpus_per_node)
+        if layout.cell is None and gpus != counts:
+            if layout.nodes < machines:
+                continue
+            if not fitted:
+                return
+            counts, fitted = gpus, False
+        if layout.cell is None and (*gpus, layout.parallelism) in run_by_recipe:
+            fitted = True
+            continue
+        trial = _try(candidate, layout)
+        if trial.runs:
+            run_by_recipe.add((*gpus, layout.parallelism))
+        if not trial.refused:
+            machines = max(machines, layout.nodes)
+        fitted = fitted or not trial.shortfall_bytes
+        yield trial
+        if trial.refused and refused_anyhow(_case(candidate, layout, trial.memory.context_tokens)):
+            return
+
+
+def _try(candidate: Candidate, layout: Layout) -> GpuServerTrial:
+    context = candidate.request.context_for(candidate.model, layout.cell.context_limit if layout.cell else None)
+    case = _case(candidate, layout, context)
+    refused = refusals(case)
+    # Ranks that cannot be formed have no footprint of their own.
+    memory = layout_memory(candidate, layout, context, None if refused else layout.parallelism)
+    least = memory.least_capacity()
+    if not refused and not least.shortfall_bytes:
+        refused = refusals(case, late=True)
+    verdict: Verdict = "verified" if layout.cell is not None and layout.cell.verified else "fits"
+    if refused:
+        verdict = "refused"
+    elif least.shortfall_bytes:
+        verdict = "does_not_fit"
+    return GpuServerTrial(candidate, verdict, 0 if refused else least.shortfall_bytes, memory, least, refused)
+
+
+def _case(candidate: Candidate, layout: Layout, context: int) -> Case:
+    gpus = candidate.request.gpus
+    gpu = gpus[0] if gpus else None
+    return Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, layout.parallelism, context)
+
+
+def _more_telling(first: GpuServerTrial, second: GpuServerTrial) -> GpuServerTrial:
+    """Return the one of two layouts that do not run which says more about why."""
+    if first.verdict == "refused" and second.verdict == "does_not_fit":
+        # The first was asked for by name, or would have the memory: that another split does not fit is beside the point.
+        asked = first.candidate.request.tensor_parallel is not None
+        return first if asked or not first.least.shortfall_bytes else second
+    if first.verdict == second.verdict == "does_not_fit":
+        return min(first, second, key=lambda trial: trial.shortfall_bytes)
+    return first
+
+
+def _predict(candidate: Candidate, layout: Layout, load: ServingLoad) -> Prediction:
+    gpu, work = candidate.request.gpus[0], work_of(candidate.checkpoint)
+    rate = compute_rate(gpu.accelerator, work.precision, gpu.bf16_flops, gpu.fp8_flops)
+    ranks = Ranks(
+        count=layout.parallelism.tensor,
+        nodes=layout.nodes,
+        data=layout.parallelism.data,
+        accelerator=gpu.accelerator,
+        bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
+        flops=rate.flops,
+        flops_note=rate.note,
+        architecture=gpu.compute_capability,
+        prefill_together=DELAYER_FLAG in layout.flags,
+    )
+    return predict_speed(work, load, ranks=ranks, engine=candidate.engine)
