@@ -155,7 +155,7 @@ def test_the_page_tells_verdict_speed_command_and_why():
 )
 def test_several_machines_show_a_command_each(nodes, last):
     """Whole, however long; of many machines two, and how the others differ."""
-    plan = make_plan("pro", hardware=detect_hardware("h100x8"), nodes=nodes, engine="vllm")
+    plan = make_plan("pro", hardware=detect_hardware("b200x8"), nodes=nodes, engine="sglang", recipes=False)
     page, text = plan_html(plan, command_of(plan)), command_of(plan)
     assert escape(text) in page
     assert "Command of each machine" in page
