@@ -102,7 +102,9 @@ def test_every_engine_says_what_it_leaves_open():
 def test_a_hole_that_every_version_has_refuses_a_flag_and_no_version():
     """SGLang's logit processors: the newest version has them too."""
     assert () == known_vulnerabilities("sglang.launch_server", "0.5.23")
-    assert ("CVE-2026-7304",) == next(hole.ids for hole in engine_facts("sglang").versions.vulnerabilities if hole.below is None)
+    assert ("CVE-2026-7304",) == next(
+        hole.ids for hole in engine_facts("sglang").versions.vulnerabilities if hole.below is None
+    )
 
 
 def test_a_program_nobody_knows_has_no_known_holes():
