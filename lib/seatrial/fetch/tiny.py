@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from seatrial.catalog.cached_vectors import CSA
 from seatrial.catalog.find import find_model
 from seatrial.catalog.local import DEEPSEEK4
-from seatrial.catalog.vectors import CSA
 from seatrial.errors import EngineMissingError, UsageError
 
 _SPECIAL_TOKENS = tuple(

@@ -16,7 +16,7 @@ from importlib.resources import files
 from math import ceil
 from typing import Any
 
-from seatrial.catalog.vectors import CSA, HCA, index_bytes, latent_bytes
+from seatrial.catalog.cached_vectors import CSA, HCA, index_bytes, latent_bytes
 from seatrial.memory.shape import Shape
 
 _REMEMBERED = 4096

@@ -9,7 +9,7 @@ from importlib.resources import files
 from math import ceil
 from typing import Any
 
-from seatrial.catalog.vectors import CSA
+from seatrial.catalog.cached_vectors import CSA
 from seatrial.memory.blocks import pool_slack
 from seatrial.memory.kv import CacheLoad
 from seatrial.memory.shape import Shape

@@ -16,7 +16,7 @@ from importlib.resources import files
 from math import ceil
 from typing import Any, Literal
 
-from seatrial.catalog.vectors import CSA
+from seatrial.catalog.cached_vectors import CSA
 from seatrial.memory.shape import Layout, Shape
 
 Split = Literal["heads", "experts", "whole"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seatrial.catalog.vectors import CSA, HCA, index_bytes, latent_bytes
+from seatrial.catalog.cached_vectors import CSA, HCA, index_bytes, latent_bytes
 
 _BF16_BYTES = 2
 

@@ -31,6 +31,6 @@ def index_bytes(index_dim: int, *, fp4: bool = False) -> int:
 
 @cache
 def _layout() -> dict[str, int]:
-    path = Path(__file__).with_name("data") / "vectors.json"
+    path = Path(__file__).with_name("data") / "cached_vectors.json"
     document: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
     return document
