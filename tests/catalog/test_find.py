@@ -1,4 +1,4 @@
-"""What a person types finds the right checkpoint, or a message that says what to type instead."""
+"""Names find the right checkpoint, or a message with the names to type instead."""
 
 import pytest
 

@@ -115,7 +115,7 @@ def test_the_message_says_which_fault_it_is(tmp_path, kind, word):
 @settings(max_examples=150, deadline=None)
 @given(cut=st.integers(0, len(small()) - 1))
 def test_a_file_cut_anywhere_is_noticed(tmp_path_factory, cut):
-    """There is no length at which a cut file passes for a whole one."""
+    """A cut file is an error at every length."""
     path = written(tmp_path_factory.mktemp("cut"), small()[:cut])
     with pytest.raises(ModelFileError):
         read_header(path)
@@ -207,7 +207,7 @@ def test_a_tensor_in_two_parts_is_refused(tmp_path):
 
 
 def test_a_part_that_knows_of_no_others_is_refused(tmp_path):
-    """Its name says that it is one of three, so it is not the whole model."""
+    """By its name it is one of three, so it is not the complete model."""
     path = written(tmp_path, gguf([], [tensor("w", (8,), 0, 0)], b"\0" * 32), "m-00001-of-00003.gguf")
     with pytest.raises(ModelFileError, match="one of 3 parts"):
         read_parts(path)

@@ -2,25 +2,15 @@
 
 import json
 import os
-import struct
 
 import pytest
 from tests.gguf_bytes import STRING, gguf, pair, small, tensor
+from tests.safetensors_bytes import vectors
 
 from seatrial.catalog import find_checkpoint, find_model, model_of
 from seatrial.catalog.local import check_no_code
 from seatrial.catalog.tensor_classes import class_of
 from seatrial.errors import ModelFileError, RefusedError, UsageError
-
-
-def safetensors(path, tensors):
-    """Write a safetensors file of BF16 vectors, from ``{name: values}``."""
-    entries, end = {}, 0
-    for name, values in tensors.items():
-        entries[name] = {"dtype": "BF16", "shape": [values], "data_offsets": [end, end + 2 * values]}
-        end += 2 * values
-    raw = json.dumps(entries).encode()
-    path.write_bytes(struct.pack("<Q", len(raw)) + raw + b"\0" * end)
 
 
 @pytest.fixture
@@ -29,7 +19,8 @@ def v4_folder(tmp_path):
     (tmp_path / "config.json").write_text(
         json.dumps({**find_model("flash").config, "auto_map": {"AutoModel": "evil.py"}})
     )
-    safetensors(tmp_path / "m.safetensors", {"layers.0.attn.wq_a.weight": 8, "mtp.0.norm.weight": 4})
+    weights = vectors(**{"layers.0.attn.wq_a.weight": 8, "mtp.0.norm.weight": 4})
+    (tmp_path / "m.safetensors").write_bytes(weights)
     return tmp_path
 
 
@@ -55,7 +46,7 @@ def test_another_architecture_in_a_folder_is_refused(v4_folder):
     [{"architectures": ["DeepseekV41ForCausalLM"]}, {"vision_config": {"depth": 27}}, {"engram_config": {"n": 2}}],
 )
 def test_a_later_model_under_the_name_of_v4_is_refused(v4_folder, part):
-    """Its own class and parts tell it apart; the file is named."""
+    """Its own class and parts distinguish it; the message names the file."""
     config = v4_folder / "config.json"
     config.write_text(json.dumps({**find_model("flash").config, **part}))
     with pytest.raises(RefusedError, match="another architecture than deepseek_v4") as caught:
@@ -87,7 +78,7 @@ def test_pickled_weights_are_refused(tmp_path, name):
 
 
 def test_an_empty_folder_is_bad_usage(tmp_path):
-    """The message says what was looked for."""
+    """The message names the files that are missing."""
     with pytest.raises(UsageError, match=r"neither config\.json"):
         find_checkpoint(str(tmp_path))
 
@@ -117,7 +108,7 @@ def test_a_folder_with_two_ggufs_asks_which(tmp_path):
 
 
 def test_one_file_of_a_model_points_to_its_folder(v4_folder):
-    """A part alone has no size to speak of."""
+    """The size of one part is not the size of the model."""
     with pytest.raises(UsageError, match="one file of a model"):
         find_checkpoint(str(v4_folder / "m.safetensors"))
 
@@ -169,14 +160,14 @@ def test_a_config_without_an_architecture_is_malformed(v4_folder, config):
 
 
 def test_a_config_beside_pickled_weights_is_refused(v4_folder):
-    """Even where config.json is there."""
+    """A config.json does not change that."""
     (v4_folder / "m.safetensors").rename(v4_folder / "pytorch_model.bin")
     with pytest.raises(RefusedError, match="pickled"):
         find_checkpoint(str(v4_folder))
 
 
 def test_configuration_that_is_a_pipe_is_not_waited_for(tmp_path):
-    """A folder somebody else made may hold anything; it is said before an engine looks into it."""
+    """A downloaded folder may hold anything; the error comes before an engine reads it."""
     os.mkfifo(tmp_path / "tokenizer_config.json")
     with pytest.raises(UsageError, match="is not a file"):
         check_no_code(tmp_path)

@@ -4,21 +4,10 @@ import json
 import struct
 
 import pytest
+from tests.safetensors_bytes import content, entry
 
 from seatrial.catalog.safetensors import INDEX, read_folder, read_header
 from seatrial.errors import ModelFileError, UsageError
-
-
-def content(entries, data_bytes, *, length=None):
-    """Return a safetensors file of ``entries``, with the real length of its header or a wrong one."""
-    raw = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
-    return struct.pack("<Q", len(raw) if length is None else length) + raw + b"\0" * data_bytes
-
-
-def entry(kind, shape, first, last):
-    """Return one tensor's entry in a header."""
-    return {"dtype": kind, "shape": shape, "data_offsets": [first, last]}
-
 
 RIGHT = {"a": entry("BF16", [2, 3], 0, 12), "b": entry("F8_E4M3", [4], 12, 16), "__metadata__": {"format": "pt"}}
 
@@ -172,18 +161,14 @@ def test_files_without_tensors_are_no_model(tmp_path, header):
 @pytest.mark.parametrize("length", [0x3C, 0x3C20])
 def test_a_header_may_be_as_long_as_a_web_page_begins(tmp_path, length):
     """The first byte of a right file's length can be "<"."""
-    header = json.dumps(RIGHT).encode().ljust(length)
-    path = tmp_path / "m.safetensors"
-    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 16)
+    path = written(tmp_path, content(json.dumps(RIGHT).encode().ljust(length), 16))
     assert 16 == sum(read_header(path).tensors.values())
 
 
 def test_a_tensor_named_twice_in_one_header_is_refused(tmp_path):
     """A decoder would keep the last one without a word."""
     raw = json.dumps({"a": entry("F32", [4], 0, 16)})
-    header = f"{raw[:-1]},{raw[1:]}".encode()
-    path = tmp_path / "m.safetensors"
-    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 16)
+    path = written(tmp_path, content(f"{raw[:-1]},{raw[1:]}".encode(), 16))
     with pytest.raises(ModelFileError, match="twice"):
         read_header(path)
 

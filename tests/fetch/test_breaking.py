@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.catalog.test_gguf import WRONG as WRONG_GGUF
 from tests.catalog.test_safetensors import WRONG as WRONG_SAFETENSORS
+from tests.safetensors_bytes import vectors
 from tests.standin_hub import StandinHub
 
 from seatrial.catalog import find_checkpoint
@@ -21,6 +22,7 @@ from seatrial.fetch.cache import folder_of, locked
 from seatrial.fetch.checkpoint import check_weights, fetch_checkpoint, local_path
 
 CONFIG = b"{}"
+WEIGHTS = vectors(w=1)
 
 
 @pytest.fixture(autouse=True)
@@ -39,16 +41,10 @@ def checkpoint(kind="safetensors", **fields):
     return Checkpoint(id="someone/model-GGUF", model="flash", origin="assumed", source="made for a test", **values)
 
 
-def tensors(name="w"):
-    """Return a well-formed safetensors file."""
-    header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    return len(header).to_bytes(8, "little") + header + b"\0" * 4
-
-
 @pytest.fixture
 def hub(monkeypatch):
     """Serve a hub with one small model."""
-    with StandinHub({"model.safetensors": tensors(), "config.json": CONFIG}) as server:
+    with StandinHub({"model.safetensors": WEIGHTS, "config.json": CONFIG}) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server
 
@@ -181,17 +177,17 @@ def test_a_hub_that_goes_away_in_the_middle_leaves_a_part_to_resume(hub):
     assert fetch_checkpoint(checkpoint()) == local_path(checkpoint())
 
 
-WEIGHTS = {"type": "file", "path": "model.safetensors", "size": len(tensors()), "oid": "0" * 40}
+LISTED = {"type": "file", "path": "model.safetensors", "size": len(WEIGHTS), "oid": "0" * 40}
 
 
 @pytest.mark.parametrize(
     "body",
     [
         b"[" * 200_000,
-        json.dumps([WEIGHTS | {"lfs": "x"}]).encode(),
-        json.dumps([WEIGHTS | {"lfs": [1]}]).encode(),
-        json.dumps([WEIGHTS | {"size": 10**40}]).encode(),
-        json.dumps([WEIGHTS, WEIGHTS | {"path": "\ud800.json"}]).encode(),
+        json.dumps([LISTED | {"lfs": "x"}]).encode(),
+        json.dumps([LISTED | {"lfs": [1]}]).encode(),
+        json.dumps([LISTED | {"size": 10**40}]).encode(),
+        json.dumps([LISTED, LISTED | {"path": "\ud800.json"}]).encode(),
     ],
     ids=["nested", "text for an object", "list for an object", "size beyond any disk", "name that is no text"],
 )
@@ -218,7 +214,7 @@ def test_a_redirect_that_leads_nowhere_is_one_clear_error(hub, what, address):
 def test_a_retry_after_that_makes_no_sense_is_ignored(hub, seconds):
     """Whatever Retry-After holds, the file arrives at the next attempt."""
     hub.answers.append((429, {"Retry-After": seconds}))
-    assert tensors() == (fetch_checkpoint(checkpoint()) / "model.safetensors").read_bytes()
+    assert WEIGHTS == (fetch_checkpoint(checkpoint()) / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -244,7 +240,7 @@ def test_odd_names_in_a_folder_are_refused_before_a_copy(tmp_path, cache, name):
     source = tmp_path / "source"
     source.mkdir()
     try:
-        Path(os.fsdecode(os.fsencode(source) + b"/" + name)).write_bytes(tensors())
+        Path(os.fsdecode(os.fsencode(source) + b"/" + name)).write_bytes(WEIGHTS)
     except OSError:
         pytest.skip("this file system takes no such name")
     with pytest.raises(UsageError, match="Rename"):
@@ -254,9 +250,9 @@ def test_odd_names_in_a_folder_are_refused_before_a_copy(tmp_path, cache, name):
 
 def test_what_cannot_be_set_aside_is_one_message(hub):
     """A folder in the place of the corrupt file is one message, without a traceback."""
-    hub.bodies["model.safetensors"] = bytes(len(tensors()))
+    hub.bodies["model.safetensors"] = bytes(len(WEIGHTS))
     folder = folder_of(checkpoint())
-    mark = hashlib.sha256(tensors()).hexdigest()[:12]
+    mark = hashlib.sha256(WEIGHTS).hexdigest()[:12]
     (folder / f"model.safetensors.{mark}.part.corrupt" / "in the way").mkdir(parents=True)
     with pytest.raises(UsageError, match="corrupt cannot be written"):
         fetch_checkpoint(checkpoint())

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from tests.gguf_bytes import written
+from tests.safetensors_bytes import vectors
 from tests.standin_hub import StandinHub
 
 from seatrial.catalog.types import Checkpoint, CheckpointFile
@@ -64,12 +65,6 @@ def checkpoint(name="someone/model-GGUF:Q4_K_M", **fields):
     """Make a checkpoint that is in no catalog."""
     values = {"format": "gguf", "precision": "Q4_K_M", "weights_bytes": None, "engines": ("llamacpp",), **fields}
     return Checkpoint(id=name, model="flash", origin="assumed", source="made for a test", **values)
-
-
-def safetensors(name):
-    """Return a well-formed file of one tensor."""
-    header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    return len(header).to_bytes(8, "little") + header + b"\0" * 4
 
 
 def sha256(path):
@@ -331,8 +326,8 @@ def test_a_plain_quantization_is_not_the_dynamic_one(hub, gguf):
 def test_safetensors_come_with_config_and_tokenizer_and_without_pickles(hub):
     """Of a mixed repository: weights, JSON and tokenizer; no .bin, no code, no sub-folder."""
     hub.files = {
-        "model-00001-of-00002.safetensors": safetensors("one"),
-        "model-00002-of-00002.safetensors": safetensors("two"),
+        "model-00001-of-00002.safetensors": vectors(one=1),
+        "model-00002-of-00002.safetensors": vectors(two=1),
         "config.json": b"{}",
         "tokenizer.json": b"{}",
         "chat_template.jinja": b"{{ messages }}",
@@ -355,7 +350,7 @@ def test_safetensors_come_with_config_and_tokenizer_and_without_pickles(hub):
 
 def test_small_files_are_checked_by_their_git_hash(hub):
     """Hubs give no SHA-256 for files outside LFS: a changed config.json is still noticed."""
-    hub.files = {"model.safetensors": safetensors("w"), "config.json": b'{"a": 1}'}
+    hub.files = {"model.safetensors": vectors(w=1), "config.json": b'{"a": 1}'}
     hub.bodies["config.json"] = b'{"a": 2}'
     with pytest.raises(ModelFileError, match=r"config\.json is corrupt"):
         fetch_checkpoint(checkpoint("someone/model-GGUF", format="safetensors", engines=("sglang",)))

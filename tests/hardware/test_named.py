@@ -150,7 +150,7 @@ def test_host_memory_beside_unified_memory_contradicts():
 
 
 def test_cpu_is_this_machine_without_accelerators():
-    """Its memory is that of the host, and the source says so."""
+    """Its memory is that of the host, and the source names this machine."""
     hardware = detect_hardware("cpu")
     assert () == hardware.gpus
     assert psutil.virtual_memory().total == hardware.host.memory_bytes

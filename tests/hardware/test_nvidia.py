@@ -5,11 +5,12 @@ import pytest
 from tests.standin_nvml import standin_environment
 
 from seatrial.hardware.nvidia.driver import check_library, run_probe
+from seatrial.hardware.types import Gpu
 from seatrial.units import MIB
 
 
 def test_eight_h100(detect_nvidia):
-    """The whole machine, with what the data file adds."""
+    """The driver's readings, and the figures of the data file."""
     hardware = detect_nvidia("8xH100")
     assert ("h100x8", "580.95.05", "13.0", "measured", ()) == (
         hardware.name,
@@ -18,21 +19,9 @@ def test_eight_h100(detect_nvidia):
         hardware.origin,
         hardware.problems,
     )
-    gpu = hardware.gpus[7]
-    assert ("NVIDIA H100 80GB HBM3", "h100", 81559 * MIB, 81555 * MIB) == (
-        gpu.name,
-        gpu.accelerator,
-        gpu.memory_bytes,
-        gpu.memory_free_bytes,
-    )
-    assert (3350e9, 989e12, 1978e12, "9.0", False, False) == (
-        gpu.bandwidth_bytes_per_s,
-        gpu.bf16_flops,
-        gpu.fp8_flops,
-        gpu.compute_capability,
-        gpu.mig,
-        gpu.unified,
-    )
+    memory = 81559 * MIB, 81555 * MIB
+    h100 = Gpu("NVIDIA H100 80GB HBM3", "nvidia", "h100", *memory, 3350e9, 989e12, 1978e12, "9.0", mig=False)
+    assert h100 == hardware.gpus[7]
 
 
 def test_two_rtx_4090(detect_nvidia):
@@ -48,7 +37,7 @@ def test_mixed_machine(detect_nvidia):
 
 
 def test_mig_shows_its_slices(detect_nvidia):
-    """Seven slices with their own memory and a share of bandwidth and rate; no recipe of the whole GPU holds."""
+    """Seven slices with their own memory and a share of bandwidth and rate; no recipe of the GPU applies."""
     hardware = detect_nvidia("1xH100:mig=7")
     assert "h100-80gb-hbm3-mig-1g.10gbx7" == hardware.name
     assert 7 == len(hardware.gpus)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from tests.catalog.test_gguf import WRONG as WRONG_GGUF
 from tests.catalog.test_safetensors import WRONG as WRONG_SAFETENSORS
-from tests.catalog.test_safetensors import content, entry
 from tests.gguf_bytes import STRING, UINT32, gguf, pair, tensor
+from tests.safetensors_bytes import content, entry
 from tests.security.conftest import is_one_clear_error, tree
 
 from seatrial.catalog import find_checkpoint, find_model

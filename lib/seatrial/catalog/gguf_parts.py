@@ -24,8 +24,7 @@ def read_parts(path: Path) -> tuple[GgufHeader, ...]:
     if not isinstance(count, int) or count <= 1:
         if part and int(part["count"]) > 1:
             raise ModelFileError(
-                f"The name of {path} says that it is one of {int(part['count'])} parts; its header says that it is "
-                "the only one.",
+                f"By its name, {path} is one of {int(part['count'])} parts; by its header, it is the only one.",
                 remedy=FETCH_AGAIN,
             )
         return (first,)

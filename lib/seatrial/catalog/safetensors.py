@@ -86,8 +86,8 @@ def read_folder(folder: Path) -> tuple[dict[str, int], int | None, tuple[Path, .
 
     """
     index = folder / INDEX
-    total, where = _read_index(index) if index.is_file() else (None, {})
-    names = sorted(set(where.values())) or _parts_in(folder)
+    total, file_of = _read_index(index) if index.is_file() else (None, {})
+    names = sorted(set(file_of.values())) or _parts_in(folder)
     paths = tuple(folder / name for name in names)
     missing = [path.name for path in paths if not path.is_file()]
     if missing and len(missing) == len(paths) and total is not None:
@@ -103,7 +103,7 @@ def read_folder(folder: Path) -> tuple[dict[str, int], int | None, tuple[Path, .
                 f"{path} holds {min(repeated)[:80]!r}, which another part has too.", remedy=FETCH_AGAIN
             )
         tensors.update(header.tensors)
-    absent = where.keys() - tensors.keys()
+    absent = file_of.keys() - tensors.keys()
     if absent:
         raise ModelFileError(f"{index} lists {min(absent)[:80]!r}, which no part holds.", remedy=FETCH_AGAIN)
     if paths and not tensors:
@@ -140,7 +140,7 @@ def _entries(path: Path, raw: bytes) -> dict[str, _Entry]:
         entries = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in document.items()}
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise ModelFileError(f"{path} has a malformed header: {error}.", remedy=FETCH_AGAIN) from error
-    # A decoder keeps the last of two equal names. Quotes inside a text are escaped, so the count is exact.
+    # A decoder only returns the last of two equal names. Quotes inside a text are escaped, so the count is exact.
     if raw.count(b'"data_offsets"') != len(entries):
         raise ModelFileError(f"{path} names a tensor twice.", remedy=FETCH_AGAIN)
     return entries

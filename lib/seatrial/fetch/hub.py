@@ -32,19 +32,15 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9
 
 
 class Hub:
-    """A hub over HTTP(S).
-
-    Args:
-        endpoint: Address of the hub; by default ``HF_ENDPOINT`` or Hugging Face itself.
-        token: Sent only to that origin; by default ``HF_TOKEN``.
+    """The hub at ``HF_ENDPOINT``, by default Hugging Face itself.
 
     Raises:
         UsageError: If the address is not a plain ``http(s)://host[:port][/path]``.
 
     """
 
-    def __init__(self, endpoint: str | None = None, token: str | None = None) -> None:
-        self.endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or _ENDPOINT).rstrip("/")
+    def __init__(self) -> None:
+        self.endpoint = (os.environ.get("HF_ENDPOINT") or _ENDPOINT).rstrip("/")
         try:
             parts = urlsplit(self.endpoint)
             self._origin = _origin_of(self.endpoint)
@@ -57,7 +53,7 @@ class Hub:
                 remedy=f"Unset it, or set it to something like {_ENDPOINT}.",
             )
         self.host = parts.netloc
-        self._token = (token if token is not None else os.environ.get("HF_TOKEN", "")).strip()
+        self._token = os.environ.get("HF_TOKEN", "").strip()
         self._director = urllib.request.OpenerDirector()
         # Not the default handlers: they also open file:, ftp: and data: addresses.
         for handler in (

@@ -11,13 +11,13 @@ llama.cpp requires of so small a model that the head size differs from the index
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from seatrial.catalog.cached_vectors import CSA
 from seatrial.catalog.find import find_model
 from seatrial.catalog.local import DEEPSEEK4
-from seatrial.catalog.vectors import CSA
 from seatrial.errors import EngineMissingError, UsageError
 
 _SPECIAL_TOKENS = tuple(
@@ -60,9 +60,9 @@ def write_tiny(path: Path, *, seed: int = 0, **sizes: Any) -> Path:
         writer = gguf.GGUFWriter(part, "deepseek4")
         _add_metadata(writer, config)
         _add_tokenizer(writer, config["vocab_size"])
-        fill = _Filler(gguf, np, np.random.default_rng(seed))
+        fill = _Filler(gguf, np, seed, config["n_routed_experts"])
         for name, shape, kind in _tensors(config):
-            data, stored_as = fill(shape, kind, config)
+            data, stored_as = fill(shape, kind)
             writer.add_tensor(name, data, raw_dtype=stored_as)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -110,7 +110,6 @@ def _add_metadata(writer: Any, config: dict[str, Any]) -> None:
     writer.add_uint32("deepseek4.expert_gating_func", 4)  # sqrtsoftplus
     writer.add_array("deepseek4.swiglu_clamp_exp", [config["swiglu_limit"]] * layers)
     writer.add_array("deepseek4.swiglu_clamp_shexp", [config["swiglu_limit"]] * layers)
-    writer.add_uint32("deepseek4.attention.indexer.top_k", config["index_topk"])
     writer.add_array("deepseek4.attention.compress_ratios", config["compress_ratios"])
     writer.add_float32("deepseek4.attention.compress_rope_freq_base", float(config["compress_rope_theta"]))
     writer.add_uint32("deepseek4.hyper_connection.sinkhorn_iterations", config["hc_sinkhorn_iters"])
@@ -143,8 +142,12 @@ def _byte_letters() -> list[str]:
     return [chr(byte if byte in printable else _BYTES + hidden.index(byte)) for byte in range(_BYTES)]
 
 
-def _tensors(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...], str]]:
-    """Yield name, numpy shape and storage of every tensor."""
+_Tensor = tuple[str, tuple[int, ...], str]
+"""Name, numpy shape and storage."""
+
+
+def _tensors(config: dict[str, Any]) -> Iterator[_Tensor]:
+    """Yield every tensor of the model."""
     hidden, vocabulary, mult = config["hidden_size"], config["vocab_size"], config["hc_mult"]
     yield "token_embd.weight", (vocabulary, hidden), "f16"
     yield "output_norm.weight", (hidden,), "ones"
@@ -157,7 +160,7 @@ def _tensors(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...], str
             yield f"blk.{layer}.{name}", shape, kind
 
 
-def _layer(config: dict[str, Any], ratio: int, *, hashed: bool) -> Iterator[tuple[str, tuple[int, ...], str]]:
+def _layer(config: dict[str, Any], ratio: int, *, hashed: bool) -> Iterator[_Tensor]:
     hidden, head, rank = config["hidden_size"], config["head_dim"], config["q_lora_rank"]
     width, out = config["num_attention_heads"] * head, config["o_groups"] * config["o_lora_rank"]
     yield "attn_norm.weight", (hidden,), "ones"
@@ -184,7 +187,7 @@ def _layer(config: dict[str, Any], ratio: int, *, hashed: bool) -> Iterator[tupl
     yield from _experts(config, hashed=hashed)
 
 
-def _compressor(name: str, ratio: int, head: int, hidden: int) -> Iterator[tuple[str, tuple[int, ...], str]]:
+def _compressor(name: str, ratio: int, head: int, hidden: int) -> Iterator[_Tensor]:
     width = 2 * head if ratio == CSA else head  # windows of CSA overlap
     yield f"{name}_kv.weight", (width, hidden), "f16"
     yield f"{name}_gate.weight", (width, hidden), "f16"
@@ -192,7 +195,7 @@ def _compressor(name: str, ratio: int, head: int, hidden: int) -> Iterator[tuple
     yield f"{name}_norm.weight", (head,), "ones"
 
 
-def _experts(config: dict[str, Any], *, hashed: bool) -> Iterator[tuple[str, tuple[int, ...], str]]:
+def _experts(config: dict[str, Any], *, hashed: bool) -> Iterator[_Tensor]:
     hidden, inner, experts = config["hidden_size"], config["moe_intermediate_size"], config["n_routed_experts"]
     yield "ffn_norm.weight", (hidden,), "ones"
     yield "ffn_gate_inp.weight", (experts, hidden), "f32"
@@ -211,43 +214,36 @@ def _experts(config: dict[str, Any], *, hashed: bool) -> Iterator[tuple[str, tup
 class _Filler:
     """Makes random data of a shape, stored as llama.cpp's converter stores that tensor."""
 
-    def __init__(self, gguf: Any, np: Any, random: Any) -> None:
+    def __init__(self, gguf: Any, np: Any, seed: int, experts: int) -> None:
         self.gguf = gguf
         self.np = np
-        self.random = random
-        self.makers: dict[str, Callable[..., tuple[Any, Any]]] = {
-            "ones": self._ones,
-            "table": self._table,
-            "mxfp4": self._mxfp4,
-            "q8_0": self._q8_0,
-        }
+        self.random = np.random.default_rng(seed)
+        self.experts = experts
 
-    def __call__(self, shape: tuple[int, ...], kind: str, config: dict[str, Any]) -> tuple[Any, Any]:
-        if kind in self.makers:
-            return self.makers[kind](shape, config)
-        values = self._normal(shape)
-        return (values.astype(self.np.float16) if kind == "f16" else values), None
+    def __call__(self, shape: tuple[int, ...], kind: str) -> tuple[Any, Any]:
+        match kind:
+            case "ones":
+                return self.np.ones(shape, self.np.float32), None
+            case "f32":
+                return self._normal(shape), None
+            case "f16":
+                return self._normal(shape).astype(self.np.float16), None
+            case "q8_0":
+                stored_as = self.gguf.GGMLQuantizationType.Q8_0
+                return self.gguf.quants.quantize(self._normal(shape), stored_as), stored_as
+            case "table":  # different experts for each token
+                rows = [self.random.permutation(self.experts)[: shape[1]] for _ in range(shape[0])]
+                return self.np.stack(rows).astype(self.np.int32), None
+            case _:
+                return self._mxfp4(shape), self.gguf.GGMLQuantizationType.MXFP4
 
     def _normal(self, shape: tuple[int, ...]) -> Any:
         scale = shape[-1] ** -0.5
         return (self.random.standard_normal(shape, dtype=self.np.float32) * scale).astype(self.np.float32)
 
-    def _ones(self, shape: tuple[int, ...], _: dict[str, Any]) -> tuple[Any, Any]:
-        return self.np.ones(shape, self.np.float32), None
-
-    def _table(self, shape: tuple[int, ...], config: dict[str, Any]) -> tuple[Any, Any]:
-        """Choose different experts for each token."""
-        rows = [self.random.permutation(config["n_routed_experts"])[: shape[1]] for _ in range(shape[0])]
-        return self.np.stack(rows).astype(self.np.int32), None
-
-    def _mxfp4(self, shape: tuple[int, ...], _: dict[str, Any]) -> tuple[Any, Any]:
+    def _mxfp4(self, shape: tuple[int, ...]) -> Any:
         """Make random blocks of a scale byte and 16 bytes of two values each: gguf cannot quantize to MXFP4."""
-        width = _MXFP4_BLOCK // 2 + 1
-        blocks = self.random.integers(0, _BYTES, (*shape[:-1], shape[-1] // _MXFP4_BLOCK, width), dtype=self.np.uint8)
+        count, width = shape[-1] // _MXFP4_BLOCK, _MXFP4_BLOCK // 2 + 1
+        blocks = self.random.integers(0, _BYTES, (*shape[:-1], count, width), dtype=self.np.uint8)
         blocks[..., 0] = _MXFP4_SCALE
-        data = blocks.reshape(*shape[:-1], shape[-1] // _MXFP4_BLOCK * width)
-        return data, self.gguf.GGMLQuantizationType.MXFP4
-
-    def _q8_0(self, shape: tuple[int, ...], _: dict[str, Any]) -> tuple[Any, Any]:
-        kind = self.gguf.GGMLQuantizationType.Q8_0
-        return self.gguf.quants.quantize(self._normal(shape), kind), kind
+        return blocks.reshape(*shape[:-1], count * width)

@@ -10,24 +10,17 @@ import http.client
 from collections.abc import Iterable
 from io import FileIO
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from seatrial.errors import ModelFileError
 from seatrial.fetch.disk import writing
+from seatrial.fetch.hub import Hub
 from seatrial.fetch.progress import FetchProgress
 from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.retry import RetryPolicy
 from seatrial.fetch.verify import corrupt, matches, set_aside
 
 CHUNK_BYTES = 1 << 20
-
-
-class Opener(Protocol):
-    """A client that answers a GET request, such as :class:`seatrial.fetch.hub.Hub`."""
-
-    def open(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-        """Return the open response; raises ``urllib.error.HTTPError`` or ``OSError``."""
 
 
 def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: FetchProgress) -> None:
@@ -53,7 +46,7 @@ def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: Fetc
         part.unlink(missing_ok=True)  # nothing resumes a copy
 
 
-def download(file: RemoteFile, target: Path, opener: Opener, progress: FetchProgress) -> None:
+def download(file: RemoteFile, target: Path, hub: Hub, progress: FetchProgress) -> None:
     """Download ``file`` to ``target``, or the rest of it after an earlier attempt.
 
     Raises:
@@ -68,7 +61,7 @@ def download(file: RemoteFile, target: Path, opener: Opener, progress: FetchProg
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_other_parts(target, part)
     for last in (False, True):
-        _fill(part, file, opener, progress)
+        _fill(part, file, hub, progress)
         with writing(part):
             progress.report("check", f"checking {file.name}", part.stat().st_size)
             if matches(part, file):
@@ -80,7 +73,7 @@ def download(file: RemoteFile, target: Path, opener: Opener, progress: FetchProg
             set_aside(part)
 
 
-def _fill(part: Path, file: RemoteFile, opener: Opener, progress: FetchProgress) -> None:
+def _fill(part: Path, file: RemoteFile, hub: Hub, progress: FetchProgress) -> None:
     retry = RetryPolicy(file.name, urlsplit(file.url).netloc, progress)
     if file.sha256 is None and file.git_oid is None:
         part.unlink(missing_ok=True)  # no hash would show whether the two halves belong together
@@ -92,7 +85,7 @@ def _fill(part: Path, file: RemoteFile, opener: Opener, progress: FetchProgress)
         if have == file.size_bytes and part.exists():
             return
         try:
-            if _receive(part, have, file, opener, retry):
+            if _receive(part, have, file, hub, retry):
                 return
             retry.pause("the connection was cut")
         except OSError as error:
@@ -103,10 +96,10 @@ def _fill(part: Path, file: RemoteFile, opener: Opener, progress: FetchProgress)
             retry.wait_or_raise(error)
 
 
-def _receive(part: Path, have: int, file: RemoteFile, opener: Opener, retry: RetryPolicy) -> bool:
+def _receive(part: Path, have: int, file: RemoteFile, hub: Hub, retry: RetryPolicy) -> bool:
     """Append what the server sends, and return True if the file now has its full length."""
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with opener.open(file.url, headers) as response:
+    with hub.open(file.url, headers) as response:
         resumes = have > 0 and response.status == http.HTTPStatus.PARTIAL_CONTENT and _starts_at(response, have)
         start = have if resumes else 0
         announced = None if response.length is None else start + response.length

@@ -29,48 +29,26 @@ class DenseTflops:
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """A row of ``accelerators.json``; unknown values are None.
+    """A row of ``accelerators.json``; unknown values are None."""
 
-    Attributes:
-        key: Name a person types: ``h100`` in ``h100x8``.
-        name: Product name.
-        vendor: ``nvidia``, ``amd`` or ``apple``.
-        memory_gb: Marketed memory in GB, per GPU; the largest size per machine if memory is unified.
-        reported_mib: Memory in MiB as the driver reports it.
-        memory_options_gb: Sizes in GB a unified-memory machine was sold with.
-        bandwidth_gb_s: Peak memory bandwidth, 1e9 bytes per second.
-        dense_tflops: Peak rates by format.
-        architecture: Compute capability ("9.0"), or "gfx942".
-        unified_memory: True if CPU and GPU share one memory.
-        gpus_per_node_max: Most accelerators in one machine; a larger count is taken for a typing error.
-        formats_not_native: Formats the chip has no units for.
-        driver_names: Names the driver gives it.
-        pci_device_ids: PCI device ids, for AMD accelerators without a product name.
-        conflicts: Sources with other figures.
-        notes: Other facts a person should know.
-        source: Sources of each value, by field.
-        checked: Date of the last check, ISO 8601.
-
-    """
-
-    key: str
-    name: str
-    vendor: str
-    memory_gb: float | None
-    reported_mib: int | None
-    memory_options_gb: tuple[int, ...] | None
-    bandwidth_gb_s: float | None
+    key: str  # name a person types: ``h100`` in ``h100x8``
+    name: str  # product name
+    vendor: str  # ``nvidia``, ``amd`` or ``apple``
+    memory_gb: float | None  # marketed, per GPU; the largest size per machine if memory is unified
+    reported_mib: int | None  # as the driver reports it
+    memory_options_gb: tuple[int, ...] | None  # sizes a unified-memory machine was sold with
+    bandwidth_gb_s: float | None  # peak memory bandwidth, 1e9 bytes per second
     dense_tflops: DenseTflops
-    architecture: str | None
-    unified_memory: bool
-    gpus_per_node_max: int
-    formats_not_native: tuple[str, ...]
+    architecture: str | None  # compute capability ("9.0"), or "gfx942"
+    unified_memory: bool  # CPU and GPU share one memory
+    gpus_per_node_max: int  # a larger count is taken for a typing error
+    formats_not_native: tuple[str, ...]  # formats the chip has no units for
     driver_names: tuple[str, ...]
-    pci_device_ids: tuple[str, ...]
-    conflicts: tuple[str, ...]
-    notes: tuple[str, ...]
-    source: dict[str, tuple[str, ...]]
-    checked: str
+    pci_device_ids: tuple[str, ...]  # for AMD accelerators without a product name
+    conflicts: tuple[str, ...]  # sources with other figures
+    notes: tuple[str, ...]  # other facts a person should know
+    source: dict[str, tuple[str, ...]]  # sources by field
+    checked: str  # date, ISO 8601
 
     @property
     def memory_bytes(self) -> int | None:

@@ -117,7 +117,7 @@ def _to_gpu(card: Card, root: Path) -> Gpu:
 
 
 def _is_apu(gpu: Gpu, card: Card) -> bool:
-    """Return True if the data file says so, or if an unlisted GPU has little memory of its own."""
+    """Return True if the data file lists it as unified, or if an unlisted GPU has little memory of its own."""
     if gpu.accelerator is not None:
         return accelerators()[gpu.accelerator].unified_memory
     vram, shared = card.number("mem_info_vram_total"), card.number("mem_info_gtt_total")

@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from math import ceil
 from typing import Any
 
-from seatrial.catalog.vectors import CSA, HCA, bf16_bytes, index_bytes, latent_bytes
+from seatrial.catalog.cached_vectors import CSA, HCA, bf16_bytes, index_bytes, latent_bytes
 from seatrial.memory.shape import Shape
 from seatrial.memory.tables import table
 

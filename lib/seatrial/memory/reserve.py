@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
-from seatrial.catalog.vectors import CSA
+from seatrial.catalog.cached_vectors import CSA
 from seatrial.memory.blocks import pool_slack
 from seatrial.memory.kv import CacheLoad
 from seatrial.memory.model_bytes import ModelBytes

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from seatrial.catalog.architecture import check_architecture
-from seatrial.catalog.vectors import CSA, HCA
+from seatrial.catalog.cached_vectors import CSA, HCA
 from seatrial.errors import ModelFileError
 from seatrial.memory.fields import ORIGINAL, Fields
 

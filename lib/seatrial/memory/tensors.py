@@ -13,7 +13,7 @@ from functools import cache
 from math import ceil
 from typing import Literal, NamedTuple
 
-from seatrial.catalog.vectors import CSA
+from seatrial.catalog.cached_vectors import CSA
 from seatrial.memory.shape import Layout, Shape
 from seatrial.memory.tables import table
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seatrial.catalog.vectors import CSA, HCA, bf16_bytes, index_bytes, latent_bytes
+from seatrial.catalog.cached_vectors import CSA, HCA, bf16_bytes, index_bytes, latent_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ def _bandwidth(entry: dict[str, Any]) -> float | None:
 
 
 def _is_unified(entry: dict[str, Any], accelerator: Accelerator | None) -> bool:
-    """Return True if the data file says so, or if an unlisted GPU reports no memory of its own."""
+    """Return True if the data file lists it as unified, or if an unlisted GPU reports no memory of its own."""
     if accelerator is not None:
         return accelerator.unified_memory
     return any(failure["reading"] == "memory" and failure["code"] == NOT_SUPPORTED for failure in entry["failed"])

@@ -36,6 +36,6 @@ def bf16_bytes(values: int) -> int:
 
 @cache
 def _layout() -> dict[str, int]:
-    path = Path(__file__).with_name("data") / "vectors.json"
+    path = Path(__file__).with_name("data") / "cached_vectors.json"
     document: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
     return document
