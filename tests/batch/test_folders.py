@@ -85,3 +85,11 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"), claimed(tmp_path / "file" / "x"):
         pass
+
+
+def test_a_folder_that_goes_between_two_looks_is_not_taken(tmp_path, monkeypatch):
+    """Another run may remove its empty folder after this one has opened it: what is locked then is no folder any more."""
+    folder = tmp_path / "run"
+    monkeypatch.setattr("seatrial.batch.folders.fcntl.flock", lambda *_: folder.rmdir())
+    with pytest.raises(UsageError, match="Another run"), claimed(folder):
+        pass

@@ -212,7 +212,7 @@ def seatrial(*words, **environment):
 
 
 def test_the_command_line_shows_none_of_it(canaries, own_key_file, monkeypatch, capsys):
-    """Serve, ps, logs, measure and stop in text and JSON, with every message of the kit's own log and tracebacks on."""
+    """Serve, ps, logs, measure and stop in text and JSON, with every message of seatrial's own log and tracebacks on."""
     argv = [sys.executable, "-c", LAUNCH, str(own_key_file)]
     pipe = subprocess.PIPE
     monkeypatch.setenv("SEATRIAL_TRACEBACK", "1")

@@ -117,7 +117,7 @@ def test_a_line_of_10_mb_is_cut_and_says_so(capsys):
 
 
 def test_a_forged_line_is_a_line_of_the_log_and_nothing_else(beside):
-    """What an engine writes never looks like a message of the kit: that goes to stderr."""
+    """What an engine writes never looks like a message of seatrial, which goes to stderr."""
     assert any(line.startswith("seatrial: the server was stopped") for line in beside.read_log(200))
 
 

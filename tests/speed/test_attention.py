@@ -4,8 +4,8 @@ import pytest
 from tests.memory.test_local import v4_gguf
 
 from seatrial import find_model
-from seatrial.memory.kv import vllm_pages
 from seatrial.memory.shape import read_shape
+from seatrial.memory.vllm_pool import vllm_pages
 from seatrial.speed import Ranks, ServingLoad, Work, predict_speed
 from seatrial.speed.attention import NO_ATTENTION, Attention, attention_of
 

@@ -133,7 +133,7 @@ class Execution:
                 ensure_event_loop().close()  # jupyter_core makes one for each thread and leaves it open
         return None
 
-    def _begin_cell(self, cell: Any, cell_index: int) -> None:  # noqa: ARG002 -- nbclient names them
+    def _begin_cell(self, cell: Any, **_: Any) -> None:
         if self._stopping:
             raise Interruption
         self._cell = cell

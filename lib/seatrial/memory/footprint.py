@@ -21,6 +21,7 @@ from seatrial.memory.shape import Shape, read_shape
 from seatrial.memory.tables import table
 from seatrial.memory.tensors import count_parameters_of
 from seatrial.memory.types import Footprint, Parallelism
+from seatrial.memory.vllm_pool import vllm_caches
 
 _DEFAULT_CONTEXT_TOKENS = 8192
 _MAX_CONCURRENCY = 1 << 20
@@ -218,7 +219,7 @@ def _caches(model: ModelBytes, engine: str, load: kv.CacheLoad, options: Options
             max_running=options.max_running_requests or load.requests,
         )
     if engine == "vllm":
-        return kv.vllm_caches(shape, load, fp4_indexer=options.indexer_type == "fp4")
+        return vllm_caches(shape, load, fp4_indexer=options.indexer_type == "fp4")
     return kv.plain_caches(shape, load)
 
 

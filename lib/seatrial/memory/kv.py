@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -18,7 +18,7 @@ from seatrial.catalog.cached_vectors import CSA, HCA, bf16_bytes, index_bytes, l
 from seatrial.memory.shape import Shape
 from seatrial.memory.tables import table
 
-_CACHE_SIZE = 4096
+CACHE_SIZE = 4096
 """Results remembered by each ``lru_cache``: plans that split a checkpoint in other ways ask for the same ones."""
 
 
@@ -38,7 +38,7 @@ class Caches:
     state: dict[str, int]  # fixed buffers beside them
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
+@lru_cache(maxsize=CACHE_SIZE)
 def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_tokens: int) -> Caches:
     """Return what llama.cpp prints as SWA, CSA, HCA and LID caches and as compressor state.
 
@@ -66,7 +66,7 @@ def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_to
     )
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
+@lru_cache(maxsize=CACHE_SIZE)
 def sglang_caches(shape: Shape, load: CacheLoad, *, swa_ratio: float, speculative: bool, max_running: int) -> Caches:
     """Return SGLang's pool: pages of 256 tokens, a share of them for the window, rings of compressor state.
 
@@ -96,7 +96,7 @@ class _SglangRates:
     row_bytes: int  # of HCA state, over all layers
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
+@lru_cache(maxsize=CACHE_SIZE)
 def _sglang_rates(shape: Shape, *, swa_ratio: float, speculative: bool) -> _SglangRates:
     page, value = table("kv")["paged"]["page_tokens"], table("kv")["paged"]["state_bytes_per_value"]
     rings = table("kv")["sglang"]["speculative_ring" if speculative else "ring"]
@@ -104,88 +104,14 @@ def _sglang_rates(shape: Shape, *, swa_ratio: float, speculative: bool) -> _Sgla
     csa_state = 4 * (shape.head_dim + shape.index_head_dim) * value * shape.csa_layers
     return _SglangRates(
         bytes_per_token={
-            "CSA": Fraction(_latent_page(shape, page // CSA), page) * shape.csa_layers,
+            "CSA": Fraction(latent_page(shape, page // CSA), page) * shape.csa_layers,
             "indexer": Fraction(index_bytes(shape.index_head_dim), CSA) * shape.csa_layers,
-            "HCA": Fraction(_latent_page(shape, page // HCA), page) * shape.hca_layers,
-            "SWA": Fraction(_latent_page(shape, page), page) * shape.num_hidden_layers * window,
+            "HCA": Fraction(latent_page(shape, page // HCA), page) * shape.hca_layers,
+            "SWA": Fraction(latent_page(shape, page), page) * shape.num_hidden_layers * window,
             "CSA state": Fraction(rings[str(CSA)], page) * csa_state * window,
         },
         ring_rows=rings[str(HCA)],
         row_bytes=2 * shape.head_dim * value * shape.hca_layers,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class VllmPages:
-    """Bytes of one page of each of vLLM's caches in one layer, and the tokens of a page."""
-
-    tokens: int  # of a page of csa, index and hca, the caches that grow
-    csa: int  # compressed vectors, ratio 4
-    index: int  # indexer vectors, ratio 4
-    hca: int  # compressed vectors, ratio 128
-    window: int
-    window_tokens: int
-    csa_state: int  # values and scores being compressed at ratio 4
-    index_state: int  # the same of the indexer
-    csa_state_tokens: int  # of a page of either
-    hca_state: int  # values and scores being compressed at ratio 128
-    hca_state_tokens: int
-    csa_state_window: int = 2 * CSA  # tokens compressed at once; windows of ratio 4 overlap
-    hca_state_window: int = HCA
-
-    def growing_bytes(self, shape: Shape) -> int:
-        """Return the bytes of one page of each growing cache, over all layers."""
-        return shape.csa_layers * (self.csa + self.index) + shape.hca_layers * self.hca
-
-
-@cache
-def vllm_pages(shape: Shape, *, fp4_indexer: bool) -> VllmPages:
-    """Return the pages of a model's caches as vLLM lays them out."""
-    page, value = table("kv")["paged"]["page_tokens"], table("kv")["paged"]["state_bytes_per_value"]
-    window = table("kv")["vllm"]["swa_block_tokens"]
-    csa_tokens, hca_tokens = (table("kv")["vllm"]["state_block_tokens"][str(ratio)] for ratio in (CSA, HCA))
-    # A state holds value and score; overlapping windows double both.
-    return VllmPages(
-        tokens=page,
-        csa=_latent_page(shape, page // CSA),
-        index=_align(page // CSA * index_bytes(shape.index_head_dim, fp4=fp4_indexer)),
-        hca=_latent_page(shape, page // HCA),
-        window=_latent_page(shape, window),
-        window_tokens=window,
-        csa_state=_align(csa_tokens * 4 * shape.head_dim * value),
-        index_state=_align(csa_tokens * 4 * shape.index_head_dim * value),
-        csa_state_tokens=csa_tokens,
-        hca_state=_align(hca_tokens * 2 * shape.head_dim * value),
-        hca_state_tokens=hca_tokens,
-    )
-
-
-def vllm_windows(context_tokens: int, window_tokens: int, block_tokens: int) -> int:
-    """Return the blocks one request needs for a window, which may begin inside a block."""
-    return min(ceil(context_tokens / block_tokens), ceil((window_tokens - 1) / block_tokens) + 1)
-
-
-@lru_cache(maxsize=_CACHE_SIZE)
-def vllm_caches(shape: Shape, load: CacheLoad, *, fp4_indexer: bool) -> Caches:
-    """Return vLLM's blocks of 256 tokens, and for each request a few blocks of window and compressor state."""
-    pages = vllm_pages(shape, fp4_indexer=fp4_indexer)
-    blocks = load.requests * ceil(load.context_tokens / pages.tokens)
-
-    def windows(window: int, block: int) -> int:
-        return load.requests * vllm_windows(load.context_tokens, window, block)
-
-    csa_state = windows(pages.csa_state_window, pages.csa_state_tokens) * (pages.csa_state + pages.index_state)
-    return Caches(
-        kv={
-            "CSA": blocks * shape.csa_layers * pages.csa,
-            "indexer": blocks * shape.csa_layers * pages.index,
-            "HCA": blocks * shape.hca_layers * pages.hca,
-            "SWA": windows(shape.sliding_window, pages.window_tokens) * shape.num_hidden_layers * pages.window,
-        },
-        state={
-            "CSA state": shape.csa_layers * csa_state,
-            "HCA state": shape.hca_layers * windows(pages.hca_state_window, pages.hca_state_tokens) * pages.hca_state,
-        },
     )
 
 
@@ -231,9 +157,9 @@ def kv_source(engine: str) -> str:
     return str(table("kv").get(engine, table("kv")["plain"])["source"])
 
 
-def _latent_page(shape: Shape, slots: int) -> int:
+def latent_page(shape: Shape, slots: int) -> int:
     """Return the bytes of a page of ``slots`` vectors, padded."""
-    return _align(slots * latent_bytes(shape.head_dim, shape.qk_rope_head_dim))
+    return align(slots * latent_bytes(shape.head_dim, shape.qk_rope_head_dim))
 
 
 def _row_bytes(values: int, cache_type: str) -> int:
@@ -241,7 +167,8 @@ def _row_bytes(values: int, cache_type: str) -> int:
     return ceil(values / int(block)) * int(size)
 
 
-def _align(size: int) -> int:
+def align(size: int) -> int:
+    """Return a size padded as SGLang and vLLM pad a page."""
     return _pad(size, table("kv")["paged"]["align_bytes"])
 
 

@@ -7,11 +7,11 @@ from functools import lru_cache
 from math import ceil
 
 from seatrial.catalog.cached_vectors import CSA
-from seatrial.memory.blocks import pool_slack
 from seatrial.memory.kv import CacheLoad
 from seatrial.memory.model_bytes import ModelBytes
 from seatrial.memory.options import Options
 from seatrial.memory.tables import table
+from seatrial.memory.vllm_pool import pool_slack
 from seatrial.records import Interval
 
 

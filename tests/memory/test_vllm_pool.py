@@ -6,9 +6,9 @@ import pytest
 
 from seatrial.catalog import find_model
 from seatrial.memory import config_footprint
-from seatrial.memory.blocks import pool_slack, vllm_groups
-from seatrial.memory.kv import CacheLoad, vllm_caches
+from seatrial.memory.kv import CacheLoad
 from seatrial.memory.shape import read_shape
+from seatrial.memory.vllm_pool import pool_slack, vllm_caches, vllm_groups
 
 
 def shape(name="flash", **changes):
