@@ -9,6 +9,7 @@ import contextlib
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -17,9 +18,8 @@ import psutil
 
 from seatrial.hardware.telemetry import GpuTelemetry
 
-if TYPE_CHECKING:  # engines import the planner; the client's process starts faster without
+if TYPE_CHECKING:  # the client's process starts faster without it
     from seatrial.engines.metrics import ServerMetrics
-    from seatrial.measure.target import AskMetrics
 
 _PERIOD_S = 0.25
 _METRICS_PERIOD_S = 1.0  # seldom, since the engine answers beside its work
@@ -41,12 +41,7 @@ class Reading:
 
 
 class ProcessTree:
-    """CPU and memory of a process and all its descendants.
-
-    Args:
-        pid: Its first process.
-
-    """
+    """CPU and memory of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -80,25 +75,17 @@ class ProcessTree:
 
 
 class Telemetry:
-    """The latest reading of an engine. Use as a context manager.
+    """The latest reading of an engine by its first process; empty for a server elsewhere. A context manager."""
 
-    Args:
-        pid: The engine's first process; None for a server elsewhere: nothing is read.
-        metrics: Asks the server for its queue and cache, None if it has no such page.
-
-    """
-
-    def __init__(self, pid: int | None, metrics: AskMetrics | None = None) -> None:
-        self._metrics = metrics
+    def __init__(self, pid: int | None, metrics: Callable[[float], ServerMetrics | None] | None = None) -> None:
+        self._metrics = metrics  # asks the server for its queue and cache; None if it has no such page
         self._asked_at = -math.inf
         self._server: ServerMetrics | None = None
         self._latest = Reading()
         self._stopped = threading.Event()
-        self._thread = (
-            None
-            if pid is None
-            else threading.Thread(target=self._run, args=(ProcessTree(pid),), name="telemetry", daemon=True)
-        )
+        self._thread = None
+        if pid is not None:
+            self._thread = threading.Thread(target=self._run, args=(ProcessTree(pid),), name="telemetry", daemon=True)
 
     @property
     def latest(self) -> Reading:

@@ -50,15 +50,7 @@ def key_of(settings: Mapping[str, str]) -> Key:
 
 
 def compare(rounds: Sequence[Round], one: Key, other: Key, spread: float | None = None) -> Comparison:
-    """Return how much faster ``one`` is than ``other``.
-
-    Args:
-        rounds: All rounds of a number of streams.
-        one: Settings.
-        other: Settings.
-        spread: Spread of one pair if known from more rounds than these.
-
-    """
+    """Return how much faster ``one`` is than ``other``; ``spread`` is that of one pair, by default of these rounds."""
     ratios = _log_ratios([speeds(taken) for taken in rounds], one, other)
     if not ratios:
         return Comparison(0, 0.0, math.inf)
