@@ -109,15 +109,8 @@ class Telemetry:
                 read = gpus.read()
                 used, busy, power = zip(*read, strict=True) if read else ((), (), ())
                 server = self._ask_server()
-                self._latest = Reading(
-                    share,
-                    resident,
-                    used,
-                    busy,
-                    power,
-                    waiting_requests=server.waiting if server else None,
-                    kv_cache_usage=server.kv_cache_usage if server else None,
-                )
+                waiting, cache = (server.waiting, server.kv_cache_usage) if server else (None, None)
+                self._latest = Reading(share, resident, used, busy, power, waiting, cache)
                 if self._stopped.wait(_PERIOD_S):
                     return
 
