@@ -82,7 +82,7 @@ def shares(*, keep: bool = False) -> Iterator[Share]:
 def share_at(bench: ServerBench, streams: int, budget: Budget) -> Share:
     """Measure the tuned server against the best of the grid."""
     kit = key_of(tuned_plan(plan_for(streams), "xllamacpp").settings)
-    track = Track(bench, streams)
+    track = Track(bench, streams, ends=budget.ends)
     screening, racing = budget.share(0.6), budget.share(0.75)
     grid = [key for key in combinations(streams) if key != kit]
     for first in range(0, len(grid), BESIDE):

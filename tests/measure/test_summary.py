@@ -61,7 +61,7 @@ def test_tpot_counts_tokens_not_chunks():
 
 
 def test_tpot_leaves_out_the_whole_first_chunk():
-    """Where the first chunk is known to hold four tokens, six came after it."""
+    """If the first chunk is known to have four tokens, six came after it."""
     assert pytest.approx(0.3 / 6) == tpot_s(completion(tokens=10, first_chunk_tokens=4))
 
 
@@ -193,7 +193,7 @@ def test_problems_name_the_level():
 
 
 def test_one_stream_is_no_streams():
-    """A level of one stream is called so, also where it is a problem."""
+    """A level of one stream is called so, also in the problems."""
     failed = summary([completion(error="http_500: x")], Workload(concurrency=(1,)), 1)
     assert ("1 stream: none of 1 requests succeeded (http_500 x1).",) == find_problems(
         replace(MEASUREMENT, workload=Workload(concurrency=(1,)), points=(failed,))
@@ -201,7 +201,7 @@ def test_one_stream_is_no_streams():
 
 
 def test_the_best_level_is_a_valid_one():
-    """A level the client did not keep up with is the best only where there is no other."""
+    """A level the client did not keep up with is the best only if there is no other."""
     fast = replace(summary([completion()] * 2), output_tokens_per_s=90.0)
     doubtful = replace(fast, output_tokens_per_s=200.0, self_check=replace(fast.self_check, valid=False))
     assert fast == best_point([fast, doubtful])

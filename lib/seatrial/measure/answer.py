@@ -23,7 +23,7 @@ class StreamError(Exception):
 
 
 class Answer:
-    """One answer as it arrives; all clocks are nanoseconds."""
+    """An answer as it arrives; all clocks are nanoseconds."""
 
     __slots__ = ("_events", "_texts", "_texts_size", "cached_tokens", "finished", "first_answer",
                  "first_chunk_tokens", "first_text", "stamps", "usage")  # fmt: skip

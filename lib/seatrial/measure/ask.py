@@ -22,7 +22,7 @@ _MAX_TEMPERATURE = 2.0  # of the OpenAI API
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """The server's answer. Its text is untrusted: show it only as text.
+    """Answer of a server. Its text is untrusted: show it only as text.
 
     Attributes:
         question: The user's message.

@@ -194,7 +194,7 @@ class Session:
 
 
 class Flight:
-    """One attempt at a request. All clocks are nanoseconds, 0 until it happens."""
+    """An attempt at a request. All clocks are nanoseconds, 0 until it happens."""
 
     __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "reused", "sent", "started")
 

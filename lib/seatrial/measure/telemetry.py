@@ -75,7 +75,7 @@ class ProcessTree:
 
 
 class Telemetry:
-    """The latest reading of an engine by its first process; empty for a server elsewhere. A context manager."""
+    """Latest reading of an engine by its first process; empty for a server elsewhere. A context manager."""
 
     def __init__(self, pid: int | None, metrics: Callable[[float], ServerMetrics | None] | None = None) -> None:
         self._metrics = metrics  # asks the server for its queue and cache; None if it has no such page
@@ -89,7 +89,7 @@ class Telemetry:
 
     @property
     def latest(self) -> Reading:
-        """The last complete reading."""
+        """Last complete reading."""
         return self._latest
 
     def __enter__(self) -> Self:

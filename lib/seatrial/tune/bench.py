@@ -29,7 +29,7 @@ _MOST_REQUESTS_A_STREAM = 16
 
 @dataclass(frozen=True, slots=True)
 class TuneLoad:
-    """The load under which a candidate is measured."""
+    """Load under which a candidate is measured."""
 
     prompt_tokens: int = 128
     answer_tokens: int = 64

@@ -27,7 +27,7 @@ _MEDIAN_ERROR = 1.2533  # standard error of a median over that of a mean
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One setting against another."""
+    """Measured gain of one setting over another."""
 
     pairs: int  # rounds in which both answered
     gain: float  # logarithm of the ratio of tokens per second, median of the pairs; 0.0 without pairs

@@ -26,7 +26,7 @@ _LEAST_S, _MOST_S = 1.0, 8.0  # of one measurement, whatever the budget
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:
-    """What to tune for."""
+    """Choices of the person who tunes."""
 
     streams: tuple[int, ...] = (1, 4, 8)  # numbers of requests at once, each tuned for itself
     budget_s: float = 300.0
@@ -45,7 +45,7 @@ def tune_machine(plan_for: _PlanFor, request: TuneRequest, on_round: _OnRound = 
 
     Args:
         plan_for: Makes the plan for a number of requests at once, without tuned settings.
-        request: What to tune for.
+        request: Numbers of streams, budget, values to try, load.
         on_round: Called after each round with all of that number of streams.
 
     Raises:
