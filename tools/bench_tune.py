@@ -1,11 +1,12 @@
-"""Measure how near the kit's settings come to the best: a grid of llama.cpp settings beside the server of `seatrial serve`.
+"""Measure how close tuned settings come to the best of a grid of llama.cpp settings.
 
     python tools/bench_tune.py [--output FILE] [--keep]
 
 At 1, 4 and 8 streams of the stand-in model: tunes this machine within a budget (in a state folder of its own, or
-with --keep in yours), then measures every combination of a bounded grid beside the server a tuned plan launches, the
-best of them more often, and the very best at last on fresh servers. The share is the median of pairs. It takes under
-6 minutes, on a machine that does nothing else: threads on every core are the fastest there and the slowest on a busy one.
+with --keep in yours), then measures every combination of a small grid beside the server a tuned plan launches, the
+best of them more often, and finally the very best on fresh servers. The share is the median of pairs. It takes under
+6 minutes and needs a machine that does nothing else: threads on every core are the fastest on an idle machine and the
+slowest on a busy one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from seatrial.view.tables.tuning import describe
 STREAMS = (1, 4, 8)
 TUNE_S, GRID_S = 150.0, 195.0
 LOAD = TuneLoad(prompt_tokens=64, answer_tokens=32, seconds=1.2)
-BESIDE = 4  # candidates measured in one round beside the kit's own server
+BESIDE = 4  # candidates measured in one round beside the tuned server
 FINALISTS, FINAL_ROUNDS = 2, 5
 BAR = 0.97
 GRID = {
@@ -48,7 +49,7 @@ GRID = {
 
 
 class Share(NamedTuple):
-    """Share of the best of the grid that the kit's server reaches, at a number of streams."""
+    """Share of the best of the grid that the tuned server reaches, at a number of streams."""
 
     streams: int
     share: float
@@ -62,7 +63,7 @@ class Share(NamedTuple):
 
 
 def plan_for(streams: int) -> Plan:
-    """Return the plan for the stand-in on this machine."""
+    """Return the plan of the stand-in on this machine."""
     return make_plan("smollm2", hardware=detect_hardware(), engine="llamacpp", concurrency=streams)
 
 
@@ -71,8 +72,7 @@ def shares(*, keep: bool = False) -> Iterator[Share]:
     with tempfile.TemporaryDirectory() as state:
         if not keep:
             os.environ["SEATRIAL_STATE"] = state
-        wish = TuneRequest(STREAMS, TUNE_S, {}, LOAD.prompt_tokens, LOAD.answer_tokens, "xllamacpp")
-        tune_machine(plan_for, wish)
+        tune_machine(plan_for, TuneRequest(STREAMS, TUNE_S, {}, LOAD.prompt_tokens, LOAD.answer_tokens, "xllamacpp"))
         ends = Budget(time.monotonic, time.monotonic() + GRID_S)
         with ServerBench(plan_for, LOAD, "xllamacpp") as bench:
             for left, streams in zip(range(len(STREAMS), 0, -1), STREAMS, strict=True):
@@ -80,9 +80,9 @@ def shares(*, keep: bool = False) -> Iterator[Share]:
 
 
 def share_at(bench: ServerBench, streams: int, budget: Budget) -> Share:
-    """Compare the kit's server with the best of the grid."""
+    """Measure the tuned server against the best of the grid."""
     kit = key_of(tuned_plan(plan_for(streams), "xllamacpp").settings)
-    track = Track(bench, streams)
+    track = Track(bench, streams, ends=budget.ends)
     screening, racing = budget.share(0.6), budget.share(0.75)
     grid = [key for key in combinations(streams) if key != kit]
     for first in range(0, len(grid), BESIDE):
@@ -109,7 +109,7 @@ def share_at(bench: ServerBench, streams: int, budget: Budget) -> Share:
 
 
 def combinations(streams: int) -> list[Key]:
-    """Return every combination of the grid on this machine, each without the settings that are the default."""
+    """Return every combination of the grid on this machine, each without what the default has already."""
     plan = plan_for(streams)
     figures = {"cores": plan.hardware.host.cores, "streams": streams}
     command = installed_command(plan, runner="xllamacpp")
@@ -119,7 +119,7 @@ def combinations(streams: int) -> list[Key]:
 
 
 def leaders(track: Track, grid: list[Key], kit: Key, number: int) -> list[Key]:
-    """Return the fastest that were measured beside the kit's server, by median of pairs."""
+    """Return the fastest that were measured beside the tuned server, by median of pairs."""
     seen = [(compare(track.rounds, key, kit), key) for key in grid]
     ranked = sorted((found.gain, key) for found, key in seen if found.pairs)
     return [key for _, key in reversed(ranked)][:number]
@@ -153,7 +153,7 @@ def show(found: list[Share], took_s: float) -> None:
     from rich.console import Console
 
     table = Table(
-        title=f"What the kit launches reaches {min(one.share for one in found):.1%} of the best of the grid or more",
+        title=f"A tuned plan reaches {min(one.share for one in found):.1%} of the best of the grid or more",
         columns=("At once>", "Share>", "Kit>", "Best>", "Kit's settings", "Best settings", "Tried>"),
         rows=tuple(
             (

@@ -60,7 +60,7 @@ def test_usage_only_chunk_is_no_token():
 
 
 def test_usage_in_every_chunk_tells_the_first_chunk():
-    """Where each chunk carries usage, the tokens of the first one are known."""
+    """If each chunk carries usage, the tokens of the first one are known."""
     first, second = {"completion_tokens": 3}, {"completion_tokens": 6}
     answer = follow(chunk({"content": "A B C"}, usage=first), chunk({"content": " D E F"}, usage=second), STOP, DONE)
     assert (3, 6) == (answer.first_chunk_tokens, answer.usage.completion_tokens)

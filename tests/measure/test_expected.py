@@ -1,4 +1,4 @@
-"""What was predicted, set beside what was measured."""
+"""Predictions are set beside measurements."""
 
 from seatrial.measure.expected import add_predictions
 from seatrial.records import Interval

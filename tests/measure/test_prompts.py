@@ -46,7 +46,7 @@ def test_exact_lengths(count, tokens):
 
 
 def test_lengths_that_do_not_exist():
-    """Where no text has the length asked for, the prompt does not claim it."""
+    """If no text has the length asked for, the prompt does not claim it."""
     prompt = written(101, by_pairs)[0]
     assert not prompt.exact
     assert by_pairs(prompt.text) in {100, 102}

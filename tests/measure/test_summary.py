@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from seatrial.measure import Completion, Quantiles, Workload, find_problems, steady_window, tokens_between, tpot_s
+from seatrial.measure.messages import PointEnds
 from seatrial.measure.summary import best_point, quantiles, summarize
 from seatrial.measure.types import Measurement
 from seatrial.records import from_dict, to_dict
@@ -48,8 +49,10 @@ def completion(sent=0.0, first=0.5, gaps=(0.1, 0.1, 0.1), **changes):
 
 def summary(completions, workload=WORKLOAD, streams=2, **changes):
     """Return a point of ten seconds in which the client kept up."""
-    facts = {"loop_lag_p99_s": 0.0, "cpu_share": 0.1, "begin_s": 0.0, "end_s": 10.0}
-    return summarize(completions, workload, streams, **facts | changes)
+    if workload.rate is None:
+        workload = replace(workload, concurrency=(streams,))
+    facts = {"loop_lag_p99_s": 0.0, "cpu_share": 0.1}
+    return summarize(completions, workload, 0.0, PointEnds(0, 10.0, **facts | changes))
 
 
 def test_tpot_counts_tokens_not_chunks():
@@ -58,7 +61,7 @@ def test_tpot_counts_tokens_not_chunks():
 
 
 def test_tpot_leaves_out_the_whole_first_chunk():
-    """Where the first chunk is known to hold four tokens, six came after it."""
+    """If the first chunk is known to have four tokens, six came after it."""
     assert pytest.approx(0.3 / 6) == tpot_s(completion(tokens=10, first_chunk_tokens=4))
 
 
@@ -101,7 +104,7 @@ def test_steady_throughput_leaves_out_the_tail():
         completion(first=1.0, gaps=gaps),
         completion(sent=5.0, first=6.0, gaps=gaps),
     ]
-    point = summary(load, end_s=10.0)
+    point = summary(load)
     assert pytest.approx(10 / 5) == point.output_tokens_per_s
     assert pytest.approx(15 / 10) == point.output_tokens_per_s_whole_run
 
@@ -190,7 +193,7 @@ def test_problems_name_the_level():
 
 
 def test_one_stream_is_no_streams():
-    """A level of one stream is called so, also where it is a problem."""
+    """A level of one stream is called so, also in the problems."""
     failed = summary([completion(error="http_500: x")], Workload(concurrency=(1,)), 1)
     assert ("1 stream: none of 1 requests succeeded (http_500 x1).",) == find_problems(
         replace(MEASUREMENT, workload=Workload(concurrency=(1,)), points=(failed,))
@@ -198,7 +201,7 @@ def test_one_stream_is_no_streams():
 
 
 def test_the_best_level_is_a_valid_one():
-    """A level the client did not keep up with is the best only where there is no other."""
+    """A level the client did not keep up with is the best only if there is no other."""
     fast = replace(summary([completion()] * 2), output_tokens_per_s=90.0)
     doubtful = replace(fast, output_tokens_per_s=200.0, self_check=replace(fast.self_check, valid=False))
     assert fast == best_point([fast, doubtful])

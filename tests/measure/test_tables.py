@@ -56,7 +56,7 @@ def test_not_valid_says_why():
 
 
 def test_the_title_prefers_a_valid_level():
-    """The best throughput is that of a valid level; where there is none the title says so."""
+    """The best throughput is that of a valid level; the title says if there is none."""
     good = replace(summary(GOOD), output_tokens_per_s=90.0)
     doubtful = replace(good, output_tokens_per_s=200.0, self_check=replace(good.self_check, valid=False, why="Slow."))
     assert table_measurement(measurement(points=(good, doubtful))).title.startswith("90.0 tok/s at most: ")

@@ -1,4 +1,4 @@
-"""Requests go only where they may, in whatever spelling the address comes."""
+"""Requests go only to allowed addresses, in whatever spelling these come."""
 
 import pytest
 

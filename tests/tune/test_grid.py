@@ -1,4 +1,4 @@
-"""What is tried: figures of the machine filled in, values the default has already left out."""
+"""Values to try: figures of the machine filled in, without those the default has already."""
 
 import pytest
 
@@ -68,7 +68,7 @@ def test_options_are_read_by_name():
 
 @pytest.mark.parametrize("text", ["threads", "threads=", "=1", "threads=1;rm", "threads=$(x)", "--threads=1", "a=b c"])
 def test_anything_else_is_refused(text):
-    """What is no name and value is said, with an example."""
+    """The error quotes what is no name and value, and gives an example."""
     with pytest.raises(UsageError, match="--server-options"):
         parse_grid([text])
 

@@ -1,4 +1,4 @@
-"""The race on made-up machines: bounded, never worse than the default, as good as the grid where it can tell."""
+"""The race on made-up machines: bounded, never worse than the default, as good as the grid if the noise lets it."""
 
 import math
 import random
@@ -48,7 +48,7 @@ def test_it_stays_within_its_budget(effects, noise, budget_s, took_s, start_s):
 
 @given(EFFECTS, st.integers(0, 10_000))
 def test_with_time_it_reaches_97_percent_of_the_grid(effects, seed):
-    """Where settings act each for itself and the noise is small, the best of the whole grid is found."""
+    """If settings act each for itself and the noise is small, the race finds the best of the grid."""
     surface = Surface(effects, noise=0.005, seed=seed)
 
     level, _ = raced(surface)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from tests.tune.surfaces import Interrupted, Surface
 
+from seatrial import paths
 from seatrial.errors import MeasurementError, UnknownNameError, UsageError
-from seatrial.launching.tuned import read_tuned, subject_of, tuned_plan
+from seatrial.launching.tuned import folder, read_tuned, subject_of, tuned_plan
 from seatrial.tune import Budget, TuneRequest, tune_machine, tune_on
-from seatrial.tune.run import _only_tuning
 from seatrial.view.tables.tuning import table_tuned
 
 EFFECTS = {"tpot-s": {"0.001": 0.5, "0.002": 0.2}, "slots": {"9": 0.1}}
@@ -121,7 +121,7 @@ def test_what_gave_no_answer_is_in_the_last_table(plan_for):
 
 def test_two_tunings_at_once_are_refused(plan_for):
     """Each would measure the other."""
-    with _only_tuning(), pytest.raises(UsageError, match="Another seatrial tune"):
+    with paths.locked(folder(), "tune"), pytest.raises(UsageError, match="Another seatrial tune"):
         tune_machine(plan_for, WISH)
 
 

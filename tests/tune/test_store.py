@@ -1,4 +1,4 @@
-"""What was found is kept for this machine, engine, version and kind of checkpoint, and for nothing else."""
+"""A result is stored for this machine, engine, version and kind of checkpoint, and for nothing else."""
 
 from dataclasses import replace
 
@@ -121,7 +121,7 @@ def test_without_a_result_a_plan_stays_as_it_is(plan_for):
 
 
 def test_a_plan_for_another_machine_stays_as_it_is(tuned):
-    """What was measured here says nothing of a machine that was only named."""
+    """A measurement of this machine says nothing of a machine that was only named."""
     write_tuned(tuned)
     plan = make_plan("flash", hardware=detect_hardware("h200x8"))
 

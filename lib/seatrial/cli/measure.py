@@ -26,7 +26,7 @@ from seatrial.measure.workload import MAX_LEVELS, MAX_REQUESTS, MAX_STREAMS, MAX
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
-    from seatrial.measure.target import ServerLike
+    from seatrial.server import Server
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +137,7 @@ class _Display:
         self._bars.update(self._tasks[progress.point], completed=progress.done, speed=speed)
 
 
-def _target(arguments: argparse.Namespace) -> ServerLike | str:
+def _target(arguments: argparse.Namespace) -> Server | str:
     if arguments.url is not None:
         url: str = arguments.url
         return url
@@ -148,7 +148,7 @@ def _target(arguments: argparse.Namespace) -> ServerLike | str:
     return find_server(arguments.server)
 
 
-def _why_it_ended(target: ServerLike | str) -> EngineError | None:
+def _why_it_ended(target: Server | str) -> EngineError | None:
     """Return why a server of this machine ended by itself, None if it did not."""
     from seatrial.server import Server
     from seatrial.server.failures.diagnosis import ended_error

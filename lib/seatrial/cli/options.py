@@ -49,7 +49,9 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=None, help="flash, pro, smollm2 or tiny-v4 (default: flash)")
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
     parser.add_argument("--hardware", default="auto", help="auto, cpu, h100x8, rtx4090x2, m3-ultra-512gb, ...")
-    parser.add_argument("--nodes", type=whole_number(), default=1, help="machines of that kind, at most 16 (default: 1)")
+    parser.add_argument(
+        "--nodes", type=whole_number(), default=1, help="machines of that kind, at most 16 (default: 1)"
+    )
     parser.add_argument(
         "--host-memory-gib", type=positive_number(), default=None, help="host memory of a named machine"
     )

@@ -10,7 +10,7 @@ seatrial tune --show                              show the settings remembered; 
 
 Every candidate is a server of its own under the load of seatrial measure, measured side by side with the
 default. The fastest is confirmed against the default and remembered if it is faster beyond the noise; plan,
-serve and the notebooks then use it on this machine (--no-tuned does not). Ctrl-C loses no measurement: the
+serve and the notebooks then use it on this machine (--no-tuned does not). Ctrl-C loses at most one round: the
 next run continues from there. docs/tuning.md explains the race and lists what it may change.
 """
 
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     defaults = TuneRequest()
     parser.add_argument(
-        "--model", default="auto", help="flash, pro, smollm2 or tiny-v4 (default: what runs on this machine)"
+        "--model", default="auto", help="flash, pro, smollm2 or tiny-v4 (default: the one that runs on this machine)"
     )
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
     parser.add_argument("--engine", default="auto", help="auto, sglang, vllm, llamacpp, mlx or simulated")

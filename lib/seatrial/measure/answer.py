@@ -23,7 +23,7 @@ class StreamError(Exception):
 
 
 class Answer:
-    """One answer as it arrives; all clocks are nanoseconds."""
+    """An answer as it arrives; all clocks are nanoseconds."""
 
     __slots__ = ("_events", "_texts", "_texts_size", "cached_tokens", "finished", "first_answer",
                  "first_chunk_tokens", "first_text", "stamps", "usage")  # fmt: skip
@@ -51,12 +51,7 @@ class Answer:
         return self._events.pending
 
     def feed(self, stamp: int, piece: bytes) -> int:
-        """Take one socket read made at ``stamp``; return the number of its chunks that carried tokens.
-
-        Raises:
-            StreamError: If an event is an error, is not JSON, or has no end.
-
-        """
+        """Take one socket read made at ``stamp``; return its chunks that carried tokens, or raise StreamError."""
         try:
             events = self._events.feed(piece)
         except OversizedEventError as error:
@@ -67,12 +62,7 @@ class Answer:
         return len(self.stamps) - before
 
     def close(self, stamp: int) -> None:
-        """Note that the server ended the stream.
-
-        Raises:
-            StreamError: If the answer is not complete, or brought no token.
-
-        """
+        """End the stream; raise StreamError if the answer is not complete or brought no token."""
         for event in self._events.close():
             self._take(stamp, event)
         if not self.finished:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure.chunks import error_text
-from seatrial.measure.target import ServerLike, Target, check_address, find_target
+from seatrial.measure.target import Target, check_address, find_target
 from seatrial.measure.workload import MAX_TOKENS
-from seatrial.server.running import NotLaunched
+from seatrial.server.running import NotLaunched, Server
 
 _MAX_BYTES = 8 << 20
 _MAX_TEMPERATURE = 2.0  # of the OpenAI API
@@ -22,7 +22,7 @@ _MAX_TEMPERATURE = 2.0  # of the OpenAI API
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """The server's answer. Its text is untrusted: show it only as text.
+    """Answer of a server. Its text is untrusted: show it only as text.
 
     Attributes:
         question: The user's message.
@@ -47,7 +47,7 @@ class ChatReply:
 
 
 def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
-    server: ServerLike | str | NotLaunched,
+    server: Server | str | NotLaunched,
     question: str,
     *,
     model: str | None = None,

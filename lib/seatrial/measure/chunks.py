@@ -55,7 +55,7 @@ class Choice(msgspec.Struct):
 
 
 class Chunk(msgspec.Struct):
-    """One event; every field may be missing."""
+    """An event; every field may be missing."""
 
     choices: list[Choice] = []
     usage: Usage | None = None

@@ -31,13 +31,7 @@ STDIN, STDOUT = 0, 1
 
 
 async def measure(job: LoadJob, emit: Emit) -> None:
-    """Run the job.
-
-    Raises:
-        UsageError: If the server wants another key or has no such model.
-        MeasurementError: If the server does not answer.
-
-    """
+    """Run the job; raise UsageError for a wrong key or model, MeasurementError if the server does not answer."""
     async with Session(job.url, job.api_key) as session:
         model = await _find_model(session, job)
         sender = Sender(session, model, job.workload, job.start_ns)

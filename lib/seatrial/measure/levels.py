@@ -16,6 +16,7 @@ from seatrial.measure.prompts import Prompt, PromptWriter
 from seatrial.measure.sender import Sender
 from seatrial.measure.session import Session
 from seatrial.measure.types import Workload
+from seatrial.measure.workload import levels_of
 
 _TICK_S = 0.25
 _WRITERS = 8  # prompts made at the same time before a point: each asks the server's tokenizer a few times
@@ -49,9 +50,8 @@ class LevelRunner:
 
     async def run(self, start_ns: int) -> None:
         """Run all levels; stop after a level at which no request succeeds."""
-        streams: tuple[int | None, ...] = (None,) if self._workload.rate is not None else self._workload.concurrency
-        for point, level in enumerate(streams):
-            if not await self._level(point, level, start_ns):
+        for point, streams in enumerate(levels_of(self._workload)):
+            if not await self._level(point, streams, start_ns):
                 return
 
     async def watch(self, start_ns: int) -> None:

@@ -49,7 +49,7 @@ class Tick(msgspec.Struct, frozen=True, tag="tick"):
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
-    """One request is over, well or not."""
+    """A request is over, well or not."""
 
     completion: Completion
 

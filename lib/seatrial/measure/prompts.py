@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -38,20 +38,13 @@ class Prompt:
 
 
 class PromptWriter:
-    """Writer of prompts of a given length.
-
-    Args:
-        tokens: Length wanted, chat template included.
-        seed: The same seed gives the same prompts but for the nonce, which no earlier run has used.
-        count: Asks the server's tokenizer; None if it has none.
-
-    """
+    """Writer of prompts of a given length, the same for a seed but for their nonces."""
 
     def __init__(self, tokens: int, seed: int, count: _CountTokens | None) -> None:
-        self.tokens = tokens
+        self.tokens = tokens  # length wanted, chat template included
         self.template_tokens = 0  # learned from the server's usage, as is:
         self.tokens_per_word = _TOKENS_PER_WORD
-        self._count = count
+        self._count = count  # asks the server's tokenizer; None if it has none
         self._seed = seed
         self._written = 0
 
@@ -61,8 +54,8 @@ class PromptWriter:
         self._written += 1
         nonce = _new_nonce()
         question = source.choice(_data("questions"))
-        words = _Words(source)
-        return await self._fit(lambda length: _compose(nonce, question, words.first(length)))
+        words = list(islice(_endless(source), self.tokens))  # a word has at least one token
+        return await self._fit(lambda length: _compose(nonce, question, " ".join(words[:length])))
 
     async def learn(self, text: str, prompt_tokens: int) -> None:
         """Learn from the server's count of a prompt, its chat template included."""
@@ -82,7 +75,7 @@ class PromptWriter:
         """Search the number of words that makes the prompt exactly as long as wanted."""
         target = max(self.tokens - self.template_tokens, 1)
         length = max(round(target / self.tokens_per_word) - len(build(1).split()) + 1, 0)
-        low, high = 0, target  # a word has at least one token
+        low, high = 0, target
         best = build(0)
         while low <= high:
             length = min(max(length, low), high)
@@ -121,20 +114,8 @@ def _new_nonce() -> int:
     return secrets.choice(_NONCES)
 
 
-class _Words:
-    """Varied sentences of any number of words; the beginning stays the same."""
-
-    def __init__(self, source: random.Random) -> None:
-        self._stream = _endless(source)
-        self._words: list[str] = []
-
-    def first(self, length: int) -> str:
-        while len(self._words) < length:
-            self._words.append(next(self._stream))
-        return " ".join(self._words[:length])
-
-
 def _endless(source: random.Random) -> Iterator[str]:
+    """Yield the words of varied sentences."""
     sentences = _data("sentences")
     while True:
         yield from chain.from_iterable(sentence.split() for sentence in source.sample(sentences, len(sentences)))

@@ -70,12 +70,6 @@ class Recorder:
         with self._lock:
             return self._progress
 
-    def series(self) -> tuple[list[float], list[float]]:
-        """Return seconds since the run's start, and output tokens per second at each."""
-        with self._lock:
-            known = [(one.at_s, one.tokens_per_s) for one in self._samples if one.tokens_per_s is not None]
-        return [at for at, _ in known], [rate for _, rate in known]
-
     def add_sample(self, sample: Sample) -> None:
         """Store a sample."""
         with self._lock:

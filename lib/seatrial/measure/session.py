@@ -96,12 +96,7 @@ class Session:
         await self._http.close()
 
     async def models(self) -> list[dict[str, Any]] | None:
-        """Return the list of ``/v1/models``, None if the server has no such list.
-
-        Raises:
-            RequestError: If there is no answer, or a refusal.
-
-        """
+        """Return the list of ``/v1/models``, None if the server has none; raise RequestError if it refuses."""
         try:
             body = await self._short("GET", "/v1/models", None)
         except RequestError as error:
@@ -124,12 +119,7 @@ class Session:
         return False
 
     async def count_tokens(self, model: str, text: str) -> int:
-        """Return the tokens in ``text``, without a chat template.
-
-        Raises:
-            RequestError: If the server does not count them.
-
-        """
+        """Return the tokens in ``text``, without a chat template; raise RequestError if the server counts none."""
         if self._tokenizer is None:
             raise RequestError("no_tokenizer", "the server has no tokenizer")
         path, names = self._tokenizer
@@ -148,12 +138,7 @@ class Session:
         await asyncio.gather(*(self._short("GET", "/v1/models", None) for _ in range(number)), return_exceptions=True)
 
     async def stream(self, path: str, body: dict[str, Any], flight: Flight) -> None:
-        """Send one completion request and follow its answer in ``flight``.
-
-        Raises:
-            StreamError: If it failed; what arrived before stays in ``flight``.
-
-        """
+        """Send one completion request and follow its answer in ``flight``; raise StreamError if it fails."""
         try:
             async with await self._send("POST", path, body, flight) as response:
                 await self._check(response)
@@ -209,7 +194,7 @@ class Session:
 
 
 class Flight:
-    """One attempt at a request. All clocks are nanoseconds, 0 until it happens."""
+    """An attempt at a request. All clocks are nanoseconds, 0 until it happens."""
 
     __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "reused", "sent", "started")
 

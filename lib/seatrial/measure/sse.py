@@ -15,12 +15,7 @@ class OversizedEventError(ValueError):
 
 
 class EventReader:
-    """Reader that turns pieces of a stream into the data of its events.
-
-    Args:
-        max_event_bytes: Bound of a line or event.
-
-    """
+    """Reader that turns pieces of a stream into the data of its events."""
 
     __slots__ = ("_data", "_limit", "_size", "_skip_newline", "_tail")
 
@@ -37,12 +32,7 @@ class EventReader:
         return bool(self._tail or self._data)
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Return the data of every event that ``piece`` completes, in order.
-
-        Raises:
-            OversizedEventError: If a line or an event is longer than the bound.
-
-        """
+        """Return the data of every event that ``piece`` completes, in order; raise OversizedEventError at the bound."""
         # A CR ended the last piece: a LF that opens this one belongs to the same line end.
         if self._skip_newline and piece:
             self._skip_newline = False

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
+from seatrial.measure.messages import PointEnds
 from seatrial.measure.types import Completion, Measurement, Point, Quantiles, RequestCounts, SelfCheck, Workload
-from seatrial.measure.workload import describe_level
+from seatrial.measure.workload import describe_level, levels_of
 
 T = TypeVar("T")
 
@@ -85,21 +86,13 @@ def tokens_between(completion: Completion, begin: float, end: float) -> float:
     return later + (first if begin <= times[0] <= end else 0)
 
 
-def summarize(  # noqa: PLR0913 -- each is a figure that only the client knows
-    completions: Sequence[Completion],
-    workload: Workload,
-    streams: int | None,
-    *,
-    loop_lag_p99_s: float,
-    cpu_share: float,
-    begin_s: float,
-    end_s: float,
-) -> Point:
+def summarize(completions: Sequence[Completion], workload: Workload, begin_s: float, ended: PointEnds) -> Point:
     """Sum up one load level. Latencies are of the requests that succeeded, failures count as goodput misses."""
+    streams = levels_of(workload)[ended.point]
     good = [one for one in completions if one.error is None]
     ttft, tpot = quantiles(_known(map(ttft_s, good))), quantiles(_known(map(tpot_s, good)))
     window = steady_window(completions, streams)
-    duration = max(end_s - begin_s, 1e-9)
+    duration = max(ended.at_s - begin_s, 1e-9)
     chunks = sum(one.chunks for one in good)
     sources = {one.token_source for one in good}
     cached = list(_known(one.cached_tokens for one in good))
@@ -124,7 +117,7 @@ def summarize(  # noqa: PLR0913 -- each is a figure that only the client knows
         token_source=min(sources, key=_TOKEN_SOURCES.index, default=None),
         cached_tokens=sum(cached) if cached else None,
         duration_s=duration,
-        self_check=_check(completions, ttft, tpot, loop_lag_p99_s, cpu_share),
+        self_check=_check(completions, ttft, tpot, ended),
     )
 
 
@@ -137,8 +130,7 @@ def best_point(points: Sequence[Point]) -> Point | None:
 def find_problems(measurement: Measurement) -> tuple[str, ...]:
     """Return why the measurement is not valid, one sentence a point; empty if it is."""
     workload = measurement.workload
-    levels = 1 if workload.rate is not None else len(workload.concurrency)
-    complete = len(measurement.points)
+    levels, complete = len(levels_of(workload)), len(measurement.points)
     problems = [f"{complete} of {levels} load levels were completed."] if complete < levels else []
     for point in measurement.points:
         level = describe_level(point.concurrency, point.rate)
@@ -154,9 +146,9 @@ def _check(
     completions: Sequence[Completion],
     ttft: Quantiles | None,
     tpot: Quantiles | None,
-    lag_s: float,
-    cpu_share: float,
+    ended: PointEnds,
 ) -> SelfCheck:
+    lag_s, cpu_share = ended.loop_lag_p99_s, ended.cpu_share
     # Not after retries: those left late because the server asked for it.
     delays = sorted(max(one.sent_s - one.scheduled_s, 0.0) for one in completions if not one.retries)
     delay = rank(delays, 0.99) if delays else 0.0

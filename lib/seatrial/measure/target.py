@@ -9,8 +9,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from seatrial.errors import UsageError
@@ -18,6 +19,7 @@ from seatrial.printable import shortened
 
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
     from seatrial.server.metrics import ServerMetrics
+    from seatrial.server.running import Server
 
 _MAX_URL = 2048
 
@@ -31,44 +33,6 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class ServerLike(Protocol):
-    """Parts of a launched server that measuring reads."""
-
-    @property
-    def url(self) -> str:
-        """Base of its addresses."""
-
-    @property
-    def model(self) -> str:
-        """Model id to ask for."""
-
-    @property
-    def engine(self) -> str:
-        """Engine id."""
-
-    @property
-    def pid(self) -> int | None:
-        """First process of the engine."""
-
-    @property
-    def stand_in(self) -> bool:
-        """True for a stand-in."""
-
-    @property
-    def simulated(self) -> bool:
-        """True if no model answers."""
-
-    def api_key(self) -> str | None:
-        """Return the key that requests must carry, None if there is none."""
-
-
-class AskMetrics(Protocol):
-    """Function that asks a server for its metrics, such as ``Server.metrics``."""
-
-    def __call__(self, timeout_s: float) -> ServerMetrics | None:
-        """Return the metrics, None if the server gives none within ``timeout_s`` seconds."""
-
-
 @dataclass(frozen=True, slots=True)
 class Target:
     """A server to measure."""
@@ -80,14 +44,14 @@ class Target:
     pid: int | None = None  # of its process on this machine
     stand_in: bool = False
     simulated: bool = False
-    metrics: AskMetrics | None = None  # of a server that this kit launched
+    metrics: Callable[[float], ServerMetrics | None] | None = None  # of a server that this kit launched
 
     def __repr__(self) -> str:
         """Return the target without its key."""
         return f"Target(url={self.url!r}, model={self.model!r}, engine={self.engine!r}, pid={self.pid!r})"
 
 
-def find_target(server: ServerLike | str, *, api_key: str | None = None, model: str | None = None) -> Target:
+def find_target(server: Server | str, *, api_key: str | None = None, model: str | None = None) -> Target:
     """Return the target of a URL or a launched server.
 
     Raises:
@@ -140,12 +104,7 @@ def check_url(text: str) -> str:
 
 
 def _check_host(host: str) -> str:
-    """Return ``host`` in the form that requests use.
-
-    Raises:
-        UsageError: If it is a metadata service, a link-local or multicast address, in any spelling.
-
-    """
+    """Return ``host`` in the form that requests use; refuse a forbidden address in any spelling."""
     plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
     if not plain or plain in _METADATA_NAMES or "%" in plain:
         raise _forbidden(host)

@@ -9,6 +9,7 @@ import contextlib
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,7 +19,6 @@ import psutil
 from seatrial.hardware.telemetry import GpuTelemetry
 
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
-    from seatrial.measure.target import AskMetrics
     from seatrial.server.metrics import ServerMetrics
 
 _PERIOD_S = 0.25
@@ -41,12 +41,7 @@ class Reading:
 
 
 class ProcessTree:
-    """CPU and memory of a process and all its descendants.
-
-    Args:
-        pid: Its first process.
-
-    """
+    """CPU and memory of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -80,29 +75,21 @@ class ProcessTree:
 
 
 class Telemetry:
-    """The latest reading of an engine. Use as a context manager.
+    """Latest reading of an engine by its first process; empty for a server elsewhere. A context manager."""
 
-    Args:
-        pid: The engine's first process; None for a server elsewhere: nothing is read.
-        metrics: Asks the server for its queue and cache, None if it has no such page.
-
-    """
-
-    def __init__(self, pid: int | None, metrics: AskMetrics | None = None) -> None:
-        self._metrics = metrics
+    def __init__(self, pid: int | None, metrics: Callable[[float], ServerMetrics | None] | None = None) -> None:
+        self._metrics = metrics  # asks the server for its queue and cache; None if it has no such page
         self._asked_at = -math.inf
         self._server: ServerMetrics | None = None
         self._latest = Reading()
         self._stopped = threading.Event()
-        self._thread = (
-            None
-            if pid is None
-            else threading.Thread(target=self._run, args=(ProcessTree(pid),), name="telemetry", daemon=True)
-        )
+        self._thread = None
+        if pid is not None:
+            self._thread = threading.Thread(target=self._run, args=(ProcessTree(pid),), name="telemetry", daemon=True)
 
     @property
     def latest(self) -> Reading:
-        """The last complete reading."""
+        """Last complete reading."""
         return self._latest
 
     def __enter__(self) -> Self:
@@ -122,15 +109,8 @@ class Telemetry:
                 read = gpus.read()
                 used, busy, power = zip(*read, strict=True) if read else ((), (), ())
                 server = self._ask_server()
-                self._latest = Reading(
-                    share,
-                    resident,
-                    used,
-                    busy,
-                    power,
-                    waiting_requests=server.waiting if server else None,
-                    kv_cache_usage=server.kv_cache_usage if server else None,
-                )
+                waiting, cache = (server.waiting, server.kv_cache_usage) if server else (None, None)
+                self._latest = Reading(share, resident, used, busy, power, waiting, cache)
                 if self._stopped.wait(_PERIOD_S):
                     return
 

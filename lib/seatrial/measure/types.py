@@ -1,4 +1,4 @@
-"""The load to send, the requests that came back, and their figures."""
+"""Types of a measurement: the load, its requests, and their figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from seatrial.records import Interval, Origin
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The load to send.
+    """Load to send.
 
     Attributes:
         concurrency: Closed loop: streams at once, one point each; empty for open loop.
@@ -43,7 +43,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One request, as the client saw it. Times are seconds since the run's start; None if it never happened.
+    """A request, as the client saw it. Times are seconds since the run's start; None if it never happened.
 
     Attributes:
         point: Index of the load level.
@@ -138,7 +138,7 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """The client's own figures; a point is valid only if the client kept up."""
+    """Figures of the client itself; a point is valid only if the client kept up."""
 
     loop_lag_p99_s: float
     cpu_share: float
@@ -149,7 +149,7 @@ class SelfCheck:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One load level. Definitions: docs/measuring.md."""
+    """Figures of a load level. Definitions: docs/measuring.md."""
 
     concurrency: int | None
     rate: float | None

@@ -39,6 +39,11 @@ def read_concurrency(text: str) -> tuple[int, ...]:
     return tuple(known)
 
 
+def levels_of(workload: Workload) -> tuple[int | None, ...]:
+    """Return the streams at once of each point; None for the one point of an open loop."""
+    return workload.concurrency if workload.rate is None else (None,)
+
+
 def check_workload(workload: Workload, engine: str | None) -> None:
     """Refuse a load that cannot be sent or would measure nothing.
 

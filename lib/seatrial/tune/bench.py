@@ -8,7 +8,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Self
 
 from seatrial.errors import EngineError, MeasurementError
@@ -30,7 +29,7 @@ _MOST_REQUESTS_A_STREAM = 16
 
 @dataclass(frozen=True, slots=True)
 class TuneLoad:
-    """The load under which a candidate is measured."""
+    """Load under which a candidate is measured."""
 
     prompt_tokens: int = 128
     answer_tokens: int = 64
@@ -38,28 +37,21 @@ class TuneLoad:
 
 
 class ServerBench:
-    """Candidates as servers, as many of them up as memory allows. A context manager: it stops them all.
-
-    Args:
-        plan_for: Makes the plan for a number of requests at once.
-        load: The load of each measurement.
-        runner: How llama.cpp is run; None for what is installed.
-
-    """
+    """Candidates as servers, as many of them up as memory allows. A context manager: it stops them all."""
 
     def __init__(self, plan_for: Callable[[int], Plan], load: TuneLoad, runner: str | None = None) -> None:
-        self._plan_for = plan_for
+        self._plan_for = plan_for  # a number of requests at once
         self._load = load
         self._runner = runner
-        self._up: OrderedDict[tuple[int, Key], Server] = OrderedDict()
-        self._requests: dict[int, int] = {}
+        self._up: OrderedDict[tuple[int, Key], Server] = OrderedDict()  # the server used last is the last
+        self._requests: dict[int, int] = {}  # of a measurement, by streams
         self._seed = 0
-        self._ends = math.inf
+        self._ends = math.inf  # of the time for a measurement
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.renew()
 
     def renew(self) -> None:
@@ -68,17 +60,7 @@ class ServerBench:
             self._up.popitem()[1].stop()
 
     def measure(self, settings: Mapping[str, str], streams: int, left_s: float = math.inf) -> TunedReading:
-        """Measure settings once.
-
-        Args:
-            settings: What differs from the default.
-            streams: Requests at once.
-            left_s: Seconds after which the start or the measurement is given up.
-
-        Raises:
-            EngineError: If the default itself does not start: there is nothing to compare with.
-
-        """
+        """Measure settings once; raise EngineError if the default does not start: there is nothing to compare with."""
         self._seed += 1
         self._ends = time.monotonic() + left_s
         try:
@@ -140,20 +122,13 @@ class ServerBench:
 
 
 def _tokens_per_s(point: Point) -> float:
-    """Return the tokens per second over the steady window.
-
-    The point's own self-check is about single tokens: the client's event loop may be late by at most a
-    twentieth of a TPOT. A server that takes every core makes it late by a slice of the scheduler, a few
-    milliseconds; over a window of seconds that changes nothing.
-
-    Raises:
-        MeasurementError: If requests failed, or the client did not keep up.
-
-    """
+    """Return the tokens per second over the steady window; raise MeasurementError if they are not valid."""
     check = point.self_check
     if point.requests.failed or not point.output_tokens_per_s:
         kinds = ", ".join(point.requests.errors) or "no steady window"
         raise MeasurementError(f"{point.requests.failed} of {point.requests.sent} requests failed ({kinds}).")
+    # The point's own check is about single tokens: the event loop may be late by a twentieth of a TPOT. A server that
+    # takes every core makes it late by milliseconds, a slice of the scheduler: over seconds that changes nothing.
     if check.cpu_share > CPU_SHARE or check.loop_lag_p99_s > _LAG_SHARE * point.duration_s:
         raise MeasurementError(f"The client did not keep up: {check.why}")
     return point.output_tokens_per_s

@@ -31,8 +31,7 @@ def grid_of(
         fits: Returns True if so many contexts fit in memory.
 
     Raises:
-        UnknownNameError: If the engine has no such setting.
-        UsageError: If its program has no such setting.
+        UsageError: If the engine or its program has no such setting.
 
     """
     rows = settings_of(command.engine)
@@ -67,12 +66,7 @@ def evaluate(text: str, figures: Mapping[str, int | None]) -> str | None:
 
 
 def parse_grid(texts: Iterable[str]) -> Grid:
-    """Return ``threads=1,threads=2,ubatch-size=256`` as values by setting.
-
-    Raises:
-        UsageError: If a part is no setting and value.
-
-    """
+    """Return ``threads=1,threads=2,ubatch-size=256`` as values by setting; raise UsageError for anything else."""
     values: Grid = {}
     for part in (part for text in texts for part in text.split(",")):
         name, equals, value = part.partition("=")

@@ -27,7 +27,7 @@ _MEDIAN_ERROR = 1.2533  # standard error of a median over that of a mean
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One setting against another."""
+    """Measured gain of one setting over another."""
 
     pairs: int  # rounds in which both answered
     gain: float  # logarithm of the ratio of tokens per second, median of the pairs; 0.0 without pairs
@@ -50,15 +50,7 @@ def key_of(settings: Mapping[str, str]) -> Key:
 
 
 def compare(rounds: Sequence[Round], one: Key, other: Key, spread: float | None = None) -> Comparison:
-    """Return how much faster ``one`` is than ``other``.
-
-    Args:
-        rounds: All rounds of a number of streams.
-        one: Settings.
-        other: Settings.
-        spread: Spread of one pair if known from more rounds than these.
-
-    """
+    """Return how much faster ``one`` is than ``other``; ``spread`` is that of one pair, by default of these rounds."""
     ratios = _log_ratios([speeds(taken) for taken in rounds], one, other)
     if not ratios:
         return Comparison(0, 0.0, math.inf)

@@ -1,12 +1,8 @@
 """Races the settings for one number of streams within a budget, and confirms the winner against the default.
 
-*Race*: every value is measured briefly beside the default; values that are certainly slower leave, the others are
-measured longer until a leader is clear. The race goes on from the leader with the values of the other settings that
-are left, until none is faster. The rule that a candidate leaves as soon as the measured noise cannot explain that it
-is behind is that of irace (López-Ibáñez et al., 2016, https://doi.org/10.1016/j.orp.2016.09.002).
-
-*Confirm*: the winner is measured against the default anew, in pairs on freshly started servers, and adopted only if it
-wins by more than the noise: the luck that made it first in the race does not count twice.
+All values are measured briefly beside the default. A value leaves by a statistical test, as in irace
+(https://doi.org/10.1016/j.orp.2016.09.002), the others are measured longer; docs/tuning.md has the rules.
+The winner is confirmed on fresh rounds: the luck that made it first in the race does not count twice.
 """
 
 from __future__ import annotations
@@ -35,7 +31,7 @@ def race_and_confirm(track: Track, grid: Mapping[str, Sequence[str]], budget: Bu
     Args:
         track: Takes the rounds.
         grid: Values to try by setting, the most promising setting first.
-        budget: Time for all of it.
+        budget: Time for race and confirmation.
         start: Best settings of another number of streams; raced against the default first.
 
     """
@@ -56,7 +52,7 @@ def race_and_confirm(track: Track, grid: Mapping[str, Sequence[str]], budget: Bu
 
 
 def _race(track: Track, grid: Mapping[str, Sequence[str]], budget: Budget, start: Key) -> Key:
-    """Return the fastest settings: from the default on, what is faster alone, together, and beside that."""
+    """Return the fastest settings: the fastest values of all settings together, then what is faster still."""
     best = DEFAULT
     if start != DEFAULT and _heats(track, DEFAULT, {start: ""}, budget)[1]:
         best = start
@@ -76,19 +72,14 @@ def _race(track: Track, grid: Mapping[str, Sequence[str]], budget: Budget, start
 
 
 def _heats(track: Track, best: Key, challengers: Mapping[Key, str], budget: Budget) -> tuple[list[Key], list[Key]]:
-    """Race challengers, each with the setting it changes, against ``best``.
-
-    Returns:
-        Those that are not certainly slower than ``best``, and those that are faster, the fastest first.
-
-    """
+    """Race challengers, each with the setting it changes; return those not slower than ``best``, and those faster."""
     soon = budget.share(_HEATS_SHARE)
     running, found = list(challengers), {key: Comparison(0, 0.0, math.inf) for key in challengers}
     for _ in range(_MOST_HEATS):
         in_time = all(
             _heat(track, best, running[first : first + _BESIDE], budget) for first in range(0, len(running), _BESIDE)
         )
-        found = {key: track.compare(key, best) for key in found if not track.failed(key)}
+        found = {key: compare(track.rounds, key, best) for key in found if not track.failed(key)}
         found = {key: one for key, one in found.items() if one.high > 0}
         leader = max(found, key=lambda key: found[key].gain, default=best)
         if not in_time or leader == best or soon.left <= 0 or _is_settled(track, leader, found, challengers):
@@ -108,7 +99,7 @@ def _heat(track: Track, best: Key, challengers: Sequence[Key], budget: Budget) -
 
 def _contending(track: Track, best: Key, challengers: Iterable[Key]) -> list[Key]:
     """Return the challengers that are certainly slower neither than ``best`` nor than the leader."""
-    found = {key: track.compare(key, best) for key in challengers if not track.failed(key)}
+    found = {key: compare(track.rounds, key, best) for key in challengers if not track.failed(key)}
     to_beat = max([0.0, *(one.low for one in found.values())])
     return [key for key, one in found.items() if one.high >= to_beat]
 
@@ -118,7 +109,7 @@ def _is_settled(track: Track, leader: Key, found: Mapping[Key, Comparison], chal
     if all(one.high < _LEAST_GAIN / 2 for one in found.values()):
         return True
     rivals = [key for key in found if key != leader and challengers[key] == challengers[leader]]
-    return found[leader].low > 0 and all(track.compare(key, leader).high < _LEAST_GAIN for key in rivals)
+    return found[leader].low > 0 and all(compare(track.rounds, key, leader).high < _LEAST_GAIN for key in rivals)
 
 
 def _confirm(track: Track, winner: Key, budget: Budget) -> Comparison | None:

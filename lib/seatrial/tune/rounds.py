@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from seatrial.launching.tuned import Round, TunedReading
-from seatrial.tune.pairs import Comparison, Key, compare, key_of, speeds
+from seatrial.tune.pairs import Key, key_of
 
 _FORGETS = 0.8  # share of a long measurement that the next estimate still counts
 
@@ -50,8 +50,7 @@ class Track:
     ends: float = math.inf  # by the budget's clock; a measurement that is not complete then is given up
     keep: Callable[[Round], None] = lambda _: None  # called with every new round
     rounds: list[Round] = field(default_factory=list)
-    cost_s: float = 0.0  # expected seconds of one measurement: the longest of the last few; 0.0 before the first
-    start_s: float = 0.0  # expected seconds of a start, likewise
+    cost_s: float = 0.0  # expected seconds of one measurement, start included: the longest of the last few
     cut: bool = False  # the time was too short for a round
 
     def take(self, keys: Sequence[Key], budget: Budget) -> bool:
@@ -60,9 +59,8 @@ class Track:
             if {key_of(reading.settings) for reading in old.readings} == set(keys):
                 self.rounds.append(self.earlier.pop(at))
                 return True
-        unseen = [key for key in keys if not any(key in speeds(taken) for taken in self.rounds)]
         readings: list[TunedReading] = []
-        if budget.left >= self.cost_s * len(keys) + self.start_s * len(unseen):
+        if budget.left >= self.cost_s * len(keys):
             for key in keys if len(self.rounds) % 2 == 0 else reversed(keys):
                 begun = budget.clock()
                 if begun >= self.ends:
@@ -71,9 +69,7 @@ class Track:
                 ended = budget.clock()
                 if reading.tokens_per_s is None and ended >= self.ends:
                     break  # given up for want of time
-                self.cost_s = max(self.cost_s * _FORGETS, reading.took_s)
-                if key in unseen:
-                    self.start_s = max(self.start_s * _FORGETS, ended - begun - reading.took_s)
+                self.cost_s = max(self.cost_s * _FORGETS, ended - begun)
                 readings.append(reading)
         if len(readings) > 1:
             self.rounds.append(Round(self.streams, tuple(readings)))
@@ -85,7 +81,3 @@ class Track:
         """Return True if these settings were measured and never answered."""
         seen = [one for taken in self.rounds for one in taken.readings if key_of(one.settings) == key]
         return bool(seen) and not any(one.tokens_per_s for one in seen)
-
-    def compare(self, one: Key, other: Key) -> Comparison:
-        """Return how much faster ``one`` is than ``other``, over all rounds."""
-        return compare(self.rounds, one, other)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -12,8 +11,7 @@ from seatrial import paths
 from seatrial.engines import Command
 from seatrial.engines.settings import applies, settings_of, value_of
 from seatrial.errors import MeasurementError, UsageError
-from seatrial.launching import tuned as store
-from seatrial.launching.tuned import Round, Tuned, read_tuned, subject_of, write_tuned
+from seatrial.launching.tuned import Round, Tuned, folder, read_tuned, subject_of, write_tuned
 from seatrial.plan.types import Plan
 from seatrial.programs.find import installed_command
 from seatrial.tune.bench import ServerBench, TuneLoad
@@ -28,7 +26,7 @@ _LEAST_S, _MOST_S = 1.0, 8.0  # of one measurement, whatever the budget
 
 @dataclass(frozen=True, slots=True)
 class TuneRequest:
-    """What to tune for."""
+    """Choices of the person who tunes."""
 
     streams: tuple[int, ...] = (1, 4, 8)  # numbers of requests at once, each tuned for itself
     budget_s: float = 300.0
@@ -47,7 +45,7 @@ def tune_machine(plan_for: _PlanFor, request: TuneRequest, on_round: _OnRound = 
 
     Args:
         plan_for: Makes the plan for a number of requests at once, without tuned settings.
-        request: What to tune for.
+        request: Numbers of streams, budget, values to try, load.
         on_round: Called after each round with all of that number of streams.
 
     Raises:
@@ -59,7 +57,12 @@ def tune_machine(plan_for: _PlanFor, request: TuneRequest, on_round: _OnRound = 
     begun = time.monotonic()
     seconds = request.budget_s / len(request.streams) / _MEASUREMENTS
     load = TuneLoad(request.prompt_tokens, request.answer_tokens, min(max(seconds, _LEAST_S), _MOST_S))
-    with _only_tuning(), ServerBench(plan_for, load, request.runner) as bench:
+    with paths.locked(folder(), "tune") as lock, ServerBench(plan_for, load, request.runner) as bench:
+        if lock is None:
+            raise UsageError(
+                "Another seatrial tune runs on this machine: each would measure the other.",
+                remedy="Wait for it, or stop it.",
+            )
         return tune_on(bench, plan_for, request, Budget(time.monotonic, begun + request.budget_s), on_round)
 
 
@@ -81,7 +84,7 @@ def tune_on(
 
         track.keep = keep
         if number:
-            track.cost_s, track.start_s = tracks[number - 1].cost_s, tracks[number - 1].start_s
+            track.cost_s = tracks[number - 1].cost_s
         plan = plan_for(track.streams)
         figures = {"cores": plan.hardware.host.cores, "streams": track.streams}
         grid = grid_of(_command(plan, request), figures, request.values, lambda slots: plan_for(slots).runs)
@@ -129,17 +132,13 @@ def _begin(plan: Plan, request: TuneRequest) -> tuple[Tuned, list[Round]]:
         answer_tokens=request.answer_tokens,
     )
     old = read_tuned(new.subject)
-    if old is None or _basis(old) != _basis(new):
+    same = ("default", "prompt_tokens", "answer_tokens")  # or its rounds cannot be compared with later ones
+    if old is None or any(getattr(old, name) != getattr(new, name) for name in same):
         return new, []
     if old.complete:
         others = tuple(taken for taken in old.rounds if taken.streams not in request.streams)
         return replace(new, levels=old.levels, rounds=others), []
     return old, list(old.rounds)
-
-
-def _basis(tuned: Tuned) -> tuple[object, ...]:
-    """Return what must be the same for rounds to be compared with later ones."""
-    return tuned.default, tuned.prompt_tokens, tuned.answer_tokens
 
 
 def _command(plan: Plan, request: TuneRequest) -> Command:
@@ -148,14 +147,3 @@ def _command(plan: Plan, request: TuneRequest) -> Command:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@contextlib.contextmanager
-def _only_tuning() -> Iterator[None]:
-    with paths.locked(store.folder(), "tune") as lock:
-        if lock is None:
-            raise UsageError(
-                "Another seatrial tune runs on this machine: each would measure the other.",
-                remedy="Wait for it, or stop it.",
-            )
-        yield
