@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from seatrial.server.phases import gist
+from seatrial.server.phases import without_clock
 from seatrial.server.processes import Activity
 from seatrial.units import MIB
 
@@ -50,7 +50,7 @@ class Movement:
         """New log lines: one that says something new is progress, one that was there before but for its clock is not."""
         for line in lines:
             self.busy = time.monotonic()
-            said = gist(line)
+            said = without_clock(line)
             if said not in self._gists:
                 self.moved = self.busy
                 self._gists[said] = None
