@@ -139,7 +139,7 @@ class Startup:
     # Steps: each says whether it is done, or raises where it never will be.
 
     def _has_its_port(self) -> bool:
-        if not processes.heard(self.record.port, reachable(self.record.host)):
+        if not processes.accepts_connections(self.record.port, reachable(self.record.host)):
             return False
         found = self._port_listeners()
         if found and not any(ours for _, ours in found):
