@@ -159,8 +159,8 @@ def test_another_loopback_address_is_served_and_reached():
 
 
 def test_an_engine_that_also_listens_elsewhere_is_ended():
-    """It must listen on the given address, and on no other; the test takes a second loopback one."""
-    with pytest.raises(EngineError, match=r"listens on 127\.0\.0\.2, and was told 127\.0\.0\.1 alone") as caught:
+    """It must listen on the address it was told, and on no other; here on a second loopback one."""
+    with pytest.raises(EngineError, match=r"listens on 127\.0\.0\.2, not only on 127\.0\.0\.1") as caught:
         launch(leaky_command("--also-on=127.0.0.2"), name="both")
     assert "exposed" == caught.value.cause
 

@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from seatrial.server.processes import heard, port_listeners
+from seatrial.server.processes import accepts_connections, port_listeners
 
 ME = [psutil.Process()]
 
@@ -25,17 +25,17 @@ def test_a_port_of_our_own():
     """Heard, and ours; closed again, neither."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert heard(port)
+        assert accepts_connections(port)
         assert [("127.0.0.1", True)] == port_listeners(port, ME)
         assert [("127.0.0.1", False)] == port_listeners(port, [])
-    assert not heard(port)
+    assert not accepts_connections(port)
     assert [] == port_listeners(port, ME)
 
 
 def test_a_port_of_somebody_else(theirs):
     """Heard, and not ours."""
     port, pid = theirs
-    assert heard(port)
+    assert accepts_connections(port)
     assert [("127.0.0.1", False)] == port_listeners(port, ME)
     assert [("127.0.0.1", True)] == port_listeners(port, [psutil.Process(pid)])
 
@@ -50,7 +50,7 @@ def test_addresses_of_version_six(address):
         pytest.skip("this machine has no IPv6")
     with server:
         port = server.getsockname()[1]
-        assert heard(port, "::1")
+        assert accepts_connections(port, "::1")
         assert [(address, True)] == port_listeners(port, ME)
 
 
@@ -59,7 +59,7 @@ def test_a_socket_that_is_bound_and_does_not_listen():
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
-        assert not heard(port)
+        assert not accepts_connections(port)
         assert [] == port_listeners(port, ME)
 
 
@@ -68,4 +68,4 @@ def test_nobody_is_heard_however_often_one_asks():
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         port = bound.getsockname()[1]
-    assert not any(heard(port) for _ in range(2000))
+    assert not any(accepts_connections(port) for _ in range(2000))

@@ -1,4 +1,4 @@
-"""Keeps one engine process: watches it, finds it again, and stops it for good; knows no plan."""
+"""Watches engine processes, finds them again, and stops them for good; knows no plan."""
 
 from seatrial.server.failures.diagnosis import Diagnosis, diagnose
 from seatrial.server.registry import find_server, list_servers, stop_all, stop_server

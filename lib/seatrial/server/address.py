@@ -1,4 +1,4 @@
-"""Where a server listens: on this machine alone, unless a person says otherwise in so many words."""
+"""Addresses a server may listen on: only this machine's loopback, unless a person explicitly allows others."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def listening_address(host: str, *, expose: bool = False, keyed: bool = True, engine: str = "the engine") -> str:
-    """The one address an engine is told to listen on: resolved once, so that no later answer of a name server counts.
+    """Return the one address an engine is to listen on: resolved once, so that no later answer of a name server counts.
 
     Args:
         host: An address of this machine, or a name that resolves to one.
-        expose: Whether it may be reached from other machines.
-        keyed: Whether the engine refuses requests without its key.
-        engine: Its id, for messages.
+        expose: True if other machines may reach it.
+        keyed: True if the engine refuses requests without its key.
+        engine: Engine id, for messages.
 
     Raises:
-        UsageError: No address, none of this machine's, or open to others without ``expose``.
-        RefusedError: Open to others, and the engine knows no key.
+        UsageError: If it is no address of this machine, or other machines reach it without ``expose``.
+        RefusedError: If other machines reach it, and the engine knows no key.
 
     """
     found = _resolved(host)
@@ -50,31 +50,31 @@ def listening_address(host: str, *, expose: bool = False, keyed: bool = True, en
 
 
 def plain(address: str) -> Address:
-    """An address, an IPv4 one that is written as IPv6 as itself."""
+    """Return an address as an object; an IPv4 one written as IPv6 becomes IPv4."""
     one = ipaddress.ip_address(address.partition("%")[0])
     mapped = one.ipv4_mapped if isinstance(one, ipaddress.IPv6Address) else None
     return mapped or one
 
 
 def reachable(address: str) -> str:
-    """The address at which this machine reaches what listens on ``address``: loopback for "every address"."""
+    """Return the address at which this machine reaches a server that listens on ``address``: loopback for "any"."""
     one = plain(address)
     if not one.is_unspecified:
         return str(one)
-    return LOOPBACK if one.version == 4 else "::1"  # noqa: PLR2004 -- of the protocol
+    return LOOPBACK if isinstance(one, ipaddress.IPv4Address) else "::1"
 
 
 def url_host(address: str) -> str:
-    """How the address is written in a URL."""
+    """Return the address as a URL writes it."""
     reached = reachable(address)
     return f"[{reached}]" if ":" in reached else reached
 
 
 def check_port(port: int, host: str = LOOPBACK) -> None:
-    """Refuse a port that is none, is reserved or taken; 0 stands for any free one.
+    """Check that a server can listen on a port; 0 stands for any free one.
 
     Raises:
-        UsageError: It cannot be listened on; who has it is said.
+        UsageError: If the port does not exist, is reserved, or is taken; the message names its owner.
 
     """
     if not 0 <= port <= LARGEST_PORT:
@@ -96,13 +96,13 @@ def check_port(port: int, host: str = LOOPBACK) -> None:
 def _resolved(host: str) -> list[Address]:
     if len(host) > _LONGEST_NAME or not _HOST.fullmatch(host):
         raise UsageError(
-            f"{shortened(host)!r} is no address to listen on.", remedy="Give an address alone, without port: 127.0.0.1."
+            f"{shortened(host)!r} is no address to listen on.", remedy="Give only an address, without port: 127.0.0.1."
         )
     try:
         rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise UsageError(
-            f"{shortened(host)!r} has no address here.", remedy="Give an address of this machine."
+            f"{shortened(host)!r} has no address on this machine.", remedy="Give an address of this machine."
         ) from error
     found = list(dict.fromkeys(plain(str(row[4][0])) for row in rows))
     if any(address.is_multicast or address.is_link_local for address in found):
@@ -113,7 +113,7 @@ def _resolved(host: str) -> list[Address]:
 
 
 def _check_local(address: Address, host: str) -> None:
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004 -- of the protocol
+    family = socket.AF_INET if isinstance(address, ipaddress.IPv4Address) else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.bind((str(address), 0))

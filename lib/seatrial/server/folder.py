@@ -1,4 +1,4 @@
-"""What is kept of a server on disk, so that another process or a restarted kernel finds it again.
+"""Files of a server, by which another process or a restarted kernel finds it again.
 
     <state>/servers/<name>/
         record.json   who asked, what was started, on which port (written by launch)
@@ -6,11 +6,11 @@
         ready.json    when it answered (written by launch)
         plan.json     the plan that was launched: after memory ran out the next smaller one is made from it
         key           API key, mode 0600, removed when the server ends
-        engine_key*   the same as the engine wants to read it, where that is not a plain line
+        engine_key*   the same in the engine's own form, unless that is a plain line
         engine.log    output of the engine, engine.log.1 its earlier part past the cap
         stop          asks the supervisor to stop the engine
 
-Everything is written whole or not at all; a file that makes no sense is set aside.
+Every file is written atomically; an unreadable one is set aside.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ _KEY_BYTES = 32
 COMING_UP_S = 15.0
 _PLAIN_KEY = "{key}\n"
 _ENGINE_KEY = "engine_key"
-_ASIDE = ".unreadable"
-"""What the name of a file that makes no sense gets at its end."""
+_ASIDE = ".unreadable"  # suffix of a file set aside
 STATE_FILES = (
     "record.json",
     "process.json",
@@ -71,7 +70,7 @@ class ServerFolder:
         return self.path / "engine.log"
 
     def record(self) -> Record | None:
-        """What was started; None where nothing was recorded (yet)."""
+        """Return what was started; None if nothing was recorded (yet)."""
         return self.read("record.json", Record)
 
     def processes(self, launch_id: str | None = None) -> Processes | None:
@@ -80,7 +79,7 @@ class ServerFolder:
         return known if known is None or launch_id in (None, known.launch_id) else None
 
     def ready(self) -> Ready | None:
-        """That it truly answered; None before. Only how long that took is lost where the file was damaged."""
+        """Return when the engine first answered; None before. Of a damaged file only the times are lost."""
         found = self.read("ready.json", Ready)
         if found is None and (self.path / f"ready.json{_ASIDE}").exists():
             found = Ready(ready_after_s=None)
@@ -89,7 +88,7 @@ class ServerFolder:
         return found
 
     def write_record(self, record: Record) -> None:
-        """Record what is about to be started."""
+        """Record what is about to start."""
         write_json(self.path / "record.json", record, mode=0o600)
 
     def write_processes(self, processes: Processes) -> None:
@@ -97,16 +96,16 @@ class ServerFolder:
         write_json(self.path / "process.json", processes, mode=0o600)
 
     def write_ready(self, ready: Ready) -> None:
-        """Record that it truly answers."""
+        """Record that the engine answers."""
         write_json(self.path / "ready.json", ready, mode=0o600)
 
     def write_new_key(self, text: str = _PLAIN_KEY, suffix: str = "", *, own: str | None = None) -> tuple[str, Path]:
-        """Write the key of a launch, readable by this user alone: a fresh random one of 256 bits, unless one is given.
+        """Write the key of a launch, readable by this user only: a random one of 256 bits, or a person's own.
 
         Args:
-            text: The file the engine reads, ``{key}`` being the key.
-            suffix: How that file's name must end.
-            own: A person's own key.
+            text: Content of the file the engine reads, ``{key}`` being the key.
+            suffix: End of that file's name.
+            own: A person's own key, None for a random one.
 
         Returns:
             The key, and the file the engine reads.
@@ -121,22 +120,22 @@ class ServerFolder:
         return key, engine_file
 
     def remove_keys(self) -> None:
-        """Remove what holds the key: it has no use once the server has ended."""
+        """Remove the files with the key: it has no use once the server has ended."""
         for path in (self.key_file, *self.path.glob(f"{_ENGINE_KEY}*")):
             path.unlink(missing_ok=True)
 
     def is_fresh(self) -> bool:
-        """Whether the record was written so lately that the supervisor may not have come up yet."""
+        """Return True if the record is so new that the supervisor may not have come up yet."""
         record = self.record()
         if record is None or record.boot_id != this_boot():
             return False
         return time.monotonic() - record.begun_s < COMING_UP_S
 
     def request_stop(self) -> bool:
-        """Ask the supervisor to stop the engine; it looks several times a second.
+        """Ask the supervisor, which looks several times a second, to stop the engine.
 
         Returns:
-            Whether the request could be written (not on a full disk).
+            True if the request could be written (not on a full disk).
 
         """
         try:
@@ -154,17 +153,17 @@ class ServerFolder:
         self.remove_keys()
 
     def read(self, name: str, kind: type[T]) -> T | None:
-        """Return what the file ``name`` holds; None if there is none, or it makes no sense and was set aside."""
+        """Return the content of a file; None if it does not exist, or was unreadable and therefore set aside."""
         path = self.path / name
         if self.path.is_symlink():
-            return None  # nothing made here is a link: these are somebody else's files
+            return None  # this kit makes no links: these are somebody else's files
         try:
             return from_dict(kind, read_json(path))
         except UsageError as error:
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 return None
             if isinstance(error.__cause__, OSError):
-                raise  # no permission, no file handles left: what it holds may make perfect sense
+                raise  # no permission, no file handles left: the file itself may be fine
             aside = path.with_name(f"{name}{_ASIDE}")
             with contextlib.suppress(OSError):
                 path.replace(aside)
@@ -173,15 +172,15 @@ class ServerFolder:
 
 
 def servers_dir() -> Path:
-    """Folder of all server folders; not created here."""
+    """Return the folder of all server folders, which need not exist."""
     return paths.state_dir().absolute() / "servers"
 
 
 def check_name(name: str) -> str:
-    """``name`` if it may name a server.
+    """Return ``name`` if it may name a server.
 
     Raises:
-        UsageError: It may not.
+        UsageError: If it may not.
 
     """
     if not NAME.fullmatch(name):
@@ -193,15 +192,15 @@ def check_name(name: str) -> str:
 
 
 def folder_of(name: str) -> ServerFolder:
-    """Where a server of this name is kept, whether or not there is one."""
+    """Return the folder of a server of this name, which need not exist."""
     return ServerFolder(servers_dir() / check_name(name))
 
 
 def check_servers_dir() -> None:
-    """Refuse to say that no server runs where that is not known.
+    """Check that the servers can be listed, so that nobody is told that none runs if that is unknown.
 
     Raises:
-        UsageError: The state folder is no folder, or cannot be read.
+        UsageError: If the state folder is no folder, or cannot be read.
 
     """
     try:
@@ -216,7 +215,7 @@ def check_servers_dir() -> None:
 
 
 def folders() -> list[ServerFolder]:
-    """Every server folder, by name."""
+    """Return every server folder, by name."""
     try:
         entries = sorted(servers_dir().iterdir())
     except OSError:
@@ -229,7 +228,7 @@ def folders() -> list[ServerFolder]:
 
 
 def server_keys() -> set[str]:
-    """The keys of all servers that run, for whoever keeps texts in which one may stand."""
+    """Return the keys of all servers that run, so that texts which may hold one can be masked."""
     found = set()
     for folder in folders():
         with contextlib.suppress(OSError, UnicodeDecodeError):
@@ -239,6 +238,6 @@ def server_keys() -> set[str]:
 
 @contextlib.contextmanager
 def launching(name: str) -> Iterator[bool]:
-    """Hold the name while a launch is under way; gives False where another process holds it."""
+    """Lock the name during a launch; yields False if another process has locked it."""
     with paths.locked(servers_dir(), check_name(name)) as lock:
         yield lock is not None

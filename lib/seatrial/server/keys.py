@@ -1,4 +1,4 @@
-"""The API key of a launch: random, or a person's own from a file or the environment, never from an argument."""
+"""API keys of a person's own, from a file or the environment; never from an argument."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 
 from seatrial.errors import UsageError
 
-LEAST_CHARACTERS = 22
-"""128 bits of letters and digits."""
+LEAST_CHARACTERS = 22  # 128 bits of letters and digits
 _LEAST_DIFFERENT = 10
 _MOST_CHARACTERS = 512
-# What a bearer token may hold (RFC 6750), which also says nothing to YAML, shells and lists of keys.
+# Characters of a bearer token (RFC 6750); none of them means anything to YAML, shells and lists of keys.
 _KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -21,14 +20,14 @@ _RANDOM = "Leave it out, so that a random key is made; or make one: openssl rand
 
 
 def own_key(file: Path | None = None, variable: str | None = None) -> str | None:
-    """The key a person brought, None where a random one is wanted. No message repeats it.
+    """Return a person's own key, None if they gave none. No message repeats it.
 
     Args:
-        file: File that holds it, readable by this user alone.
+        file: File that holds it, readable by this user only.
         variable: Name of an environment variable that holds it.
 
     Raises:
-        UsageError: Both, no such file or variable, a file others can read, or a key too weak to use.
+        UsageError: If both are given, one does not exist, others can read the file, or the key is too weak.
 
     """
     if file is not None and variable is not None:
@@ -38,7 +37,7 @@ def own_key(file: Path | None = None, variable: str | None = None) -> str | None
     if variable is not None:
         if not _VARIABLE.fullmatch(variable):
             # Not repeated: who mistakes the option may have typed the key itself.
-            raise UsageError("--api-key-env takes the name of an environment variable.", remedy="Give its name alone.")
+            raise UsageError("--api-key-env takes the name of an environment variable.", remedy="Give only its name.")
         if variable not in os.environ:
             raise UsageError(f"The environment variable {variable} is not set.", remedy=f"Set {variable}.")
         return _checked(os.environ[variable], f"in {variable}")
@@ -47,7 +46,7 @@ def own_key(file: Path | None = None, variable: str | None = None) -> str | None
 
 def _read(file: Path) -> str:
     try:
-        # Looked at when it is open: what is checked is what is read. A pipe would wait for a writer.
+        # Checked once open, so that it cannot change before it is read. O_NONBLOCK: a pipe would wait for a writer.
         with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
             status = os.fstat(opened.fileno())
             if not stat.S_ISREG(status.st_mode) or status.st_uid not in {os.getuid(), 0}:
@@ -70,7 +69,7 @@ def _checked(text: str, where: str) -> str:
     if len(key) < LEAST_CHARACTERS or len(set(key)) < _LEAST_DIFFERENT:
         raise UsageError(
             f"The API key {where} is too easy to guess: at least {LEAST_CHARACTERS} characters, "
-            f"{_LEAST_DIFFERENT} of them different, are asked for.",
+            f"{_LEAST_DIFFERENT} of them different, are needed.",
             remedy=_RANDOM,
         )
     if len(key) > _MOST_CHARACTERS or not _KEY.fullmatch(key):

@@ -1,4 +1,4 @@
-"""An engine's log as a person may read it: the last lines, or as it grows, with control characters escaped."""
+"""Reads an engine's log for people: the last lines, or new ones as it grows, with control characters escaped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")  # a progress bar rewrites its line with \
 
 
 def size(log: Path) -> int:
-    """Bytes in the log now, 0 where there is none."""
+    """Return the bytes in the log now, 0 if there is none."""
     try:
         return log.stat().st_size
     except OSError:
@@ -27,11 +27,11 @@ def size(log: Path) -> int:
 
 
 def tail(log: Path, lines: int, *, end: int | None = None) -> list[str]:
-    """The last ``lines`` lines, printable, long ones cut; the part moved past the cap included.
+    """Return the last lines, printable, long ones cut; the part moved past the cap included.
 
     Args:
-        log: The log file.
-        lines: How many.
+        log: Log file.
+        lines: Number of lines.
         end: Byte up to which to read, None for all.
 
     """
@@ -43,12 +43,12 @@ def tail(log: Path, lines: int, *, end: int | None = None) -> list[str]:
 
 
 def follow(log: Path, *, ended: Callable[[], bool], lines: int = 0, poll_s: float = 0.2) -> Iterator[str]:
-    """The last lines, then new ones as they come, printable; over once ``ended()`` and everything was given.
+    """Yield the last lines, then new ones as they come, printable, until ``ended()`` and all are read.
 
     Args:
-        log: The log file.
-        ended: Whether nothing more will be written.
-        lines: How many of the lines already there to begin with.
+        log: Log file.
+        ended: Returns True once nobody writes to the log any more.
+        lines: Number of earlier lines to begin with.
         poll_s: Seconds between looks.
 
     """
@@ -60,13 +60,13 @@ def follow(log: Path, *, ended: Callable[[], bool], lines: int = 0, poll_s: floa
 def _new_lines(log: Path, position: int, ended: Callable[[], bool], poll_s: float) -> Iterator[str]:
     rest = ""
     while True:
-        over = ended()
+        over = ended()  # before the read: what was written until then is given
         if size(log) < position:
             position = 0  # it passed its cap and was emptied
         new = read(log, position)
         position += len(new)
-        *whole, rest = _LINE_END.split(rest + new.decode(errors="replace"))
-        yield from map(_shown, whole)
+        *lines, rest = _LINE_END.split(rest + new.decode(errors="replace"))
+        yield from map(_shown, lines)
         if not new and over:
             if rest:
                 yield _shown(rest)
@@ -82,7 +82,7 @@ def _end_of(log: Path, end: int | None = None) -> str:
 
 
 def read(log: Path, position: int, most_bytes: int = _TAIL_BYTES) -> bytes:
-    """What stands in the log from a byte on; empty where it cannot be read."""
+    """Return what the log holds from a byte on; empty if it cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(position)
@@ -92,9 +92,9 @@ def read(log: Path, position: int, most_bytes: int = _TAIL_BYTES) -> bytes:
 
 
 def _masked(text: bytes, log: Path) -> bytes:
-    """What was read without the key of the launch and the secrets of this environment, byte for byte as long."""
+    """Return the text with the key of the launch and this environment's secrets masked, equally long."""
     secrets = [*secrets_of()]
-    with contextlib.suppress(OSError):  # it goes when the server ends, and the supervisor has masked it by then
+    with contextlib.suppress(OSError):  # removed when the server ends, and masked by then
         secrets.append(log.with_name("key").read_text(encoding="utf-8").strip())
     for secret in filter(None, secrets):
         text = text.replace(

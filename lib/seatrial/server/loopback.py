@@ -1,4 +1,4 @@
-"""Asks a server on this machine a question: at its own address, no redirects, never more than a megabyte."""
+"""Sends requests to a server on this machine: at its own address, no redirects, never more than a megabyte."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 from seatrial.server.processes import LOOPBACK
 
 _LARGEST_ANSWER = 1 << 20
-NO_ANSWER = (OSError, http.client.HTTPException)
-"""What asking raises where nobody answers, or not in HTTP."""
+NO_ANSWER = (OSError, http.client.HTTPException)  # raised if nobody answers, or not in HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +23,14 @@ class HttpReply:
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON, None where it is not."""
+        """Return the body as JSON, None if it is something else."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):  # brackets can be nested without end
             return None
 
 
-def ask(  # noqa: PLR0913 -- what a request is made of
+def ask(  # noqa: PLR0913 -- parts of a request
     port: int,
     path: str,
     *,
@@ -41,20 +40,20 @@ def ask(  # noqa: PLR0913 -- what a request is made of
     timeout_s: float = 1.0,
     while_waiting: Callable[[], None] | None = None,
 ) -> HttpReply:
-    """One request to a server of ours; POST where there is a body.
+    """Send one request to a server of ours: POST with a body, else GET.
 
     Args:
         port: Port on this machine.
         path: Path beginning with ``/``.
         key: API key to send; give it only to a server known to be ours.
         body: JSON body.
-        host: Address of this machine it is reached at.
+        host: Address of this machine at which the server is reached.
         timeout_s: Seconds to connect and between bytes.
         while_waiting: Called ten times a second until the answer begins, however long that takes; may raise.
 
     Raises:
-        OSError: Nobody answers, or not in time.
-        http.client.HTTPException: It does not speak HTTP.
+        OSError: If nobody answers, or not in time.
+        http.client.HTTPException: If the server does not speak HTTP.
 
     """
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
@@ -74,12 +73,12 @@ def ask(  # noqa: PLR0913 -- what a request is made of
 
 
 def served_models(reply: HttpReply) -> list[str]:
-    """Model ids in an answer to ``/v1/models``."""
+    """Return the model ids in an answer to ``/v1/models``."""
     return [str(row["id"]) for row in _rows(reply.json(), "data") if "id" in row]
 
 
 def generated_a_token(reply: HttpReply) -> bool:
-    """Whether an answer to a completion holds at least one token."""
+    """Return True if an answer to a completion holds at least one token."""
     answer = reply.json()
     choices = _rows(answer, "choices")
     if not choices:
@@ -88,11 +87,11 @@ def generated_a_token(reply: HttpReply) -> bool:
     if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
         return bool(usage["completion_tokens"] > 0)
     message = choices[0].get("message")
-    said = message if isinstance(message, dict) else {}
-    return bool(choices[0].get("text") or said.get("content") or said.get("reasoning_content"))
+    text = message if isinstance(message, dict) else {}
+    return bool(choices[0].get("text") or text.get("content") or text.get("reasoning_content"))
 
 
 def _rows(document: Any, name: str) -> list[dict[str, Any]]:
-    """The objects listed under a name; none where the document is not what the contract says."""
+    """Return the objects listed under a name; none if the document does not follow the contract."""
     listed = document.get(name) if isinstance(document, dict) else None
     return [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []

@@ -1,4 +1,4 @@
-"""Where a starting engine is, read from its log as it grows: the phase, and how far in it."""
+"""Reads from a growing log in which phase a starting engine is, and how far in it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ READ_BYTES, SEARCHED_BYTES = 1 << 18, 1 << 22
 """Of what a log has grown by, how much is read in full, and how much before that is searched for phases."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _LINE_END = re.compile(rb"(\r\n|\n|\r)")
-# What differs from one redrawing of a line to the next without anything having moved: clocks, times left, rates,
-# percentages beside a count, spinners and bars.
+# Parts of a line that change although nothing has moved: clocks, times left, rates, percentages beside a count,
+# spinners and bars.
 _CLOCK = re.compile(
     r"\d{4}-\d\d-\d\d|\d\d-\d\d(?= \d\d:)|\d+:\d\d(?::\d\d)?(?:[.,]\d+)?|\[[^\[\]]*(?:it/s|s/it)[^\[\]]*\]"
     r"|^\d+\.\d\d\.\d{3}\.\d{3}|\b\d+(?:\.\d+)? ?(?:ms|s|sec|seconds?|min|minutes?|h|hours?)\b|\b\d{10,}(?:\.\d+)?\b"
@@ -29,39 +29,29 @@ _NO_WORD = re.compile(r"\W+")
 
 @dataclass(frozen=True, slots=True)
 class PhaseProgress:
-    """Where an engine is on its way up.
+    """Place of an engine on its way up."""
 
-    Attributes:
-        index: Row of the engine's phases, -1 before the first of them.
-        name: Name of the phase.
-        step: The pass that ``done`` counts in, empty where the log names none.
-        done: Parts done, None where nothing is counted.
-        total: Parts in all, likewise.
-
-    """
-
-    index: int = -1
-    name: str = STARTING
-    step: str = ""
-    done: int | None = None
-    total: int | None = None
+    index: int = -1  # row of the engine's phases, -1 before the first of them
+    name: str = STARTING  # of the phase
+    step: str = ""  # the pass that ``done`` counts in, empty if the log names none
+    done: int | None = None  # parts done, None if nothing is counted
+    total: int | None = None  # parts in all, None if nothing is counted
 
 
 @cache
 def known_phases(engine: str) -> tuple[Phase, ...]:
-    """The phases of an engine's start; empty for one without a data file."""
+    """Return the phases of an engine's start; empty for one without a data file."""
     return engine_facts(engine).phases if engine in engine_ids() else ()
 
 
 def advance(place: PhaseProgress, lines: Iterable[str], phases: Sequence[Phase]) -> PhaseProgress:
-    """Where the engine is after these lines.
+    """Return the place of an engine after these lines.
 
-    Several ranks write the same lines, each at its own time, so a phase once reached is not left for an earlier one,
-    and a count once reached not for a smaller one; only a count that was complete may begin anew (a draft's weights
-    after the model's).
+    Several ranks write the same lines, each at its own time. So the place never goes back to an earlier phase, nor to a
+    smaller count; only a complete count may begin anew (a draft's weights after the model's).
 
     Args:
-        place: Where it was before.
+        place: Place before these lines.
         lines: Plain lines, in order.
         phases: Rows of the engine's data file.
 
@@ -88,32 +78,32 @@ def _arrive(place: PhaseProgress, index: int, name: str, groups: dict[str, str |
 
 
 def plain(line: bytes) -> str:
-    """A line without secrets and without what a terminal would obey, long ones cut."""
+    """Return a line without secrets and terminal commands, cut if it is long."""
     text = _ESCAPES.sub("", line[: log.LONGEST_LINE].decode(errors="replace"))
     return printable(SECRET.sub(MASK, text)).rstrip()
 
 
-def gist(line: str) -> str:
-    """What a line says apart from the clock: a bar or spinner that is only redrawn keeps its gist.
+def without_clock(line: str) -> str:
+    """Return the words of a line without clocks and rates: a bar or spinner that is only redrawn stays the same.
 
-    Counters stay in: ``part 3`` and ``part 4`` are two things.
+    Counters stay in: ``part 3`` and ``part 4`` differ.
     """
     return _NO_WORD.sub(" ", _CLOCK.sub(" ", line))[:200]
 
 
 class LogReader:
-    """Gives the new lines of a log each time it is asked; copes with cut lines and with a log that begins anew.
+    """Reads the new lines of a log at each call; copes with cut lines and with a log that begins anew.
 
     Args:
-        path: The log file, which need not exist yet.
-        phases: The engine's phases: a line that shows one is given even if a flood followed it.
+        path: Log file, which need not exist yet.
+        phases: Phases of the engine: a line that shows one is returned even if a flood followed it.
 
     Attributes:
         recent: The last lines, plain; the last of them may be unfinished.
 
     """
 
-    KEPT = 8
+    RECENT_LINES = 8
 
     def __init__(self, path: Path, phases: Sequence[Phase] = ()) -> None:
         self.recent: tuple[str, ...] = ()
@@ -121,7 +111,7 @@ class LogReader:
         self._phases = [re.compile(row.pattern.encode()) for row in phases]
         self._at = 0
         self._seen = 0
-        self._whole: tuple[str, ...] = ()
+        self._complete: tuple[str, ...] = ()
 
     def read(self) -> list[str]:
         """Return the lines since the last call, and the unfinished one at the end: bars are drawn without a line end."""
@@ -133,18 +123,18 @@ class LogReader:
         self._seen = size
         start = max(self._at, size - SEARCHED_BYTES)
         new = log.read(self._path, start, size - start)
-        *whole, rest = _LINE_END.split(new)  # lines, each followed by its end
+        *complete, rest = _LINE_END.split(new)  # lines, each followed by its end
         cut = 2 * (start > self._at)  # the first line lacks its beginning
-        lines = list(self._telling(zip(whole[cut::2], whole[cut + 1 :: 2], strict=True), len(new) - READ_BYTES))
-        # An unfinished line is read again with its end: a secret in it is only known whole.
+        lines = list(self._relevant(zip(complete[cut::2], complete[cut + 1 :: 2], strict=True), len(new) - READ_BYTES))
+        # An unfinished line is read again with its end: half a secret is not recognised.
         self._at = start + len(new) - len(rest)
         done, last = [line for line, _ in lines], plain(rest)
         stays = (line for line, end in lines if line and end != b"\r")  # a bar is drawn over its last state
-        self._whole = (*self._whole, *stays)[-self.KEPT :]
-        self.recent = (*self._whole, last)[-self.KEPT :] if last else self._whole
+        self._complete = (*self._complete, *stays)[-self.RECENT_LINES :]
+        self.recent = (*self._complete, last)[-self.RECENT_LINES :] if last else self._complete
         return [*done, last] if last else done
 
-    def _telling(self, lines: Iterable[tuple[bytes, bytes]], flood_bytes: int) -> Iterator[tuple[str, bytes]]:
+    def _relevant(self, lines: Iterable[tuple[bytes, bytes]], flood_bytes: int) -> Iterator[tuple[str, bytes]]:
         """Yield each line, plain, with its end; of the first ``flood_bytes`` bytes only lines that show a phase."""
         at = 0
         for line, end in lines:

@@ -1,4 +1,4 @@
-"""Which processes are ours, which socket is whose: nothing is signalled that is not ours by identity."""
+"""Tells our processes and sockets from others': only a process that is ours by identity is ever signalled."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from seatrial.server.state import Identity, Processes
 
 LOOPBACK = "127.0.0.1"
 _GONE = (psutil.Error, OSError)
-_HEARD_S = 0.5
+_CONNECT_S = 0.5
 _NET = Path("/proc/net")
-_LISTENING = "0A"  # in its tables
+_LISTENING = "0A"  # state of a socket in these tables
 _COMPILERS = frozenset(
     {
         *("nvcc", "cicc", "ptxas", "cudafe++", "fatbinary", "nvlink", "hipcc", "amdclang", "amdclang++"),
         *("ninja", "make", "cmake", "cc", "c++", "gcc", "g++", "cc1", "cc1plus", "clang", "clang++", "ld", "lld", "as"),
     }
 )
-"""Programs that engines start to make kernels: while one of them works, the engine moves."""
+"""Programs that engines start to compile kernels: while one of them works, the engine makes progress."""
 
 
 @cache
 def this_boot() -> str:
-    """Id of this boot of this machine."""
+    """Return the id of this boot of this machine."""
     return supervisor.boot_id()
 
 
 def myself() -> Identity:
-    """This process."""
+    """Return the identity of this process."""
     return Identity(os.getpid(), supervisor.start_of(os.getpid()) or "")
 
 
 def lives(identity: Identity | None, boot: str | None = None) -> bool:
-    """Whether exactly this process still runs: same pid, same start, same boot."""
+    """Return True if exactly this process still runs: same pid, same start, same boot."""
     if identity is None or (boot is not None and boot != this_boot()):
         return False
     return supervisor.start_of(identity.pid) == identity.start
@@ -61,13 +61,13 @@ def kill(identity: Identity) -> None:
 
 
 def members(processes: Processes | None, launch_id: str, *, thorough: bool = True) -> list[psutil.Process]:
-    """Living processes of a launch, without its supervisor.
+    """Return the living processes of a launch, without its supervisor.
 
-    A process belongs where its session is the supervisor's, or where its environment carries the
-    launch's random id (it may have moved to a session of its own).
+    A process belongs to the launch if it is in the supervisor's session, or if its environment carries the launch's
+    random id (it may have moved to a session of its own).
 
     Args:
-        processes: What the supervisor recorded, None where that is lost.
+        processes: The supervisor's record, None if that is lost.
         launch_id: The launch's random id.
         thorough: Also read environments; costs some milliseconds.
 
@@ -79,40 +79,40 @@ def members(processes: Processes | None, launch_id: str, *, thorough: bool = Tru
         if pid in (0, os.getpid(), started_by.pid if started_by else None):
             continue
         with contextlib.suppress(*_GONE):
-            process = psutil.Process(pid)  # first: psutil signals nobody who gets its number after this
+            process = psutil.Process(pid)  # first: from now on psutil signals no other process that gets this number
             inside = session is not None and os.getsid(pid) == session
             inside = inside or (thorough and _carries(process, launch_id))
-            # Where the first thread alone has ended, the others still hold the port.
+            # If only the first thread has ended, the others still hold the port.
             if inside and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1):
                 found.append(process)
     return found
 
 
 def _carries(process: psutil.Process, launch_id: str) -> bool:
-    """Whether the environment a process was started with holds the launch's random id."""
+    """Return True if the environment a process was started with holds the launch's random id."""
     return process.uids().real == os.getuid() and process.environ().get("SEATRIAL_LAUNCH_ID") == launch_id
 
 
 def _session(processes: Processes | None, launch_id: str) -> int | None:
-    """The session of a launch, None where that is not known or may be another's by now.
+    """Return the session of a launch, None if it is unknown or its number may be another's by now.
 
-    Where nobody recorded it, older records say 0, which is also what the system gives for the kernel's processes and
-    for those of a session outside this container. A session is numbered after its leader, the supervisor, and that
-    number is given to another process once nothing of the session is left.
+    Older records hold 0 for an unknown session; the system gives 0 for the kernel's processes, too, and for those of a
+    session outside this container. A session has the number of its leader, the supervisor. The system gives that number
+    to another process once nothing of the session is left.
     """
     if processes is None or processes.boot_id != this_boot() or not processes.session or not processes.supervisor:
         return None
     leader = supervisor.process_row(processes.session)
     if leader is not None:
         return processes.session if Identity(leader.pid, leader.start) == processes.supervisor else None
-    return processes.session if not processes.finished and _left_alone(processes, launch_id) else None
+    return processes.session if not processes.finished and _is_still_ours(processes, launch_id) else None
 
 
-def _left_alone(processes: Processes, launch_id: str) -> bool:
-    """Whether a session without its leader is still this launch's: one process of it that is ours shows it.
+def _is_still_ours(processes: Processes, launch_id: str) -> bool:
+    """Return True if a session without its leader still holds a process of this launch.
 
-    Engines that write their title over their environment do not carry the id any more; what is in the engine's group
-    is its own as long as that number is nobody else's.
+    An engine that writes its title over its environment no longer carries the id. The processes in the engine's group
+    are its own as long as nobody else has that number.
     """
     engine = processes.engine
     first = supervisor.process_row(engine.pid) if engine else None
@@ -128,10 +128,10 @@ def _left_alone(processes: Processes, launch_id: str) -> bool:
 
 
 def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> bool:
-    """End the processes of a launch without its supervisor's help: TERM, then KILL.
+    """End the processes of a launch without its supervisor: TERM, then KILL.
 
     Returns:
-        Whether none is left.
+        True if none is left.
 
     """
     kill_from = time.monotonic() + grace_s
@@ -146,33 +146,24 @@ def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> bool:
                 asked.add(process.pid)
                 with contextlib.suppress(*_GONE):
                     process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
-                    process.send_signal(signal.SIGCONT)  # one that was stopped hears nothing else
+                    process.send_signal(signal.SIGCONT)  # a stopped process receives nothing else
         time.sleep(0.02)
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a starting engine has used so far; growth is progress.
+    """Resources a starting engine has used so far; growth is progress."""
 
-    Attributes:
-        memory_bytes: Resident memory of all its processes.
-        read_bytes: Bytes read from disk, 0 where the system does not tell.
-        cpu_s: Processor seconds of all its processes.
-        gpu_bytes: Memory in use on all GPUs, 0 where that is not read.
-        compilers: Those of its processes that compile.
-
-    """
-
-    memory_bytes: int
-    read_bytes: int
-    cpu_s: float
-    gpu_bytes: int
-    compilers: frozenset[int]
+    memory_bytes: int  # resident, of all its processes
+    read_bytes: int  # from disk, 0 if the system does not count it
+    cpu_s: float  # of all its processes
+    gpu_bytes: int  # in use on all GPUs, 0 if unknown
+    compilers: frozenset[int]  # pids of those of its processes that compile
 
 
 def activity(of: list[psutil.Process], gpu_bytes: int = 0) -> Activity:
-    """Sum over the processes of an engine."""
+    """Return the resources that an engine's processes use."""
     memory = read = 0
     cpu = 0.0
     compilers = set()
@@ -188,19 +179,19 @@ def activity(of: list[psutil.Process], gpu_bytes: int = 0) -> Activity:
 
 
 def port_listeners(port: int, of: list[psutil.Process]) -> list[tuple[str, bool]]:
-    """Address of everything that listens on a port, and whether one of these processes holds it."""
+    """Return the address of each socket that listens on a port, and True if one of these processes holds it."""
     sockets = _listening_sockets(port)
     if sockets is None:
         pids = {process.pid for process in of}
         return [(address, pid in pids) for address, pid in listeners(port)]
-    held = {inode for process in of for inode in _held_sockets(process.pid)} if sockets else set()
-    return [(address, inode in held) for inode, address in sockets.items()]
+    own = {inode for process in of for inode in _sockets_of(process.pid)} if sockets else set()
+    return [(address, inode in own) for inode, address in sockets.items()]
 
 
 def _listening_sockets(port: int) -> dict[str, str] | None:
-    """Address of each socket that listens on a port, by inode; None where that cannot be read (macOS).
+    """Return the address of each socket that listens on a port, by inode; None if that is unreadable (macOS).
 
-    The same is in psutil, which reads these tables once for each process: an engine of many ranks has dozens.
+    psutil would read these tables once for each process, of which an engine with many ranks has dozens.
     """
     found = {}
     for table in (_NET / "tcp", _NET / "tcp6"):
@@ -218,12 +209,12 @@ def _listening_sockets(port: int) -> dict[str, str] | None:
 
 
 def _address(text: str) -> str:
-    """An address as the kernel's tables write it: words of four bytes, each in the machine's own order."""
+    """Return an address from the form of the kernel's tables: words of four bytes, each in the machine's own order."""
     words = (int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8))
     return str(ip_address(b"".join(words)))
 
 
-def _held_sockets(pid: int) -> Iterator[str]:
+def _sockets_of(pid: int) -> Iterator[str]:
     with contextlib.suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
@@ -232,14 +223,14 @@ def _held_sockets(pid: int) -> Iterator[str]:
                     yield inode.strip("[]")
 
 
-def heard(port: int, host: str = LOOPBACK) -> bool:
-    """Whether anybody accepts connections on a port: asked by making one, in a fraction of a millisecond.
+def accepts_connections(port: int, host: str = LOOPBACK) -> bool:
+    """Return True if anybody accepts a connection on a port; takes a fraction of a millisecond.
 
-    System tables of sockets take a hundred times as long to read. The connection's own end gets its port first: one
-    whose end the system puts on the very port it asks for would be answered by itself.
+    The system's tables of sockets take a hundred times as long to read. The connection's own end is bound first:
+    if the system put it on the very port it connects to, it would answer itself.
     """
     with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
-        probe.settimeout(_HEARD_S)
+        probe.settimeout(_CONNECT_S)
         with contextlib.suppress(OSError):
             probe.bind((host, 0))
             return probe.getsockname()[1] != port and probe.connect_ex((host, port)) == 0
@@ -247,7 +238,7 @@ def heard(port: int, host: str = LOOPBACK) -> bool:
 
 
 def listeners(port: int) -> list[tuple[str, int | None]]:
-    """Address and pid of everything that listens on a port; empty where the system does not tell."""
+    """Return address and pid of each socket that listens on a port; empty if the system does not tell."""
     with contextlib.suppress(*_GONE):
         found = [connection for connection in psutil.net_connections("tcp") if _listening(connection, port)]
         return [(str(connection.laddr.ip), connection.pid) for connection in found if connection.laddr]
@@ -255,12 +246,12 @@ def listeners(port: int) -> list[tuple[str, int | None]]:
 
 
 def _listening(connection: Any, port: int) -> bool:
-    # (address, port); a socket that is not bound has neither.
+    # laddr is (address, port), or empty for a socket that is not bound.
     return bool(connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,))
 
 
 def port_owner(port: int) -> tuple[int | None, str]:
-    """Pid and name of what listens on a port; ``(None, "another process")`` where the system does not tell."""
+    """Return pid and name of the process that listens on a port; ``(None, "another process")`` if unknown."""
     for _, pid in listeners(port):
         with contextlib.suppress(*_GONE):
             if pid is not None:
@@ -269,14 +260,14 @@ def port_owner(port: int) -> tuple[int | None, str]:
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen on this port of an address now.
+    """Return True if a server could listen on this port of an address now.
 
     Raises:
-        PermissionError: This user may not use the port at all.
+        PermissionError: If this user may not use the port at all.
 
     """
     with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
-        # As servers do: connections of an earlier server that linger do not count.
+        # As servers do: lingering connections of an earlier server do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))  # without listening, which would get in a server's way
@@ -288,7 +279,7 @@ def port_is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port of an address nobody listens on at this moment."""
+    """Return a port of an address on which nobody listens at this moment."""
     with socket.socket(_family(host), socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

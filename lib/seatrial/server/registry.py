@@ -13,10 +13,10 @@ from seatrial.server.stopping import Stopped
 
 
 def list_servers(*, ended: bool = False) -> list[Server]:
-    """Every server that runs or starts, and every stale record, by name.
+    """Return every server that runs or starts, and every stale record, by name.
 
     Args:
-        ended: Also those that have ended; their logs can still be read.
+        ended: Include those that have ended; their logs can still be read.
 
     """
     servers = []
@@ -31,10 +31,10 @@ def list_servers(*, ended: bool = False) -> list[Server]:
 
 
 def find_server(name: str) -> Server:
-    """The server of this name, whether it runs or has ended.
+    """Return the server of this name, which runs or has ended.
 
     Raises:
-        UnknownNameError: There is none; the nearest names are given.
+        UnknownNameError: If there is none; the message gives the nearest names.
 
     """
     servers = {server.name: server for server in list_servers(ended=True)}
@@ -44,19 +44,19 @@ def find_server(name: str) -> Server:
 
 
 def stop_server(name: str) -> Stopped:
-    """Stop the server of this name and prove that it is gone; one that has ended is fine too.
+    """Stop the server of this name and prove that it is gone; it may have ended already.
 
     Raises:
-        UnknownNameError: There is none.
-        EngineError: Something of it is still there, or it runs on another machine that has not said that it is gone.
+        UnknownNameError: If there is none.
+        EngineError: If a process of it still runs, or another machine was asked to stop it and has not answered.
 
     """
     stopped = find_server(name).stop()
     if stopped.asked:
         raise EngineError(
-            f"The server {name!r} was launched on {stopped.asked}. Its supervisor there was asked to stop it and has not "
-            f"answered within {stopped.took_s:.0f} s: that it is gone is not proven.",
-            remedy=f"Look there: seatrial ps. Where {stopped.asked} is gone, so is the server; its record is closed now.",
+            f"The server {name!r} was launched on {stopped.asked}. Its supervisor on that machine was asked to stop it and "
+            f"has not answered within {stopped.took_s:.0f} s: the end of the server is not proven.",
+            remedy=f"Run seatrial ps on {stopped.asked}. If that machine is gone, so is the server; its record is closed now.",
             cause="not proven",
         )
     return stopped
@@ -66,7 +66,7 @@ def stop_all() -> list[Stopped]:
     """Stop every server that runs; one that cannot be stopped does not keep the others running.
 
     Raises:
-        EngineError: Something of one is still there.
+        EngineError: If a process of one still runs.
 
     """
     stopped, errors = stop_each(server.name for server in list_servers())
@@ -76,7 +76,7 @@ def stop_all() -> list[Stopped]:
 
 
 def stop_each(names: Iterable[str]) -> tuple[list[Stopped], list[SeatrialError]]:
-    """Stop the servers of these names, whatever happens to one of them: the proofs, and why there are no others."""
+    """Stop the servers of these names, whatever happens to one of them; return the proofs, and the errors of the rest."""
     stopped, errors = [], []
     for name in dict.fromkeys(names):
         try:
@@ -87,7 +87,7 @@ def stop_each(names: Iterable[str]) -> tuple[list[Stopped], list[SeatrialError]]
 
 
 def together(errors: Sequence[SeatrialError]) -> SeatrialError:
-    """Several errors as one that says them all, with the exit code of the gravest."""
+    """Combine several errors into one, with the exit code of the gravest."""
     if len(errors) == 1:
         return errors[0]
     kind = EngineError if any(isinstance(error, EngineError) for error in errors) else UsageError

@@ -1,4 +1,4 @@
-"""Stops one launch and proves that nothing of it is left: its supervisor is asked first, then it is done from here."""
+"""Stops one launch and proves that nothing of it is left: first through its supervisor, then directly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seatrial.server.folder import ServerFolder
 from seatrial.server.state import Exit, Processes, Record
 
 STOP_S = 10.0
-_HELP_S = 4.0  # what is left of STOP_S to end it without the supervisor
+_HELP_S = 4.0  # part of STOP_S that remains to end it without the supervisor
 _ELSEWHERE_S = 4.0  # within which a supervisor in another container or on another machine obeys
 _POLL_S = 0.02
 
@@ -25,14 +25,14 @@ class Stopped:
     """Proof that a server is gone.
 
     Attributes:
-        name: Its name.
-        port: The port it had.
-        port_free: Whether the port can be listened on again; False where somebody else took it since.
+        name: Name of the server.
+        port: Port it had.
+        port_free: True if a server can listen on the port again; False if somebody else took it since.
         processes_left: Processes of it that still run: 0.
         took_s: Seconds from the request to the proof.
-        was_running: Whether there was anything to stop.
-        asked: Another machine or container whose supervisor was asked to stop it and has not said that it did: then
-            nothing is proven. Empty otherwise.
+        was_running: True if there was anything to stop.
+        asked: Another machine or container whose supervisor was asked to stop it and has not answered: nothing is
+            proven then. Empty otherwise.
 
     """
 
@@ -47,36 +47,26 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The end of one launch.
-
-    Attributes:
-        folder: Its server folder.
-        record: What was started, None where a later launch has the folder or it was cleared away.
-        launch_id: Its random id.
-        port: Port it listened on.
-        host: Address it listened on.
-        timeout_s: Seconds after which it is given up.
-
-    """
+    """The end of one launch."""
 
     folder: ServerFolder
-    record: Record | None
+    record: Record | None  # None if a later launch has the folder, or somebody removed it
     launch_id: str
-    port: int
-    host: str
+    port: int  # it listened on
+    host: str  # address it listened on
     timeout_s: float
 
     def run(self, *, was_running: bool) -> Stopped:
         """End every process of it, and prove that.
 
         Raises:
-            EngineError: Something of it is still there after ``timeout_s`` seconds.
+            EngineError: If a process of it still runs after ``timeout_s`` seconds.
 
         """
         begun, record, known, asked = time.monotonic(), self.record, self._processes(), ""
         if record is not None:
             if known is None:
-                # Its supervisor has not said a word yet: it looks for the request before it starts anything.
+                # Its supervisor has not come up yet: it looks for the request before it starts anything.
                 self.folder.request_stop()
             elif known.supervisor and processes.lives(known.supervisor, record.boot_id):
                 if not self.folder.request_stop():
@@ -100,7 +90,7 @@ class Stopping:
             time.sleep(_POLL_S)
 
     def _ended_elsewhere(self, deadline: float) -> bool:
-        """Whether a supervisor that is not to be seen from here obeyed: on another machine, in another container."""
+        """Ask a supervisor on another machine or in another container to stop it, and return True if it did."""
         self.folder.request_stop()
         while time.monotonic() < deadline:
             known = self._processes()
@@ -110,7 +100,7 @@ class Stopping:
         return False
 
     def _close(self, record: Record, reason: str) -> None:
-        """Write what the supervisor would have written, had it lived."""
+        """Write the record of the end in place of a supervisor that is gone."""
         known = self._processes()
         if known is not None and (known.finished or processes.lives(known.supervisor, record.boot_id)):
             return
@@ -118,14 +108,14 @@ class Stopping:
         ended = Exit(reason=reason, code=None, signal=None, error="", oom_kills={}, at=at)
         nobody = Processes(record.launch_id, record.boot_id, None, None, None, None, finished=True)
         self.folder.remove_keys()
-        with contextlib.suppress(UsageError):  # a full disk: it is gone all the same, and found stale
+        with contextlib.suppress(UsageError):  # a full disk: it is gone all the same, and listed as stale
             self.folder.write_processes(replace(known or nobody, exit=ended, finished=True))
 
     def _prove(self, begun: float, *, was_running: bool) -> Stopped:
         record, known = self.record, self._processes()
-        here = record is not None and record.boot_id == processes.this_boot()
+        on_this_machine = record is not None and record.boot_id == processes.this_boot()
         while True:
-            left = processes.members(known, self.launch_id) if here else []
+            left = processes.members(known, self.launch_id) if on_this_machine else []
             free = processes.port_is_free(self.port, self.host)
             late = time.monotonic() - begun > self.timeout_s
             # A port that is taken though nothing of ours is left belongs to somebody else by now.
@@ -136,7 +126,7 @@ class Stopping:
                 raise EngineError(
                     f"The server {self.folder.path.name!r} could not be stopped within {self.timeout_s:g} s: "
                     f"pid {pids} still run.",
-                    remedy="They may wait for a device or disk; try again, or kill -9 them yourself.",
+                    remedy="They may wait for a device or disk: try again, or kill -9 them yourself.",
                     cause="cannot be stopped",
                 )
             time.sleep(_POLL_S)

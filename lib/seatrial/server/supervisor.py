@@ -1,8 +1,8 @@
-"""Keeps one engine from getting lost: starts it, holds its lease, stops it whole, records its end.
+"""Supervises one engine: starts it, watches its lease, stops all of it, records its end.
 
-Runs as a detached process of its own, ``python -I -S supervisor.py SERVER_FOLDER``, and imports the
-standard library alone, so that it stays small and outlives the notebook kernel that asked for it.
-The folder is its only interface:
+It runs as a detached process of its own, ``python -I -S supervisor.py SERVER_FOLDER``, and imports only the standard
+library, so that it stays small and outlives the notebook kernel that launched the engine. The folder is its only
+interface:
 
     record.json    what to start, whose lease it is (written by ``launch``); once it is deleted, or is that of a later
                    launch, nobody finds the server any more, and the engine is stopped; a damaged one is written again
@@ -10,7 +10,7 @@ The folder is its only interface:
     stop           appears when somebody wants the engine stopped
     engine.log     the engine's output; past its cap the tail moves to engine.log.1
 
-Linux and macOS. The functions that tell one process from another are used by the rest of the kit too.
+It runs on Linux and macOS. The rest of the kit uses its functions that tell one process from another.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-POLL_S = 0.15  # a share of a core, and the longest a lease outlives its holder; an end is heard at once
+POLL_S = 0.15  # also the longest a lease outlives its owner; the end of a child wakes the supervisor at once
 ENDING_S = 1.0
 MACOS_IDENTITY_S = 2.0  # `ps` costs milliseconds there; in between a bare signal 0 will do
 PR_SET_CHILD_SUBREAPER = 36
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def gone(self) -> bool:
-        """Whether all of it has ended. Its first thread alone may have: the others still hold its port then."""
+        """True if all its threads have ended: if only the first has, the others still hold the port."""
         return self.state[0] in "ZX" and self.threads <= 1
 
 
@@ -60,10 +60,10 @@ class Row(NamedTuple):
 
 
 def process_row(pid: int) -> Row | None:
-    """The process with this id, None where there is none.
+    """Return the process with this id, None if there is none.
 
-    ``start`` with ``pid`` identifies a process for as long as the machine is up: a recycled
-    pid has another start. On Linux it is the kernel's own tick count, which no clock change moves.
+    ``start`` with ``pid`` identifies a process for as long as the machine is up: a recycled pid has another start.
+    On Linux it is the kernel's own tick count, which no clock change moves.
     """
     if not HAS_PROC:
         return next(_ps_rows(pid), None)
@@ -77,27 +77,27 @@ def process_row(pid: int) -> Row | None:
 
 
 def process_table() -> list[Row]:
-    """Every process this user can see."""
+    """Return every process this user can see."""
     if not HAS_PROC:
         return list(_ps_rows())
-    pids = (int(name) for name in os.listdir(PROC) if name.isdigit())  # noqa: PTH208 -- names alone, quickly
+    pids = (int(name) for name in os.listdir(PROC) if name.isdigit())  # noqa: PTH208 -- only names, quickly
     return [row for row in map(process_row, pids) if row is not None]
 
 
 def start_of(pid: int) -> str | None:
-    """When this process started, None where it is gone or only waits to be reaped."""
+    """Return when this process started, None if it is gone or only waits to be reaped."""
     row = process_row(pid)
     return None if row is None or row.state[0] in "ZX" else row.start
 
 
 def boot_id() -> str:
-    """Names this boot of this machine and the pid namespace: pids of another one mean nothing."""
+    """Return the id of this boot of this machine and of the pid namespace: pids of another one mean nothing."""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     with contextlib.suppress(OSError):
         return _output("sysctl", "-n", "kern.bootsessionuuid").strip() or f"unknown {os.uname().nodename}"
-    return f"unknown {os.uname().nodename}"  # a container of few files: another one has the same numbers
+    return f"unknown {os.uname().nodename}"  # a container without these files
 
 
 def _ps_rows(pid: int | None = None) -> Iterator[Row]:
@@ -120,11 +120,11 @@ def _output(*argv: str) -> str:
     return subprocess.run(argv, env=env, capture_output=True, text=True, check=False).stdout
 
 
-# Counting what the kernel killed for want of memory
+# Counting out-of-memory kills
 
 
 def oom_kills(cgroups: Path = Path("/sys/fs/cgroup"), proc: Path = PROC) -> dict[str, int]:
-    """Out-of-memory kills so far: of our control group (v2 or v1), and of the machine."""
+    """Return the out-of-memory kills so far: of our control group (v2 or v1), and of the machine."""
     counts = {}
     for where, path in _oom_counters(cgroups, proc):
         with contextlib.suppress(OSError, ValueError):
@@ -208,12 +208,12 @@ class Supervisor:
             self._stop(engine)
             raise
         if reason == "exited":
-            # Said at once: whoever waits for it learns why without waiting for the rest to go.
+            # Written at once: whoever waits learns the cause before the engine's other processes are gone.
             killed = {where: count - oom_before.get(where, count) for where, count in oom_kills().items()}
             self._note_exit(reason, oom_kills=killed)
             with contextlib.suppress(OSError):
                 self._write_state()
-        # What the engine started goes with it, whichever way it ended.
+        # The engine's own children end with it, however it ended.
         self._stop(engine)
         if reason != "exited":
             self._note_exit(reason)
@@ -231,9 +231,9 @@ class Supervisor:
         named = (env.get(name, "") for name in os.environ.get("SEATRIAL_MASKED", "").split(","))
         found = {value.strip().encode(errors="surrogateescape") for value in (key, *named)}
         self.secrets = [secret for secret in found if SHORTEST_SECRET <= len(secret) <= LONGEST_SECRET]
-        # Kept open: it is capped even where somebody deletes its name.
+        # Open to the end: the log is capped even if somebody deletes its name.
         self.log = os.open("engine.log", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        self.masking = os.open("engine.log", os.O_RDWR)  # what appends cannot write elsewhere
+        self.masking = os.open("engine.log", os.O_RDWR)  # the other descriptor can only append
         return os.posix_spawn(
             argv[0],
             argv,
@@ -268,15 +268,15 @@ class Supervisor:
             return "stopped"
         if not Path("record.json").exists() and not Path("record.json.unreadable").exists():
             return "record deleted"
-        if self._is_anothers():
+        if self._is_taken_over():
             return "record deleted"
         if not self.record["keep_running"] and not self._owner_lives():
             return "lease ended"
         return None
 
-    def _is_anothers(self) -> bool:
-        """Whether a later launch has the folder: one on another machine, which cannot see that this one runs."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # deleted or damaged: not another's
+    def _is_taken_over(self) -> bool:
+        """Return True if a later launch has the folder: one on another machine, which cannot see this one."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # deleted or damaged: not taken over
             now = Path("record.json").stat()
             if self.record_seen != (now.st_ino, now.st_mtime_ns):
                 if json.loads(Path("record.json").read_text()).get("launch_id") != self.record["launch_id"]:
@@ -285,16 +285,18 @@ class Supervisor:
         return False
 
     def _write_again(self) -> None:
-        """Bring back what somebody found damaged and set aside: nobody finds the server without it."""
+        """Write files again that a reader found damaged and set aside: nobody finds the server without them."""
         with contextlib.suppress(OSError):  # a full disk: at the next look
             if not Path("process.json").exists():
                 self._write_state()
             if not Path("record.json").exists():
                 _write_json("record.json", self.record)
-                Path("record.json.unreadable").replace("record.json.damaged")  # so that deleting it is heard again
+                Path("record.json.unreadable").replace(
+                    "record.json.damaged"
+                )  # so that deleting it ends the engine again
 
     def _let_it_end(self, engine: int) -> None:
-        """Who asks may have seen it crash: one whose first thread is gone ends by itself, its others in a moment."""
+        """Wait a moment for an engine whose first thread is gone: it crashed, and was not stopped."""
         until = time.monotonic() + ENDING_S
         while self.ended is None and start_of(engine) is None and time.monotonic() < until:
             self._wait(POLL_S / 4)
@@ -341,19 +343,19 @@ class Supervisor:
                     asked.add(row.pid)
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(row.pid, signal.SIGKILL if late else signal.SIGTERM)
-                        os.kill(row.pid, signal.SIGCONT)  # one that was stopped hears nothing else
+                        os.kill(row.pid, signal.SIGCONT)  # a stopped process receives nothing else
             self._wait(POLL_S / 4)
             self._reap(engine)
         self._reap(engine)
 
     def _members(self) -> list[Row]:
-        """Living processes that descend from the engine, whichever group or session they moved to."""
+        """Return the living processes that descend from the engine, whichever group or session they moved to."""
         table = {row.pid: row for row in process_table()}
         mine = os.getpid()
 
         def belongs(row: Row) -> bool:
-            # This process leads the session and holds its number, unlike an engine's group, whose number is given away
-            # once the engine has ended. Every group an engine can be in without leaving the session lies in it.
+            # This process leads the session, so nobody else gets its number. The system may reuse the number of an
+            # engine's group once the engine has ended.
             if row.session == self.state["session"]:
                 return True
             # Orphans become children of this process (subreaper), so the chain of parents leads here.
@@ -368,9 +370,9 @@ class Supervisor:
         return [row for row in table.values() if row.pid > 1 and row.pid != mine and not row.gone and belongs(row)]
 
     def _cap_log(self) -> None:
-        """Move the tail of a log past its cap aside and empty it, without the engine noticing.
+        """Move the tail of a log past its cap aside and empty the log, without the engine noticing.
 
-        The engine appends, so it goes on at the new end. What it writes between copy and cut is lost.
+        The engine appends, so it goes on at the new end. Lines that it writes between copy and cut are lost.
         """
         cap = self.record["log_cap_bytes"]
         size = self._mask_log()
@@ -379,7 +381,7 @@ class Supervisor:
         aside = Path("engine.log.tmp")
         try:
             with _private(aside) as target:
-                # No further than the size seen above: a flood may be faster than the copy.
+                # Up to the size read above: a flood may be faster than the copy.
                 for offset in range(size - cap, size, COPY_BYTES):
                     target.write(os.pread(self.log, COPY_BYTES, offset))
             aside.replace("engine.log.1")
@@ -388,16 +390,16 @@ class Supervisor:
         os.ftruncate(self.log, 0)
 
     def _mask_log(self) -> int:
-        """Overwrite what is secret in the log: some engines write down their key, or the environment; gives its size."""
+        """Overwrite secrets in the log, since some engines write their key or environment to it; return its size."""
         size = os.fstat(self.log).st_size
-        overlap = max(map(len, self.secrets), default=1) - 1  # the end of the last look may hold half a secret
+        overlap = max(map(len, self.secrets), default=1) - 1  # the last look may have ended inside a secret
         start = max(0, self.masked - overlap, size - 2 * self.record["log_cap_bytes"]) if size >= self.masked else 0
         while self.secrets and start < size and size != self.masked:
             block = os.pread(self.masking, min(COPY_BYTES, size - start), start)
             for secret in self.secrets:
                 at = -1
                 while (at := block.find(secret, at + 1)) >= 0:
-                    with contextlib.suppress(OSError):  # a full disk that copies on write: at least the readers mask it
+                    with contextlib.suppress(OSError):  # a full disk that copies on write: readers mask it, too
                         os.pwrite(self.masking, b"*" * len(secret), start + at)
             if len(block) <= overlap or start + len(block) >= size:
                 break
@@ -417,20 +419,22 @@ class Supervisor:
         }
 
     def _finish(self) -> None:
-        """Nothing is left: the key has no further use."""
+        """Remove the keys and record that nothing of the engine is left."""
         self.state["finished"] = True
         with contextlib.suppress(OSError):
             self._mask_log()
-        if self._is_anothers():
+        if self._is_taken_over():
             return
-        with contextlib.suppress(OSError):  # a deleted folder, a full disk: that nobody is left can be seen without it
+        with contextlib.suppress(
+            OSError
+        ):  # a deleted folder, a full disk: readers see without it that no process is left
             for path in (Path("key"), *Path().glob("engine_key*")):
                 path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._write_state()
 
     def _write_state(self) -> None:
-        if self._is_anothers():
+        if self._is_taken_over():
             return
         _write_json("process.json", self.state)
 
@@ -457,7 +461,7 @@ def _adopt_orphans() -> None:
 
 
 def main() -> None:
-    """Detach from whoever asked, then supervise."""
+    """Detach from the launching process, then supervise."""
     folder = Path(sys.argv[1])
     os.chdir(folder)
     if os.fork():

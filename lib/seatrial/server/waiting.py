@@ -1,4 +1,4 @@
-"""Waits for a server that is starting already: after a kernel restart, or from another terminal."""
+"""Waits for a server that another process launched: after a kernel restart, or from another terminal."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ from seatrial.server.startup.stall import STALL_LIMIT_S
 from seatrial.server.startup.watch import Event
 
 _POLL_S = 0.05
-_ASK_S = 0.5
-"""Seconds between two looks whether the process that launched it still waits for it."""
+_WATCH_S = 0.5  # between two looks at the process that launched it
 
 
 def wait_ready(
     server: Server, *, on_event: Callable[[Event], None] | None = None, stall_limit_s: float = STALL_LIMIT_S
 ) -> Server:
-    """Wait until a server that starts answers; one that does already is given back at once.
+    """Wait until a server that starts answers; return at once if it does already.
 
-    While the process that launched it lives, that one decides; where it is gone and the server was to keep running,
-    this one takes its place and asks for the first token itself.
+    While the process that launched the server lives, that process decides. If it is gone and the server was to keep
+    running, this process takes its place and asks for the first token itself.
 
     Args:
-        server: As ``find_server`` gives it.
+        server: As ``find_server`` returns it.
         on_event: As for ``launch``.
-        stall_limit_s: As for ``launch``, where this process decides.
+        stall_limit_s: As for ``launch``, if this process decides.
 
     Raises:
-        UsageError: It has ended.
-        EngineError: It ended before it was ready, stalled, or served something else.
+        UsageError: If it has ended.
+        EngineError: If it ended before it was ready, stalled, or served something else.
 
     """
     folder = folder_of(server.name)
-    tell = on_event or (lambda _: None)
+    on_event = on_event or (lambda _: None)
     startup: Startup | None = None
     with contextlib.ExitStack() as open_until_the_end:
         while True:
@@ -58,22 +57,21 @@ def wait_ready(
                 if startup is None or startup.record.launch_id != now.launch_id:
                     begun = now.record.begun_s
                     startup = Startup(
-                        folder, now.record, now.api_key(), stall_limit_s=math.inf, on_event=tell, begun=begun
+                        folder, now.record, now.api_key(), stall_limit_s=math.inf, on_event=on_event, begun=begun
                     )
                     open_until_the_end.callback(startup.watch.close)
                 if free and folder.processes() is not None:
                     return _take_over(folder, startup, stall_limit_s)
-            startup.follow(_ASK_S)
+            startup.follow(_WATCH_S)
 
 
 def _take_over(folder: ServerFolder, startup: Startup, stall_limit_s: float) -> Server:
     startup.watch.movement.limit_s = stall_limit_s
-    found = server_of(folder)
-    assert found is not None  # noqa: S101 -- its record was read a moment ago
     try:
-        # Nobody has watched the whole of it: how long its phases took is not known.
-        folder.write_ready(replace(startup.wait(), phases=()))
+        # Nobody has watched all of the start: the times of its phases are not known.
+        ready = replace(startup.wait(), phases=())
+        folder.write_ready(ready)
     except EngineError:
-        found.stop()
+        Server(startup.record).stop()
         raise
-    return server_of(folder) or found
+    return server_of(folder) or Server(startup.record, ready=ready)

@@ -3,7 +3,7 @@
 import pytest
 
 from seatrial.server.loopback import HttpReply
-from seatrial.server.startup.answers import CLIENT_S, SERVER_S, Refusals, telling
+from seatrial.server.startup.answers import CLIENT_S, SERVER_S, Refusals, most_informative
 
 LIMIT_S = 300.0
 
@@ -49,4 +49,4 @@ def test_another_answer_begins_anew():
 def test_of_two_answers_the_telling_one_is_told(chat, completion, status):
     """A path that is not served says less than one that is; one that passes is never overlooked."""
     replies = [("/v1/chat/completions", HttpReply(chat, b"")), ("/v1/completions", HttpReply(completion, b""))]
-    assert status == telling(replies)[1].status
+    assert status == most_informative(replies)[1].status

@@ -187,7 +187,7 @@ def test_a_history_that_cannot_be_written_harms_nothing(caplog):
     """Said in the log; the launch goes on."""
     history_file().mkdir(parents=True)
     add_start(COLD)
-    assert "How long this start took is not kept" in caplog.text
+    assert "The time of this start could not be recorded" in caplog.text
     assert [] == earlier_starts()
 
 

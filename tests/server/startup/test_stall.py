@@ -65,7 +65,7 @@ def test_what_was_said_is_remembered_within_bounds():
     """A flood of new lines takes no memory without end."""
     movement = Movement(300.0)
     movement.note_lines(f"line {n}" for n in range(REMEMBERED + 500))
-    assert REMEMBERED == len(movement._gists)
+    assert REMEMBERED == len(movement._seen)
 
 
 def test_business_stretches_the_limit_and_no_more():

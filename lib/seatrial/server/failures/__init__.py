@@ -1,1 +1,1 @@
-"""Why an engine ended: a named cause, the lines it rests on, and what to do next."""
+"""Diagnoses why an engine ended: a named cause, the log lines that show it, and what to do next."""

@@ -1,4 +1,4 @@
-"""Why an engine failed: a named cause, the log lines it rests on, and one remedy."""
+"""Diagnoses why an engine failed: a named cause, the log lines that show it, and one remedy."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.errors import EngineError
 from seatrial.printable import printable
-from seatrial.server.failures.reading import Finding, LogEnd, different, during, failure_table
+from seatrial.server.failures.reading import Finding, LogEnd, distinct, during, failure_table
 from seatrial.server.state import Exit
 
-LOG_LINES = 4000
-"""Last lines of a log that are read: eight ranks write hundreds after the first error."""
+LOG_LINES = 4000  # last lines of a log that are read: eight ranks write hundreds after the first error
 _EVIDENCE_LINES = 4
 _LAST_LINES = 8
 _SHELL_SIGNAL_BASE = 128
@@ -23,8 +22,7 @@ _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 _CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"})
 GPU_MEMORY = "gpu out of memory"
 HOST_MEMORY = "host out of memory"
-MEMORY = frozenset({GPU_MEMORY, HOST_MEMORY, "out of memory"})
-"""Causes of want of memory; the last where the log does not say which."""
+MEMORY = frozenset({GPU_MEMORY, HOST_MEMORY, "out of memory"})  # the last if the log does not say which
 # llama.cpp marks the level of each line: "0.00.003.630 E gguf_init: ...".
 _ERROR_LINE = re.compile(
     r"^[\d.]+ E |\b(ERROR|CRITICAL|FATAL)\b|^\W*([Ee]rror|[Ff]atal)\b|^\w*(Error|Exception)\b|^Traceback"
@@ -33,14 +31,14 @@ _ERROR_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What went wrong.
+    """Cause of a failure, with its remedy.
 
     Attributes:
-        cause: Short name; ``unknown`` where no pattern fits.
+        cause: Short name; ``unknown`` if no pattern fits.
         what: The cause as a clause of a sentence.
         remedy: What to do next.
-        evidence: The lines it rests on; for an unknown cause the first and last error, or the last lines.
-        phase: Phase of its life in which it failed, as its log shows it; empty where it does not.
+        evidence: The lines that show it; for an unknown cause the first and last error, or the last lines.
+        phase: Phase of the engine's life in which it failed, by its log; empty if unknown.
 
     """
 
@@ -57,8 +55,8 @@ def diagnose(ended: Exit, lines: Sequence[str], engine: str, checkpoint: str | N
     Args:
         ended: How it ended.
         lines: Its last log lines.
-        engine: Engine id; some patterns mean something for one engine only.
-        checkpoint: What it served, for the remedy; None where that is not of the catalog.
+        engine: Engine id; some patterns are valid for one engine only.
+        checkpoint: Checkpoint it served, for the remedy; None if that is not in the catalog.
 
     """
     found = _diagnosed(ended, lines, engine)
@@ -93,10 +91,10 @@ def _diagnosed(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
 
 
 def _beside_vague(ended: Exit, name: str | None, found: Finding, log: LogEnd) -> Diagnosis:
-    """What is known where the log only says that something failed.
+    """Diagnose an end of which the log only says that something failed.
 
-    A crash says more than that, and so does a request to end: workers that go down first leave such lines. SIGKILL
-    says no more, as engines end their own processes by it.
+    A crash tells more than that, and so does SIGTERM: workers that go down first leave such lines. SIGKILL tells no
+    more, because engines end their own processes with it.
     """
     if name in _CRASHES:
         return _from_signal(name, log) or _from_log(found)
@@ -106,7 +104,7 @@ def _beside_vague(ended: Exit, name: str | None, found: Finding, log: LogEnd) ->
 
 
 def _named(remedy: str, engine: str, checkpoint: str | None) -> str:
-    """The remedy with the names that its commands take here."""
+    """Return the remedy with this engine and checkpoint in its commands."""
     install = engine_facts(engine).install if engine in engine_ids() else None
     names = {"install ENGINE": install and install.name, "fetch CHECKPOINT": checkpoint and shlex.quote(checkpoint)}
     for place, name in names.items():
@@ -116,10 +114,10 @@ def _named(remedy: str, engine: str, checkpoint: str | None) -> str:
 
 
 def ended_error(found: Diagnosis, engine: str, name: str) -> EngineError:
-    """The error of a server that was ready and has ended by itself.
+    """Return the error of a server that was ready and has ended by itself.
 
     Args:
-        found: Why it ended.
+        found: Diagnosis of its end.
         engine: Engine id.
         name: Name of the server.
 
@@ -136,7 +134,7 @@ def ended_error(found: Diagnosis, engine: str, name: str) -> EngineError:
 
 
 def signal_of(ended: Exit) -> str | None:
-    """The signal that ended it, also where a shell in between turned it into an exit code (128 + n)."""
+    """Return the signal that ended it, also if a shell in between turned it into an exit code (128 + n)."""
     number = ended.signal
     if number is None and ended.code is not None and ended.code > _SHELL_SIGNAL_BASE:
         number = ended.code - _SHELL_SIGNAL_BASE
@@ -144,16 +142,16 @@ def signal_of(ended: Exit) -> str | None:
 
 
 def how(ended: Exit) -> str:
-    """``exit code 1`` or ``SIGSEGV``, as it happened."""
+    """Return how it ended, in words: ``exit code 1`` or ``SIGSEGV``."""
     if ended.signal is not None:
         return _SIGNAL_NAMES.get(ended.signal, f"signal {ended.signal}")
     return "not started" if ended.code is None else f"exit code {ended.code}"
 
 
 def _killed_for_memory(ended: Exit, name: str | None, found: Finding | None) -> bool:
-    """Whether the kernel counted an out-of-memory kill, and it or one of its processes was killed.
+    """Return True if the kernel counted an out-of-memory kill, and the engine or one of its processes was killed.
 
-    A log that names a cause of its own counts more: engines end their own processes by SIGKILL.
+    A log that names another cause counts more: engines end their own processes with SIGKILL.
     """
     counted = ended.oom_kills.get("cgroup", ended.oom_kills.get("machine", 0)) > 0
     if found is None or not counted:
@@ -180,8 +178,8 @@ def _unknown(ended: Exit, log: LogEnd) -> Diagnosis:
 
 
 def _last(log: LogEnd) -> tuple[str, ...]:
-    """What tracebacks of the end say, the first first; else the last lines that report an error; else the last."""
-    raised = different(log.unexplained())
+    """Return the exceptions of unexplained tracebacks; else the last lines that report an error; else the last lines."""
+    raised = distinct(log.unexplained())
     if raised:
         return _shown(tuple(dict.fromkeys([*raised[:2], raised[-1]])))
     written = [line for line in log.lines if line.text.strip()]

@@ -1,4 +1,4 @@
-"""A line of an engine's log without what stands before its message: process, rank, clock, level, place in the code."""
+"""Splits a line of an engine's log into prefixes (process, rank, clock, level, place in the code) and message."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_MATCHED = 600
-"""Characters of a message that are looked at: requests may be echoed in lines without end."""
-_KEPT = 2 * _MATCHED
-"""Characters of a line that are kept."""
-_PREFIXES = 12
-"""Most prefixes of a line: log drivers, ranks and loggers each add theirs."""
+_LONGEST_MESSAGE = 600  # characters that are matched: engines may echo requests in lines without end
+_LONGEST_LINE = 2 * _LONGEST_MESSAGE
+_MOST_PREFIXES = 12  # log drivers, ranks and loggers each add theirs
 _COLOUR = re.compile(r"(?:\x1b|\\x1b|␛)\[[\d;]*[A-Za-z]")
 _PREFIX = re.compile(
     r"""(?x)
@@ -38,46 +35,39 @@ _INFORMS = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "I", "W", "D"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line.
+    """One line of a log."""
 
-    Attributes:
-        text: As it stood, without colours; no longer than ``KEPT``.
-        message: Without prefixes.
-        informs: Whether its level says that nothing is wrong, or nothing much.
-
-    """
-
-    text: str
-    message: str
-    informs: bool = False
+    text: str  # with prefixes, without colours, cut if long
+    message: str  # without prefixes
+    informs: bool = False  # True if its level is below error
 
     @property
     def raises(self) -> bool:
-        """Whether it is the last line of a traceback: ``ValueError: why``."""
+        """True if it is the last line of a traceback: ``ValueError: why``."""
         return _RAISES.match(self.message) is not None
 
 
 def split_lines(lines: Sequence[str]) -> list[Line]:
-    """Each line with its message."""
-    return [_line(_COLOUR.sub("", line[:_KEPT]).rstrip()) for line in lines]
+    """Return each line with its message."""
+    return [_line(_COLOUR.sub("", line[:_LONGEST_LINE]).rstrip()) for line in lines]
 
 
 def is_inside(line: Line) -> bool:
-    """Whether a traceback goes on in it."""
+    """Return True if this line continues a traceback."""
     return _INSIDE.match(line.message) is not None
 
 
 def leads_on(line: Line) -> bool:
-    """Whether another traceback follows that belongs to the one before."""
+    """Return True if the next traceback belongs to the one before."""
     return _LEADS_ON.match(line.message) is not None
 
 
 def _line(text: str) -> Line:
     message, level = text, ""
-    for _ in range(_PREFIXES):
+    for _ in range(_MOST_PREFIXES):
         found = _PREFIX.match(message)
         if found is None:
             break
         message = message[found.end() :]
         level = next((value for name, value in found.groupdict().items() if name != "end" and value), level)
-    return Line(text, message[:_MATCHED], level in _INFORMS)
+    return Line(text, message[:_LONGEST_MESSAGE], level in _INFORMS)

@@ -1,16 +1,17 @@
-"""What an engine's log says of its end: the lines that name a failure, the phase it was in.
+"""Finds in an engine's log the lines that name a failure, and the phase it happened in.
 
-A log holds much that looks like a failure and is none, and one failure makes many. So:
+Many lines look like a failure and are none, and one failure makes many lines. So:
 
-1.  Lines that inform, warn, quote a request or show source code never name a cause, nor does the traceback of a
-    single request: the server lives on.
-2.  What the engine survived is not why it ended: what stands before it was ready or tried another way, before it
-    began the phase after the next one, or before three lines of ordinary work.
-3.  Of what is left a cause comes before something general ("a file is missing"), and both before what only follows
-    from another failure ("a worker was killed") or says no more than that something failed. Among equals what was
-    raised comes before what was only said, and then the first line wins: the other ranks die of it.
+1.  Lines that inform, warn, quote a request or show source code never name a cause. Nor does the traceback of a single
+    request: the server survives that.
+2.  A failure that the engine survived did not end it. Such lines stand before it was ready or tried another way, before
+    it began the phase after the next one, or before three lines of ordinary work.
+3.  Of the rest, a cause wins over a general failure ("a file is missing"). Both win over a consequence of another
+    failure ("a worker was killed") and over a line that only says that something failed. Among equals an exception wins
+    over a message, and then the first line wins: the other ranks die of it.
 
-Rows and patterns are data: ``failures.toml`` here, and the ``failures`` of each engine in ``catalog/engines``.
+Rows and patterns are data: ``failures.toml`` beside this file, and the ``failures`` of each engine in
+``catalog/engines``.
 """
 
 from __future__ import annotations
@@ -30,17 +31,16 @@ from seatrial.server.phases import PhaseProgress, advance, known_phases
 _KINDS = ("cause", "general", "consequence", "vague")
 _SURVIVED_WORK = 3
 _SURVIVED_PHASES = 2
-_LINES_AFTER = 6
-"""Lines after an error that may still say where it happened."""
+_LINES_AFTER = 6  # lines after an error that may still name its place
+# Characters of distinct messages that are matched, half from the front and half from the end: more than a log of
+# failures holds, and few enough that a log written to be slow is read in time.
 READ = 200_000
-"""Characters of different messages that are compared with the patterns, half from the front and half from the end:
-more than a log of failures holds, and a flood written to be slow is read in time."""
 _SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True)
 class FailurePlace:
-    """One phase, by what a failure in it looks like; ``failures.toml`` explains the fields of these four."""
+    """One phase, with the look of a failure in it; ``failures.toml`` explains the fields of these four types."""
 
     phase: str
     during: str
@@ -49,7 +49,7 @@ class FailurePlace:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Patterns of what a log says besides failures."""
+    """Patterns of lines that are no failures."""
 
     words: tuple[str, ...]
     quiet: str
@@ -68,7 +68,7 @@ class ShortagePattern:
 
 @dataclass(frozen=True, slots=True)
 class FailureTable:
-    """What ``failures.toml`` holds."""
+    """Content of ``failures.toml``."""
 
     places: tuple[FailurePlace, ...]
     moments: Moments
@@ -78,37 +78,29 @@ class FailureTable:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A failure a log names.
-
-    Attributes:
-        row: The row that says so.
-        lines: The lines that name its cause, first to last, alike ones once.
-        phase: Phase it happened in, empty where the log does not say.
-        at: Place of the line that decided.
-
-    """
+    """A failure that a log names."""
 
     row: Failure
-    lines: tuple[str, ...]
-    phase: str
-    at: int
+    lines: tuple[str, ...]  # that name its cause, first to last, each once
+    phase: str  # it happened in, empty if unknown
+    at: int  # index of the line that decided
 
 
 @cache
 def failure_table() -> FailureTable:
-    """The rows that hold for every engine."""
+    """Load failures.toml: the rows for every engine."""
     return from_dict(FailureTable, tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")))
 
 
 @cache
 def known_failures(engine: str) -> tuple[Failure, ...]:
-    """What this engine can show, its own first; within a line the first that is found decides."""
+    """Return the rows of this engine, then those of every engine; of rows that match a line the first decides."""
     own = engine_facts(engine).failures if engine in engine_ids() else ()
     return (*own, *failure_table().failures)
 
 
 def during(phase: str) -> str:
-    """``while it loaded the weights``; empty for a phase without a sentence."""
+    """Return a phase as a clause: ``while it loaded the weights``; empty if it has none."""
     return next((place.during for place in failure_table().places if place.phase == phase), "")
 
 
@@ -117,7 +109,7 @@ class LogEnd:
 
     Args:
         lines: The lines.
-        engine: Engine id; some lines mean something for one engine only.
+        engine: Engine id; some patterns are valid for one engine only.
 
     """
 
@@ -129,36 +121,36 @@ class LogEnd:
         starts = [at + 1 for at, line in enumerate(self.lines) if ready.search(line.text)]
         self.serves = bool(starts)
         self.begin = max([0, *starts, *(at + 1 for at, line in enumerate(self.lines) if again.search(line.text))])
-        self.telling = list(self._telling())
+        self.candidates = list(self._find_candidates())
 
     def failure(self) -> Finding | None:
-        """The failure it names, None where it names none."""
-        found = [(at, row) for at in self.telling if (row := self._row(self.lines[at])) is not None]
+        """Return the failure that the log names, None if it names none."""
+        found = [(at, row) for at in self.candidates if (row := self._row(self.lines[at])) is not None]
         lasting = [(at, row) for at, row in found if not self._survived(at)]
         if not lasting:
             return None
         at, row = min(lasting, key=lambda each: (_KINDS.index(each[1].kind), not self.lines[each[0]].raises, each[0]))
         same = [self.lines[place] for place, other in lasting if other.cause == row.cause]
-        return Finding(row, different(same), row.phase or self._phase(at, self._places[at]), at)
+        return Finding(row, distinct(same), row.phase or self._phase(at, self._places[at]), at)
 
     def unexplained(self, before: int | None = None) -> list[Line]:
-        """The lines in which tracebacks end that no row explains; those of single requests left out.
+        """Return the last lines of tracebacks that no row explains, except those of single requests.
 
         Args:
-            before: Place before which they must stand and not have been survived; None for all.
+            before: Index before which they must stand, not survived; None for all.
 
         """
-        ends = [at for at in self.telling if self.lines[at].raises and self._row(self.lines[at]) is None]
+        ends = [at for at in self.candidates if self.lines[at].raises and self._row(self.lines[at]) is None]
         if before is not None and ends:
             ends = [at for at in ends if at < before and not self._survived(at)]
         return [self.lines[at] for at in ends]
 
     def _survived(self, at: int) -> bool:
-        """Whether the engine lived on after a line."""
+        """Return True if the engine went on working after a line."""
         return self._work[at] >= _SURVIVED_WORK or self._went_on(self._places, at)
 
-    def _telling(self) -> Iterator[int]:
-        """Places of the lines that may name a cause."""
+    def _find_candidates(self) -> Iterator[int]:
+        """Yield the indexes of lines that may name a cause."""
         quiet, apart = _compiled(failure_table().moments.quiet), set(self._of_requests())
         words = failure_table().moments.words
         worded = [
@@ -170,7 +162,7 @@ class LogEnd:
         return (at for at in worded if at in near and not quiet.search(self.lines[at].message))
 
     def _within(self, places: Sequence[int]) -> set[int]:
-        """The first of these places, up to half of what is read; what is said again costs nothing."""
+        """Return the first of these indexes, up to half of ``READ``; repeated messages do not count towards it."""
         known, left = set[str](), READ // 2
         for count, at in enumerate(places):
             message = self.lines[at].message
@@ -181,7 +173,7 @@ class LogEnd:
         return set(places)
 
     def _of_requests(self) -> Iterator[int]:
-        """Places of tracebacks that are about a single request, with the further ones they lead to."""
+        """Yield the indexes of tracebacks about a single request, with the further ones they lead to."""
         request, inside, over = _compiled(failure_table().moments.request), False, False
         for at in range(self.begin, len(self.lines)):
             line = self.lines[at]
@@ -204,7 +196,7 @@ class LogEnd:
 
     @cached_property
     def _places(self) -> list[PhaseProgress]:
-        """The phase of the start at each line."""
+        """Phase of the start at each line."""
         phases, place, places = known_phases(self.engine), PhaseProgress(), []
         for line in self.lines:
             place = advance(place, (line.text,), phases)
@@ -213,7 +205,7 @@ class LogEnd:
 
     @cached_property
     def _work(self) -> list[int]:
-        """Lines of ordinary work after each line."""
+        """Number of lines of ordinary work after each line."""
         pattern, count, counts = _compiled(failure_table().moments.work), 0, []
         for line in reversed(self.lines):
             counts.append(count)
@@ -221,7 +213,7 @@ class LogEnd:
         return counts[::-1]
 
     def _went_on(self, places: list[PhaseProgress], at: int) -> bool:
-        """Whether a phase was reached that all ranks must have reached together."""
+        """Return True if the log reached a phase that all ranks must have reached together."""
         names = [phase.name for phase in known_phases(self.engine)]
         return len(dict.fromkeys(names[places[at].index + 1 : places[-1].index + 1])) >= _SURVIVED_PHASES
 
@@ -242,12 +234,11 @@ def _has_any(message: str, words: Sequence[str]) -> bool:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """A pattern of the tables."""
     return re.compile(pattern)
 
 
-def different(lines: Sequence[Line]) -> tuple[str, ...]:
-    """The lines as they stood, without those that say the same of another rank or process."""
+def distinct(lines: Sequence[Line]) -> tuple[str, ...]:
+    """Return the lines without those that only repeat another for a further rank or process."""
     kept: dict[str, str] = {}
     for line in lines:
         kept.setdefault(re.sub(r"\d+", "0", line.message), line.text)

@@ -1,1 +1,1 @@
-"""What happens between the start of an engine and its first answer, told as it goes."""
+"""Follows an engine from its start to its first answer, and reports each phase on the way."""

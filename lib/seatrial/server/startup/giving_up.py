@@ -1,4 +1,4 @@
-"""Why a start was given up, as the error a person reads: the cause, the log lines that show it, one remedy."""
+"""Errors of a start that was given up: the cause, the log lines that show it, one remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from seatrial.server.failures.diagnosis import LOG_LINES, diagnose, how
 from seatrial.server.folder import ServerFolder
 from seatrial.server.state import Exit, Record
 
-# An engine's end that somebody wanted needs no diagnosis.
+# A deliberate end needs no diagnosis.
 _ON_PURPOSE = {
     "stopped": "somebody stopped it",
     "lease ended": "the process that launched it is gone",
@@ -22,7 +22,7 @@ class PortStolenError(EngineError):
 
 
 def port_stolen(record: Record) -> PortStolenError:
-    """The error of an engine whose port somebody else listens on."""
+    """Return the error of an engine on whose port somebody else listens."""
     pid, name = processes.port_owner(record.port)
     owner = f"{name} (pid {pid})" if pid else name
     return PortStolenError(
@@ -33,13 +33,13 @@ def port_stolen(record: Record) -> PortStolenError:
 
 
 def ended_early(folder: ServerFolder, record: Record, ended: Exit, phase: str) -> EngineError:
-    """The error of an engine that ended before it was ready, with its diagnosis.
+    """Return the error of an engine that ended before it was ready, with its diagnosis.
 
     Args:
         folder: Its server folder.
         record: What was started.
         ended: How it ended.
-        phase: Where it had got to by what was seen; its own traceback tells it better.
+        phase: Phase last seen; a traceback in the log is more exact.
 
     """
     if ended.reason in _ON_PURPOSE:
@@ -57,18 +57,18 @@ def ended_early(folder: ServerFolder, record: Record, ended: Exit, phase: str) -
     )
 
 
-def not_ready(  # noqa: PLR0913 -- what is known of a failure
+def not_ready(  # noqa: PLR0913 -- parts of an error
     folder: ServerFolder, record: Record, what: str, *, cause: str, remedy: str, phase: str
 ) -> EngineError:
-    """The error of an engine that runs and does not get ready.
+    """Return the error of an engine that runs and does not get ready.
 
     Args:
         folder: Its server folder.
         record: What was started.
-        what: Why, as a clause.
-        cause: The same as a short name.
+        what: Reason, as a clause.
+        cause: Short name of the reason.
         remedy: What to do, may be empty.
-        phase: Where it had got to.
+        phase: Phase it had reached.
 
     """
     lines = tuple(log.tail(folder.log_file, _LAST_LINES))
@@ -82,7 +82,7 @@ def not_ready(  # noqa: PLR0913 -- what is known of a failure
 
 
 def removed(folder: ServerFolder, record: Record, phase: str) -> EngineError:
-    """The error of an engine whose server folder is not there any more: its supervisor ends it, its log is gone."""
+    """Return the error of an engine whose server folder was removed: its supervisor ends it, its log is gone."""
     return EngineError(
         f"{record.engine} did not get ready: its folder {folder.path} was removed while it started, so it was stopped.",
         remedy="Launch it again, and leave the folder alone while the server runs.",

@@ -1,4 +1,4 @@
-"""How long a start still takes, learnt from earlier starts on this machine; unknown stays unknown."""
+"""Forecasts how long a start still takes, from earlier starts on this machine; unknown stays unknown."""
 
 from __future__ import annotations
 
@@ -22,11 +22,9 @@ FOLDER, FILE = "startups", "startups.jsonl"
 KEPT = 200
 _COMPARED = 5
 CUT_BYTES, MOST_BYTES = 1 << 18, 1 << 20
-WEIGHTS = "loading weights"
-"""The phase whose time goes with the bytes of the checkpoint; the others' do not."""
-_COUNTED_ONCE = (WEIGHTS, "downloading")
-"""Phases in which an engine counts from the first part to the last once; graphs it counts in several passes."""
-# One earlier start says little of the spread: first starts compile and read from disk, later ones find both done.
+WEIGHTS = "loading weights"  # the only phase whose time is proportional to the bytes of the checkpoint
+_COUNTED_ONCE = (WEIGHTS, "downloading")  # counted from first part to last once; graphs are counted in several passes
+# One earlier start gives no spread: first starts compile and read from disk, later ones find both done.
 ALONE_LOW, ALONE_HIGH = 0.5, 2.0
 
 log = logging.getLogger("seatrial")
@@ -34,42 +32,29 @@ log = logging.getLogger("seatrial")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start that succeeded.
-
-    Attributes:
-        subject: What was started, where.
-        phases: How long each phase took, in order.
-        at: UTC, ISO 8601.
-
-    """
+    """One start that succeeded."""
 
     subject: StartConditions
-    phases: tuple[PhaseTime, ...]
-    at: str
+    phases: tuple[PhaseTime, ...]  # in order
+    at: str  # UTC, ISO 8601
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Earlier starts a new one is compared with.
+    """Earlier starts a new one is compared with."""
 
-    Attributes:
-        starts: Phases of each, scaled to the new one where the checkpoint was another.
-        basis: Where they come from, as a person would say it.
-
-    """
-
-    starts: tuple[tuple[PhaseTime, ...], ...]
-    basis: str
+    starts: tuple[tuple[PhaseTime, ...], ...]  # phases of each, scaled to the new one if the checkpoint was another
+    basis: str  # their origin, in words
 
 
 @dataclass(frozen=True, slots=True)
 class TimeLeft:
-    """How long it still takes.
+    """Forecast of how long a start still takes.
 
     Attributes:
-        seconds: The time, None where it is not known.
-        basis: What it rests on, or why it is not known.
-        phase_only: Whether it is the time to the end of what is counted now, because what follows is not known.
+        seconds: The time, None if unknown.
+        basis: Basis of the forecast, or why the time is unknown.
+        phase_only: True if it is only the time to the end of the present count, because the rest is unknown.
 
     """
 
@@ -78,7 +63,7 @@ class TimeLeft:
     phase_only: bool = False
 
     def to_text(self) -> str:
-        """As a clause: ``about 4 min left (2 to 6 min; from 3 earlier starts here)``."""
+        """Return it as a clause: ``about 4 min left (2 to 6 min; from 3 earlier starts here)``."""
         if self.seconds is None:
             return f"time left {self.basis}"
         low, middle, high = (rough(value) for value in (self.seconds.low, self.seconds.expected, self.seconds.high))
@@ -89,7 +74,7 @@ class TimeLeft:
 
 
 def rough(seconds: float) -> str:
-    """A duration as exactly as a forecast may be read: ``7 s``, ``45 s``, ``12 min``, ``1 h 10 min``."""
+    """Return a duration rounded as a forecast should be: ``7 s``, ``45 s``, ``12 min``, ``1 h 10 min``."""
     if seconds < 10:  # noqa: PLR2004 -- single seconds, then steps of five, then minutes
         return f"{max(seconds, 1):.0f} s"
     if seconds < 90:  # noqa: PLR2004
@@ -99,44 +84,44 @@ def rough(seconds: float) -> str:
 
 
 def add_start(start: Start) -> None:
-    """Keep a start that succeeded; a history that cannot be written is said and otherwise does no harm."""
+    """Add a start that succeeded to the history; warn if it cannot be written."""
     try:
         with _locked() as path:
             if path.exists() and path.stat().st_size > CUT_BYTES:
                 write_text(path, "".join(map(_line, _read(path)[-KEPT:])), mode=0o600)
             _append(path, _line(start))
     except (SeatrialError, OSError) as error:
-        log.warning("How long this start took is not kept: %s", error)
+        log.warning("The time of this start could not be recorded: %s", error)
 
 
 def earlier_starts() -> list[Start]:
-    """Every start kept on this machine, the oldest first; lines that make no sense are left out."""
+    """Return every recorded start on this machine, the oldest first, without unreadable lines."""
     return _read(history_file())
 
 
 def history_file() -> Path:
-    """Where they are kept: in a private folder of its own, whatever folder the state lies in."""
+    """Return the file of the history: in a private folder of its own, whatever folder the state lies in."""
     return paths.state_dir() / FOLDER / FILE
 
 
 def find_past(subject: StartConditions | None, starts: Sequence[Start]) -> Past | None:
-    """What a start is best compared with: the same checkpoint, else another one with the same engine here.
+    """Return the earlier starts to compare with: of the same checkpoint, else of others with the same engine.
 
     Args:
-        subject: What starts, where; None where that is not known.
-        starts: Earlier ones, the oldest first.
+        subject: Conditions of the new start; None if unknown.
+        starts: Earlier starts, the oldest first.
 
     """
     if subject is None:
         return None
-    alike = [one for one in starts if (one.subject.engine, one.subject.machine) == (subject.engine, subject.machine)]
-    same = [one for one in alike if one.subject.checkpoint == subject.checkpoint]
+    similar = [one for one in starts if (one.subject.engine, one.subject.machine) == (subject.engine, subject.machine)]
+    same = [one for one in similar if one.subject.checkpoint == subject.checkpoint]
     current = [one for one in same if one.subject.version == subject.version]
     if current or same:
         chosen = (current or same)[-_COMPARED:]
         of = "" if current else f" with {subject.engine} {chosen[-1].subject.version or 'of another version'}"
         return Past(tuple(one.phases for one in chosen), f"from {counted(len(chosen), 'earlier start')} here{of}")
-    sized = [one for one in alike if one.subject.weights_bytes] if subject.weights_bytes else []
+    sized = [one for one in similar if one.subject.weights_bytes] if subject.weights_bytes else []
     if not sized:
         return None
     chosen = sized[-_COMPARED:]
@@ -145,13 +130,13 @@ def find_past(subject: StartConditions | None, starts: Sequence[Start]) -> Past 
 
 
 def time_left(past: Past | None, phase: str, spent_s: float, pace: Interval | None, order: Sequence[str]) -> TimeLeft:
-    """How long it still takes: the rest of this phase, and the later ones as they were before.
+    """Forecast how long a start still takes: the rest of this phase, and the later ones as in earlier starts.
 
     Args:
-        past: Earlier starts, None where there are none.
-        phase: Where it is.
+        past: Earlier starts, None if there are none.
+        phase: The present phase.
         spent_s: Seconds in this phase so far.
-        pace: Seconds to the end of this phase by its own counting, None where nothing is counted.
+        pace: Seconds to the end of this phase by its own count, None if nothing is counted.
         order: Names of the engine's phases, in order.
 
     """
@@ -163,13 +148,13 @@ def time_left(past: Past | None, phase: str, spent_s: float, pace: Interval | No
             else TimeLeft(pace, "at its pace so far; the rest is not known yet", phase_only=True)
         )
     later = [sum(time.seconds for time in _after(start, phase, order)) for start in past.starts]
-    here = [next((time.seconds for time in start if time.name == phase), 0.0) for start in past.starts]
+    lengths = [next((time.seconds for time in start if time.name == phase), 0.0) for start in past.starts]
     if pace is not None and phase in _COUNTED_ONCE:
         rest = Interval(min(later) + pace.low, median(later) + pace.expected, max(later) + pace.high)
         return TimeLeft(rest, f"this phase at its pace so far, the others {past.basis}")
-    if spent_s > max(here) > 0:
+    if spent_s > max(lengths) > 0:
         return TimeLeft(None, f"not known: {phase} takes longer than ever before ({past.basis})")
-    totals = [max(0.0, length - spent_s) + after for length, after in zip(here, later, strict=True)]
+    totals = [max(0.0, length - spent_s) + after for length, after in zip(lengths, later, strict=True)]
     if len(totals) == 1:
         (only,) = totals
         return TimeLeft(Interval(only * ALONE_LOW, only, only * ALONE_HIGH), f"{past.basis}; the spread is assumed")
@@ -182,7 +167,7 @@ def _after(start: Sequence[PhaseTime], phase: str, order: Sequence[str]) -> Sequ
         return start[names.index(phase) + 1 :]
     if phase not in order:
         return start
-    # It had no such phase then: whatever the engine does after it.
+    # It had no such phase then: take the phases that follow it.
     later = set(order[order.index(phase) :])
     return [time for time in start if time.name in later or time.name not in order]
 
@@ -210,7 +195,7 @@ def _line(start: Start) -> str:
 def _append(path: Path, line: str) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        # A line that was cut short, by a full disk or a crash, must not swallow this one.
+        # Begin a new line: a full disk or a crash may have cut the last one short.
         os.write(file, f"\n{line}".encode())
     finally:
         os.close(file)
@@ -218,7 +203,7 @@ def _append(path: Path, line: str) -> None:
 
 @contextlib.contextmanager
 def _locked() -> Iterator[Path]:
-    """The file, with no other process writing it."""
+    """Lock the history against other writers; yields its file."""
     path = history_file()
     lock = os.open(paths.private_dir(path.parent) / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -1,8 +1,8 @@
-"""Waits until a launched engine truly answers, says what it is doing, and gives up for a reason only.
+"""Waits until a launched engine truly answers, reports its progress, and gives up only for a reason.
 
-Ready means all of: its process lives, the socket on its port belongs to it and to the address asked for alone,
-it is healthy, it lists the model, it has generated one token with the key of this launch, and none without.
-There is no limit on the time that takes as long as something moves.
+Ready means all of: its process lives; the socket on its port is its own, on no other address than the one asked for; it
+is healthy; it lists the model; it has generated one token with the key of this launch, and none without. There is no
+limit on the time as long as something moves.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from psutil import Process
 
@@ -21,20 +22,17 @@ from seatrial.server import loopback, processes
 from seatrial.server.address import plain, reachable
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
-from seatrial.server.startup.answers import Refusals, answer_text, questions, telling
+from seatrial.server.startup.answers import Refusals, answer_text, most_informative, questions
 from seatrial.server.startup.giving_up import PortStolenError, ended_early, not_ready, port_stolen, removed
 from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
-from seatrial.server.state import Processes, Ready, Record
+from seatrial.server.state import Exit, Ready, Record
 from seatrial.units import format_seconds
 
 _POLL_S = 0.05
 _REFUSED_POLL_S = 0.2  # each question may cost a traceback in the log
 _EXIT_RECORD_S = 1.0
-_LATE_LOG_S = 1.0
-"""Seconds for which the last lines of a log may be under way once the engine says that it is healthy."""
-_ALONE_S = 1.0
-_HTTP_OK = 200
-_HTTP_UNAUTHORIZED = (401, 403)
+_LATE_LOG_S = 1.0  # for which an engine's last log lines may still be on their way once it is healthy
+_PORT_CHECK_S = 1.0
 
 
 class Startup:
@@ -50,7 +48,7 @@ class Startup:
 
     """
 
-    def __init__(  # noqa: PLR0913 -- what one start is made of
+    def __init__(  # noqa: PLR0913 -- parts of a start
         self,
         folder: ServerFolder,
         record: Record,
@@ -64,7 +62,7 @@ class Startup:
         self.record = record
         self.key = key
         self.begun = begun
-        self.alone_at = self.healthy_at = -math.inf
+        self.port_checked_at = self.healthy_at = -math.inf
         self.answered = ""
         self.refusals = Refusals()
         self.watch = Watch(folder, record, stall_limit_s=stall_limit_s, on_event=on_event, begun=begun)
@@ -73,26 +71,26 @@ class Startup:
         """Return once it truly answers.
 
         Raises:
-            PortStolenError: Somebody else listens on its port.
-            EngineError: It ended, stalled, or serves something else; the cause and log lines are in it.
+            PortStolenError: If somebody else listens on its port.
+            EngineError: If it ended, stalled, or serves something else; with cause and log lines.
 
         """
         try:
-            with self._telling_failures():
+            with self._reporting_failures():
                 return self._wait()
         finally:
             self.watch.close()
 
     def follow(self, seconds: float) -> None:
-        """Only watch, for so long: another process asks for the first token. Tells ``ready`` once that said so.
+        """Only watch, for so long, while another process asks for the first token; report ``ready`` once that has it.
 
         Raises:
-            EngineError: It ended.
+            EngineError: If the engine ended.
 
         """
         self._begin()
         until = time.monotonic() + seconds
-        with self._telling_failures():
+        with self._reporting_failures():
             while not self.folder.ready():
                 if self.folder.processes() is not None:  # before, its supervisor comes up
                     self._still_alive()
@@ -102,7 +100,7 @@ class Startup:
         self._arrive()
 
     @contextmanager
-    def _telling_failures(self) -> Iterator[None]:
+    def _reporting_failures(self) -> Iterator[None]:
         try:
             yield
         except PortStolenError:
@@ -136,23 +134,23 @@ class Startup:
         self._arrive()
         return Ready(ready_after_s=ready_after_s, phases=tuple(self.watch.passed))
 
-    # Steps: each says whether it is done, or raises where it never will be.
+    # Steps: each returns True once it is done, and raises if it never will be.
 
     def _has_its_port(self) -> bool:
-        if not processes.heard(self.record.port, reachable(self.record.host)):
+        if not processes.accepts_connections(self.record.port, reachable(self.record.host)):
             return False
         found = self._port_listeners()
         if found and not any(ours for _, ours in found):
-            raise self._stolen()
+            raise port_stolen(self.record)
         if not found:
             return False
-        if not self.watch.told_by_log and self.watch.place.name != LOADING:
+        if not self.watch.has_log_phases and self.watch.place.name != LOADING:
             self.watch.enter(LOADING, f"{self.record.engine} listens and loads {self.record.model}")
         return True
 
     def _is_healthy(self) -> bool:
         self.healthy_at = time.monotonic()
-        return self._get(self.record.health_path).status == _HTTP_OK
+        return self._get(self.record.health_path).status == HTTPStatus.OK
 
     def _has_logged(self) -> bool:
         """Return True once its log shows the last phase: engines log from a thread that may lag behind their answers."""
@@ -162,7 +160,7 @@ class Startup:
     def _lists_model(self) -> bool:
         reply = self._get(self.record.models_path)
         self._note(self.record.models_path, reply)
-        if reply.status in _HTTP_UNAUTHORIZED:
+        if reply.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             raise self._failed("it rejects the API key of this launch", cause="key rejected")
         served = loopback.served_models(reply)
         if served and self.record.model not in served:
@@ -175,41 +173,41 @@ class Startup:
     def _generates(self) -> bool:
         replies: list[tuple[str, loopback.HttpReply]] = []
         with ThreadPoolExecutor(1) as beside:
-            due = time.monotonic() - self.alone_at > _ALONE_S
-            alone = beside.submit(self._owns_port_alone) if due else None  # takes no longer than the token
+            due = time.monotonic() - self.port_checked_at > _PORT_CHECK_S
+            check = beside.submit(self._check_port) if due else None  # takes no longer than the token
             for path, body in questions(self.record.model):
                 replies.append((path, self._ask(path, body, self.key)))
-                if replies[-1][1].status == _HTTP_OK:
+                if replies[-1][1].status == HTTPStatus.OK:
                     break
-            if alone is not None:
-                alone.result()
-                self.alone_at = time.monotonic()
-        path, reply = telling(replies)
+            if check is not None:
+                check.result()
+                self.port_checked_at = time.monotonic()
+        path, reply = most_informative(replies)
         self._note(path, reply)
-        return reply.status == _HTTP_OK and loopback.generated_a_token(reply)
+        return reply.status == HTTPStatus.OK and loopback.generated_a_token(reply)
 
     def _needs_the_key(self) -> None:
-        """Ask as a stranger would: an engine that is known to want a key must turn that away."""
+        """Ask without the key, which an engine that is known to have one must refuse."""
         if self.record.keyed and any(
-            self._ask(*question, None).status == _HTTP_OK for question in questions(self.record.model)
+            self._ask(*question, None).status == HTTPStatus.OK for question in questions(self.record.model)
         ):
             raise self._failed("it answers requests without its API key", cause="key not asked for")
 
-    def _owns_port_alone(self) -> None:
+    def _check_port(self) -> None:
         for address, ours in self._port_listeners():
             if not ours:
-                raise self._stolen()
+                raise port_stolen(self.record)
             if plain(address) != plain(self.record.host):
-                raise self._failed(f"it listens on {address}, and was told {self.record.host} alone", cause="exposed")
+                raise self._failed(f"it listens on {address}, not only on {self.record.host}", cause="exposed")
 
     # What every step needs
 
     def _port_listeners(self) -> list[tuple[str, bool]]:
-        """Address of everything that listens on its port, and whether it is the engine's own."""
+        """Return the address of each socket that listens on its port, and True if it is the engine's own."""
         found = processes.port_listeners(self.record.port, self._members())
         if all(ours for _, ours in found):
             return found
-        # A dearer look, for processes that left the session.
+        # A slower look, for processes that left the session.
         return processes.port_listeners(self.record.port, self._members(thorough=True))
 
     def _get(self, path: str) -> loopback.HttpReply:
@@ -232,17 +230,17 @@ class Startup:
         return reply
 
     def _note(self, path: str, reply: loopback.HttpReply) -> None:
-        """Remember what an engine that says it is healthy answered."""
+        """Note the answer of an engine that says it is healthy."""
         self.refusals.note(reply.status, time.monotonic())
         if reply.status:
             self.answered = answer_text(path, reply, self.key)
 
     def _not_refused(self) -> None:
-        moves, told = self.watch.movement, self.refusals
-        if told.final(time.monotonic(), moves.still_s, moves.limit_s):
-            lasted = format_seconds(time.monotonic() - told.since)
+        moves, refused = self.watch.movement, self.refusals
+        if refused.final(time.monotonic(), moves.still_s, moves.limit_s):
+            lasted = format_seconds(time.monotonic() - refused.since)
             what = f"it says it is healthy, and for {lasted} has answered {self.answered}"
-            raise self._failed(what, cause="requests refused", remedy=told.remedy)
+            raise self._failed(what, cause="requests refused", remedy=refused.remedy)
 
     def _members(self, *, thorough: bool = False) -> list[Process]:
         return processes.members(self.folder.processes(), self.record.launch_id, thorough=thorough)
@@ -250,7 +248,7 @@ class Startup:
     def _still_alive(self) -> None:
         known = self.folder.processes()
         if known is not None and known.exit is not None:
-            raise self._ended(known)
+            raise self._ended(known.exit)
         if known is None or not processes.lives(known.engine):
             self._await_exit_record()
         self._still_moves()
@@ -262,7 +260,7 @@ class Startup:
         while watched or time.monotonic() < deadline:
             known = self.folder.processes()
             if known is not None and known.exit is not None:
-                raise self._ended(known)
+                raise self._ended(known.exit)
             if watched:  # looked at before the record is read again: a supervisor writes the end, then goes
                 watched = known is not None and processes.lives(known.supervisor, self.record.boot_id)
                 self._still_moves()
@@ -278,13 +276,9 @@ class Startup:
             last = f". It last answered {self.answered}" if self.answered else ""
             raise self._failed(f"{why}{last}", cause="stalled", remedy=self.watch.helps)
 
-    def _stolen(self) -> PortStolenError:
-        return port_stolen(self.record)
-
-    def _ended(self, known: Processes) -> EngineError:
-        assert known.exit is not None  # noqa: S101 -- asked by the caller
+    def _ended(self, ended: Exit) -> EngineError:
         self.watch.catch_up()
-        return ended_early(self.folder, self.record, known.exit, self.watch.place.name)
+        return ended_early(self.folder, self.record, ended, self.watch.place.name)
 
     def _failed(self, what: str, *, cause: str, remedy: str = "") -> EngineError:
         return not_ready(self.folder, self.record, what, cause=cause, remedy=remedy, phase=self.watch.place.name)

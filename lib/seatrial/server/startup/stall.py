@@ -1,4 +1,4 @@
-"""Whether a starting engine still moves: by its log, memory, disk, GPUs, and the compilers it has started."""
+"""Detects whether a starting engine still makes progress: by its log, memory, disk, GPUs, and compilers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from seatrial.server.phases import gist
+from seatrial.server.phases import without_clock
 from seatrial.server.processes import Activity
 from seatrial.units import MIB
 
-STALL_LIMIT_S = 300.0
-"""Seconds without any sign of progress after which an engine is given up by default."""
-# Growth below this is noise of an idle process, not progress.
+STALL_LIMIT_S = 300.0  # default: without any sign of progress for so long, a start is given up
+# Growth below these is noise of an idle process.
 _NOTABLE_BYTES = MIB
 _NOTABLE_CPU_SHARE = 0.2
-# A busy processor alone may be compiling, or spinning, and a log that repeats itself may wait or hang: either
-# stretches the stall limit, but not for ever.
+# A busy processor may be compiling or spinning, and a log that repeats itself may wait or hang: either stretches the
+# stall limit, but not for ever.
 BUSY_FACTOR = 10
 REMEMBERED = 5000
 _GPU_PERIOD_S = 1.0
@@ -26,39 +25,34 @@ _JOIN_S = 0.2
 
 @dataclass(slots=True)
 class Movement:
-    """What was seen to move, and when.
+    """Signs of progress, and when they were last seen."""
 
-    Attributes:
-        limit_s: Seconds without a sign of progress after which an engine has stalled.
-        moved: When something was seen that is progress.
-        busy: When something was seen that may be: a busy processor, a log that repeats itself.
-
-    """
-
-    limit_s: float
-    moved: float = field(default_factory=time.monotonic)
-    busy: float = field(default_factory=time.monotonic)
-    _gists: dict[str, None] = field(default_factory=dict)
+    limit_s: float  # without a sign of progress, after which an engine has stalled
+    moved: float = field(default_factory=time.monotonic)  # last progress
+    busy: float = field(
+        default_factory=time.monotonic
+    )  # last possible one: a busy processor, a log that repeats itself
+    _seen: dict[str, None] = field(default_factory=dict)
     _last: Activity | None = None
     _looked: float = field(default_factory=time.monotonic)
 
     def note(self) -> None:
-        """Something moved: a new phase, a count that rose."""
+        """Note progress: a new phase, a count that rose."""
         self.moved = self.busy = time.monotonic()
 
     def note_lines(self, lines: Iterable[str]) -> None:
-        """New log lines: one that says something new is progress, one that was there before but for its clock is not."""
+        """Note new log lines: one with new words is progress; one that differs only in its clock is not."""
         for line in lines:
             self.busy = time.monotonic()
-            said = gist(line)
-            if said not in self._gists:
+            words = without_clock(line)
+            if words not in self._seen:
                 self.moved = self.busy
-                self._gists[said] = None
-        while len(self._gists) > REMEMBERED:
-            del self._gists[next(iter(self._gists))]
+                self._seen[words] = None
+        while len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
 
     def note_activity(self, seen: Activity) -> None:
-        """What the processes have used by now."""
+        """Note the resources that the processes have used by now."""
         now = time.monotonic()
         last, passed = self._last, now - self._looked
         self._last, self._looked = seen, now
@@ -77,28 +71,28 @@ class Movement:
 
     @property
     def still_s(self) -> float:
-        """Seconds since something was seen that is progress."""
+        """Seconds since the last progress."""
         return time.monotonic() - self.moved
 
     @property
     def memory_bytes(self) -> int:
-        """Host memory of the engine when last looked at."""
+        """Host memory of the engine at the last look."""
         return self._last.memory_bytes if self._last else 0
 
     @property
     def read_bytes(self) -> int:
-        """Bytes the engine had read from disk when last looked at."""
+        """Bytes the engine had read from disk by the last look."""
         return self._last.read_bytes if self._last else 0
 
     @property
     def stalled(self) -> bool:
-        """Whether it is to be given up."""
+        """True if the start is to be given up."""
         now = time.monotonic()
         return now - self.busy > self.limit_s or now - self.moved > BUSY_FACTOR * self.limit_s
 
 
 class GpuMemory:
-    """Reads the memory in use on all GPUs from a thread of its own: a driver that hangs holds up nobody else."""
+    """Reads the memory in use on all GPUs in a thread of its own: a driver that hangs delays nobody else."""
 
     def __init__(self) -> None:
         self.used_bytes = 0
@@ -106,19 +100,19 @@ class GpuMemory:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to read, once."""
+        """Begin to read, unless that has begun."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._read, name="gpu memory", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End the reading; a driver that hangs is left behind."""
+        """Stop reading, without waiting for a driver that hangs."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_JOIN_S)
 
     def _read(self) -> None:
-        from seatrial.hardware.telemetry import GpuTelemetry
+        from seatrial.hardware.telemetry import GpuTelemetry  # late: ps and logs read no GPUs
 
         with GpuTelemetry() as gpus:
             while readings := gpus.read():

@@ -1,4 +1,4 @@
-"""Follows an engine on its way up: which phase, how far, for how much longer, and whether it still moves."""
+"""Follows an engine on its way up: its phase, its progress, the time left, and whether it has stalled."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ FAILED = "failed"
 ANOTHER_PORT = "another port"
 
 _LOOK_S = 0.25
-_TELL_S = 0.5
+_EVENT_S = 0.5
 _ACTIVITY_S = 1.0
 _PACES = 5
-_NOTABLE_READ_BYTES = 64 * MIB  # less is its program
+_NOTABLE_READ_BYTES = 64 * MIB  # an engine's program alone is less
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a person who waits should see.
+    """Progress of a start, for a person who waits.
 
     Attributes:
-        phase: ``starting``, the phases of the engine's data file (``loading`` where it has none), ``first token``,
+        phase: ``starting``, the phases of the engine's data file (``loading`` if it has none), ``first token``,
             ``ready``, ``failed`` or ``another port``.
-        text: The same as a sentence, with numbers.
+        text: The phase as a sentence, with numbers.
         elapsed_s: Seconds since the launch began.
-        begins: Whether this phase begins; else it only goes on.
-        step: The pass that ``done`` counts in, empty where none is named.
-        done: Parts done (shards, graphs), None where nothing is counted.
-        total: Parts in all, likewise.
-        detail: What else is known of how far it is, as a clause; mostly empty.
-        left: How long it still takes, with what that rests on; None once it is ready.
-        passed: The phases behind it and how long each took.
+        begins: True if this phase begins; else it goes on.
+        step: The pass that ``done`` counts in, empty if none is named.
+        done: Parts done (shards, graphs), None if nothing is counted.
+        total: Parts in all, None if nothing is counted.
+        detail: Further progress as a clause; mostly empty.
+        left: Time left, with its basis; None once it is ready.
+        passed: The phases behind it, with the time of each.
         log: The last lines of the engine's log, plain text.
-        model: What is started.
-        engine: With what.
-        stand_in: Whether that is a stand-in rather than DeepSeek V4.
-        simulated: Whether no model is behind it.
+        model: Model id.
+        engine: Engine id.
+        stand_in: True if the model is a stand-in rather than DeepSeek V4.
+        simulated: True if no model is behind it.
 
     """
 
@@ -81,9 +81,9 @@ class Watch:
         begun: ``time.monotonic()`` at which the launch began.
 
     Attributes:
-        place: Where it is.
+        place: Its phase, and how far in it.
         passed: The phases behind it.
-        movement: What was seen to move.
+        movement: Signs of progress.
 
     """
 
@@ -107,14 +107,14 @@ class Watch:
         self._phases = known_phases(record.engine)
         self._log = LogReader(folder.log_file, self._phases)
         self._gpus = GpuMemory()
-        self._entered = self._looked = self._told = self._measured = time.monotonic()
+        self._entered = self._looked = self._reported = self._measured = time.monotonic()
         self._counted: list[tuple[float, int]] = []
         self._read_before = 0
         self._text = ""
 
     @property
-    def told_by_log(self) -> bool:
-        """Whether the engine's log tells its phases."""
+    def has_log_phases(self) -> bool:
+        """True if the engine's log shows its phases."""
         return bool(self._phases)
 
     @property
@@ -124,17 +124,17 @@ class Watch:
 
     @property
     def helps(self) -> str:
-        """What usually helps where it stalls now."""
+        """Advice that usually helps against a stall in this phase."""
         return next((row.helps for row in self._phases if row.name == self.place.name), "")
 
     def enter(self, phase: str, text: str) -> None:
-        """Begin a phase that the log does not tell, after those that it has told by now."""
+        """Begin a phase that the log does not show, after those that it has shown by now."""
         if self.place.name:
             self._read_log()
         self._enter(PhaseProgress(name=phase), text)
 
     def look(self) -> None:
-        """Read what is new, a few times a second at most, and tell it."""
+        """Read new log lines and resources, a few times a second at most, and report them."""
         now = time.monotonic()
         if now - self._looked >= _LOOK_S:
             self._looked = now
@@ -142,36 +142,38 @@ class Watch:
         if now - self._measured >= _ACTIVITY_S:
             self._measured = now
             self._measure()
-        if now - self._told >= _TELL_S:
-            self._tell(begins=False)
+        if now - self._reported >= _EVENT_S:
+            self._report(begins=False)
 
     def fail(self, why: str) -> None:
-        """Tell that it did not come up; the place is where it got to."""
+        """Report that it did not come up; the place stays the phase it had reached."""
         now = time.monotonic()
         self.passed.append(PhaseTime(self.place.name, now - self._entered))
         self._on_event(self._filled(Event(FAILED, why, now - self.begun)))
 
     def catch_up(self) -> None:
-        """Read all that the log has by now, so that the engine's phase is known."""
+        """Read the log to its present end."""
         self._read_log()
 
     def close(self) -> None:
-        """End what it has begun."""
+        """Stop the thread that reads the GPUs."""
         self._gpus.stop()
 
     def why_stalled(self) -> str | None:
-        """What a stall looks like from here as a clause, None while it moves."""
+        """Return a description of the stall as a clause, None while there is progress."""
         if not self.movement.stalled:
             return None
-        quiet, held = format_seconds(self.movement.still_s), format_bytes(self.movement.memory_bytes)
+        quiet, memory = format_seconds(self.movement.still_s), format_bytes(self.movement.memory_bytes)
         since = format_seconds(time.monotonic() - self._entered)
         done = f" at {self.place.done} of {self.place.total}" if self.place.done is not None else ""
-        return f"it stalled while {self.place.name}{done}: nothing moved for {quiet} at {held}, {since} into this phase"
+        return (
+            f"it stalled while {self.place.name}{done}: nothing moved for {quiet} at {memory}, {since} into this phase"
+        )
 
     def _read_log(self) -> None:
         lines = self._log.read()
         self.movement.note_lines(lines)
-        for line in lines:  # one by one: a phase that was over before it was looked at is told all the same
+        for line in lines:  # one by one: a phase may have begun and ended since the last look
             before, self._logged = self._logged, advance(self._logged, [line], self._phases)
             if self.place.name != FIRST_TOKEN:
                 self._follow(self._logged)
@@ -192,7 +194,7 @@ class Watch:
             self._count(place)
 
     def _count(self, place: PhaseProgress) -> None:
-        """Note how far it is; of what was read in one look the last."""
+        """Note the count; of several in one look only the last."""
         if place.done is not None:
             if self._counted and self._counted[-1][0] == self._looked:
                 self._counted.pop()
@@ -213,14 +215,14 @@ class Watch:
         self._count(place)
         self._read_before = self.movement.read_bytes
         self.movement.note()
-        self._tell(begins=True)
+        self._report(begins=True)
 
-    def _tell(self, *, begins: bool) -> None:
-        self._told = time.monotonic()
+    def _report(self, *, begins: bool) -> None:
+        self._reported = time.monotonic()
         place, left = self.place, None if self.place.name == READY else self._left()
         counted = f"{place.done} of {place.total}" if place.done is not None else ""
         parts = [self._text, *filter(None, (place.step, counted, self._detail()))]
-        event = Event(place.name, ", ".join(parts), self._told - self.begun, begins=begins, left=left)
+        event = Event(place.name, ", ".join(parts), self._reported - self.begun, begins=begins, left=left)
         self._on_event(self._filled(event))
 
     def _filled(self, event: Event) -> Event:
@@ -240,9 +242,9 @@ class Watch:
         )
 
     def _detail(self) -> str:
-        """How much of the weights was read from disk, where the engine counts nothing.
+        """Return how much of the weights was read from disk, if the engine itself counts nothing.
 
-        No time follows from it: what the system has in memory already is not read, and nobody knows how much that is.
+        No forecast follows from it: the system does not read again an unknown part that it has in memory.
         """
         read, subject = self.movement.read_bytes - self._read_before, self.record.subject
         if self.place.name != WEIGHTS or self.place.done is not None or read < _NOTABLE_READ_BYTES:
@@ -259,8 +261,8 @@ class Watch:
         return find_past(self.record.subject, earlier_starts())
 
     def _pace(self) -> Interval | None:
-        """Seconds to the end of what is counted: at the pace so far, and at that of the last few parts."""
-        if len(self._counted) < 2 or not self.place.total:  # noqa: PLR2004 -- a pace needs two points
+        """Return the seconds to the end of the count: at the pace so far, and at that of the last few parts."""
+        if not self._counted[1:] or not self.place.total:  # a pace needs two points
             return None
         last_at, last = self._counted[-1]
         since = time.monotonic() - last_at
