@@ -4,7 +4,8 @@ python tools/recipes.py FACTS DATA           write DATA, one of lib/seatrial/pla
 python tools/recipes.py FACTS DATA --check   exit 1 if DATA differs from what FACTS gives
 python tools/recipes.py --check              exit 1 if a recipes file still holds a spelling of tools/spellings.json
 
-FACTS is a document like DATA whose cells hold the vendor's own words in ``argv``.
+FACTS is a document like DATA whose cells hold the vendor's own words in ``argv``. Cells may also have the names of
+SGLang's cookbook (``hw``, ``variant``, ``quant``, ``model_id``, ``docker_image``); only its verified ones become data.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,11 @@ from seatrial.engines.snapshot import NEVER_STARTED
 from seatrial.flags import Flags
 
 ROOT = Path(__file__).resolve().parents[1]
+_COOKBOOK = {"hw": "accelerator", "variant": "model", "quant": "precision", "model_id": "checkpoint"}
+_ACCELERATORS = {"rtx6000": "rtxpro6000", "dgx-spark": "gb10"}
+_HEAD = ("source", "licence", "upstream_licence", "checked", "notes", "site_env")
+_RELEASE = "lmsysorg/sglang:latest"
+"""Container that holds a release of SGLang, so that a recipe does not need it."""
 VENDOR = ROOT / "lib" / "seatrial" / "plan" / "vendor"
 
 
@@ -69,6 +76,21 @@ def respell(words: list[str], spellings: list[Spelling]) -> tuple[Flags, list[Sp
     return Flags(tuple(pairs)), used
 
 
+def cells_of(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the cells by the names of a recipes file, of SGLang's cookbook only the verified ones."""
+    for row in facts["cells"]:
+        if "hw" not in row:
+            yield row
+        elif row["status"] == "verified":
+            cell = {ours: row[theirs] for theirs, ours in _COOKBOOK.items()}
+            cell |= {name: row[name] for name in ("strategy", "nodes", "gpus_per_node", "env", "argv")}
+            cell["accelerator"] = _ACCELERATORS.get(row["hw"], row["hw"])
+            cell["model"] = row["variant"].partition("-")[0]
+            if row["docker_image"] not in {None, _RELEASE}:
+                cell["image"] = row["docker_image"]
+            yield cell
+
+
 def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
     """Return the document of a recipes file.
 
@@ -79,7 +101,7 @@ def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
     spellings = read_spellings(engine)
     reasons: dict[str, dict[str, str | None]] = {}
     cells = []
-    for row in facts["cells"]:
+    for row in cells_of(facts):
         flags, used = respell(row["argv"], spellings)
         for each in used:
             reason = {"since": each.since, "why": each.why, "source": each.source}
@@ -93,8 +115,7 @@ def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
         if used:
             cell["rewritten"] = {each.old: each.new and each.new.partition("=")[0] for each in used}
         cells.append(cell)
-    rest = {name: value for name, value in facts.items() if name != "cells"}
-    return {**rest, "rewritten": reasons, "cells": cells}
+    return {**{name: facts[name] for name in _HEAD if name in facts}, "rewritten": reasons, "cells": cells}
 
 
 def to_text(document: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ def test_an_old_driver_stops_the_download(seatrial, machine, sglang, tmp_path):
     """Exit code 3 with both versions, and nothing is written."""
     done = seatrial("fetch", FLASH, **machine("4xH200", **sglang, **OLD_DRIVER))
     assert 3 == done.returncode, done.stderr
-    assert "driver here is 535.129.03, but SGLang needs 580.65.06 or newer" in done.stderr
+    assert "driver is 535.129.03, but SGLang needs 580.65.06 or newer" in done.stderr
     assert "--anyway" in done.stderr
     assert not (tmp_path / "cache").exists()
 

@@ -89,7 +89,7 @@ def test_a_driver_that_is_too_old_says_both_numbers_and_what_to_do():
         check for check in check_requirements("sglang", machine("h100x8", "535.129.03")) if check.status == "problem"
     ]
     expected = (
-        "The NVIDIA driver here is 535.129.03, but SGLang needs 580.65.06 or newer: it is built for CUDA 13",
+        "On this machine the NVIDIA driver is 535.129.03, but SGLang needs 580.65.06 or newer: it is built for CUDA 13",
         "Update the NVIDIA driver, or use llama.cpp, which any driver runs.",
     )
     assert expected == (found.found, found.remedy)

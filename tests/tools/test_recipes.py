@@ -79,6 +79,25 @@ def test_a_flag_given_twice_stays_twice(written):
     assert {"--origin": ["a", "b"]} == written("vllm", "--origin", "a", "--origin", "b")[1]["flags"]
 
 
+def test_the_cookbook_of_sglang_is_read_as_it_is(tmp_path):
+    """Its names become those of a recipes file; what is not verified is left out, and a release needs no container."""
+    cell = {
+        "hw": "rtx6000", "variant": "flash-official", "quant": "fp4", "strategy": "balanced", "nodes": 1,
+        "gpus_per_node": 2, "model_id": "deepseek-ai/DeepSeek-V4-Flash-0731", "env": {}, "argv": ["--tp", "2"],
+        "status": "verified", "docker_image": "lmsysorg/sglang:latest",
+    }  # fmt: skip
+    others = [cell | {"status": "in-progress"}, cell | {"hw": "mi355x", "docker_image": "rocm:1"}]
+    facts, data = tmp_path / "facts.json", tmp_path / "sglang_recipes.json"
+    facts.write_text(json.dumps({"source": "made up", "playground": {}, "cells": [cell, *others]}))
+    assert 0 == run_recipes(facts, data).returncode
+    document = json.loads(data.read_text())
+    assert ["source", "rewritten", "cells"] == list(document)
+    assert [("rtxpro6000", "flash", None), ("mi355x", "flash", "rocm:1")] == [
+        (row["accelerator"], row["model"], row.get("image")) for row in document["cells"]
+    ]
+    assert {"--tensor-parallel-size": "2"} == document["cells"][0]["flags"]
+
+
 def test_no_recipe_holds_an_old_spelling():
     """The package's own recipes are as the tool would write them."""
     done = run_recipes("--check")

@@ -120,7 +120,7 @@ def _check(facts: EngineFacts, row: Requirement, value: str | float | None) -> C
     name = f"{facts.title}: {reading.name}"
     if _met(row, value):
         return Check(name, "ok", _shown(reading, value))
-    shown = f"The {reading.name} here is {_shown(reading, value)}"
+    shown = f"On this machine the {reading.name} is {_shown(reading, value)}"
     if value == _ABSENT:
         shown = f"No {reading.name} was found"
     return Check(name, row.severity, f"{shown}, but {facts.title} needs {_needed(reading, row)}: {row.why}", row.remedy)

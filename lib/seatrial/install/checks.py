@@ -52,7 +52,7 @@ def _checks(engine: str, row: Install, python: str) -> Iterator[Check]:
         # A requirement of the installation only would make the whole download useless: it refuses, not warns.
         yield check if check in always or check.status == "ok" else replace(check, status="problem")
     if row.compilers and not any(find_on_path(name) for name in (os.environ.get("CXX"), *row.compilers) if name):
-        found = f"{row.name} is compiled here, and none of {', '.join(row.compilers)} was found"
+        found = f"{row.name} is compiled on this machine, and none of {', '.join(row.compilers)} was found"
         remedy = "Install a C++ compiler. On Debian and Ubuntu: apt install build-essential."
         yield Check(f"{engine_facts(engine).title}: compiler", "problem", found, remedy)
 

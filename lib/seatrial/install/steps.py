@@ -19,6 +19,7 @@ from seatrial.catalog.engine_facts import Failure
 from seatrial.errors import EngineError, UsageError
 from seatrial.printable import printable
 from seatrial.programs.groups import await_end, ending_with_its_group
+from seatrial.programs.probing import output_of
 from seatrial.programs.search_path import find_on_path, passed_over
 from seatrial.records import from_dict
 from seatrial.units import counted, format_bytes
@@ -30,7 +31,6 @@ _PIP_ONLY = re.compile(
 )
 # Would send packages elsewhere than into the environment.
 _MISLEADING = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON")
-_CAUSES = Path(__file__).with_name("failures.toml")
 _TAIL_LINES = 8
 _KILLED = Failure(
     cause="killed",
@@ -51,30 +51,15 @@ _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "KI": 1 << 10, "MI": 1 << 20, "GI
 
 @dataclass(frozen=True, slots=True)
 class InstallEvent:
-    """One step of an installation, for a progress bar.
-
-    Attributes:
-        stage: ``check``, ``environment``, ``download``, ``build``, ``install``, ``prove`` or ``done``.
-        text: The step in one line.
-        done_bytes: Bytes of packages that are downloaded or on their way.
-        total_bytes: Bytes of the whole download.
-
-    """
+    """One step of an installation, for a progress bar."""
 
     stage: Literal["check", "environment", "download", "build", "install", "prove", "done"]
-    text: str
-    done_bytes: int = 0
-    total_bytes: int = 0
+    text: str  # the step in one line
+    done_bytes: int = 0  # packages that are downloaded or on their way
+    total_bytes: int = 0  # the whole download
 
 
 OnEvent = Callable[[InstallEvent], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Causes:
-    """Content of ``failures.toml``."""
-
-    failures: tuple[Failure, ...]
 
 
 @dataclass(slots=True)
@@ -183,12 +168,10 @@ def find_uv() -> str:
 
 def choose_tool() -> Tool:
     """Return ``uv`` if it is on PATH and pip's own settings name no source of packages, else ``pip``."""
-    return "uv" if find_on_path("uv") and not _PIP_ONLY.search(_pip_settings()) else "pip"
-
-
-def _pip_settings() -> str:
-    argv = (sys.executable, "-m", "pip", "config", "list")
-    return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout
+    if not find_on_path("uv"):
+        return "pip"
+    settings = output_of((sys.executable, "-m", "pip", "config", "list"))
+    return "pip" if _PIP_ONLY.search(settings) else "uv"
 
 
 def diagnose_installation(lines: list[str]) -> tuple[Failure | None, tuple[str, ...]]:
@@ -203,7 +186,8 @@ def diagnose_installation(lines: list[str]) -> tuple[Failure | None, tuple[str, 
 
 @cache
 def _causes() -> tuple[Failure, ...]:
-    return from_dict(Causes, tomllib.loads(_CAUSES.read_text(encoding="utf-8"))).failures
+    text = Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")
+    return from_dict(tuple[Failure, ...], tomllib.loads(text)["failures"])
 
 
 def _last_lines(log: Path) -> list[str]:

@@ -65,7 +65,7 @@ def resolve_runner(runner: str | None = None, *, on_gpus: bool = False) -> str:
             return name
     needed = " or ".join(f"{row.package if row.imports else row.starts} {row.minimum}" for row in candidates.values())
     raise EngineMissingError(
-        f"llama.cpp is not installed here; {needed} or newer is needed.",
+        f"llama.cpp is not installed; {needed} or newer is needed.",
         remedy=candidates["xllamacpp"].remedy,
         cause="engine missing",
     )
@@ -132,7 +132,7 @@ def find_program(command: Command) -> Installed:
     path = _program_path(first) if Path(first).is_absolute() else find_on_path(first)
     if path is None:
         raise EngineMissingError(
-            f"{command.engine} is not installed here: there is no program {first!r} on PATH.{passed_over(first)}",
+            f"{command.engine} is not installed: there is no program {first!r} on PATH.{passed_over(first)}",
             remedy=f"Install {command.program or first}.",
             cause="engine missing",
         )
@@ -158,7 +158,7 @@ def look_up(row: Program, first: str | None = None, limit_s: float = PROBE_S) ->
     path = named or _elsewhere(row) or find_on_path(row.starts)
     if path is None:
         raise EngineMissingError(
-            f"{row.package} is not installed here: there is no program {row.starts!r} on PATH; "
+            f"{row.package} is not installed: there is no program {row.starts!r} on PATH; "
             f"{row.minimum} or newer is needed.{passed_over(row.starts)}",
             remedy=row.remedy,
             cause="engine missing",

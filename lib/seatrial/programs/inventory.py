@@ -96,7 +96,7 @@ def why_not_fetch(checkpoint: Checkpoint, hardware: Hardware) -> RefusedError | 
         return None
     what, remedy = reasons[0]
     return RefusedError(
-        f"{checkpoint.id} is not downloaded, since nothing here could serve it: {what}.",
+        f"{checkpoint.id} is not downloaded, since nothing on this machine could serve it: {what}.",
         remedy=f"{remedy} With --anyway it is downloaded all the same.",
     )
 

@@ -139,7 +139,7 @@ def _respelled(cell: Cell, *, exact: bool) -> Reason | None:
 @cache
 def cells() -> tuple[Cell, ...]:
     """Return every recipe, SGLang's first."""
-    return (*_sglang(), *_vllm())
+    return (*_read("sglang"), *_read("vllm"))
 
 
 @cache
@@ -163,43 +163,24 @@ def _parallelism(flags: Flags) -> Parallelism:
     return Parallelism(tensor=tensor, data=int(flags.get("--attn-dp-size") or 1), expert=tensor if spread else 1)
 
 
-def _sglang() -> list[Cell]:
-    document = _read("sglang_recipes.json")
-    return [
-        Cell(
-            engine="sglang",
-            image=document["images"].get(row["accelerator"]),
-            strategy=row["strategy"],
-            **_common(document, row),
-        )
-        for row in document["cells"]
-    ]
-
-
-def _vllm() -> list[Cell]:
-    document = _read("vllm_recipes.json")
-    return [
-        Cell(
-            engine="vllm",
-            image=row["image"],
-            strategy=_strategy(row),
-            site_env=tuple(document["site_env"].get(row["accelerator"], ())) if row["nodes"] > 1 else (),
-            verified=row["status"] == "verified",
-            **_common(document, row),
-        )
-        for row in document["cells"]
-    ]
-
-
-def _common(document: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+def _read(engine: str) -> list[Cell]:
+    document = json.loads(Path(__file__).with_name(f"{engine}_recipes.json").read_text(encoding="utf-8"))
+    reasons, site_env = document["rewritten"], document.get("site_env", {})
     names = ("accelerator", "checkpoint", "model", "precision", "nodes", "gpus_per_node", "env")
-    rewritten = row.get("rewritten", {}).items()
-    return {
-        **{name: row[name] for name in names},
-        "flags": Flags.of(row["flags"]),
-        "rewritten": tuple(Rewriting(old, new, **document["rewritten"][old]) for old, new in rewritten),
-        "source": document["source"],
-    }
+    return [
+        Cell(
+            engine=engine,
+            strategy=row.get("strategy") or _strategy(row),
+            flags=Flags.of(row["flags"]),
+            verified=row.get("status", "verified") == "verified",
+            image=row.get("image"),
+            site_env=tuple(site_env.get(row["accelerator"], ())) if row["nodes"] > 1 else (),
+            rewritten=tuple(Rewriting(old, new, **reasons[old]) for old, new in row.get("rewritten", {}).items()),
+            source=document["source"],
+            **{name: row[name] for name in names},
+        )
+        for row in document["cells"]
+    ]
 
 
 def _strategy(row: dict[str, Any]) -> str:
@@ -207,8 +188,3 @@ def _strategy(row: dict[str, Any]) -> str:
     if row["default"]:
         return "balanced"
     return "low-latency" if row["speculative"] else "high-throughput"
-
-
-def _read(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-    return document
