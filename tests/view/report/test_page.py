@@ -76,7 +76,7 @@ def test_how_the_server_came_up_is_a_table(build):
     page = Page(
         build(recorded, notebooks=[{"notebook": "04.ipynb", "status": "completed", "logs": [f"logs/04-{name}.log"]}])
     )
-    assert "It came up in 1 min 40 s" in page.text
+    assert "The start took 1 min 40 s" in page.text
     assert "75%" in page.text
     assert f"logs/04-{name}.log" in page.text
 

@@ -24,13 +24,13 @@ class Chart(ChartData):
         subtitle: Conditions: model, machine, "stand-in", "simulated".
         references: Limits.
         spans: Stretches of the x axis.
-        log_x: Whether x is logarithmic.
-        log_y: Whether y is logarithmic.
+        log_x: True for a logarithmic x axis.
+        log_y: True for a logarithmic y axis.
         kind: ``lines``, or ``bars``: horizontal stacked bars with the values on x.
         bars: Name of each bar.
         compact: Bars close together with their names at the left: many of one kind.
         highlights: Points of lines with a ring round them.
-        x_ticks: Where a logarithmic x axis is labelled; empty for round numbers.
+        x_ticks: Labelled values of a logarithmic x axis; empty for round numbers.
 
     """
 

@@ -1,4 +1,4 @@
-"""A plot as data: what it shows and where each series comes from, not yet how it is drawn.
+"""A plot as data: its series with their origins, independent of how it is drawn.
 
 How a series looks follows from its origin only. So nobody can take a prediction, a measurement
 and a simulation for one another.
@@ -153,19 +153,16 @@ class ChartData:
         """Return the figures behind the plot."""
         if self.kind == "bars":
             return self._table_of_bars()
-        numbers = [f"{_heading(series)}>" for series in self.series]
+        numbers = [f"{series.label}{' (low to high)' if series.has_interval else ''}>" for series in self.series]
         positions = _thinned(sorted({x for series in self.series for x in series.x}))
         places = [{x: place for place, x in enumerate(series.x)} for series in self.series]
         lines = [
             (f"{x:,.6g}", *(_value_at(series, place.get(x)) for series, place in zip(self.series, places, strict=True)))
             for x in positions
         ]
-        note = "; ".join([self.y_label, *(plain_text(name) for name in self._named())])
+        named = [limit.name for limit in self.references if limit.name] + [mark.name for mark in self.highlights]
+        note = "; ".join([self.y_label, *map(plain_text, named)])
         return Table(plain_text(self.title), (f"{self.x_label}>", *numbers), tuple(lines), note)
-
-    def _named(self) -> list[str]:
-        """Return the names of limits and highlighted points."""
-        return [mark.name for mark in self.references if mark.name] + [mark.name for mark in self.highlights]
 
     def _table_of_bars(self) -> Table:
         rows = [
@@ -215,10 +212,6 @@ def runs_of(series: Series) -> list[list[int]]:
 def _is_plain(value: float) -> bool:
     """Return True if a value can be drawn."""
     return math.isfinite(value) and abs(value) <= _LARGEST
-
-
-def _heading(series: Series) -> str:
-    return f"{series.label} (low to high)" if series.has_interval else series.label
 
 
 def _value_at(series: Series, place: int | None) -> str:

@@ -7,6 +7,7 @@ from seatrial.view.chart.data import ChartData
 from seatrial.view.chart.svg_shapes import FONT, LINE, Box, block, color_class, figure, hatched, stroke, words
 
 _BAR = 30
+_NARROW = 3  # pixels; so narrow parts have no gap between them
 _SLOT = 2 * LINE + _BAR + 16
 _TOTAL_WIDTH = 76
 
@@ -55,11 +56,12 @@ def draw_scale(chart: ChartData, axis: Axis, sides: tuple[float, float], heights
     return drawn
 
 
-def draw_segments(  # noqa: PLR0913 -- one for each thing a bar is drawn from
-    chart: ChartData, bar: int, axis: Axis, place: tuple[float, float, float], identity: str, *, height: float = _BAR
+def draw_segments(
+    chart: ChartData, bar: int, place: tuple[float, float, float], identity: str, *, height: float = _BAR
 ) -> list[str]:
     """Return the stacked parts of one bar, each with its colour and hatching."""
     left, right, top = place
+    axis = bar_axis(chart)
     drawn = []
     total = 0.0
     for index, series in enumerate(chart.series):
@@ -68,7 +70,7 @@ def draw_segments(  # noqa: PLR0913 -- one for each thing a bar is drawn from
         total += size
         width = left + axis.at(total) * (right - left) - start
         if width > 0:
-            gap = 1.0 if width > 3 else 0.0  # noqa: PLR2004 -- pixels
+            gap = 1.0 if width > _NARROW else 0.0
             segment = block((start, top), (width - gap, height), "st-fill")
             overlay = hatched((start, top), (width - gap, height), identity, chart.color_of(index))
             drawn.append(f'<g class="{color_class(chart, index)}">{segment}{overlay}</g>')
@@ -77,7 +79,7 @@ def draw_segments(  # noqa: PLR0913 -- one for each thing a bar is drawn from
 
 def _bar(chart: ChartData, bar: int, axis: Axis, place: tuple[float, float, float], identity: str) -> list[str]:
     left, right, top = place
-    drawn = draw_segments(chart, bar, axis, place, identity)
+    drawn = draw_segments(chart, bar, place, identity)
     total = sum(series.y[bar] or 0.0 for series in chart.series)
     text = figure(total)
     end = left + axis.at(total) * (right - left)

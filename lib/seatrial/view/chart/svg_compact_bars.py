@@ -29,7 +29,7 @@ def draw_compact_bars(chart: ChartData, place: Box, identity: str) -> list[str]:
         at = [left + axis.at(limit) * (right - left) for limit in limits]
         drawn.append(words(place.left, top + _BAR / 2 + 5, name, "st-strong"))
         drawn += [block((left, top), (x - left, _BAR), "st-capacity") for x in at]
-        drawn += draw_segments(chart, bar, axis, (left, right, top), identity, height=_BAR)
+        drawn += draw_segments(chart, bar, (left, right, top), identity, height=_BAR)
         for x in at:
             drawn.append(stroke((x, top - 3), (x, top + _BAR + 3), "st-under"))
             drawn.append(stroke((x, top - 3), (x, top + _BAR + 3), "st-limit"))

@@ -117,29 +117,23 @@ class PlanExplorer:
         listed = [(one.label, one.key) for one in self._machines.values()]
         wide: dict[str, Any] = {"style": {"description_width": "120px"}, "layout": {"width": "98%"}}
         pick, slide = ipywidgets.Dropdown, ipywidgets.SelectionSlider
+        contexts = choices.steps(choices.CONTEXTS, choice.context_tokens)
+        loads = choices.steps(choices.LOADS, choice.concurrency)
+        controls = {
+            "machine": ("Machine", pick, machine.key, listed),
+            "model": ("Model", pick, choice.model, choices.model_options(choice.model)),
+            "gpus": ("GPUs", slide, gpus, machine.counts(gpus)),
+            "checkpoint": ("Checkpoint", pick, choice.checkpoint, choices.checkpoint_options(choice.model)),
+            "nodes": ("Machines", slide, choice.nodes, choices.steps(choices.NODES)),
+            "engine": ("Engine", pick, choice.engine, choices.engine_options(choice.engine)),
+            "host_memory_gib": ("Host memory", slide, choice.host_memory_gib, choices.host_options()),
+            "objective": ("Best at", pick, choice.objective, OBJECTIVES),
+            "context_tokens": ("Context (tokens)", slide, choice.context_tokens, contexts),
+            "concurrency": ("Requests at once", slide, choice.concurrency, loads),
+        }
         self._controls = {
-            "machine": pick(value=machine.key, options=listed, description="Machine", **wide),
-            "model": pick(value=choice.model, options=choices.model_options(choice.model), description="Model", **wide),
-            "gpus": slide(value=gpus, options=machine.counts(gpus), description="GPUs", **wide),
-            "checkpoint": pick(options=choices.checkpoint_options(choice.model), description="Checkpoint", **wide),
-            "nodes": slide(value=1, options=choices.steps(choices.NODES), description="Machines", **wide),
-            "engine": pick(
-                value=choice.engine, options=_with(choices.ENGINES, choice.engine), description="Engine", **wide
-            ),
-            "host_memory_gib": slide(value=0, options=choices.host_options(), description="Host memory", **wide),
-            "objective": pick(value=choice.objective, options=OBJECTIVES, description="Best at", **wide),
-            "context_tokens": slide(
-                value=choice.context_tokens,
-                options=choices.steps(choices.CONTEXTS, choice.context_tokens),
-                description="Context (tokens)",
-                **wide,
-            ),
-            "concurrency": slide(
-                value=choice.concurrency,
-                options=choices.steps(choices.LOADS, choice.concurrency),
-                description="Requests at once",
-                **wide,
-            ),
+            name: kind(description=label, value=value, options=options, **wide)
+            for name, (label, kind, value, options) in controls.items()
         }
         self._page = ipywidgets.HTML(layout={"width": "98%"})
         self._page.add_class("seatrial-page")
@@ -213,7 +207,3 @@ def command_of(plan: Plan) -> str:
 def _machine(name: str, host_memory_gib: int) -> Hardware:
     """Detect a machine once: this one does not change while somebody moves a slider."""
     return detect_hardware(name, host_memory_gib=host_memory_gib or None)
-
-
-def _with(options: tuple[tuple[str, str], ...], chosen: str) -> list[tuple[str, str]]:
-    return [*options, *([] if chosen in {value for _, value in options} else [(chosen, chosen)])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seatrial.catalog import checkpoints, find_model, models
+from seatrial.catalog import Checkpoint, checkpoints, find_model, models
 from seatrial.catalog.engine_facts import engine_facts
 from seatrial.hardware import Hardware, accelerators
 from seatrial.plan.candidate import PREFERRED
@@ -17,7 +17,6 @@ NODES = (1, 2, 4, 8)
 CONTEXTS = tuple(sorted(size << power for power in range(10, 20) for size in (2, 3) if size << power <= 1 << 20))
 LOADS = tuple(1 << power for power in range(11))
 _HOST_GIB = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
-ENGINES = (("chosen for the machine", AUTO), *((engine_facts(name).title, name) for name in PREFERRED))
 
 _Options = list[tuple[str, str]]
 _Steps = list[tuple[str, int]]
@@ -86,17 +85,21 @@ def model_options(chosen: str) -> list[str]:
     return sorted({chosen, *(one.id for one in models() if one.role == "official")})
 
 
+def engine_options(chosen: str) -> _Options:
+    """Return the engines to choose from, ``chosen`` among them."""
+    names = PREFERRED if chosen in {AUTO, *PREFERRED} else (*PREFERRED, chosen)
+    return [("chosen for the machine", AUTO), *((engine_facts(name).title, name) for name in names)]
+
+
 def checkpoint_options(model: str) -> _Options:
     """Return the checkpoints of a model whose size is known, with precision and size."""
     own = [one for one in checkpoints() if one.model == find_model(model).id and one.weights_bytes is not None]
-    named = [
-        (
-            f"{one.id.rpartition('/')[2]} · {one.precision} · {to_gb(one.weights_bytes or 0):,.1f} GB · {one.id.partition('/')[0]}",
-            one.id,
-        )
-        for one in own
-    ]
-    return [("chosen for the machine", AUTO), *named]
+    return [("chosen for the machine", AUTO), *((_checkpoint_label(one), one.id) for one in own)]
+
+
+def _checkpoint_label(one: Checkpoint) -> str:
+    owner, _, name = one.id.rpartition("/")
+    return f"{name} · {one.precision} · {to_gb(one.weights_bytes or 0):,.1f} GB · {owner}"
 
 
 def steps(usual: list[int] | tuple[int, ...], given: int | None = None) -> _Steps:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from markupsafe import Markup
-
 from seatrial.errors import SeatrialError
 from seatrial.plan.types import Plan
 from seatrial.units import format_gib
@@ -15,7 +13,7 @@ from seatrial.view.plots.gpu_memory import gpu_memory_chart
 from seatrial.view.tables.badges import ORIGIN_BADGES, VERDICT_BADGES
 from seatrial.view.tables.commands import placeholders_note
 from seatrial.view.tables.plans import VERDICTS, chat_line, condition, spread, table_plan_speed
-from seatrial.view.template import load_template
+from seatrial.view.template import load_template, trusted
 
 _PACKAGE = "seatrial.view.notebook"
 _WIDTH = 900
@@ -38,7 +36,7 @@ def plan_html(plan: Plan, command: str) -> str:
         verdict=VERDICT_BADGES[plan.verdict],
         headline=verdict[:1].upper() + verdict[1:],
         what=f"{plan.checkpoint} with {plan.engine} on {plan.hardware.times(plan.nodes)}{spread(plan)}{condition(plan)}",
-        picture=Markup(picture),  # noqa: S704 -- to_svg escapes
+        picture=trusted(picture),
         speed=table_plan_speed(plan) if plan.prediction else None,
         command=command,
         placeholders=placeholders_note(plan.nodes),
@@ -55,7 +53,7 @@ def _render(*, error: SeatrialError | None = None, **values: Any) -> str:
     style = files(_PACKAGE).joinpath("explorer.css").read_text(encoding="utf-8")
     template = load_template(_PACKAGE, "explorer.html.j2")
     return template.render(
-        style=Markup(style),  # noqa: S704 -- our own file
+        style=trusted(style),
         badges=ORIGIN_BADGES,
         error=error,
         **values,

@@ -9,13 +9,11 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from markupsafe import Markup
-
 from seatrial.server import Event
 from seatrial.units import format_seconds
 from seatrial.view.notebook.live import is_headless
 from seatrial.view.tables.startup import OVER, startup_note, startup_phase, startup_title, table_startup
-from seatrial.view.template import load_template
+from seatrial.view.template import load_template, trusted
 
 _PACKAGE = "seatrial.view.notebook"
 
@@ -81,7 +79,7 @@ def startup_html(event: Event) -> str:
         rows.append(("now", startup_phase(event), counted[1], counted[0]))
     style = files(_PACKAGE).joinpath("startup.css").read_text(encoding="utf-8")
     return load_template(_PACKAGE, "startup.html.j2").render(
-        style=Markup(style),  # noqa: S704 -- our own file
+        style=trusted(style),
         title=startup_title(event),
         note=startup_note(event),
         over=over,

@@ -37,23 +37,18 @@ def fit_chart(hardware: str = "auto", model: str = "flash", *, concurrency: int 
     request = Request(detect_hardware(hardware), concurrency=concurrency)
     engine = make_plan(model, hardware=request.hardware, concurrency=concurrency).engine
     every = [fit for fit in fits_on(request, model) if fit.plan.engine == engine and fit.plan.verdict != "refused"]
-    return _chart_fits(_one_of_each(every), request, model)
-
-
-def _chart_fits(fits: Sequence[Fit], request: Request, model: str) -> Chart:
-    """Return the chart of chosen checkpoints; a line ends at the context from which on requests have to wait."""
-    lines = [_line(fit, request) for fit in fits]
+    fits = _one_of_each(every)
     highlights = tuple(_highlight(fit.at_largest, place) for place, fit in enumerate(fits) if fit.at_largest)
     plans = [plan for plan in (fit.at_largest or fit.plan for fit in fits) if plan.capacity_bytes]
     per_gpu = any(_per_gpu(plan) for plan in plans)
     requests = f"{request.concurrency:,} requests at once" if request.concurrency > 1 else "One request"
-    engine = f" with {fits[0].plan.engine}" if fits else ""
+    served_by = f" with {engine}" if fits else ""
     return Chart(
         title=f"On {request.hardware.name} {_finding(fits, model)}",
-        subtitle=f"{requests}{engine}. A ring marks the largest context that fits; a line ends where requests would wait",
+        subtitle=f"{requests}{served_by}. A ring marks the largest context that fits; a line ends where requests would wait",
         x_label="Context of each request (tokens)",
         y_label="Memory on the fullest GPU (GiB)" if per_gpu else "Memory, host and GPUs (GiB)",
-        series=tuple(lines),
+        series=tuple(_line(fit, request) for fit in fits),
         references=_limits(plans),
         log_x=True,
         x_ticks=CONTEXTS,
@@ -76,7 +71,8 @@ def _one_of_each(fits: Sequence[Fit]) -> list[Fit]:
     """Return the best of each precision, largest first; of many, some of all sizes."""
     by_kind: dict[str, Fit] = {}
     for fit in fits:
-        by_kind[_precision(fit)] = max(by_kind.get(_precision(fit), fit), fit, key=_preference)
+        precision = find_checkpoint(fit.plan.checkpoint).precision
+        by_kind[precision] = max(by_kind.get(precision, fit), fit, key=_preference)
     kinds = sorted(by_kind.values(), key=lambda fit: fit.plan.footprint.weights_bytes)
     if len(kinds) > _MOST:
         kinds = [kinds[round(place * (len(kinds) - 1) / (_MOST - 1))] for place in range(_MOST)]
@@ -86,10 +82,6 @@ def _one_of_each(fits: Sequence[Fit]) -> list[Fit]:
 def _preference(fit: Fit) -> tuple[bool, bool, bool]:
     default, name = find_model(fit.plan.model).default_checkpoint, fit.plan.checkpoint
     return not find_checkpoint(name).base, name == default, default.rpartition("-")[2] in name
-
-
-def _precision(fit: Fit) -> str:
-    return find_checkpoint(fit.plan.checkpoint).precision
 
 
 def _line(fit: Fit, request: Request) -> Series:

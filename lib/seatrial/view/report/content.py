@@ -1,4 +1,4 @@
-"""Prepares what the report says about one run: plain values, tables and charts for its template."""
+"""Prepares plain values, tables and charts of one run for the report's template."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _banners(run: RunRecord) -> Iterator[tuple[str, str, bool]]:
         yield "Simulated.", "No model answered: the server only pretends to be an engine. No speed here is real.", False
     if run.stand_in:
         model = run.measurement.model if run.measurement else run.server.get("model", "The model")
-        text = f"{model} is a small real model, launched so that the whole way can be walked on this machine."
+        text = f"{model} is a small real model, launched so that every step can be run on this machine."
         yield "A stand-in, not DeepSeek V4.", f"{text} Its speed says nothing about the speed of DeepSeek V4.", False
     points = run.measurement.points if run.measurement else ()
     doubtful = [point for point in points if not point.self_check.valid]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from seatrial.measure.types import Measurement, Point
+from seatrial.measure.types import Measurement
 from seatrial.measure.workload import describe_level
 from seatrial.plan.types import Plan
 from seatrial.records import Interval
@@ -73,7 +73,8 @@ def _of_measurement(measurement: Measurement, kind: str) -> list[Row]:
     rows: list[Row] = []
     for point in measurement.points:
         load = describe_load(point)
-        source = f"{point.requests.succeeded} requests, tokens by {point.token_source or 'no counter'}{_doubt(point)}"
+        doubt = "" if point.self_check.valid else f"; not valid: {point.self_check.why}"
+        source = f"{point.requests.succeeded} requests, tokens by {point.token_source or 'no counter'}{doubt}"
         rows.append((f"Throughput, {load}", format_rate(point.output_tokens_per_s), kind, source))
         for name, quantiles in (("TTFT", point.ttft_s), ("TPOT", point.tpot_s)):
             if quantiles is not None:
@@ -83,7 +84,3 @@ def _of_measurement(measurement: Measurement, kind: str) -> list[Row]:
     if peak is not None:
         rows.append(("Engine's memory at its peak", format_bytes(peak), kind, "resident memory of its processes"))
     return rows
-
-
-def _doubt(point: Point) -> str:
-    return "" if point.self_check.valid else f"; not valid: {point.self_check.why}"

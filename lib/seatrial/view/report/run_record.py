@@ -1,4 +1,4 @@
-"""A run's record, read so that a damaged or partial one still gives what it holds."""
+"""Reads a run's record; of a damaged or partial one, everything that can be read."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ def table_engines(rows: Sequence[EngineProgram]) -> Table:
     ready = sum(row.state == "ready" for row in rows)
     return Table(
         title=f"{counted(ready, 'engine program')} ready on this machine, of {len(rows)} this kit can start",
-        columns=("Program", "State", "Version", "Oldest", "V4", "Where, or how to get it"),
+        columns=("Program", "State", "Version", "Oldest", "V4", "Path, or how to install it"),
         rows=tuple(_row(row) for row in rows),
-        note="Oldest: without known holes, and able to run what this kit serves. V4: runs DeepSeek V4. seatrial doctor "
-        "says what this machine lacks for each.",
+        note="Oldest: first version without known vulnerabilities that runs what this kit serves. V4: runs DeepSeek V4. "
+        "seatrial doctor shows what this machine lacks for each.",
     )
 
 

@@ -27,7 +27,7 @@ def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
         columns=("Name", "State", "URL", "Model", "Pid>", "Kept"),
         rows=tuple(_row(server, state) for server, state in servers),
         note=" ".join([_KEPT, *(meaning for state, meaning in _MEANINGS.items() if state in states)]),
-        whole=("Name", "URL"),
+        unfolded=("Name", "URL"),
     )
 
 

@@ -25,9 +25,9 @@ def table_startup(event: Event) -> Table:
 
 def table_phases(phases: Sequence[PhaseTime]) -> Table:
     """Return how long each phase of a start took, and its share of the whole."""
-    whole = sum(time.seconds for time in phases)
-    rows = tuple((time.name, format_seconds(time.seconds), f"{time.seconds / (whole or 1.0):.0%}") for time in phases)
-    return Table(f"It came up in {format_seconds(whole)}", ("phase", "took>", "share>"), rows)
+    total_s = sum(time.seconds for time in phases)
+    rows = tuple((time.name, format_seconds(time.seconds), f"{time.seconds / (total_s or 1.0):.0%}") for time in phases)
+    return Table(f"The start took {format_seconds(total_s)}", ("phase", "took>", "share>"), rows)
 
 
 def startup_title(event: Event) -> str:

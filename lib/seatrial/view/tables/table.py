@@ -35,7 +35,7 @@ class Table:
         rows: Cells, as many in each row as there are columns.
         note: Line below: sources, units, assumptions.
         details: Line under each row's first cell (a source, a remark), one for each row; or empty.
-        whole: Headings of columns that people copy from (names, addresses): a grid never folds them.
+        unfolded: Headings of columns that people copy from (names, addresses): a grid never folds them.
 
     """
 
@@ -44,7 +44,7 @@ class Table:
     rows: tuple[Row, ...]
     note: str = ""
     details: Row = ()
-    whole: Row = ()
+    unfolded: Row = ()
 
     def __post_init__(self) -> None:
         """Remove invisible characters from every text."""
@@ -121,7 +121,7 @@ class _Body:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable | Group]:
         """Yield a grid, or lines if the width does not do for a grid."""
         widths = [max(map(len, column)) for column in zip(self.table.columns, *self.table.rows, strict=True)]
-        first_whole, *others_whole = (heading in self.table.whole for heading in self.table.columns)
+        first_whole, *others_whole = (heading in self.table.unfolded for heading in self.table.columns)
         kept = zip(widths[1:], others_whole, strict=True)
         others = sum((width if whole else min(width, _UNBROKEN)) + 1 for width, whole in kept)
         least = _PROSE // 2 if widths[0] > _PROSE else widths[0] if first_whole else min(_NARROW, widths[0])
@@ -143,7 +143,7 @@ class _Body:
                 justify="right" if heading.endswith(">") else "left",
                 overflow="fold",
                 max_width=_LONGEST if not grid.columns and max(map(len, cells), default=0) > _PROSE else None,
-                no_wrap=heading in self.table.whole or max(map(len, [*cells, *below]), default=0) <= _UNBROKEN,
+                no_wrap=heading in self.table.unfolded or max(map(len, [*cells, *below]), default=0) <= _UNBROKEN,
             )
             below = ()
         for (first, *others), detail in self.table.detailed_rows():

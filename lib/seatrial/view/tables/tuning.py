@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from seatrial.launching.tuned import Level, Round, Tuned
+from seatrial.launching.tuned import Round, Tuned
 from seatrial.tune.pairs import DEFAULT, Key, best_speed, compare, key_of, speeds
 from seatrial.units import format_seconds
 from seatrial.view.tables.table import Table
@@ -96,7 +96,7 @@ def _finding(tuned: Tuned) -> str:
 
 
 def _note(tuned: Tuned) -> str:
-    spreads = ", ".join(_scatter(level) for level in tuned.levels if level.spread is not None)
+    spreads = ", ".join(f"{level.spread:.0%} at {level.streams}" for level in tuned.levels if level.spread is not None)
     parts = [
         "* kept for this machine.",
         "tok/s: the best of its measurements; share: of the fastest, median of pairs with the default.",
@@ -107,7 +107,3 @@ def _note(tuned: Tuned) -> str:
         "" if tuned.complete else "Not finished: run it again to go on.",
     ]
     return " ".join(part for part in parts if part)
-
-
-def _scatter(level: Level) -> str:
-    return f"{level.spread:.0%} at {level.streams}"
