@@ -37,7 +37,7 @@ lab: .venv/lab.stamp ## open JupyterLab on the notebooks
 bench: .venv/run.stamp ## print the benchmark table and write benchmark.json
 	@$(BIN)/python tools/bench.py --output benchmark.json
 
-lint: .venv/dev.stamp ## style, types, layers, notebook form, pins
+lint: .venv/dev.stamp ## style, types, layers, notebook form, the lock, reference pages
 	@$(BIN)/ruff check lib tests tools
 	@$(BIN)/ruff format --check lib tests tools
 	@$(BIN)/mypy

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,6 @@ def _lines(text: str | list[str]) -> list[str]:
 
 def execute(path: Path) -> dict[str, Any]:
     """Run a notebook with its default parameters and return it with its outputs."""
-    import tempfile
-
     from seatrial.batch import run_notebooks
 
     with tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def test_ci_lets_no_missing_part_pass():
         PARTS
     ) - required
     assert required <= set(PARTS)
+
+
+def test_docstrings_are_instructions_everywhere():
+    """D401 is on, which the google convention would switch off, and no path is excepted from it."""
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    ignored = [*lint["ignore"], *(rule for rules in lint["per-file-ignores"].values() for rule in rules)]
+    assert "D401" in lint["extend-select"]
+    assert [] == [rule for rule in ignored if "D401".startswith(rule)]
 
 
 GROUP = """

@@ -1,1 +1,1 @@
-"""The command line: one module a command, nothing imported that the command does not use."""
+"""The command line: one module for each command, which imports only what the command uses."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from seatrial import paths
 from seatrial.engines.requirements import Check
-from seatrial.errors import EngineMissingError
-from seatrial.hardware import Hardware
+from seatrial.errors import EngineMissingError, SeatrialError
+from seatrial.hardware import Hardware, detect_hardware
 from seatrial.units import format_gib
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ _FLAGS_MACHINE = "h200x4"  # the flags of its command are compared with those th
 
 def check_engines(hardware: Hardware) -> Iterator[Check]:
     """Check every way to start an engine, then the requirements of engines that are installed or meant for this machine."""
-    from seatrial.errors import SeatrialError
     from seatrial.programs.find import resolve_runner
     from seatrial.programs.inventory import list_engines
 
@@ -88,7 +87,6 @@ def _runs_v4(engine: str, title: str, hardware: Hardware) -> Check:
 def check_flags() -> Iterator[Check]:
     """Check that engines which take seconds to list their flags still accept those of this kit's commands."""
     from seatrial.engines import build_command
-    from seatrial.hardware import detect_hardware
     from seatrial.plan import make_plan
     from seatrial.programs.find import known_programs
     from seatrial.programs.inventory import list_engines
