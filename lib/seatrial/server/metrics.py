@@ -1,4 +1,4 @@
-"""What a server says of itself on ``/metrics``: requests, queue, KV cache, tokens; the same for every engine."""
+"""Reads a server's ``/metrics``: requests, queue, KV cache, tokens; the same for every engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{(?:[^"}]|"(?:\\.|[^"\\])*")
 
 @dataclass(frozen=True, slots=True)
 class ServerMetrics:
-    """One look at a server. What its engine does not say is None.
+    """One look at a server. A field is None if its engine does not report it.
 
     Attributes:
         running: Requests being served.
@@ -34,10 +34,10 @@ class ServerMetrics:
 
 
 def read_metrics(text: str, table: Metrics) -> ServerMetrics:
-    """What ``text`` says, by the names of ``table``; lines that are no samples are passed over.
+    """Return the metrics in ``text``, by the names of ``table``; lines that are no samples are skipped.
 
     Args:
-        text: Prometheus text format, as a server answered it: anything at all may stand there.
+        text: A server's answer in Prometheus text format; it may hold anything.
         table: The engine's ``[metrics]``.
 
     """
@@ -57,7 +57,7 @@ def read_metrics(text: str, table: Metrics) -> ServerMetrics:
 
 
 def samples(text: str) -> Iterator[tuple[str, float]]:
-    """Names and values of every sample that is a finite number of at least 0, in order."""
+    """Yield name and value of every sample that is a finite number of at least 0, in order."""
     for line in text.splitlines():
         match = _LINE.fullmatch(line.strip())
         if match is None:
@@ -71,6 +71,6 @@ def samples(text: str) -> Iterator[tuple[str, float]]:
 
 
 def _total(found: dict[str, list[float]], name: str | None) -> int | None:
-    """The sum over the series of one name: an engine has one for each replica and model."""
+    """Return the sum over the series of one name: an engine has one for each replica and model."""
     values = found.get(name or "")
     return round(sum(values)) if values else None
