@@ -16,7 +16,7 @@ class Simulator:
 
 @contextlib.contextmanager
 def running_simulator(*options):
-    """Start ``python -m seatrial.simulator`` with these options; it is gone at the end."""
+    """Start ``python -m seatrial.simulator`` with these options, and end it afterwards."""
     process = subprocess.Popen(
         [sys.executable, "-m", "seatrial.simulator", *options],
         stdout=subprocess.PIPE,
@@ -24,7 +24,7 @@ def running_simulator(*options):
         text=True,
     )
     try:
-        # It prints its address once it listens, and nothing else; the pipe ends where it fails.
+        # It prints only its address, once it listens; the pipe ends if it fails.
         yield Simulator(process.stdout.readline().strip(), process)
     finally:
         process.kill()

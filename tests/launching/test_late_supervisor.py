@@ -28,7 +28,7 @@ open({done!r}, "w").close()
 
 @pytest.fixture
 def late(monkeypatch, tmp_path):
-    """A supervisor that waits for the file ``go``, longer than the launch waits for it."""
+    """Let the supervisor wait for the file ``go``, longer than the launch waits for the supervisor."""
     go, script = tmp_path / "go", tmp_path / "late.py"
     script.write_text(LATE.format(go=str(go), real=supervisor.__file__, done=str(tmp_path / "done")))
     monkeypatch.setattr("seatrial.launching.launcher.COMING_UP_S", 0.3)
@@ -47,7 +47,7 @@ def test_a_launch_given_up_takes_its_late_supervisor_along(fake, late):
 
 
 def cmdline(process):
-    """The words of a process, none where it has ended or is not ours."""
+    """Return the words of a process, none if it has ended or is not ours."""
     with contextlib.suppress(psutil.Error):
         return process.cmdline()
     return []

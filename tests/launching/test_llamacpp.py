@@ -28,14 +28,14 @@ LAUNCHER = """
 
 @pytest.fixture
 def stand_in(require):
-    """The plan of the stand-in model on this machine, its file fetched."""
+    """Return the plan of the stand-in model on this machine, its file fetched."""
     require("xllamacpp")
     require("stand-in model")
     return make_plan("smollm2", hardware=detect_hardware())
 
 
 def complete(server):
-    """A completion of eight tokens, as the server gives it."""
+    """Ask for a completion of eight tokens; return status and tokens."""
     asked = {"model": server.model, "prompt": "The sea is", "max_tokens": 8}
     reply = loopback.ask(server.port, "/v1/completions", key=server.api_key(), body=asked, timeout_s=60)
     return reply.status, json.loads(reply.body)["usage"]["completion_tokens"]

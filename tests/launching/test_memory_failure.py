@@ -32,7 +32,7 @@ exit 1
 
 @pytest.fixture
 def model(tmp_path):
-    """A small file that is a model's."""
+    """Write a small model file."""
     path = tmp_path / "model.gguf"
     path.write_bytes(small())
     return path
@@ -40,7 +40,7 @@ def model(tmp_path):
 
 @pytest.fixture
 def server_without_memory(tmp_path, monkeypatch):
-    """A llama-server that finds no room for its cache."""
+    """Put a llama-server that finds no memory for its cache in the place of the real one."""
     path = tmp_path / "llama-server"
     path.write_text(PROGRAM)
     path.chmod(0o755)

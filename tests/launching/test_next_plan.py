@@ -24,14 +24,14 @@ LONGEST = (
 
 
 def planned(machine, host_memory_gib=None, **wish):
-    """A plan that fits."""
+    """Return a plan that fits."""
     plan = make_plan("flash", hardware=detect_hardware(machine, host_memory_gib=host_memory_gib), **wish)
     assert plan.runs
     return plan
 
 
 def out_of(kind, phase, *evidence):
-    """Memory ran out."""
+    """Return the diagnosis of memory that ran out."""
     return Diagnosis(f"{kind} out of memory", f"the {kind} ran out of memory", "Use less.", evidence, phase)
 
 

@@ -17,11 +17,11 @@ from seatrial.server import list_servers, stop_all
 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 DEADLINE_S = 120.0
-"""Ends a hang, and says nothing of how long something may take: machines are as busy as they are."""
+"""Ends a hang; a busy machine may take long for everything else."""
 
 
 def fake_command(*flags, key_env=None, **changes):
-    """The scripted engine as a command; it answers to ``fake-model``."""
+    """Return the scripted engine as a command; its model is ``fake-model``."""
     key = f"--key-env={key_env}" if key_env else "--key-file={key_file}"
     argv = ("python", str(FAKE_ENGINE), "--port={port}", key, *flags)
     return Command(**{"engine": "fake", "argv": argv, "model": "fake-model", "key_env": key_env} | changes)
@@ -38,7 +38,7 @@ def fake():
 
 
 def until(true, what):
-    """Wait for something to become true, and give it back."""
+    """Wait until a function returns something true, and return that."""
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         result = true()
@@ -49,7 +49,7 @@ def until(true, what):
 
 
 def launched_processes():
-    """Every process of every launch of this test: they carry its state folder in argv or environment."""
+    """Return every process of every launch of this test: their environment names its state folder."""
     state = os.environ["SEATRIAL_STATE"]
     found = []
     for process in psutil.process_iter():
@@ -68,7 +68,7 @@ def end_everything():
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """No engine process survives a test, whatever it did."""
+    """Check that no engine process survives a test."""
     yield
     end_everything()
     assert [] == [server.name for server in list_servers() if server.state != "stale"]
@@ -76,7 +76,7 @@ def nothing_left():
 
 @pytest.fixture
 def another_process():
-    """Run a few lines of Python in a process of its own; gives the process, its output a pipe."""
+    """Run a few lines of Python in a process of its own, its output a pipe."""
     started = []
 
     def run(code):

@@ -19,7 +19,7 @@ MODEL = "fake-model"
 
 
 def options():
-    """Every way to behave."""
+    """Parse the ways to behave."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add = parser.add_argument
     add("--port", type=int, required=True)
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
     """The few paths of the contract."""
 
     def do_GET(self):
-        """Health and models."""
+        """Answer health and models."""
         if self.server.chosen.deaf:
             time.sleep(3600)
         if self.path == "/health":
@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({"error": "not found"}, 404)
 
     def do_POST(self):
-        """Completions of one word."""
+        """Answer a completion with one word."""
         self.rfile.read(int(self.headers["Content-Length"]))
         if self.path != "/v1/completions":
             return self.answer({"error": "not found"}, 404)
@@ -88,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def answer(self, document, status):
-        """JSON; 200 or 401 by the key where no status is given."""
+        """Send JSON with a status: None means 200, or 401 without the right key."""
         if status is None:
             right = self.server.key is None or self.headers["Authorization"] == f"Bearer {self.server.key}"
             status = 200 if right else 401
@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Say nothing of requests."""
+        """Log no requests."""
 
 
 class Engine(ThreadingHTTPServer):
@@ -133,7 +133,7 @@ def flood_evenly(bytes_per_minute):
 
 
 def note_time(chosen):
-    """Tell whoever asked at which moment this happened."""
+    """Write the time of this moment, if asked to."""
     if chosen.clock:
         chosen.clock.write_text(repr(time.monotonic()))
 
@@ -153,7 +153,7 @@ def load_slowly(chosen):
 
 
 def start_children(chosen):
-    """Processes that belong to this one."""
+    """Start child processes, if asked to."""
     for _ in range(chosen.children):
         subprocess.Popen(["sleep", "1000"])
     if chosen.escaping_child:
@@ -161,7 +161,7 @@ def start_children(chosen):
 
 
 def fail_early(chosen):
-    """End, hang or spin before anything listens, where that was asked for."""
+    """End, hang or spin before anything listens, if asked to."""
     if chosen.signal or chosen.exit is not None:
         note_time(chosen)
     if chosen.signal:
@@ -178,7 +178,7 @@ def fail_early(chosen):
 
 
 def recite(chosen):
-    """Write what the script says, when it says so; ``{clock}`` stands for the time."""
+    """Write the texts of the script, each after its wait; ``{clock}`` stands for the time."""
     steps = json.loads(chosen.script.read_text()) if chosen.script else []
     while steps:
         for seconds, text in steps:

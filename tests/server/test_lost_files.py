@@ -86,7 +86,7 @@ def test_a_state_file_that_cannot_be_read_now_stays(fake):
 
 @contextlib.contextmanager
 def no_more_files():
-    """This process can open no file."""
+    """Let this process open no more files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:

@@ -16,7 +16,7 @@ ENGINES = {"sglang": "sglang", "vllm": "vllm", "llama": "llamacpp", "xllamacpp":
 
 
 def way(name):
-    """Every place an engine went through, the count being the last of each pass."""
+    """Return every place an engine went through, with the last count of each pass."""
     engine = ENGINES[re.split(r"[_.]", name)[0]]
     place, seen = PhaseProgress(), []
     for line in re.split(rb"\r\n|\n|\r", (LOGS / f"{name}.log").read_bytes()):
@@ -136,7 +136,7 @@ def test_the_words_of_one_phase_are_no_other_phases(engine):
 
 
 def read(path, pieces):
-    """What a reader gives of a file that grows by these pieces, and where the engine is then."""
+    """Read a file that grows by these pieces; return the reader, the place and the lines."""
     reader, place, given = LogReader(path), PhaseProgress(), []
     for piece in pieces:
         with path.open("ab") as file:

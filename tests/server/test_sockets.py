@@ -14,7 +14,7 @@ ME = [psutil.Process()]
 
 @pytest.fixture
 def theirs():
-    """A port on which another process listens."""
+    """Let another process listen on a port."""
     code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield int(process.stdout.readline()), process.pid
@@ -22,7 +22,7 @@ def theirs():
 
 
 def test_a_port_of_our_own():
-    """Heard, and ours; closed again, neither."""
+    """It accepts connections and is ours; closed again, neither."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert accepts_connections(port)
@@ -33,7 +33,7 @@ def test_a_port_of_our_own():
 
 
 def test_a_port_of_somebody_else(theirs):
-    """Heard, and not ours."""
+    """It accepts connections and is not ours."""
     port, pid = theirs
     assert accepts_connections(port)
     assert [("127.0.0.1", False)] == port_listeners(port, ME)
@@ -63,7 +63,7 @@ def test_a_socket_that_is_bound_and_does_not_listen():
         assert [] == port_listeners(port, ME)
 
 
-def test_nobody_is_heard_however_often_one_asks():
+def test_nobody_accepts_connections_however_often_one_asks():
     """A connection whose own end got the port it asks for would be answered by itself."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))

@@ -91,7 +91,7 @@ def test_children_go_when_the_engine_dies(fake):
 
 
 def supervisor_of(name):
-    """Pid of a server's supervisor."""
+    """Return the pid of a server's supervisor."""
     return folder_of(name).processes().supervisor.pid
 
 

@@ -1,4 +1,4 @@
-"""Refuses, before anything is started, a plan that does not run here, a name that is taken, a missing engine or weights."""
+"""Refuses a launch before anything is started: the plan does not run, the name is taken, engine or weights are missing."""
 
 from __future__ import annotations
 

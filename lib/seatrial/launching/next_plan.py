@@ -193,11 +193,11 @@ def next_step(plan: Plan, found: Diagnosis) -> tuple[str, str]:
 def _reserved(plan: Plan, found: Diagnosis) -> str:
     """Return a sentence with the plan's reserve and what the engine lacked all the same."""
     missing = shortage_of(found.evidence).missing_bytes
-    lacked = f"the log shows at least {format_bytes(missing)} too little" if missing else "that was too little here"
+    lacked = f"the log shows at least {format_bytes(missing)} too little" if missing else "that was too little"
     if found.cause != GPU_MEMORY:
-        return "The plan said that it fits; other processes may hold some of the memory it was made for."
-    kept = plan.footprint.per_gpu_by_part.get("reserve", plan.footprint.reserve_bytes)
-    return f"The plan kept {format_gib(kept)} of each GPU for all but weights and caches; {lacked}."
+        return "By its plan it fits; other processes may use some of the memory."
+    reserve = plan.footprint.per_gpu_by_part.get("reserve", plan.footprint.reserve_bytes)
+    return f"The plan reserved {format_gib(reserve)} of each GPU for all but weights and caches; {lacked}."
 
 
 def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[Candidate, str]]:

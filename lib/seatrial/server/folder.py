@@ -197,7 +197,7 @@ def folder_of(name: str) -> ServerFolder:
 
 
 def check_servers_dir() -> None:
-    """Check that the servers can be listed, so that nobody is told that none runs if that is unknown.
+    """Check that the servers can be listed, so that an unreadable folder is not taken for an empty one.
 
     Raises:
         UsageError: If the state folder is no folder, or cannot be read.

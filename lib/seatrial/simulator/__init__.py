@@ -1,7 +1,7 @@
-"""A server that only pretends to be an engine: known TTFT and TPOT, and every fault on demand.
+"""Simulates an engine: known TTFT and TPOT, and every fault on demand.
 
-For teaching, for tests, and as the known truth the measuring client is checked against. Its
-answers say that they are simulated; so does everything the kit shows of them. Start it with
+It serves teaching and tests, and is the known truth the measuring client is checked against. Its answers are labelled as
+simulated, and so is everything the kit shows of them. Start it with
 ``python -m seatrial.simulator --port=8000 --model=NAME --ttft-s=0.05 --tpot-s=0.01``.
 """
 
@@ -35,55 +35,32 @@ FAULTS = {
     "clock_text": "the text of each chunk is the clock, in nanoseconds, at which it was sent",
     "early_role": "the role-only chunk is sent at once, long before the first token",
 }
-"""Name of each fault or oddity, and what it does."""
+"""Name of each fault or oddity, and its effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the simulated engine behaves.
+    """Behaviour of the simulated engine."""
 
-    Attributes:
-        model: The one model id it lists and serves.
-        ttft_s: From request to first token.
-        tpot_s: Between later tokens.
-        tpot_per_stream_s: Added to ``tpot_s`` for each further stream that runs.
-        slots: Streams at once; further requests wait in line. None: no limit.
-        tokens_per_chunk: Tokens in each event.
-        reasoning_tokens: Tokens sent as reasoning before the answer.
-        reasoning_field: Name of the field they come in.
-        answer_tokens: Where the model would stop by itself; None: at the requested length.
-        usage: ``last`` (when asked for), ``each`` (every chunk carries it) or ``none``.
-        tokenizer: Whether there is ``/tokenize``.
-        chat: Whether there is ``/v1/chat/completions``.
-        faults: Names from ``FAULTS``.
-        fault_after: Tokens sent before a mid-stream fault.
-        fault_skip: Completion requests served well first.
-        fault_times: Completion requests that meet the faults; None: all after ``fault_skip``.
-        retry_after_s: What 429 and 503 ask for.
-        ready_after_s: ``/health`` says 503 until then.
-        api_key: Asked for everywhere but on ``/health``; None: no key needed.
-
-    """
-
-    model: str = "simulated"
-    ttft_s: float = 0.05
-    tpot_s: float = 0.01
-    tpot_per_stream_s: float = 0.0
-    slots: int | None = None
-    tokens_per_chunk: int = 1
-    reasoning_tokens: int = 0
+    model: str = "simulated"  # the one model id it lists and serves
+    ttft_s: float = 0.05  # from request to first token
+    tpot_s: float = 0.01  # between later tokens
+    tpot_per_stream_s: float = 0.0  # added to ``tpot_s`` for each further stream that runs
+    slots: int | None = None  # streams at once, further requests wait in line; None: no limit
+    tokens_per_chunk: int = 1  # in each event
+    reasoning_tokens: int = 0  # sent as reasoning before the answer
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
-    answer_tokens: int | None = None
-    usage: Literal["last", "each", "none"] = "last"
-    tokenizer: bool = True
-    chat: bool = True
-    faults: tuple[str, ...] = ()
-    fault_after: int = 3
-    fault_skip: int = 0
-    fault_times: int | None = None
-    retry_after_s: float = 0.05
-    ready_after_s: float = 0.0
-    api_key: str | None = None
+    answer_tokens: int | None = None  # after which the model stops by itself; None: at the requested length
+    usage: Literal["last", "each", "none"] = "last"  # last: if asked for; each: with every chunk
+    tokenizer: bool = True  # False: no ``/tokenize``
+    chat: bool = True  # False: no ``/v1/chat/completions``
+    faults: tuple[str, ...] = ()  # names from ``FAULTS``
+    fault_after: int = 3  # tokens sent before a mid-stream fault
+    fault_skip: int = 0  # completion requests served well first
+    fault_times: int | None = None  # completion requests that meet the faults; None: all after ``fault_skip``
+    retry_after_s: float = 0.05  # in answers with status 429 and 503
+    ready_after_s: float = 0.0  # until then ``/health`` answers 503
+    api_key: str | None = None  # needed everywhere but on ``/health``; None: no key needed
 
 
 __all__ = ["FAULTS", "Settings"]

@@ -1,4 +1,4 @@
-"""``python -m seatrial.simulator``: a scripted server on this machine only."""
+"""Runs the simulated engine as a program, on this machine only: ``python -m seatrial.simulator``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pathlib import Path
 from seatrial.simulator import FAULTS, Settings
 from seatrial.simulator.startup import phases
 
-_STARTUP = "SEATRIAL_SIMULATED_STARTUP_S"
-"""Sets --startup-s where the command line is somebody else's: a notebook's, a test's."""
+_STARTUP = "SEATRIAL_SIMULATED_STARTUP_S"  # sets --startup-s if others write the command line: a notebook, a test
+_LONGEST_S = 3600
 
 _logger = logging.getLogger("seatrial.simulator")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Options of the simulator; each is a field of ``Settings`` unless it says where to listen."""
+    """Return the parser of the simulator's options; each is a field of ``Settings`` or part of its address."""
     defaults = Settings()
     parser = argparse.ArgumentParser(
         prog="python -m seatrial.simulator", description=__doc__, allow_abbrev=False, epilog=_faults(),
@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--tokens-per-chunk", type=_count, default=defaults.tokens_per_chunk)
     add("--reasoning-tokens", type=int, default=0, help="tokens sent as reasoning first")
     add("--reasoning-field", choices=("reasoning_content", "reasoning"), default=defaults.reasoning_field)
-    add("--answer-tokens", type=_count, help="where the model stops by itself")
+    add("--answer-tokens", type=_count, help="tokens after which the model stops by itself")
     add("--usage", choices=("last", "each", "none"), default=defaults.usage)
     add("--no-tokenizer", dest="tokenizer", action="store_false", help="no /tokenize")
     add("--no-chat", dest="chat", action="store_false", help="no /v1/chat/completions")
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--fault-skip", type=int, default=0, help="requests served well first")
     add("--fault-times", type=_count, help="requests that meet the fault (default: all)")
     add("--retry-after-s", type=_seconds, default=defaults.retry_after_s)
-    add("--ready-after-s", type=_seconds, default=0.0, help="/health says 503 until then")
+    add("--ready-after-s", type=_seconds, default=0.0, help="/health answers 503 until then")
     add(
         "--startup-s",
         type=_seconds,
@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; 1 where the port cannot be bound."""
+    """Serve until SIGTERM or SIGINT; return 1 if the port cannot be bound."""
     arguments = build_parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     if not _is_loopback(arguments.host):
@@ -127,8 +127,8 @@ def _is_loopback(host: str) -> bool:
 
 def _seconds(text: str) -> float:
     value = float(text)
-    if not 0 <= value <= 3600:  # noqa: PLR2004 -- an hour
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
+    if not 0 <= value <= _LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {_LONGEST_S}")
     return value
 
 
@@ -144,7 +144,7 @@ def _faults() -> str:
 
 
 if __name__ == "__main__":
-    # The engine's output may be a log file that is rotated away or a closed pipe: leave quietly.
+    # The output may be a closed pipe or a log file that is gone: end quietly.
     with contextlib.suppress(KeyboardInterrupt):
         code = main()
         with contextlib.suppress(OSError):

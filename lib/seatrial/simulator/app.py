@@ -21,7 +21,7 @@ _MAX_TOKENS = 1 << 20
 
 
 def build_app(settings: Settings) -> web.Application:
-    """The application; every answer it gives is marked as simulated."""
+    """Return the application; every answer it gives is marked as simulated."""
     engine = SimulatedEngine(settings)
     app = web.Application(middlewares=[engine.guard], client_max_size=64 << 20)
     app.router.add_get("/health", engine.health)
@@ -36,7 +36,7 @@ def build_app(settings: Settings) -> web.Application:
 
 
 class SimulatedEngine:
-    """One simulated engine: its settings, its slots and what it has seen."""
+    """One simulated engine: its settings, its slots and its counts of requests."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -48,7 +48,7 @@ class SimulatedEngine:
 
     @web.middleware
     async def guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Ask for the key everywhere but on /health, as engines do."""
+        """Require the key everywhere but on /health, as engines do."""
         key = self.settings.api_key
         given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
         if key is not None and request.path != "/health" and not hmac.compare_digest(given, key.encode()):
@@ -56,17 +56,17 @@ class SimulatedEngine:
         return await handler(request)
 
     async def health(self, _: web.Request) -> web.Response:
-        """200 once ``ready_after_s`` has passed."""
+        """Answer 200 once ``ready_after_s`` has passed, and 503 before."""
         ready = time.monotonic() >= self.ready_at
         return web.json_response({"status": "ok" if ready else "loading"}, status=200 if ready else 503)
 
     async def models(self, _: web.Request) -> web.Response:
-        """The one model."""
+        """List the one model."""
         listed = {"id": self.settings.model, "object": "model", "owned_by": "seatrial-simulator"}
         return web.json_response({"object": "list", "data": [listed]})
 
     async def metrics(self, _: web.Request) -> web.Response:
-        """Requests so far and running, as Prometheus text."""
+        """Return the requests so far and running, as Prometheus text."""
         return web.Response(
             text="# TYPE simulated_requests_total counter\n"
             f"simulated_requests_total {self.requests}\n"
@@ -75,7 +75,7 @@ class SimulatedEngine:
         )
 
     async def tokenize(self, request: web.Request) -> web.Response:
-        """Token ids of ``content`` (llama.cpp) or ``prompt`` (SGLang, vLLM)."""
+        """Return token ids of ``content`` (llama.cpp) or ``prompt`` (SGLang, vLLM)."""
         body = await _json(request)
         if body is None:
             return _sglang_error(400, "the body is not a JSON object")
@@ -83,7 +83,7 @@ class SimulatedEngine:
         return web.json_response({"tokens": list(range(count)), "count": count})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
-        """A chat or plain completion, streamed or whole."""
+        """Answer a chat or plain completion, streamed or in one piece."""
         body = await _json(request)
         if body is None:
             return _sglang_error(400, "the body is not a JSON object")

@@ -1,4 +1,4 @@
-"""One simulated stream: when each token is due, what an event looks like, and how it goes wrong."""
+"""Sends one simulated stream: each token when it is due, events in every form, and mid-stream faults."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from seatrial.simulator.text import word
 
 _LONG_LINE_BYTES = 10_000_000
 _FOREVER_S = 3600.0
+_UTF8_LEAD = 0xC0  # first byte of a character of several bytes, at least
 encode = msgspec.json.encode
 
 
 @dataclass(slots=True, kw_only=True)
 class Stream:
-    """What one request will get."""
+    """The answer to one request."""
 
     settings: Settings
     is_chat: bool
@@ -38,11 +39,11 @@ class Stream:
 
     @property
     def tpot_s(self) -> float:
-        """Grows with the streams that run now."""
+        """Seconds between tokens, which grow with the streams that run now."""
         return self.settings.tpot_s + self.settings.tpot_per_stream_s * (self.running() - 1)
 
     def usage_after(self, tokens: int) -> dict[str, Any]:
-        """The usage object once ``tokens`` tokens were sent."""
+        """Return the usage object once ``tokens`` tokens were sent."""
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": tokens,
@@ -51,14 +52,14 @@ class Stream:
         }
 
     def event(self, payload: dict[str, Any]) -> bytes:
-        """One server-sent event, in the dialect the faults ask for."""
+        """Return one server-sent event, in the form that the faults demand."""
         head = b"data:" if "no_space" in self.faults else b"data: "
         end = b"\r\n\r\n" if "crlf" in self.faults else b"\n\n"
         note = b": keepalive" + end if "keepalive" in self.faults else b""
         return note + head + encode(payload) + end
 
     def chunk(self, choices: list[dict[str, Any]], sent: int | None = None) -> bytes:
-        """One completion chunk, with usage where ``sent`` is given."""
+        """Return one completion chunk, with usage if ``sent`` is given."""
         payload: dict[str, Any] = {
             "id": "simulated",
             "object": "chat.completion.chunk" if self.is_chat else "text_completion",
@@ -72,7 +73,7 @@ class Stream:
         return self.event(payload)
 
     def tokens_chunk(self, first: int, count: int) -> bytes:
-        """Tokens ``first`` to ``first + count`` in one event."""
+        """Return ``count`` tokens from number ``first`` on in one event."""
         clock = "clock_text" in self.faults
         text = f" {time.perf_counter_ns()}" if clock else "".join(map(word, range(first, first + count)))
         reasons = first < self.settings.reasoning_tokens
@@ -85,7 +86,7 @@ class Stream:
 
 
 async def write_stream(stream: Stream, request: web.Request, response: web.StreamResponse) -> None:
-    """Send the whole stream, each chunk at its due time counted from the start: nothing drifts."""
+    """Send all of the stream, each chunk at its due time counted from the start, so that nothing drifts."""
     if "early_role" in stream.faults:
         await _write_role(stream, response)
     await _until(stream.started + stream.ttft_s)
@@ -97,7 +98,7 @@ async def write_stream(stream: Stream, request: web.Request, response: web.Strea
         if sent >= stream.settings.fault_after and await _go_wrong(stream, request, response):
             return
         count = _next_count(stream, sent)
-        # An event leaves when its last token is there; the first one leaves at the TTFT.
+        # An event is due with its last token; the first one is due at the TTFT.
         due += count * stream.tpot_s if sent else 0.0
         await _until(due)
         await _write(stream, response, stream.tokens_chunk(sent, count))
@@ -128,7 +129,7 @@ async def _finish(stream: Stream, response: web.StreamResponse, sent: int) -> No
 
 
 async def _go_wrong(stream: Stream, request: web.Request, response: web.StreamResponse) -> bool:
-    """Do what the mid-stream fault says, once; True where the stream is over."""
+    """Inject the mid-stream fault, once, and return True if it ends the stream."""
     faults, stream.faults = stream.faults, stream.faults - {"garbled", "bad_utf8", "long_line"}
     if "error_event" in faults:
         error = {"message": "the simulated engine failed", "type": "InternalServerError", "code": 500}
@@ -156,8 +157,8 @@ async def _write(stream: Stream, response: web.StreamResponse, data: bytes) -> N
     if "split" not in stream.faults:
         await response.write(data)
         return
-    # Cut inside the first character of several bytes where there is one, else in the middle.
-    wide = next((at for at, byte in enumerate(data) if byte >= 0xC0), len(data) // 2)  # noqa: PLR2004 -- UTF-8 lead
+    # Cut inside the first character of several bytes if there is one, else in the middle.
+    wide = next((at for at, byte in enumerate(data) if byte >= _UTF8_LEAD), len(data) // 2)
     for piece in (data[: wide + 1], data[wide + 1 :]):
         await response.write(piece)
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What the simulated engine says, and how it counts tokens: one word is one token."""
+"""Text of the simulated engine's answers, and its count of tokens: one word is one token."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PREFIX_BLOCK = 16
 
 
 def word(index: int) -> str:
-    """Token number ``index`` of every answer, with the space that separates it from the one before."""
+    """Return token number ``index`` of every answer, with the space that separates it from the one before."""
     return _WORDS[index % len(_WORDS)] if index == 0 else f" {_WORDS[index % len(_WORDS)]}"
 
 
 def words_of(body: dict[str, Any]) -> list[str]:
-    """The prompt's words, of a chat or a plain completion."""
+    """Return the prompt's words, of a chat or a plain completion."""
     messages = body.get("messages")
     if isinstance(messages, list):
         texts = [str(message.get("content", "")) for message in messages if isinstance(message, dict)]
@@ -37,11 +37,11 @@ class PrefixCache:
         self._blocks = blocks
 
     def cached_tokens(self, words: list[str]) -> int:
-        """Leading tokens that were seen before; remembers the rest."""
+        """Return the number of leading tokens seen before, and remember the rest."""
         cached = 0
-        whole = len(words) // _PREFIX_BLOCK * _PREFIX_BLOCK
+        complete = len(words) // _PREFIX_BLOCK * _PREFIX_BLOCK
         key = 0
-        for end in range(_PREFIX_BLOCK, whole + 1, _PREFIX_BLOCK):
+        for end in range(_PREFIX_BLOCK, complete + 1, _PREFIX_BLOCK):
             key = hash((key, *words[end - _PREFIX_BLOCK : end]))
             if key in self._seen and cached == end - _PREFIX_BLOCK:
                 cached = end

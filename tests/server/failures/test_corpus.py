@@ -23,7 +23,7 @@ def cases(name="*", folder=FAILURES, *, but=""):
 
 
 def diagnosis(case):
-    """What the kit says of a case."""
+    """Diagnose a case."""
     number = case.get("signal")
     code = None if number else case.get("code", 1)
     ended = Exit("exited", code, number, error="", oom_kills=case.get("oom_kills", {}), at="")

@@ -13,7 +13,7 @@ from seatrial.server.state import Exit
 
 
 def ended(code=1, number=None, oom_kills=None, error=""):
-    """An engine's end."""
+    """Return an engine's end."""
     return Exit(reason="exited", code=code, signal=number, error=error, oom_kills=oom_kills or {}, at="")
 
 

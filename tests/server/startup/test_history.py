@@ -30,7 +30,7 @@ ORDER = ("starting", "loading weights", "allocating caches", "capturing graphs",
 
 
 def start(subject=FLASH, **seconds):
-    """A start with these phases; underscores stand for spaces."""
+    """Return a start with these phases; underscores stand for spaces."""
     times = tuple(PhaseTime(name.replace("_", " "), value) for name, value in seconds.items())
     return Start(subject, times, "2026-11-23T10:00:00Z")
 

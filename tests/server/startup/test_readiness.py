@@ -30,7 +30,7 @@ SGLANG = [
 
 @pytest.fixture
 def scripted(tmp_path):
-    """Launch the scripted engine with a log of one's own making, as SGLang."""
+    """Launch the scripted engine as SGLang, with a log of one's own making."""
 
     def start(steps, *flags, **wishes):
         script = tmp_path / "script.json"

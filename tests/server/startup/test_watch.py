@@ -18,7 +18,7 @@ PHASES = ["loading weights", "warming up", "opening its port"]
 
 
 def record_of(engine):
-    """A record of which only the engine counts."""
+    """Return a record of which only the engine matters."""
     return Record(
         name="fake",
         launch_id="0",
@@ -75,7 +75,7 @@ class Way:
 
 @pytest.fixture
 def way(tmp_path):
-    """A start of llama.cpp, with nothing in its log yet."""
+    """Begin a start of llama.cpp, with nothing in its log yet."""
     return Way(tmp_path)
 
 

@@ -26,6 +26,8 @@ WEIGHTS = "loading weights"  # the only phase whose time is proportional to the 
 _COUNTED_ONCE = (WEIGHTS, "downloading")  # counted from first part to last once; graphs are counted in several passes
 # One earlier start gives no spread: first starts compile and read from disk, later ones find both done.
 ALONE_LOW, ALONE_HIGH = 0.5, 2.0
+_SINGLE_SECONDS_S, _FIVE_SECONDS_S = 10, 90  # up to which a forecast is given so exactly
+_HOUR_MIN = 60
 
 log = logging.getLogger("seatrial")
 
@@ -75,12 +77,12 @@ class TimeLeft:
 
 def rough(seconds: float) -> str:
     """Return a duration rounded as a forecast should be: ``7 s``, ``45 s``, ``12 min``, ``1 h 10 min``."""
-    if seconds < 10:  # noqa: PLR2004 -- single seconds, then steps of five, then minutes
+    if seconds < _SINGLE_SECONDS_S:
         return f"{max(seconds, 1):.0f} s"
-    if seconds < 90:  # noqa: PLR2004
+    if seconds < _FIVE_SECONDS_S:
         return f"{round(seconds / 5) * 5} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004
+    return f"{minutes} min" if minutes < _HOUR_MIN else f"{minutes // _HOUR_MIN} h {minutes % _HOUR_MIN} min"
 
 
 def add_start(start: Start) -> None:
