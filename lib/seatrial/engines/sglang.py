@@ -76,8 +76,6 @@ def _parallelism(plan: Plan, recipe: Flags) -> dict[str, object]:
         flags["--attn-dp-size"] = ranks.data
     if ranks.expert > 1 and "--moe-a2a-backend" not in recipe:
         flags["--moe-a2a-backend"] = "deepep"
-    if ranks.pipeline > 1:
-        flags["--pipeline-parallel-size"] = ranks.pipeline
     if plan.nodes > 1:
         flags |= {
             "--nnodes": plan.nodes,

@@ -69,7 +69,7 @@ def _parallelism(plan: Plan, recipe: Flags) -> dict[str, object]:
         flags["--data-parallel-size"] = ranks.data
     if ranks.expert > 1 or "--enable-expert-parallel" in recipe:
         flags["--enable-expert-parallel"] = None
-    if ranks.pipeline > 1 or "--pipeline-parallel-size" in recipe:
+    if "--pipeline-parallel-size" in recipe:
         flags["--pipeline-parallel-size"] = ranks.pipeline
     if plan.nodes > 1:
         flags |= {"--nnodes": plan.nodes, "--node-rank": "{node_rank}", "--master-addr": "{head_address}"}

@@ -49,7 +49,7 @@ def _reserved_mib(memory: float, gpu: Gpu, ranks: Parallelism, flags: Mapping[st
     """Return what SGLang leaves beside weights and caches."""
     rule = _rules()["sglang"]
     batch = _graph_batch(gpu, ranks, flags)
-    reserved: float = rule["fixed_mib"] + rule["mib_per_rank"] * ranks.tensor * ranks.pipeline
+    reserved: float = rule["fixed_mib"] + rule["mib_per_rank"] * ranks.tensor
     reserved += rule["mib_per_prefill_token"] * max(_prefill_tokens(gpu, flags), rule["prefill_tokens_least"])
     reserved += rule["mib_per_graph_request"] * batch
     if ranks.data > 1:
