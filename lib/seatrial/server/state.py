@@ -102,5 +102,4 @@ class Ready:
     """First answer of an engine."""
 
     ready_after_s: float | None  # from the start of the launch to the first token generated; None if that was lost
-    notes: tuple[str, ...] = ()  # what a person should know of the way there
     phases: tuple[PhaseTime, ...] = ()  # in order; empty if nobody watched the start from its beginning

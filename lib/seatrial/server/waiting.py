@@ -62,7 +62,27 @@ def wait_ready(
                     open_until_the_end.callback(startup.watch.close)
                 if free and folder.processes() is not None:
                     return _take_over(folder, startup, stall_limit_s)
-            startup.follow(_WATCH_S)
+            try:
+                startup.follow(_WATCH_S)
+            except EngineError as error:
+                if not _is_tried_again(folder, startup.record.launch_id):
+                    startup.report_failure(error)
+                    raise
+
+
+def _is_tried_again(folder: ServerFolder, launch_id: str) -> bool:
+    """Return True if the launch of an engine that ended tries again, False when it has given up.
+
+    A launch whose port was taken ends its first engine and starts another one, and holds the name meanwhile.
+    """
+    while True:
+        with launching(folder.path.name) as free:
+            record = folder.record()
+            if record is not None and record.launch_id != launch_id:
+                return True
+            if free:
+                return False
+        time.sleep(_POLL_S)
 
 
 def _take_over(folder: ServerFolder, startup: Startup, stall_limit_s: float) -> Server:

@@ -1,10 +1,13 @@
 """A start that is watched: phases with counts and time left, stalls that are said, and waiting from elsewhere."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import threading
+import time
+from dataclasses import replace
 
 import pytest
 from tests.server.conftest import fake_command, launched_processes, until
@@ -14,6 +17,8 @@ from seatrial.launching import launch
 from seatrial.server import find_server, list_servers
 from seatrial.server.folder import folder_of, launching
 from seatrial.server.startup.history import earlier_starts
+from seatrial.server.startup.readiness import Startup
+from seatrial.server.state import Exit
 from seatrial.server.waiting import wait_ready
 
 SHARD = "\rLoading safetensors checkpoint shards: {}% Completed | {}/4 [00:0{}<00:02,  1.52s/it]"
@@ -263,3 +268,46 @@ def test_a_launch_between_two_ports_is_waited_for(fake):
         second.start()
         assert "fake" == wait_ready(found).name
         second.join()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_engine_that_is_not_recorded_yet_is_waited_for(fake, damaged):
+    """A supervisor records itself before its engine, and writes a damaged record again: neither is an end."""
+    server, folder = fake(), folder_of("fake")
+    known, record = folder.processes(), folder.record()
+    startup = Startup(
+        folder, record, server.api_key(), stall_limit_s=60, on_event=lambda _: None, begun=time.monotonic()
+    )
+    with contextlib.closing(startup.watch):
+        if damaged:
+            (folder.path / "process.json").write_text("{")
+        else:
+            folder.write_processes(replace(known, engine=None))
+        later = threading.Timer(0.3, folder.write_processes, (known,))
+        later.start()
+        startup._still_alive()
+        later.join()
+    assert known == folder.processes()
+
+
+def test_an_engine_that_ended_is_no_failure_while_its_launch_tries_again(fake):
+    """Its port was taken: the launch ends that engine, and starts another one under a new launch id."""
+    found, folder = fake(), folder_of("fake")
+    known, record, ready = folder.processes(), folder.record(), folder.ready()
+    (folder.path / "ready.json").unlink()
+    told = []
+
+    def try_again():
+        folder.write_processes(replace(known, launch_id="second"))
+        folder.write_record(replace(record, launch_id="second"))
+        folder.write_ready(ready)
+
+    with launching("fake"):
+        folder.write_processes(replace(known, exit=Exit("stopped", 0, None, "", {}, "")))
+        second = threading.Timer(0.5, try_again)
+        second.start()
+        assert "second" == wait_ready(found, on_event=lambda event: told.append(event.phase)).launch_id
+        second.join()
+    assert "failed" not in told
+    folder.write_record(record)
+    folder.write_processes(known)

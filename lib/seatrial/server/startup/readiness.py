@@ -25,7 +25,7 @@ from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, most_informative, questions
 from seatrial.server.startup.giving_up import PortStolenError, ended_early, not_ready, port_stolen, removed
 from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
-from seatrial.server.state import Exit, Ready, Record
+from seatrial.server.state import Exit, Processes, Ready, Record
 from seatrial.units import format_seconds
 
 _POLL_S = 0.05
@@ -76,23 +76,24 @@ class Startup:
 
         """
         try:
-            with self._reporting_failures():
+            with self._reporting_interrupts(), self._reporting_failures():
                 return self._wait()
         finally:
             self.watch.close()
 
     def follow(self, seconds: float) -> None:
-        """Only watch, for so long, while another process asks for the first token; report ``ready`` once that has it.
+        """Watch for ``seconds`` while another process asks for the first token; report ``ready`` when it has one.
 
         Raises:
-            EngineError: If the engine ended.
+            EngineError: If the engine ended; ``watch.fail`` is left to the caller, who knows if it is tried again.
 
         """
         self._begin()
         until = time.monotonic() + seconds
-        with self._reporting_failures():
+        with self._reporting_interrupts():
             while not self.folder.ready():
-                if self.folder.processes() is not None:  # before, its supervisor comes up
+                known = self._processes()
+                if known is not None and (known.engine or known.exit):  # before, the supervisor or the engine starts
                     self._still_alive()
                 if time.monotonic() >= until:
                     return
@@ -106,11 +107,20 @@ class Startup:
         except PortStolenError:
             raise  # another port is tried
         except EngineError as error:
-            self.watch.fail(error.what.partition("\n")[0])
+            self.report_failure(error)
             raise
+
+    @contextmanager
+    def _reporting_interrupts(self) -> Iterator[None]:
+        try:
+            yield
         except KeyboardInterrupt:
             self.watch.fail("It was interrupted.")
             raise
+
+    def report_failure(self, error: EngineError) -> None:
+        """Report that the start ended with ``error``."""
+        self.watch.fail(error.what.partition("\n")[0])
 
     def _begin(self) -> None:
         if not self.watch.place.name:
@@ -149,8 +159,9 @@ class Startup:
         return True
 
     def _is_healthy(self) -> bool:
+        reply = self._get(self.record.health_path)
         self.healthy_at = time.monotonic()
-        return self._get(self.record.health_path).status == HTTPStatus.OK
+        return reply.status == HTTPStatus.OK
 
     def _has_logged(self) -> bool:
         """Return True once its log shows the last phase: engines log from a thread that may lag behind their answers."""
@@ -243,10 +254,13 @@ class Startup:
             raise self._failed(what, cause="requests refused", remedy=refused.remedy)
 
     def _members(self, *, thorough: bool = False) -> list[Process]:
-        return processes.members(self.folder.processes(), self.record.launch_id, thorough=thorough)
+        return processes.members(self._processes(), self.record.launch_id, thorough=thorough)
+
+    def _processes(self) -> Processes | None:
+        return self.folder.processes(self.record.launch_id)
 
     def _still_alive(self) -> None:
-        known = self.folder.processes()
+        known = self._processes()
         if known is not None and known.exit is not None:
             raise self._ended(known.exit)
         if known is None or not processes.lives(known.engine):
@@ -254,13 +268,18 @@ class Startup:
         self._still_moves()
 
     def _await_exit_record(self) -> None:
-        """Raise the error of an engine that is gone, as its supervisor records it, however busy the machine is."""
+        """Wait for the supervisor's record of the end, and raise it; return if the engine lives after all.
+
+        A supervisor records itself before it starts the engine, and writes a damaged record again.
+        """
         deadline = time.monotonic() + _EXIT_RECORD_S
         watched = True
         while watched or time.monotonic() < deadline:
-            known = self.folder.processes()
+            known = self._processes()
             if known is not None and known.exit is not None:
                 raise self._ended(known.exit)
+            if known is not None and processes.lives(known.engine):
+                return
             if watched:  # looked at before the record is read again: a supervisor writes the end, then goes
                 watched = known is not None and processes.lives(known.supervisor, self.record.boot_id)
                 self._still_moves()
