@@ -121,5 +121,5 @@ def test_people_read_a_table(capsys):
     """How many are ready is the title."""
     assert 0 == main(["engines"])
     printed = capsys.readouterr().out
-    assert "ready here, of" in printed
+    assert "ready on this machine, of" in printed
     assert "llama-cpp-python" in printed

@@ -11,6 +11,7 @@ from seatrial.plan.vendor.recipes import cells
 from seatrial.records import Reason
 from seatrial.units import format_rate, format_seconds
 
+_SOURCE = "the plans that were compared, and the vendors' recipes"
 _FASTER = 1.25
 """Predictions closer than this factor are no reason to name another engine."""
 
@@ -24,7 +25,10 @@ def engine_reasons(model: Model, best: Plan, others: list[Plan]) -> list[Reason]
         others: The best plan of each other engine that was evaluated.
 
     """
-    found = [_why_chosen(model, best, [plan for plan in others if plan.runs])] if best.runs else []
+    rivals = [plan for plan in others if plan.runs]
+    found = [_why_chosen(model, best, rivals)] if best.runs else []
+    if best.runs and rivals:
+        found.append(_describe_rivals(best, rivals))
     for other in others:
         if not other.runs:
             why = other.reasons[0]
@@ -43,18 +47,20 @@ def left_out_reasons(model: Model, rows: Iterable[Checkpoint]) -> list[Reason]:
 
 
 def _why_chosen(model: Model, best: Plan, rivals: list[Plan]) -> Reason:
-    speed = _describe_speed(best)
-    parts = [f"{best.engine} was chosen: {_advantage(model, best, rivals)}"]
-    if rivals and speed:
-        parts.append(f"it is expected to give {speed}")
-    for other in rivals:
-        gives = _describe_speed(other) or "speed not known"
-        parts.append(f"{other.engine} would run {other.checkpoint} ({other.verdict}): {gives}")
-    text = f"{'; '.join(parts)}."
+    text = f"{best.engine} was chosen: {_advantage(model, best, rivals)}."
     faster = [plan.engine for plan in rivals if _pace(plan) > _FASTER * _pace(best) > 0]
     if faster:
         text += f" {faster[0]} is expected to be faster: --engine {faster[0]} asks for it."
-    return Reason(text, "derived", "the plans that were compared, and the vendors' recipes")
+    return Reason(text, "derived", _SOURCE)
+
+
+def _describe_rivals(best: Plan, rivals: list[Plan]) -> Reason:
+    speed = _describe_speed(best)
+    parts = [f"{best.engine} is expected to give {speed}"] if speed else []
+    for other in rivals:
+        gives = _describe_speed(other) or "speed not known"
+        parts.append(f"{other.engine} would run {other.checkpoint} ({other.verdict}): {gives}")
+    return Reason(f"{'; '.join(parts)}.", "derived", _SOURCE)
 
 
 def _advantage(model: Model, best: Plan, rivals: list[Plan]) -> str:
@@ -69,7 +75,7 @@ def _advantage(model: Model, best: Plan, rivals: list[Plan]) -> str:
     if "sglang" in {plan.engine for plan in (best, *rivals)}:
         count = sum(cell.engine == "sglang" for cell in cells())
         return (
-            f"vendors verified {count} configurations of V4 with SGLang, so it comes before engines that run it as well"
+            f"vendors verified {count} configurations of V4 with SGLang, so it comes before other engines that run it"
         )
     return "it serves many requests at once from GPU memory, while llama.cpp splits layers"
 

@@ -111,5 +111,5 @@ def test_a_flood_hides_neither_its_front_nor_its_end(flood):
 def test_what_is_read_of_a_flood_is_bounded():
     """Different messages are compared with the patterns up to a number of characters; said again they cost nothing."""
     log = LogEnd([f"error number {at} " + "not found " * 50 for at in range(4000)], "sglang")
-    assert READ >= sum(len(log.lines[at].message) for at in log.telling) > READ // 2
-    assert 4000 == len(LogEnd(["error: unknown thing"] * 4000, "sglang").telling)
+    assert READ >= sum(len(log.lines[at].message) for at in log.candidates) > READ // 2
+    assert 4000 == len(LogEnd(["error: unknown thing"] * 4000, "sglang").candidates)
