@@ -219,8 +219,13 @@ def _show_bullets(title: str, texts: Sequence[str]) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
+    console = stdout()
+    console.print(f"\n{title}", style="bold")
+    if not console.is_terminal:
+        for text in texts:
+            console.print(Text(f"- {text}"), soft_wrap=True)
+        return
     listed = Grid.grid(padding=(0, 1, 0, 0))
     for text in texts:
         listed.add_row("-", Text(text))
-    stdout().print(f"\n{title}", style="bold")
-    stdout().print(listed)
+    console.print(listed)
