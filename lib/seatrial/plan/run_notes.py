@@ -90,7 +90,7 @@ def _recipe_notes(recipe: Recipe) -> Iterator[Reason]:
         words = [name if value is None else f"{name} {value}" for name, value in recipe.flags.items()]
         words += [f"{name}={value}" for name, value in recipe.env.items()]
         why = "since they belong to the GPU's architecture and the format"
-        text = f"Kept of the nearest recipe ({recipe.cell}), {why}: {', '.join(words)}."
+        text = f"Kept from the nearest recipe ({recipe.cell}), {why}: {', '.join(words)}."
         yield Reason(text, "derived", recipe.source)
     if recipe.respelled is not None:
         yield recipe.respelled

@@ -208,7 +208,6 @@ def _reporting_slowness(argv: tuple[str, ...], limit_s: float) -> Iterator[None]
 def _started(argv: tuple[str, ...]) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """Start a process in a group of its own, which ends with this context whatever it started."""
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
-    process = subprocess.Popen(
-        argv, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True, cwd="/"
-    )  # in a folder nobody else can write to: `python -c` imports from its working directory
+    # In a folder nobody else can write to: `python -c` imports from its working directory.
+    process = subprocess.Popen(argv, stdin=null, stdout=pipe, stderr=pipe, start_new_session=True, cwd="/")
     return ending_with_its_group(process)

@@ -150,6 +150,7 @@ class ServerFolder:
         for name in STATE_FILES:
             (self.path / name).unlink(missing_ok=True)
             (self.path / f"{name}{_ASIDE}").unlink(missing_ok=True)
+        (self.path / "record.json.damaged").unlink(missing_ok=True)  # what the supervisor made of one set aside
         self.remove_keys()
 
     def read(self, name: str, kind: type[T]) -> T | None:

@@ -289,11 +289,10 @@ class Supervisor:
         with contextlib.suppress(OSError):  # a full disk: at the next look
             if not Path("process.json").exists():
                 self._write_state()
-            if not Path("record.json").exists():
+            if Path("record.json.unreadable").exists() and not Path("record.json").exists():
                 _write_json("record.json", self.record)
-                Path("record.json.unreadable").replace(
-                    "record.json.damaged"
-                )  # so that deleting it ends the engine again
+                # Out of the way, so that deleting the record ends the engine again.
+                Path("record.json.unreadable").replace("record.json.damaged")
 
     def _let_it_end(self, engine: int) -> None:
         """Wait a moment for an engine whose first thread is gone: it crashed, and was not stopped."""
@@ -425,9 +424,8 @@ class Supervisor:
             self._mask_log()
         if self._is_taken_over():
             return
-        with contextlib.suppress(
-            OSError
-        ):  # a deleted folder, a full disk: readers see without it that no process is left
+        # A deleted folder, a full disk: readers see without this record that no process is left.
+        with contextlib.suppress(OSError):
             for path in (Path("key"), *Path().glob("engine_key*")):
                 path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):

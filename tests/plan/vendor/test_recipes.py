@@ -81,7 +81,7 @@ def test_the_nearest_recipe_splits_as_the_plan_does():
 def test_a_plan_names_what_it_keeps_of_the_nearest_recipe():
     """The kernels of FP4 experts on Hopper belong to GPU and format: they stay, and the plan says from where."""
     plan = plan_of("h100x4", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert "Kept of the nearest recipe (h100 flash fp4 balanced)" in reasons_of(plan)
+    assert "Kept from the nearest recipe (h100 flash fp4 balanced)" in reasons_of(plan)
     assert "--moe-runner-backend marlin" in reasons_of(plan)
     assert "--moe-runner-backend=marlin" in build_command(plan).argv
 

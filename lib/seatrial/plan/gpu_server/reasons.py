@@ -53,7 +53,7 @@ def cell_reason(cell: Cell, context_tokens: int) -> Reason:
     if cell.image:
         newer = engine_facts(cell.engine).versions.safe
         text += f" It ran in the container {cell.image}; the plan's flags are those of {cell.engine} {newer}: "
-        text += "take a build of it that is as new, since a plain release may lack what the container adds."
+        text += "use a build at least that new, since a plain release may lack what the container adds."
     if cell.context_limit and context_tokens < cell.context_limit:
         text += f" It ran with --max-model-len {cell.context_limit:,}; the {context_tokens:,} of this plan need less."
     if cell.site_env:

@@ -159,7 +159,7 @@ def _case(candidate: Candidate, layout: Layout, context: int) -> Case:
 def _more_telling(first: GpuServerTrial, second: GpuServerTrial) -> GpuServerTrial:
     """Return the one of two layouts that do not run which says more about why."""
     if first.verdict == "refused" and second.verdict == "does_not_fit":
-        # The first was asked for by name, or would have the memory: that another split does not fit is beside the point.
+        # The first was asked for by name, or would have the memory: its refusal is then the better explanation.
         asked = first.candidate.request.tensor_parallel is not None
         return first if asked or not first.least.shortfall_bytes else second
     if first.verdict == second.verdict == "does_not_fit":

@@ -28,9 +28,7 @@ class PlanningLimits:
     ample_host_bytes: int  # host memory to assume if it is not given
     ample_gpu_multiple: float  # the same as a multiple of all GPU memory; the larger of the two counts
     running_requests: int  # requests an engine lets run at once by default
-    window_oversubscription: (
-        float  # requests that ran in published SGLang runs over those whose prompts its window pool holds
-    )
+    window_oversubscription: float  # requests run over prompts that fit the window pool, in SGLang runs
     draft_model_bytes: int  # memory of each GPU that SGLang's draft model takes from the KV cache
     delayed_running: float  # share of the places that decode if attention replicas wait for one another's prompts
     suggested_machines: tuple[str, ...]  # machines to name if no change makes a plan fit this one

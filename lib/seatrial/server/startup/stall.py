@@ -29,9 +29,7 @@ class Movement:
 
     limit_s: float  # without a sign of progress, after which an engine has stalled
     moved: float = field(default_factory=time.monotonic)  # last progress
-    busy: float = field(
-        default_factory=time.monotonic
-    )  # last possible one: a busy processor, a log that repeats itself
+    busy: float = field(default_factory=time.monotonic)  # last sign that may be none, such as a busy processor
     _seen: dict[str, None] = field(default_factory=dict)
     _last: Activity | None = None
     _looked: float = field(default_factory=time.monotonic)

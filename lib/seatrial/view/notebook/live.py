@@ -124,9 +124,8 @@ class LivePlot:
             for trace, values in zip(self.figure.data, _rows(shown), strict=True):
                 trace.x = _floats([one.at_s for one in shown])
                 trace.y = _floats(values)
-                trace.showlegend = any(
-                    value is not None for value in values
-                )  # without a GPU its line has no name in the legend
+                # Without a GPU its line has no name in the legend.
+                trace.showlegend = any(value is not None for value in values)
             self.figure.layout.title.text = f"<b>{literal(_title(recorder, progress, running=running))}</b>"
             if not running:
                 spans = load_levels(recorder.samples, recorder.points)
