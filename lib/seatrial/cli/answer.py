@@ -16,20 +16,12 @@ _WIDTH_OF_FILES = 120  # columns if the output goes to a file or another program
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The result of a command.
+    """The result of a command."""
 
-    Attributes:
-        document: Plain JSON values, printed with ``--json``.
-        show: Prints the same for people.
-        exit_code: 0 done, 3 does not fit or refused, 5 not valid.
-        then: Runs after the result is printed (a server in the foreground); returns the exit code.
-
-    """
-
-    document: Any
-    show: Callable[[], None]
-    exit_code: int = 0
-    then: Callable[[], int] | None = None
+    document: Any  # plain JSON values, printed with ``--json``
+    show: Callable[[], None]  # prints the same for people
+    exit_code: int = 0  # 0 done, 3 does not fit or refused, 5 not valid
+    then: Callable[[], int] | None = None  # runs after the result is printed, returns the exit code
 
 
 @cache

@@ -10,18 +10,11 @@ from seatrial.engines.types import Command
 
 @dataclass(frozen=True, slots=True)
 class MachineCommand:
-    """What one machine runs.
+    """What one machine runs."""
 
-    Attributes:
-        rank: Its number; 0 is the first machine, which takes the requests and whose address the others need.
-        argv: Program and arguments; on several machines ``{head_address}`` stays open too.
-        env: Environment variables to add.
-
-    """
-
-    rank: int
-    argv: tuple[str, ...]
-    env: dict[str, str]
+    rank: int  # its number; 0 is the first machine, which takes the requests and whose address the others need
+    argv: tuple[str, ...]  # program and arguments; on several machines ``{head_address}`` stays open too
+    env: dict[str, str]  # environment variables to add
 
 
 def machine_commands(command: Command) -> tuple[MachineCommand, ...]:

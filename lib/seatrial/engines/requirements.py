@@ -17,20 +17,12 @@ _CUDA_BUILD = re.compile(r"\+cu(\d{2})\d")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Result of checking one thing.
+    """Result of checking one thing."""
 
-    Attributes:
-        name: Name of the thing that was checked.
-        status: ``ok``; ``warning``: something will not work or be slow; ``problem``: nothing works.
-        found: Finding, with the numbers.
-        remedy: The one thing to do, "" if nothing is needed.
-
-    """
-
-    name: str
-    status: _Status
-    found: str
-    remedy: str = ""
+    name: str  # name of the thing that was checked
+    status: _Status  # ``ok``; ``warning``: something will not work or be slow; ``problem``: nothing works
+    found: str  # finding, with the numbers
+    remedy: str = ""  # the one thing to do, "" if nothing is needed
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,34 +17,19 @@ NOTE = "installed.json"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """One engine in an environment of its own.
+    """One engine in an environment of its own."""
 
-    Attributes:
-        name: As ``seatrial engines install`` calls it.
-        engine: Engine id.
-        package: Package that brings it.
-        version: Release of that package.
-        path: Folder of the environment.
-        python_version: Python of the environment.
-        tool: What installed it: ``uv`` or ``pip``.
-        packages: Packages in the environment.
-        size_bytes: Bytes on the disk.
-        took_s: Seconds the installation took.
-        installed_at: UTC, ISO 8601.
-
-    """
-
-    name: str
-    engine: str
-    package: str
-    version: str
-    path: str
-    python_version: str
-    tool: str
-    packages: int
-    size_bytes: int
-    took_s: float
-    installed_at: str
+    name: str  # as ``seatrial engines install`` calls it
+    engine: str  # engine id
+    package: str  # package that brings it
+    version: str  # release of that package
+    path: str  # folder of the environment
+    python_version: str  # python of the environment
+    tool: str  # what installed it: ``uv`` or ``pip``
+    packages: int  # packages in the environment
+    size_bytes: int  # bytes on the disk
+    took_s: float  # seconds the installation took
+    installed_at: str  # UTC, ISO 8601
 
     @property
     def python(self) -> Path:

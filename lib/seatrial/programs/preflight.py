@@ -103,7 +103,7 @@ def why_too_old(found: Installed) -> str:
     vulnerabilities = known_vulnerabilities(row.starts, version)
     named = "; ".join(f"{each.what} ({', '.join(each.ids)})" for each in vulnerabilities)
     why = (
-        f"it has known security holes: {named}"
+        f"it has known vulnerabilities: {named}"
         if vulnerabilities
         else "older ones have known holes or do not run DeepSeek V4"
     )

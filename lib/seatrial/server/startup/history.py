@@ -51,18 +51,11 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class TimeLeft:
-    """Forecast of how long a start still takes.
+    """Forecast of how long a start still takes."""
 
-    Attributes:
-        seconds: The time, None if unknown.
-        basis: Basis of the forecast, or why the time is unknown.
-        phase_only: True if it is only the time to the end of the present count, because the rest is unknown.
-
-    """
-
-    seconds: Interval | None
-    basis: str
-    phase_only: bool = False
+    seconds: Interval | None  # the time, None if unknown
+    basis: str  # basis of the forecast, or why the time is unknown
+    phase_only: bool = False  # true if it is only the time to the end of the present count, because the rest is unknown
 
     def to_text(self) -> str:
         """Return it as a clause: ``about 4 min left (2 to 6 min; from 3 earlier starts here)``."""

@@ -43,4 +43,6 @@ def _v4(row: EngineProgram) -> str:
 def _told(row: EngineProgram) -> str:
     holes = "; ".join(f"{hole.what} ({', '.join(hole.ids)})" for hole in row.holes)
     wrong = f"{row.why.rstrip('.')}." if row.state in {"broken", "too old"} else ""
-    return "\n".join(filter(None, [row.path or "", wrong, row.remedy, f"Known holes: {holes}." if holes else ""]))
+    return "\n".join(
+        filter(None, [row.path or "", wrong, row.remedy, f"Known vulnerabilities: {holes}." if holes else ""])
+    )
