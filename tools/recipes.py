@@ -29,7 +29,14 @@ from seatrial.errors import UsageError
 from seatrial.flags import Flags
 from seatrial.hardware.accelerators import accelerators
 from seatrial.plan.vendor.recipes import cells_of
-from seatrial.plan.vendor.recipes_file import FOLDER, Catalogue, catalogues, read_recipes, unknown_checkpoints, unknown_names
+from seatrial.plan.vendor.recipes_file import (
+    FOLDER,
+    Catalogue,
+    catalogues,
+    read_recipes,
+    unknown_checkpoints,
+    unknown_names,
+)
 
 _HEAD = ("licence", "upstream_licence", "checked")
 _ADDRESSES = frozenset({
@@ -372,7 +379,9 @@ def old_spellings(catalogue: Catalogue) -> list[str]:
     found = []
     for cell in json.loads(catalogue.path.read_text(encoding="utf-8"))["cells"]:
         _, used = respell(list(Flags.of(cell["flags"]).to_argv()), read_spellings(catalogue.engine))
-        found += [f"{catalogue.path.name}: {cell['accelerator']} {cell['checkpoint']}: {row.old} is old" for row in used]
+        found += [
+            f"{catalogue.path.name}: {cell['accelerator']} {cell['checkpoint']}: {row.old} is old" for row in used
+        ]
     return found
 
 

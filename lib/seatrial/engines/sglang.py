@@ -14,7 +14,7 @@ _KEY_FILE = 'api-key: "{key}"\n'
 _HEAD_PORT = 20000
 """Port of the first machine, as in SGLang's documentation, which takes an address only with a port."""
 _OWN = frozenset({
-    "--tensor-parallel-size", "--attn-dp-size", "--expert-parallel-size", "--pipeline-parallel-size",
+    "--tensor-parallel-size", "--attn-dp-size", "--pipeline-parallel-size",
     "--context-length", "--mem-fraction-static", "--reasoning-parser", "--tool-call-parser",
 })  # fmt: skip
 """Flags this module writes itself, whatever a recipe sets."""
@@ -74,7 +74,7 @@ def _parallelism(plan: Plan, recipe: Flags) -> dict[str, object]:
     flags: dict[str, object] = {"--tensor-parallel-size": ranks.tensor}
     if ranks.data > 1:
         flags["--attn-dp-size"] = ranks.data
-    if ranks.expert > 1 and "--moe-a2a-backend" not in recipe:
+    if ranks.expert > 1 and not {"--moe-a2a-backend", "--expert-parallel-size"} & recipe.keys():
         flags["--moe-a2a-backend"] = "deepep"
     if plan.nodes > 1:
         flags |= {

@@ -31,6 +31,11 @@ class LlamacppTrial(Trial):
     pools: Pools
     split: Split
 
+    @property
+    def ranks(self) -> int:
+        """GPUs used."""
+        return self.pools.gpus
+
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""
         candidate, request, pools, split = self.candidate, self.candidate.request, self.pools, self.split
