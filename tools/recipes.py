@@ -116,8 +116,8 @@ def rows_of(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
     """
     if isinstance(facts.get("models"), dict):
-        for name, model in facts["models"].items():
-            yield from _of_vllm(name, model)
+        for model in facts["models"].values():
+            yield from _of_vllm(model)
     elif isinstance(facts.get("commands"), list):
         yield from map(_of_nvidia, facts["commands"])
     elif isinstance(facts.get("cells"), list):
@@ -140,7 +140,7 @@ def _of_cookbook(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_vllm(name: str, model: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _of_vllm(model: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the commands of a model of vLLM's recipes; those its guide writes by hand replace the generated ones."""
     images = model["model"].get("docker_image") or {}
     guides = [
@@ -316,8 +316,9 @@ def _cell(row: dict[str, Any], spellings: list[Spelling]) -> tuple[dict[str, Any
         "gpus_per_node": row["gpus_per_node"],
         "checkpoint": row["checkpoint"],
         "status": status,
-        "vendor_status": None if word == status else word,
+        "vendor_status": row.get("vendor_status") or (None if word == status else word),
         "image": None if image is None or _is_release(image) else image,
+        "host_memory_gib": row.get("host_memory_gib"),
         "note": row.get("note"),
         "run": {name: value for name, value in (row.get("run") or {}).items() if value is not None},
         "source": row.get("source"),
@@ -408,7 +409,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path, metavar="FACTS... DATA")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    if len(arguments.files) < 2:
+    if not arguments.files[1:]:
         if not arguments.check or arguments.files:
             parser.error("name FACTS and DATA, or give --check")
         problems = [line for row in catalogues() for line in old_spellings(row)]

@@ -15,7 +15,7 @@ from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.gpu_server.kv_pool import KvPool, pool_of, window_share
 from seatrial.plan.gpu_server.layouts import Layout
 from seatrial.plan.vendor.default_fraction import default_fraction
-from seatrial.plan.vendor.limits import limits, running_limit
+from seatrial.plan.vendor.limits import default_running_limit, limits, running_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,12 @@ def layout_memory(
 
     """
     cell, draft = layout.cell, candidate.checkpoint.draft
-    running = running_limit(candidate.request.concurrency)
-    if cell:
-        running = cell.running_limit or limits().running_requests
+    running = cell.running_limit if cell else None
+    if running is None and cell is None and candidate.engine == "sglang":
+        running = running_limit(candidate.request.concurrency)
+    if running is None:
+        gpu = next(iter(candidate.request.gpus), None)
+        running = default_running_limit(candidate.engine, gpu, layout.parallelism.data)
     options = Options(
         max_running_requests=running,
         speculative=draft or "none" if cell is not None and cell.draft_tokens(candidate.checkpoint) > 0 else "none",
