@@ -12,7 +12,8 @@ from tests.memory.configs import DSPARK, flash, pro
 from seatrial.catalog import checkpoints, model_of
 from seatrial.memory import config_footprint, count_parameters
 from seatrial.memory.shape import read_shape
-from seatrial.memory.tensors import Tensor, format_name, stored, tensors
+from seatrial.memory.storage import Tensor, format_name, stored
+from seatrial.memory.tensors import tensors
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from math import ceil
 from typing import Any
 
 from seatrial.catalog.cached_vectors import CSA, HCA, bf16_bytes, index_bytes, latent_bytes
-from seatrial.memory.shape import Shape
+from seatrial.memory.shape import AnyShape, Shape
 from seatrial.memory.tables import table
 
 CACHE_SIZE = 4096
@@ -45,9 +45,9 @@ def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_to
     Every request has a slot of its own, padded to 256 cells.
     """
     layout = table("kv")["llamacpp"]
-    tokens = _pad(load.context_tokens, layout["pad_tokens"])
-    window = _pad(min(tokens, shape.sliding_window + ubatch_tokens), layout["pad_tokens"])
-    csa_cells, hca_cells = (_pad(ceil(tokens / ratio), layout["pad_tokens"]) for ratio in (CSA, HCA))
+    tokens = padded(load.context_tokens, layout["pad_tokens"])
+    window = padded(min(tokens, shape.sliding_window + ubatch_tokens), layout["pad_tokens"])
+    csa_cells, hca_cells = (padded(ceil(tokens / ratio), layout["pad_tokens"]) for ratio in (CSA, HCA))
     head, index = shape.head_dim, shape.index_head_dim
 
     def vectors(cells: int, layers: int, values: int) -> int:
@@ -79,11 +79,11 @@ def sglang_caches(shape: Shape, load: CacheLoad, *, swa_ratio: float, speculativ
 
     """
     rates = _sglang_rates(shape, swa_ratio=swa_ratio, speculative=speculative)
-    tokens = load.requests * _pad(load.context_tokens, table("kv")["paged"]["page_tokens"])
+    tokens = load.requests * padded(load.context_tokens, table("kv")["paged"]["page_tokens"])
     kv = {name: -(-rate.numerator * tokens // rate.denominator) for name, rate in rates.bytes_per_token.items()}
     if speculative:
         kv["draft"] = -(-sum(kv.values()) // shape.num_hidden_layers)
-    rows = _pad((max_running + 1) * rates.ring_rows + rates.ring_rows + 1, table("kv")["sglang"]["row_align"])
+    rows = padded((max_running + 1) * rates.ring_rows + rates.ring_rows + 1, table("kv")["sglang"]["row_align"])
     return Caches(kv=kv, state={"HCA state": rows * rates.row_bytes})
 
 
@@ -136,7 +136,7 @@ def plain_caches(shape: Shape, load: CacheLoad) -> Caches:
 def llama_caches(config: Mapping[str, int], load: CacheLoad, *, engine: str, cache_type: str) -> Caches:
     """Return keys and values of a plain transformer (SmolLM2): two vectors for each token, layer and KV head."""
     pad = {"llamacpp": table("kv")["llamacpp"]["pad_tokens"], "vllm": table("kv")["vllm"]["plain_block_tokens"]}
-    tokens = load.requests * _pad(load.context_tokens, pad.get(engine, 1))
+    tokens = load.requests * padded(load.context_tokens, pad.get(engine, 1))
     values = config["num_key_value_heads"] * config["head_dim"]
     row = _row_bytes(values, cache_type) if engine == "llamacpp" else bf16_bytes(values)
     return Caches(kv={"KV": 2 * tokens * config["num_hidden_layers"] * row}, state={})
@@ -157,7 +157,7 @@ def kv_source(engine: str) -> str:
     return str(table("kv").get(engine, table("kv")["plain"])["source"])
 
 
-def latent_page(shape: Shape, slots: int) -> int:
+def latent_page(shape: AnyShape, slots: int) -> int:
     """Return the bytes of a page of ``slots`` vectors, padded."""
     return align(slots * latent_bytes(shape.head_dim, shape.qk_rope_head_dim))
 
@@ -169,8 +169,9 @@ def _row_bytes(values: int, cache_type: str) -> int:
 
 def align(size: int) -> int:
     """Return a size padded as SGLang and vLLM pad a page."""
-    return _pad(size, table("kv")["paged"]["align_bytes"])
+    return padded(size, table("kv")["paged"]["align_bytes"])
 
 
-def _pad(value: int, unit: int) -> int:
+def padded(value: int, unit: int) -> int:
+    """Return the least multiple of ``unit`` that is not below ``value``."""
     return -(-value // unit) * unit

@@ -11,8 +11,10 @@ from seatrial.catalog.engine_facts import engine_ids
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import kv
 from seatrial.memory.types import Parallelism
+from seatrial.memory.v41_caches import KV_LAYOUTS
 
 _SPECULATIVE = ("none", "mtp", "dspark")
+_ENGRAM = ("gpu", "host")
 ENGINES = engine_ids()
 """Engines seatrial knows, in order of preference."""
 
@@ -29,6 +31,8 @@ HELP = {
     "swa_ratio": "sglang: window slots per token of the pool",
     "max_running_requests": "sglang: requests the compressor state is made for",
     "speculative": f"sglang: draft head in use ({', '.join(_SPECULATIVE)})",
+    "kv_layout": f"sglang, V4.1: layout of cached vectors ({', '.join(KV_LAYOUTS)}); v41 needs SM100, SM103 or gfx950",
+    "engram": f"sglang, V4.1: memory of the Engram tables ({', '.join(_ENGRAM)})",
     "batched_tokens": "vllm: most tokens of one step (--max-num-batched-tokens); an interval over its defaults if not given",
     "indexer_type": "vllm: type of the indexer's cache (fp8, fp4)",
 }
@@ -52,6 +56,8 @@ class Options:
     batched_tokens: int | None = None
     indexer_type: str = "fp8"
     context_parallel: int = 1
+    kv_layout: str = "v41"
+    engram: str = "gpu"
 
 
 _AXES = {f"{field.name}_parallel": field.name for field in fields(Parallelism)}
@@ -64,7 +70,13 @@ _BOUNDS = {
     "context_parallel": (1, 1 << 16),
     **dict.fromkeys(_AXES, (1, 1 << 16)),
 }
-_CHOICES = {"cache_type": kv.cache_types(), "speculative": _SPECULATIVE, "indexer_type": ("fp8", "fp4")}
+_CHOICES = {
+    "cache_type": kv.cache_types(),
+    "speculative": _SPECULATIVE,
+    "indexer_type": ("fp8", "fp4"),
+    "kv_layout": KV_LAYOUTS,
+    "engram": _ENGRAM,
+}
 
 
 def read_options(given: Mapping[str, Any] | Options | None, parallelism: Parallelism) -> tuple[Options, Parallelism]:

@@ -122,9 +122,7 @@ def _requested(request: Request) -> tuple[Model, Checkpoint | None]:
 
     """
     if request.checkpoint is None:
-        model = find_model("flash" if request.model is None else request.model)
-        # Another architecture has no sizes to choose by: its checkpoint carries the refusal.
-        return model, find_checkpoint(model.default_checkpoint) if model.role == "refused" else None
+        return find_model("flash" if request.model is None else request.model), None
     row = find_checkpoint(request.checkpoint) if isinstance(request.checkpoint, str) else request.checkpoint
     model = model_of(row)
     if request.model is not None and row.model != "local" and find_model(request.model).id != model.id:
@@ -221,6 +219,8 @@ def _reasons(plan: Plan, chosen: Candidate, trials: list[Trial], *, named: bool,
     yield from engines[deciding:]
     yield from own[context:]
     yield from run_notes(plan, checkpoint, chosen.request.nodes)
+    if model.api is not None:
+        yield Reason(model.api.text, "verified", model.api.source)
     if ranked and not checkpoint.base:
         yield from left_out_reasons(model, checkpoints())
 
