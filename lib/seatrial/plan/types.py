@@ -14,6 +14,8 @@ from seatrial.speed.types import Prediction
 
 Verdict = Literal["verified", "fits", "does_not_fit", "refused"]
 Objective = Literal["latency", "balanced", "throughput"]
+Strategy = Literal["low-latency", "balanced", "high-throughput"]
+RecipeStatus = Literal["verified", "in-progress", "not verified"]
 
 TENSOR_PARALLEL = frozenset(
     name for name in engine_ids() if engine_facts(planned_as(name)).planning.splits == "tensors"
@@ -23,11 +25,12 @@ TENSOR_PARALLEL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A configuration a vendor ran.
+    """A configuration a vendor published.
 
     Attributes:
         source: File that contains it, with the commit.
         cell: Its name in that file ("h200 flash fp4 low-latency").
+        status: ``verified`` if the vendor ran exactly this, else ``in-progress`` or ``not verified``.
         differences: How this plan differs from it, one sentence each; empty if the plan is exactly this.
         flags: The vendor's flags as the current engine spells them, without model, host and port.
         env: The vendor's environment variables.
@@ -37,6 +40,7 @@ class Recipe:
 
     source: str
     cell: str
+    status: RecipeStatus
     differences: tuple[str, ...] = ()
     flags: Flags = field(default_factory=Flags)
     env: dict[str, str] = field(default_factory=dict)
@@ -118,7 +122,7 @@ class Plan:
     """Everything to run on a machine, and why.
 
     Attributes:
-        verdict: ``verified`` (a vendor ran exactly this), ``fits``, ``does_not_fit`` or ``refused``.
+        verdict: ``verified`` (a vendor ran exactly this, and its recipe says so), ``fits``, ``does_not_fit`` or ``refused``.
         model: Model id.
         checkpoint: Checkpoint id.
         engine: ``sglang``, ``vllm``, ``llamacpp``, ``mlx`` or ``simulated``.

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.plan.cell_plans import plan_of_cell
 
 from seatrial.hardware import detect_hardware
 from seatrial.memory.types import Parallelism
@@ -27,7 +28,6 @@ RESOLVED = {
 }
 """What SGLang 0.5.23 itself resolved for the cells without --mem-fraction-static, by strategy: low-latency first."""
 STRATEGIES = ("low-latency", "balanced", "high-throughput")
-OBJECTIVES = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}
 LEFT = [cell for cell in cells() if cell.engine == "sglang" and cell.memory_fraction is None]
 
 
@@ -42,14 +42,9 @@ def test_the_rule_gives_what_sglang_resolved(cell):
 @pytest.mark.parametrize("cell", LEFT, ids=lambda cell: cell.name)
 def test_a_plan_counts_on_it_and_says_so(cell):
     """The command leaves the share to SGLang; capacity and reasons are those of SGLang's own."""
-    plan = make_plan(
-        checkpoint=cell.checkpoint,
-        hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
-        engine="sglang",
-        objective=OBJECTIVES[cell.strategy],
-    )
+    plan = plan_of_cell(cell)
     gpu, share = plan.hardware.gpus[0], plan.gpu_memory_fraction_used
-    assert "verified" == plan.verdict
+    assert plan.runs
     assert plan.gpu_memory_fraction is None
     assert default_fraction("sglang", gpu, cell.parallelism, cell.flags) == share
     assert int(gpu.memory_bytes * share) * plan.ranks == plan.capacity_bytes

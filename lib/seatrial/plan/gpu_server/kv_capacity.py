@@ -156,7 +156,7 @@ def layout_memory(
         running = cell.running_limit or limits().running_requests
     options = Options(
         max_running_requests=running,
-        speculative=draft or "none" if cell is not None and cell.draft_tokens > 0 else "none",
+        speculative=draft or "none" if cell is not None and cell.draft_tokens(candidate.checkpoint) > 0 else "none",
         swa_ratio=window_share(layout.flags),
         batched_tokens=cell.batched_tokens if cell else None,
     )

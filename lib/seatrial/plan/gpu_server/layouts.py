@@ -11,7 +11,7 @@ from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.request import Request
-from seatrial.plan.vendor.recipes import Cell, cells, find_cells
+from seatrial.plan.vendor.recipes import STRATEGIES, Cell, cells, find_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,27 @@ def layouts(candidate: Candidate) -> Iterator[Layout]:
             yield Layout(nodes, per_node, parallelism)
 
 
+def passed_over(candidate: Candidate, chosen: Cell) -> Cell | None:
+    """Return the recipe that suits the objective better than the chosen one and is not verified; None if there is none."""
+    order = STRATEGIES[candidate.request.objective]
+    better = order[: order.index(chosen.strategy)] if chosen.verified else ()
+    rows = (cell for cell in _usable_cells(candidate) if cell.strategy in better and not cell.verified)
+    return min(rows, key=lambda cell: order.index(cell.strategy), default=None)
+
+
 def _recipe_layouts(candidate: Candidate) -> Iterator[Layout]:
+    for cell in _usable_cells(candidate):
+        yield Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
+
+
+def _usable_cells(candidate: Candidate) -> Iterator[Cell]:
+    """Yield the recipes for this GPU that hold for what is asked, the verified first."""
     request, gpus = candidate.request, candidate.request.gpus
     for cell in find_cells(candidate.engine, candidate.checkpoint, gpus[0].accelerator, request.objective):
         fits = cell.gpus_per_node <= len(gpus) and cell.nodes <= request.nodes
         within = (request.context_tokens or 0) <= (cell.context_limit or request.context_tokens or 0)
         if fits and within and request.tensor_parallel in {None, cell.parallelism.tensor}:
-            yield Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
+            yield cell
 
 
 def _gpu_counts(request: Request) -> Iterator[tuple[int, int]]:

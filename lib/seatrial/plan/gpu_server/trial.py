@@ -11,13 +11,14 @@ from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.gpu_server.admission import admit_requests, waiting_reasons
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory, fraction_needed, layout_memory
 from seatrial.plan.gpu_server.kv_pool import DELAYER_FLAG
-from seatrial.plan.gpu_server.layouts import Layout, layouts
+from seatrial.plan.gpu_server.layouts import Layout, layouts, passed_over
 from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
 from seatrial.plan.gpu_server.reasons import (
     cell_reason,
     fraction_reason,
     memory_reason,
     overdrawn_reasons,
+    run_reasons,
     uncertain_reason,
     unchecked_reason,
 )
@@ -54,8 +55,9 @@ class GpuServerTrial(Trial):
             fraction_min = fraction_needed(candidate.engine, capacity.footprint, request.gpus[0])
             reasons[1:1] = waiting_reasons(admission)
             if layout.cell:
-                reasons.insert(0, cell_reason(layout.cell, memory.context_tokens))
+                reasons.insert(0, cell_reason(layout.cell, memory.context_tokens, passed_over(candidate, layout.cell)))
                 reasons += overdrawn_reasons(layout.cell, capacity, request.gpus[0])
+                reasons += run_reasons(layout.cell)
             if fraction_min is not None:
                 reasons.append(fraction_reason(candidate.engine, capacity, fraction_min, given))
         return Plan(
