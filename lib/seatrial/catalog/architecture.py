@@ -37,6 +37,7 @@ class Architecture:
     absent: dict[str, str]  # fields of config.json that make it another architecture, and what they mean
     unchecked: dict[str, str]  # engines whose memory formulas no published run has confirmed, and why
     unpredicted: str | None  # why no speed is predicted
+    windows_by_requests: bool  # SGLang sizes the pool of sliding windows by running requests, not as a share
     source: str
 
 

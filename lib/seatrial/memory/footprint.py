@@ -20,10 +20,11 @@ from seatrial.memory.reserve import over_gpus, reserve_of
 from seatrial.memory.shape import AnyShape, read_shape
 from seatrial.memory.tables import table
 from seatrial.memory.types import Footprint, Parallelism
-from seatrial.memory.v41_caches import v41_plain_caches, v41_sglang_caches, v41_vllm_caches
+from seatrial.memory.v41_caches import engram_place, v41_plain_caches, v41_sglang_caches, v41_vllm_caches
 from seatrial.memory.v41_shape import V41Shape
 from seatrial.memory.vllm_pool import vllm_caches
 from seatrial.memory.weights import count_parameters_of
+from seatrial.units import GIB
 
 _DEFAULT_CONTEXT_TOKENS = 8192
 _MAX_CONCURRENCY = 1 << 20
@@ -252,20 +253,21 @@ def _placed(model: ModelBytes, serving: _Serving, caches: kv.Caches, reserve: in
         # A layer is never split: it goes to one GPU, and its caches with it.
         return {"layers": ceil(split.gpu / gpus), "reserve": reserve}, split.host
     share = stage_share(layers, parallelism.pipeline)
-    on_host = options.engram == "host" and model.shape is not None
+    on_host = isinstance(model.shape, V41Shape) and engram_place(serving.engine, options.engram) == "host"
     weights = RankWeights(1 / gpus, 0.0)
     if model.shape:
         weights = rank_weights(model.shape, parallelism, tables_on_host=on_host)
     sharded = ceil(model.weights_bytes * weights.sharded)
+    offloaded = min(sharded, options.cpu_offload_gib * GIB)
     per_gpu = {
-        "weights_sharded": sharded,
+        "weights_sharded": sharded - offloaded,
         "weights_replicated": ceil(model.weights_bytes * (weights.sharded + weights.replicated)) - sharded,
         # One KV head: only replicas, stages and context parallelism split the cache.
         "kv": ceil(kv_bytes * share / options.context_parallel),
         "state": ceil(state_bytes * share),
         "reserve": reserve,
     }
-    return per_gpu, table_bytes(model.shape) if model.shape and on_host else 0
+    return per_gpu, offloaded * gpus + (table_bytes(model.shape) if model.shape and on_host else 0)
 
 
 @lru_cache(maxsize=_CACHE_SIZE)

@@ -19,6 +19,22 @@ KV_LAYOUTS = ("v41", "v4")
 """Layouts of SGLang's cached vectors (``SGLANG_DSV4_KV_LAYOUT``)."""
 
 
+def kv_layout_on(architecture: str | None) -> str:
+    """Return the layout SGLang chooses on a GPU: that of V4.1 needs kernels that only some have.
+
+    Args:
+        architecture: Compute capability ("9.0") or ``gfx950``; None if unknown.
+
+    """
+    return "v41" if architecture in table("kv")["v41"]["sglang"]["layout_architectures"] else "v4"
+
+
+def engram_place(engine: str, asked: str | None) -> str:
+    """Return where the Engram tables are: as asked, else where the engine puts them by itself."""
+    place: str = asked or table("kv")["v41"].get(engine, {}).get("engram", "gpu")
+    return place
+
+
 @lru_cache(maxsize=CACHE_SIZE)
 def v41_sglang_caches(
     shape: V41Shape, load: CacheLoad, *, kv_layout: str, speculative: bool, max_running: int

@@ -27,6 +27,12 @@ class Candidate:
     request: Request
 
     @property
+    def windows_by_requests(self) -> bool:
+        """True if SGLang sizes the pool of sliding windows by the requests that may run."""
+        known = architecture_of(self.model.architecture)
+        return known is not None and known.windows_by_requests
+
+    @property
     def unchecked(self) -> str | None:
         """Why arithmetic alone gives no verdict: formulas that no published run has confirmed; None if it does."""
         known = architecture_of(self.model.architecture)

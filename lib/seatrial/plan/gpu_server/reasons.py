@@ -68,6 +68,15 @@ def uncertain_reason(candidate: Candidate, capacity: KvCapacity) -> Reason:
     return Reason(text, "assumed", capacity.footprint.source)
 
 
+def tables_reason(capacity: KvCapacity) -> Reason:
+    """Explain that the Engram tables are in host memory, and how much they take."""
+    text = (
+        f"The Engram tables ({format_gib(capacity.footprint.host_bytes)}) are in host memory "
+        "(SGLANG_ENABLE_DSV41_ENGRAM_HOST_TABLE=1), since all weights together do not fit on the GPUs."
+    )
+    return Reason(text, "derived", "sglang 0.5.23 wheel (PyPI): srt/layers/engram.py, test/dsv41_flash_common.py")
+
+
 def cell_reason(cell: Cell, context_tokens: int, passed_over: Cell | None) -> Reason:
     """Name who published this recipe, if it ran, and what differed in the vendor's run.
 

@@ -19,6 +19,7 @@ from seatrial.plan.gpu_server.reasons import (
     memory_reason,
     overdrawn_reasons,
     run_reasons,
+    tables_reason,
     uncertain_reason,
     unchecked_reason,
 )
@@ -54,6 +55,8 @@ class GpuServerTrial(Trial):
             admission = admit_requests(candidate, memory, capacity)
             fraction_min = fraction_needed(candidate.engine, capacity.footprint, request.gpus[0])
             reasons[1:1] = waiting_reasons(admission)
+            if layout.tables_on_host:
+                reasons.insert(1, tables_reason(capacity))
             if layout.cell:
                 reasons.insert(0, cell_reason(layout.cell, memory.context_tokens, passed_over(candidate, layout.cell)))
                 reasons += overdrawn_reasons(layout.cell, capacity, request.gpus[0])
@@ -63,6 +66,7 @@ class GpuServerTrial(Trial):
         return Plan(
             verdict=self.verdict,
             model=candidate.model.id,
+            architecture=candidate.model.architecture,
             checkpoint=candidate.checkpoint.id,
             engine=candidate.engine,
             engine_version_min=engine_facts(candidate.engine).versions.safe,

@@ -48,6 +48,7 @@ class LlamacppTrial(Trial):
         return Plan(
             verdict=self.verdict,
             model=candidate.model.id,
+            architecture=candidate.model.architecture,
             checkpoint=candidate.checkpoint.id,
             engine=engine,
             engine_version_min=engine_facts(engine).versions.safe,

@@ -62,7 +62,7 @@ class RecipeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     nodes: _Count
     gpus_per_node: _Count
     status: RecipeStatus
-    flags: dict[str, str | None | list[str]]
+    flags: dict[str, str | list[str] | None]
     env: dict[str, str]
     variant: str | None = None  # the vendor's word for the release, None if that is the model
     vendor_status: str | None = None  # the vendor's own words, None if they are those of `status`
