@@ -252,7 +252,7 @@ def _placed(model: ModelBytes, serving: _Serving, caches: kv.Caches, reserve: in
     kv_bytes, state_bytes = sum(caches.kv.values()), sum(caches.state.values())
     layers = int(model.config["num_hidden_layers"])
     gpus = parallelism.tensor * parallelism.pipeline
-    if serving.engine == "llamacpp" and parallelism.tensor > 1 and model.shape:
+    if serving.engine == "llamacpp" and parallelism.tensor > 1 and isinstance(model.shape, Shape):
         divided, host = tensor_split_bytes(model.weights.by_class, model.shape)
         return {
             "weights_sharded": ceil(divided / parallelism.tensor),

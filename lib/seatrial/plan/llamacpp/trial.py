@@ -32,6 +32,11 @@ class LlamacppTrial(Trial):
     refused: list[Reason]  # by which rules; empty if by none
     placed: Placed
 
+    @property
+    def ranks(self) -> int:
+        """GPUs used."""
+        return self.pools.gpus
+
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""
         candidate, request, placed = self.candidate, self.candidate.request, self.placed
