@@ -17,7 +17,7 @@ from seatrial.memory.offload import offloaded_bytes, tensor_split_bytes
 from seatrial.memory.options import ENGINES, Options, read_options
 from seatrial.memory.ranks import RankWeights, context_note, rank_weights, stage_share, table_bytes
 from seatrial.memory.reserve import over_gpus, reserve_of
-from seatrial.memory.shape import AnyShape, read_shape
+from seatrial.memory.shape import AnyShape, Shape, read_shape
 from seatrial.memory.tables import table
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.memory.v41_caches import engram_place, v41_plain_caches, v41_sglang_caches, v41_vllm_caches

@@ -35,7 +35,7 @@ class LlamacppTrial(Trial):
     @property
     def ranks(self) -> int:
         """GPUs used."""
-        return self.pools.gpus
+        return self.placed.pools.gpus
 
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""
