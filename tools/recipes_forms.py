@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from seatrial.catalog.listing import all_models
+from seatrial.catalog.listing import models
 from seatrial.errors import UsageError
 from seatrial.hardware.accelerators import accelerators
 
@@ -173,7 +173,7 @@ def _variant_of(model: dict[str, Any], checkpoint: str) -> str:
 
 def model_of(checkpoint: str) -> str | None:
     """Return the id of the model whose name a checkpoint has, the longest if several are in it."""
-    found = [row for row in all_models() if row.name in checkpoint]
+    found = [row for row in models() if row.name in checkpoint]
     return max(found, key=lambda row: len(row.name)).id if found else None
 
 

@@ -78,7 +78,9 @@ WRONG = {
 @pytest.mark.parametrize(("flags", "message"), WRONG.values(), ids=WRONG)
 def test_flags_that_no_engine_takes_are_told(flags, message):
     """With the cell that has them."""
-    with pytest.raises(UsageError, match=r"sglang_recipes\.json: h200 deepseek-ai/DeepSeek-V4-Flash balanced: ") as error:
+    with pytest.raises(
+        UsageError, match=r"sglang_recipes\.json: h200 deepseek-ai/DeepSeek-V4-Flash balanced: "
+    ) as error:
         list(cells_of(read_recipes(document(flags=flags), "a file"), OURS))
     assert message in error.value.what
 

@@ -25,6 +25,7 @@ class Layout:
     gpus_per_node: int
     parallelism: Parallelism
     cell: Cell | None = None  # if a vendor ran exactly this
+    tables_on_host: bool = False  # the Engram tables of V4.1 are in host memory, not on the GPUs
 
     @property
     def flags(self) -> Mapping[str, str | None]:
@@ -41,8 +42,13 @@ def layouts(candidate: Candidate) -> Iterator[Layout]:
     if request.recipes:
         yield from _recipe_layouts(candidate)
     for nodes, per_node in _gpu_counts(request):
-        for parallelism in _splits(candidate, nodes, per_node * nodes):
+        splits = _splits(candidate, nodes, per_node * nodes)
+        for parallelism in splits:
             yield Layout(nodes, per_node, parallelism)
+        # Ranks share one copy of the tables, which they cannot across machines.
+        if candidate.engine == "sglang" and nodes == 1 and candidate.model.config.get("engram_layer_ids"):
+            for parallelism in splits:
+                yield Layout(nodes, per_node, parallelism, tables_on_host=True)
 
 
 def passed_over(candidate: Candidate, chosen: Cell) -> Cell | None:

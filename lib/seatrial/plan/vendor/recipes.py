@@ -109,6 +109,11 @@ class Cell:
         return self._count("--max-num-batched-tokens")
 
     @property
+    def cpu_offload_gib(self) -> int:
+        """GiB of each GPU's weights that vLLM leaves in host memory."""
+        return self._count("--cpu-offload-gb") or 0
+
+    @property
     def context_limit(self) -> int | None:
         """Context the recipe was run with, at most what its KV cache held; None if it is the model's own."""
         given = self._count("--max-model-len") or self._count("--context-length")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from seatrial.catalog import checkpoints
-from seatrial.catalog.listing import all_models
+from seatrial.catalog.listing import models
 from seatrial.errors import UsageError
 from seatrial.hardware.accelerators import accelerators
 from seatrial.plan.types import RecipeStatus, Strategy
@@ -135,7 +135,7 @@ def load_recipes(catalogue: Catalogue) -> RecipesFile:
 def unknown_names(recipes: RecipesFile) -> Iterator[str]:
     """Yield a sentence for each accelerator and model of a recipes file that the kit does not know."""
     yield from _missing(recipes, "accelerator", set(accelerators()))
-    yield from _missing(recipes, "model", {row.id for row in all_models()})
+    yield from _missing(recipes, "model", {row.id for row in models()})
 
 
 def unknown_checkpoints(recipes: RecipesFile) -> Iterator[str]:
