@@ -84,8 +84,8 @@ def meant(plan, flags):
         "kv_cache_dtype": "fp8_e4m3",
         "page_size": 256,
         "swa_full_tokens_ratio": float(flags.get("--swa-full-tokens-ratio", Options().swa_ratio)),
-        "reasoning_parser": "deepseek-v4" if chats else None,
-        "tool_call_parser": "deepseekv4" if chats else None,
+        "reasoning_parser": flags.get("--reasoning-parser") or ("deepseek-v4" if chats else None),
+        "tool_call_parser": flags.get("--tool-call-parser") or ("deepseekv4" if chats else None),
         "speculative_algorithm": flags.get("--speculative-algorithm"),
     }
     for name in ("speculative_num_steps", "speculative_eagle_topk", "speculative_num_draft_tokens"):
@@ -98,6 +98,8 @@ def meant(plan, flags):
         )
         expected |= {"speculative_num_steps": 1, "speculative_eagle_topk": 1}
         expected["speculative_num_draft_tokens"] = int(block) + 1
+    if plan.model == "v4.1-flash":
+        del expected["swa_full_tokens_ratio"]  # its windows are counted by requests, not by a share of the tokens
     # The plan relies on this very share, from the command or from SGLang's own rule.
     expected["mem_fraction_static"] = plan.gpu_memory_fraction_used
     return expected

@@ -32,6 +32,10 @@ RESOLVED = {
     ("h200", "flash fp4"): {"low-latency": 0.9, "balanced": 0.9, "high-throughput": 0.9},
     ("h100", "flash-official fp4"): {"low-latency": 0.818, "balanced": 0.818, "high-throughput": 0.818},
     ("h100", "flash fp4"): {"low-latency": 0.818, "balanced": 0.818, "high-throughput": 0.818},
+    ("gb300", "v41-flash fp4"): {"high-throughput": 0.908},
+    ("b200", "v41-flash fp4"): {"high-throughput": 0.858},
+    ("b300", "v41-flash fp4"): {"high-throughput": 0.905},
+    ("mi350x", "v41-flash fp4"): {"high-throughput": 0.902},
 }
 """What SGLang 0.5.23 itself resolved for the cells without --mem-fraction-static, by strategy."""
 LEFT = [cell for cell in cells() if cell.engine == "sglang" and cell.memory_fraction is None]
