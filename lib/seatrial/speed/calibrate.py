@@ -25,14 +25,15 @@ from seatrial.speed.work import Ranks, ServingLoad, Work
 
 PUBLISHED = Path(__file__).with_name("published.json")
 _BOUNDS = {
-    "slow_host": (1.0, 2.0),
+    "slow_host": (1.0, 4.0),
     "network": (1.0, 2.0),
-    "first_slow_host": (1.0, 4.0),
+    "data_share": (0.0, 1.0),
+    "dspark_first": (1.0, 2.0),
     "prefill_share": (0.02, 0.9),
     "replicated": (0.0, 1.0),
     "data_fill": (0.0, 1.0),
+    "launch_share": (0.0, 1.0),
     "first_wait": (0.0, 1.0),
-    "seen_share": (0.05, 1.0),
 }
 _BLUNT = 0.15
 """Errors well below this count as their squares: a repeated run differs by so much."""
@@ -40,6 +41,7 @@ _PULL = 0.002
 """Weight of staying near the start, so that a constant no row depends on stays there."""
 _FINEST = 0.01
 """The search ends when a constant would change by less than one per cent."""
+_GROUPS = 7
 _INSIDE = math.log(2.5) / 2
 """Largest log error of a value inside an interval whose ends differ by a factor of 2.5."""
 QUANTITIES = ("TPOT", "TTFT", "output tokens/s")
@@ -52,6 +54,8 @@ class Published:
     accelerator: str
     precision: str
     strategy: str
+    release: str  # flash, flash-official, pro, pro-official
+    fixed_lengths: bool  # every request has the full lengths: another load than the model's, so not in the fit
     name: str
     work: Work
     ranks: Ranks
@@ -69,26 +73,25 @@ class Published:
 
 
 @cache
-def published_rows() -> tuple[Published, ...]:
-    """Return the published runs of ``published.json``."""
+def published_rows(*, fixed_lengths: bool = False) -> tuple[Published, ...]:
+    """Return the published runs of ``published.json`` with lengths drawn at random, or those with fixed lengths."""
     document = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    return tuple(_published(row, document) for row in document["rows"])
+    rows = (_published(row, document["work"][row["checkpoint"]]) for row in document["rows"])
+    return tuple(row for row in rows if row.fixed_lengths == fixed_lengths)
 
 
-def _published(row: dict[str, Any], document: dict[str, Any]) -> Published:
-    name = f"{row['model']} {row['precision']}"
+def _published(row: dict[str, Any], work: dict[str, int]) -> Published:
     gpu = accelerators()[row["accelerator"]].to_gpu(None)
     rate = compute_rate(row["accelerator"], row["precision"], gpu.bf16_flops, gpu.fp8_flops)
+    attention = attention_of(find_model(row["model"]).config)
     return Published(
         accelerator=row["accelerator"],
         precision=row["precision"],
         strategy=row["strategy"],
-        name=f"{row['accelerator']} {name} x{row['concurrency']}",
-        work=Work(
-            **document["work"][name],
-            precision=row["precision"],
-            attention=attention_of(find_model(row["model"]).config),
-        ),
+        release=row["variant"],
+        fixed_lengths=row["lengths"] == "fixed",
+        name=f"{row['accelerator']} {row['variant']} {row['precision']} {row['strategy']}",
+        work=Work(**work, precision=row["precision"], attention=attention),
         ranks=Ranks(
             count=row["gpus"],
             nodes=row["nodes"],
@@ -97,17 +100,19 @@ def _published(row: dict[str, Any], document: dict[str, Any]) -> Published:
             bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
             flops=rate.flops,
             architecture=gpu.compute_capability,
-            prefill_together=row.get("prefill_together", False),
+            prefill_together=row["prefill_together"],
+            deepep=row["deepep"],
         ),
         load=ServingLoad(
             concurrency=row["concurrency"],
             running_limit=row["running_limit"],
             prompt_tokens=row["prompt_tokens"],
             answer_tokens=row["answer_tokens"],
-            draft_tokens=row["speculative_steps"],
-            requests=document["requests"][str(row["concurrency"])],
-            random_lengths=True,
-            prompts_seen=row["concurrency"] in document["prompts_seen_at"],
+            draft_tokens=row["draft_tokens"],
+            draft_method=row["draft_method"],
+            draft_model=row["model"],
+            requests=row["requests"],
+            random_lengths=row["lengths"] == "drawn",
         ),
         measured=Speed(row["tpot_s"], row["ttft_s"], row["output_tokens_per_s"], row["concurrency"]),
     )
@@ -152,12 +157,20 @@ def left_out_errors(group: Callable[[Published], str]) -> list[tuple[float, floa
     return found
 
 
+def recipe_group(row: Published) -> str:
+    """Return one of seven groups of recipes, both runs of a recipe in the same one."""
+    names = sorted({each.name for each in published_rows()})
+    return str(names.index(row.name) % _GROUPS)
+
+
 def _error_table() -> str:
     """Return a Markdown table of the errors on rows in the fit and on rows left out."""
     fit = fit_constants(published_rows())
     cases: tuple[tuple[str, list[tuple[float, float, float]]], ...] = (
         ("all rows in the fit", [row.errors(fit) for row in published_rows()]),
+        ("recipes left out, a seventh at a time", left_out_errors(recipe_group)),
         ("kind of GPU left out", left_out_errors(lambda row: row.accelerator)),
+        ("release left out", left_out_errors(lambda row: row.release)),
         ("format left out", left_out_errors(lambda row: row.precision)),
         ("strategy left out", left_out_errors(lambda row: row.strategy)),
     )

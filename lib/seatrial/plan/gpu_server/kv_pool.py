@@ -15,6 +15,7 @@ from seatrial.plan.vendor.limits import limits
 
 WINDOW_FLAG = "--swa-full-tokens-ratio"
 DELAYER_FLAG = "--enable-prefill-delayer"
+A2A_FLAG = "--moe-a2a-backend"
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,12 @@ class Cell:
             return self._count("--speculative-dspark-block-size")
         return self._count("--speculative-num-steps") or 0
 
+    @property
+    def draft_method(self) -> str:
+        """What drafts: the MTP head or a DSpark drafter."""
+        config = self.flags.get("--speculative-config") or ""
+        return "dspark" if "dspark" in config or self.flags.get("--speculative-algorithm") == "DSPARK" else "mtp"
+
     def draft_tokens(self, checkpoint: Checkpoint) -> int:
         """Return the tokens drafted at each step with this checkpoint; SGLang reads the size of a DSpark block there."""
         steps = self.draft_steps
