@@ -199,8 +199,8 @@ def _drain_tokens(load: ServingLoad) -> float:
 def _median_place(load: ServingLoad, fit: Constants) -> float:
     """Return the number of requests the median one finds before it in the queue.
 
-    How many run at once is known to a few per cent only. A queue that is short beside that counts for less.
+    How many run at once is known to some per cent only. A queue that is short beside that error hardly counts.
     """
     last = load.concurrency if load.requests is None else min(load.requests / 2, load.concurrency)
     place = max(0.0, last - load.running)
-    return place and place**2 / (place + fit.capacity_error * load.running)
+    return place and place**3 / (place**2 + (fit.capacity_error * load.running) ** 2)
