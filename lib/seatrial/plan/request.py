@@ -42,7 +42,7 @@ class Request:
     objective: Objective = "balanced"
     tensor_parallel: int | None = None  # ranks
     recipes: bool = True  # consider vendor recipes
-    prompt_tokens: int | None = None  # the prediction is for prompts of this length
+    prompt_tokens: int | None = None  # the prediction is for prompts of this length, of several requests up to it
     answer_tokens: int | None = None
     # The largest group of equal GPUs, since engines that split tensors need equal ones; one only if they are MIG
     # slices, which do not work together.
