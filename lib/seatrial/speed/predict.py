@@ -135,7 +135,7 @@ def _load(load: ServingLoad) -> str:
     if not load.requests:
         return text
     drawn = ", lengths drawn evenly" if load.random_lengths else ""
-    return f"{text}, {load.requests:,} in all{drawn}, the median time to first token"
+    return f"{text}, {load.requests:,} in all{drawn}; the time to first token is the median of prompts of full length"
 
 
 def _unknown(why: str) -> Prediction:
