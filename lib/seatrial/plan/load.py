@@ -9,6 +9,7 @@ from seatrial.memory.model_bytes import CACHED_CHECKPOINTS, ModelBytes, model_by
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.speed import ServingLoad, Work
+from seatrial.speed.acceptance import find_acceptances
 from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
 
@@ -62,11 +63,18 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
     return _LOCAL_LOAD if engine == "llamacpp" else _SERVER_LOAD
 
 
-def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int) -> ServingLoad:
+def load_of(
+    candidate: Candidate,
+    context_tokens: int,
+    *,
+    running_limit: int,
+    draft_tokens: int = 0,
+    draft_method: str = "dspark",
+) -> ServingLoad:
     """Return the load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
 
-    A server on GPUs is predicted in SGLang's benchmark: lengths drawn evenly up to these, and a run that ends. Other
-    engines are predicted with requests of just these lengths, without end.
+    A server on GPUs is predicted in SGLang's benchmark: lengths drawn evenly up to these, random text, and a run that
+    ends. Other engines are predicted with prose in requests of just these lengths, without end.
     """
     engine, request = candidate.engine, candidate.request
     usual = usual_load(candidate.model, engine)
@@ -75,13 +83,24 @@ def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int) ->
     if context_tokens < total:
         prompt = max(1, context_tokens * prompt // total)
         answer = max(1, context_tokens - prompt)
-    as_published = engine in TENSOR_PARALLEL
+    as_published, model = engine in TENSOR_PARALLEL, candidate.model.id
     return ServingLoad(
         concurrency=request.concurrency,
         running_limit=max(1, running_limit),
         prompt_tokens=prompt,
         answer_tokens=answer,
-        draft_model=candidate.model.id,
+        draft_tokens=draft_tokens,
+        draft_method=draft_method,
+        draft_model=model,
+        accepted=None if as_published else _accepted_of_prose(engine, model, draft_tokens, draft_method),
         requests=benchmark_requests(request.concurrency) if as_published else None,
         random_lengths=as_published,
     )
+
+
+def _accepted_of_prose(engine: str, model: str, drafts: int, method: str) -> float | None:
+    """Return the tokens a step yields with an engine's own drafts of prose, with others' drafts of code if unknown."""
+    if not drafts:
+        return None
+    own = find_acceptances(method, workload="prose", model=model, engine=engine)
+    return next(iter((*own, *find_acceptances(method, workload="code", model=model)))).tokens(drafts)
