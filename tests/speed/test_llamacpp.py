@@ -52,7 +52,7 @@ def test_intervals_are_no_wider_than_the_bar(row):
     assert tpot.high / tpot.low <= WIDEST * (1 + 1e-9)
 
 
-def test_prompts_are_read_about_as_fast(errors):
+def test_prompts_are_read_about_as_fast():
     """Tokens of a prompt a second: half of the published values within a factor of 2."""
     rows = [row for row in ROWS if "prompt_tokens_per_s" in row]
     found = [row["prompt_tokens"] / planned(row).ttft_s.expected / row["prompt_tokens_per_s"] for row in rows]

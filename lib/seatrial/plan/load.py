@@ -72,10 +72,11 @@ def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, dr
     engine, request = candidate.engine, candidate.request
     usual = usual_load(candidate.model, engine)
     prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
-    total = prompt + answer
-    if context_tokens < total:
-        prompt = max(1, context_tokens * prompt // total)
-        answer = max(1, context_tokens - prompt)
+    if context_tokens < prompt + answer and not request.prompt_tokens:
+        # A length asked for stays; the usual ones are cut down.
+        share = context_tokens * prompt // (prompt + answer)
+        prompt = max(1, context_tokens - answer if request.answer_tokens else share)
+    answer = max(1, min(answer, context_tokens - prompt))
     as_published = engine != "llamacpp" and request.prompt_tokens is None and request.answer_tokens is None
     return ServingLoad(
         concurrency=request.concurrency,

@@ -87,8 +87,8 @@ def _read_host(host: Host, deadline_s: float) -> tuple[dict[str, float], list[Pr
         line["kind"]: line["per_s"] for line in done.lines if is_plausible(line.get("per_s") or 0.0) and "kind" in line
     }
     if done.late or done.code:
-        missing = "the memory of the host" if not figures else "all kernels of the host"
-        return figures, [Problem(f"Measuring {missing} {_ending(done, deadline_s)}.", _TRY_AGAIN)]
+        what = "Timing llama.cpp's kernel on the host" if figures else "Measuring the memory bandwidth of the host"
+        return figures, [Problem(f"{what} {_ending(done, deadline_s)}.", _TRY_AGAIN)]
     return figures, []
 
 
@@ -101,14 +101,17 @@ def _read_gpus(vendor: str, gpus: Sequence[Gpu], deadline_s: float) -> tuple[lis
     seconds = min(_GPU_S, deadline_s / 4)
     program = Path(__file__).with_name("gpu_probe.py")
     done = run_probe_program(program, driver, str(seconds), deadline_s=deadline_s)
-    problems = [
-        Problem(f"The bandwidth of {_subject(line, name)} could not be measured: {line['failed']}.", _DRIVER_REMEDY)
-        for line in done.lines
-        if "failed" in line
-    ]
+    problems, rates = [], {}
+    for line in done.lines:
+        rate = line.get("bytes_per_s", 0.0)
+        if is_plausible(rate):
+            rates[line["index"]] = rate
+        else:
+            why = line.get("failed", f"{rate:g} bytes a second by its own clock, which no memory has")
+            what = f"The bandwidth of {_subject(line, name)} could not be measured: {why}."
+            problems.append(Problem(what, _DRIVER_REMEDY))
     if done.late or done.code:
         problems.append(Problem(f"Measuring the GPUs through {name} {_ending(done, deadline_s)}.", _TRY_AGAIN))
-    rates = {line["index"]: line["bytes_per_s"] for line in done.lines if is_plausible(line.get("bytes_per_s") or 0.0)}
     return _attribute(gpus, rates, seen=len(done.lines)), problems
 
 

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from seatrial.hardware import Gpu, Hardware, Problem
+from seatrial.hardware import Gpu, Hardware, Host, Problem
 from seatrial.units import counted, format_gib, to_gb
 from seatrial.view.tables.table import Row, Table
 
+_FEW_GB = 100
+"""A bandwidth of fewer GB/s is shown with a decimal."""
 _ORIGINS = {"measured": "Read on this machine", "assumed": "Described by its name, not read on a machine"}
 
 
@@ -57,7 +59,7 @@ def _bandwidth(rates: Sequence[float | None], measured_at: str | None) -> str:
     known = [rate for rate in rates if rate is not None]
     if not known:
         return "unknown"
-    low, high = f"{to_gb(min(known)):,.0f}", f"{to_gb(max(known)):,.0f}"
+    low, high = (f"{to_gb(rate):,.{int(to_gb(rate) < _FEW_GB)}f}" for rate in (min(known), max(known)))
     text = f"{low} GB/s" if low == high else f"{low} to {high} GB/s"
     return f"{text}, measured {measured_at[:10]}" if measured_at else text
 
@@ -71,6 +73,7 @@ def table_host(hardware: Hardware) -> Table:
         ("Physical cores", "unknown" if host.cores is None else str(host.cores)),
         ("Memory", format_gib(host.memory_bytes)),
         ("Memory bandwidth", _bandwidth([host.bandwidth_bytes_per_s], host.bandwidth_measured_at)),
+        *([] if host.decode_bytes_per_s is None else [("llama.cpp reads weights", _decode(host))]),
         ("Memory available", format_gib(host.memory_available_bytes)),
         ("Memory limit", "none" if host.memory_limit_bytes is None else format_gib(host.memory_limit_bytes)),
         ("Disk free for models", format_gib(host.disk_free_bytes)),
@@ -87,6 +90,11 @@ def table_host(hardware: Hardware) -> Table:
         rows=tuple(rows),
         note="" if hardware.gpus else _source(hardware),
     )
+
+
+def _decode(host: Host) -> str:
+    rate = _bandwidth([host.decode_bytes_per_s], host.bandwidth_measured_at)
+    return f"{rate}, {counted(host.llamacpp_threads or 1, 'thread')}"
 
 
 def table_problems(problems: Sequence[Problem]) -> Table:
