@@ -26,8 +26,9 @@ from seatrial.hardware.types import Gpu, Hardware, Host, Problem
 
 DEADLINE_S = 4.5
 """For the readings of host and GPUs together; detection takes the rest of five seconds."""
-_HOST_S, _HOST_DEADLINE_S = 1.2, 2.5
-_GPU_S = 0.4
+_HOST_S, _GPU_S = 1.2, 0.4
+_HOST_SHARE = 0.6
+"""Share of the deadline that the host may take if there are GPUs."""
 _THREAD_BYTES = 128 << 20
 _LEAST_BUFFER, _MOST_BUFFER = 256 << 20, 2 << 30
 """A buffer of so many bytes a thread is larger than the caches; a quarter of the free memory if that is less."""
@@ -54,7 +55,7 @@ def measure_bandwidth(deadline_s: float = DEADLINE_S) -> Hardware:
     paths.private_dir(folder())
     until = time.monotonic() + deadline_s
     hardware = read_machine()
-    figures, problems = _read_host(hardware.host, min(_HOST_DEADLINE_S, deadline_s) if hardware.gpus else deadline_s)
+    figures, problems = _read_host(hardware.host, deadline_s * (_HOST_SHARE if hardware.gpus else 1))
     measured: list[GpuBandwidth] = []
     for vendor in dict.fromkeys(gpu.vendor for gpu in hardware.gpus):
         gpus = [gpu for gpu in hardware.gpus if gpu.vendor == vendor]
