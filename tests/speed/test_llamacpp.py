@@ -23,6 +23,9 @@ def planned(row):
         engine="llamacpp",
         prompt_tokens=row["prompt_tokens"],
         answer_tokens=row["answer_tokens"],
+        tensor_parallel=row.get("tensor_parallel"),
+        drafter="auto" if "draft_tokens" in row else None,
+        draft_tokens=row.get("draft_tokens"),
     ).prediction
 
 

@@ -24,6 +24,7 @@ class HostSide:
     decode_bytes_per_s: float | None = None  # weights all threads multiply with one vector; None if not measured
     prompt_flops: float | None = None  # of all threads with many vectors; None if not measured
     measured_at: str | None = None  # when these figures were measured; None if they were not
+    tensor_split: bool = False  # the GPUs share each tensor, instead of taking turns at the layers
 
     def step_bytes(self, work: Work, tokens: float) -> float:
         """Return the bytes one step over ``tokens`` tokens reads from host memory."""
@@ -161,7 +162,7 @@ def _step_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: Serving
     fixed = work.layers * (gpu.unified_layer_s if _is_unified(ranks) else gpu.layer_s)
     fixed *= 1 + gpu.draft_share * load.draft_tokens
     # Layers divided over several GPUs follow one another; only tensors divided over them are computed at once.
-    gain = gpu.tensor_gain if ranks.tensor > 1 else 1.0
+    gain = gpu.tensor_gain if host.tensor_split else 1.0
     return step + (fixed + read / (ranks.bandwidth_bytes_per_s * gpu.bandwidth_share)) / gain
 
 
@@ -182,7 +183,7 @@ def _prefill_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: Serv
     on_host = work.dense_bytes * host.dense_share + work.expert_bytes * host.expert_share
     batches = ceil(load.prompt_tokens / gpu.batch_tokens)
     prefill = min(prefill, batches * on_host / gpu.transfer_bytes_per_s)
-    gain = max(1.0, ranks.tensor * gpu.tensor_prompt_gain)
+    gain = max(1.0, ranks.count * gpu.tensor_prompt_gain) if host.tensor_split else 1.0
     if ranks.flops:
         return prefill + operations / (ranks.flops * gpu.flops_share * gain)
     single = _step_seconds(work, host, ranks, replace(load, draft_tokens=0), 1)
