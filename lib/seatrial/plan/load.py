@@ -16,7 +16,7 @@ from seatrial.speed.work import benchmark_requests
 # Prompt and answer tokens: of the published runs (shorter contexts are divided in the same proportion), of one person
 # chatting with llama.cpp on a workstation, and of the kit's own first measurement.
 _SERVER_LOAD, _LOCAL_LOAD, _STAND_IN_LOAD = (8192, 1024), (512, 256), (128, 64)
-_READ_ONCE = ("embeddings", "draft", "hash_tables")
+_NOT_READ_THROUGH = frozenset({"embeddings", "draft", "hash_tables"})
 """Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
 _SCALED_BYTES = {"fp4": 16, "nvfp4": 8}
 """Bytes of packed four-bit values that share a scale byte: 32 values in MXFP4, 16 in NVFP4."""
@@ -32,7 +32,9 @@ def _work_of(subject: ModelBytes, precision: str) -> Work:
     config, classes = subject.config, subject.weights.by_class
     experts = classes.get("experts", 0)
     scales = classes.get("scales", 0)
-    dense = subject.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in _READ_ONCE)
+    # An embedding that is the output head too is read through for the head.
+    unread = _NOT_READ_THROUGH - ({"embeddings"} if config.get("tie_word_embeddings") else set())
+    dense = subject.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in unread)
     if experts and scales:
         # Nearly all scales of packed experts are theirs, a byte for so many bytes of values. FP8 has few.
         packed = _SCALED_BYTES.get(precision)
@@ -79,10 +81,11 @@ def load_of(
     engine, request = candidate.engine, candidate.request
     usual = usual_load(candidate.model, engine)
     prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
-    total = prompt + answer
-    if context_tokens < total:
-        prompt = max(1, context_tokens * prompt // total)
-        answer = max(1, context_tokens - prompt)
+    if context_tokens < prompt + answer and not request.prompt_tokens:
+        # A length asked for stays; the usual ones are cut down.
+        share = context_tokens * prompt // (prompt + answer)
+        prompt = max(1, context_tokens - answer if request.answer_tokens else share)
+    answer = max(1, min(answer, context_tokens - prompt))
     as_published, model = engine in TENSOR_PARALLEL, candidate.model.id
     return ServingLoad(
         concurrency=request.concurrency,
