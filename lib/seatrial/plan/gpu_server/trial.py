@@ -30,7 +30,7 @@ from seatrial.plan.vendor.chat import chat_of
 from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
 from seatrial.records import Reason
 from seatrial.speed import Prediction, Ranks, ServingLoad, predict_speed
-from seatrial.speed.rate import compute_rate
+from seatrial.speed.rate import compute_rate, peak_bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,8 @@ def _predict(candidate: Candidate, layout: Layout, load: ServingLoad) -> Predict
         nodes=layout.nodes,
         data=layout.parallelism.data,
         accelerator=gpu.accelerator,
-        bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
+        bandwidth_bytes_per_s=peak_bandwidth(gpu.bandwidth_bytes_per_s, gpu.bandwidth_measured_at),
+        measured_at=gpu.bandwidth_measured_at,
         flops=rate.flops,
         flops_note=rate.note,
         architecture=gpu.compute_capability,
