@@ -176,7 +176,7 @@ def _leave_out(new: Path, manifest: Manifest, max_bytes: int) -> None:
             (new / file).unlink()
             setattr(manifest, name, "")
             manifest.left_out.append(
-                f"{file}: {size / MIB:.1f} MiB more than the limit of {max_bytes / MIB:.0f} MiB leaves"
+                f"{file} ({size / MIB:.1f} MiB): with it the pack exceeds its {max_bytes / MIB:.0f} MiB (--max-mib)"
             )
     _check_fits(new, max_bytes)
 
