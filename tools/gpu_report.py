@@ -28,7 +28,8 @@ HOW_TO = """\
 
 - The GPU machine needs Linux on x86-64, the Python that `pack --python` names, and the driver. llama.cpp is built there by
   `nvcc` and CMake for that GPU only. If the machine has no `nvcc`, `pack --build` builds it before, if `nvcc` is there.
-- `pack --max-mib 48` leaves out what does not fit and says so. The stand-in model has 98 MB: `--max-mib 160` takes it along.
+- `pack --max-mib 48` leaves out what does not fit and says so; `--max-mib 160` takes the stand-in model along. Without it the step
+  `serve-stand-in` is skipped.
 - `run` takes at most `--budget-s 540` seconds. Each step has its own limit. `OUT/gpu_proof.json` and `OUT/gpu-proof.md` are
   written after each step, so a failure or the end of the budget loses nothing. The exit code is 1 unless every step passed.
 - `run --rehearse` goes the same way without a GPU: a stand-in for NVML plays one, and llama.cpp computes on the processor.

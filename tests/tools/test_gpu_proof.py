@@ -269,7 +269,7 @@ def test_an_engine_that_sees_the_gpu_is_taken(site):
     site.manifest.program = "llama-server"
     (site.pack / "llama-server").write_text('#!/bin/sh\necho "$1: CUDA0: NVIDIA H200 (143771 MiB)"\n')
     figures = gpu_prepare.engine(site)
-    assert ("carried", "runs", "llama-server") == (figures["made"], figures["carried program"], figures["runner"])
+    assert ("carried", "runs", "llama-server") == (figures["made"], figures["tried"], figures["runner"])
     assert "CUDA0: NVIDIA H200" in figures["devices"]
 
 
