@@ -136,3 +136,27 @@ def test_odd_choices_of_a_pack_are_refused(tmp_path, words):
     """A Python is 3.N, a limit a positive number, an architecture digits."""
     assert 2 == run_pack(tmp_path / "pack", *words).returncode
     assert not (tmp_path / "pack").exists()
+
+
+def test_cublas_is_found_in_a_python_package(tmp_path, monkeypatch):
+    """NVIDIA's package has no libcublas.so, only libcublas.so.13, and its headers beside it; without it the build is refused."""
+    for name in ("bin/nvcc", "nvidia/cu13/include/cublas_v2.h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("#!/bin/sh\n")
+    (tmp_path / "bin/nvcc").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr("site.getsitepackages", list)
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    folder = tmp_path / "nvidia/cu13/lib"
+    folder.mkdir()
+    with pytest.raises(BuildError, match="libcublas"):
+        gpu_engine._toolkit()
+    for name in ("libcublas.so.13", "libcublasLt.so.13", "libcublas.so.13.1.0"):
+        (folder / name).write_text("")
+    options = gpu_engine._toolkit()
+    assert str(tmp_path / "bin/nvcc") == options["CMAKE_CUDA_COMPILER"]
+    assert str(folder / "libcublas.so.13") == options["CUDA_cublas_LIBRARY"]
+    assert str(folder / "libcublasLt.so.13") == options["CUDA_cublasLt_LIBRARY"]
+    assert f"-I{tmp_path}/nvidia/cu13/include" == options["CMAKE_CUDA_FLAGS"]
+    assert [str(folder)] == gpu_engine.library_folders()
