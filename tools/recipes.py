@@ -23,13 +23,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from seatrial.catalog.listing import all_models
+from seatrial.catalog.listing import models
 from seatrial.engines.snapshot import NEVER_STARTED, rejected
 from seatrial.errors import UsageError
 from seatrial.flags import Flags
 from seatrial.hardware.accelerators import accelerators
 from seatrial.plan.vendor.recipes import cells_of
-from seatrial.plan.vendor.recipes_file import FOLDER, Catalogue, catalogues, read_recipes, unknown_checkpoints, unknown_names
+from seatrial.plan.vendor.recipes_file import (
+    FOLDER,
+    Catalogue,
+    catalogues,
+    read_recipes,
+    unknown_checkpoints,
+    unknown_names,
+)
 
 _HEAD = ("licence", "upstream_licence", "checked")
 _ADDRESSES = frozenset({
@@ -221,7 +228,7 @@ def _variant_of(model: dict[str, Any], checkpoint: str) -> str:
 
 def model_of(checkpoint: str) -> str | None:
     """Return the id of the model whose name a checkpoint has, the longest if several are in it."""
-    found = [row for row in all_models() if row.name in checkpoint]
+    found = [row for row in models() if row.name in checkpoint]
     return max(found, key=lambda row: len(row.name)).id if found else None
 
 
@@ -372,7 +379,9 @@ def old_spellings(catalogue: Catalogue) -> list[str]:
     found = []
     for cell in json.loads(catalogue.path.read_text(encoding="utf-8"))["cells"]:
         _, used = respell(list(Flags.of(cell["flags"]).to_argv()), read_spellings(catalogue.engine))
-        found += [f"{catalogue.path.name}: {cell['accelerator']} {cell['checkpoint']}: {row.old} is old" for row in used]
+        found += [
+            f"{catalogue.path.name}: {cell['accelerator']} {cell['checkpoint']}: {row.old} is old" for row in used
+        ]
     return found
 
 

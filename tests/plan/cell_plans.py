@@ -41,4 +41,7 @@ def comes_first(cell):
     """Return True if no other recipe for its place comes before this one."""
     row = find_checkpoint(cell.checkpoint)
     found = find_cells(cell.engine, row, cell.accelerator, OBJECTIVES[cell.strategy])
-    return next(other for other in found if other.nodes <= cell.nodes and other.gpus_per_node <= cell.gpus_per_node) is cell
+    return (
+        next(other for other in found if other.nodes <= cell.nodes and other.gpus_per_node <= cell.gpus_per_node)
+        is cell
+    )

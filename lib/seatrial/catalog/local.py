@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.catalog import gguf, safetensors
-from seatrial.catalog.architecture import MODEL_TYPE, check_architecture
+from seatrial.catalog.architecture import MODEL_TYPE, check_architecture, flattened
 from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.gguf_parts import read_parts
-from seatrial.catalog.listing import all_models
+from seatrial.catalog.listing import models
 from seatrial.catalog.parts import PART
 from seatrial.catalog.tensor_classes import sum_by_class
 from seatrial.catalog.types import FETCH_AGAIN, PICKLED, Checkpoint, CheckpointFile
@@ -120,7 +120,7 @@ def _from_gguf(path: Path) -> Checkpoint:
         engines=loaders("gguf"),
         config=config,
         files=tuple(CheckpointFile(header.path.name, header.file_bytes) for header in headers),
-        weights_by_class={"draft": sum(by_class.values())} if drafter else by_class,
+        weights_by_class=by_class,
         drafts_for="" if drafter else None,
     )
 
@@ -163,6 +163,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict):
         raise ModelFileError(f"{path} is not a JSON object.", remedy="Fetch the file again.")
+    config = flattened(config)
     check_architecture(config, str(path))
     for field in ("max_position_embeddings", "index_topk"):
         value = config.get(field)
@@ -257,7 +258,7 @@ def _checked(header: gguf.GgufHeader, key: str, value: Any) -> int:
 def _model_with(config: Mapping[str, Any]) -> str:
     """Return the id of the catalog's model with this config, ``local`` if there is none."""
     shape = {field: value for field, value in config.items() if field != "compress_ratios"}
-    for model in all_models():
+    for model in models():
         if model.config and all(model.config.get(field) == value for field, value in shape.items()):
             return model.id
     return "local"

@@ -15,21 +15,38 @@ FETCH_AGAIN = "Fetch the file again, and compare its size and SHA-256 with the p
 
 
 @dataclass(frozen=True, slots=True)
+class ApiRoute:
+    """Where DeepSeek's own API sends requests for a model.
+
+    Attributes:
+        ids: Names that people know from the API and that are no names here.
+        text: What the API does, one sentence.
+        source: Source of these facts.
+
+    """
+
+    ids: tuple[str, ...]
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model of the catalog.
 
     Attributes:
         id: Short name on the command line ("flash", "pro", "smollm2", "tiny-v4").
         name: Name its authors use.
-        architecture: ``deepseek_v4`` or ``llama``.
-        role: ``official``, ``stand-in``, ``refused`` (another architecture) or ``local`` (a file of your own).
+        architecture: ``deepseek_v4``, ``deepseek_v41`` or ``llama``.
+        role: ``official``, ``stand-in`` or ``local`` (a file of your own).
         context_tokens: Longest context it was trained for.
-        parameters_total: Parameters without the draft head, None if unknown.
-        parameters_active: Parameters used for one token, without the input embedding.
+        parameters_total: Parameters without the draft head and the tables of Engram, None if unknown.
+        parameters_active: Parameters used for one token of text, without the input embedding.
         license: SPDX id.
         default_checkpoint: Id of the checkpoint meant when a person names only the model.
         config: Fields of its config.json from which sizes follow.
         source: Source of these figures.
+        api: What DeepSeek's own API does with the model's names, None if nothing special.
 
     """
 
@@ -44,6 +61,7 @@ class Model:
     default_checkpoint: str
     config: dict[str, Any]
     source: str
+    api: ApiRoute | None = None
 
 
 @dataclass(frozen=True, slots=True)

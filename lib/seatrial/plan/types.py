@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from seatrial.catalog.architecture import architecture_of
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
 from seatrial.flags import Flags
 from seatrial.hardware.types import Hardware
@@ -94,7 +95,7 @@ class Chat:
         template: Source of the conversation's form.
         thinking_modes: Ways to answer, the least thinking first.
         sampling: Recommendations, the general one first.
-        answer_tokens_max: Longest answer in the thinking modes.
+        answer_tokens_max: Longest answer in the thinking modes; None if unknown.
         origin: Origin of parsers and flags.
         source: Their source.
 
@@ -107,7 +108,7 @@ class Chat:
     template: str
     thinking_modes: tuple[ThinkingMode, ...]
     sampling: tuple[Sampling, ...]
-    answer_tokens_max: int
+    answer_tokens_max: int | None
     origin: Origin
     source: str
 
@@ -143,7 +144,11 @@ class Plan:
         running_requests_full: Requests that run at once if each fills its context; never more.
         gpu_layers: llama.cpp: layers on GPUs; None for other engines.
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory; None for other engines.
-        gpu_shares: llama.cpp: layers of each GPU, divided so that the bytes are even; empty unless there are several.
+        gpu_shares: llama.cpp: layers of each GPU, divided so that the bytes are even; empty unless there are several,
+            and if ``parallelism.tensor`` says that each tensor is divided instead.
+        drafter: Checkpoint id or path of a file that drafts tokens for the model; None without.
+        draft_tokens: Tokens that file drafts each step; None without.
+        architecture: Architecture of the model (``deepseek_v4``); empty in records of older versions.
         settings: Settings of the engine, by name, that were measured to be faster on this machine than the kit's
             defaults (``seatrial tune``); empty for the defaults.
         footprint: Bytes needed.
@@ -190,7 +195,16 @@ class Plan:
     running_requests: int | None = None
     running_requests_full: int | None = None
     gpu_shares: tuple[int, ...] = ()
+    drafter: str | None = None
+    draft_tokens: int | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    architecture: str = ""
+
+    @property
+    def unchecked(self) -> str | None:
+        """Why only a vendor's recipe decides: memory formulas that no published run has confirmed; None if they count."""
+        known = architecture_of(self.architecture)
+        return known.unchecked.get(self.engine) if known else None
 
     @property
     def runs(self) -> bool:
@@ -204,11 +218,11 @@ class Plan:
 
     @property
     def need_bytes(self) -> int:
-        """Bytes over all GPUs and the host, copies included."""
+        """Bytes over all GPUs, copies included; for engines that split layers also those in host memory."""
         footprint = self.footprint
-        if self.engine not in TENSOR_PARALLEL:  # layers lie on one GPU each, and not all hold as much as the fullest
-            return footprint.total_bytes
-        return max(footprint.total_bytes, footprint.per_gpu_bytes * self.ranks)
+        if self.engine not in TENSOR_PARALLEL and self.parallelism.tensor == 1:
+            return footprint.total_bytes  # layers lie on one GPU each, and not all hold as much as the fullest
+        return max(footprint.total_bytes - footprint.host_bytes, footprint.per_gpu_bytes * self.ranks)
 
     @property
     def simulated(self) -> bool:

@@ -93,7 +93,9 @@ def meant(plan, flags):
         expected[name] = int(written) if written else None
     if flags.get("--speculative-algorithm") == "DSPARK":
         # One step drafts a whole block, whose size SGLang reads from the checkpoint; the last token is no draft.
-        block = flags.get("--speculative-dspark-block-size") or find_checkpoint(plan.checkpoint).config["dspark_block_size"]
+        block = (
+            flags.get("--speculative-dspark-block-size") or find_checkpoint(plan.checkpoint).config["dspark_block_size"]
+        )
         expected |= {"speculative_num_steps": 1, "speculative_eagle_topk": 1}
         expected["speculative_num_draft_tokens"] = int(block) + 1
     # The plan relies on this very share, from the command or from SGLang's own rule.

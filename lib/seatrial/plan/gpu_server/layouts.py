@@ -22,6 +22,7 @@ class Layout:
     gpus_per_node: int
     parallelism: Parallelism
     cell: Cell | None = None  # if a vendor ran exactly this
+    tables_on_host: bool = False  # the Engram tables of V4.1 are in host memory, not on the GPUs
 
     @property
     def flags(self) -> Mapping[str, str | None]:
@@ -38,8 +39,13 @@ def layouts(candidate: Candidate) -> Iterator[Layout]:
     if request.recipes:
         yield from _recipe_layouts(candidate)
     for nodes, per_node in _gpu_counts(request):
-        for parallelism in _splits(candidate, nodes, per_node * nodes):
+        splits = _splits(candidate, nodes, per_node * nodes)
+        for parallelism in splits:
             yield Layout(nodes, per_node, parallelism)
+        # Ranks share one copy of the tables, which they cannot across machines.
+        if candidate.engine == "sglang" and nodes == 1 and candidate.model.config.get("engram_layer_ids"):
+            for parallelism in splits:
+                yield Layout(nodes, per_node, parallelism, tables_on_host=True)
 
 
 def passed_over(candidate: Candidate, chosen: Cell) -> Cell | None:
@@ -56,12 +62,17 @@ def _recipe_layouts(candidate: Candidate) -> Iterator[Layout]:
 
 
 def _usable_cells(candidate: Candidate) -> Iterator[Cell]:
-    """Yield the recipes for this GPU that hold for what is asked, the verified first."""
+    """Yield the recipes for this GPU that hold for what is asked, the verified first.
+
+    A verified recipe may leave GPUs idle; one that is not is no reason to.
+    """
     request, gpus = candidate.request, candidate.request.gpus
     for cell in find_cells(candidate.engine, candidate.checkpoint, gpus[0].accelerator, request.objective):
         fits = cell.gpus_per_node <= len(gpus) and cell.nodes <= request.nodes
+        idle = cell.ranks < (request.tensor_parallel or len(gpus) * request.nodes)
         within = (request.context_tokens or 0) <= (cell.context_limit or request.context_tokens or 0)
-        if fits and within and request.tensor_parallel in {None, cell.parallelism.tensor}:
+        asked = request.tensor_parallel in {None, cell.parallelism.tensor}
+        if fits and within and asked and (cell.verified or not idle):
             yield cell
 
 

@@ -7,6 +7,8 @@ from seatrial.hardware.types import Gpu
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import describe_need, describe_share, usable_gpu_bytes
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity
+from seatrial.plan.gpu_server.layouts import Layout
+from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
 from seatrial.plan.vendor.default_fraction import default_fraction_source
 from seatrial.plan.vendor.recipes import Cell
 from seatrial.records import Reason
@@ -42,6 +44,37 @@ def memory_reason(candidate: Candidate, capacity: KvCapacity, nodes: int) -> Rea
             f"{format_gib(usable - need)} to spare."
         )
     return Reason(text, "derived", capacity.footprint.source)
+
+
+def unchecked_reason(candidate: Candidate, layout: Layout) -> Reason:
+    """Explain that only a vendor's recipe counts for this architecture and that none is for these GPUs."""
+    recipe, model = nearest_recipe(candidate, layout), candidate.model
+    text = (
+        f"{model.name} on {candidate.engine} is planned by vendors' recipes only, and none is for "
+        f"{candidate.request.hardware.times(candidate.request.nodes)}: {candidate.unchecked}."
+    )
+    if recipe is not None:
+        text += f" The nearest recipe is {recipe.cell}."
+    return Reason(text, "derived", recipe.source if recipe is not None else model.source)
+
+
+def uncertain_reason(candidate: Candidate, capacity: KvCapacity) -> Reason:
+    """Say what the formulas give although nothing has confirmed them for this architecture on this engine."""
+    each = describe_share(capacity.need_bytes, capacity.ranks)
+    text = (
+        f"Arithmetic gives {format_gib(capacity.need_bytes)} on {counted(capacity.ranks, 'GPU')}{each}, and only the "
+        f"vendor's run decides: {candidate.unchecked}."
+    )
+    return Reason(text, "assumed", capacity.footprint.source)
+
+
+def tables_reason(capacity: KvCapacity) -> Reason:
+    """Explain that the Engram tables are in host memory, and how much they take."""
+    text = (
+        f"The Engram tables ({format_gib(capacity.footprint.host_bytes)}) are in host memory "
+        "(SGLANG_ENABLE_DSV41_ENGRAM_HOST_TABLE=1), since all weights together do not fit on the GPUs."
+    )
+    return Reason(text, "derived", "sglang 0.5.23 wheel (PyPI): srt/layers/engram.py, test/dsv41_flash_common.py")
 
 
 def cell_reason(cell: Cell, context_tokens: int, passed_over: Cell | None) -> Reason:
@@ -87,7 +120,7 @@ def run_reasons(cell: Cell) -> list[Reason]:
             run.date and f"on {run.date}",
             run.engine_version and f"with {cell.engine} {run.engine_version}",
             run.driver and f"driver {run.driver}",
-            run.concurrency and f"{counted(run.concurrency, 'request')} at once",
+            f"{counted(run.concurrency, 'request')} at once" if run.concurrency else None,
         ]
         found.append(Reason(f"{title}: measured {', '.join(filter(None, facts))}.", "verified", cell.source))
     if cell.note:

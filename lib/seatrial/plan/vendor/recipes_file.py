@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from seatrial.catalog import checkpoints
-from seatrial.catalog.listing import all_models
+from seatrial.catalog.listing import models
 from seatrial.errors import UsageError
 from seatrial.hardware.accelerators import accelerators
 from seatrial.plan.types import RecipeStatus, Strategy
@@ -62,7 +62,7 @@ class RecipeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     nodes: _Count
     gpus_per_node: _Count
     status: RecipeStatus
-    flags: dict[str, str | None | list[str]]
+    flags: dict[str, str | list[str] | None]
     env: dict[str, str]
     variant: str | None = None  # the vendor's word for the release, None if that is the model
     vendor_status: str | None = None  # the vendor's own words, None if they are those of `status`
@@ -133,7 +133,7 @@ def load_recipes(catalogue: Catalogue) -> RecipesFile:
 def unknown_names(recipes: RecipesFile) -> Iterator[str]:
     """Yield a sentence for each accelerator and model of a recipes file that the kit does not know."""
     yield from _missing(recipes, "accelerator", set(accelerators()))
-    yield from _missing(recipes, "model", {row.id for row in all_models()})
+    yield from _missing(recipes, "model", {row.id for row in models()})
 
 
 def unknown_checkpoints(recipes: RecipesFile) -> Iterator[str]:
