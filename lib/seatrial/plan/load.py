@@ -7,6 +7,7 @@ from functools import lru_cache
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.model_bytes import CACHED_CHECKPOINTS, ModelBytes, model_bytes_of
 from seatrial.plan.candidate import Candidate
+from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.speed import ServingLoad, Work
 from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
@@ -61,11 +62,11 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
     return _LOCAL_LOAD if engine == "llamacpp" else _SERVER_LOAD
 
 
-def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0) -> ServingLoad:
+def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int) -> ServingLoad:
     """Return the load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
 
-    If no lengths are asked for, the prediction for a server is of SGLang's benchmark: lengths drawn evenly up to the
-    usual ones, and a run that ends. Lengths asked for are those of every request, and the run goes on.
+    A server on GPUs is predicted in SGLang's benchmark: lengths drawn evenly up to these, and a run that ends. Other
+    engines are predicted with requests of just these lengths, without end.
     """
     engine, request = candidate.engine, candidate.request
     usual = usual_load(candidate.model, engine)
@@ -74,13 +75,13 @@ def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, dr
     if context_tokens < total:
         prompt = max(1, context_tokens * prompt // total)
         answer = max(1, context_tokens - prompt)
-    as_published = engine != "llamacpp" and request.prompt_tokens is None and request.answer_tokens is None
+    as_published = engine in TENSOR_PARALLEL
     return ServingLoad(
         concurrency=request.concurrency,
         running_limit=max(1, running_limit),
         prompt_tokens=prompt,
         answer_tokens=answer,
-        draft_tokens=draft_tokens,
+        draft_model=candidate.model.id,
         requests=benchmark_requests(request.concurrency) if as_published else None,
         random_lengths=as_published,
     )

@@ -46,6 +46,7 @@ class Ranks:
     flops_note: str = ""  # see Rate.note
     architecture: str | None = None  # compute capability ("9.0") or "gfx942"; None if unknown
     prefill_together: bool = False  # attention replicas wait for one another's prompts (SGLang's prefill delayer)
+    deepep: bool = False  # tokens reach the experts of other ranks through DeepEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,11 @@ class ServingLoad:
     prompt_tokens: int  # length of a prompt, the largest if lengths are random
     answer_tokens: int  # length of an answer, the largest if lengths are random
     draft_tokens: int = 0  # drafted each step by speculative decoding
+    draft_method: str = "mtp"  # what drafts, as acceptance.json calls it
+    draft_model: str | None = None  # whose drafts ("flash", "pro"); None if unknown
+    accepted: float | None = None  # tokens a step yields; None for those of random text, by acceptance.json
     requests: int | None = None  # of the entire run; None for one that goes on for ever
-    random_lengths: bool = False  # drawn evenly from 1 to the given lengths, as SGLang's benchmark does
-    prompts_seen: bool = False  # the server's prefix cache holds the prompts already
+    random_lengths: bool = False  # drawn evenly from 1 to the given lengths, as in SGLang's published runs
 
     @property
     def running(self) -> int:
@@ -77,7 +80,7 @@ class ServingLoad:
         return (self.answer_tokens + 1) / 2 if self.random_lengths else max(1, self.answer_tokens)
 
     @property
-    def prompt_pairs(self) -> float:
+    def mean_pairs(self) -> float:
         """Mean number of pairs of prompt tokens, of which the later sees the earlier."""
         return self.prompt_tokens**2 / (6 if self.random_lengths else 2)
 

@@ -117,6 +117,12 @@ class Cell:
         """Context the recipe was run with, None if it is the model's own."""
         return self._count("--max-model-len") or self._count("--context-length")
 
+    @property
+    def draft_method(self) -> str:
+        """What drafts: the MTP head or a DSpark drafter."""
+        method = drafting_of(self.flags, None)[0]
+        return "dspark" if method and method.lower() == "dspark" else "mtp"
+
     def draft_tokens(self, checkpoint: Checkpoint) -> int:
         """Return the tokens drafted at each step with this checkpoint, 0 without speculative decoding."""
         return drafting_of(self.flags, checkpoint)[1]
