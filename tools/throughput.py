@@ -20,7 +20,15 @@ from seatrial.plan.vendor.limits import limits
 from seatrial.plan.vendor.recipes import Cell, cells
 from seatrial.speed.work import benchmark_requests
 
-_WORK = ("dense_bytes", "expert_bytes", "experts", "experts_per_token", "layers", "active_parameters", "routed_parameters")
+_WORK = (
+    "dense_bytes",
+    "expert_bytes",
+    "experts",
+    "experts_per_token",
+    "layers",
+    "active_parameters",
+    "routed_parameters",
+)
 _QUEUED_S = 15.0
 """A median time to first token beyond this is a wait for a place."""
 _AGREES, _DISAGREES = math.log(1.03), math.log(1.08)

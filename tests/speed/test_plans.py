@@ -91,11 +91,15 @@ def test_lengths_asked_for_are_the_longest():
     machine = named_machine("h200x4")
     usual = make_plan("flash", hardware=machine, concurrency=16, engine="sglang").prediction
     same, own = (
-        make_plan("flash", hardware=machine, concurrency=16, prompt_tokens=p, answer_tokens=a, engine="sglang").prediction
+        make_plan(
+            "flash", hardware=machine, concurrency=16, prompt_tokens=p, answer_tokens=a, engine="sglang"
+        ).prediction
         for p, a in ((8192, 1024), (900, 100))
     )
     assert usual == same
-    assert "; up to 900 prompt and 100 answer tokens, 16 requests at once, 32 in all, lengths drawn evenly;" in own.basis
+    assert (
+        "; up to 900 prompt and 100 answer tokens, 16 requests at once, 32 in all, lengths drawn evenly;" in own.basis
+    )
 
 
 def test_a_longer_prompt_of_ones_own_takes_longer():

@@ -66,7 +66,11 @@ def find_acceptances(
         engine: Engine id, if it has rows of its own.
 
     """
-    rows = [row for row in acceptances() if row.method == method and row.engine == engine and workload in {None, row.workload}]
+    rows = [
+        row
+        for row in acceptances()
+        if row.method == method and row.engine == engine and workload in {None, row.workload}
+    ]
     yield from sorted(rows, key=lambda row: row.model != model)
 
 

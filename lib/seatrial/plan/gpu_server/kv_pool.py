@@ -60,15 +60,10 @@ def pool_of(candidate: Candidate, layout: Layout, footprint: Footprint, usable_b
     if candidate.engine != "sglang":
         return KvPool(free / token_bytes)
     drafting = layout.cell is not None and layout.cell.draft_tokens(candidate.checkpoint) > 0
-<<<<<<< HEAD
     # Without speculative decoding SGLang loads no draft weights, which the footprint counts as the checkpoint has them.
     idle = footprint.by_class.get("draft", 0) / layout.parallelism.tensor
     tokens = max(0, free + (-limits().draft_model_bytes if drafting else idle)) / token_bytes
-    if RUNNING_FLAG in flags and WINDOW_FLAG not in flags:
-=======
-    tokens = max(0, free - (limits().draft_model_bytes if drafting else 0)) / token_bytes
     if WINDOW_FLAG not in flags and (RUNNING_FLAG in flags or candidate.windows_by_requests):
->>>>>>> main
         # Then SGLang sizes the window pool for so many requests, not for a share of the tokens.
         return KvPool(tokens)
     prompt_tokens = prefill_tokens(candidate.request.gpus[0], layout.parallelism, flags)
