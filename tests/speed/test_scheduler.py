@@ -30,7 +30,7 @@ def play(load):
     """Return median TTFT and TPOT and the output rate of a run that decodes only while it reads no prompt."""
     fit, chance = constants(), random.Random(1)  # noqa: S311 -- lengths, not secrets
     accepted = accepted_of(load)
-    per_token = prefill_seconds(FLASH, RANKS, fit, load.mean_prompt, load.mean_pairs) / load.mean_prompt
+    per_token = prefill_seconds(FLASH, RANKS, load.others_prompt, fit) / load.mean_prompt
     requests = [
         Request(chance.randint(1, load.prompt_tokens), chance.randint(2, load.answer_tokens))
         for _ in range(load.requests)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.speed.acceptance import accepted_tokens
-from seatrial.speed.work import Ranks, ServingLoad, Work
+from seatrial.speed.work import Prompt, Ranks, ServingLoad, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,7 @@ def _known(figure: float | None) -> float:
     return figure
 
 
-def prefill_seconds(
-    work: Work, ranks: Ranks, fit: Constants, tokens: float, pairs: float, *, together: bool = False
-) -> float:
+def prefill_seconds(work: Work, ranks: Ranks, prompt: Prompt, fit: Constants, *, together: bool = False) -> float:
     """Return the seconds the GPUs spend on one prompt, in which they decode nothing.
 
     With data-parallel attention a single rank reads a prompt's dense part. The others idle, unless they have a
@@ -91,9 +89,8 @@ def prefill_seconds(
     Args:
         work: The model.
         ranks: The GPUs.
+        prompt: The prompt.
         fit: Constants.
-        tokens: Length of the prompt.
-        pairs: Pairs of its tokens, of which the later sees the earlier.
         together: All attention replicas read a prompt at the same time.
 
     """
@@ -105,7 +102,7 @@ def prefill_seconds(
     else:
         parameters = work.active_parameters * (fit.replicated + (1 - fit.replicated) / ranks.count)
     # Every rank of a replica scores the whole prompt: the indexer is not split.
-    operations = 2 * tokens * parameters + work.attention.pair_flops * pairs / filled
+    operations = 2 * prompt.tokens * parameters + work.attention.pair_flops * prompt.pairs / filled
     return operations / (_known(ranks.flops) * fit.prefill_share) + _host(ranks, fit) * layer_s * work.layers / filled
 
 
@@ -152,8 +149,7 @@ def gpu_speed(work: Work, ranks: Ranks, load: ServingLoad, fit: Constants | None
     fit = fit or constants()
     running, answer = load.running, load.mean_answer
     prefill, burst = (
-        prefill_seconds(work, ranks, fit, load.mean_prompt, load.mean_pairs, together=together)
-        for together in (False, True)
+        prefill_seconds(work, ranks, load.others_prompt, fit, together=together) for together in (False, True)
     )
     # A run that ends begins with a burst, whose prompts replicas read together; a request meets those after its own.
     in_burst = running / load.requests if load.requests else 0.0
@@ -167,7 +163,7 @@ def gpu_speed(work: Work, ranks: Ranks, load: ServingLoad, fit: Constants | None
     seconds = turn / running
     if load.requests:
         seconds += _drain_tokens(load) / answer * decode * constant_part / step / load.requests
-    ttft = max(launch, prefill_seconds(work, ranks, fit, load.prompt_tokens, load.prompt_tokens**2 / 2))
+    ttft = max(launch, prefill_seconds(work, ranks, load.own_prompt, fit))
     if running > 1:
         # A prompt that arrives among others waits for some of them, and each takes at least its launches.
         ttft += step + fit.first_wait * (running - 1) * max(prefill, fit.launch_share * launch)

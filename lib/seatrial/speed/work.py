@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from seatrial.speed.attention import NO_ATTENTION, Attention
 
@@ -50,6 +51,13 @@ class Ranks:
     deepep: bool = False  # tokens reach the experts of other ranks through DeepEP
 
 
+class Prompt(NamedTuple):
+    """What the work for a prompt depends on."""
+
+    tokens: float
+    pairs: float  # of its tokens, of which the later sees the earlier
+
+
 @dataclass(frozen=True, slots=True)
 class ServingLoad:
     """Requests a prediction is for."""
@@ -81,9 +89,14 @@ class ServingLoad:
         return (self.answer_tokens + 1) / 2 if self.random_lengths else max(1, self.answer_tokens)
 
     @property
-    def mean_pairs(self) -> float:
-        """Mean number of pairs of prompt tokens, of which the later sees the earlier."""
-        return self.prompt_tokens**2 / (6 if self.random_lengths else 2)
+    def own_prompt(self) -> Prompt:
+        """Prompt of the full length."""
+        return Prompt(self.prompt_tokens, self.prompt_tokens**2 / 2)
+
+    @property
+    def others_prompt(self) -> Prompt:
+        """Mean prompt."""
+        return Prompt(self.mean_prompt, self.prompt_tokens**2 / (6 if self.random_lengths else 2))
 
     @property
     def cached_tokens(self) -> float:
