@@ -11,8 +11,9 @@ from seatrial.speed import ServingLoad, Work
 from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
 
+_LOCAL_ENGINES = ("llamacpp", "mlx")
 # Prompt and answer tokens: of the published runs (shorter contexts are divided in the same proportion), of one person
-# chatting with llama.cpp on a workstation, and of the kit's own first measurement.
+# chatting on a workstation, and of the kit's own first measurement.
 _SERVER_LOAD, _LOCAL_LOAD, _STAND_IN_LOAD = (8192, 1024), (512, 256), (128, 64)
 _READ_ONCE = ("embeddings", "draft", "hash_tables")
 """Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
@@ -58,7 +59,7 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
     """Return the prompt and answer tokens of a prediction if none are asked for."""
     if model.role == "stand-in":
         return _STAND_IN_LOAD
-    return _LOCAL_LOAD if engine == "llamacpp" else _SERVER_LOAD
+    return _LOCAL_LOAD if engine in _LOCAL_ENGINES else _SERVER_LOAD
 
 
 def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0) -> ServingLoad:
@@ -74,7 +75,7 @@ def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, dr
     if context_tokens < total:
         prompt = max(1, context_tokens * prompt // total)
         answer = max(1, context_tokens - prompt)
-    as_published = engine != "llamacpp" and request.prompt_tokens is None and request.answer_tokens is None
+    as_published = engine not in _LOCAL_ENGINES and request.prompt_tokens is None and request.answer_tokens is None
     return ServingLoad(
         concurrency=request.concurrency,
         running_limit=max(1, running_limit),

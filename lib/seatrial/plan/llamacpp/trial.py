@@ -39,7 +39,7 @@ class LlamacppTrial(Trial):
         gpus = pools.gpus if split.gpu_layers else 0
         reasons = [*(self.refused or _memory_reasons(candidate, split, pools))]
         reasons.append(context_reason(candidate.model, request, context))
-        if gpus and self.runs:
+        if gpus and self.runs and engine == "llamacpp":
             reasons.append(_split_reason(split, gpus))
         if request.nodes > 1:
             idle = f"{request.nodes - 1} of the {request.nodes} asked for would stay idle"
@@ -64,7 +64,7 @@ class LlamacppTrial(Trial):
             footprint=split.footprint,
             capacity_bytes=max(capacity, split.footprint.total_bytes) if engine == "simulated" else capacity,
             shortfall_bytes=self.shortfall_bytes,
-            prediction=_predict(candidate, split, pools) if self.runs and engine != "mlx" else None,
+            prediction=_predict(candidate, split, pools) if self.runs else None,
             recipe=None,
             smallest_change=None,
             reasons=tuple(reasons),
@@ -104,7 +104,9 @@ def _split(candidate: Candidate, pools: Pools) -> Split:
         concurrency=request.concurrency,
     )
     shortfall = max(0, footprint.total_bytes - pools.gpu_bytes - pools.host_bytes)
-    return Split(0, 0, footprint, 0 if candidate.engine == "simulated" else shortfall)
+    if candidate.engine == "simulated":
+        return Split(0, 0, footprint, 0)
+    return Split(ALL_LAYERS if pools.gpus else 0, 0, footprint, shortfall)
 
 
 def _predict(candidate: Candidate, split: Split, pools: Pools) -> Prediction:
