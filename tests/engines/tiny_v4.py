@@ -1,7 +1,8 @@
 """Writes a tiny DeepSeek V4 with random weights as the official checkpoints store them: FP4 experts, FP8 layers, BF16 rest.
 
-Tensor names, types and block scales are those of deepseek-ai/DeepSeek-V4-Flash-0731, its DSpark draft head included. Its
-answers are noise; the engine that gives them is real. Needs only numpy, and less than a second.
+Tensor names, types and block scales are those of deepseek-ai/DeepSeek-V4-Flash-0731 with its DSpark draft head, or of
+DeepSeek-V4-Flash with its MTP head. Its answers are noise; the engine that gives them is real. Needs only numpy, and
+less than a second.
 """
 
 import json
@@ -12,7 +13,7 @@ from tests.engines.tiny_llama import tokenizer
 
 from seatrial.catalog import find_model
 
-LAYERS, DRAFT_STAGES, HEADS, HEAD, GROUPS, EXPERTS, TAPS = 5, 2, 4, 128, 4, 8, 2
+LAYERS, STAGES, HEADS, HEAD, GROUPS, EXPERTS, TAPS = 5, 2, 4, 128, 4, 8, 2
 CONFIG = {
     **find_model("tiny-v4").config,
     "num_hidden_layers": LAYERS,
@@ -26,9 +27,9 @@ CONFIG = {
     "vocab_size": 512,
     "bos_token_id": 256,
     "eos_token_id": 257,
-    "compress_ratios": [0, 0, 4, 128, 4] + [0] * DRAFT_STAGES,
-    "num_nextn_predict_layers": DRAFT_STAGES,
+    "compress_ratios": [0, 0, 4, 128, 4],
 }
+DRAFTS = {"dspark": STAGES, "mtp": 1, None: 0}  # layers of each kind of draft head
 DSPARK = {
     "dspark_block_size": 5,
     "dspark_noise_token_id": 258,
@@ -48,15 +49,21 @@ class Stored:
     data: bytes
 
 
-def write_tiny_v4(folder, **sizes):
-    """Write the model into ``folder``, which is made; ``sizes`` are fields of config.json that differ. Return the folder."""
+def write_tiny_v4(folder, draft="dspark"):
+    """Write the model with a draft head of this kind, or None, into ``folder``, which is made; return the folder."""
     folder.mkdir(parents=True)
-    config = {**CONFIG, **DSPARK, **sizes}
+    layers = DRAFTS[draft]
+    config = {
+        **CONFIG,
+        "num_nextn_predict_layers": layers,
+        "compress_ratios": [*CONFIG["compress_ratios"], *[0] * layers],
+    }
+    config |= DSPARK if draft == "dspark" else {}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer()))
     names = {"bos_token": "<s>", "eos_token": "</s>"}
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **names}))
-    (folder / "model.safetensors").write_bytes(safetensors(dict(tensors(config))))
+    (folder / "model.safetensors").write_bytes(safetensors(dict(tensors(config, draft))))
     return folder
 
 
@@ -71,7 +78,7 @@ def safetensors(rows):
     return len(text).to_bytes(8, "little") + text + b"".join(row.data for row in rows.values())
 
 
-def tensors(config):
+def tensors(config, draft):
     """Yield every tensor of the checkpoint with its name."""
     fill = _Fill()
     hidden, words, mix = config["hidden_size"], config["vocab_size"], config["hc_mult"]
@@ -82,8 +89,11 @@ def tensors(config):
     for layer in range(config["num_hidden_layers"]):
         ratio, hashed = config["compress_ratios"][layer], layer < config["num_hash_layers"]
         yield from _block(fill, config, f"layers.{layer}", ratio=ratio, hashed=hashed)
-    for stage in range(DRAFT_STAGES):
-        yield from _stage(fill, config, f"mtp.{stage}", first=stage == 0, last=stage == DRAFT_STAGES - 1)
+    if draft == "dspark":
+        for stage in range(STAGES):
+            yield from _stage(fill, config, f"mtp.{stage}", first=stage == 0, last=stage == STAGES - 1)
+    if draft == "mtp":
+        yield from _mtp_head(fill, config, "mtp.0")
 
 
 def _block(fill, config, name, *, ratio, hashed):
@@ -153,6 +163,16 @@ def _stage(fill, config, name, *, first, last):
         yield f"{name}.markov_head.markov_w1.weight", fill.bf16(words, rank)
         yield f"{name}.markov_head.markov_w2.weight", fill.bf16(words, rank)
         yield f"{name}.confidence_head.proj.weight", fill.bf16(1, hidden + rank)
+
+
+def _mtp_head(fill, config, name):
+    hidden = config["hidden_size"]
+    yield from _block(fill, config, name, ratio=0, hashed=False)
+    yield from fill.fp8(f"{name}.e_proj", hidden, hidden)
+    yield from fill.fp8(f"{name}.h_proj", hidden, hidden)
+    for part in ("enorm", "hnorm", "norm"):
+        yield f"{name}.{part}.weight", fill.ones(hidden)
+    yield from _output_mix(fill, f"{name}.", hidden, config["hc_mult"])
 
 
 class _Fill:

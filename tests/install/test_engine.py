@@ -314,7 +314,7 @@ def test_the_disk_is_looked_at_first(monkeypatch, tmp_path, require):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", small], check=True)
     try:
         monkeypatch.setenv("SEATRIAL_ENGINES", str(small))
-        with pytest.raises(DoesNotFitError, match=r"mlx 0\.32\.2 needs 468\.8 MiB .* 64\.0 MiB are free"):
+        with pytest.raises(DoesNotFitError, match=r"mlx 0\.7\.10 needs 1\.5 GiB .* 64\.0 MiB are free"):
             install_engine(SMALL)
     finally:
         subprocess.run(["umount", small], check=True)
