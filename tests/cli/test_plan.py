@@ -74,7 +74,6 @@ def test_native_flash_weighs_what_it_weighs(capsys):
     [
         (("--checkpoint", "deepseek-ai/DeepSeek-V4-Pro", "--hardware", "h200x4", "--engine", "sglang"), "does_not_fit"),
         (("--hardware", "a100-80gbx8", "--engine", "vllm"), "refused"),
-        (("--checkpoint", "deepseek-ai/DeepSeek-V4.1-Flash", "--hardware", "h200x8"), "refused"),
     ],
 )
 def test_what_does_not_run_exits_with_three_and_still_prints(words, verdict, capsys):
@@ -88,7 +87,7 @@ def test_what_does_not_run_exits_with_three_and_still_prints(words, verdict, cap
     assert document["smallest_change"]
 
 
-@pytest.mark.parametrize("kind", ["deepseek_v41", "deepseek_v3", "deepseek_v32", "llama4"])
+@pytest.mark.parametrize("kind", ["deepseek_v5", "deepseek_v3", "deepseek_v32", "llama4"])
 def test_a_folder_of_another_architecture_is_refused_with_its_type(kind, tmp_path, capsys):
     """The verdict names the model_type its config.json states, and gives no figures."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "num_hidden_layers": 61}))

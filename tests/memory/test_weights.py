@@ -12,7 +12,8 @@ from tests.memory.configs import DSPARK, flash, pro
 from seatrial.catalog import checkpoints, model_of
 from seatrial.memory import config_footprint, count_parameters
 from seatrial.memory.shape import read_shape
-from seatrial.memory.tensors import Tensor, format_name, stored, tensors
+from seatrial.memory.storage import Tensor, format_name, stored
+from seatrial.memory.tensors import tensors
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_the_mtp_head_has_the_published_parameters():
 def test_every_safetensors_row_of_the_catalog_is_the_sum_of_its_tensors():
     """What the catalog says and what its config gives are one number."""
     rows = [row for row in checkpoints() if row.format == "safetensors" and row.weights_bytes is not None]
-    assert 12 == len(rows)
+    assert rows
     for row in rows:
         assert row.weights_bytes == config_footprint({**model_of(row).config, **row.config}).weights_bytes, row.id
 

@@ -13,21 +13,22 @@ from seatrial.records import from_dict
 _T = TypeVar("_T")
 
 
+@cache
 def models() -> tuple[Model, ...]:
     """List the models one can plan for: official releases and stand-ins."""
-    return tuple(model for model in all_models() if model.role != "refused")
-
-
-@cache
-def all_models() -> tuple[Model, ...]:
-    """List every model of the catalog, those of another architecture included."""
     return _rows("models.json", Model)
 
 
 @cache
 def checkpoints() -> tuple[Checkpoint, ...]:
-    """List every checkpoint of the catalog, the default release of each model first."""
-    return _rows("checkpoints.json", Checkpoint)
+    """List every checkpoint of a model in the catalog, the default release of each model first."""
+    return tuple(row for row in _rows("checkpoints.json", Checkpoint) if not row.is_drafter)
+
+
+@cache
+def drafters() -> tuple[Checkpoint, ...]:
+    """List the files of the catalog that only draft for a model, the preferred one of each release first."""
+    return tuple(row for row in _rows("checkpoints.json", Checkpoint) if row.is_drafter)
 
 
 def _rows(name: str, kind: type[_T]) -> tuple[_T, ...]:

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.catalog import gguf, safetensors
-from seatrial.catalog.architecture import MODEL_TYPE, check_architecture
+from seatrial.catalog.architecture import MODEL_TYPE, check_architecture, flattened
 from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.gguf_parts import read_parts
-from seatrial.catalog.listing import all_models
+from seatrial.catalog.listing import models
 from seatrial.catalog.parts import PART
 from seatrial.catalog.tensor_classes import sum_by_class
 from seatrial.catalog.types import FETCH_AGAIN, PICKLED, Checkpoint, CheckpointFile
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.records import read_json
+
+DFLASH = "dflash"
+"""llama.cpp's architecture of files that only draft for a model: DFlash, and DSpark as an extension of it."""
 
 DEEPSEEK4 = {
     "hidden_size": "embedding_length",
@@ -39,6 +42,9 @@ DEEPSEEK4 = {
     "max_position_embeddings": "context_length",
 }
 """Fields of config.json, and the GGUF key of each (after ``deepseek4.``)."""
+
+_DSPARK = ("hidden_size", "num_hidden_layers", "head_dim", "hc_mult", "sliding_window")
+"""Fields of ``DEEPSEEK4`` that a drafter of llama.cpp's architecture ``dflash`` is sized by."""
 
 _LLAMA = {
     "hidden_size": "embedding_length",
@@ -98,15 +104,17 @@ def check_no_code(folder: Path) -> None:
 
 def _from_gguf(path: Path) -> Checkpoint:
     headers = read_parts(path)
-    config = _gguf_config(headers[0])
+    drafter = headers[0].architecture == DFLASH
+    config = _dspark_config(headers[0]) if drafter else _gguf_config(headers[0])
     tensors = [tensor for header in headers for tensor in header.tensors]
     if not tensors:
         raise ModelFileError(f"{path} holds no tensors: it is a vocabulary, not a model.", remedy=FETCH_AGAIN)
     experts = [tensor.kind for tensor in tensors if "_exps." in tensor.name]
     one_file = len(headers) == 1
+    by_class = sum_by_class((tensor.name, tensor.size_bytes) for tensor in tensors)
     return Checkpoint(
         id=str(path),
-        model=_model_with(config),
+        model="local" if drafter else _model_with(config),
         format="gguf",
         precision=_most_common(experts or [tensor.kind for tensor in tensors]),
         weights_bytes=sum(tensor.size_bytes for tensor in tensors),
@@ -115,7 +123,8 @@ def _from_gguf(path: Path) -> Checkpoint:
         engines=loaders("gguf"),
         config=config,
         files=tuple(CheckpointFile(header.path.name, header.file_bytes) for header in headers),
-        weights_by_class=sum_by_class((tensor.name, tensor.size_bytes) for tensor in tensors),
+        weights_by_class=by_class,
+        drafts_for="" if drafter else None,
     )
 
 
@@ -157,6 +166,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict):
         raise ModelFileError(f"{path} is not a JSON object.", remedy="Fetch the file again.")
+    config = flattened(config)
     check_architecture(config, str(path))
     for field in ("max_position_embeddings", "index_topk"):
         value = config.get(field)
@@ -213,12 +223,34 @@ def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:
     return {"model_type": MODEL_TYPE, "compress_ratios": list(ratios), **config}
 
 
+def _dspark_config(header: gguf.GgufHeader) -> dict[str, Any]:
+    """Build the fields that a DSpark drafter of DeepSeek V4 is sized and checked by, named as in config.json."""
+    targets = header.metadata.get(f"{DFLASH}.target_layers")
+    if f"{DFLASH}.{DEEPSEEK4['hc_mult']}" not in header.metadata or "markov_w1.weight" not in {
+        tensor.name for tensor in header.tensors
+    }:
+        raise RefusedError(
+            f"{header.path} is a draft of another family than DeepSeek V4: it has no DSpark stages of that shape.",
+            remedy="Give a DSpark drafter of DeepSeek V4; `seatrial models --json` lists them under drafters.",
+        )
+    if not isinstance(targets, tuple) or not targets:
+        raise ModelFileError(f"{header.path} does not say which layers it drafts from.", remedy=FETCH_AGAIN)
+    vocabulary = header.array_lengths.get("tokenizer.ggml.tokens") or _whole(header, f"{DFLASH}.vocab_size")
+    return {
+        "model_type": DFLASH,
+        **{field: _whole(header, f"{DFLASH}.{DEEPSEEK4[field]}") for field in _DSPARK},
+        "vocab_size": vocabulary,
+        "dspark_block_size": _whole(header, f"{DFLASH}.block_size"),
+        "dspark_target_layer_ids": [_checked(header, "target_layers", layer) for layer in targets],
+    }
+
+
 def _whole(header: gguf.GgufHeader, key: str) -> int:
     return _checked(header, key, header.metadata.get(key))
 
 
 def _checked(header: gguf.GgufHeader, key: str, value: Any) -> int:
-    low = 0 if key.endswith(("hash_layer_count", "expert_shared_count")) else 1
+    low = 0 if key.endswith(("hash_layer_count", "expert_shared_count", "target_layers")) else 1
     if type(value) is not int or not low <= value <= _MAX_FIELD:
         raise ModelFileError(
             f"{header.path} says {key} = {str(value)[:40]}; expected a whole number from {low}.", remedy=FETCH_AGAIN
@@ -229,7 +261,7 @@ def _checked(header: gguf.GgufHeader, key: str, value: Any) -> int:
 def _model_with(config: Mapping[str, Any]) -> str:
     """Return the id of the catalog's model with this config, ``local`` if there is none."""
     shape = {field: value for field, value in config.items() if field != "compress_ratios"}
-    for model in all_models():
+    for model in models():
         if model.config and all(model.config.get(field) == value for field, value in shape.items()):
             return model.id
     return "local"

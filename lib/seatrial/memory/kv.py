@@ -15,7 +15,7 @@ from math import ceil
 from typing import Any
 
 from seatrial.catalog.cached_vectors import CSA, HCA, bf16_bytes, index_bytes, latent_bytes
-from seatrial.memory.shape import Shape
+from seatrial.memory.shape import AnyShape, Shape
 from seatrial.memory.tables import table
 
 CACHE_SIZE = 4096
@@ -39,19 +39,22 @@ class Caches:
 
 
 @lru_cache(maxsize=CACHE_SIZE)
-def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_tokens: int) -> Caches:
+def llamacpp_caches(
+    shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_tokens: int, draft_tokens: int = 0
+) -> Caches:
     """Return what llama.cpp prints as SWA, CSA, HCA and LID caches and as compressor state.
 
-    Every request has a slot of its own, padded to 256 cells.
+    Every request has a slot of its own, padded to 256 cells. With a drafter the state is kept once more for each drafted
+    token, so that a rejected one can be taken back.
     """
     layout = table("kv")["llamacpp"]
-    tokens = _pad(load.context_tokens, layout["pad_tokens"])
-    window = _pad(min(tokens, shape.sliding_window + ubatch_tokens), layout["pad_tokens"])
-    csa_cells, hca_cells = (_pad(ceil(tokens / ratio), layout["pad_tokens"]) for ratio in (CSA, HCA))
+    tokens = padded(load.context_tokens, layout["pad_tokens"])
+    window = window_cells(shape.sliding_window, load, ubatch_tokens)
+    csa_cells, hca_cells = (padded(ceil(tokens / ratio), layout["pad_tokens"]) for ratio in (CSA, HCA))
     head, index = shape.head_dim, shape.index_head_dim
 
     def vectors(cells: int, layers: int, values: int) -> int:
-        return cells * layers * _row_bytes(values, cache_type) * load.requests
+        return cells * layers * row_bytes(values, cache_type) * load.requests
 
     csa_rows, hca_rows = (layout["state_rows"][str(ratio)] for ratio in (CSA, HCA))
     state_values = csa_rows * shape.csa_layers * (head + index) + hca_rows * shape.hca_layers * head
@@ -62,8 +65,14 @@ def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_to
             "HCA": vectors(hca_cells, shape.hca_layers, head),
             "LID": vectors(csa_cells, shape.csa_layers, index),
         },
-        state={"state": load.requests * layout["state_bytes_per_value"] * state_values},
+        state={"state": load.requests * layout["state_bytes_per_value"] * state_values * (1 + draft_tokens)},
     )
+
+
+def window_cells(sliding_window: int, load: CacheLoad, ubatch_tokens: int) -> int:
+    """Return the cells of one request's window in llama.cpp: it holds a micro-batch more, padded."""
+    pad = table("kv")["llamacpp"]["pad_tokens"]
+    return padded(min(padded(load.context_tokens, pad), sliding_window + ubatch_tokens), pad)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -79,11 +88,11 @@ def sglang_caches(shape: Shape, load: CacheLoad, *, swa_ratio: float, speculativ
 
     """
     rates = _sglang_rates(shape, swa_ratio=swa_ratio, speculative=speculative)
-    tokens = load.requests * _pad(load.context_tokens, table("kv")["paged"]["page_tokens"])
+    tokens = load.requests * padded(load.context_tokens, table("kv")["paged"]["page_tokens"])
     kv = {name: -(-rate.numerator * tokens // rate.denominator) for name, rate in rates.bytes_per_token.items()}
     if speculative:
         kv["draft"] = -(-sum(kv.values()) // shape.num_hidden_layers)
-    rows = _pad((max_running + 1) * rates.ring_rows + rates.ring_rows + 1, table("kv")["sglang"]["row_align"])
+    rows = padded((max_running + 1) * rates.ring_rows + rates.ring_rows + 1, table("kv")["sglang"]["row_align"])
     return Caches(kv=kv, state={"HCA state": rows * rates.row_bytes})
 
 
@@ -152,9 +161,9 @@ def plain_caches(shape: Shape, load: CacheLoad) -> Caches:
 def llama_caches(config: Mapping[str, int], load: CacheLoad, *, engine: str, cache_type: str) -> Caches:
     """Return keys and values of a plain transformer (SmolLM2): two vectors for each token, layer and KV head."""
     pad = {"llamacpp": table("kv")["llamacpp"]["pad_tokens"], "vllm": table("kv")["vllm"]["plain_block_tokens"]}
-    tokens = load.requests * _pad(load.context_tokens, pad.get(engine, 1))
+    tokens = load.requests * padded(load.context_tokens, pad.get(engine, 1))
     values = config["num_key_value_heads"] * config["head_dim"]
-    row = _row_bytes(values, cache_type) if engine == "llamacpp" else bf16_bytes(values)
+    row = row_bytes(values, cache_type) if engine == "llamacpp" else bf16_bytes(values)
     return Caches(kv={"KV": 2 * tokens * config["num_hidden_layers"] * row}, state={})
 
 
@@ -173,20 +182,22 @@ def kv_source(engine: str) -> str:
     return str(table("kv").get(engine, table("kv")["plain"])["source"])
 
 
-def latent_page(shape: Shape, slots: int) -> int:
+def latent_page(shape: AnyShape, slots: int) -> int:
     """Return the bytes of a page of ``slots`` vectors, padded."""
     return align(slots * latent_bytes(shape.head_dim, shape.qk_rope_head_dim))
 
 
-def _row_bytes(values: int, cache_type: str) -> int:
+def row_bytes(values: int, cache_type: str) -> int:
+    """Return the bytes of one vector in a cache of llama.cpp."""
     size, block = table("kv")["llamacpp"]["cache_types"][cache_type]
     return ceil(values / int(block)) * int(size)
 
 
 def align(size: int) -> int:
     """Return a size padded as SGLang and vLLM pad a page."""
-    return _pad(size, table("kv")["paged"]["align_bytes"])
+    return padded(size, table("kv")["paged"]["align_bytes"])
 
 
-def _pad(value: int, unit: int) -> int:
+def padded(value: int, unit: int) -> int:
+    """Return the least multiple of ``unit`` that is not below ``value``."""
     return -(-value // unit) * unit

@@ -28,7 +28,7 @@ class Admission:
 def admit_requests(candidate: Candidate, memory: LayoutMemory, capacity: KvCapacity) -> Admission:
     """Return how many requests run at once: at most what the engine lets run and what the KV cache holds."""
     layout, limit, context = memory.layout, memory.running_limit, capacity.footprint.context_tokens
-    draft_tokens = layout.cell.draft_tokens if layout.cell else 0
+    draft_tokens = layout.cell.draft_tokens(candidate.checkpoint) if layout.cell else 0
     load = load_of(candidate, context, running_limit=limit, draft_tokens=draft_tokens)
     length = load.mean_prompt + load.mean_answer
     count = capacity.max_concurrent

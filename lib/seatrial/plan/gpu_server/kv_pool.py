@@ -58,9 +58,9 @@ def pool_of(candidate: Candidate, layout: Layout, footprint: Footprint, usable_b
     free = max(0, usable_bytes - footprint.per_gpu_bytes + cache)
     if candidate.engine != "sglang":
         return KvPool(free / token_bytes)
-    drafting = layout.cell is not None and layout.cell.draft_tokens > 0
+    drafting = layout.cell is not None and layout.cell.draft_tokens(candidate.checkpoint) > 0
     tokens = max(0, free - (limits().draft_model_bytes if drafting else 0)) / token_bytes
-    if RUNNING_FLAG in flags and WINDOW_FLAG not in flags:
+    if WINDOW_FLAG not in flags and (RUNNING_FLAG in flags or candidate.windows_by_requests):
         # Then SGLang sizes the window pool for so many requests, not for a share of the tokens.
         return KvPool(tokens)
     prompt_tokens = prefill_tokens(candidate.request.gpus[0], layout.parallelism, flags)

@@ -65,13 +65,13 @@ def nearest_recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
 def nearest_cell(setup: Setup) -> Cell | None:
     """Return the recipe that differs least; None if there is none for the engine and model.
 
-    GPU, architecture, generation, checkpoint, format, attention replicas, ranks, memory and objective count in this
-    order.
+    GPU, architecture, generation, checkpoint, format, attention replicas, ranks, memory, status and objective count in
+    this order.
     """
     gpu, order = setup.gpu, STRATEGIES[setup.objective]
     generation = _generation(gpu.compute_capability)
 
-    def distance(row: _Row) -> tuple[bool, bool, bool, bool, bool, bool, int, int, int]:
+    def distance(row: _Row) -> tuple[bool, bool, bool, bool, bool, bool, int, int, bool, int]:
         cell, accelerator = row.cell, row.accelerator
         return (
             cell.accelerator != gpu.accelerator,
@@ -82,6 +82,7 @@ def nearest_cell(setup: Setup) -> Cell | None:
             (cell.parallelism.data > 1) != (setup.parallelism.data > 1),
             abs(cell.ranks - setup.parallelism.tensor),
             abs((accelerator.memory_bytes or 0) - (gpu.memory_bytes or 0)),
+            not cell.verified,
             order.index(cell.strategy),
         )
 

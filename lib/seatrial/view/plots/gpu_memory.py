@@ -73,7 +73,8 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     if not ranks:
         return [MemoryBar("Host", _undivided(plan), host_usable)]
     if serving:
-        return [MemoryBar(name, _one_gpu(plan), plan.capacity_bytes / ranks) for name in _names(plan)]
+        found = [MemoryBar(name, _one_gpu(plan), plan.capacity_bytes / ranks) for name in _names(plan)]
+        return [*found, *_tables_bar(plan, host_usable)]
     gpus = _llamacpp_gpus(plan, ranks)
     usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in visible_gpus(plan.hardware.gpus)]
     found = [MemoryBar(f"GPU {place}", *bar) for place, bar in enumerate(zip(gpus, usable, strict=True))]
@@ -82,6 +83,12 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     if footprint.host_bytes:
         found.append(MemoryBar("Host", _in_host(plan, gpus), host_usable))
     return found
+
+
+def _tables_bar(plan: Plan, usable_bytes: float | None) -> list[MemoryBar]:
+    """Return the host's bar if SGLang or vLLM keeps weights there, else nothing."""
+    held = plan.footprint.host_bytes
+    return [MemoryBar("Host", (float(held), 0.0, 0.0, 0.0, 0.0), usable_bytes)] if held else []
 
 
 def _finding(plan: Plan, bars: list[MemoryBar]) -> str:
