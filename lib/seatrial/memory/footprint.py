@@ -231,6 +231,8 @@ def _caches(model: ModelBytes, engine: str, load: kv.CacheLoad, options: Options
         )
     if engine == "vllm":
         return vllm_caches(shape, load, fp4_indexer=options.indexer_type == "fp4")
+    if engine == "mlx":
+        return kv.mlx_caches(shape, load)
     return kv.plain_caches(shape, load)
 
 

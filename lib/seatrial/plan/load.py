@@ -14,7 +14,7 @@ from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
 
 # Prompt and answer tokens: of the published runs (shorter contexts are divided in the same proportion), of one person
-# chatting with llama.cpp on a workstation, and of the kit's own first measurement.
+# chatting on a workstation, and of the kit's own first measurement.
 _SERVER_LOAD, _LOCAL_LOAD, _STAND_IN_LOAD = (8192, 1024), (512, 256), (128, 64)
 _NOT_READ_THROUGH = frozenset({"embeddings", "draft", "hash_tables"})
 """Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
@@ -62,7 +62,7 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
     """Return the prompt and answer tokens of a prediction if none are asked for."""
     if model.role == "stand-in":
         return _STAND_IN_LOAD
-    return _LOCAL_LOAD if engine == "llamacpp" else _SERVER_LOAD
+    return _SERVER_LOAD if engine in TENSOR_PARALLEL else _LOCAL_LOAD
 
 
 def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0) -> ServingLoad:
