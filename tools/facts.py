@@ -23,13 +23,11 @@ from facts_convert import Form, Made
 from facts_forms import form_of, place_of_prose
 from facts_kinds import DataFile, data_files, named, parsed, problems_of, recognised, unread_fields
 from facts_report import Report, effects, rows_of, to_json
-from facts_schema import not_json
+from facts_schema import joined, not_json
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.records import read_json, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
-MANY = 40
-"""Problems of one file that are printed; the rest is counted."""
 
 
 def read(path: Path) -> tuple[dict[str, Any], str]:
@@ -112,10 +110,8 @@ def _converted(
 
 
 def _malformed(path: Path, found: list[str]) -> UsageError:
-    more = [f"... and {len(found) - MANY} more"] if len(found) > MANY else []
-    lines = "\n  ".join([*found[:MANY], *more])
     count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-    return UsageError(f"{path} has {count}:\n  {lines}", remedy="Correct the file; nothing was written.")
+    return UsageError(f"{path} has {count}:\n  {joined(found)}", remedy="Correct the file; nothing was written.")
 
 
 def answers(root: Path, editions: Sequence[Made], hardware: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -36,6 +36,13 @@ class Form:
     kind: Any  # type of a row
     convert: Callable[[Sequence[Document], Sequence[DataFile], str | None], Iterator[Made]]
     label: tuple[str, ...]  # fields that name a row
+    row_has: str = ""  # field of its first row by which it is known too
+
+    def fits(self, document: Mapping[str, Any]) -> bool:
+        """Return True if a document has this form."""
+        rows = document.get(self.rows)
+        first = rows[0] if self.row_has and isinstance(rows, list) and rows else {}
+        return self.has <= document.keys() and (not self.row_has or rows == [] or self.row_has in first)
 
     def problems(self, document: Mapping[str, Any]) -> Iterator[str]:
         """Yield a sentence for everything in a document that this form does not have."""

@@ -119,7 +119,7 @@ def main() -> None:
     """Print the answers."""
     only = set(sys.argv[2:])
     asked = dict(questions()) | dict(recipe_questions())
-    plans = {name: answer(**_split(row)) for name, row in asked.items() if not only or row["hardware"] in only}
+    plans = {name: _asked(name, row) for name, row in asked.items() if not only or row["hardware"] in only}
     found = {
         "plans": plans,
         "refused": {f"{cell.engine} {cell.name} {cell.checkpoint}": refused_flags(cell) for cell in cells()},
@@ -128,8 +128,11 @@ def main() -> None:
     json.dump(found, sys.stdout)
 
 
-def _split(row: dict[str, Any]) -> dict[str, Any]:
-    return {"hardware": row["hardware"], "choices": {name: value for name, value in row.items() if name != "hardware"}}
+def _asked(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return answer(row["hardware"], {name: value for name, value in row.items() if name != "hardware"})
+    except Exception as error:  # noqa: BLE001 -- whatever the data breaks, the question names the row
+        sys.exit(f"{name}: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

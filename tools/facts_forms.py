@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from facts_convert import Document, Form, Made, day_of, file_of, with_rows
 from facts_kinds import DataFile
+from facts_recipes import RECIPES
 from seatrial.plan.types import Verdict
 
 _TRAY = 4
@@ -226,7 +227,7 @@ FORMS = (
 
 def form_of(document: Mapping[str, Any]) -> Form | None:
     """Return the form in which a document states facts, None if it is a data file's own."""
-    return next((form for form in FORMS if form.has <= document.keys()), None)
+    return next((form for form in (*FORMS, *RECIPES) if form.fits(document)), None)
 
 
 _PROSE = (

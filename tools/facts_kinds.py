@@ -33,7 +33,9 @@ class Typed:
     key: tuple[str, ...]  # fields that name a row, which no two rows have in common
 
 
+_CELL = ("accelerator", "checkpoint", "precision", "strategy", "nodes", "gpus_per_node")
 TYPED = (
+    Typed("*/plan/vendor/*_recipes.json", "cells", "seatrial.plan.vendor.recipes_file:RecipeRow", _CELL),
     Typed("*/hardware/accelerators.json", "accelerators", "seatrial.hardware.accelerators:Accelerator", ("key",)),
     Typed("*/catalog/data/models.json", "rows", "seatrial.catalog.types:Model", ("id",)),
     Typed("*/catalog/data/checkpoints.json", "rows", "seatrial.catalog.types:Checkpoint", ("id",)),
@@ -148,6 +150,8 @@ def problems_of(file: DataFile, document: Mapping[str, Any]) -> Iterator[str]:
     above = {name: value for name, value in file.read().items() if name != typed.rows}
     yield from same_shape({name: document.get(name) for name in document if name in above}, {}, "")
     yield from (f"{name} is missing; the installed file has it" for name in above if name not in document)
+    # One message for the whole document is enough.
+    above = {name: True for name in above if name not in document} | dict(document)
     rows = document.get(typed.rows)
     if not isinstance(rows, list) or not rows:
         yield f"{typed.rows} {'is empty' if rows == [] else 'is missing'}; it takes a list of rows"
@@ -157,7 +161,7 @@ def problems_of(file: DataFile, document: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(row, dict):
             place = f"{typed.rows}[{number}]{f' ({file.label(row)})' if file.label(row) else ''}"
             yield from below_zero(row, place)
-            yield from provenance(row, document, place)
+            yield from provenance(row, above, place)
     yield from _twice(file, document)
 
 

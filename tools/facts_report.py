@@ -9,11 +9,12 @@ from typing import Any
 
 from facts_kinds import DataFile
 from facts_schema import shown
+from seatrial.printable import shortened
 
 MOVED = 0.1
 """Relative change of a predicted figure from which it is told."""
-FIRST = 15
-"""Lines of each part that are printed without --all."""
+FIRST, WIDE = 15, 240
+"""Lines of each part, and characters of a line, that are printed without --all."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Report:
 
 
 def _cut(lines: Sequence[str], every: bool) -> list[str]:
-    kept = lines if every else lines[:FIRST]
+    kept = lines if every else [shortened(line, WIDE) for line in lines[:FIRST]]
     more = [f"  ... and {len(lines) - len(kept)} more (--all shows them)"] if len(lines) > len(kept) else []
     return [*(f"  {line}" for line in kept), *more]
 
@@ -123,11 +124,12 @@ def effects(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, li
         subject, _, objective = name.rpartition(", ")
         machine = subject.rpartition(" on ")[2].partition(" with ")[0]
         for kind, text in _changes(old.get(name), new.get(name)):
+            place = subject if kind in _KINDS[5:] else machine
             if kind in _KINDS[5:] and " with " in subject:
                 continue
-            if (machine, objective, kind, text) not in told:  # with the engine named it is often the same
+            if (place, objective, kind, text) not in told:  # with the engine named it is often the same
                 grouped[kind].setdefault((subject, text), []).append(objective)
-            told.add((machine, objective, kind, text))
+            told.add((place, objective, kind, text))
     found = {
         kind: [f"{who} ({', '.join(objectives)}): {text}" for (who, text), objectives in rows.items()]
         for kind, rows in grouped.items()

@@ -26,6 +26,8 @@ _WORDS = {
 _FREE = {"config", "env", "flags", "argv"}
 """Fields of a row whose figures are the words of others, so that a number below zero may be right."""
 _SHOWN = 60
+_MANY = 40
+"""Problems that one message lists; the others are counted."""
 Label = Callable[[Any], str]
 
 
@@ -55,6 +57,12 @@ def shown(value: Any) -> str:
     """Return a value as JSON, cut to a length that a message can have."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def joined(found: Sequence[str]) -> str:
+    """Return problems one a line, as far as one message goes."""
+    more = [f"... and {len(found) - _MANY} more"] if len(found) > _MANY else []
+    return "\n  ".join([*dict.fromkeys(found[:_MANY]), *more])
 
 
 def problems(value: Any, kind: Any, place: str, label: Label = lambda _: "") -> Iterator[str]:
@@ -223,7 +231,7 @@ def provenance(row: Mapping[str, Any], above: Mapping[str, Any], place: str) -> 
         value = row.get(name) or above.get(name)
         if not value:
             yield f"{place}: {name} is missing; it takes {what}"
-        elif name == "checked" and not _is_day(value):
+        elif name == "checked" and value is not True and not _is_day(value):
             yield f"{place}: checked takes a day, such as 2026-11-30, not {shown(value)}"
 
 

@@ -36,6 +36,12 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--gpu-layers", type=int, default=-1)
     flags.add_argument("--n-cpu-moe", type=int, default=0, help="layers whose experts stay in host memory")
     flags.add_argument("--tensor-split", default=None, help="shares of the layers, one a GPU: 12,14,18")
+    flags.add_argument("--split-mode", choices=("layer", "tensor"), default="layer", help="what is divided among GPUs")
+    flags.add_argument("--fit", choices=("on", "off"), default="on", help="shrink what was not given to free memory")
+    flags.add_argument("--spec-draft-model", help="GGUF file that drafts tokens for the model")
+    flags.add_argument("--spec-type", choices=("draft-dspark",), default="draft-dspark", help="kind of that file")
+    flags.add_argument("--spec-draft-n-max", type=int, default=3, help="tokens drafted a step")
+    flags.add_argument("--spec-draft-ngl", type=int, default=-1, help="layers of that file on GPUs")
     flags.add_argument("--batch-size", type=int, default=None)
     flags.add_argument("--ubatch-size", type=int, default=None)
     flags.add_argument("--flash-attn", choices=("on", "off", "auto"), default=None)
@@ -74,6 +80,11 @@ def parameters(options: argparse.Namespace) -> Any:
     if options.tensor_split:
         shares = [float(share) for share in options.tensor_split.split(",")]
         chosen.tensor_split = shares + [0.0] * (len(chosen.tensor_split) - len(shares))
+    modes = xllamacpp.llama_split_mode
+    chosen.split_mode = modes[f"LLAMA_SPLIT_MODE_{options.split_mode.upper()}"]
+    chosen.fit_params = options.fit == "on"
+    if options.spec_draft_model:
+        _set_drafter(xllamacpp, chosen, options)
     _set_sizes_and_kinds(xllamacpp, chosen, options)
     for name in ("temp", "top_p", "min_p"):
         if getattr(options, name) is not None:
@@ -83,6 +94,18 @@ def parameters(options: argparse.Namespace) -> Any:
     chosen.warmup = not options.no_warmup
     chosen.ui = False
     return chosen
+
+
+def _set_drafter(xllamacpp: Any, chosen: Any, options: argparse.Namespace) -> None:
+    """Set the drafter; its threads are the model's, since the two never compute at once."""
+    kind = options.spec_type.upper().replace("-", "_")
+    chosen.speculative.types = [xllamacpp.common_speculative_type[f"COMMON_SPECULATIVE_TYPE_{kind}"]]
+    draft = chosen.speculative.draft
+    draft.mparams.path = options.spec_draft_model
+    draft.n_max = options.spec_draft_n_max
+    draft.n_gpu_layers = options.spec_draft_ngl
+    draft.cpuparams.n_threads = chosen.cpuparams.n_threads
+    draft.cpuparams_batch.n_threads = chosen.cpuparams_batch.n_threads
 
 
 def _set_sizes_and_kinds(xllamacpp: Any, chosen: Any, options: argparse.Namespace) -> None:

@@ -68,6 +68,29 @@ class Planning:
 
 
 @dataclass(frozen=True, slots=True)
+class Drafting:
+    """Drafting by a file of its own (``--drafter``), and what published runs gained by it."""
+
+    draft_tokens: int  # drafted a step if all of the model is on GPUs
+    draft_tokens_host: int  # the same if routed experts are in host memory
+    gain: str  # of published runs, as the end of a sentence
+    host: str  # what a published run found with experts in host memory, a sentence
+    note: str  # what else a person should know, a sentence
+    source: str
+    checked: str
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSplit:
+    """A split of each tensor over equal GPUs, for an engine that otherwise divides layers."""
+
+    ubatch_tokens: int  # prompt tokens computed at once
+    gain: str  # of published runs, as the end of a sentence
+    source: str
+    checked: str
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Names of the Prometheus series in the engine's ``/metrics``; series of one name are added up."""
 
@@ -78,6 +101,9 @@ class Metrics:
     kv_cache_usage: str | None = None  # used share of the KV cache, 0 to 1
     generated_tokens: str | None = None  # since the start
     prompt_tokens: str | None = None  # since the start
+    draft_steps: str | None = None  # steps in which a drafter's tokens were checked, since the start
+    drafted_tokens: str | None = None  # since the start
+    accepted_tokens: str | None = None  # of those, since the start
     none: str | None = None  # why an engine has no metrics
 
 
@@ -195,6 +221,8 @@ class EngineFacts:
     phases: tuple[Phase, ...] = ()  # empty: its log does not show them
     tune: tuple[Setting, ...] = ()  # settings ``seatrial tune`` may change, by usual importance
     install: Install | None = None  # None: this kit does not install it
+    drafting: Drafting | None = None  # None: it takes no drafter as a file
+    tensor_split: TensorSplit | None = None  # None: it has no second way to split a model
 
 
 @cache
@@ -226,6 +254,12 @@ def engine_ids() -> tuple[str, ...]:
 def planned_as(engine: str) -> str:
     """Return the engine whose formulas, rules and checkpoints hold for ``engine``: mostly the same."""
     return engine_facts(engine).planning.like or engine
+
+
+@cache
+def drafting_engines() -> tuple[str, ...]:
+    """List the engines that take a drafter as a file of its own."""
+    return tuple(name for name in engine_ids() if engine_facts(name).drafting is not None)
 
 
 @cache

@@ -103,8 +103,15 @@ def model_of(checkpoint: Checkpoint) -> Model:
 
     Raises:
         UnknownNameError: If the checkpoint names a model that is not in the catalog.
+        UsageError: If the checkpoint only drafts for a model.
 
     """
+    if checkpoint.is_drafter:
+        of = f"of {checkpoint.drafts_for}" if checkpoint.drafts_for else "of another file"
+        raise UsageError(
+            f"{checkpoint.id} is a draft {of}, not a model.",
+            remedy="Name the model with --checkpoint, and this file with --drafter.",
+        )
     if checkpoint.model != "local":
         return find_model(checkpoint.model)
     config = checkpoint.config

@@ -120,7 +120,7 @@ def _from_gguf(path: Path) -> Checkpoint:
         engines=loaders("gguf"),
         config=config,
         files=tuple(CheckpointFile(header.path.name, header.file_bytes) for header in headers),
-        weights_by_class={"draft": sum(by_class.values())} if drafter else by_class,
+        weights_by_class=by_class,
         drafts_for="" if drafter else None,
     )
 

@@ -66,6 +66,15 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tensor-parallel", type=whole_number(), default=None, help="ranks (default: chosen)")
     parser.add_argument(
+        "--drafter", default=None, help="llama.cpp: auto, hub id or path of a file that drafts tokens (default: none)"
+    )
+    parser.add_argument(
+        "--draft-tokens",
+        type=whole_number(),
+        default=None,
+        help="tokens that --drafter drafts a step (default: chosen)",
+    )
+    parser.add_argument(
         "--engine-option",
         action="append",
         default=[],
@@ -94,5 +103,7 @@ def plan_request(arguments: argparse.Namespace, hardware: Hardware) -> Request:
         concurrency=arguments.concurrency,
         objective=arguments.objective,
         tensor_parallel=arguments.tensor_parallel,
+        drafter=arguments.drafter,
+        draft_tokens=arguments.draft_tokens,
         recipes=not arguments.no_recipes,
     )

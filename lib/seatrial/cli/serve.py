@@ -60,6 +60,8 @@ class PlanFile:
     nodes: int = 1
     objective: Literal["latency", "balanced", "throughput"] = "balanced"
     parallelism: Parallelism = field(default_factory=Parallelism)
+    drafter: str | None = None
+    draft_tokens: int | None = None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

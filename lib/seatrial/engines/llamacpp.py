@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 
+from seatrial.catalog.engine_facts import engine_facts
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
 from seatrial.errors import RefusedError, UnknownNameError
 from seatrial.flags import Flags
+from seatrial.plan.llamacpp.tensor_split import with_output
 from seatrial.plan.types import Plan
 
 RUNNERS = ("xllamacpp", "llama-server", "llama_cpp.server")
 """Ways to run llama.cpp, the embedded one first."""
 _UBATCH_TOKENS = 512
+_ALL_LAYERS = 999
 # Worker threads that wait for ever for one that the system took off its core starve it and each other: on two busy
 # cores 199 tok/s fell to 3.8. Those that sleep at once lose a third on a quiet machine. So they look for some
 # microseconds, then sleep (docs/tuning.md); the policy is for OpenMP runtimes that do not know the other variable.
@@ -30,7 +33,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
 
     Raises:
         UnknownNameError: If there is no such runner.
-        RefusedError: If the plan leaves experts in host memory and the runner cannot.
+        RefusedError: If the plan leaves experts in host memory, drafts or splits tensors, and the runner cannot.
 
     """
     chosen = runner or RUNNERS[0]
@@ -78,9 +81,13 @@ def _tensor_split(plan: Plan) -> str:
     left = iter(layers)
     shares = [next(left) if counts else 0 for counts in known]
     if plan.gpu_shares and plan.gpu_layers and plan.gpu_layers > sum(shares):
-        last = max(index for index, count in enumerate(shares) if count)
-        shares[last] += 1
+        shares = with_output(shares)
     return ",".join(map(str, shares))
+
+
+def _ubatch_tokens(plan: Plan) -> int:
+    facts = engine_facts("llamacpp").tensor_split
+    return facts.ubatch_tokens if facts and plan.parallelism.tensor > 1 else _UBATCH_TOKENS
 
 
 def _native_flags(plan: Plan, model: str, host: str) -> Flags:
@@ -98,12 +105,24 @@ def _native_flags(plan: Plan, model: str, host: str) -> Flags:
     }
     if plan.cpu_expert_layers:
         flags["--n-cpu-moe"] = plan.cpu_expert_layers
-    if split := _tensor_split(plan):
+    if plan.parallelism.tensor > 1:
+        # The tensor split needs flash attention and knows no --fit.
+        flags |= {"--split-mode": "tensor", "--flash-attn": "on"}
+    elif split := _tensor_split(plan):
         flags["--tensor-split"] = split
+    if plan.drafter:
+        flags |= {
+            "--spec-draft-model": plan.drafter,
+            "--spec-type": "draft-dspark",
+            "--spec-draft-n-max": plan.draft_tokens,
+            "--spec-draft-ngl": _ALL_LAYERS if plan.gpu_layers else 0,
+        }
+    if plan.drafter or plan.parallelism.tensor > 1:
+        flags["--fit"] = "off"
     sampling = Flags.from_words(plan.chat.flags) if plan.chat else Flags()
     flags |= {
         "--batch-size": 2048,
-        "--ubatch-size": _UBATCH_TOKENS,
+        "--ubatch-size": _ubatch_tokens(plan),
         # llama.cpp would hold up to 8 GiB of earlier prompts in host memory, which no plan counts.
         "--cache-ram": 0,
         **{name: value for name, value in sampling.items() if value},
@@ -115,11 +134,14 @@ def _native_flags(plan: Plan, model: str, host: str) -> Flags:
 
 def _python_server(plan: Plan, model: str, host: str) -> Command:
     if plan.cpu_expert_layers:
-        raise RefusedError(
-            f"llama_cpp.server cannot keep experts in host memory, as this plan does for {plan.cpu_expert_layers} "
-            "layers: all of them would go to the GPU.",
-            remedy="Launch with xllamacpp or llama-server.",
+        raise _not_in_python(
+            f"keep experts in host memory, as this plan does for {plan.cpu_expert_layers} layers: all of them would go "
+            "to the GPU"
         )
+    if plan.drafter:
+        raise _not_in_python("draft with a file: its only drafts are n-grams of the prompt")
+    if plan.parallelism.tensor > 1:
+        raise _not_in_python("split tensors over GPUs in a way that was tried")
     threads = _threads(plan)
     flags = {
         "--model": model,
@@ -143,3 +165,7 @@ def _python_server(plan: Plan, model: str, host: str) -> Command:
         program="llama-cpp-python",
         stand_in=is_stand_in(plan.model),
     )
+
+
+def _not_in_python(what: str) -> RefusedError:
+    return RefusedError(f"llama_cpp.server cannot {what}.", remedy="Launch with xllamacpp or llama-server.")

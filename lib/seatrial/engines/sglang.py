@@ -17,7 +17,7 @@ _HEAD_PORT = 20000
 _TABLES_ON_HOST = {"SGLANG_ENABLE_DSV41_ENGRAM_HOST_TABLE": "1"}
 """Keeps the Engram tables of V4.1 in host memory; nothing else of SGLang's plans is there."""
 _OWN = frozenset({
-    "--tensor-parallel-size", "--attn-dp-size", "--expert-parallel-size", "--pipeline-parallel-size",
+    "--tensor-parallel-size", "--attn-dp-size", "--pipeline-parallel-size",
     "--context-length", "--mem-fraction-static", "--reasoning-parser", "--tool-call-parser",
 })  # fmt: skip
 """Flags this module writes itself, whatever a recipe sets."""
@@ -79,9 +79,7 @@ def _parallelism(plan: Plan, recipe: Flags) -> dict[str, object]:
     flags: dict[str, object] = {"--tensor-parallel-size": ranks.tensor}
     if ranks.data > 1:
         flags["--attn-dp-size"] = ranks.data
-    if plan.recipe and "--expert-parallel-size" in plan.recipe.flags:
-        flags["--expert-parallel-size"] = ranks.expert
-    elif ranks.expert > 1 and "--moe-a2a-backend" not in recipe:
+    if ranks.expert > 1 and not {"--moe-a2a-backend", "--expert-parallel-size"} & recipe.keys():
         flags["--moe-a2a-backend"] = "deepep"
     if plan.nodes > 1:
         flags |= {

@@ -59,6 +59,9 @@ def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None
     local = None if plan.simulated else model_path or local_path(find_checkpoint(plan.checkpoint))
     if local is not None and local.is_dir():
         check_no_code(local)
+    drafter = _drafter_path(plan)
+    if drafter is not None:
+        plan = replace(plan, drafter=str(drafter.absolute()))
     # The engine first: nobody should fetch 160 GB to learn that it is missing.
     command = installed_command(plan, model_path=str(local.absolute()) if local else None, runner=runner)
     if local is None and not plan.simulated:
@@ -68,7 +71,21 @@ def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None
         )
     if local is not None:
         check_weights(local)
+    if drafter is not None:
+        check_weights(drafter)
     return command
+
+
+def _drafter_path(plan: Plan) -> Path | None:
+    """Return the file of the plan's drafter; None if it has none."""
+    if plan.drafter is None:
+        return None
+    path = local_path(find_checkpoint(plan.drafter))
+    if path is None:
+        raise UsageError(
+            f"The drafter {plan.drafter} is not on this machine yet.", remedy=f"Run: seatrial fetch {plan.drafter}"
+        )
+    return path
 
 
 def _check_plan(plan: Plan) -> None:

@@ -107,6 +107,10 @@ def command_of(plan: Plan, share: float | None = None) -> str:
     words = ["seatrial", "serve", "--checkpoint", plan.checkpoint, "--engine", plan.engine]
     words += ["--context-tokens", str(plan.context_tokens), "--concurrency", str(plan.concurrency)]
     words += ["--objective", plan.objective] if plan.objective != "balanced" else []
+    words += (
+        ["--tensor-parallel", str(plan.parallelism.tensor)] if plan.parallelism.tensor > 1 and plan.gpu_layers else []
+    )
+    words += ["--drafter", plan.drafter, "--draft-tokens", str(plan.draft_tokens)] if plan.drafter else []
     return shlex.join([*words, *(["--gpu-memory-fraction", f"{share:g}"] if share else [])])
 
 
@@ -209,7 +213,13 @@ def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[
         context_tokens=plan.context_tokens,
         concurrency=plan.concurrency,
         objective=plan.objective,
+        tensor_parallel=plan.parallelism.tensor if plan.gpu_layers else None,
+        drafter=plan.drafter,
+        draft_tokens=plan.draft_tokens,
     )
+    if plan.drafter:
+        alone = replace(request, drafter=None, draft_tokens=None)
+        yield Candidate(model, have, plan.engine, alone), "the same without the drafter"
     if found.phase not in _BEFORE_CACHES:
         for streams, tokens, change in _steps(plan, lacking):
             less = replace(request, concurrency=streams, context_tokens=tokens)

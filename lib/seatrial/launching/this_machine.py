@@ -104,8 +104,11 @@ def predict_levels(
             engine=plan.engine,
             context_tokens=plan.context_tokens,
             concurrency=level,
+            tensor_parallel=plan.parallelism.tensor if plan.gpu_layers and plan.parallelism.tensor > 1 else None,
             prompt_tokens=prompt_tokens,
             answer_tokens=answer_tokens,
+            drafter=plan.drafter,
+            draft_tokens=plan.draft_tokens,
         )
         if same.prediction is not None:
             predictions[level] = same.prediction
@@ -113,7 +116,7 @@ def predict_levels(
 
 
 def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None) -> None:
-    """Download the small stand-in if the plan serves it and it is missing; nothing else is downloaded.
+    """Download the small stand-in, and its drafter, if the plan serves it and it is missing; nothing else.
 
     Raises:
         NetworkError: If it cannot be reached.
@@ -121,9 +124,10 @@ def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None)
 
     """
     if plan.runs and not plan.simulated and is_stand_in(plan.model):
-        checkpoint = find_checkpoint(plan.checkpoint)
-        if local_path(checkpoint) is None:
-            fetch_checkpoint(checkpoint, on_progress=on_progress)
+        for name in filter(None, (plan.checkpoint, plan.drafter)):
+            checkpoint = find_checkpoint(name)
+            if local_path(checkpoint) is None:
+                fetch_checkpoint(checkpoint, on_progress=on_progress)
 
 
 def launch_if_possible(plan: Plan, *, on_event: Callable[[Event], None] | None = None) -> Server | NotLaunched:

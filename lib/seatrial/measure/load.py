@@ -21,13 +21,14 @@ import msgspec
 from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
 from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
 from seatrial.measure.recorder import LoadProgress, Recorder
-from seatrial.measure.summary import summarize
+from seatrial.measure.summary import summarize, with_acceptance
 from seatrial.measure.target import Target, find_target
-from seatrial.measure.telemetry import Telemetry
+from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
 from seatrial.measure.types import Completion, Measurement, Sample, Workload
 from seatrial.measure.workload import check_workload, describe_level, levels_of
 
 if TYPE_CHECKING:  # the client's process starts faster without it
+    from seatrial.server.metrics import ServerMetrics
     from seatrial.server.running import Server
 
 _logger = logging.getLogger("seatrial")
@@ -105,6 +106,7 @@ class Load:
         self._stopping = False
         self._begin_s = 0.0
         self._of_point: list[Completion] = []
+        self._counted: ServerMetrics | None = None  # when the point began
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
         self._process = self._spawn()
@@ -228,6 +230,7 @@ class Load:
                 self._notes += event.notes
             case PointBegins():
                 self._begin_s, self._of_point = event.at_s, []
+                self._counted = self._read_metrics()
                 levels = levels_of(self._workload)
                 level = describe_level(levels[event.point], self._workload.rate)
                 self._report(LoadProgress(event.point, len(levels), level, 0, event.requests, None, 0))
@@ -240,10 +243,14 @@ class Load:
                 self._report(replace(progress, done=progress.done + 1))
             case PointEnds():
                 self._notes += event.notes
-                self.recorder.add_point(summarize(self._of_point, self._workload, self._begin_s, event))
+                point = summarize(self._of_point, self._workload, self._begin_s, event)
+                self.recorder.add_point(with_acceptance(point, self._counted, self._read_metrics()))
             case Failed():
                 kind = UsageError if event.usage else MeasurementError
                 self._error = kind(event.what, remedy=event.remedy)
+
+    def _read_metrics(self) -> ServerMetrics | None:
+        return None if self._target.metrics is None else self._target.metrics(METRICS_LIMIT_S)
 
     def _report(self, progress: LoadProgress) -> None:
         self.recorder.set_progress(progress)

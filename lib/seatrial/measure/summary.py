@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from seatrial.measure.messages import PointEnds
 from seatrial.measure.types import Completion, Measurement, Point, Quantiles, RequestCounts, SelfCheck, Workload
 from seatrial.measure.workload import describe_level, levels_of
+
+if TYPE_CHECKING:
+    from seatrial.server.metrics import ServerMetrics
 
 T = TypeVar("T")
 
@@ -119,6 +123,18 @@ def summarize(completions: Sequence[Completion], workload: Workload, begin_s: fl
         duration_s=duration,
         self_check=_check(completions, ttft, tpot, ended),
     )
+
+
+def with_acceptance(point: Point, before: ServerMetrics | None, after: ServerMetrics | None) -> Point:
+    """Return the point with the drafted tokens that were accepted during it, if the server counts them."""
+    if before is None or after is None or after.draft_steps is None or before.draft_steps is None:
+        return point
+    steps = after.draft_steps - before.draft_steps
+    drafted = (after.drafted_tokens or 0) - (before.drafted_tokens or 0)
+    accepted = (after.accepted_tokens or 0) - (before.accepted_tokens or 0)
+    if steps <= 0 or drafted < accepted or accepted < 0:  # nothing was drafted, or the server began anew
+        return point
+    return replace(point, acceptance_length=1 + accepted / steps, drafted_tokens=drafted, accepted_tokens=accepted)
 
 
 def best_point(points: Sequence[Point]) -> Point | None:

@@ -169,6 +169,11 @@ class Point:
     duration_s: float
     self_check: SelfCheck
     predicted_tokens_per_s: Interval | None = None
+    # Tokens of a step with a drafter, the model's own included, and what the server counted for that. None for a server
+    # that drafts nothing or does not tell.
+    acceptance_length: float | None = None
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

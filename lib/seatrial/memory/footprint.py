@@ -13,11 +13,11 @@ from seatrial.catalog.engine_facts import loaders, planned_as
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import kv
 from seatrial.memory.model_bytes import ModelBytes, bytes_of_config, model_bytes_of
-from seatrial.memory.offload import offloaded_bytes
+from seatrial.memory.offload import offloaded_bytes, tensor_split_bytes
 from seatrial.memory.options import ENGINES, Options, read_options
 from seatrial.memory.ranks import RankWeights, context_note, rank_weights, stage_share, table_bytes
 from seatrial.memory.reserve import over_gpus, reserve_of
-from seatrial.memory.shape import AnyShape, read_shape
+from seatrial.memory.shape import AnyShape, Shape, read_shape
 from seatrial.memory.tables import table
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.memory.v41_caches import engram_place, v41_plain_caches, v41_sglang_caches, v41_vllm_caches
@@ -214,7 +214,13 @@ def _caches(model: ModelBytes, engine: str, load: kv.CacheLoad, options: Options
     if isinstance(shape, V41Shape):
         return _v41_caches(shape, engine, load, options)
     if engine == "llamacpp":
-        return kv.llamacpp_caches(shape, load, cache_type=options.cache_type, ubatch_tokens=options.ubatch_tokens)
+        return kv.llamacpp_caches(
+            shape,
+            load,
+            cache_type=options.cache_type,
+            ubatch_tokens=options.ubatch_tokens,
+            draft_tokens=options.draft_tokens,
+        )
     if engine == "sglang":
         return kv.sglang_caches(
             shape,
@@ -246,6 +252,15 @@ def _placed(model: ModelBytes, serving: _Serving, caches: kv.Caches, reserve: in
     kv_bytes, state_bytes = sum(caches.kv.values()), sum(caches.state.values())
     layers = int(model.config["num_hidden_layers"])
     gpus = parallelism.tensor * parallelism.pipeline
+    if serving.engine == "llamacpp" and parallelism.tensor > 1 and isinstance(model.shape, Shape):
+        divided, host = tensor_split_bytes(model.weights.by_class, model.shape)
+        return {
+            "weights_sharded": ceil(divided / parallelism.tensor),
+            "weights_replicated": model.weights_bytes - host - divided,
+            "kv": kv_bytes,  # one KV head: every GPU holds it
+            "state": state_bytes,
+            "reserve": reserve,
+        }, host
     if serving.engine == "llamacpp":
         split = offloaded_bytes(model.weights.by_class, kv_bytes + state_bytes, layers, options)
         if not split.gpu:

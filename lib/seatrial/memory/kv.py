@@ -39,19 +39,22 @@ class Caches:
 
 
 @lru_cache(maxsize=CACHE_SIZE)
-def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_tokens: int) -> Caches:
+def llamacpp_caches(
+    shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_tokens: int, draft_tokens: int = 0
+) -> Caches:
     """Return what llama.cpp prints as SWA, CSA, HCA and LID caches and as compressor state.
 
-    Every request has a slot of its own, padded to 256 cells.
+    Every request has a slot of its own, padded to 256 cells. With a drafter the state is kept once more for each drafted
+    token, so that a rejected one can be taken back.
     """
     layout = table("kv")["llamacpp"]
     tokens = padded(load.context_tokens, layout["pad_tokens"])
-    window = padded(min(tokens, shape.sliding_window + ubatch_tokens), layout["pad_tokens"])
+    window = window_cells(shape.sliding_window, load, ubatch_tokens)
     csa_cells, hca_cells = (padded(ceil(tokens / ratio), layout["pad_tokens"]) for ratio in (CSA, HCA))
     head, index = shape.head_dim, shape.index_head_dim
 
     def vectors(cells: int, layers: int, values: int) -> int:
-        return cells * layers * _row_bytes(values, cache_type) * load.requests
+        return cells * layers * row_bytes(values, cache_type) * load.requests
 
     csa_rows, hca_rows = (layout["state_rows"][str(ratio)] for ratio in (CSA, HCA))
     state_values = csa_rows * shape.csa_layers * (head + index) + hca_rows * shape.hca_layers * head
@@ -62,8 +65,14 @@ def llamacpp_caches(shape: Shape, load: CacheLoad, *, cache_type: str, ubatch_to
             "HCA": vectors(hca_cells, shape.hca_layers, head),
             "LID": vectors(csa_cells, shape.csa_layers, index),
         },
-        state={"state": load.requests * layout["state_bytes_per_value"] * state_values},
+        state={"state": load.requests * layout["state_bytes_per_value"] * state_values * (1 + draft_tokens)},
     )
+
+
+def window_cells(sliding_window: int, load: CacheLoad, ubatch_tokens: int) -> int:
+    """Return the cells of one request's window in llama.cpp: it holds a micro-batch more, padded."""
+    pad = table("kv")["llamacpp"]["pad_tokens"]
+    return padded(min(padded(load.context_tokens, pad), sliding_window + ubatch_tokens), pad)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -138,7 +147,7 @@ def llama_caches(config: Mapping[str, int], load: CacheLoad, *, engine: str, cac
     pad = {"llamacpp": table("kv")["llamacpp"]["pad_tokens"], "vllm": table("kv")["vllm"]["plain_block_tokens"]}
     tokens = load.requests * padded(load.context_tokens, pad.get(engine, 1))
     values = config["num_key_value_heads"] * config["head_dim"]
-    row = _row_bytes(values, cache_type) if engine == "llamacpp" else bf16_bytes(values)
+    row = row_bytes(values, cache_type) if engine == "llamacpp" else bf16_bytes(values)
     return Caches(kv={"KV": 2 * tokens * config["num_hidden_layers"] * row}, state={})
 
 
@@ -162,7 +171,8 @@ def latent_page(shape: AnyShape, slots: int) -> int:
     return align(slots * latent_bytes(shape.head_dim, shape.qk_rope_head_dim))
 
 
-def _row_bytes(values: int, cache_type: str) -> int:
+def row_bytes(values: int, cache_type: str) -> int:
+    """Return the bytes of one vector in a cache of llama.cpp."""
     size, block = table("kv")["llamacpp"]["cache_types"][cache_type]
     return ceil(values / int(block)) * int(size)
 

@@ -1,12 +1,15 @@
-"""Weights and caches of llama.cpp, split between GPUs and host memory."""
+"""Weights and caches of llama.cpp, split between GPUs and host memory, or tensor by tensor over equal GPUs."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from math import ceil
 from typing import NamedTuple
 
 from seatrial.memory.options import Options
+from seatrial.memory.shape import Shape
+from seatrial.memory.tensors import tensors
 
 
 class OffloadedBytes(NamedTuple):
@@ -41,3 +44,37 @@ def offloaded_bytes(by_class: Mapping[str, int], cache_bytes: int, layers: int, 
     expert_layers = max(0, min(offloaded, layers - options.cpu_expert_layers))
     gpu = ceil((total - experts - embeddings) * offloaded / layers) + ceil(experts * expert_layers / layers)
     return OffloadedBytes(gpu, total - gpu)
+
+
+class TensorSplitBytes(NamedTuple):
+    """Weight bytes by what ``--split-mode tensor`` does with them; every GPU holds all others."""
+
+    divided: int  # among the GPUs
+    host: int  # input embedding, in host memory
+
+
+def tensor_split_bytes(by_class: Mapping[str, int], shape: Shape) -> TensorSplitBytes:
+    """Return the weight bytes that ``--split-mode tensor`` divides among GPUs, and those in host memory.
+
+    Of DeepSeek V4 llama.cpp divides the experts, routed and shared, and attention's matrices with one part for each head
+    (``llama_meta_device_get_split_state`` in its ``src/llama-model.cpp``). Mixed classes (``rest``) are divided in the
+    proportion of their parameters.
+
+    Args:
+        by_class: Weight bytes by class, as a GGUF file has them.
+        shape: Shape of the model.
+
+    """
+    every, divided, host = Counter[str](), Counter[str](), Counter[str]()
+    for tensor in tensors(shape):
+        if not tensor.draft:
+            split = tensor.group in {"experts", "attention", "shared"} and tensor.split != "replicated"
+            for group in {tensor.group, "experts" if tensor.group == "experts" else "rest"}:
+                every[group] += tensor.parameters
+                divided[group] += tensor.parameters * split
+                host[group] += tensor.parameters * (tensor.group == "embeddings")
+
+    def share_of(parameters: Counter[str]) -> int:
+        return sum(size * parameters[group] // every[group] for group, size in by_class.items() if every[group])
+
+    return TensorSplitBytes(share_of(divided), share_of(host))

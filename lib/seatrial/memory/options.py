@@ -28,6 +28,7 @@ HELP = {
     "ubatch_tokens": "llamacpp: tokens of one micro-batch",
     "gpu_layers": "llamacpp: layers on GPUs",
     "cpu_expert_layers": "llamacpp: layers, from the first on, whose routed experts stay in host memory",
+    "draft_tokens": "llamacpp: tokens that a drafter drafts each step, for each of which the compressor state is kept",
     "swa_ratio": "sglang: window slots per token of the pool",
     "max_running_requests": "sglang: requests the compressor state is made for",
     "speculative": f"sglang: draft head in use ({', '.join(_SPECULATIVE)})",
@@ -39,6 +40,7 @@ HELP = {
 }
 """Meaning of every option, as the command line prints it."""
 
+MOST_DRAFT_TOKENS = 64
 _ALL_LAYERS = 1 << 20
 """More layers than any model has."""
 
@@ -51,6 +53,7 @@ class Options:
     ubatch_tokens: int = int(kv.default("llamacpp", "ubatch_tokens"))
     gpu_layers: int = _ALL_LAYERS
     cpu_expert_layers: int = 0
+    draft_tokens: int = 0
     swa_ratio: float = float(kv.default("sglang", "swa_ratio"))
     max_running_requests: int | None = None
     speculative: str = "none"
@@ -67,6 +70,7 @@ _BOUNDS = {
     "ubatch_tokens": (1, 1 << 20),
     "gpu_layers": (0, _ALL_LAYERS),
     "cpu_expert_layers": (0, _ALL_LAYERS),
+    "draft_tokens": (0, MOST_DRAFT_TOKENS),
     "max_running_requests": (1, 1 << 20),
     "batched_tokens": (1, 1 << 22),
     "context_parallel": (1, 1 << 16),

@@ -51,13 +51,11 @@ def reserve_of(model: ModelBytes, engine: str, load: CacheLoad, options: Options
         steps = [options.batched_tokens] * 3 if options.batched_tokens else row["batched_tokens"]
         parts["block_pool"] = Interval(*(_slack(shape, load, row["batches_in_flight"] * tokens) for tokens in steps))
     if "compute" in row:
-        compute = row["compute"]
-        per_token = model.config["hidden_size"] * (shape.hc_mult if shape else 1) * compute["hidden_bytes"]
+        scores = 0
         if isinstance(shape, Shape) and shape.csa_layers:
-            per_token += ceil(load.context_tokens / CSA) * shape.index_n_heads * compute["index_score_bytes"]
-        buffer = min(options.ubatch_tokens, load.context_tokens) * per_token
-        low, high = ceil(buffer * compute["low_factor"]), ceil(buffer * compute["high_factor"])
-        parts["compute_buffer"] = Interval(low, buffer, high)
+            scores = ceil(load.context_tokens / CSA) * shape.index_n_heads
+        width = model.config["hidden_size"] * (shape.hc_mult if shape else 1)
+        parts["compute_buffer"] = compute_buffer(width, min(options.ubatch_tokens, load.context_tokens), scores)
     return _sum(parts)
 
 
@@ -65,6 +63,20 @@ def _slack(shape: AnyShape, load: CacheLoad, in_flight_tokens: int) -> int:
     if isinstance(shape, Shape):
         return pool_slack(shape, load, in_flight_tokens)
     return v41_pool_slack(shape, load, in_flight_tokens)
+
+
+def compute_buffer(width: int, tokens: int, index_scores: int = 0) -> Interval:
+    """Return what llama.cpp computes one micro-batch in.
+
+    Args:
+        width: Values of the hidden streams of a token.
+        tokens: Of a micro-batch.
+        index_scores: Scores of the indexer for a token.
+
+    """
+    row = table("reserve")["engines"]["llamacpp"]["compute"]
+    buffer = tokens * (width * row["hidden_bytes"] + index_scores * row["index_score_bytes"])
+    return Interval(ceil(buffer * row["low_factor"]), buffer, ceil(buffer * row["high_factor"]))
 
 
 def _sum(parts: dict[str, Interval]) -> Reserve:

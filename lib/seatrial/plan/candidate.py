@@ -58,6 +58,11 @@ class Trial(ABC):
         """True if the verdict is that it runs."""
         return self.verdict in {"verified", "fits"}
 
+    @property
+    @abstractmethod
+    def ranks(self) -> int:
+        """GPUs used over all machines."""
+
     @abstractmethod
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""

@@ -55,7 +55,8 @@ def changes(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = ()) -> l
     if plan.runs:
         return []
     refused = plan.verdict == "refused"
-    for find in (_other_ranks, _shorter_context) if refused else (_other_ranks, _fewer_requests, _shorter_context):
+    beside = (_no_drafter, _other_ranks)
+    for find in (*beside, _shorter_context) if refused else (*beside, _fewer_requests, _shorter_context):
         if change := find(plan, candidate):
             return [change]
     failed = {(trial.candidate.engine, trial.candidate.checkpoint.id) for trial in trials if not trial.runs}
@@ -72,9 +73,16 @@ def _asking(candidate: Candidate, **changed: Any) -> Candidate:
     return replace(candidate, request=replace(candidate.request, **changed))
 
 
+def _no_drafter(_: Plan, candidate: Candidate) -> Change | None:
+    if candidate.request.drafter is None:
+        return None
+    alone = _asking(candidate, drafter=None, draft_tokens=None)
+    return Change("no --drafter", alone) if evaluate(alone).runs else None
+
+
 def _other_ranks(plan: Plan, candidate: Candidate) -> Change | None:
     asked = candidate.request.tensor_parallel
-    if asked is None or plan.engine not in TENSOR_PARALLEL:
+    if asked is None or plan.engine not in {*TENSOR_PARALLEL, "llamacpp"}:
         return None
     free = _asking(candidate, tensor_parallel=None)
     trial = evaluate(free)

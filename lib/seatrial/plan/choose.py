@@ -38,6 +38,8 @@ def make_plan(  # noqa: PLR0913 -- a person's choices
     alternatives: bool = False,
     prompt_tokens: int | None = None,
     answer_tokens: int | None = None,
+    drafter: str | Checkpoint | None = None,
+    draft_tokens: int | None = None,
 ) -> Plan:
     """Plan what to run on a machine, and explain why.
 
@@ -51,11 +53,14 @@ def make_plan(  # noqa: PLR0913 -- a person's choices
         context_tokens: Context of each request; chosen by default, and the plan says how.
         concurrency: Requests served at once.
         objective: ``latency``, ``balanced`` or ``throughput``.
-        tensor_parallel: Ranks; chosen by default.
+        tensor_parallel: Ranks; chosen by default. For llama.cpp, which divides layers by default, all GPUs of the machine:
+            each tensor is split over them.
         recipes: Consider vendor recipes; without them arithmetic decides, and nothing is ``verified``.
         alternatives: Also rank every other pair that runs by predicted speed; base checkpoints only if one was named.
         prompt_tokens: Prompt length the prediction is for; a usual one by default, and its basis says which.
         answer_tokens: Answer length, likewise.
+        drafter: llama.cpp: a file that drafts tokens for the model; ``auto`` is the catalog's for the checkpoint.
+        draft_tokens: Tokens it drafts each step; chosen by default.
 
     Returns:
         The plan. One that does not run says by how much, which rule refused it, and what would help.
@@ -80,6 +85,8 @@ def make_plan(  # noqa: PLR0913 -- a person's choices
         recipes=recipes,
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
+        drafter=drafter,
+        draft_tokens=draft_tokens,
     )
     return plan_of(request, alternatives=alternatives)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seatrial.catalog.engine_facts import drafting_engines
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.types import Gpu, Hardware
-from seatrial.memory.options import ENGINES
+from seatrial.memory.options import ENGINES, MOST_DRAFT_TOKENS
 from seatrial.plan.types import Objective
 from seatrial.plan.vendor.limits import limit_reason, limits
 from seatrial.records import Reason
@@ -24,6 +25,7 @@ _REMEDIES = {  # if a number is above its bound; the bounds are wider than what 
     "context_tokens": _TOO_LONG,
     "prompt_tokens": _TOO_LONG,
     "answer_tokens": _TOO_LONG,
+    "draft_tokens": "Drafters are trained for blocks of 5 to 7 tokens, and more are accepted less and less.",
     "tensor_parallel": "Give as many as the machines have GPUs, or fewer.",
 }
 
@@ -44,12 +46,16 @@ class Request:
     recipes: bool = True  # consider vendor recipes
     prompt_tokens: int | None = None  # the prediction is for prompts of this length
     answer_tokens: int | None = None
+    drafter: str | Checkpoint | None = None  # ``auto``: the catalog's for the checkpoint
+    draft_tokens: int | None = None  # drafted a step
     # The largest group of equal GPUs, since engines that split tensors need equal ones; one only if they are MIG
     # slices, which do not work together.
     gpus: tuple[Gpu, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Find the equal GPUs once; every layout asks for them."""
+        """Find the equal GPUs once, since every layout asks for them; a drafter chooses the engine if nobody did."""
+        if self.drafter is not None and self.engine == "auto":
+            object.__setattr__(self, "engine", drafting_engines()[0])
         object.__setattr__(self, "gpus", _largest_group(self.hardware))
 
     def check(self) -> None:
@@ -76,6 +82,7 @@ class Request:
                 _check_count(name, tokens, _MAX_TOKENS)
         if self.tensor_parallel is not None:
             self._check_ranks(self.tensor_parallel)
+        self._check_drafter()
 
     def nodes_for(self, ranks: int) -> tuple[int, int] | None:
         """Return the machines, and the GPUs of each, that share ``ranks`` evenly; None if no number of machines does.
@@ -92,6 +99,19 @@ class Request:
             return self.context_tokens
         default = limits().context_stand_in_tokens if model.role == "stand-in" else limits().context_tokens
         return min(default, model.context_tokens, most or default)
+
+    def _check_drafter(self) -> None:
+        if self.drafter is not None and self.engine not in drafting_engines():
+            raise UsageError(
+                f"{self.engine} takes no drafter as a file of its own; a checkpoint for it has its draft inside.",
+                remedy=f"Leave --drafter out, or plan for {' or '.join(drafting_engines())}.",
+            )
+        if self.draft_tokens is not None:
+            _check_count("draft_tokens", self.draft_tokens, MOST_DRAFT_TOKENS)
+            if self.drafter is None:
+                raise UsageError(
+                    f"draft_tokens = {self.draft_tokens}, but no drafter is named.", remedy="Add --drafter auto."
+                )
 
     def _check_ranks(self, ranks: int) -> None:
         _check_count("tensor_parallel", ranks, _MAX_RANKS)

@@ -144,7 +144,10 @@ class Plan:
         running_requests_full: Requests that run at once if each fills its context; never more.
         gpu_layers: llama.cpp: layers on GPUs; None for other engines.
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory; None for other engines.
-        gpu_shares: llama.cpp: layers of each GPU, divided so that the bytes are even; empty unless there are several.
+        gpu_shares: llama.cpp: layers of each GPU, divided so that the bytes are even; empty unless there are several,
+            and if ``parallelism.tensor`` says that each tensor is divided instead.
+        drafter: Checkpoint id or path of a file that drafts tokens for the model; None without.
+        draft_tokens: Tokens that file drafts each step; None without.
         architecture: Architecture of the model (``deepseek_v4``); empty in records of older versions.
         settings: Settings of the engine, by name, that were measured to be faster on this machine than the kit's
             defaults (``seatrial tune``); empty for the defaults.
@@ -192,6 +195,8 @@ class Plan:
     running_requests: int | None = None
     running_requests_full: int | None = None
     gpu_shares: tuple[int, ...] = ()
+    drafter: str | None = None
+    draft_tokens: int | None = None
     settings: dict[str, str] = field(default_factory=dict)
     architecture: str = ""
 
@@ -215,8 +220,8 @@ class Plan:
     def need_bytes(self) -> int:
         """Bytes over all GPUs, copies included; for engines that split layers also those in host memory."""
         footprint = self.footprint
-        if self.engine not in TENSOR_PARALLEL:  # layers lie on one GPU each, and not all hold as much as the fullest
-            return footprint.total_bytes
+        if self.engine not in TENSOR_PARALLEL and self.parallelism.tensor == 1:
+            return footprint.total_bytes  # layers lie on one GPU each, and not all hold as much as the fullest
         return max(footprint.total_bytes - footprint.host_bytes, footprint.per_gpu_bytes * self.ranks)
 
     @property

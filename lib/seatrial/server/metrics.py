@@ -23,6 +23,9 @@ class ServerMetrics:
         kv_cache_usage: Share of the KV cache in use, 0 to 1; of several replicas the fullest.
         generated_tokens: Tokens generated since the start.
         prompt_tokens: Prompt tokens read since the start.
+        draft_steps: Steps since the start in which drafted tokens were checked.
+        drafted_tokens: Tokens drafted since the start.
+        accepted_tokens: Those of them that the model accepted.
 
     """
 
@@ -31,6 +34,21 @@ class ServerMetrics:
     kv_cache_usage: float | None = None
     generated_tokens: int | None = None
     prompt_tokens: int | None = None
+    draft_steps: int | None = None
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
+
+
+_COUNTS = (
+    "running",
+    "waiting",
+    "generated_tokens",
+    "prompt_tokens",
+    "draft_steps",
+    "drafted_tokens",
+    "accepted_tokens",
+)
+"""Figures that are added up over the series of one name."""
 
 
 def read_metrics(text: str, table: Metrics) -> ServerMetrics:
@@ -41,18 +59,15 @@ def read_metrics(text: str, table: Metrics) -> ServerMetrics:
         table: The engine's ``[metrics]``.
 
     """
-    wanted = {table.running, table.waiting, table.kv_cache_usage, table.generated_tokens, table.prompt_tokens}
+    wanted = {table.kv_cache_usage, *(getattr(table, name) for name in _COUNTS)}
     found: dict[str, list[float]] = {}
     for name, value in samples(text):
         if name in wanted:
             found.setdefault(name, []).append(value)
     usage = found.get(table.kv_cache_usage or "")
     return ServerMetrics(
-        running=_total(found, table.running),
-        waiting=_total(found, table.waiting),
         kv_cache_usage=min(max(usage), 1.0) if usage else None,
-        generated_tokens=_total(found, table.generated_tokens),
-        prompt_tokens=_total(found, table.prompt_tokens),
+        **{name: _total(found, getattr(table, name)) for name in _COUNTS},
     )
 
 

@@ -22,6 +22,7 @@ class HostSide:
     expert_share: float  # of the routed experts
     threads: int | None  # that compute; None if unknown
     bandwidth_bytes_per_s: float | None  # of the memory; None if unknown
+    tensor_split: bool = False  # the GPUs share each tensor, instead of taking turns at the layers
 
     def step_bytes(self, work: Work, running: int) -> float:
         """Return the bytes one step over ``running`` requests reads from host memory."""

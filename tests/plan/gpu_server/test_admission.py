@@ -93,7 +93,8 @@ def test_llamacpp_makes_room_for_all():
 
 def test_where_requests_are_counted_windows_are_there_for_all():
     """With --max-running-requests and no share SGLang makes windows for as many: 247 ran of 256 in a published run."""
-    plan = make_plan("pro", hardware=named_machine("gb300x4"), concurrency=256, engine="sglang")
+    preview = "deepseek-ai/DeepSeek-V4-Pro"
+    plan = make_plan(checkpoint=preview, hardware=named_machine("gb300x4"), concurrency=256, engine="sglang")
     assert "--max-running-requests" in plan.recipe.flags
     assert 256 == plan.running_requests
     assert "KV cache holds no more" in waiting(plan)

@@ -62,12 +62,17 @@ def _recipe_layouts(candidate: Candidate) -> Iterator[Layout]:
 
 
 def _usable_cells(candidate: Candidate) -> Iterator[Cell]:
-    """Yield the recipes for this GPU that hold for what is asked, the verified first."""
+    """Yield the recipes for this GPU that hold for what is asked, the verified first.
+
+    A verified recipe may leave GPUs idle; one that is not is no reason to.
+    """
     request, gpus = candidate.request, candidate.request.gpus
     for cell in find_cells(candidate.engine, candidate.checkpoint, gpus[0].accelerator, request.objective):
         fits = cell.gpus_per_node <= len(gpus) and cell.nodes <= request.nodes
+        idle = cell.ranks < (request.tensor_parallel or len(gpus) * request.nodes)
         within = (request.context_tokens or 0) <= (cell.context_limit or request.context_tokens or 0)
-        if fits and within and request.tensor_parallel in {None, cell.parallelism.tensor}:
+        asked = request.tensor_parallel in {None, cell.parallelism.tensor}
+        if fits and within and asked and (cell.verified or not idle):
             yield cell
 
 

@@ -120,7 +120,7 @@ def run_reasons(cell: Cell) -> list[Reason]:
             run.date and f"on {run.date}",
             run.engine_version and f"with {cell.engine} {run.engine_version}",
             run.driver and f"driver {run.driver}",
-            run.concurrency and f"{counted(run.concurrency, 'request')} at once",
+            f"{counted(run.concurrency, 'request')} at once" if run.concurrency else None,
         ]
         found.append(Reason(f"{title}: measured {', '.join(filter(None, facts))}.", "verified", cell.source))
     if cell.note:

@@ -41,6 +41,11 @@ class GpuServerTrial(Trial):
     least: KvCapacity  # with one request; how many fit is computed for a plan only
     refused: list[Reason]  # by which rules; empty if by none
 
+    @property
+    def ranks(self) -> int:
+        """GPUs used over all machines."""
+        return self.least.ranks
+
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""
         candidate, request, memory, layout = self.candidate, self.candidate.request, self.memory, self.memory.layout

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
 from math import ceil
 
 from seatrial.memory import compute_footprint
+from seatrial.memory.drafter import DrafterBytes, with_drafter
 from seatrial.memory.options import Options
 from seatrial.memory.types import Footprint, Parallelism
 from seatrial.plan.bisection import least
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import Pools
-from seatrial.plan.llamacpp.tensor_split import Layers, fill_evenly, fill_gpus
+from seatrial.plan.llamacpp.tensor_split import Layers, drafter_layers, fill_evenly, fill_gpus, with_output
 
 ALL_LAYERS = 999
 """llama.cpp's usual number for all layers, the output included."""
+
+Fill = Callable[[Layers, Sequence[float]], tuple[int, ...] | None]
+"""Divides layers among GPUs of so many free bytes, None if they do not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class Split:
     footprint: Footprint
     shortfall_bytes: int  # of host memory; 0 if it fits
     gpu_shares: tuple[int, ...] = ()  # layers of each GPU; empty unless there are several
+    tensor: int = 1  # GPUs that share each tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +43,11 @@ class Offload:
     layers: int  # of the model
     pools: Pools
     gpu_bytes: Sequence[int]  # usable of each GPU
+    draft_tokens: int = 0  # a step
+    drafter: DrafterBytes | None = None  # on the GPUs if there are any
 
     def measure(self, gpu_layers: int, cpu_expert_layers: int) -> Footprint:
-        """Return the bytes of a split whose GPU layers are divided evenly."""
+        """Return the bytes of a split whose GPU layers are divided evenly, without the drafter's own."""
         request = self.candidate.request
         return compute_footprint(
             self.candidate.checkpoint,
@@ -47,13 +55,15 @@ class Offload:
             context_tokens=request.context_for(self.candidate.model),
             concurrency=request.concurrency,
             parallelism=Parallelism(pipeline=max(1, self.pools.gpus)),
-            options=Options(gpu_layers=gpu_layers, cpu_expert_layers=cpu_expert_layers),
+            options=Options(gpu_layers=gpu_layers, cpu_expert_layers=cpu_expert_layers, draft_tokens=self.draft_tokens),
         )
 
     def split(
         self, footprint: Footprint, gpu_layers: int, cpu_expert_layers: int, gpu_shares: tuple[int, ...] = ()
     ) -> Split:
         """Return a split with what it lacks of host memory."""
+        if self.drafter and not (gpu_shares and gpu_layers):
+            footprint = with_drafter(footprint, self.drafter)
         shortfall = max(0, footprint.host_bytes - self.pools.host_bytes)
         return Split(gpu_layers, cpu_expert_layers, footprint, shortfall, gpu_shares)
 
@@ -69,6 +79,8 @@ def split_layers(offload: Offload, *, unified: bool) -> Split:
     pools, layers = offload.pools, offload.layers
     if unified:
         footprint = offload.measure(ALL_LAYERS, 0)
+        if offload.drafter:
+            footprint = with_drafter(footprint, offload.drafter)
         return Split(ALL_LAYERS, 0, footprint, max(0, footprint.total_bytes - pools.gpu_bytes))
     if pools.gpus == 0:
         return offload.split(offload.measure(0, 0), 0, 0)
@@ -90,17 +102,60 @@ class _Division:
     heavy_bytes: float  # of one layer with its experts
 
     def fits(self, gpu_layers: int, cpu_expert_layers: int) -> bool:
-        return fill_gpus(self._on_gpus(gpu_layers, cpu_expert_layers), self.free_bytes) is not None
+        return self._shares(self._on_gpus(gpu_layers, cpu_expert_layers), fill_gpus) is not None
 
     def split(self, gpu_layers: int, cpu_expert_layers: int) -> Split:
         footprint = self.offload.measure(gpu_layers, cpu_expert_layers)
         on_gpus = self._on_gpus(gpu_layers, cpu_expert_layers)
-        shares = fill_evenly(on_gpus, self.free_bytes) if len(self.free_bytes) > 1 and gpu_layers else None
+        several = len(self.free_bytes) > 1 and gpu_layers
+        shares = self._shares(on_gpus, fill_evenly) if several else None
         if shares:
-            fullest = ceil(max(on_gpus.bytes_per_gpu(shares)))
-            parts = {**footprint.per_gpu_by_part, "layers": fullest}
-            footprint = replace(footprint, per_gpu_by_part=parts, per_gpu_bytes=sum(parts.values()))
+            footprint = self._divided(footprint, on_gpus, shares)
         return self.offload.split(footprint, gpu_layers, cpu_expert_layers, shares or ())
+
+    def _divided(self, footprint: Footprint, on_gpus: Layers, shares: tuple[int, ...]) -> Footprint:
+        """Return the footprint with the bytes of the fullest GPU."""
+        drafter = self._drafter_on(shares)
+        pairs = [(ceil(size), more) for size, more in zip(on_gpus.bytes_per_gpu(shares), drafter, strict=True)]
+        layers, extra = max(pairs, key=sum)
+        parts = {**footprint.per_gpu_by_part, "layers": layers}
+        footprint = replace(footprint, per_gpu_by_part=parts, per_gpu_bytes=sum(parts.values()))
+        if self.offload.drafter is None:
+            return footprint
+        return with_drafter(footprint, self.offload.drafter, on_each=extra, buffers=sum(more > 0 for more in drafter))
+
+    def _shares(self, on_gpus: Layers, fill: Fill) -> tuple[int, ...] | None:
+        """Return the model's layers of each GPU if these and the drafter's have enough memory, else None.
+
+        The drafter's places follow from those of the model, which must leave them free: every set of places is tried.
+        """
+        drafter, free = self.offload.drafter, self.free_bytes
+        if drafter is None:
+            return fill(on_gpus, free)
+        found = []
+        for places in combinations_with_replacement(range(len(free)), drafter.layers):
+            left = [size - self._drafter_bytes(places.count(gpu)) for gpu, size in enumerate(free)]
+            shares = fill(on_gpus, [max(0, size) for size in left])
+            if shares:
+                sums = zip(on_gpus.bytes_per_gpu(shares), self._drafter_on(shares), free, strict=True)
+                fullest = max((size + more) / total if total else 2 * (size + more) for size, more, total in sums)
+                found.append((fullest, shares))
+        fullest, shares = min(found, default=(2.0, None))
+        return shares if fullest <= 1 else None
+
+    def _drafter_on(self, shares: Sequence[int]) -> list[int]:
+        """Return the drafter's bytes on each GPU."""
+        drafter = self.offload.drafter
+        if drafter is None:
+            return [0] * len(shares)
+        return [self._drafter_bytes(count) for count in drafter_layers(with_output(shares), drafter.layers)]
+
+    def _drafter_bytes(self, layers: int) -> int:
+        """Return the bytes of so many layers of the drafter, and of the buffer beside them."""
+        drafter = self.offload.drafter
+        if drafter is None or not layers:
+            return 0
+        return ceil((drafter.weights + drafter.kv) * layers / drafter.layers) + int(drafter.buffer.expected)
 
     def _on_gpus(self, gpu_layers: int, cpu_expert_layers: int) -> Layers:
         # llama.cpp offloads the last layers, and keeps the experts of the first ones in host memory.

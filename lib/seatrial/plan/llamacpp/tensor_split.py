@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 _HALVINGS = 5  # in search of the lowest level to which all GPUs must be filled
 
@@ -65,6 +66,28 @@ def fill_evenly(layers: Layers, free_bytes: Sequence[float]) -> tuple[int, ...] 
         else:
             best, high = shares, level
     return best
+
+
+def with_output(shares: Sequence[int]) -> list[int]:
+    """Return the layers of each GPU with the output, which llama.cpp counts as one more layer after the last."""
+    found = list(shares)
+    found[max(index for index, count in enumerate(found) if count)] += 1
+    return found
+
+
+def drafter_layers(shares: Sequence[int], layers: int) -> list[int]:
+    """Return how many layers of a drafter llama.cpp puts on each GPU: it divides them in the proportions of the model's.
+
+    Args:
+        shares: Layers of the model on each GPU, the output included.
+        layers: Of the drafter.
+
+    """
+    bounds, found = list(accumulate(shares)), [0] * len(shares)
+    for layer in range(layers):
+        place = layer / (layers + 1)  # its output too counts as a layer
+        found[next(index for index, bound in enumerate(bounds) if bound / bounds[-1] > place)] += 1
+    return found
 
 
 def _count_in(free: float, layer_bytes: float) -> int:

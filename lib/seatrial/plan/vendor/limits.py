@@ -21,6 +21,7 @@ class PlanningLimits:
     gpu_fraction: float  # share of GPU memory an engine may take, by default
     gpu_fraction_highest: float  # largest share a recipe uses
     llamacpp_gpu_fraction: float  # share of GPU memory llama.cpp's layers may take
+    llamacpp_tensor_fraction: float  # the same if each tensor is split over GPUs that do nothing else
     unified_apple: float  # share of unified memory a GPU may take on Apple silicon
     unified_other: float  # share of unified memory a GPU may take on other machines
     host_share: float  # share of host memory left to the operating system
@@ -44,6 +45,7 @@ def limits() -> PlanningLimits:
         gpu_fraction=rows["gpu_memory_fraction"]["default"],
         gpu_fraction_highest=rows["gpu_memory_fraction"]["highest"],
         llamacpp_gpu_fraction=rows["llamacpp_gpu_fraction"]["default"],
+        llamacpp_tensor_fraction=rows["llamacpp_tensor_fraction"]["default"],
         unified_apple=rows["unified_fraction"]["apple"],
         unified_other=rows["unified_fraction"]["other"],
         host_share=rows["host_share"]["share"],

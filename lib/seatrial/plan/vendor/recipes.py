@@ -117,19 +117,9 @@ class Cell:
         """Context the recipe was run with, None if it is the model's own."""
         return self._count("--max-model-len") or self._count("--context-length")
 
-    @property
-    def draft_steps(self) -> int | None:
-        """Tokens drafted at each step, 0 without speculative decoding, None if the checkpoint decides."""
-        if config := self.flags.get("--speculative-config"):
-            return int(json.loads(config)["num_speculative_tokens"])
-        if self.flags.get("--speculative-algorithm") == "DSPARK":
-            return self._count("--speculative-dspark-block-size")
-        return self._count("--speculative-num-steps") or 0
-
     def draft_tokens(self, checkpoint: Checkpoint) -> int:
-        """Return the tokens drafted at each step with this checkpoint; SGLang reads the size of a DSpark block there."""
-        steps = self.draft_steps
-        return int(checkpoint.config.get("dspark_block_size", 0)) if steps is None else steps
+        """Return the tokens drafted at each step with this checkpoint, 0 without speculative decoding."""
+        return drafting_of(self.flags, checkpoint)[1]
 
     def _count(self, flag: str) -> int | None:
         text = self.flags.get(flag)
@@ -155,6 +145,21 @@ class Cell:
             env=dict(self.env) if exact or carried else {},
             respelled=_respelled(self, exact=exact) if kept else None,
         )
+
+
+def drafting_of(flags: Flags, checkpoint: Checkpoint | None) -> tuple[str | None, int]:
+    """Return how flags draft tokens and how many at each step; None and 0 without speculative decoding.
+
+    SGLang reads the size of a DSpark block from the checkpoint if no flag gives it.
+    """
+    if config := flags.get("--speculative-config"):
+        row = json.loads(config)
+        return str(row["method"]), int(row["num_speculative_tokens"])
+    method = flags.get("--speculative-algorithm")
+    if method == "DSPARK":
+        block = checkpoint.config.get("dspark_block_size", 0) if checkpoint else 0
+        return method, int(flags.get("--speculative-dspark-block-size") or block)
+    return method, int(flags.get("--speculative-num-steps") or 0)
 
 
 @cache
@@ -194,10 +199,10 @@ def cells_of(recipes: RecipesFile, catalogue: Catalogue) -> Iterable[Cell]:
         try:
             cell = _cell(row, recipes, catalogue)
             figures = (cell.memory_fraction, cell.running_limit, cell.batched_tokens, cell.context_limit)
-            drafts = cell.draft_steps
+            drafts = drafting_of(cell.flags, None)[1]
         except (ValueError, TypeError, KeyError) as error:
             raise _wrong(row, catalogue, f"a flag has a value of the wrong type ({error})") from error
-        if any(figure is not None and not figure > 0 for figure in figures) or (drafts or 0) < 0:
+        if any(figure is not None and not figure > 0 for figure in figures) or drafts < 0:
             raise _wrong(row, catalogue, "a flag has a value that no engine takes")
         if cell.parallelism.tensor != cell.ranks:
             text = f"its flags split the work over {cell.parallelism.tensor} ranks, and it has {cell.ranks} GPUs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from seatrial.measure.summary import best_point, find_problems
 from seatrial.measure.types import Measurement, Point, Quantiles
@@ -103,10 +104,23 @@ def _seconds(quantiles: Quantiles | None, name: str) -> str:
     return _NOTHING if value is None else format_seconds(value)
 
 
+def _drafts(measurement: Measurement) -> Iterator[str]:
+    """Yield how many drafted tokens the model accepted, for each load at which any were drafted."""
+    for point in measurement.points:
+        if point.acceptance_length is not None and point.drafted_tokens:
+            share = (point.accepted_tokens or 0) / point.drafted_tokens
+            yield (
+                f"{describe_load(point)}: {point.drafted_tokens:,} tokens drafted, {share:.0%} accepted, "
+                f"{point.acceptance_length:.2f} tokens a step."
+            )
+
+
 def _note(measurement: Measurement) -> str:
     workload = measurement.workload
     lengths = f"Prompts of {workload.prompt_tokens} tokens, answers of at most {workload.answer_tokens}."
     failures = Counter(one.error.partition(":")[0] for one in measurement.completions if one.error is not None)
     failed = ", ".join(f"{kind} x{times}" for kind, times in sorted(failures.items()))
     failed = f"Failed: {failed}." if failed else ""
-    return " ".join(filter(None, (lengths, failed, *measurement.notes, *find_problems(measurement))))
+    return " ".join(
+        filter(None, (lengths, failed, *_drafts(measurement), *measurement.notes, *find_problems(measurement)))
+    )

@@ -1,0 +1,39 @@
+"""Names what would make a plan of llama.cpp faster by published runs and fits too, with the option that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seatrial.catalog.find import drafter_of
+from seatrial.plan.candidate import Candidate
+from seatrial.plan.llamacpp.drafting import drafting_of
+from seatrial.plan.llamacpp.placement import Placed, place
+from seatrial.plan.llamacpp.tensor_parallel import tensor_problems, tensor_split_of
+from seatrial.records import Reason
+from seatrial.units import format_gib
+
+
+def offers(candidate: Candidate, placed: Placed) -> Iterator[Reason]:
+    """Yield what a person may ask for in addition, if all of the model is on GPUs: published runs gained only then."""
+    if not placed.on_gpus:
+        return
+    tensor = placed.split.tensor > 1
+    drafter = drafter_of(candidate.checkpoint)
+    if (
+        placed.drafter is None
+        and drafter
+        and place(candidate, placed.pools, drafter, tensor=tensor).split.shortfall_bytes == 0
+    ):
+        facts = drafting_of(candidate.engine)
+        text = (
+            f"Faster by published runs: --drafter auto adds {drafter.id} ({format_gib(drafter.weights_bytes or 0)}), "
+            f"which fits too; {facts.gain}. Answers stay the model's own, but not bit for bit."
+        )
+        yield Reason(text, "verified", facts.source)
+    count = placed.pools.gpus
+    if not tensor and not list(tensor_problems(candidate, count)):
+        other = place(candidate, placed.pools, placed.drafter, tensor=True)
+        if other.split.shortfall_bytes == 0:
+            split = tensor_split_of(candidate.engine)
+            text = f"Faster by published runs: --tensor-parallel {count} splits each tensor over the GPUs, which fits too; {split.gain}."
+            yield Reason(text, "verified", split.source)
