@@ -61,8 +61,7 @@ def _on_gpus(work: Work, load: ServingLoad, ranks: Ranks, engine: str) -> Predic
     )
     rate = f"For this GPU {ranks.flops_note}." if ranks.flops_note else ""
     measured = f"{_gpu_bandwidth(ranks)}." if ranks.measured_at else ""
-    drafts = _published_drafts(work, ranks, load) if load.draft_tokens else ""
-    basis = " ".join(filter(None, (reading, measured, _queue(load, speed), drafts, rate)))
+    basis = " ".join(filter(None, (reading, measured, _queue(load, speed), _drafts(work, ranks, load), rate)))
     spread = known["spread"] if calibrated else known["spread_unlike"]
     return _prediction(speed, spread, spread, basis)
 
@@ -82,19 +81,26 @@ def _queue(load: ServingLoad, speed: Speed) -> str:
     return f"{waiting} of {load.concurrency} requests wait: {speed.running} run at once." if waiting > 0 else ""
 
 
-def _published_drafts(work: Work, ranks: Ranks, load: ServingLoad) -> str:
+def _drafts(work: Work, ranks: Ranks, load: ServingLoad) -> str:
     """Return what a step yields on random text, and the speed on text that people write."""
+    if not load.draft_tokens:
+        return ""
+    text = f"With {counted(load.draft_tokens, 'drafted token')} a step yields {accepted_of(load):.2f} on random text, as in those runs"
     rates = []
     for row in find_acceptances(load.draft_method, workload="code", model=load.draft_model):
         accepted = row.tokens(load.draft_tokens)
         rate = gpu_speed(work, ranks, replace(load, accepted=accepted)).output_tokens_per_s
         rates.append(f"{accepted:.2f} with thinking {row.thinking}: about {rate:,.0f} tokens/s")
-    code = f"; on code {', '.join(rates)}" if rates else ""
-    return f"{_drafts(load)} on random text, as in those runs{code}."
+    return f"{text}; on code {', '.join(rates)}." if rates else f"{text}."
 
 
-def _drafts(load: ServingLoad) -> str:
-    return f"With {counted(load.draft_tokens, 'drafted token')} a step yields {accepted_of(load):.2f}"
+def _split_drafts(load: ServingLoad) -> str:
+    """Return what a step of llama.cpp yields, by the kind of text."""
+    if not load.draft_tokens:
+        return ""
+    rows = find_acceptances(load.draft_method, model=load.draft_model, engine="llamacpp")
+    rates = " and ".join(f"{row.tokens(load.draft_tokens):.2f} on {row.workload}" for row in rows)
+    return f"With {counted(load.draft_tokens, 'drafted token')} a step yields {rates}, as published for llama.cpp; the first counts here."
 
 
 def _named(ranks: Ranks | None) -> str:
@@ -118,8 +124,7 @@ def _split(work: Work, load: ServingLoad, host: HostSide, ranks: Ranks | None) -
     cpu = calibration()["cpu"]
     only_measured = host.decode_bytes_per_s and on_host == work.step_bytes(1)
     spread = cpu["spread_measured"] if only_measured else cpu["spread"]
-    drafts = f"{_drafts(load)} on prose." if load.draft_tokens else ""
-    basis = " ".join(filter(None, ("; ".join(filter(None, parts)) + ".", drafts)))
+    basis = " ".join(filter(None, ("; ".join(filter(None, parts)) + ".", _split_drafts(load))))
     return _prediction(speed, spread, spread * cpu["spread_first"], basis)
 
 

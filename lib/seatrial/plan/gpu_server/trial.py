@@ -177,7 +177,8 @@ def _try(candidate: Candidate, layout: Layout) -> GpuServerTrial:
 def _case(candidate: Candidate, layout: Layout, context: int) -> Case:
     gpus = candidate.request.gpus
     gpu = gpus[0] if gpus else None
-    return Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, layout.parallelism, context)
+    followed = layout.cell is not None
+    return Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, layout.parallelism, context, followed)
 
 
 def _more_telling(first: GpuServerTrial, second: GpuServerTrial) -> GpuServerTrial:
