@@ -30,7 +30,7 @@ def test_a_folder_of_safetensors_is_summed_up(v4_folder):
     assert 24 == checkpoint.weights_bytes
     assert {"attention": 16, "draft": 8} == checkpoint.weights_by_class
     assert ("safetensors", "mtp", "local") == (checkpoint.format, checkpoint.draft, checkpoint.model)
-    assert ("sglang", "vllm") == checkpoint.engines
+    assert ("sglang", "vllm", "mlx") == checkpoint.engines
     assert 1_048_576 == model_of(checkpoint).context_tokens
 
 

@@ -240,6 +240,14 @@ def test_the_best_alternatives_are_shown_and_all_of_them_on_demand(capsys):
         ("--host-memory-gib", "-5"),
         ("--objective", "cheap"),
         ("--checkpoint", "$(reboot)"),
+        ("--prompt-tokens", "0"),
+        ("--prompt-tokens", "-3"),
+        ("--prompt-tokens", "many"),
+        ("--prompt-tokens", "1e3"),
+        ("--answer-tokens", "nan"),
+        ("--answer-tokens", "99999999999"),
+        ("--answer-tokens", "20000000", "--hardware", "h200x8"),
+        ("--prompt-tokens", "4000", "--answer-tokens", "1000", "--context-tokens", "4096", "--hardware", "h200x8"),
     ],
 )
 def test_bad_input_exits_with_two(words, capsys):
@@ -249,3 +257,11 @@ def test_bad_input_exits_with_two(words, capsys):
     assert not printed.out
     assert "Traceback" not in printed.err
     assert printed.err
+
+
+def test_the_prediction_is_for_the_lengths_asked_for(capsys):
+    """Longer prompts cost time to the first token, and the basis names the lengths."""
+    words = ("--hardware", "h200x4", "--engine", "sglang", "--answer-tokens", "200")
+    short, long = (answer(capsys, *words, "--prompt-tokens", str(count))[1]["prediction"] for count in (500, 16_000))
+    assert short["ttft_s"]["expected"] < long["ttft_s"]["expected"]
+    assert "16,000 prompt and 200 answer tokens" in long["basis"]

@@ -74,14 +74,22 @@ def find_acceptances(
     yield from sorted(rows, key=lambda row: row.model != model)
 
 
-def accepted_tokens(drafts: int, method: str = "mtp", *, workload: str = RANDOM, model: str | None = None) -> float:
-    """Return the tokens a step yields on the servers on GPUs; 1 without drafts.
+def accepted_tokens(
+    drafts: int,
+    method: str = "mtp",
+    *,
+    workload: str | None = RANDOM,
+    model: str | None = None,
+    engine: str | None = None,
+) -> float:
+    """Return the tokens a step yields; 1 without drafts.
 
     Args:
         drafts: Tokens drafted at each step.
         method: What drafts, ``mtp`` or ``dspark``.
-        workload: Kind of text.
+        workload: Kind of text; None for the first that is known.
         model: Family of the model, ``flash`` or ``pro``; None if unknown.
+        engine: Engine id, if it has rows of its own.
 
     Raises:
         KeyError: No row has this method and text.
@@ -89,6 +97,6 @@ def accepted_tokens(drafts: int, method: str = "mtp", *, workload: str = RANDOM,
     """
     if drafts <= 0:
         return 1.0
-    for row in find_acceptances(method, workload=workload, model=model):
+    for row in find_acceptances(method, workload=workload, model=model, engine=engine):
         return row.tokens(drafts)
-    raise KeyError(f"acceptance.json has no row for {method} and {workload} text")
+    raise KeyError(f"acceptance.json has no row for {method} and {workload or 'any'} text")

@@ -46,6 +46,7 @@ class Ranks:
     flops: float | None  # dense peak of one GPU in the format the model computes in; None if unknown
     flops_note: str = ""  # see Rate.note
     architecture: str | None = None  # compute capability ("9.0") or "gfx942"; None if unknown
+    measured_at: str | None = None  # when the bandwidth was measured; None if it is the data sheet's
     prefill_together: bool = False  # attention replicas wait for one another's prompts (SGLang's prefill delayer)
     deepep: bool = False  # tokens reach the experts of other ranks through DeepEP
 

@@ -58,7 +58,8 @@ def pool_of(candidate: Candidate, layout: Layout, footprint: Footprint, usable_b
     token_bytes = max(cache / ceil(footprint.concurrency / replicas) / footprint.context_tokens, 1.0)
     free = max(0, usable_bytes - footprint.per_gpu_bytes + cache)
     if candidate.engine != "sglang":
-        return KvPool(free / token_bytes)
+        told = layout.cell.run.kv_tokens if layout.cell and layout.cell.run else None
+        return KvPool(min(free / token_bytes, told or free))
     drafting = layout.cell is not None and layout.cell.draft_tokens(candidate.checkpoint) > 0
     # Without speculative decoding SGLang loads no draft weights, which the footprint counts as the checkpoint has them.
     idle = footprint.by_class.get("draft", 0) / layout.parallelism.tensor

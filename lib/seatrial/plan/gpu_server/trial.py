@@ -30,7 +30,7 @@ from seatrial.plan.vendor.chat import chat_of
 from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
 from seatrial.records import Reason
 from seatrial.speed import Prediction, Ranks, ServingLoad, predict_speed
-from seatrial.speed.rate import compute_rate
+from seatrial.speed.rate import compute_rate, peak_bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,8 @@ def _try(candidate: Candidate, layout: Layout) -> GpuServerTrial:
 def _case(candidate: Candidate, layout: Layout, context: int) -> Case:
     gpus = candidate.request.gpus
     gpu = gpus[0] if gpus else None
-    return Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, layout.parallelism, context)
+    followed = layout.cell is not None
+    return Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, layout.parallelism, context, followed)
 
 
 def _more_telling(first: GpuServerTrial, second: GpuServerTrial) -> GpuServerTrial:
@@ -202,7 +203,8 @@ def _predict(candidate: Candidate, layout: Layout, load: ServingLoad) -> Predict
         nodes=layout.nodes,
         data=layout.parallelism.data,
         accelerator=gpu.accelerator,
-        bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
+        bandwidth_bytes_per_s=peak_bandwidth(gpu.bandwidth_bytes_per_s, gpu.bandwidth_measured_at),
+        measured_at=gpu.bandwidth_measured_at,
         flops=rate.flops,
         flops_note=rate.note,
         architecture=gpu.compute_capability,
