@@ -1,33 +1,46 @@
 """Writes a recipes file from a vendor's facts: flags as the engine spells them now, and which were rewritten.
 
-python tools/recipes.py FACTS DATA           write DATA, one of lib/seatrial/plan/vendor/*_recipes.json
-python tools/recipes.py FACTS DATA --check   exit 1 if DATA differs from what FACTS gives
-python tools/recipes.py --check              exit 1 if a recipes file still holds a spelling of tools/spellings.json
+python tools/recipes.py FACTS... DATA           write DATA, one of lib/seatrial/plan/vendor/*_recipes.json
+python tools/recipes.py FACTS... DATA --check   exit 1 if DATA differs from what FACTS give
+python tools/recipes.py --check                 exit 1 if a recipes file still holds a spelling of tools/spellings.json
 
-FACTS is a document like DATA whose cells hold the vendor's own words in ``argv``. Cells may also have the names of
-SGLang's cookbook (``hw``, ``variant``, ``quant``, ``model_id``, ``docker_image``); only its verified ones become data.
+FACTS is a document of one of these forms, told apart by what it holds: ``cells`` with the names of SGLang's cookbook,
+``models`` with ``commands`` and ``guide_commands`` (vLLM's recipes), or ``commands`` with ``hw`` (NVIDIA's local
+recipes). Of several documents a later one replaces the models it names. tools/spellings.json says how flags, names and
+statuses are spelled, and which rows are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seatrial.engines.snapshot import NEVER_STARTED
+from recipes_forms import accelerator_of, correction_of, missing_field, model_of, rows_of, tables
+from seatrial.engines.snapshot import NEVER_STARTED, rejected
+from seatrial.errors import SeatrialError, UsageError
 from seatrial.flags import Flags
+from seatrial.plan.vendor.recipes import cells_of
+from seatrial.plan.vendor.recipes_file import (
+    FOLDER,
+    Catalogue,
+    catalogues,
+    read_recipes,
+    unknown_checkpoints,
+    unknown_names,
+)
+from seatrial.records import read_json, write_text
 
-ROOT = Path(__file__).resolve().parents[1]
-_COOKBOOK = {"hw": "accelerator", "variant": "model", "quant": "precision", "model_id": "checkpoint"}
-_ACCELERATORS = {"rtx6000": "rtxpro6000", "dgx-spark": "gb10"}
-_HEAD = ("source", "licence", "upstream_licence", "checked", "notes", "site_env")
-_RELEASE = "lmsysorg/sglang:latest"
-"""Container that holds a release of SGLang, so that a recipe does not need it."""
-VENDOR = ROOT / "lib" / "seatrial" / "plan" / "vendor"
+_HEAD = ("licence", "upstream_licence", "checked")
+_ADDRESSES = frozenset({
+    "--nnodes", "--node-rank", "--master-addr", "--master-port", "--headless", "--host", "--port",
+    "--served-model-name", "--model-path",
+})  # fmt: skip
+"""Flags that every command gets anew on its own machines."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +64,18 @@ class Spelling:
 
 def read_spellings(engine: str) -> list[Spelling]:
     """Load the rows of an engine, in the order they are tried."""
-    rows = json.loads(Path(__file__).with_name("spellings.json").read_text(encoding="utf-8"))["spellings"]
-    return [Spelling(**row) for row in rows if row["engine"] == engine]
+    return [Spelling(**row) for row in tables()["spellings"] if row["engine"] == engine]
 
 
 def respell(words: list[str], spellings: list[Spelling]) -> tuple[Flags, list[Spelling]]:
     """Spell a vendor's flags as the current engine does.
 
     Returns:
-        The flags without those the kit refuses, and every row that changed one.
+        The flags without those the kit refuses or writes for each machine, and every row that changed one.
 
     """
-    given = Flags.from_words(words).without(NEVER_STARTED)
+    first = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
+    given = Flags.from_words(words[first:]).without(NEVER_STARTED | _ADDRESSES)
     pairs, used = [], []
     for name, value in given.pairs:
         row = next((row for row in spellings if row.applies(name, value, given)), None)
@@ -76,46 +89,117 @@ def respell(words: list[str], spellings: list[Spelling]) -> tuple[Flags, list[Sp
     return Flags(tuple(pairs)), used
 
 
-def cells_of(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the cells by the names of a recipes file, of SGLang's cookbook only the verified ones."""
-    for row in facts["cells"]:
-        if "hw" not in row:
-            yield row
-        elif row["status"] == "verified":
-            cell = {ours: row[theirs] for theirs, ours in _COOKBOOK.items()}
-            cell |= {name: row[name] for name in ("strategy", "nodes", "gpus_per_node", "env", "argv")}
-            cell["accelerator"] = _ACCELERATORS.get(row["hw"], row["hw"])
-            cell["model"] = row["variant"].partition("-")[0]
-            if row["docker_image"] not in {None, _RELEASE}:
-                cell["image"] = row["docker_image"]
-            yield cell
-
-
 def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
     """Return the document of a recipes file.
 
+    Args:
+        facts: The vendor's, in one of the known forms.
+        engine: Engine of all its rows.
+
     Raises:
         SystemExit: One old spelling was rewritten for two reasons, so that the file could name neither.
+        UsageError: If the facts have none of the known forms, or a row cannot be read.
 
     """
     spellings = read_spellings(engine)
     reasons: dict[str, dict[str, str | None]] = {}
-    cells = []
-    for row in cells_of(facts):
-        flags, used = respell(row["argv"], spellings)
+    cells, left_out = [], []
+    for number, row in enumerate(rows_of(facts)):
+        correction = correction_of(row)
+        why = correction.why if correction and not correction.change else None
+        try:
+            cell, used = _cell(row | (correction.change if correction else {}), spellings)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise missing_field(number, error) from error
+        why = why or _refused(cell, engine)
+        if why is not None:
+            left_out.append(f"{cell['accelerator']} {cell['checkpoint']} {cell['strategy']}: {why}")
+            continue
         for each in used:
             reason = {"since": each.since, "why": each.why, "source": each.source}
             if reasons.setdefault(each.old, reason) != reason:
                 sys.exit(f"{each.old} was rewritten for two reasons; name them apart.")
-        cell = {name: value for name, value in row.items() if name != "argv"}
-        values: dict[str, Any] = {}
-        for name, value in flags.pairs:
-            values[name] = value if name not in values else [*_listed(values[name]), value]
-        cell["flags"] = values
-        if used:
-            cell["rewritten"] = {each.old: each.new and each.new.partition("=")[0] for each in used}
         cells.append(cell)
-    return {**{name: facts[name] for name in _HEAD if name in facts}, "rewritten": reasons, "cells": cells}
+    source = facts.get("source") or facts["source_repo"]
+    # A source may tell in brackets how it was found; plans quote the place only.
+    place, _, note = source.partition(" (")
+    head = {"source": place, "source_note": note.rstrip(")"), **{name: facts.get(name) for name in _HEAD}}
+    head = {name: value for name, value in head.items() if value}
+    if left_out:
+        head["left_out"] = list(dict.fromkeys(left_out))
+    return {**head, "rewritten": reasons, "cells": cells}
+
+
+def _refused(cell: dict[str, Any], engine: str) -> str | None:
+    """Return why a row is no cell: its status, or a flag that no release of the engine takes; note a container's."""
+    if cell["status"] not in tables()["statuses"].values():
+        return f"the vendor calls it {cell['status']}"
+    flags = Flags.of(cell["flags"])
+    problems = {name: found for name in flags if (found := rejected(engine, flags.only({name})))}
+    if problems and "image" not in cell:
+        return " ".join(text for found in problems.values() for text in found)
+    if problems:
+        cell["image_flags"] = list(problems)
+    return None
+
+
+def _cell(row: dict[str, Any], spellings: list[Spelling]) -> tuple[dict[str, Any], list[Spelling]]:
+    """Return one cell of a recipes file, and the spellings that changed a flag of it."""
+    flags, used = respell(row["argv"], spellings)
+    word = row["status"]
+    status = tables()["statuses"].get(word.partition(",")[0], word)
+    image = row.get("image")
+    site = sorted(name for name, value in row["env"].items() if value.startswith("$"))
+    cell = {
+        "accelerator": accelerator_of(row["accelerator"]),
+        "model": row.get("model") or model_of(row["checkpoint"]),
+        "variant": row.get("variant"),
+        "precision": row["precision"],
+        "strategy": row["strategy"],
+        "nodes": row["nodes"],
+        "gpus_per_node": row["gpus_per_node"],
+        "checkpoint": row["checkpoint"],
+        "status": status,
+        "vendor_status": row.get("vendor_status") or (None if word == status else word),
+        "image": None if image is None or _is_release(image) else image,
+        "host_memory_gib": row.get("host_memory_gib"),
+        "note": row.get("note"),
+        "run": {name: value for name, value in (row.get("run") or {}).items() if value is not None},
+        "source": row.get("source"),
+        "site_env": site,
+        "env": {name: value for name, value in row["env"].items() if name not in site},
+    }
+    kept = {name: value for name, value in cell.items() if name in {"env", "precision"} or value not in (None, [], {})}
+    values: dict[str, Any] = {}
+    for name, value in flags.pairs:
+        values[name] = value if name not in values else [*_listed(values[name]), value]
+    kept["flags"] = values
+    if used:
+        kept["rewritten"] = {each.old: each.new and each.new.partition("=")[0] for each in used}
+    return kept, used
+
+
+def _is_release(image: str) -> bool:
+    """Return True if a container holds a release of the engine, so that a recipe does not need it."""
+    return any(fnmatch.fnmatch(image, pattern) for pattern in tables()["releases"])
+
+
+def joined(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one document of several: a later one replaces the models it names, and its other fields."""
+    facts = documents[0]
+    for later in documents[1:]:
+        facts = facts | later | {"models": facts["models"] | later["models"]}
+    return facts
+
+
+def problems_of(document: dict[str, Any], catalogue: Catalogue) -> list[str]:
+    """Return what is wrong with the document of a recipes file, one sentence each; empty if nothing is."""
+    try:
+        recipes = read_recipes(document, catalogue.path.name)
+        list(cells_of(recipes, catalogue))
+    except UsageError as error:
+        return [error.what]
+    return list(unknown_names(recipes))
 
 
 def to_text(document: dict[str, Any]) -> str:
@@ -124,7 +208,7 @@ def to_text(document: dict[str, Any]) -> str:
 
 
 def _block(value: Any) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
+    if isinstance(value, list) and value:
         return "[\n" + ",\n".join(f"    {_text(row)}" for row in value) + "\n  ]"
     if isinstance(value, dict):
         return "{\n" + ",\n".join(f"    {_text(name)}: {_text(row)}" for name, row in value.items()) + "\n  }"
@@ -135,14 +219,27 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def old_spellings(path: Path) -> list[str]:
+def old_spellings(catalogue: Catalogue) -> list[str]:
     """Return a sentence for each flag of a recipes file that the current engine spells differently."""
-    engine = path.name.partition("_")[0]
     found = []
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        words = Flags.of(cell["flags"]).to_argv()
-        _, used = respell(list(words), read_spellings(engine))
-        found += [f"{path.name}: {cell['accelerator']} {cell['checkpoint']}: {row.old} is old" for row in used]
+    for cell in json.loads(catalogue.path.read_text(encoding="utf-8"))["cells"]:
+        _, used = respell(list(Flags.of(cell["flags"]).to_argv()), read_spellings(catalogue.engine))
+        found += [
+            f"{catalogue.path.name}: {cell['accelerator']} {cell['checkpoint']}: {row.old} is old" for row in used
+        ]
+    return found
+
+
+def catalogue_of(path: Path) -> Catalogue:
+    """Return the catalogue that a recipes file belongs to.
+
+    Raises:
+        SystemExit: There is none of that name.
+
+    """
+    found = next((row for row in catalogues() if row.path.name == path.name), None)
+    if found is None:
+        sys.exit(f"{path.name} is no catalogue's file: name it in {FOLDER / 'catalogues.json'} first.")
     return found
 
 
@@ -153,20 +250,27 @@ def _listed(value: Any) -> list[Any]:
 def main() -> int:
     """Write or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("facts", nargs="?", type=Path)
-    parser.add_argument("data", nargs="?", type=Path)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FACTS... DATA")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    if arguments.data is None:
-        if not arguments.check:
+    if not arguments.files[1:]:
+        if not arguments.check or arguments.files:
             parser.error("name FACTS and DATA, or give --check")
-        problems = [line for path in sorted(VENDOR.glob("*_recipes.json")) for line in old_spellings(path)]
+        problems = [line for row in catalogues() for line in old_spellings(row)]
     else:
-        facts = json.loads(arguments.facts.read_text(encoding="utf-8"))
-        text = to_text(convert(facts, arguments.data.name.partition("_")[0]))
-        if not arguments.check:
-            arguments.data.write_text(text, encoding="utf-8")
-        problems = [] if arguments.data.read_text(encoding="utf-8") == text else [f"{arguments.data} differs"]
+        *facts, data = arguments.files
+        catalogue = catalogue_of(data)
+        try:
+            document = convert(joined([read_json(path) for path in facts]), catalogue.engine)
+        except SeatrialError as error:
+            sys.exit(str(error))
+        text, problems = to_text(document), problems_of(document, catalogue)
+        for line in [] if problems else unknown_checkpoints(read_recipes(document, data.name)):
+            print(f"{line} They are planned once the catalog has it.", file=sys.stderr)
+        if not arguments.check and not problems:
+            write_text(data, text)
+        elif not problems and data.read_text(encoding="utf-8") != text:
+            problems = [f"{data} differs"]
     print("\n".join(problems), end="\n" if problems else "")
     return int(bool(problems))
 

@@ -78,10 +78,11 @@ class UnknownNameError(UsageError):
         kind: Kind of thing, as a person calls it ("hardware", "checkpoint").
         name: The unknown name.
         known: Every valid name.
+        hint: What the name means elsewhere; the remedy begins with it.
 
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         names = list(known)
         folded = {candidate.casefold(): candidate for candidate in names}
         close = difflib.get_close_matches(name[:200].casefold(), folded, n=3, cutoff=0.4)
@@ -92,7 +93,7 @@ class UnknownNameError(UsageError):
             remedy = f"Known: {', '.join(names[:_MOST_NAMES])}{' ...' if len(names) > _MOST_NAMES else '.'}"
         else:
             remedy = f"There is no {kind} at all."
-        super().__init__(f"Unknown {kind} {shortened(name)!r}.", remedy=remedy)
+        super().__init__(f"Unknown {kind} {shortened(name)!r}.", remedy=f"{hint} {remedy}".strip())
         self.kind = kind
         self.name = name
         self.nearest = nearest

@@ -3,7 +3,6 @@
 import pytest
 
 from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of, models
-from seatrial.catalog.listing import all_models
 from seatrial.errors import ModelFileError, RefusedError, SeatrialError, UnknownNameError, UsageError
 
 
@@ -33,7 +32,10 @@ def test_published_sizes_are_in_the_catalog():
     assert 166_878_536_440 == sizes["deepseek-ai/DeepSeek-V4-Flash-0731"]
     assert 864_704_792_696 == sizes["deepseek-ai/DeepSeek-V4-Pro"]
     assert 155_095_240_320 == sizes["unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL"]
+    assert 104_207_848_032 == sizes["unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-IQ3_XXS"]
+    assert 98_294_917_184 == sizes["Lucebox/DeepSeek-V4-Flash-0731-ROCmFP3"]
     assert sizes["RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"] is None
+    assert sizes["nvidia/DeepSeek-V4.1-Flash-NVFP4"] is None
 
 
 def test_a_repository_of_ggufs_asks_which_quantization():
@@ -84,30 +86,38 @@ def test_a_text_file_is_not_shown_in_the_message():
 
 
 @pytest.mark.parametrize(
-    "name", ["v4.1-flash", "deepseek-ai/DeepSeek-V4.1-Flash", "deepseek-ai/DeepSeek-V4-Flash-Vision-Exp"]
+    ("name", "architecture"), [("v4.1-flash", "deepseek_v41"), ("flash-vision-exp", "deepseek_v4")]
 )
-def test_other_architectures_are_named_and_have_no_size(name):
-    """The catalog lists them so that they can be refused by name."""
+def test_later_models_are_models_like_the_others(name, architecture):
+    """Each has its own architecture, a size and engines."""
     checkpoint = find_checkpoint(name)
-    assert checkpoint.weights_bytes is None
-    assert () == checkpoint.engines
-    assert "another architecture" in checkpoint.note
-    assert "refused" == model_of(checkpoint).role
+    assert (architecture, "official") == (model_of(checkpoint).architecture, model_of(checkpoint).role)
+    assert {"sglang", "vllm"} <= set(checkpoint.engines)
+    assert checkpoint.weights_bytes
 
 
 @pytest.mark.parametrize(
     "name", ["deepseek-ai/DeepSeek-V4.1-Flash-1017", "unsloth/deepseek-v4.1-flash-GGUF:UD-Q4_K_XL"]
 )
-def test_a_name_after_another_architecture_is_refused(name):
-    """Later versions and repackaged files of V4.1 are in no list, and are not checkpoints of V4."""
-    with pytest.raises(RefusedError, match="deepseek_v41") as caught:
+def test_an_unlisted_repository_is_unknown_even_if_its_name_is_familiar(name):
+    """Later versions and repackaged files in no list have no known size; the nearest names are offered."""
+    with pytest.raises(UnknownNameError) as caught:
         find_checkpoint(name)
-    assert caught.value.remedy
+    assert caught.value.nearest
+
+
+@pytest.mark.parametrize("find", [find_checkpoint, find_model])
+@pytest.mark.parametrize("name", ["v4-flash", "deepseek-chat", " DeepSeek-Reasoner ", "v4-flash-vision-exp"])
+def test_an_id_of_deepseek_s_api_says_what_the_api_means(find, name):
+    """The API answers it with V4.1; which model the person wants is theirs to say."""
+    with pytest.raises(UnknownNameError, match=r"answers requests for it with V4\.1-Flash") as caught:
+        find(name)
+    assert "v4.1-flash" in caught.value.remedy
 
 
 def test_every_row_has_a_source_and_belongs_to_a_model():
     """No figure without an origin, no checkpoint without a model, no id twice."""
-    known = {model.id for model in all_models()}
+    known = {model.id for model in models()}
     ids = [checkpoint.id.casefold() for checkpoint in checkpoints()]
     assert len(ids) == len(set(ids))
     for checkpoint in checkpoints():
@@ -120,16 +130,20 @@ def test_every_row_has_a_source_and_belongs_to_a_model():
 
 def test_every_model_has_its_default_checkpoint():
     """A model's name is always enough."""
-    for model in all_models():
+    for model in models():
         assert model.id == find_checkpoint(model.default_checkpoint).model
-    assert ["flash", "pro", "smollm2", "tiny-v4"] == [model.id for model in models()]
+    assert ["flash", "pro", "smollm2", "tiny-v4", "v4.1-flash", "flash-vision-exp"] == [model.id for model in models()]
 
 
-def test_mlx_rows_have_a_note_that_no_engine_runs_them():
-    """The hub has such files, but mlx-lm has no deepseek_v4."""
-    rows = [checkpoint for checkpoint in checkpoints() if checkpoint.format == "mlx"]
-    assert 5 == len(rows)
-    assert all(row.engines == () and "deepseek_v4" in row.note for row in rows)
+def test_mlx_rows_say_what_is_not_known_of_them():
+    """MLX reads the official FP4 releases; of the community's files one cannot be loaded, and the rest nobody reported."""
+    rows = {row.id.rpartition("/")[2]: row for row in checkpoints() if row.format == "mlx"}
+    refused = rows.pop("deepseek-ai-DeepSeek-V4-Flash-8bit")
+    assert ((), True) == (refused.engines, "ml-explore/mlx-lm#1192" in refused.note)
+    assert 4 == len(rows)
+    assert all(row.engines == ("mlx",) and "nobody has reported" in row.note for row in rows.values())
+    native = {row.id for row in checkpoints() if "mlx" in row.engines and row.format == "safetensors"}
+    assert {row.id for row in checkpoints() if row.precision == "fp4" and row.id.startswith("deepseek-ai/")} == native
 
 
 def test_an_unknown_model_lists_the_known_ones():

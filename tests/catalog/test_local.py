@@ -30,14 +30,14 @@ def test_a_folder_of_safetensors_is_summed_up(v4_folder):
     assert 24 == checkpoint.weights_bytes
     assert {"attention": 16, "draft": 8} == checkpoint.weights_by_class
     assert ("safetensors", "mtp", "local") == (checkpoint.format, checkpoint.draft, checkpoint.model)
-    assert ("sglang", "vllm") == checkpoint.engines
+    assert ("sglang", "vllm", "mlx") == checkpoint.engines
     assert 1_048_576 == model_of(checkpoint).context_tokens
 
 
 def test_another_architecture_in_a_folder_is_refused(v4_folder):
     """V4.1 is not sized by V4's formulas."""
-    (v4_folder / "config.json").write_text(json.dumps({"model_type": "deepseek_v41"}))
-    with pytest.raises(RefusedError, match="deepseek_v41"):
+    (v4_folder / "config.json").write_text(json.dumps({"model_type": "deepseek_v5"}))
+    with pytest.raises(RefusedError, match="deepseek_v5"):
         find_checkpoint(str(v4_folder))
 
 

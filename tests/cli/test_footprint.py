@@ -74,7 +74,7 @@ def test_people_see_tables(capsys):
         (["deepseek-ai/DeepSeek-V4-Flsh"], 2, "Nearest: deepseek-ai/DeepSeek-V4-Flash"),
         (["unsloth/DeepSeek-V4-Flash-GGUF"], 2, "UD-Q4_K_XL"),
         (["RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"], 2, "not guessed"),
-        (["deepseek-ai/DeepSeek-V4.1-Flash"], 3, "another architecture"),
+        (["v4-flash"], 2, "v4.1-flash here"),
         (["flash", "--engine", "tgi"], 2, "Unknown engine"),
         (["flash", "--option", "x=1"], 2, "Known: tensor_parallel"),
         (["flash", "--option", "cache_type"], 2, "NAME=VALUE"),
@@ -94,12 +94,28 @@ def test_bad_input_is_one_clear_message(capsys, words, code, message):
     assert "" == answered.out
 
 
-def test_a_config_of_v41_is_refused(capsys, tmp_path):
-    """Another architecture is named instead of being sized by the wrong formulas."""
+def test_a_config_of_another_architecture_is_refused(capsys, tmp_path):
+    """An unknown one is named instead of being sized by the wrong formulas."""
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"model_type": "deepseek_v41", "hidden_size": 4096}))
+    path.write_text(json.dumps({"model_type": "deepseek_v5", "hidden_size": 4096}))
     assert 3 == main(["footprint", "--config", str(path), "--json"])
-    assert "deepseek_v41" in capsys.readouterr().err
+    assert "deepseek_v5" in capsys.readouterr().err
+
+
+def test_a_config_of_v41_is_sized(capsys, tmp_path):
+    """The catalog's own config as a file, and in the nested form of the hub; the total is the catalog's."""
+    config = find_model("v4.1-flash").config
+    vision = {"num_hidden_layers": 32, "hidden_size": 1024, "intermediate_size": 2816, "patch_size": 14}
+    text = {name: value for name, value in config.items() if not name.startswith("vision_")}
+    nested = {
+        "model_type": "deepseek_v41",
+        "text_config": {**text, "model_type": "deepseek_v41_text"},
+        "vision_config": {**vision, "num_attention_heads": 16, "downsample_ratio": 3},
+    }
+    for number, written in enumerate((config, nested)):
+        path = tmp_path / f"config{number}.json"
+        path.write_text(json.dumps(written))
+        assert 510_286_021_464 == asked(capsys, "--config", str(path))["weights_bytes"]
 
 
 def test_a_machine_adds_the_contexts_that_fit_there(capsys):

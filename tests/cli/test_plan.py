@@ -75,7 +75,6 @@ def test_native_flash_weighs_what_it_weighs(capsys):
     [
         (("--checkpoint", "deepseek-ai/DeepSeek-V4-Pro", "--hardware", "h200x4", "--engine", "sglang"), "does_not_fit"),
         (("--hardware", "a100-80gbx8", "--engine", "vllm"), "refused"),
-        (("--checkpoint", "deepseek-ai/DeepSeek-V4.1-Flash", "--hardware", "h200x8"), "refused"),
     ],
 )
 def test_what_does_not_run_exits_with_three_and_still_prints(words, verdict, capsys):
@@ -89,7 +88,7 @@ def test_what_does_not_run_exits_with_three_and_still_prints(words, verdict, cap
     assert document["smallest_change"]
 
 
-@pytest.mark.parametrize("kind", ["deepseek_v41", "deepseek_v3", "deepseek_v32", "llama4"])
+@pytest.mark.parametrize("kind", ["deepseek_v5", "deepseek_v3", "deepseek_v32", "llama4"])
 def test_a_folder_of_another_architecture_is_refused_with_its_type(kind, tmp_path, capsys):
     """The verdict names the model_type its config.json states, and gives no figures."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind, "num_hidden_layers": 61}))
@@ -242,6 +241,14 @@ def test_the_best_alternatives_are_shown_and_all_of_them_on_demand(capsys):
         ("--host-memory-gib", "-5"),
         ("--objective", "cheap"),
         ("--checkpoint", "$(reboot)"),
+        ("--prompt-tokens", "0"),
+        ("--prompt-tokens", "-3"),
+        ("--prompt-tokens", "many"),
+        ("--prompt-tokens", "1e3"),
+        ("--answer-tokens", "nan"),
+        ("--answer-tokens", "99999999999"),
+        ("--answer-tokens", "20000000", "--hardware", "h200x8"),
+        ("--prompt-tokens", "4000", "--answer-tokens", "1000", "--context-tokens", "4096", "--hardware", "h200x8"),
     ],
 )
 def test_bad_input_exits_with_two(words, capsys):
@@ -251,6 +258,14 @@ def test_bad_input_exits_with_two(words, capsys):
     assert not printed.out
     assert "Traceback" not in printed.err
     assert printed.err
+
+
+def test_the_prediction_is_for_the_lengths_asked_for(capsys):
+    """Longer prompts cost time to the first token, and the basis names the lengths."""
+    words = ("--hardware", "h200x4", "--engine", "sglang", "--answer-tokens", "200")
+    short, long = (answer(capsys, *words, "--prompt-tokens", str(count))[1]["prediction"] for count in (500, 16_000))
+    assert short["ttft_s"]["expected"] < long["ttft_s"]["expected"]
+    assert "16,000 prompt and 200 answer tokens" in long["basis"]
 
 
 FLASH = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q2_K_XL"

@@ -16,3 +16,8 @@ def flash(**changes):
 def pro(**changes):
     """Return Pro's config with fields changed."""
     return {**copy.deepcopy(find_model("pro").config), **changes}
+
+
+def v41(**changes):
+    """Return V4.1-Flash's config with fields changed."""
+    return {**copy.deepcopy(find_model("v4.1-flash").config), **changes}

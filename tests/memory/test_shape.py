@@ -35,7 +35,7 @@ def test_code_in_a_config_is_ignored():
     assert config_footprint(flash()) == config_footprint(flash(auto_map={"AutoModel": "evil.Model"}))
 
 
-@pytest.mark.parametrize("kind", ["deepseek_v41", "deepseek_v3", "llama", "qwen3_moe", "x" * 500])
+@pytest.mark.parametrize("kind", ["deepseek_v5", "deepseek_v3", "llama", "qwen3_moe", "x" * 500])
 def test_other_architectures_are_refused_by_name(kind):
     """Their sizes follow other formulas."""
     with pytest.raises(RefusedError, match=kind[:80]):

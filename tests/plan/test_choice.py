@@ -17,11 +17,18 @@ from seatrial.plan.vendor.recipes import cells
 from seatrial.records import from_dict, to_dict
 
 
-def test_a_verified_checkpoint_comes_before_the_default_release(four_h200s):
-    """On 4x H200 a vendor verified the preview; the plan takes it and says why not the release."""
-    plan = make_plan(hardware=four_h200s)
+def test_a_verified_checkpoint_comes_before_the_default_release():
+    """On 2x RTX PRO 6000 a vendor verified the preview only; the plan takes it and says why not the release."""
+    plan = make_plan(hardware=detect_hardware("rtxpro6000x2"))
     assert ("verified", "deepseek-ai/DeepSeek-V4-Flash", "sglang") == (plan.verdict, plan.checkpoint, plan.engine)
     assert "default release deepseek-ai/DeepSeek-V4-Flash-0731" in texts(plan)
+
+
+def test_a_verified_default_release_is_planned(four_h200s):
+    """On 4x H200 SGLang's cookbook verified the release."""
+    plan = make_plan(hardware=four_h200s)
+    assert ("verified", "deepseek-ai/DeepSeek-V4-Flash-0731", "sglang") == (plan.verdict, plan.checkpoint, plan.engine)
+    assert ("verified", "h200 flash-official fp4 balanced") == (plan.recipe.status, plan.recipe.cell)
 
 
 def test_the_default_release_where_nothing_is_verified():
@@ -40,9 +47,9 @@ def test_consumer_gpus_get_llamacpp(one_4090):
     assert "Not vllm" in texts(plan)
 
 
-@pytest.mark.parametrize("machine", ["h200x8", "b200x8", "b300x8", "gb200x4", "gb300x4", "mi355xx8", "rtxpro6000x8"])
+@pytest.mark.parametrize("machine", ["gb200x4", "mi355xx8", "rtxpro6000x8"])
 def test_the_verified_default_release_comes_before_another_verified_checkpoint(machine):
-    """The recipes of vLLM run the default release, SGLang's the preview: the release is planned, on all GPUs."""
+    """The recipes of vLLM run the default release, SGLang's verified ones the preview: the release, on all GPUs."""
     hardware = detect_hardware(machine)
     plan = make_plan(hardware=hardware)
     assert ("verified", "vllm") == (plan.verdict, plan.engine)
@@ -53,20 +60,38 @@ def test_the_verified_default_release_comes_before_another_verified_checkpoint(m
     assert "sglang would run deepseek-ai/DeepSeek-V4-Flash (verified): " in why
 
 
-@pytest.mark.parametrize("checkpoint", ["deepseek-ai/DeepSeek-V4-Flash", "deepseek-ai/DeepSeek-V4-Pro"])
-def test_of_engines_that_run_a_named_checkpoint_alike_sglang_comes_first(checkpoint):
-    """Both have a recipe for the preview on 8x H200: who names it gets SGLang."""
-    plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware("h200x8"))
-    assert ("verified", "sglang", checkpoint) == (plan.verdict, plan.engine, plan.checkpoint)
+@pytest.mark.parametrize("machine", ["b200x8", "gb300x4", "h200x4"])
+def test_of_engines_with_a_recipe_for_all_gpus_sglang_comes_first(machine):
+    """Both vendors verified the default release there, or SGLang's only."""
+    plan = make_plan(hardware=detect_hardware(machine))
+    assert ("verified", "sglang", len(plan.hardware.gpus)) == (plan.verdict, plan.engine, plan.gpus_per_node)
+    assert "deepseek-ai/DeepSeek-V4-Flash-0731" == plan.checkpoint
+
+
+@pytest.mark.parametrize("machine", ["h200x8", "b300x8"])
+@pytest.mark.parametrize("checkpoint", [None, "deepseek-ai/DeepSeek-V4-Flash"])
+def test_of_verified_recipes_the_one_for_the_most_gpus_comes_first(machine, checkpoint):
+    """SGLang's recipe leaves four of eight GPUs idle; vLLM's runs on all of them."""
+    plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware(machine))
+    assert ("verified", "vllm", 8) == (plan.verdict, plan.engine, plan.gpus_per_node)
+    assert "a vendor ran it with 8 GPUs of this machine, and with 4 with sglang" in texts(plan)
+
+
+def test_of_engines_that_run_a_named_checkpoint_alike_sglang_comes_first():
+    """Both have a recipe for the preview of Pro on 8x H200: who names it gets SGLang."""
+    plan = make_plan(checkpoint="deepseek-ai/DeepSeek-V4-Pro", hardware=detect_hardware("h200x8"))
+    assert ("verified", "sglang") == (plan.verdict, plan.engine)
 
 
 def test_a_named_engine_is_what_is_planned():
     """SGLang asked for by name gets the checkpoint its own recipe runs."""
-    plan = make_plan(hardware=detect_hardware("b200x8"), engine="sglang")
+    plan = make_plan(hardware=detect_hardware("gb200x4"), engine="sglang")
     assert ("verified", "sglang", "deepseek-ai/DeepSeek-V4-Flash") == (plan.verdict, plan.engine, plan.checkpoint)
 
 
-@pytest.mark.parametrize("cell", [cell for cell in cells() if cell.engine == "sglang"], ids=lambda cell: cell.name)
+@pytest.mark.parametrize(
+    "cell", [c for c in cells() if c.engine == "sglang" and c.verified], ids=lambda c: f"{c.name} x{c.nodes}"
+)
 def test_a_verified_cell_is_planned_where_its_checkpoint_is_named(cell):
     """Naming the checkpoint is enough: the engine is chosen, and what is planned is verified."""
     hardware = detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}")
@@ -74,11 +99,51 @@ def test_a_verified_cell_is_planned_where_its_checkpoint_is_named(cell):
     assert "verified" == make_plan(cell.model, hardware=hardware, nodes=cell.nodes, engine="sglang").verdict
 
 
+@pytest.mark.parametrize(
+    ("machine", "verdict", "cell"),
+    [
+        ("b200x8", "fits", "b200 pro-official fp4 balanced"),
+        ("rtx5090x8", "fits", "rtx5090 flash-official fp4 low-latency"),
+    ],
+)
+def test_a_recipe_that_is_not_verified_gives_its_flags_and_says_what_it_is(machine, verdict, cell):
+    """Nobody says that it ran: the verdict is the arithmetic's, and the first reason names the recipe's status."""
+    checkpoint = "deepseek-ai/DeepSeek-V4-Pro-0813" if "pro" in cell else "deepseek-ai/DeepSeek-V4-Flash-0731"
+    plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware(machine), engine="sglang")
+    assert (verdict, cell, "not verified", ()) == (plan.verdict, *_recipe_of(plan))
+    assert f"SGLang's cookbook lists this configuration as not verified: {cell}." in plan.reasons[0].text
+    assert "derived" == plan.reasons[0].origin
+
+
+@pytest.mark.parametrize("model", ["flash", "pro"])
+def test_a_verified_recipe_comes_before_one_that_suits_better_and_says_so(model):
+    """SGLang's low-latency recipes for FP4 on H200 are in progress: the balanced one is planned instead."""
+    machine = {"flash": "h200x4", "pro": "h200x8"}[model]
+    checkpoint = f"deepseek-ai/DeepSeek-V4-{model.title()}"
+    plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware(machine), engine="sglang", objective="latency")
+    assert ("verified", f"h200 {model} fp4 balanced", "verified", ()) == (plan.verdict, *_recipe_of(plan))
+    passed = f"It comes before h200 {model} fp4 low-latency, which is listed as in progress."
+    assert passed in plan.reasons[0].text
+
+
+def test_a_recipe_that_is_not_verified_leaves_no_gpus_idle():
+    """NVIDIA's experimental recipe for two RTX PRO 6000 is no reason to leave two of four idle."""
+    wishes = {"engine": "vllm", "checkpoint": "deepseek-ai/DeepSeek-V4-Flash-0731"}
+    two, four = (make_plan(hardware=detect_hardware(f"rtxpro6000x{count}"), **wishes) for count in (2, 4))
+    assert ("fits", 2, "in-progress") == (two.verdict, two.gpus_per_node, two.recipe.status)
+    assert "lists this configuration as experimental" in two.reasons[0].text
+    assert ("fits", 4) == (four.verdict, four.gpus_per_node)
+
+
+def _recipe_of(plan):
+    return plan.recipe.cell, plan.recipe.status, plan.recipe.differences
+
+
 @pytest.mark.parametrize("objective", ["latency", "balanced", "throughput"])
 def test_an_engine_expected_to_be_faster_is_named_with_how_to_get_it(objective):
     """Where vLLM is predicted to be better at what was asked for, the choice of SGLang says so."""
     choices = {
-        "checkpoint": "deepseek-ai/DeepSeek-V4-Flash",
+        "checkpoint": "deepseek-ai/DeepSeek-V4-Flash-0731",
         "hardware": detect_hardware("b200x8"),
         "concurrency": 64,
         "objective": objective,

@@ -1,21 +1,67 @@
-"""Refuses a config.json of another architecture than DeepSeek V4: V4's formulas would give it a wrong size."""
+"""Refuses a config.json of an architecture this kit cannot size: other formulas would give it a wrong size."""
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from seatrial.errors import ModelFileError, RefusedError
+from seatrial.records import from_dict
 
 MODEL_TYPE = "deepseek_v4"
-_V4_CLASS = re.compile(r"DeepseekV4[A-Z]\w*", re.ASCII)
-"""Classes of V4 in engines (DeepseekV4ForCausalLM). DeepseekV41ForCausalLM is another model."""
+V41_TYPE = "deepseek_v41"
+SIZED = (MODEL_TYPE, V41_TYPE)
+"""Architectures whose tensors this kit adds up from a config.json."""
 
-_PARTS_OF_V41 = {"vision_config": "a vision part", "engram_config": "engram tables"}
+_VISION_FIELDS = {
+    "n_layers": ("num_hidden_layers", "vision_num_layers"),
+    "dim": ("hidden_size", "vision_hidden_size"),
+    "n_heads": ("num_attention_heads", "vision_num_heads"),
+    "inter_dim": ("intermediate_size", "vision_intermediate_size"),
+    "patch_size": ("patch_size", "vision_patch_size"),
+    "downsample_ratio": ("downsample_ratio", "vision_downsample_ratio"),
+}
+"""Fields of a vision tower after ``vision_``, with their names inside ``vision_config`` and in mlx-vlm's flat form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What this kit knows of an architecture, from ``data/architectures.json``."""
+
+    id: str  # model_type in config.json
+    classes: str  # start of the engines' class names (DeepseekV4ForCausalLM); an upper-case letter follows
+    absent: dict[str, str]  # fields of config.json that make it another architecture, and what they mean
+    unchecked: dict[str, str]  # engines whose memory formulas no published run has confirmed, and why
+    unpredicted: str | None  # why no speed is predicted
+    windows_by_requests: bool  # SGLang sizes the pool of sliding windows by running requests, not as a share
+    source: str
+
+
+def architecture_of(kind: str) -> Architecture | None:
+    """Return what is known of an architecture; None if the kit does not know it."""
+    return _architectures().get(kind)
+
+
+def flattened(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with the fields of ``text_config`` at the top, and those of a vision tower under V4's names."""
+    text, vision = config.get("text_config"), config.get("vision_config")
+    flat = {name: value for name, value in config.items() if name != "text_config"}
+    if isinstance(text, dict):
+        flat = {**{name: value for name, value in text.items() if name != "model_type"}, **flat}
+    nested = vision if isinstance(vision, dict) and flat.get("model_type") == V41_TYPE else {}
+    for name, (inside, other) in _VISION_FIELDS.items():
+        value = nested.get(inside, flat.get(other))
+        if value is not None:
+            flat.setdefault(f"vision_{name}", value)
+    return flat
 
 
 def check_architecture(config: dict[str, Any], file: str = "config.json") -> None:
-    """Refuse a config.json for which V4's formulas do not hold.
+    """Refuse a config.json for which no formulas are known.
 
     Args:
         config: The parsed config.json.
@@ -29,7 +75,8 @@ def check_architecture(config: dict[str, Any], file: str = "config.json") -> Non
     kind, classes = config.get("model_type"), config.get("architectures")
     if not isinstance(kind, str):
         raise ModelFileError(f"{file} has no model_type.", remedy="Give the config.json of a deepseek_v4 model.")
-    if kind != MODEL_TYPE:
+    row = architecture_of(kind)
+    if row is None or kind not in SIZED:
         raise _refused(f"{file}: model_type is {kind[:80]!r}")
     if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise ModelFileError(
@@ -37,15 +84,22 @@ def check_architecture(config: dict[str, Any], file: str = "config.json") -> Non
             remedy="Take the config.json of the original repository.",
         )
     for name in classes or ():
-        if not _V4_CLASS.fullmatch(name):
+        if not re.fullmatch(rf"{row.classes}[A-Z]\w*", name, re.ASCII):
             raise _refused(f"{file}: architectures names {name[:80]!r}, though model_type is {kind!r}")
-    for field, part in _PARTS_OF_V41.items():
+    for field, part in row.absent.items():
         if config.get(field):
-            raise _refused(f"{file} has {field}, {part} that deepseek_v4 does not have")
+            raise _refused(f"{file} has {field}, {part} that {kind} does not have")
 
 
 def _refused(what: str) -> RefusedError:
     return RefusedError(
-        f"{what}: another architecture than deepseek_v4, so these formulas would give a wrong size.",
+        f"{what}: another architecture than {' and '.join(SIZED)}, so these formulas would give a wrong size.",
         remedy="Give a checkpoint of the DeepSeek V4 family; `seatrial models` lists them.",
     )
+
+
+@cache
+def _architectures() -> dict[str, Architecture]:
+    path = Path(__file__).with_name("data") / "architectures.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return {row["id"]: from_dict(Architecture, row) for row in rows}

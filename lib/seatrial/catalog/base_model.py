@@ -5,7 +5,10 @@ from __future__ import annotations
 from seatrial.catalog.listing import models
 from seatrial.catalog.types import Checkpoint
 
-_SHAPE = ("num_hidden_layers", "hidden_size", "n_routed_experts", "moe_intermediate_size", "num_attention_heads")
+_SHAPE = (
+    "model_type", "num_hidden_layers", "hidden_size", "n_routed_experts", "moe_intermediate_size",
+    "num_attention_heads", "vision_n_layers",
+)  # fmt: skip
 """Fields of config.json that differ between the models of the family."""
 
 

@@ -9,10 +9,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-from seatrial.catalog.listing import all_models, checkpoints, drafters, models
+from seatrial.catalog.listing import checkpoints, drafters, models
 from seatrial.catalog.local import local_checkpoint
 from seatrial.catalog.types import PICKLED, Checkpoint, Model
-from seatrial.errors import RefusedError, UnknownNameError, UsageError
+from seatrial.errors import UnknownNameError, UsageError
 from seatrial.printable import shortened
 
 _MAX_NAME = 4096
@@ -32,8 +32,15 @@ def find_model(name: str) -> Model:
     """
     model = _models_by_name().get(name.strip().casefold())
     if model is None:
-        raise UnknownNameError("model", name, [model.id for model in models()])
+        raise _unknown("model", name, [model.id for model in models()])
     return model
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> UnknownNameError:
+    """Return the error for an unknown name; for an id of DeepSeek's API it says what the API means by it."""
+    meant = (model for model in models() if model.api and name.strip().casefold() in model.api.ids)
+    hint = next((f"{model.api.text} The model itself is {model.id} here." for model in meant if model.api), "")
+    return UnknownNameError(kind, name, known, hint=hint)
 
 
 def find_checkpoint(text: str) -> Checkpoint:
@@ -51,8 +58,7 @@ def find_checkpoint(text: str) -> Checkpoint:
         UnknownNameError: If the name is unknown; the message lists the nearest ones.
         UsageError: If the text is not a name, or a GGUF repository without its quantization.
         ModelFileError: If the local file is malformed.
-        RefusedError: If the local model, or one named after a model of the catalog, has an architecture this
-            kit cannot size.
+        RefusedError: If the local model has an architecture this kit cannot size.
 
     """
     name = _checked_name(text)
@@ -73,9 +79,8 @@ def find_checkpoint(text: str) -> Checkpoint:
             f"{_quoted(name)} is neither a checkpoint name nor a path that exists.",
             remedy="Give a hub id (owner/name), for GGUF owner/name:quantization, or the path of a local model.",
         )
-    _refuse_other_architectures(name)
     _ask_for_quantization(name)
-    raise UnknownNameError("checkpoint", name, [*(c.id for c in checkpoints()), *(m.id for m in models())])
+    raise _unknown("checkpoint", name, [*(c.id for c in checkpoints()), *(m.id for m in models())])
 
 
 @cache
@@ -85,7 +90,7 @@ def _checkpoints_by_name() -> dict[str, Checkpoint]:
 
 @cache
 def _models_by_name() -> dict[str, Model]:
-    return {name.casefold(): model for model in all_models() for name in (model.id, model.name)}
+    return {name.casefold(): model for model in models() for name in (model.id, model.name)}
 
 
 def drafter_of(checkpoint: Checkpoint) -> Checkpoint | None:
@@ -157,17 +162,6 @@ def _is_path(name: str) -> bool:
         return Path(name).is_dir()
     except OSError:
         return False
-
-
-def _refuse_other_architectures(name: str) -> None:
-    """Refuse a repackaged or later version of a model whose architecture V4's formulas do not cover."""
-    for model in all_models():
-        if model.role == "refused" and model.name.casefold() in name.casefold():
-            raise RefusedError(
-                f"{_quoted(name)} is named after {model.name}, which has another architecture ({model.architecture}), "
-                "so the sizes of V4 do not apply.",
-                remedy="Choose a checkpoint of DeepSeek V4; `seatrial models` lists them.",
-            )
 
 
 def _ask_for_quantization(name: str) -> None:

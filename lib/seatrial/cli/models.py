@@ -15,7 +15,6 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from seatrial.catalog import checkpoints, models
-from seatrial.catalog.listing import all_models
 from seatrial.cli.answer import CommandResult, stdout
 from seatrial.cli.machine import add_machine_options, machine_request
 from seatrial.cli.options import whole_number
@@ -84,5 +83,5 @@ def _show() -> None:
 
     console = stdout()
     console.print(models_table(models()).to_rich())
-    for model in all_models():
+    for model in models():
         console.print(checkpoints_table(model, checkpoints()).to_rich())

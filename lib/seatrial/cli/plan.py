@@ -167,8 +167,11 @@ def _figures(plan: Plan) -> Iterator[str]:
         gpus = [bar for bar in bars if bar.name != "Host"]
         parts = [_describe_gpus(plan, gpus)] if gpus else []
         parts += [_compare("host memory", bar) for bar in bars if bar.name == "Host"]
-        yield f"Memory: {'; '.join(parts)}."
-    if plan.prediction:
+        how = ", by formulas that no run has confirmed here" if plan.unchecked else ""
+        yield f"Memory{how}: {'; '.join(parts)}."
+    if plan.prediction and plan.prediction.tpot_s is None:
+        yield plan.prediction.basis
+    elif plan.prediction:
         yield f"Predicted: {describe_speed(plan.prediction, plan.concurrency)}."
 
 
@@ -207,7 +210,9 @@ def _show_why(plan: Plan, command: Command | None) -> None:
 
     console = stdout()
     if plan.recipe and plan.recipe.differences:
-        _show_bullets(f"Nearest recipe: {plan.recipe.cell}. It differs:", plan.recipe.differences)
+        _show_bullets(
+            f"Nearest recipe ({plan.recipe.status}): {plan.recipe.cell}. It differs:", plan.recipe.differences
+        )
     console.print()
     if command and plan.chat:
         console.print(chat_line(plan.chat), soft_wrap=not console.is_terminal)

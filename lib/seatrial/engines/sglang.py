@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seatrial.catalog.architecture import architecture_of
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
 from seatrial.flags import Flags
@@ -13,8 +14,10 @@ from seatrial.plan.vendor.limits import running_limit
 _KEY_FILE = 'api-key: "{key}"\n'
 _HEAD_PORT = 20000
 """Port of the first machine, as in SGLang's documentation, which takes an address only with a port."""
+_TABLES_ON_HOST = {"SGLANG_ENABLE_DSV41_ENGRAM_HOST_TABLE": "1"}
+"""Keeps the Engram tables of V4.1 in host memory; nothing else of SGLang's plans is there."""
 _OWN = frozenset({
-    "--tensor-parallel-size", "--attn-dp-size", "--expert-parallel-size", "--pipeline-parallel-size",
+    "--tensor-parallel-size", "--attn-dp-size", "--pipeline-parallel-size",
     "--context-length", "--mem-fraction-static", "--reasoning-parser", "--tool-call-parser",
 })  # fmt: skip
 """Flags this module writes itself, whatever a recipe sets."""
@@ -52,7 +55,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         engine="sglang",
         argv=(runner or "python", "-m", "sglang.launch_server", *words),
         model=name,
-        env=dict(plan.recipe.env) if plan.recipe else {},
+        env=(dict(plan.recipe.env) if plan.recipe else {}) | (_TABLES_ON_HOST if plan.footprint.host_bytes else {}),
         key_file_text=_KEY_FILE,
         key_file_suffix=".yaml",
         health_path="/health",
@@ -65,7 +68,9 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
 
 def _running(plan: Plan, recipe: Flags) -> dict[str, object]:
     """Return the limit on running requests. With only that flag SGLang sizes the window pool by it, not by a share."""
-    ratio = {} if "--swa-full-tokens-ratio" in recipe else {"--swa-full-tokens-ratio": f"{Options().swa_ratio:g}"}
+    known = architecture_of(plan.architecture)
+    own = "--swa-full-tokens-ratio" in recipe or (known is not None and known.windows_by_requests)
+    ratio = {} if own else {"--swa-full-tokens-ratio": f"{Options().swa_ratio:g}"}
     return {"--max-running-requests": running_limit(plan.concurrency), **ratio}
 
 
@@ -74,7 +79,7 @@ def _parallelism(plan: Plan, recipe: Flags) -> dict[str, object]:
     flags: dict[str, object] = {"--tensor-parallel-size": ranks.tensor}
     if ranks.data > 1:
         flags["--attn-dp-size"] = ranks.data
-    if ranks.expert > 1 and "--moe-a2a-backend" not in recipe:
+    if ranks.expert > 1 and not {"--moe-a2a-backend", "--expert-parallel-size"} & recipe.keys():
         flags["--moe-a2a-backend"] = "deepep"
     if plan.nodes > 1:
         flags |= {

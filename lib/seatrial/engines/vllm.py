@@ -65,7 +65,7 @@ def _parallelism(plan: Plan, recipe: Flags) -> dict[str, object]:
     ranks = plan.parallelism
     # vLLM multiplies the two sizes, while the plan's tensor size counts all ranks.
     flags: dict[str, object] = {"--tensor-parallel-size": ranks.tensor // ranks.data}
-    if ranks.data > 1:
+    if ranks.data > 1 or "--data-parallel-size" in recipe:
         flags["--data-parallel-size"] = ranks.data
     if ranks.expert > 1 or "--enable-expert-parallel" in recipe:
         flags["--enable-expert-parallel"] = None

@@ -15,13 +15,16 @@ from seatrial.memory import kv
 from seatrial.memory.model_bytes import ModelBytes, bytes_of_config, model_bytes_of
 from seatrial.memory.offload import offloaded_bytes, tensor_split_bytes
 from seatrial.memory.options import ENGINES, Options, read_options
-from seatrial.memory.ranks import RankWeights, context_note, rank_weights, stage_share
+from seatrial.memory.ranks import RankWeights, context_note, rank_weights, stage_share, table_bytes
 from seatrial.memory.reserve import over_gpus, reserve_of
-from seatrial.memory.shape import Shape, read_shape
+from seatrial.memory.shape import AnyShape, Shape, read_shape
 from seatrial.memory.tables import table
-from seatrial.memory.tensors import count_parameters_of
 from seatrial.memory.types import Footprint, Parallelism
+from seatrial.memory.v41_caches import engram_place, v41_plain_caches, v41_sglang_caches, v41_vllm_caches
+from seatrial.memory.v41_shape import V41Shape
 from seatrial.memory.vllm_pool import vllm_caches
+from seatrial.memory.weights import count_parameters_of
+from seatrial.units import GIB
 
 _DEFAULT_CONTEXT_TOKENS = 8192
 _MAX_CONCURRENCY = 1 << 20
@@ -81,7 +84,7 @@ def config_footprint(  # noqa: PLR0913 -- the same choices
     options: Mapping[str, Any] | Options | None = None,
     source: str = "config.json",
 ) -> Footprint:
-    """Return the bytes of a ``deepseek_v4`` model from its config.json only; see ``compute_footprint``.
+    """Return the bytes of a ``deepseek_v4`` or ``deepseek_v41`` model from its config.json only; see ``compute_footprint``.
 
     Raises:
         RefusedError: If the config is of another architecture.
@@ -94,10 +97,10 @@ def config_footprint(  # noqa: PLR0913 -- the same choices
 
 
 def count_parameters(config: dict[str, Any]) -> tuple[int, int]:
-    """Return the parameters of a ``deepseek_v4`` config, without its draft head.
+    """Return the parameters of a ``deepseek_v4`` or ``deepseek_v41`` config, without draft head and Engram tables.
 
     Returns:
-        All parameters, and those used for one token (routed experts chosen, input embedding not
+        All parameters, and those used for one token of text (routed experts chosen, input embedding not
         counted). A packed byte of two FP4 values counts as two, a scale or an integer table as none.
 
     Raises:
@@ -158,7 +161,7 @@ def _context(model: ModelBytes, context_tokens: int | None) -> int:
     return context_tokens
 
 
-def _check_draft(shape: Shape | None, speculative: str) -> None:
+def _check_draft(shape: AnyShape | None, speculative: str) -> None:
     draft = shape.draft if shape else None
     if speculative not in {"none", draft}:
         raise UsageError(
@@ -208,6 +211,8 @@ def _caches(model: ModelBytes, engine: str, load: kv.CacheLoad, options: Options
     shape = model.shape
     if shape is None:
         return kv.llama_caches(model.config, load, engine=engine, cache_type=options.cache_type)
+    if isinstance(shape, V41Shape):
+        return _v41_caches(shape, engine, load, options)
     if engine == "llamacpp":
         return kv.llamacpp_caches(
             shape,
@@ -226,7 +231,19 @@ def _caches(model: ModelBytes, engine: str, load: kv.CacheLoad, options: Options
         )
     if engine == "vllm":
         return vllm_caches(shape, load, fp4_indexer=options.indexer_type == "fp4")
-    return kv.plain_caches(shape, load)
+    return kv.mlx_caches(shape, load) if engine == "mlx" else kv.plain_caches(shape, load)
+
+
+def _v41_caches(shape: V41Shape, engine: str, load: kv.CacheLoad, options: Options) -> kv.Caches:
+    if engine == "sglang":
+        return v41_sglang_caches(
+            shape,
+            load,
+            kv_layout=options.kv_layout,
+            speculative=options.speculative != "none",
+            max_running=options.max_running_requests or load.requests,
+        )
+    return v41_vllm_caches(shape, load) if engine == "vllm" else v41_plain_caches(shape, load)
 
 
 def _placed(model: ModelBytes, serving: _Serving, caches: kv.Caches, reserve: int) -> tuple[dict[str, int], int]:
@@ -235,7 +252,7 @@ def _placed(model: ModelBytes, serving: _Serving, caches: kv.Caches, reserve: in
     kv_bytes, state_bytes = sum(caches.kv.values()), sum(caches.state.values())
     layers = int(model.config["num_hidden_layers"])
     gpus = parallelism.tensor * parallelism.pipeline
-    if serving.engine == "llamacpp" and parallelism.tensor > 1 and model.shape:
+    if serving.engine == "llamacpp" and parallelism.tensor > 1 and isinstance(model.shape, Shape):
         divided, host = tensor_split_bytes(model.weights.by_class, model.shape)
         return {
             "weights_sharded": ceil(divided / parallelism.tensor),
@@ -251,17 +268,21 @@ def _placed(model: ModelBytes, serving: _Serving, caches: kv.Caches, reserve: in
         # A layer is never split: it goes to one GPU, and its caches with it.
         return {"layers": ceil(split.gpu / gpus), "reserve": reserve}, split.host
     share = stage_share(layers, parallelism.pipeline)
-    weights = rank_weights(model.shape, parallelism) if model.shape else RankWeights(1 / gpus, 0.0)
+    on_host = isinstance(model.shape, V41Shape) and engram_place(serving.engine, options.engram) == "host"
+    weights = RankWeights(1 / gpus, 0.0)
+    if model.shape:
+        weights = rank_weights(model.shape, parallelism, tables_on_host=on_host)
     sharded = ceil(model.weights_bytes * weights.sharded)
+    offloaded = min(sharded, options.cpu_offload_gib * GIB)
     per_gpu = {
-        "weights_sharded": sharded,
+        "weights_sharded": sharded - offloaded,
         "weights_replicated": ceil(model.weights_bytes * (weights.sharded + weights.replicated)) - sharded,
         # One KV head: only replicas, stages and context parallelism split the cache.
         "kv": ceil(kv_bytes * share / options.context_parallel),
         "state": ceil(state_bytes * share),
         "reserve": reserve,
     }
-    return per_gpu, 0
+    return per_gpu, offloaded * gpus + (table_bytes(model.shape) if model.shape and on_host else 0)
 
 
 @lru_cache(maxsize=_CACHE_SIZE)

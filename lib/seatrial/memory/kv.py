@@ -15,7 +15,7 @@ from math import ceil
 from typing import Any
 
 from seatrial.catalog.cached_vectors import CSA, HCA, bf16_bytes, index_bytes, latent_bytes
-from seatrial.memory.shape import Shape
+from seatrial.memory.shape import AnyShape, Shape
 from seatrial.memory.tables import table
 
 CACHE_SIZE = 4096
@@ -48,9 +48,9 @@ def llamacpp_caches(
     token, so that a rejected one can be taken back.
     """
     layout = table("kv")["llamacpp"]
-    tokens = _pad(load.context_tokens, layout["pad_tokens"])
+    tokens = padded(load.context_tokens, layout["pad_tokens"])
     window = window_cells(shape.sliding_window, load, ubatch_tokens)
-    csa_cells, hca_cells = (_pad(ceil(tokens / ratio), layout["pad_tokens"]) for ratio in (CSA, HCA))
+    csa_cells, hca_cells = (padded(ceil(tokens / ratio), layout["pad_tokens"]) for ratio in (CSA, HCA))
     head, index = shape.head_dim, shape.index_head_dim
 
     def vectors(cells: int, layers: int, values: int) -> int:
@@ -72,7 +72,7 @@ def llamacpp_caches(
 def window_cells(sliding_window: int, load: CacheLoad, ubatch_tokens: int) -> int:
     """Return the cells of one request's window in llama.cpp: it holds a micro-batch more, padded."""
     pad = table("kv")["llamacpp"]["pad_tokens"]
-    return _pad(min(_pad(load.context_tokens, pad), sliding_window + ubatch_tokens), pad)
+    return padded(min(padded(load.context_tokens, pad), sliding_window + ubatch_tokens), pad)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
@@ -88,11 +88,11 @@ def sglang_caches(shape: Shape, load: CacheLoad, *, swa_ratio: float, speculativ
 
     """
     rates = _sglang_rates(shape, swa_ratio=swa_ratio, speculative=speculative)
-    tokens = load.requests * _pad(load.context_tokens, table("kv")["paged"]["page_tokens"])
+    tokens = load.requests * padded(load.context_tokens, table("kv")["paged"]["page_tokens"])
     kv = {name: -(-rate.numerator * tokens // rate.denominator) for name, rate in rates.bytes_per_token.items()}
     if speculative:
         kv["draft"] = -(-sum(kv.values()) // shape.num_hidden_layers)
-    rows = _pad((max_running + 1) * rates.ring_rows + rates.ring_rows + 1, table("kv")["sglang"]["row_align"])
+    rows = padded((max_running + 1) * rates.ring_rows + rates.ring_rows + 1, table("kv")["sglang"]["row_align"])
     return Caches(kv=kv, state={"HCA state": rows * rates.row_bytes})
 
 
@@ -124,6 +124,22 @@ def _sglang_rates(shape: Shape, *, swa_ratio: float, speculative: bool) -> _Sgla
     )
 
 
+def mlx_caches(shape: Shape, load: CacheLoad) -> Caches:
+    """Return mlx-vlm's caches: BF16 vectors, and for each compressed layer the tokens of the window not yet full.
+
+    While a prompt is read, every window also holds the tokens of one step.
+    """
+    layout, plain = table("kv")["mlx"], plain_caches(shape, load)
+    window = min(load.context_tokens, shape.sliding_window + layout["prefill_tokens"] - 1)
+    # Values and gates; ratio 4 compresses two vectors a token, ratio 128 one.
+    csa = CSA * 2 * (shape.head_dim + shape.index_head_dim) * shape.csa_layers
+    hca = HCA * shape.head_dim * shape.hca_layers
+    return Caches(
+        kv={**plain.kv, "SWA": load.requests * window * shape.num_hidden_layers * bf16_bytes(shape.head_dim)},
+        state={"state": load.requests * layout["state_rows"] * bf16_bytes(csa + hca)},
+    )
+
+
 def plain_caches(shape: Shape, load: CacheLoad) -> Caches:
     """Return BF16 vectors without padding: the least any engine could use, for one whose own layout is not known."""
 
@@ -145,7 +161,7 @@ def plain_caches(shape: Shape, load: CacheLoad) -> Caches:
 def llama_caches(config: Mapping[str, int], load: CacheLoad, *, engine: str, cache_type: str) -> Caches:
     """Return keys and values of a plain transformer (SmolLM2): two vectors for each token, layer and KV head."""
     pad = {"llamacpp": table("kv")["llamacpp"]["pad_tokens"], "vllm": table("kv")["vllm"]["plain_block_tokens"]}
-    tokens = load.requests * _pad(load.context_tokens, pad.get(engine, 1))
+    tokens = load.requests * padded(load.context_tokens, pad.get(engine, 1))
     values = config["num_key_value_heads"] * config["head_dim"]
     row = row_bytes(values, cache_type) if engine == "llamacpp" else bf16_bytes(values)
     return Caches(kv={"KV": 2 * tokens * config["num_hidden_layers"] * row}, state={})
@@ -166,7 +182,7 @@ def kv_source(engine: str) -> str:
     return str(table("kv").get(engine, table("kv")["plain"])["source"])
 
 
-def latent_page(shape: Shape, slots: int) -> int:
+def latent_page(shape: AnyShape, slots: int) -> int:
     """Return the bytes of a page of ``slots`` vectors, padded."""
     return align(slots * latent_bytes(shape.head_dim, shape.qk_rope_head_dim))
 
@@ -179,8 +195,9 @@ def row_bytes(values: int, cache_type: str) -> int:
 
 def align(size: int) -> int:
     """Return a size padded as SGLang and vLLM pad a page."""
-    return _pad(size, table("kv")["paged"]["align_bytes"])
+    return padded(size, table("kv")["paged"]["align_bytes"])
 
 
-def _pad(value: int, unit: int) -> int:
+def padded(value: int, unit: int) -> int:
+    """Return the least multiple of ``unit`` that is not below ``value``."""
     return -(-value // unit) * unit

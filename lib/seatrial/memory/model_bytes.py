@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seatrial.catalog import Checkpoint, model_of
+from seatrial.catalog.architecture import SIZED, flattened
 from seatrial.errors import RefusedError, UsageError
 from seatrial.memory.fields import GGUF, ORIGINAL
-from seatrial.memory.shape import Shape, read_shape
+from seatrial.memory.shape import AnyShape, read_shape
+from seatrial.memory.storage import layout_source
 from seatrial.memory.tables import table
-from seatrial.memory.tensors import count_parameters_of, layout_source, stored_elements, weights_by_class
+from seatrial.memory.weights import count_parameters_of, stored_elements, weights_by_class
 from seatrial.records import Origin
 
 CACHED_CHECKPOINTS = 256
@@ -34,7 +36,7 @@ class ModelBytes:
     """Everything a footprint needs of a model. Compared by identity, so that an ``lru_cache`` can take one."""
 
     config: Mapping[str, Any]  # its config.json
-    shape: Shape | None  # None for a plain transformer
+    shape: AnyShape | None  # None for a plain transformer
     weights: Weights
     context_limit: int  # tokens
     parameters: tuple[int | None, int | None]  # all, and those used for one token
@@ -63,6 +65,9 @@ def model_bytes_of(checkpoint: Checkpoint) -> ModelBytes:
     if cached is not None:
         return cached[1]
     model = _read(checkpoint)
+    if checkpoint.revision:
+        noted = replace(model.weights, notes=(f"Weights: {checkpoint.describe_revision}.", *model.weights.notes))
+        model = replace(model, weights=noted)
     if len(_cache) >= CACHED_CHECKPOINTS:
         _cache.clear()
     # The entry keeps the checkpoint alive, so that no other object gets its id.
@@ -71,7 +76,7 @@ def model_bytes_of(checkpoint: Checkpoint) -> ModelBytes:
 
 
 def bytes_of_config(config: dict[str, Any], source: str) -> ModelBytes:
-    """Return the bytes that follow from a ``deepseek_v4`` config.json only.
+    """Return the bytes that follow from a ``deepseek_v4`` or ``deepseek_v41`` config.json only.
 
     Raises:
         RefusedError: If the config is of another architecture.
@@ -82,12 +87,13 @@ def bytes_of_config(config: dict[str, Any], source: str) -> ModelBytes:
     notes = (f"Storage: {layout_source(shape.layout)}.",)
     basis = f"sum over the tensors of {source}"
     weights = Weights(weights_by_class(shape), "derived", basis, notes, stored_elements(shape))
-    return ModelBytes(config, shape, weights, shape.max_position_embeddings, count_parameters_of(shape))
+    flat = flattened(config)
+    return ModelBytes(flat, shape, weights, shape.max_position_embeddings, count_parameters_of(shape))
 
 
 def _read(checkpoint: Checkpoint) -> ModelBytes:
     model = model_of(checkpoint)
-    if model.architecture not in {"deepseek_v4", "llama"}:
+    if model.architecture not in {*SIZED, "llama"}:
         raise RefusedError(
             f"{checkpoint.id} is {model.name}, {checkpoint.note or model.architecture}.",
             remedy="Choose a checkpoint of DeepSeek V4; `seatrial models` lists them.",
@@ -97,7 +103,7 @@ def _read(checkpoint: Checkpoint) -> ModelBytes:
             f"Nobody has published the size of {checkpoint.id}, and it is not guessed.",
             remedy="Give the path of a local copy: its headers hold the exact bytes. Or choose another checkpoint.",
         )
-    config = {**model.config, **checkpoint.config}
+    config = flattened({**model.config, **checkpoint.config})
     if model.architecture == "llama":
         by_class = checkpoint.weights_by_class or {"weights": checkpoint.weights_bytes}
         weights = Weights(by_class, checkpoint.origin, checkpoint.source)
@@ -108,15 +114,15 @@ def _read(checkpoint: Checkpoint) -> ModelBytes:
     return ModelBytes(config, shape, weights, model.context_tokens, count_parameters_of(shape))
 
 
-def _shape(checkpoint: Checkpoint, config: dict[str, Any]) -> Shape:
+def _shape(checkpoint: Checkpoint, config: dict[str, Any]) -> AnyShape:
     """Read the shape of a checkpoint, so that an error names the file with the wrong field."""
-    if checkpoint.format == "gguf":
-        return read_shape(config, storage_known=True, file=checkpoint.id, remedy=GGUF)
+    if checkpoint.format == "gguf":  # the vision tower is in a file of its own
+        return read_shape({**config, "vision_n_layers": 0}, storage_known=True, file=checkpoint.id, remedy=GGUF)
     known = bool(checkpoint.weights_by_class) or checkpoint.format != "safetensors"
     return read_shape(config, storage_known=known, file=f"config.json of {checkpoint.id}", remedy=ORIGINAL)
 
 
-def _v4_weights(checkpoint: Checkpoint, shape: Shape, total: int) -> Weights:
+def _v4_weights(checkpoint: Checkpoint, shape: AnyShape, total: int) -> Weights:
     if checkpoint.weights_by_class:
         return Weights(checkpoint.weights_by_class, checkpoint.origin, checkpoint.source)
     if checkpoint.format == "safetensors":
@@ -132,6 +138,6 @@ def _v4_weights(checkpoint: Checkpoint, shape: Shape, total: int) -> Weights:
     return Weights({"experts": total - rest, "rest": rest}, checkpoint.origin, checkpoint.source, (note,))
 
 
-def _dense_parameters(shape: Shape) -> int:
+def _dense_parameters(shape: AnyShape) -> int:
     expert = 3 * shape.hidden_size * shape.moe_intermediate_size
     return count_parameters_of(shape)[0] - expert * shape.n_routed_experts * shape.num_hidden_layers

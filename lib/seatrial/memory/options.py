@@ -11,8 +11,10 @@ from seatrial.catalog.engine_facts import engine_ids
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.memory import kv
 from seatrial.memory.types import Parallelism
+from seatrial.memory.v41_caches import KV_LAYOUTS
 
 _SPECULATIVE = ("none", "mtp", "dspark")
+_ENGRAM = ("gpu", "host")
 ENGINES = engine_ids()
 """Engines seatrial knows, in order of preference."""
 
@@ -30,7 +32,10 @@ HELP = {
     "swa_ratio": "sglang: window slots per token of the pool",
     "max_running_requests": "sglang: requests the compressor state is made for",
     "speculative": f"sglang: draft head in use ({', '.join(_SPECULATIVE)})",
+    "kv_layout": f"sglang, V4.1: layout of cached vectors ({', '.join(KV_LAYOUTS)}); v41 needs SM100, SM103 or gfx950",
+    "engram": f"V4.1: memory of the Engram tables, by default the GPUs' with sglang and the host's with vllm ({', '.join(_ENGRAM)})",
     "batched_tokens": "vllm: most tokens of one step (--max-num-batched-tokens); an interval over its defaults if not given",
+    "cpu_offload_gib": "vllm: GiB of each GPU's weights that stay in host memory (--cpu-offload-gb)",
     "indexer_type": "vllm: type of the indexer's cache (fp8, fp4)",
 }
 """Meaning of every option, as the command line prints it."""
@@ -55,6 +60,9 @@ class Options:
     batched_tokens: int | None = None
     indexer_type: str = "fp8"
     context_parallel: int = 1
+    kv_layout: str = "v41"
+    cpu_offload_gib: int = 0
+    engram: str | None = None  # None: where the engine puts the tables by itself
 
 
 _AXES = {f"{field.name}_parallel": field.name for field in fields(Parallelism)}
@@ -66,9 +74,16 @@ _BOUNDS = {
     "max_running_requests": (1, 1 << 20),
     "batched_tokens": (1, 1 << 22),
     "context_parallel": (1, 1 << 16),
+    "cpu_offload_gib": (0, 1 << 20),
     **dict.fromkeys(_AXES, (1, 1 << 16)),
 }
-_CHOICES = {"cache_type": kv.cache_types(), "speculative": _SPECULATIVE, "indexer_type": ("fp8", "fp4")}
+_CHOICES = {
+    "cache_type": kv.cache_types(),
+    "speculative": _SPECULATIVE,
+    "indexer_type": ("fp8", "fp4"),
+    "kv_layout": KV_LAYOUTS,
+    "engram": _ENGRAM,
+}
 
 
 def read_options(given: Mapping[str, Any] | Options | None, parallelism: Parallelism) -> tuple[Options, Parallelism]:

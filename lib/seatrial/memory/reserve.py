@@ -10,7 +10,9 @@ from seatrial.catalog.cached_vectors import CSA
 from seatrial.memory.kv import CacheLoad
 from seatrial.memory.model_bytes import ModelBytes
 from seatrial.memory.options import Options
+from seatrial.memory.shape import AnyShape, Shape
 from seatrial.memory.tables import table
+from seatrial.memory.v41_caches import v41_pool_slack
 from seatrial.memory.vllm_pool import pool_slack
 from seatrial.records import Interval
 
@@ -47,14 +49,20 @@ def reserve_of(model: ModelBytes, engine: str, load: CacheLoad, options: Options
     parts = {name: Interval(*bounds) for name, bounds in row["per_gpu"].items()}
     if "batched_tokens" in row and shape:
         steps = [options.batched_tokens] * 3 if options.batched_tokens else row["batched_tokens"]
-        parts["block_pool"] = Interval(
-            *(pool_slack(shape, load, row["batches_in_flight"] * tokens) for tokens in steps)
-        )
+        parts["block_pool"] = Interval(*(_slack(shape, load, row["batches_in_flight"] * tokens) for tokens in steps))
     if "compute" in row:
-        scores = ceil(load.context_tokens / CSA) * shape.index_n_heads if shape and shape.csa_layers else 0
+        scores = 0
+        if isinstance(shape, Shape) and shape.csa_layers:
+            scores = ceil(load.context_tokens / CSA) * shape.index_n_heads
         width = model.config["hidden_size"] * (shape.hc_mult if shape else 1)
         parts["compute_buffer"] = compute_buffer(width, min(options.ubatch_tokens, load.context_tokens), scores)
     return _sum(parts)
+
+
+def _slack(shape: AnyShape, load: CacheLoad, in_flight_tokens: int) -> int:
+    if isinstance(shape, Shape):
+        return pool_slack(shape, load, in_flight_tokens)
+    return v41_pool_slack(shape, load, in_flight_tokens)
 
 
 def compute_buffer(width: int, tokens: int, index_scores: int = 0) -> Interval:

@@ -1,4 +1,4 @@
-"""Reads the shape of a DeepSeek V4 from its config.json, which comes from outside: every field is checked.
+"""Reads the shape of a DeepSeek V4 or V4.1 from its config.json, which comes from outside: every field is checked.
 
 Nothing in a config.json is ever executed (``auto_map`` is ignored).
 """
@@ -6,15 +6,15 @@ Nothing in a config.json is ever executed (``auto_map`` is ignored).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from seatrial.catalog.architecture import check_architecture
+from seatrial.catalog.architecture import V41_TYPE, check_architecture, flattened
 from seatrial.catalog.cached_vectors import CSA, HCA
 from seatrial.errors import ModelFileError
 from seatrial.memory.fields import ORIGINAL, Fields
-
-Layout = Literal["fp4", "fp8", "fp8_f32_scales", "nvfp4", "bf16"]
-"""Storage of the weights: the rows of ``data/layouts.json``."""
+from seatrial.memory.storage import Layout
+from seatrial.memory.v41_shape import V41Shape, read_v41_shape
+from seatrial.memory.vision import Vision, read_vision
 
 _BOUNDS = {
     "hidden_size": (1, 1 << 17),
@@ -72,6 +72,7 @@ class Shape:
     draft_ratios: tuple[int, ...]  # of each layer of the draft head
     dspark_markov_rank: int  # 0 without DSpark
     layout: Layout
+    vision: Vision | None = None
 
     @property
     def csa_layers(self) -> int:
@@ -84,10 +85,14 @@ class Shape:
         return self.compress_ratios.count(HCA)
 
 
+AnyShape = Shape | V41Shape
+"""Shape of a model whose tensors this kit adds up."""
+
+
 def read_shape(
     config: dict[str, Any], *, storage_known: bool = False, file: str = "config.json", remedy: str = ORIGINAL
-) -> Shape:
-    """Return the shape in a ``deepseek_v4`` config.json.
+) -> AnyShape:
+    """Return the shape in a ``deepseek_v4`` or ``deepseek_v41`` config.json.
 
     Args:
         config: The parsed config.json.
@@ -104,8 +109,14 @@ def read_shape(
         raise ModelFileError(
             f"{file} holds a {type(config).__name__}, not an object.", remedy="Give the config.json of a model."
         )
-    check_architecture(config, file)
-    fields = Fields(config, file, remedy)
+    flat = flattened(config)
+    check_architecture(flat, file)
+    if flat["model_type"] == V41_TYPE:
+        return read_v41_shape(flat, file=file, remedy=remedy)
+    return _v4_shape(Fields(flat, file, remedy), storage_known=storage_known)
+
+
+def _v4_shape(fields: Fields, *, storage_known: bool) -> Shape:
     numbers = {name: fields.integer(name, *bounds) for name, bounds in _BOUNDS.items()}
     _check_relations(fields, numbers)
     draft, stages, rank = _draft(fields)
@@ -117,7 +128,8 @@ def read_shape(
         draft=draft,
         draft_ratios=draft_ratios,
         dspark_markov_rank=rank,
-        layout="fp4" if storage_known else _layout(config),
+        layout="fp4" if storage_known else _layout(fields.values),
+        vision=read_vision(fields),
     )
 
 

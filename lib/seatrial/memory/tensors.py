@@ -8,45 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cache
-from math import ceil
-from typing import Literal, NamedTuple
+from dataclasses import replace
 
 from seatrial.catalog.cached_vectors import CSA
-from seatrial.memory.shape import Layout, Shape
-from seatrial.memory.tables import table
+from seatrial.memory.shape import Shape
+from seatrial.memory.storage import Tensor
+from seatrial.memory.vision import vision_tensors
 
-Split = Literal["heads", "experts", "replicated"]
-"""Tensor parallelism splits a tensor among the ranks of an attention replica, or all ranks, or copies it."""
-
-_BYTE_BITS = 8
-
-
-class Stored(NamedTuple):
-    """Size of a tensor in a checkpoint."""
-
-    payload_bytes: int
-    scale_bytes: int
-    elements: int  # as a hub counts them: a packed byte of two FP4 values is one, so is a scale
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """``count`` equal matrices."""
-
-    group: str  # class under which their bytes are reported ("experts", "attention", ...)
-    kind: str  # a kind of layouts.json ("expert", "linear", "grouped_linear") or the name of a format
-    rows: int
-    columns: int
-    count: int = 1
-    draft: bool = False  # in the draft head
-    split: Split = "replicated"
-
-    @property
-    def parameters(self) -> int:
-        """Learned numbers in all of them; an integer table has none."""
-        return 0 if self.kind == "i64" else self.rows * self.columns * self.count
+_MARKERS = 4
+"""Learned vectors for the start, the end, the lines and the padding of an image."""
 
 
 def tensors(shape: Shape) -> Iterator[Tensor]:
@@ -61,6 +31,9 @@ def tensors(shape: Shape) -> Iterator[Tensor]:
         yield Tensor("output_head", "bf16", vocabulary, hidden, split="heads")
     yield Tensor("norms", "bf16", 1, hidden)
     yield from _output_mix(shape)
+    if shape.vision:
+        yield from vision_tensors(shape.vision, hidden, markers=_MARKERS)
+        yield Tensor("router", "f32", shape.num_hidden_layers, shape.n_routed_experts)  # bias for image tokens
     for tensor in _draft_head(shape):
         yield replace(tensor, draft=True)
 
@@ -129,62 +102,3 @@ def _draft_head(shape: Shape) -> Iterator[Tensor]:
         yield from _output_mix(shape)
         yield Tensor("markov_head", "bf16", shape.vocab_size, shape.dspark_markov_rank, count=2)
         yield Tensor("confidence_head", "bf16", 1, hidden + shape.dspark_markov_rank)
-
-
-@cache
-def weights_by_class(shape: Shape) -> dict[str, int]:
-    """Return the bytes of all tensors by class; block scales and the draft head are classes of their own."""
-    by_class: dict[str, int] = {}
-    for tensor in tensors(shape):
-        size = stored(tensor, shape.layout)
-        group = "draft" if tensor.draft else tensor.group
-        by_class[group] = by_class.get(group, 0) + size.payload_bytes
-        if size.scale_bytes:
-            owner = "draft" if tensor.draft else "scales"
-            by_class[owner] = by_class.get(owner, 0) + size.scale_bytes
-    return by_class
-
-
-@cache
-def stored_elements(shape: Shape) -> int:
-    """Return the elements of all tensors, as a hub counts them."""
-    return sum(stored(tensor, shape.layout).elements for tensor in tensors(shape))
-
-
-@cache
-def count_parameters_of(shape: Shape) -> tuple[int, int]:
-    """Return all parameters and those used for one token; see ``count_parameters``."""
-    total = active = 0
-    for tensor in tensors(shape):
-        if tensor.draft:
-            continue
-        total += tensor.parameters
-        if tensor.group == "experts":
-            active += tensor.parameters // shape.n_routed_experts * shape.num_experts_per_tok
-        elif tensor.group != "embeddings" or shape.tie_word_embeddings:
-            active += tensor.parameters
-    return total, active
-
-
-def stored(tensor: Tensor, layout: Layout) -> Stored:
-    """Return the size of a tensor as the layout stores it."""
-    storage = table("layouts")["formats"][format_name(tensor, layout)]
-    rows, columns = storage["block"]
-    blocks = ceil(tensor.rows / rows) * ceil(tensor.columns / columns) if storage["scale_bytes"] else 0
-    payload = tensor.rows * ceil(tensor.columns * storage["bits"] / _BYTE_BITS)  # a byte never spans two rows
-    packed = storage["bits"] < _BYTE_BITS
-    elements = (payload if packed else tensor.rows * tensor.columns) + blocks + (2 if storage["tensor_bytes"] else 0)
-    scales = blocks * storage["scale_bytes"] + storage["tensor_bytes"]
-    return Stored(payload * tensor.count, scales * tensor.count, elements * tensor.count)
-
-
-def format_name(tensor: Tensor, layout: Layout) -> str:
-    """Return the name of the format (of ``layouts.json``) a tensor is stored in."""
-    kinds: dict[str, str] = table("layouts")["layouts"][layout]["formats"]
-    kind = "draft_expert" if tensor.kind == "expert" and tensor.draft else tensor.kind
-    return kinds.get(kind, kind)
-
-
-def layout_source(layout: Layout) -> str:
-    """Return the source of this layout, with what it was compared with."""
-    return str(table("layouts")["layouts"][layout]["source"])

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from seatrial.catalog.architecture import architecture_of
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Hardware
@@ -25,6 +26,24 @@ class Candidate:
     engine: str
     request: Request
 
+    @property
+    def windows_by_requests(self) -> bool:
+        """True if SGLang sizes the pool of sliding windows by the requests that may run."""
+        known = architecture_of(self.model.architecture)
+        return known is not None and known.windows_by_requests
+
+    @property
+    def unchecked(self) -> str | None:
+        """Why arithmetic alone gives no verdict: formulas that no published run has confirmed; None if it does."""
+        known = architecture_of(self.model.architecture)
+        return known.unchecked.get(self.engine) if known else None
+
+    @property
+    def unpredicted(self) -> str | None:
+        """Why no speed is predicted; None if one is."""
+        known = architecture_of(self.model.architecture)
+        return known.unpredicted if known else None
+
 
 @dataclass(frozen=True, slots=True)
 class Trial(ABC):
@@ -38,6 +57,11 @@ class Trial(ABC):
     def runs(self) -> bool:
         """True if the verdict is that it runs."""
         return self.verdict in {"verified", "fits"}
+
+    @property
+    @abstractmethod
+    def ranks(self) -> int:
+        """GPUs used over all machines."""
 
     @abstractmethod
     def plan(self) -> Plan:

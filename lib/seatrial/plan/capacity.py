@@ -65,8 +65,10 @@ def usable_host_bytes(hardware: Hardware) -> int | None:
 def describe_need(checkpoint: Checkpoint, footprint: Footprint, need: int, ranks: int) -> str:
     """Return what a checkpoint needs as the first half of a sentence: the total and its parts."""
     cache = footprint.kv_bytes + footprint.state_bytes
-    copies = need - footprint.weights_bytes - cache - footprint.reserve_bytes
-    parts = [f"weights {_gib(footprint.weights_bytes)}", f"KV and state {_gib(cache)}"]
+    # What a server of several GPUs keeps in host memory is no part of its need; llama.cpp's need has both.
+    weights = footprint.weights_bytes - (footprint.host_bytes if need < footprint.total_bytes else 0)
+    copies = need - weights - cache - footprint.reserve_bytes
+    parts = [f"weights {_gib(weights)}", f"KV and state {_gib(cache)}"]
     if copies > 0:
         # The footprint counts once what lies on every rank.
         parts.append(f"their copies on every GPU {_gib(copies)}")

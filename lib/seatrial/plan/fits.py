@@ -39,7 +39,6 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
     Raises:
         UnknownNameError: If there is no such model.
         UsageError: If a number is one that no machine has.
-        RefusedError: If the model is of another architecture.
 
     """
     request.check()
@@ -49,8 +48,7 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
         for row in loadable_checkpoints(found, engine, checkpoints()):
             tried.setdefault(row.id, []).append(evaluate(Candidate(found, row, engine, request)))
     nearest = sorted((min(trials, key=preference) for trials in tried.values()), key=preference)
-    if not nearest:  # another architecture has no sizes: its refusal is the answer
-        plan_of(Request(request.hardware, model=model))
+    if not nearest:
         return ()
     # Only speeds for one and the same load can be compared: the one that suits the best of them.
     plans = (comparable(trial, nearest[0].candidate.engine).plan() for trial in nearest)

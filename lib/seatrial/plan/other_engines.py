@@ -72,12 +72,19 @@ def _advantage(model: Model, best: Plan, rivals: list[Plan]) -> str:
     if ran and is_release(model, best.checkpoint) and not any(is_release(model, plan.checkpoint) for plan in ran):
         names = " and ".join(plan.engine for plan in ran)
         return f"a vendor ran the default release with it on this machine, and only another checkpoint with {names}"
+    if ran and best.ranks > max(plan.ranks for plan in ran):
+        fewer = " and ".join(f"{plan.ranks} with {plan.engine}" for plan in ran)
+        return f"a vendor ran it with {best.ranks} GPUs of this machine, and with {fewer}"
     if "sglang" in {plan.engine for plan in (best, *rivals)}:
-        count = sum(cell.engine == "sglang" for cell in cells())
+        count = sum(cell.engine == "sglang" and cell.verified for cell in cells())
         return (
             f"vendors verified {count} configurations of V4 with SGLang, so it comes before other engines that run it"
         )
-    return "it serves many requests at once from GPU memory, while llama.cpp splits layers"
+    return (
+        "with it V4 thinks and calls tools, which it does not by the chat template of mlx-vlm"
+        if best.engine == "llamacpp"
+        else "it serves many requests at once from GPU memory, while llama.cpp splits layers"
+    )
 
 
 def _pace(plan: Plan) -> float:

@@ -24,15 +24,17 @@ from seatrial.plan.types import Objective, Plan, Verdict
 VERDICT_ORDER = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}
 
 
-def preference(trial: Trial) -> tuple[int, bool, int]:
+def preference(trial: Trial) -> tuple[int, bool, int, int]:
     """Return a sort key: the best verdict first, of what does not run the nearest; ties keep the order of engines."""
     candidate = trial.candidate
-    return *verdict_preference(trial.verdict, candidate.model, candidate.checkpoint.id), trial.shortfall_bytes
+    key = verdict_preference(trial.verdict, candidate.model, candidate.checkpoint.id, trial.ranks)
+    return *key, trial.shortfall_bytes
 
 
-def verdict_preference(verdict: Verdict, model: Model, checkpoint: str) -> tuple[int, bool]:
-    """Return a sort key: verified before fits; of what is verified the model's default release first."""
-    return VERDICT_ORDER[verdict], verdict == "verified" and not is_release(model, checkpoint)
+def verdict_preference(verdict: Verdict, model: Model, checkpoint: str, ranks: int) -> tuple[int, bool, int]:
+    """Return a sort key: verified before fits; of what is verified the default release first, then the most GPUs."""
+    verified = verdict == "verified"
+    return VERDICT_ORDER[verdict], verified and not is_release(model, checkpoint), -ranks if verified else 0
 
 
 def alternatives(chosen: Candidate, best: Plan) -> tuple[Plan, ...]:

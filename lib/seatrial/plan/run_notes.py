@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from seatrial.catalog.engine_facts import engine_facts, is_older
 from seatrial.catalog.types import Checkpoint
-from seatrial.flags import Flags
 from seatrial.plan.types import TENSOR_PARALLEL, Plan, Recipe
 from seatrial.plan.vendor.chat import chat_reasons
+from seatrial.plan.vendor.recipes import drafting_of
 from seatrial.records import Reason
 from seatrial.units import counted, format_bytes, format_gib
 
@@ -32,8 +31,9 @@ def run_notes(plan: Plan, checkpoint: Checkpoint, nodes: int) -> Iterator[Reason
     yield from _machine_notes(plan, nodes)
     if plan.recipe is not None:
         yield from _recipe_notes(plan.recipe)
-    if plan.engine in TENSOR_PARALLEL and checkpoint.draft is not None:
-        yield _draft_note(plan, checkpoint.draft)
+    drafts = plan.engine in TENSOR_PARALLEL or checkpoint.draft in engine_facts(plan.engine).versions.draft_flags
+    if checkpoint.draft is not None and drafts:
+        yield _draft_note(plan, checkpoint, checkpoint.draft)
     if plan.chat is not None:
         yield from chat_reasons(plan.chat, plan.context_tokens)
     if checkpoint.base:
@@ -96,30 +96,22 @@ def _recipe_notes(recipe: Recipe) -> Iterator[Reason]:
         yield recipe.respelled
 
 
-def _draft_note(plan: Plan, draft: str) -> Reason:
+def _draft_note(plan: Plan, checkpoint: Checkpoint, draft: str) -> Reason:
     """Describe whether tokens are drafted, by what, and what that costs."""
     recipe, source = plan.recipe, plan.footprint.source
     head = f"{_DRAFTS[draft]}, {format_gib(plan.footprint.by_class.get('draft', 0))} of the weights"
     exact = recipe is not None and not recipe.differences
-    drafting = _describe_drafting(recipe.flags) if recipe is not None and exact else None
-    if drafting is not None and recipe is not None:
+    method, tokens = drafting_of(recipe.flags, checkpoint) if recipe is not None and exact else (None, 0)
+    if method is not None and recipe is not None:
         cache = plan.footprint.kv_by_class.get("draft")
+        drafting = f"{method} drafts {counted(tokens, 'token')} a step"
         text = f"Speculative decoding: {drafting} with the checkpoint's draft ({head})"
         text += f"; its KV cache of {format_bytes(cache)} is counted." if cache else "."
         return Reason(text, "verified", recipe.source)
-    why = "the recipe runs without" if exact else "no recipe with a draft matches exactly"
+    without = "no recipe with a draft matches exactly" if plan.engine in TENSOR_PARALLEL else "it is off by default"
+    why = "the recipe runs without" if exact else without
     text = f"No speculative decoding: {why}; the checkpoint's draft ({head}) is counted and stays idle."
     hint = engine_facts(plan.engine).versions.draft_flags.get(draft)
     if hint is not None:
         text, source = f"{text} {hint.text}.", f"{source}; {hint.source}"
     return Reason(text, "derived", source)
-
-
-def _describe_drafting(flags: Flags) -> str | None:
-    """Return what a recipe drafts, in words; None if it drafts nothing."""
-    if steps := flags.get("--speculative-num-steps"):
-        return f"{flags['--speculative-algorithm']} drafts {counted(int(steps), 'token')} a step"
-    if config := flags.get("--speculative-config"):
-        row = json.loads(config)
-        return f"{row['method']} drafts {counted(row['num_speculative_tokens'], 'token')} a step"
-    return None

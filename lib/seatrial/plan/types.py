@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from seatrial.catalog.architecture import architecture_of
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
 from seatrial.flags import Flags
 from seatrial.hardware.types import Hardware
@@ -14,6 +15,8 @@ from seatrial.speed.types import Prediction
 
 Verdict = Literal["verified", "fits", "does_not_fit", "refused"]
 Objective = Literal["latency", "balanced", "throughput"]
+Strategy = Literal["low-latency", "balanced", "high-throughput"]
+RecipeStatus = Literal["verified", "in-progress", "not verified"]
 
 TENSOR_PARALLEL = frozenset(
     name for name in engine_ids() if engine_facts(planned_as(name)).planning.splits == "tensors"
@@ -23,11 +26,12 @@ TENSOR_PARALLEL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A configuration a vendor ran.
+    """A configuration a vendor published.
 
     Attributes:
         source: File that contains it, with the commit.
         cell: Its name in that file ("h200 flash fp4 low-latency").
+        status: ``verified`` if the vendor ran exactly this, else ``in-progress`` or ``not verified``.
         differences: How this plan differs from it, one sentence each; empty if the plan is exactly this.
         flags: The vendor's flags as the current engine spells them, without model, host and port.
         env: The vendor's environment variables.
@@ -37,6 +41,7 @@ class Recipe:
 
     source: str
     cell: str
+    status: RecipeStatus
     differences: tuple[str, ...] = ()
     flags: Flags = field(default_factory=Flags)
     env: dict[str, str] = field(default_factory=dict)
@@ -90,7 +95,7 @@ class Chat:
         template: Source of the conversation's form.
         thinking_modes: Ways to answer, the least thinking first.
         sampling: Recommendations, the general one first.
-        answer_tokens_max: Longest answer in the thinking modes.
+        answer_tokens_max: Longest answer in the thinking modes; None if unknown.
         origin: Origin of parsers and flags.
         source: Their source.
 
@@ -103,7 +108,7 @@ class Chat:
     template: str
     thinking_modes: tuple[ThinkingMode, ...]
     sampling: tuple[Sampling, ...]
-    answer_tokens_max: int
+    answer_tokens_max: int | None
     origin: Origin
     source: str
 
@@ -118,7 +123,7 @@ class Plan:
     """Everything to run on a machine, and why.
 
     Attributes:
-        verdict: ``verified`` (a vendor ran exactly this), ``fits``, ``does_not_fit`` or ``refused``.
+        verdict: ``verified`` (a vendor ran exactly this, and its recipe says so), ``fits``, ``does_not_fit`` or ``refused``.
         model: Model id.
         checkpoint: Checkpoint id.
         engine: ``sglang``, ``vllm``, ``llamacpp``, ``mlx`` or ``simulated``.
@@ -143,6 +148,7 @@ class Plan:
             and if ``parallelism.tensor`` says that each tensor is divided instead.
         drafter: Checkpoint id or path of a file that drafts tokens for the model; None without.
         draft_tokens: Tokens that file drafts each step; None without.
+        architecture: Architecture of the model (``deepseek_v4``); empty in records of older versions.
         settings: Settings of the engine, by name, that were measured to be faster on this machine than the kit's
             defaults (``seatrial tune``); empty for the defaults.
         footprint: Bytes needed.
@@ -192,6 +198,13 @@ class Plan:
     drafter: str | None = None
     draft_tokens: int | None = None
     settings: dict[str, str] = field(default_factory=dict)
+    architecture: str = ""
+
+    @property
+    def unchecked(self) -> str | None:
+        """Why only a vendor's recipe decides: memory formulas that no published run has confirmed; None if they count."""
+        known = architecture_of(self.architecture)
+        return known.unchecked.get(self.engine) if known else None
 
     @property
     def runs(self) -> bool:
@@ -205,11 +218,11 @@ class Plan:
 
     @property
     def need_bytes(self) -> int:
-        """Bytes over all GPUs and the host, copies included."""
+        """Bytes over all GPUs, copies included; for engines that split layers also those in host memory."""
         footprint = self.footprint
         if self.engine not in TENSOR_PARALLEL and self.parallelism.tensor == 1:
             return footprint.total_bytes  # layers lie on one GPU each, and not all hold as much as the fullest
-        return max(footprint.total_bytes, footprint.per_gpu_bytes * self.ranks)
+        return max(footprint.total_bytes - footprint.host_bytes, footprint.per_gpu_bytes * self.ranks)
 
     @property
     def simulated(self) -> bool:

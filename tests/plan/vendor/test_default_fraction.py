@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from tests.plan.cell_plans import plan_of_cell
 
 from seatrial.hardware import detect_hardware
 from seatrial.memory.types import Parallelism
@@ -12,22 +13,27 @@ from seatrial.plan.vendor.default_fraction import default_fraction, prefill_toke
 from seatrial.plan.vendor.recipes import cells
 
 RESOLVED = {
-    ("h100", "flash fp4"): (0.818, 0.818, 0.818),
-    ("h200", "flash fp4"): (0.9, 0.9, 0.9),
-    ("h200", "flash fp8"): (0.9, 0.881, 0.881),
-    ("b200", "flash fp4"): (0.944, 0.793, 0.805),
-    ("b200", "flash nvfp4"): (0.944,),
-    ("b200", "pro nvfp4"): (0.919,),
-    ("b300", "flash fp4"): (0.963, 0.862, 0.87),
-    ("b300", "flash nvfp4"): (0.963,),
-    ("gb200", "flash fp4"): (0.946, 0.8, 0.811),
-    ("gb200", "flash nvfp4"): (0.946,),
-    ("gb300", "flash fp4"): (0.964, 0.867, 0.874),
-    ("gb300", "flash nvfp4"): (0.964,),
+    ("b200", "flash fp4"): {"low-latency": 0.855, "balanced": 0.793, "high-throughput": 0.805},
+    ("b200", "flash-official fp4"): {"balanced": 0.74, "high-throughput": 0.751},
+    ("b300", "flash-official fp4"): {"low-latency": 0.903, "balanced": 0.862, "high-throughput": 0.87},
+    ("b300", "flash fp4"): {"low-latency": 0.903, "balanced": 0.862, "high-throughput": 0.87},
+    ("b200", "pro nvfp4"): {"low-latency": 0.919},
+    ("b200", "flash nvfp4"): {"low-latency": 0.855},
+    ("b300", "flash nvfp4"): {"low-latency": 0.903},
+    ("gb200", "flash-official fp4"): {"low-latency": 0.859, "balanced": 0.8, "high-throughput": 0.811},
+    ("gb200", "flash fp4"): {"low-latency": 0.859, "balanced": 0.8, "high-throughput": 0.811},
+    ("gb200", "flash nvfp4"): {"low-latency": 0.859},
+    ("gb300", "flash fp4"): {"low-latency": 0.906, "balanced": 0.867, "high-throughput": 0.874},
+    ("gb300", "flash-official fp4"): {"balanced": 0.867, "high-throughput": 0.874},
+    ("gb300", "pro-official fp4"): {"balanced": 0.867},
+    ("gb300", "flash nvfp4"): {"low-latency": 0.906},
+    ("h200", "flash fp8"): {"low-latency": 0.9, "balanced": 0.881, "high-throughput": 0.881},
+    ("h200", "flash-official fp4"): {"low-latency": 0.9, "high-throughput": 0.9},
+    ("h200", "flash fp4"): {"low-latency": 0.9, "balanced": 0.9, "high-throughput": 0.9},
+    ("h100", "flash-official fp4"): {"low-latency": 0.818, "balanced": 0.818, "high-throughput": 0.818},
+    ("h100", "flash fp4"): {"low-latency": 0.818, "balanced": 0.818, "high-throughput": 0.818},
 }
-"""What SGLang 0.5.23 itself resolved for the cells without --mem-fraction-static, by strategy: low-latency first."""
-STRATEGIES = ("low-latency", "balanced", "high-throughput")
-OBJECTIVES = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}
+"""What SGLang 0.5.23 itself resolved for the cells without --mem-fraction-static, by strategy."""
 LEFT = [cell for cell in cells() if cell.engine == "sglang" and cell.memory_fraction is None]
 
 
@@ -35,21 +41,16 @@ LEFT = [cell for cell in cells() if cell.engine == "sglang" and cell.memory_frac
 def test_the_rule_gives_what_sglang_resolved(cell):
     """For each recipe that sets no share, from the GPU, the ranks and the recipe's other flags."""
     gpu = detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}").gpus[0]
-    expected = RESOLVED[cell.accelerator, f"{cell.model} {cell.precision}"][STRATEGIES.index(cell.strategy)]
+    expected = RESOLVED[cell.accelerator, f"{cell.variant or cell.model} {cell.precision}"][cell.strategy]
     assert expected == default_fraction("sglang", gpu, cell.parallelism, cell.flags)
 
 
 @pytest.mark.parametrize("cell", LEFT, ids=lambda cell: cell.name)
 def test_a_plan_counts_on_it_and_says_so(cell):
     """The command leaves the share to SGLang; capacity and reasons are those of SGLang's own."""
-    plan = make_plan(
-        checkpoint=cell.checkpoint,
-        hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
-        engine="sglang",
-        objective=OBJECTIVES[cell.strategy],
-    )
+    plan = plan_of_cell(cell)
     gpu, share = plan.hardware.gpus[0], plan.gpu_memory_fraction_used
-    assert "verified" == plan.verdict
+    assert plan.runs
     assert plan.gpu_memory_fraction is None
     assert default_fraction("sglang", gpu, cell.parallelism, cell.flags) == share
     assert int(gpu.memory_bytes * share) * plan.ranks == plan.capacity_bytes

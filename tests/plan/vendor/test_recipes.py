@@ -5,6 +5,7 @@ import struct
 from dataclasses import replace
 
 import pytest
+from tests.plan.cell_plans import plan_of_cell
 
 from seatrial.catalog import find_checkpoint, find_model
 from seatrial.engines import build_command
@@ -52,7 +53,7 @@ def test_a_recipe_the_engine_would_refuse_here_says_so():
 
 @pytest.mark.parametrize(
     ("accelerator", "nearest"),
-    [("gb10", "rtxpro6000"), ("mi350x", "mi355x"), ("rtx5090", "rtxpro6000")],
+    [("gb10", "gb10"), ("mi350x", "mi355x"), ("rtx4090", "rtxpro6000")],
 )
 def test_the_nearest_recipe_is_of_the_nearest_gpu(accelerator, nearest):
     """Same architecture first, then its generation, then the memory that differs least."""
@@ -74,14 +75,14 @@ def test_the_nearest_recipe_suits_the_objective(objective, strategy):
 def test_the_nearest_recipe_splits_as_the_plan_does():
     """Without replicas of the attention the recipe without them is nearer, and its kernels are kept."""
     plan = plan_of("mi350xx8", engine="sglang")
-    assert "mi355x flash fp4 low-latency" == plan.recipe.cell
+    assert "mi355x flash-official fp4 low-latency" == plan.recipe.cell
     assert "--attention-backend=dsv4" in build_command(plan).argv
 
 
 def test_a_plan_names_what_it_keeps_of_the_nearest_recipe():
     """The kernels of FP4 experts on Hopper belong to GPU and format: they stay, and the plan says from where."""
     plan = plan_of("h100x4", engine="sglang", checkpoint="deepseek-ai/DeepSeek-V4-Flash-0731")
-    assert "Kept from the nearest recipe (h100 flash fp4 balanced)" in reasons_of(plan)
+    assert "Kept from the nearest recipe (h100 flash-official fp4 balanced)" in reasons_of(plan)
     assert "--moe-runner-backend marlin" in reasons_of(plan)
     assert "--moe-runner-backend=marlin" in build_command(plan).argv
 
@@ -124,26 +125,34 @@ def test_vllm_recipes_are_rewritten_and_say_so():
 @pytest.mark.parametrize("cell", [c for c in cells() if c.env], ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
 def test_the_environment_of_a_recipe_reaches_the_command(cell):
     """Every variable the vendor set is set."""
-    plan = make_plan(
-        checkpoint=cell.checkpoint,
-        hardware=detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
-        nodes=cell.nodes,
-        engine=cell.engine,
-        objective={"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}[cell.strategy],
-    )
+    plan = plan_of_cell(cell)
     assert cell.env.items() <= build_command(plan).env.items()
 
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
 def test_nothing_a_current_parser_would_not_take_is_left(cell):
-    """The recipes are spelled as the engine's own parser takes them."""
-    assert () == rejected(cell.engine, cell.flags)
+    """The recipes are spelled as the engine's own parser takes them, but for what only the vendor's container takes.
+
+    The plan then says so: it needs that container, and names the flags.
+    """
+    problems = rejected(cell.engine, cell.flags)
+    assert len(cell.image_flags) == len(problems)
+    assert all(text.startswith(name) for name, text in zip(cell.image_flags, problems, strict=True))
+    if problems:
+        reason = plan_of_cell(cell).reasons[0].text
+        assert f"It needs the container {cell.image}: " in reason
+        assert all(f"{name}={cell.flags[name]}" in reason for name in cell.image_flags)
 
 
 @pytest.mark.parametrize(
     ("hardware", "wishes", "sentence"),
     [
-        ("h200x4", {"objective": "latency"}, "EAGLE drafts 3 tokens a step with the checkpoint's draft (MTP head"),
+        ("b200x4", {"objective": "latency"}, "EAGLE drafts 3 tokens a step with the checkpoint's draft (MTP head"),
+        (
+            "gb300x4",
+            {"objective": "latency"},
+            "DSPARK drafts 5 tokens a step with the checkpoint's draft (DSpark stages",
+        ),
         ("b200x8", {"engine": "vllm"}, "dspark drafts 7 tokens a step with the checkpoint's draft (DSpark stages"),
         ("h100x4", {"engine": "sglang"}, "--speculative-algorithm=DSPARK turns it on"),
     ],
@@ -174,7 +183,7 @@ def copy_of_flash(tmp_path):
 def test_a_local_copy_is_near_to_the_recipes_of_its_model(copy_of_flash):
     """The recipe's kernels serve the copy too; only that it is another checkpoint differs."""
     plan = plan_of("h200x4", engine="sglang", checkpoint=copy_of_flash)
-    assert "h200 flash fp4 balanced" == plan.recipe.cell
+    assert "h200 flash-official fp4 balanced" == plan.recipe.cell
     assert ["checkpoint"] == [text.partition(":")[0] for text in plan.recipe.differences]
 
 
@@ -218,9 +227,6 @@ def test_attention_replicas_share_out_experts_as_recipes_do(machine, checkpoint,
     assert ("--moe-a2a-backend=deepep" in build_command(plan).argv) == (expected[1] > 1)
 
 
-STRATEGY_OF = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}
-"""The objective that asks for recipes of a strategy."""
-
 OF_EVERY_COMMAND = {
     "vllm": {"--served-model-name", "--host", "--port", "--max-model-len", "--tokenizer-mode",
              "--reasoning-parser", "--tool-call-parser", "--enable-auto-tool-choice", "--nnodes", "--node-rank",
@@ -235,19 +241,14 @@ OF_EVERY_COMMAND = {
 @pytest.mark.parametrize("cell", cells(), ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
 def test_exactly_this_is_exactly_this(cell):
     """A plan for a recipe's own place holds each of its flags, values alike, or says what differs; it adds none."""
-    plan = plan_of(
-        f"{cell.accelerator}x{cell.gpus_per_node}",
-        nodes=cell.nodes,
-        checkpoint=cell.checkpoint,
-        engine=cell.engine,
-        objective=STRATEGY_OF[cell.strategy],
-    )
+    plan = plan_of_cell(cell)
     assert (cell.name, ()) == (plan.recipe.cell, plan.recipe.differences)
     asked = cell.flags
     given = build_command(plan).flags
     changed = {name for name, value in asked.items() if name not in given or _plain(value) != _plain(given[name])}
-    assert changed <= {"--max-model-len"}
-    assert all(f"{name} {int(asked[name]):,}" in reasons_of(plan) for name in changed)
+    assert changed <= {"--max-model-len", "--context-length"}
+    limit = cell.context_limit
+    assert not changed or limit is None or f"It ran with a context of {limit:,}" in reasons_of(plan)
     assert OF_EVERY_COMMAND[cell.engine] >= given.keys() - asked.keys()
 
 
@@ -262,14 +263,7 @@ def _plain(value):
 @pytest.mark.parametrize("cell", [c for c in cells() if c.batched_tokens], ids=lambda c: f"{c.name} {c.checkpoint}")
 def test_the_block_pool_is_that_of_the_recipe_s_own_batch(cell):
     """A recipe's --max-num-batched-tokens decides how much vLLM's pool keeps for tokens in flight."""
-    objective = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}[cell.strategy]
-    plan = plan_of(
-        f"{cell.accelerator}x{cell.gpus_per_node}",
-        checkpoint=cell.checkpoint,
-        nodes=cell.nodes,
-        engine=cell.engine,
-        objective=objective,
-    )
+    plan = plan_of_cell(cell)
     given = build_command(plan).flags.get("--max-num-batched-tokens")
     assert str(cell.batched_tokens) == given
     again = compute_footprint(

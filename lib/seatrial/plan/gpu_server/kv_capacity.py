@@ -9,13 +9,14 @@ from seatrial.hardware.types import Gpu
 from seatrial.memory import compute_footprint
 from seatrial.memory.options import Options
 from seatrial.memory.types import Footprint, Parallelism
+from seatrial.memory.v41_caches import kv_layout_on
 from seatrial.plan.bisection import largest
 from seatrial.plan.candidate import Candidate
-from seatrial.plan.capacity import usable_gpu_bytes
+from seatrial.plan.capacity import usable_gpu_bytes, usable_host_bytes
 from seatrial.plan.gpu_server.kv_pool import KvPool, pool_of, window_share
 from seatrial.plan.gpu_server.layouts import Layout
 from seatrial.plan.vendor.default_fraction import default_fraction
-from seatrial.plan.vendor.limits import limits, running_limit
+from seatrial.plan.vendor.limits import default_running_limit, limits, running_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class KvCapacity:
     usable_bytes: int  # of one GPU
     ranks: int  # GPUs over all nodes
     need_bytes: int  # over all GPUs, copies included
+    host_lacking_bytes: int = 0  # of host memory, if the engine keeps weights there and its size is known
     pool: KvPool | None = None  # of one attention replica; None if not even one request fits
 
     @property
@@ -37,8 +39,8 @@ class KvCapacity:
 
     @property
     def shortfall_bytes(self) -> int:
-        """Bytes too few over all GPUs; 0 if it fits."""
-        return max(0, self.need_bytes - self.capacity_bytes)
+        """Bytes too few over all GPUs and in host memory; 0 if it fits."""
+        return max(0, self.need_bytes - self.capacity_bytes) + self.host_lacking_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,10 @@ class LayoutMemory:
         )
         fraction, usable = self._fraction(footprint)
         ranks = self.layout.nodes * self.layout.gpus_per_node
-        need = max(footprint.total_bytes, footprint.per_gpu_bytes * ranks)
-        return KvCapacity(footprint, count, fraction, usable, ranks, need)
+        need = max(footprint.total_bytes - footprint.host_bytes, footprint.per_gpu_bytes * ranks)
+        host = usable_host_bytes(self.candidate.request.hardware)
+        lacking = 0 if host is None else max(0, footprint.host_bytes - host)
+        return KvCapacity(footprint, count, fraction, usable, ranks, need, lacking)
 
     def _limit_to_pool(self, capacity: KvCapacity) -> KvCapacity:
         """Return the capacity with no more requests than their windows allow; fewer may need a smaller fraction."""
@@ -151,14 +155,20 @@ def layout_memory(
 
     """
     cell, draft = layout.cell, candidate.checkpoint.draft
-    running = running_limit(candidate.request.concurrency)
-    if cell:
-        running = cell.running_limit or limits().running_requests
+    gpu = next(iter(candidate.request.gpus), None)
+    running = cell.running_limit if cell else None
+    if running is None and cell is None and candidate.engine == "sglang":
+        running = running_limit(candidate.request.concurrency)
+    if running is None:
+        running = default_running_limit(candidate.engine, gpu, layout.parallelism.data)
     options = Options(
         max_running_requests=running,
-        speculative=draft or "none" if cell is not None and cell.draft_tokens > 0 else "none",
+        speculative=draft or "none" if cell is not None and cell.draft_tokens(candidate.checkpoint) > 0 else "none",
         swa_ratio=window_share(layout.flags),
         batched_tokens=cell.batched_tokens if cell else None,
+        engram="host" if layout.tables_on_host else None,
+        cpu_offload_gib=cell.cpu_offload_gib if cell else 0,
+        kv_layout=kv_layout_on(gpu.compute_capability if gpu else None),
     )
     return LayoutMemory(candidate, layout, context_tokens, parallelism, running, options, _fractions(candidate, layout))
 

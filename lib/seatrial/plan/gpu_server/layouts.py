@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from seatrial.catalog import find_checkpoint
 from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate
+from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.request import Request
-from seatrial.plan.vendor.recipes import Cell, cells, find_cells
+from seatrial.plan.vendor.default_fraction import default_fraction
+from seatrial.plan.vendor.recipes import STRATEGIES, Cell, cells, find_cells
+from seatrial.units import format_gib, from_gib
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Layout:
     gpus_per_node: int
     parallelism: Parallelism
     cell: Cell | None = None  # if a vendor ran exactly this
+    tables_on_host: bool = False  # the Engram tables of V4.1 are in host memory, not on the GPUs
 
     @property
     def flags(self) -> Mapping[str, str | None]:
@@ -38,17 +42,58 @@ def layouts(candidate: Candidate) -> Iterator[Layout]:
     if request.recipes:
         yield from _recipe_layouts(candidate)
     for nodes, per_node in _gpu_counts(request):
-        for parallelism in _splits(candidate, nodes, per_node * nodes):
+        splits = _splits(candidate, nodes, per_node * nodes)
+        for parallelism in splits:
             yield Layout(nodes, per_node, parallelism)
+        # Ranks share one copy of the tables, which they cannot across machines.
+        if candidate.engine == "sglang" and nodes == 1 and candidate.model.config.get("engram_layer_ids"):
+            for parallelism in splits:
+                yield Layout(nodes, per_node, parallelism, tables_on_host=True)
+
+
+def passed_over(candidate: Candidate, chosen: Cell) -> Cell | None:
+    """Return the recipe that suits the objective better than the chosen one and is not verified; None if there is none."""
+    order = STRATEGIES[candidate.request.objective]
+    better = order[: order.index(chosen.strategy)] if chosen.verified else ()
+    rows = (cell for cell in _usable_cells(candidate) if cell.strategy in better and not cell.verified)
+    return min(rows, key=lambda cell: order.index(cell.strategy), default=None)
 
 
 def _recipe_layouts(candidate: Candidate) -> Iterator[Layout]:
-    request, gpus = candidate.request, candidate.request.gpus
-    for cell in find_cells(candidate.engine, candidate.checkpoint, gpus[0].accelerator, request.objective):
-        fits = cell.gpus_per_node <= len(gpus) and cell.nodes <= request.nodes
+    for cell in _usable_cells(candidate):
+        yield Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
+
+
+def _usable_cells(candidate: Candidate) -> Iterator[Cell]:
+    """Yield the recipes for this GPU that hold for what is asked, the verified first.
+
+    A verified recipe may leave GPUs idle; one that is not is no reason to.
+    """
+    request, gpu = candidate.request, candidate.request.gpus[0]
+    all_gpus = request.tensor_parallel or len(request.gpus) * request.nodes
+    for cell in find_cells(candidate.engine, candidate.checkpoint, gpu.accelerator, request.objective):
+        fits = cell.gpus_per_node <= len(request.gpus) and cell.nodes <= request.nodes
         within = (request.context_tokens or 0) <= (cell.context_limit or request.context_tokens or 0)
-        if fits and within and request.tensor_parallel in {None, cell.parallelism.tensor}:
-            yield Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
+        asked = request.tensor_parallel in {None, cell.parallelism.tensor}
+        if fits and within and asked and (cell.verified or cell.ranks == all_gpus) and lacking(cell, request) is None:
+            yield cell
+
+
+def lacking(cell: Cell, request: Request) -> str | None:
+    """Return which memory a recipe asks for and a measured machine has not, as a difference; None if it has all."""
+    gpu, host = request.gpus[0], request.hardware.host.usable_memory_bytes
+    share = cell.memory_fraction or default_fraction(cell.engine, gpu, cell.parallelism, cell.flags) or 0.0
+    # vLLM's share is of the whole GPU, and vLLM refuses to start if less than that is free.
+    if cell.engine == "vllm" and usable_gpu_bytes(gpu, share) < usable_gpu_bytes(
+        replace(gpu, memory_free_bytes=None), share
+    ):
+        free = format_gib(gpu.memory_free_bytes or 0)
+        return (
+            f"memory: it takes {share:.0%} of each GPU, and only {free} of {format_gib(gpu.memory_bytes or 0)} are free"
+        )
+    if cell.host_memory_gib and host is not None and host < from_gib(cell.host_memory_gib):
+        return f"host memory: {format_gib(host)} instead of {cell.host_memory_gib:,.0f} GiB"
+    return None
 
 
 def _gpu_counts(request: Request) -> Iterator[tuple[int, int]]:

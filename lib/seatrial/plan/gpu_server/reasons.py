@@ -7,6 +7,8 @@ from seatrial.hardware.types import Gpu
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import describe_need, describe_share, usable_gpu_bytes
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity
+from seatrial.plan.gpu_server.layouts import Layout
+from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
 from seatrial.plan.vendor.default_fraction import default_fraction_source
 from seatrial.plan.vendor.recipes import Cell
 from seatrial.records import Reason
@@ -44,21 +46,89 @@ def memory_reason(candidate: Candidate, capacity: KvCapacity, nodes: int) -> Rea
     return Reason(text, "derived", capacity.footprint.source)
 
 
-def cell_reason(cell: Cell, context_tokens: int) -> Reason:
-    """Name who ran this recipe, and what differed in the vendor's run."""
-    if not cell.verified:
-        text = f"The vLLM recipe reports this one configuration for the GPU: {cell.name}."
-        return Reason(text, "derived", cell.source)
-    text = f"The {engine_facts(cell.engine).title} team ran exactly this: {cell.name}."
+def unchecked_reason(candidate: Candidate, layout: Layout) -> Reason:
+    """Explain that only a vendor's recipe counts for this architecture and that none is for these GPUs."""
+    recipe, model = nearest_recipe(candidate, layout), candidate.model
+    text = (
+        f"{model.name} on {candidate.engine} is planned by vendors' recipes only, and none is for "
+        f"{candidate.request.hardware.times(candidate.request.nodes)}: {candidate.unchecked}."
+    )
+    if recipe is not None:
+        text += f" The nearest recipe is {recipe.cell}."
+    return Reason(text, "derived", recipe.source if recipe is not None else model.source)
+
+
+def uncertain_reason(candidate: Candidate, capacity: KvCapacity) -> Reason:
+    """Say what the formulas give although nothing has confirmed them for this architecture on this engine."""
+    each = describe_share(capacity.need_bytes, capacity.ranks)
+    text = (
+        f"Arithmetic gives {format_gib(capacity.need_bytes)} on {counted(capacity.ranks, 'GPU')}{each}, and only the "
+        f"vendor's run decides: {candidate.unchecked}."
+    )
+    return Reason(text, "assumed", capacity.footprint.source)
+
+
+def tables_reason(capacity: KvCapacity) -> Reason:
+    """Explain that the Engram tables are in host memory, and how much they take."""
+    text = (
+        f"The Engram tables ({format_gib(capacity.footprint.host_bytes)}) are in host memory "
+        "(SGLANG_ENABLE_DSV41_ENGRAM_HOST_TABLE=1), since all weights together do not fit on the GPUs."
+    )
+    return Reason(text, "derived", "sglang 0.5.23 wheel (PyPI): srt/layers/engram.py, test/dsv41_flash_common.py")
+
+
+def cell_reason(cell: Cell, context_tokens: int, passed_over: Cell | None) -> Reason:
+    """Name who published this recipe, if it ran, and what differed in the vendor's run.
+
+    Args:
+        cell: The recipe the plan follows.
+        context_tokens: Context of the plan.
+        passed_over: The recipe that suits the objective better, and is not verified.
+
+    """
+    if cell.verified:
+        text = f"{cell.catalogue.team} ran exactly this: {cell.name}."
+    else:
+        text = f"{cell.catalogue.title} lists this configuration as {cell.listed_as}: {cell.name}. Its flags are used."
+    if passed_over:
+        text += f" It comes before {passed_over.name}, which is listed as {passed_over.listed_as}."
     if cell.image:
-        newer = engine_facts(cell.engine).versions.safe
-        text += f" It ran in the container {cell.image}; the plan's flags are those of {cell.engine} {newer}: "
-        text += "use a build at least that new, since a plain release may lack what the container adds."
+        text += _image_text(cell, cell.image)
     if cell.context_limit and context_tokens < cell.context_limit:
-        text += f" It ran with --max-model-len {cell.context_limit:,}; the {context_tokens:,} of this plan need less."
+        text += f" It ran with a context of {cell.context_limit:,}; the {context_tokens:,} of this plan need less."
+    if cell.host_memory_gib:
+        text += f" Each machine needs {cell.host_memory_gib:,.0f} GiB of host memory for it."
     if cell.site_env:
         text += f" Between the machines it also sets {', '.join(cell.site_env)} to names of network interfaces: set those of your own."
-    return Reason(text, "verified", cell.source)
+    return Reason(text, "verified" if cell.verified else "derived", cell.source)
+
+
+def _image_text(cell: Cell, image: str) -> str:
+    engine, newest = engine_facts(cell.engine).title, engine_facts(cell.engine).versions.safe
+    if cell.image_flags:
+        flags = " and ".join(f"{name}={cell.flags[name]}" for name in cell.image_flags)
+        return f" It needs the container {image}: {engine} {newest} does not take {flags}."
+    return (
+        f" It ran in the container {image}; the plan's flags are those of {cell.engine} {newest}: "
+        "use a build at least that new, since a plain release may lack what the container adds."
+    )
+
+
+def run_reasons(cell: Cell) -> list[Reason]:
+    """Tell what the vendor says of its own run, and its notes."""
+    title, run, found = cell.catalogue.title, cell.run, []
+    if run is not None:
+        facts = (
+            f"on {run.date}" if run.date else None,
+            f"with {cell.engine} {run.engine_version}" if run.engine_version else None,
+            f"driver {run.driver}" if run.driver else None,
+            f"{counted(run.concurrency, 'request')} at once" if run.concurrency else None,
+            f"{run.kv_tokens:,} tokens of KV cache in all" if run.kv_tokens else None,
+        )
+        found.append(Reason(f"{title} tells of its run: {', '.join(filter(None, facts))}.", "verified", cell.source))
+    if cell.note:
+        found.append(Reason(f"{title}: {cell.note.rstrip('.')}.", "verified", cell.source))
+    return found
 
 
 def overdrawn_reasons(cell: Cell, capacity: KvCapacity, gpu: Gpu) -> list[Reason]:

@@ -10,10 +10,19 @@ from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.gpu_server.admission import admit_requests, waiting_reasons
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory, fraction_needed, layout_memory
-from seatrial.plan.gpu_server.kv_pool import DELAYER_FLAG
-from seatrial.plan.gpu_server.layouts import Layout, layouts
+from seatrial.plan.gpu_server.kv_pool import A2A_FLAG, DELAYER_FLAG
+from seatrial.plan.gpu_server.layouts import Layout, layouts, passed_over
 from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
-from seatrial.plan.gpu_server.reasons import cell_reason, fraction_reason, memory_reason, overdrawn_reasons
+from seatrial.plan.gpu_server.reasons import (
+    cell_reason,
+    fraction_reason,
+    memory_reason,
+    overdrawn_reasons,
+    run_reasons,
+    tables_reason,
+    uncertain_reason,
+    unchecked_reason,
+)
 from seatrial.plan.load import work_of
 from seatrial.plan.request import context_reason
 from seatrial.plan.types import Plan, Verdict
@@ -21,7 +30,7 @@ from seatrial.plan.vendor.chat import chat_of
 from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
 from seatrial.records import Reason
 from seatrial.speed import Prediction, Ranks, ServingLoad, predict_speed
-from seatrial.speed.rate import compute_rate
+from seatrial.speed.rate import compute_rate, peak_bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,11 @@ class GpuServerTrial(Trial):
     least: KvCapacity  # with one request; how many fit is computed for a plan only
     refused: list[Reason]  # by which rules; empty if by none
 
+    @property
+    def ranks(self) -> int:
+        """GPUs used over all machines."""
+        return self.least.ranks
+
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""
         candidate, request, memory, layout = self.candidate, self.candidate.request, self.memory, self.memory.layout
@@ -40,19 +54,24 @@ class GpuServerTrial(Trial):
         given = layout.cell.memory_fraction if layout.cell else capacity.fraction
         context = context_reason(candidate.model, request, memory.context_tokens)
         admission, fraction_min = None, None
-        reasons = [*(self.refused or [memory_reason(candidate, capacity, layout.nodes)]), context]
+        sizes = [uncertain_reason(candidate, capacity)] if candidate.unchecked else []
+        reasons = [*(self.refused or sizes or [memory_reason(candidate, capacity, layout.nodes)]), context]
         if self.runs:
             admission = admit_requests(candidate, memory, capacity)
             fraction_min = fraction_needed(candidate.engine, capacity.footprint, request.gpus[0])
             reasons[1:1] = waiting_reasons(admission)
+            if layout.tables_on_host:
+                reasons.insert(1, tables_reason(capacity))
             if layout.cell:
-                reasons.insert(0, cell_reason(layout.cell, memory.context_tokens))
+                reasons.insert(0, cell_reason(layout.cell, memory.context_tokens, passed_over(candidate, layout.cell)))
                 reasons += overdrawn_reasons(layout.cell, capacity, request.gpus[0])
+                reasons += run_reasons(layout.cell)
             if fraction_min is not None:
                 reasons.append(fraction_reason(candidate.engine, capacity, fraction_min, given))
         return Plan(
             verdict=self.verdict,
             model=candidate.model.id,
+            architecture=candidate.model.architecture,
             checkpoint=candidate.checkpoint.id,
             engine=candidate.engine,
             engine_version_min=engine_facts(candidate.engine).versions.safe,
@@ -129,6 +148,8 @@ def try_layouts(candidate: Candidate) -> Iterator[GpuServerTrial]:
             machines = max(machines, layout.nodes)
         fitted = fitted or not trial.shortfall_bytes
         yield trial
+        if trial.refused and candidate.unchecked and not layout.cell:
+            return
         if trial.refused and refused_anyhow(_case(candidate, layout, trial.memory.context_tokens)):
             return
 
@@ -137,23 +158,27 @@ def _try(candidate: Candidate, layout: Layout) -> GpuServerTrial:
     context = candidate.request.context_for(candidate.model, layout.cell.context_limit if layout.cell else None)
     case = _case(candidate, layout, context)
     refused = refusals(case)
+    if not refused and candidate.unchecked and not layout.cell:
+        refused = [unchecked_reason(candidate, layout)]
     # Ranks that cannot be formed have no footprint of their own.
     memory = layout_memory(candidate, layout, context, None if refused else layout.parallelism)
     least = memory.least_capacity()
-    if not refused and not least.shortfall_bytes:
+    shortfall = 0 if refused or candidate.unchecked else least.shortfall_bytes
+    if not refused and not shortfall:
         refused = refusals(case, late=True)
     verdict: Verdict = "verified" if layout.cell is not None and layout.cell.verified else "fits"
     if refused:
         verdict = "refused"
-    elif least.shortfall_bytes:
+    elif shortfall:
         verdict = "does_not_fit"
-    return GpuServerTrial(candidate, verdict, 0 if refused else least.shortfall_bytes, memory, least, refused)
+    return GpuServerTrial(candidate, verdict, shortfall, memory, least, refused)
 
 
 def _case(candidate: Candidate, layout: Layout, context: int) -> Case:
     gpus = candidate.request.gpus
     gpu = gpus[0] if gpus else None
-    return Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, layout.parallelism, context)
+    followed = layout.cell is not None
+    return Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, layout.parallelism, context, followed)
 
 
 def _more_telling(first: GpuServerTrial, second: GpuServerTrial) -> GpuServerTrial:
@@ -168,17 +193,23 @@ def _more_telling(first: GpuServerTrial, second: GpuServerTrial) -> GpuServerTri
 
 
 def _predict(candidate: Candidate, layout: Layout, load: ServingLoad) -> Prediction:
+    if candidate.unpredicted:
+        return Prediction(None, None, None, f"No speed is predicted: {candidate.unpredicted}.")
     gpu, work = candidate.request.gpus[0], work_of(candidate.checkpoint)
     rate = compute_rate(gpu.accelerator, work.precision, gpu.bf16_flops, gpu.fp8_flops)
+    spread = layout.parallelism.expert > 1
     ranks = Ranks(
         count=layout.parallelism.tensor,
         nodes=layout.nodes,
         data=layout.parallelism.data,
         accelerator=gpu.accelerator,
-        bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
+        bandwidth_bytes_per_s=peak_bandwidth(gpu.bandwidth_bytes_per_s, gpu.bandwidth_measured_at),
+        measured_at=gpu.bandwidth_measured_at,
         flops=rate.flops,
         flops_note=rate.note,
         architecture=gpu.compute_capability,
         prefill_together=DELAYER_FLAG in layout.flags,
+        # SGLang spreads experts with DeepEP if the recipe names nothing else.
+        deepep=candidate.engine == "sglang" and spread and layout.flags.get(A2A_FLAG, "deepep") == "deepep",
     )
     return predict_speed(work, load, ranks=ranks, engine=candidate.engine)

@@ -1,4 +1,4 @@
-"""How to talk to a served V4: parsers, thinking modes and the context they need, recommended sampling."""
+"""How to talk to a served V4 or V4.1: parsers, thinking modes and the context they need, recommended sampling."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from seatrial.flags import Flags
 from seatrial.plan.types import Chat, Recipe, Sampling, ThinkingMode
 from seatrial.records import Reason
 
+_FILES = {"deepseek_v4": "chat.json", "deepseek_v41": "chat_v41.json"}
 _DEFAULT_KWARGS = "--default-chat-template-kwargs."
 """Prefix of vLLM's flags for requests that say nothing about thinking."""
 
@@ -19,34 +20,37 @@ _DEFAULT_KWARGS = "--default-chat-template-kwargs."
 def chat_of(
     engine: str, model: Model, checkpoint: Checkpoint, context_tokens: int, recipe: Recipe | None = None
 ) -> Chat | None:
-    """Return the chat facts for a checkpoint on an engine, None if chat.json has none for them.
+    """Return the chat facts for a checkpoint on an engine, None if there are none for them.
 
     Args:
         engine: Engine id.
-        model: Model of the checkpoint; only V4 has chat facts.
+        model: Model of the checkpoint; only V4 and V4.1 have chat facts.
         checkpoint: Checkpoint to serve; pre-training checkpoints have no chat.
         context_tokens: Context of each request.
         recipe: Recipe of the plan, whose flags may set another default mode.
 
     """
-    if model.architecture != "deepseek_v4" or model.role not in {"official", "local"} or checkpoint.base:
+    family = model.architecture
+    if family not in _FILES or model.role not in {"official", "local"} or checkpoint.base:
         return None
-    release = any(name in checkpoint.id for name in _document()["releases"])
-    reached = max((least for least in _least_contexts() if least <= context_tokens), default=0)
-    return _chat(engine, reached, _default_kwargs(recipe.flags if recipe else Flags()), release=release)
+    release = any(name in checkpoint.id for name in _document(family)["releases"])
+    reached = max((least for least in _least_contexts(family) if least <= context_tokens), default=0)
+    return _chat(family, engine, reached, _default_kwargs(recipe.flags if recipe else Flags()), release=release)
 
 
 def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
     """Return a chat's parsers, thinking modes and sampling in sentences, each with its source."""
     names = [("reasoning", chat.reasoning_parser), ("tool-call", chat.tool_call_parser)]
     parsers = ", ".join(f"{what} parser {name}" for what, name in names if name)
-    think = next(mode for mode in chat.thinking_modes if mode.chat_template_kwargs.get("reasoning_effort") == "high")
+    think = [mode for mode in chat.thinking_modes if mode.chat_template_kwargs.get("reasoning_effort") == "high"]
     text = f"Chat: {f'{parsers}; ' if parsers else ''}{chat.template}."
-    modes = (
-        f"It answers in {chat.default_mode.name} if a request asks for no mode; "
-        f"chat_template_kwargs {json.dumps(think.chat_template_kwargs)} asks for {think.name}."
-    )
-    found = [Reason(text, chat.origin, chat.source), Reason(modes, think.origin, think.source)]
+    found = [Reason(text, chat.origin, chat.source)]
+    for mode in think:
+        modes = (
+            f"It answers in {chat.default_mode.name} if a request asks for no mode; "
+            f"chat_template_kwargs {json.dumps(mode.chat_template_kwargs)} asks for {mode.name}."
+        )
+        found.append(Reason(modes, mode.origin, mode.source))
     found += [
         Reason(
             f"{mode.name} needs a context of at least {mode.context_tokens_min:,} tokens; this plan gives "
@@ -72,16 +76,16 @@ def _default_kwargs(flags: Flags) -> tuple[tuple[str, str | None], ...]:
 
 
 @cache
-def _least_contexts() -> list[int]:
+def _least_contexts(family: str) -> list[int]:
     """Return the contexts that a thinking mode needs; the chat facts change at these only."""
-    return [row["context_tokens_min"] for row in _document()["thinking_modes"] if row["context_tokens_min"]]
+    return [row["context_tokens_min"] for row in _document(family)["thinking_modes"] if row["context_tokens_min"]]
 
 
 @lru_cache(maxsize=1024)
 def _chat(
-    engine: str, context_tokens: int, default_kwargs: tuple[tuple[str, str | None], ...], *, release: bool
+    family: str, engine: str, context_tokens: int, default_kwargs: tuple[tuple[str, str | None], ...], *, release: bool
 ) -> Chat | None:
-    document = _document()
+    document = _document(family)
     row = document["engines"].get(engine)
     if row is None:
         return None
@@ -125,6 +129,7 @@ def _modes(
             source=row["source"],
         )
         for row in rows
+        if row["name"] in engine.get("modes", kwargs)
     )
 
 
@@ -134,6 +139,6 @@ def _kwargs(switch: str, mode: dict[str, Any]) -> dict[str, bool | str]:
 
 
 @cache
-def _document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(__file__).with_name("chat.json").read_text(encoding="utf-8"))
+def _document(family: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(Path(__file__).with_name(_FILES[family]).read_text(encoding="utf-8"))
     return document

@@ -1,22 +1,24 @@
-"""Configurations a vendor ran: SGLang's verified cells and the vLLM recipes, found for a machine."""
+"""Configurations that vendors published, each with its status, found for a machine."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
-from typing import Any
 
+from seatrial.catalog import checkpoints
 from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint
+from seatrial.errors import UsageError
 from seatrial.flags import Flags
 from seatrial.memory.types import Parallelism
-from seatrial.plan.types import Objective, Recipe
+from seatrial.plan.types import Objective, Recipe, RecipeStatus, Strategy
+from seatrial.plan.vendor.recipes_file import Catalogue, RecipeRow, RecipesFile, RunFacts, catalogues, load_recipes
 from seatrial.plan.vendor.rules import carried_flags
 from seatrial.records import Reason
 
-STRATEGIES: dict[Objective, tuple[str, ...]] = {
+STRATEGIES: dict[Objective, tuple[Strategy, ...]] = {
     "latency": ("low-latency", "balanced", "high-throughput"),
     "balanced": ("balanced", "low-latency", "high-throughput"),
     "throughput": ("high-throughput", "balanced", "low-latency"),
@@ -39,30 +41,51 @@ class Rewriting:
 class Cell:
     """One row of a recipes file, compared and hashed by identity."""
 
-    engine: str  # sglang or vllm
+    catalogue: Catalogue
     accelerator: str  # key of the GPU
     checkpoint: str
     model: str
     precision: str  # as the recipe calls it
-    strategy: str  # low-latency, balanced or high-throughput
+    strategy: Strategy
     nodes: int
     gpus_per_node: int
+    status: RecipeStatus
     flags: Flags  # as the current engine spells them
-    env: dict[str, str] = field(default_factory=dict)
-    verified: bool = True  # a vendor ran it; guides merely report it
-    image: str | None = None  # container the recipe needs, None for a release of the engine
+    env: dict[str, str]
+    source: str
+    variant: str | None = None  # the vendor's word for the release, None if that is the model
+    vendor_status: str | None = None  # the vendor's own words, None if they are those of `status`
+    image: str | None = None  # container it ran in, None for a release of the engine
+    image_flags: tuple[str, ...] = ()  # flags that only this container knows
+    host_memory_gib: float | None = None  # of each machine, if the recipe needs so much
     site_env: tuple[str, ...] = ()  # variables it sets to names of the machines' own network interfaces
+    note: str | None = None
+    run: RunFacts | None = None  # what the vendor tells of its own run
     rewritten: tuple[Rewriting, ...] = ()
-    source: str = ""
     parallelism: Parallelism = field(init=False, repr=False)  # what the flags ask for
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parallelism", _parallelism(self.flags))
 
     @property
+    def engine(self) -> str:
+        """Engine it is for."""
+        return self.catalogue.engine
+
+    @property
+    def verified(self) -> bool:
+        """True if the vendor says that it ran exactly this."""
+        return self.status == "verified"
+
+    @property
     def name(self) -> str:
-        """Accelerator, model, precision and strategy, as plans quote the recipe."""
-        return f"{self.accelerator} {self.model} {self.precision} {self.strategy}"
+        """Accelerator, model or release, precision and strategy, as plans quote the recipe."""
+        return " ".join(filter(None, (self.accelerator, self.variant or self.model, self.precision, self.strategy)))
+
+    @property
+    def listed_as(self) -> str:
+        """Its status in the vendor's own words."""
+        return self.vendor_status or self.status.replace("-", " ")
 
     @property
     def ranks(self) -> int:
@@ -86,20 +109,29 @@ class Cell:
         return self._count("--max-num-batched-tokens")
 
     @property
-    def context_limit(self) -> int | None:
-        """Context the recipe was run with, None if it is the model's own."""
-        return self._count("--max-model-len")
+    def cpu_offload_gib(self) -> int:
+        """GiB of each GPU's weights that vLLM leaves in host memory."""
+        return self._count("--cpu-offload-gb") or 0
 
     @property
-    def draft_tokens(self) -> int:
-        """Tokens drafted at each step, 0 without speculative decoding."""
-        if config := self.flags.get("--speculative-config"):
-            return int(json.loads(config)["num_speculative_tokens"])
-        return self._count("--speculative-num-steps") or 0
+    def context_limit(self) -> int | None:
+        """Context the recipe was run with, at most what its KV cache held; None if it is the model's own."""
+        given = self._count("--max-model-len") or self._count("--context-length")
+        return given or (self.run.kv_tokens if self.run else None)
+
+    @property
+    def draft_method(self) -> str:
+        """What drafts: the MTP head or a DSpark drafter."""
+        method = drafting_of(self.flags, None)[0]
+        return "dspark" if method and method.lower() == "dspark" else "mtp"
+
+    def draft_tokens(self, checkpoint: Checkpoint) -> int:
+        """Return the tokens drafted at each step with this checkpoint, 0 without speculative decoding."""
+        return drafting_of(self.flags, checkpoint)[1]
 
     def _count(self, flag: str) -> int | None:
         text = self.flags.get(flag)
-        return int(text) if text else None
+        return int(text) if text and text != "auto" else None
 
     def to_recipe(self, differences: tuple[str, ...] = (), *, carried: bool = False) -> Recipe:
         """Return this cell as part of a plan: with all its flags if nothing differs, else with few or none.
@@ -110,15 +142,32 @@ class Cell:
 
         """
         exact = not differences
+        carried = carried and not self.image_flags  # what needs a container of its own holds nowhere else
         kept = self.flags if exact else self.flags.only(carried_flags(self.engine)) if carried else Flags()
         return Recipe(
             source=self.source,
             cell=self.name,
+            status=self.status,
             differences=differences,
             flags=kept,
             env=dict(self.env) if exact or carried else {},
             respelled=_respelled(self, exact=exact) if kept else None,
         )
+
+
+def drafting_of(flags: Flags, checkpoint: Checkpoint | None) -> tuple[str | None, int]:
+    """Return how flags draft tokens and how many at each step; None and 0 without speculative decoding.
+
+    SGLang reads the size of a DSpark block from the checkpoint if no flag gives it.
+    """
+    if config := flags.get("--speculative-config"):
+        row = json.loads(config)
+        return str(row["method"]), int(row["num_speculative_tokens"])
+    method = flags.get("--speculative-algorithm")
+    if method == "DSPARK":
+        block = checkpoint.config.get("dspark_block_size", 0) if checkpoint else 0
+        return method, int(flags.get("--speculative-dspark-block-size") or block)
+    return method, int(flags.get("--speculative-num-steps") or 0)
 
 
 @cache
@@ -138,8 +187,35 @@ def _respelled(cell: Cell, *, exact: bool) -> Reason | None:
 
 @cache
 def cells() -> tuple[Cell, ...]:
-    """Return every recipe, SGLang's first."""
-    return (*_read("sglang"), *_read("vllm"))
+    """Return every recipe, whatever its status, for a checkpoint that its engine loads by the catalog.
+
+    Those of the preferred catalogue come first.
+    """
+    loaders = {row.id: row.engines for row in checkpoints()}
+    found = (cell for catalogue in catalogues() for cell in cells_of(load_recipes(catalogue), catalogue))
+    return tuple(cell for cell in found if cell.engine in loaders.get(cell.checkpoint, ()))
+
+
+def cells_of(recipes: RecipesFile, catalogue: Catalogue) -> Iterable[Cell]:
+    """Yield the cells of a recipes file.
+
+    Raises:
+        UsageError: If a flag has no value that it can have, or the ranks are not those of the machines.
+
+    """
+    for row in recipes.cells:
+        try:
+            cell = _cell(row, recipes, catalogue)
+            figures = (cell.memory_fraction, cell.running_limit, cell.batched_tokens, cell.context_limit)
+            drafts = drafting_of(cell.flags, None)[1]
+        except (ValueError, TypeError, KeyError) as error:
+            raise _wrong(row, catalogue, f"a flag has a value of the wrong type ({error})") from error
+        if any(figure is not None and not figure > 0 for figure in figures) or drafts < 0:
+            raise _wrong(row, catalogue, "a flag has a value that no engine takes")
+        if cell.parallelism.tensor != cell.ranks:
+            text = f"its flags split the work over {cell.parallelism.tensor} ranks, and it has {cell.ranks} GPUs"
+            raise _wrong(row, catalogue, text)
+        yield cell
 
 
 @cache
@@ -151,40 +227,38 @@ def _cells_by_place() -> dict[tuple[str, str, str | None], list[Cell]]:
 
 
 def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, objective: Objective) -> list[Cell]:
-    """Return this engine's recipes for this checkpoint and GPU, sorted by how well they suit the objective."""
+    """Return this engine's recipes for this checkpoint and GPU: the verified first, then by how well they suit."""
     order = STRATEGIES[objective]
     found = _cells_by_place().get((engine, checkpoint.id, accelerator), [])
-    return sorted(found, key=lambda cell: (cell.nodes, order.index(cell.strategy)))
+    return sorted(found, key=lambda cell: (not cell.verified, cell.nodes, order.index(cell.strategy)))
 
 
 def _parallelism(flags: Flags) -> Parallelism:
     tensor = int(flags.get("--tensor-parallel-size") or 1)
+    replicas = int(flags.get("--data-parallel-size") or 1)  # vLLM multiplies the two, a plan counts all ranks
     spread = flags.get("--moe-a2a-backend") in _EXPERT_BACKENDS or "--enable-expert-parallel" in flags
-    return Parallelism(tensor=tensor, data=int(flags.get("--attn-dp-size") or 1), expert=tensor if spread else 1)
+    expert = int(flags.get("--expert-parallel-size") or (tensor * replicas if spread else 1))
+    return Parallelism(tensor=tensor * replicas, data=int(flags.get("--attn-dp-size") or replicas), expert=expert)
 
 
-def _read(engine: str) -> list[Cell]:
-    document = json.loads(Path(__file__).with_name(f"{engine}_recipes.json").read_text(encoding="utf-8"))
-    reasons, site_env = document["rewritten"], document.get("site_env", {})
-    names = ("accelerator", "checkpoint", "model", "precision", "nodes", "gpus_per_node", "env")
-    return [
-        Cell(
-            engine=engine,
-            strategy=row.get("strategy") or _strategy(row),
-            flags=Flags.of(row["flags"]),
-            verified=row.get("status", "verified") == "verified",
-            image=row.get("image"),
-            site_env=tuple(site_env.get(row["accelerator"], ())) if row["nodes"] > 1 else (),
-            rewritten=tuple(Rewriting(old, new, **reasons[old]) for old, new in row.get("rewritten", {}).items()),
-            source=document["source"],
-            **{name: row[name] for name in names},
-        )
-        for row in document["cells"]
-    ]
+def _cell(row: RecipeRow, recipes: RecipesFile, catalogue: Catalogue) -> Cell:
+    named = ("accelerator", "checkpoint", "model", "precision", "strategy", "nodes", "gpus_per_node", "status", "env",
+             "variant", "vendor_status", "image", "host_memory_gib", "note", "run")  # fmt: skip
+    reasons = ((old, new, recipes.rewritten[old]) for old, new in row.rewritten.items())
+    return Cell(
+        catalogue=catalogue,
+        flags=Flags.of(row.flags),
+        source=row.source or recipes.source,
+        image_flags=tuple(row.image_flags),
+        site_env=tuple(row.site_env),
+        rewritten=tuple(Rewriting(old, new, each.why, each.source, each.since) for old, new, each in reasons),
+        **{name: getattr(row, name) for name in named},
+    )
 
 
-def _strategy(row: dict[str, Any]) -> str:
-    # The recipe's own default serves both ends; the other form is the one with, or without, a draft.
-    if row["default"]:
-        return "balanced"
-    return "low-latency" if row["speculative"] else "high-throughput"
+def _wrong(row: RecipeRow, catalogue: Catalogue, why: str) -> UsageError:
+    place = f"{row.accelerator} {row.checkpoint} {row.strategy}"
+    return UsageError(
+        f"{catalogue.path.name}: {place}: {why}.",
+        remedy="Correct that cell in the vendor's facts, and write the file anew.",
+    )

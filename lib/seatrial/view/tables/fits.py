@@ -53,7 +53,7 @@ def fits_table(fits: Sequence[Fit], request: Request, model: str) -> Table:
         *(f"Not shown ({why}): {', '.join(names)}." for why, names in left_out(request, model).items()),
     )
     rows = [tuple(_unbroken(cell) for cell in _fit_row(fit)) for fit in fits]
-    filled = [place for place in range(len(_HEADS)) if any(row[place] for row in rows)]
+    filled = [place for place in range(len(_HEADS)) if any(row[place] for row in rows)] or [0]
     return Table(
         f"{running} of {len(fits)} checkpoints of {model} run on {request.hardware.times(request.nodes)}",
         tuple(_unbroken(_HEADS[place]) for place in filled),

@@ -39,7 +39,8 @@ def verdict_line(plan: Plan) -> str:
         return f"{name} is refused on {place}."
     if plan.shortfall_bytes:
         return f"{name} does not fit {place}: {_size(plan.shortfall_bytes)} too little."
-    return f"{name} fits {place}, by arithmetic{condition(plan)}."
+    how = "by a vendor's recipe, unverified" if plan.unchecked else "by arithmetic"
+    return f"{name} fits {place}, {how}{condition(plan)}."
 
 
 def condition(plan: Plan) -> str:
