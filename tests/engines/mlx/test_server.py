@@ -95,13 +95,13 @@ def test_a_draft_that_is_not_there_is_named(v4_plan, tiny_v4):
 
 
 def test_the_caches_take_the_planned_bytes(require, tiny_v4):
-    """Windows, pools and their unfilled windows after a prompt of 700 tokens, as the engine's own code counts them."""
+    """Windows, pools and their unfilled windows after a prompt of 768 tokens, as the engine's own code counts them."""
     require("mlx")
     (python,) = [row.python for row in installations() if row.name == "mlx"]
     folder = readable_folder("mlx", tiny_v4(None))
     program = Path(__file__).with_name("cache_bytes.py")
-    output = subprocess.run([python, program, folder, "700"], capture_output=True, text=True, check=True).stdout
-    planned = compute_footprint(find_checkpoint(str(tiny_v4(None))), engine="mlx", context_tokens=700)
+    output = subprocess.run([python, program, folder, "768"], capture_output=True, text=True, check=True).stdout
+    planned = compute_footprint(find_checkpoint(str(tiny_v4(None))), engine="mlx", context_tokens=768)
     assert {**planned.kv_by_class} == json.loads(output)
 
 
