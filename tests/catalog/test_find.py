@@ -32,7 +32,10 @@ def test_published_sizes_are_in_the_catalog():
     assert 166_878_536_440 == sizes["deepseek-ai/DeepSeek-V4-Flash-0731"]
     assert 864_704_792_696 == sizes["deepseek-ai/DeepSeek-V4-Pro"]
     assert 155_095_240_320 == sizes["unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL"]
+    assert 104_207_848_032 == sizes["unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-IQ3_XXS"]
+    assert 98_294_917_184 == sizes["Lucebox/DeepSeek-V4-Flash-0731-ROCmFP3"]
     assert sizes["RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"] is None
+    assert sizes["nvidia/DeepSeek-V4.1-Flash-NVFP4"] is None
 
 
 def test_a_repository_of_ggufs_asks_which_quantization():

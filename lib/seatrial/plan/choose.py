@@ -101,11 +101,7 @@ def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
     """
     request.check()
     model, checkpoint = _requested(request)
-    if (request.context_tokens or 0) > model.context_tokens:
-        raise UsageError(
-            f"A context of {request.context_tokens:,} tokens is longer than {model.name} takes: {model.context_tokens:,}.",
-            remedy=f"Choose at most --context-tokens {model.context_tokens}.",
-        )
+    request.check_context(model)
     engine = request.engine if request.engine == "auto" else planned_as(request.engine)
     asked = replace(request, engine=engine, recipes=request.recipes and engine == request.engine)
     trials = _shortlist(model, checkpoint, asked)
