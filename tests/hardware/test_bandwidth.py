@@ -146,6 +146,13 @@ def test_llamacpps_own_kernel_multiplies_four_bit_weights(require):
     assert 1e7 < kernel.prompt_flops(0.05) < 1e16
 
 
+def test_llamacpps_kernel_can_be_called_as_often_as_it_is(require):
+    """Each call takes memory of ggml's context, which ends the process if it has none left."""
+    require("xllamacpp")
+    assert Llamacpp(llamacpp_library(), threads=2).decode_bytes_per_s(1 << 20, 3600) > 0
+    assert Llamacpp(llamacpp_library(), threads=2).prompt_flops(3600) > 0
+
+
 def test_a_host_that_takes_too_long_is_a_problem():
     """A deadline of nothing at all: no figure, no record, one line with a remedy."""
     hardware = measure.measure_bandwidth(deadline_s=0.001)
