@@ -41,7 +41,7 @@ MEASURE = """
 import json
 from seatrial.hardware.bandwidth.measure import measure_bandwidth
 from seatrial.records import to_dict
-print(json.dumps(to_dict(measure_bandwidth({deadline_s}))))
+print(json.dumps(to_dict(measure_bandwidth(deadline_s={deadline_s}))))
 """
 
 
