@@ -7,12 +7,14 @@ from functools import lru_cache
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.model_bytes import CACHED_CHECKPOINTS, ModelBytes, model_bytes_of
 from seatrial.plan.candidate import Candidate
+from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.speed import ServingLoad, Work
+from seatrial.speed.acceptance import accepted_tokens
 from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
 
 # Prompt and answer tokens: of the published runs (shorter contexts are divided in the same proportion), of one person
-# chatting with llama.cpp on a workstation, and of the kit's own first measurement.
+# chatting on a workstation, and of the kit's own first measurement.
 _SERVER_LOAD, _LOCAL_LOAD, _STAND_IN_LOAD = (8192, 1024), (512, 256), (128, 64)
 _NOT_READ_THROUGH = frozenset({"embeddings", "draft", "hash_tables"})
 """Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
@@ -60,14 +62,21 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
     """Return the prompt and answer tokens of a prediction if none are asked for."""
     if model.role == "stand-in":
         return _STAND_IN_LOAD
-    return _LOCAL_LOAD if engine == "llamacpp" else _SERVER_LOAD
+    return _SERVER_LOAD if engine in TENSOR_PARALLEL else _LOCAL_LOAD
 
 
 def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0) -> ServingLoad:
     """Return the load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
 
-    If no lengths are asked for, the prediction for a server is of SGLang's benchmark: lengths drawn evenly up to the
-    usual ones, and a run that ends. Lengths asked for are those of every request, and the run goes on.
+    A server on GPUs is predicted in SGLang's benchmark: lengths drawn evenly up to these, and a run that ends. Other
+    engines are predicted with requests of just these lengths, without end.
+
+    Args:
+        candidate: What is served.
+        context_tokens: Context of each request.
+        running_limit: Requests that run at once at most.
+        draft_tokens: Tokens that a drafter of llama.cpp drafts each step.
+
     """
     engine, request = candidate.engine, candidate.request
     usual = usual_load(candidate.model, engine)
@@ -77,13 +86,16 @@ def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, dr
         share = context_tokens * prompt // (prompt + answer)
         prompt = max(1, context_tokens - answer if request.answer_tokens else share)
     answer = max(1, min(answer, context_tokens - prompt))
-    as_published = engine != "llamacpp" and request.prompt_tokens is None and request.answer_tokens is None
+    as_published = engine in TENSOR_PARALLEL
     return ServingLoad(
         concurrency=request.concurrency,
         running_limit=max(1, running_limit),
         prompt_tokens=prompt,
         answer_tokens=answer,
         draft_tokens=draft_tokens,
+        draft_method="dspark" if draft_tokens else "mtp",
+        draft_model=candidate.model.id,
+        accepted=accepted_tokens(draft_tokens, "dspark", workload=None, engine="llamacpp") if draft_tokens else None,
         requests=benchmark_requests(request.concurrency) if as_published else None,
         random_lengths=as_published,
     )

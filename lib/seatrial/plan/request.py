@@ -44,7 +44,7 @@ class Request:
     objective: Objective = "balanced"
     tensor_parallel: int | None = None  # ranks
     recipes: bool = True  # consider vendor recipes
-    prompt_tokens: int | None = None  # the prediction is for prompts of this length
+    prompt_tokens: int | None = None  # the prediction is for prompts of this length, of several requests up to it
     answer_tokens: int | None = None
     drafter: str | Checkpoint | None = None  # ``auto``: the catalog's for the checkpoint
     draft_tokens: int | None = None  # drafted a step

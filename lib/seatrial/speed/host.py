@@ -7,7 +7,7 @@ from functools import cache
 from math import ceil
 
 from seatrial.hardware.accelerators import accelerators
-from seatrial.speed.roofline import Speed, calibration, constants
+from seatrial.speed.roofline import Speed, accepted_of, calibration
 from seatrial.speed.work import Ranks, ServingLoad, Work
 from seatrial.units import GIB
 
@@ -151,7 +151,7 @@ def split_speed(
     # Requests that arrive together wait for one another's prompts.
     first = prefill * (1 + (running - 1) / 2) + step
     waiting = (running - 1) * prefill / (2 * max(load.answer_tokens, 1))
-    tpot = step / constants().accepted(load.draft_tokens) + waiting
+    tpot = step / accepted_of(load) + waiting
     rate = running * load.answer_tokens / (first + load.answer_tokens * tpot)
     return Speed(tpot_s=tpot, ttft_s=first, output_tokens_per_s=rate, running=running)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from seatrial.records import Interval
+from seatrial.speed.acceptance import find_acceptances
 from seatrial.speed.host import HostSide, assumed_host, split_speed
-from seatrial.speed.roofline import Speed, calibration, gpu_speed
+from seatrial.speed.roofline import Speed, accepted_of, calibration, gpu_speed
 from seatrial.speed.types import Prediction
 from seatrial.speed.work import Ranks, ServingLoad, Work
 from seatrial.units import counted, to_gb
@@ -58,7 +61,7 @@ def _on_gpus(work: Work, load: ServingLoad, ranks: Ranks, engine: str) -> Predic
     )
     rate = f"For this GPU {ranks.flops_note}." if ranks.flops_note else ""
     measured = f"{_gpu_bandwidth(ranks)}." if ranks.measured_at else ""
-    basis = " ".join(filter(None, (reading, measured, _queue(load, speed), _drafts(load), rate)))
+    basis = " ".join(filter(None, (reading, measured, _queue(load, speed), _drafts(work, ranks, load), rate)))
     spread = known["spread"] if calibrated else known["spread_unlike"]
     return _prediction(speed, spread, spread, basis)
 
@@ -78,12 +81,26 @@ def _queue(load: ServingLoad, speed: Speed) -> str:
     return f"{waiting} of {load.concurrency} requests wait: {speed.running} run at once." if waiting > 0 else ""
 
 
-def _drafts(load: ServingLoad) -> str:
+def _drafts(work: Work, ranks: Ranks, load: ServingLoad) -> str:
+    """Return what a step yields on random text, and the speed on text that people write."""
     if not load.draft_tokens:
         return ""
-    chance = calibration()["gpu"]["fixed"]["acceptance"]["value"]
-    each = "A drafted token" if load.draft_tokens == 1 else f"Each of {load.draft_tokens} drafted tokens"
-    return f"{each} is taken to be accepted with a chance of {chance:.0%}."
+    text = f"With {counted(load.draft_tokens, 'drafted token')} a step yields {accepted_of(load):.2f} on random text, as in those runs"
+    rates = []
+    for row in find_acceptances(load.draft_method, workload="code", model=load.draft_model):
+        accepted = row.tokens(load.draft_tokens)
+        rate = gpu_speed(work, ranks, replace(load, accepted=accepted)).output_tokens_per_s
+        rates.append(f"{accepted:.2f} with thinking {row.thinking}: about {rate:,.0f} tokens/s")
+    return f"{text}; on code {', '.join(rates)}." if rates else f"{text}."
+
+
+def _split_drafts(load: ServingLoad) -> str:
+    """Return what a step of llama.cpp yields, by the kind of text."""
+    if not load.draft_tokens:
+        return ""
+    rows = find_acceptances(load.draft_method, model=load.draft_model, engine="llamacpp")
+    rates = " and ".join(f"{row.tokens(load.draft_tokens):.2f} on {row.workload}" for row in rows)
+    return f"With {counted(load.draft_tokens, 'drafted token')} a step yields {rates}, as published for llama.cpp; the first counts here."
 
 
 def _named(ranks: Ranks | None) -> str:
@@ -107,7 +124,7 @@ def _split(work: Work, load: ServingLoad, host: HostSide, ranks: Ranks | None) -
     cpu = calibration()["cpu"]
     only_measured = host.decode_bytes_per_s and on_host == work.step_bytes(1)
     spread = cpu["spread_measured"] if only_measured else cpu["spread"]
-    basis = " ".join(filter(None, ("; ".join(filter(None, parts)) + ".", _drafts(load))))
+    basis = " ".join(filter(None, ("; ".join(filter(None, parts)) + ".", _split_drafts(load))))
     return _prediction(speed, spread, spread * cpu["spread_first"], basis)
 
 
@@ -145,8 +162,8 @@ def _load(load: ServingLoad) -> str:
     )
     if not load.requests:
         return text
-    drawn = ", evenly drawn lengths" if load.random_lengths else ""
-    return f"{text}, {load.requests:,} in all{drawn}, the median time to first token"
+    drawn = ", lengths drawn evenly" if load.random_lengths else ""
+    return f"{text}, {load.requests:,} in all{drawn}; the time to first token is the median of prompts of full length"
 
 
 def _unknown(why: str) -> Prediction:

@@ -46,7 +46,7 @@ class LlamacppTrial(Trial):
         gpus = pools.gpus if split.gpu_layers else 0
         reasons = [*(self.refused or memory_reasons(candidate, placed))]
         reasons.append(context_reason(candidate.model, request, context))
-        if gpus and self.runs:
+        if gpus and self.runs and engine == "llamacpp":
             reasons.append(split_reason(split, gpus))
         if self.runs and engine == "llamacpp":
             reasons += [*drafter_reasons(placed), *offers(candidate, placed)]
@@ -74,7 +74,7 @@ class LlamacppTrial(Trial):
             footprint=split.footprint,
             capacity_bytes=max(capacity, split.footprint.total_bytes) if engine == "simulated" else capacity,
             shortfall_bytes=self.shortfall_bytes,
-            prediction=_predict(candidate, placed) if self.runs and engine != "mlx" else None,
+            prediction=_predict(candidate, placed) if self.runs else None,
             recipe=None,
             smallest_change=None,
             reasons=tuple(reasons),
@@ -124,7 +124,9 @@ def _undivided(candidate: Candidate, pools: Pools) -> Split:
         concurrency=request.concurrency,
     )
     shortfall = max(0, footprint.total_bytes - pools.gpu_bytes - pools.host_bytes)
-    return Split(0, 0, footprint, 0 if candidate.engine == "simulated" else shortfall)
+    if candidate.engine == "simulated":
+        return Split(0, 0, footprint, 0)
+    return Split(ALL_LAYERS if pools.gpus else 0, 0, footprint, shortfall)
 
 
 def _predict(candidate: Candidate, placed: Placed) -> Prediction:

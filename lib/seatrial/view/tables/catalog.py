@@ -51,7 +51,7 @@ def checkpoints_table(model: Model, checkpoints: Iterable[Checkpoint]) -> Table:
 
 def _remark(checkpoint: Checkpoint) -> str:
     kind = "" if checkpoint.format == "gguf" else f"{checkpoint.precision} {checkpoint.format}"
-    return "; ".join(filter(None, (kind, checkpoint.note)))
+    return "; ".join(filter(None, (kind, checkpoint.note, checkpoint.describe_revision)))
 
 
 def _billions(parameters: int | None) -> str:
