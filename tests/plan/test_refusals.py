@@ -133,7 +133,7 @@ def test_an_engine_that_cannot_load_the_format_is_refused(no_gpu, eight_h100s):
     assert "refused" == plan.verdict
 
 
-def test_tensor_parallelism_is_refused_where_layers_are_split():
-    """llama.cpp never ignores ranks in silence."""
+def test_ranks_are_never_ignored_in_silence():
+    """llama.cpp splits tensors over every GPU it sees, so two of four are refused."""
     plan = make_plan("flash", hardware=detect_hardware("h200x4"), engine="llamacpp", tensor_parallel=2)
-    assert ("refused", True) == (plan.verdict, "tensor parallel 2" in plan.reasons[0].text)
+    assert ("refused", True) == (plan.verdict, "--tensor-parallel 4, not 2" in plan.reasons[0].text)
