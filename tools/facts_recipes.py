@@ -128,11 +128,6 @@ def _converted(editions: list[Document], catalogue: Catalogue) -> Document:
         return recipes.convert(recipes.joined(editions), catalogue.engine)
     except SystemExit as error:
         raise UsageError(str(error), remedy="Correct the facts, or tools/spellings.json.") from error
-    except (LookupError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"A row of these facts cannot become a recipe: {type(error).__name__} {error}.",
-            remedy="Compare the row with one of the last edition.",
-        ) from error
 
 
 def file_like(files: Sequence[DataFile], document: Mapping[str, Any]) -> DataFile:

@@ -15,19 +15,15 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
-import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seatrial.catalog.listing import models
+from recipes_forms import accelerator_of, correction_of, missing_field, model_of, rows_of, tables
 from seatrial.engines.snapshot import NEVER_STARTED, rejected
-from seatrial.errors import UsageError
+from seatrial.errors import SeatrialError, UsageError
 from seatrial.flags import Flags
-from seatrial.hardware.accelerators import accelerators
 from seatrial.plan.vendor.recipes import cells_of
 from seatrial.plan.vendor.recipes_file import (
     FOLDER,
@@ -37,6 +33,7 @@ from seatrial.plan.vendor.recipes_file import (
     unknown_checkpoints,
     unknown_names,
 )
+from seatrial.records import read_json, write_text
 
 _HEAD = ("licence", "upstream_licence", "checked")
 _ADDRESSES = frozenset({
@@ -65,25 +62,9 @@ class Spelling:
         return name == self.old and self.value in {None, value} and beside
 
 
-@dataclass(frozen=True)
-class Correction:
-    """One row of tools/spellings.json: rows of a vendor's that its own text contradicts."""
-
-    when: dict[str, list[Any]]  # values of a row's fields
-    why: str
-    source: str
-    change: dict[str, Any] = field(default_factory=dict)  # what such a row becomes; empty if it is left out
-
-
-@cache
-def _tables() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(__file__).with_name("spellings.json").read_text(encoding="utf-8"))
-    return document
-
-
 def read_spellings(engine: str) -> list[Spelling]:
     """Load the rows of an engine, in the order they are tried."""
-    return [Spelling(**row) for row in _tables()["spellings"] if row["engine"] == engine]
+    return [Spelling(**row) for row in tables()["spellings"] if row["engine"] == engine]
 
 
 def respell(words: list[str], spellings: list[Spelling]) -> tuple[Flags, list[Spelling]]:
@@ -108,146 +89,6 @@ def respell(words: list[str], spellings: list[Spelling]) -> tuple[Flags, list[Sp
     return Flags(tuple(pairs)), used
 
 
-def rows_of(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the vendor's rows by the names of a recipes file, with the flags in ``argv``.
-
-    Raises:
-        SystemExit: The document has none of the known forms.
-
-    """
-    if isinstance(facts.get("models"), dict):
-        for name, model in facts["models"].items():
-            yield from _of_vllm(name, model)
-    elif isinstance(facts.get("commands"), list):
-        yield from map(_of_nvidia, facts["commands"])
-    elif isinstance(facts.get("cells"), list):
-        yield from (_of_cookbook(row) if "hw" in row else row for row in facts["cells"])
-    else:
-        sys.exit("These facts hold neither `cells` nor `models` nor `commands`: they are no recipes of a known form.")
-
-
-def _of_cookbook(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a cell of SGLang's cookbook."""
-    cell = {name: row[name] for name in ("strategy", "nodes", "gpus_per_node", "env", "argv", "status")}
-    variant = row["variant"]
-    return cell | {
-        "accelerator": row["hw"],
-        "checkpoint": row["model_id"],
-        "precision": row["quant"],
-        "variant": None if variant == model_of(row["model_id"]) else variant,
-        "image": row["docker_image"],
-        "note": row.get("note"),
-    }
-
-
-def _of_vllm(name: str, model: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the commands of a model of vLLM's recipes; those its guide writes by hand replace the generated ones."""
-    images = model["model"].get("docker_image") or {}
-    guides = [
-        {
-            "strategy": _strategy("--speculative-config" in row["argv"], default="lane" not in row),
-            "nodes": 1,
-            "gpus_per_node": row["gpus"],
-            "status": row.get("hw_status") or model["hardware_status"][row["hw"]],
-            "image": images.get(_vendor_of(row["hw"])),
-            "precision": _variant_of(model, row["model_id"]),
-            "written": "guide",
-            **_shared(row, model),
-        }
-        for row in model["guide_commands"]
-    ]
-    by_hand = {(row["accelerator"], row["checkpoint"]) for row in guides if not _correction(row)}
-    for row in model["commands"]:
-        speculative = "--speculative-config" in row["argv"]
-        cell = {
-            "strategy": _strategy(speculative, default=row["features"] == "default"),
-            "nodes": row["node_count"],
-            "gpus_per_node": row["gpus_per_node"],
-            "status": row["hw_status"],
-            "image": row["docker_image"],
-            "precision": row["variant"],
-            "written": "generated",
-            **_shared(row, model),
-        }
-        if (cell["accelerator"], cell["checkpoint"]) not in by_hand:
-            yield cell
-    yield from guides
-
-
-def _shared(row: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
-    """Return what generated commands and those of the guide have alike."""
-    checkpoint = row["argv"][row["argv"].index("serve") + 1]
-    return {
-        "accelerator": row["hw"],
-        "checkpoint": checkpoint,
-        "env": row["env"],
-        "argv": row["argv"],
-        "note": row.get("note"),
-        "source": model["source"],
-    }
-
-
-def _of_nvidia(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe of NVIDIA's for local machines."""
-    named = [name.partition(" ")[0] for name in row.get("node_env", [])]
-    fixed = dict(name.split("=", 1) for name in named if "=" in name)
-    return {
-        "accelerator": row["hw"],
-        "checkpoint": row["model_id"],
-        "precision": "",
-        "strategy": "balanced",
-        "nodes": row["nodes"],
-        "gpus_per_node": row["gpus_total"] // row["nodes"],
-        "status": row["status"],
-        "image": row["docker_image"],
-        "env": row["env"] | fixed | {name: "$OWN" for name in named if "=" not in name},
-        "argv": row["argv"],
-        "note": row.get("notes"),
-        "source": row["source"],
-        "run": {
-            "engine_version": row.get("engine_version"),
-            "driver": row.get("driver"),
-            "date": row.get("validated_at"),
-            "concurrency": row.get("concurrency"),
-        },
-    }
-
-
-def _strategy(speculative: bool, *, default: bool) -> str:
-    # The recipe's own default serves both ends; the other form is the one with, or without, a draft.
-    if default:
-        return "balanced"
-    return "low-latency" if speculative else "high-throughput"
-
-
-def _variant_of(model: dict[str, Any], checkpoint: str) -> str:
-    own = model["model"]["model_id"]
-    rows = model["variants"].items()
-    return next((name for name, row in rows if row.get("model_id", own) == checkpoint), "default")
-
-
-def model_of(checkpoint: str) -> str | None:
-    """Return the id of the model whose name a checkpoint has, the longest if several are in it."""
-    found = [row for row in models() if row.name in checkpoint]
-    return max(found, key=lambda row: len(row.name)).id if found else None
-
-
-def accelerator_of(name: str) -> str:
-    """Return the key of a vendor's name for a GPU: ``rtx6000``, ``dgx_spark_gb10``, ``rtxpro6000x2``."""
-    key = _tables()["accelerators"].get(name, name)
-    return key if key in accelerators() else re.sub(r"x\d+$", "", key)
-
-
-def _vendor_of(name: str) -> str | None:
-    row = accelerators().get(accelerator_of(name))
-    return row.vendor if row else None
-
-
-def _correction(row: dict[str, Any]) -> Correction | None:
-    rows = (Correction(**each) for each in _tables()["corrections"])
-    return next((each for each in rows if all(row.get(name) in wanted for name, wanted in each.when.items())), None)
-
-
 def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
     """Return the document of a recipes file.
 
@@ -256,17 +97,20 @@ def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
         engine: Engine of all its rows.
 
     Raises:
-        SystemExit: One old spelling was rewritten for two reasons, so that the file could name neither; or the facts
-            have none of the known forms.
+        SystemExit: One old spelling was rewritten for two reasons, so that the file could name neither.
+        UsageError: If the facts have none of the known forms, or a row cannot be read.
 
     """
     spellings = read_spellings(engine)
     reasons: dict[str, dict[str, str | None]] = {}
     cells, left_out = [], []
-    for row in rows_of(facts):
-        correction = _correction(row)
+    for number, row in enumerate(rows_of(facts)):
+        correction = correction_of(row)
         why = correction.why if correction and not correction.change else None
-        cell, used = _cell(row | (correction.change if correction else {}), spellings)
+        try:
+            cell, used = _cell(row | (correction.change if correction else {}), spellings)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise missing_field(number, error) from error
         why = why or _refused(cell, engine)
         if why is not None:
             left_out.append(f"{cell['accelerator']} {cell['checkpoint']} {cell['strategy']}: {why}")
@@ -288,7 +132,7 @@ def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
 
 def _refused(cell: dict[str, Any], engine: str) -> str | None:
     """Return why a row is no cell: its status, or a flag that no release of the engine takes; note a container's."""
-    if cell["status"] not in _tables()["statuses"].values():
+    if cell["status"] not in tables()["statuses"].values():
         return f"the vendor calls it {cell['status']}"
     flags = Flags.of(cell["flags"])
     problems = {name: found for name in flags if (found := rejected(engine, flags.only({name})))}
@@ -303,7 +147,7 @@ def _cell(row: dict[str, Any], spellings: list[Spelling]) -> tuple[dict[str, Any
     """Return one cell of a recipes file, and the spellings that changed a flag of it."""
     flags, used = respell(row["argv"], spellings)
     word = row["status"]
-    status = _tables()["statuses"].get(word.partition(",")[0], word)
+    status = tables()["statuses"].get(word.partition(",")[0], word)
     image = row.get("image")
     site = sorted(name for name, value in row["env"].items() if value.startswith("$"))
     cell = {
@@ -316,15 +160,16 @@ def _cell(row: dict[str, Any], spellings: list[Spelling]) -> tuple[dict[str, Any
         "gpus_per_node": row["gpus_per_node"],
         "checkpoint": row["checkpoint"],
         "status": status,
-        "vendor_status": None if word == status else word,
+        "vendor_status": row.get("vendor_status") or (None if word == status else word),
         "image": None if image is None or _is_release(image) else image,
+        "host_memory_gib": row.get("host_memory_gib"),
         "note": row.get("note"),
         "run": {name: value for name, value in (row.get("run") or {}).items() if value is not None},
         "source": row.get("source"),
         "site_env": site,
         "env": {name: value for name, value in row["env"].items() if name not in site},
     }
-    kept = {name: value for name, value in cell.items() if name == "env" or value or name == "precision"}
+    kept = {name: value for name, value in cell.items() if name in {"env", "precision"} or value not in (None, [], {})}
     values: dict[str, Any] = {}
     for name, value in flags.pairs:
         values[name] = value if name not in values else [*_listed(values[name]), value]
@@ -336,7 +181,7 @@ def _cell(row: dict[str, Any], spellings: list[Spelling]) -> tuple[dict[str, Any
 
 def _is_release(image: str) -> bool:
     """Return True if a container holds a release of the engine, so that a recipe does not need it."""
-    return any(fnmatch.fnmatch(image, pattern) for pattern in _tables()["releases"])
+    return any(fnmatch.fnmatch(image, pattern) for pattern in tables()["releases"])
 
 
 def joined(documents: list[dict[str, Any]]) -> dict[str, Any]:
@@ -408,19 +253,22 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path, metavar="FACTS... DATA")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    if len(arguments.files) < 2:
+    if not arguments.files[1:]:
         if not arguments.check or arguments.files:
             parser.error("name FACTS and DATA, or give --check")
         problems = [line for row in catalogues() for line in old_spellings(row)]
     else:
         *facts, data = arguments.files
         catalogue = catalogue_of(data)
-        document = convert(joined([json.loads(path.read_text(encoding="utf-8")) for path in facts]), catalogue.engine)
+        try:
+            document = convert(joined([read_json(path) for path in facts]), catalogue.engine)
+        except SeatrialError as error:
+            sys.exit(str(error))
         text, problems = to_text(document), problems_of(document, catalogue)
         for line in [] if problems else unknown_checkpoints(read_recipes(document, data.name)):
             print(f"{line} They are planned once the catalog has it.", file=sys.stderr)
         if not arguments.check and not problems:
-            data.write_text(text, encoding="utf-8")
+            write_text(data, text)
         elif not problems and data.read_text(encoding="utf-8") != text:
             problems = [f"{data} differs"]
     print("\n".join(problems), end="\n" if problems else "")

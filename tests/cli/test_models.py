@@ -19,6 +19,9 @@ def test_models_lists_the_catalog_as_json(capsys):
     assert (None, None) == revisions["deepseek-ai/DeepSeek-V4-Flash"]
     assert (510_286_021_464, "derived") == sizes["deepseek-ai/DeepSeek-V4.1-Flash"]
     assert sizes["RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"][0] is None
+    drafters = {row["id"]: row["drafts_for"] for row in document["drafters"]}
+    assert "DeepSeek-V4-Flash-0731" == drafters["unsloth/DeepSeek-V4-Flash-0731-GGUF:dspark-Q8_0"]
+    assert not drafters.keys() & sizes.keys()
 
 
 def test_models_groups_the_catalog_for_people(capsys):

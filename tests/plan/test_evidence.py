@@ -15,7 +15,7 @@ from seatrial.plan.vendor.recipes_file import catalogues, load_recipes
 CASES = json.loads(Path(__file__).with_name("evidence.json").read_text())["cases"]
 VERDICTS = {"verified": "verified", "in-progress": "fits", "not verified": "fits"}
 """Verdict of a plan that follows a recipe, by the recipe's status."""
-BEYOND_RULES = {"mi325x flash fp8 balanced"}
+BEYOND_RULES = {"mi325x flash fp8 balanced", "mi300x pro fp8 balanced"}
 """Recipes for what a rule refuses otherwise: the rule quotes them, and names the one configuration that ran."""
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,20 +17,52 @@ def run_recipes(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+CELL = {
+    "hw": "h200", "variant": "flash", "quant": "fp4", "strategy": "balanced", "nodes": 1, "gpus_per_node": 1,
+    "model_id": "deepseek-ai/DeepSeek-V4-Flash", "env": {}, "argv": [], "status": "verified", "docker_image": None,
+}  # fmt: skip
+"""A cell in the form of SGLang's cookbook."""
+COMMAND = {
+    "variant": "default", "hw": "b200", "features": "default", "node_count": 1, "gpus_per_node": 2,
+    "hw_status": "verified", "docker_image": "vllm/vllm-openai:v0.25.0", "env": {"NCCL_IB_HCA": "$IB_IF", "A": "1"},
+    "argv": ["vllm", "serve", "deepseek-ai/DeepSeek-V4-Pro", "--tensor-parallel-size", "2", "--nnodes", "2"],
+}  # fmt: skip
+"""A command in the form of vLLM's recipes."""
+MODEL = {
+    "source": "made up: a recipe", "hardware_status": {"b200": "verified"}, "variants": {"default": {}},
+    "model": {"model_id": "deepseek-ai/DeepSeek-V4-Pro"}, "commands": [COMMAND], "guide_commands": [],
+}  # fmt: skip
+
+
 @pytest.fixture
-def written(tmp_path):
+def convert(tmp_path):
+    """Return a function that gives what the tool says of facts, and the recipes file that it writes."""
+
+    def run(catalogue, *documents):
+        paths = [tmp_path / f"facts{number}.json" for number, _ in enumerate(documents)]
+        for path, document in zip(paths, documents, strict=True):
+            path.write_text(document if isinstance(document, str) else json.dumps(document))
+        data = tmp_path / f"{catalogue}_recipes.json"
+        done = run_recipes(*paths, data)
+        return done, json.loads(data.read_text()) if data.exists() else None
+
+    return run
+
+
+@pytest.fixture
+def written(convert, tmp_path):
     """Return a function that gives the recipes file the tool writes for one cell."""
 
     def write(engine, *words):
-        cell = {"accelerator": "h200", "checkpoint": "c", "argv": list(words)}
-        facts, data = tmp_path / "facts.json", tmp_path / f"{engine}_recipes.json"
-        facts.write_text(json.dumps({"source": "made up", "cells": [cell]}))
-        done = run_recipes(facts, data)
-        assert (0, "") == (done.returncode, done.stderr)
-        assert 0 == run_recipes(facts, data, "--check").returncode
+        facts = {"source": "made up", "checked": "2026-11-30", "cells": [CELL | {"argv": list(words)}]}
+        ranks = next((int(size) for name, size in pairwise(words) if name in {"--tp", "--dp"}), 1)
+        facts["cells"][0]["gpus_per_node"] = ranks
+        done, document = convert(engine, facts)
+        assert (0, "") == (done.returncode, done.stderr), done.stdout
+        data = tmp_path / f"{engine}_recipes.json"
+        assert 0 == run_recipes(tmp_path / "facts0.json", data, "--check").returncode
         data.write_text(data.read_text().replace("h200", "h100"))
-        assert 1 == run_recipes(facts, data, "--check").returncode
-        document = json.loads(data.read_text())
+        assert 1 == run_recipes(tmp_path / "facts0.json", data, "--check").returncode
         return document["rewritten"], document["cells"][0]
 
     return write
@@ -76,26 +109,144 @@ def test_data_parallel_attention_has_a_flag_of_its_own_now(written):
 
 def test_a_flag_given_twice_stays_twice(written):
     """Its values are a list."""
-    assert {"--origin": ["a", "b"]} == written("vllm", "--origin", "a", "--origin", "b")[1]["flags"]
+    assert {"--seed": ["1", "2"]} == written("vllm", "--seed", "1", "--seed", "2")[1]["flags"]
 
 
-def test_the_cookbook_of_sglang_is_read_as_it_is(tmp_path):
-    """Its names become those of a recipes file; what is not verified is left out, and a release needs no container."""
-    cell = {
-        "hw": "rtx6000", "variant": "flash-official", "quant": "fp4", "strategy": "balanced", "nodes": 1,
-        "gpus_per_node": 2, "model_id": "deepseek-ai/DeepSeek-V4-Flash-0731", "env": {}, "argv": ["--tp", "2"],
-        "status": "verified", "docker_image": "lmsysorg/sglang:latest",
+def test_the_cookbook_of_sglang_is_read_as_it_is(convert):
+    """Its names become those of a recipes file, each cell keeps its status, and a release needs no container."""
+    cell = CELL | {
+        "hw": "rtx6000", "variant": "flash-official", "gpus_per_node": 2, "argv": ["--tp", "2"], "note": "slow",
+        "model_id": "deepseek-ai/DeepSeek-V4-Flash-0731", "docker_image": "lmsysorg/sglang:latest",
     }  # fmt: skip
     others = [cell | {"status": "in-progress"}, cell | {"hw": "mi355x", "docker_image": "rocm:1"}]
-    facts, data = tmp_path / "facts.json", tmp_path / "sglang_recipes.json"
-    facts.write_text(json.dumps({"source": "made up", "playground": {}, "cells": [cell, *others]}))
-    assert 0 == run_recipes(facts, data).returncode
-    document = json.loads(data.read_text())
-    assert ["source", "rewritten", "cells"] == list(document)
-    assert [("rtxpro6000", "flash", None), ("mi355x", "flash", "rocm:1")] == [
-        (row["accelerator"], row["model"], row.get("image")) for row in document["cells"]
-    ]
-    assert {"--tensor-parallel-size": "2"} == document["cells"][0]["flags"]
+    facts = {"source": "page (found so)", "checked": "2026-11-30", "playground": {}, "cells": [cell, *others]}
+    done, document = convert("sglang", facts)
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert ("page", "found so") == (document["source"], document["source_note"])
+    assert [
+        ("rtxpro6000", "verified", None),
+        ("rtxpro6000", "in-progress", None),
+        ("mi355x", "verified", "rocm:1"),
+    ] == [(row["accelerator"], row["status"], row.get("image")) for row in document["cells"]]
+    first = document["cells"][0]
+    assert ("flash", "flash-official", "slow") == (first["model"], first["variant"], first["note"])
+    assert {"--tensor-parallel-size": "2"} == first["flags"]
+
+
+def test_a_flag_that_only_a_container_takes_is_named(convert):
+    """And without a container the cell is left out, with the reason."""
+    words = ["--tp", "1", "--moe-runner-backend", "b12x"]
+    cells = [CELL | {"argv": words, "docker_image": "own:1"}, CELL | {"argv": words}]
+    done, document = convert("sglang", {"source": "made up", "checked": "2026-11-30", "cells": cells})
+    assert 0 == done.returncode
+    assert [["--moe-runner-backend"]] == [row["image_flags"] for row in document["cells"]]
+    (left,) = document["left_out"]
+    assert "not 'b12x'" in left
+
+
+def test_the_recipes_of_vllm_are_read_as_they_are(convert):
+    """Words of a command become flags; what each machine sets anew is left out, and its network's names are told."""
+    done, document = convert("vllm", {"source_repo": "made up", "checked": "2026-11-30", "models": {"Pro": MODEL}})
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    (cell,) = document["cells"]
+    assert {"--tensor-parallel-size": "2"} == cell["flags"]
+    assert ({"A": "1"}, ["NCCL_IB_HCA"]) == (cell["env"], cell["site_env"])
+    assert ("pro", "balanced", "made up: a recipe") == (cell["model"], cell["strategy"], cell["source"])
+    assert "image" not in cell
+
+
+def test_a_command_of_the_guide_replaces_the_generated_one(convert):
+    """It was written by hand, by somebody who ran it; what nobody verified is left out."""
+    guide = {"hw": "b200", "gpus": 4, "env": {}, "argv": [*COMMAND["argv"][:3], "--tensor-parallel-size", "4"]}
+    guide["model_id"] = "deepseek-ai/DeepSeek-V4-Pro"
+    unlisted = COMMAND | {"hw": "h100", "hw_status": "not listed"}
+    model = MODEL | {"commands": [COMMAND, unlisted], "guide_commands": [guide]}
+    _, document = convert("vllm", {"source_repo": "made up", "checked": "2026-11-30", "models": {"Pro": model}})
+    assert [4] == [row["gpus_per_node"] for row in document["cells"]]
+    assert ["h100 deepseek-ai/DeepSeek-V4-Pro balanced: the vendor calls it not listed"] == document["left_out"]
+
+
+def test_a_later_document_replaces_the_models_it_names(convert):
+    """A vendor's newer recipe for one model leaves the others as they are."""
+    flash = MODEL | {"commands": [COMMAND | {"argv": ["vllm", "serve", "deepseek-ai/DeepSeek-V4-Flash"]}]}
+    flash["commands"][0]["gpus_per_node"] = 1
+    old = {"source_repo": "made up", "checked": "2026-11-01", "models": {"Pro": MODEL, "Flash": flash}}
+    words = [*COMMAND["argv"], "--max-num-seqs", "8"]
+    new = {
+        "source_repo": "made up",
+        "checked": "2026-11-30",
+        "models": {"Pro": MODEL | {"commands": [COMMAND | {"argv": words}]}},
+    }
+    done, document = convert("vllm", old, new)
+    assert (0, "2026-11-30") == (done.returncode, document["checked"]), done.stdout
+    assert {"pro": "8", "flash": None} == {
+        row["model"]: row["flags"].get("--max-num-seqs") for row in document["cells"]
+    }
+
+
+def test_the_recipes_of_nvidia_are_read_as_they_are(convert):
+    """Its words for a status become ours and are kept; driver, day and load of its run are told."""
+    row = {
+        "hw": "gb10x1", "nodes": 2, "gpus_total": 2, "model_id": "deepseek-ai/DeepSeek-V4-Flash-0731",
+        "docker_image": "own:1", "status": "experimental, on two only", "driver": "580.1", "validated_at": "2026-08-31",
+        "concurrency": 8, "env": {}, "node_env": ["NCCL_IB_HCA (both)", "NCCL_IB_DISABLE=0"], "source": "made up: one",
+        "argv": ["vllm", "serve", "m", "--tensor-parallel-size", "2"],
+    }  # fmt: skip
+    done, document = convert("nvidia", {"source_repo": "made up", "checked": "2026-11-30", "commands": [row]})
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    (cell,) = document["cells"]
+    assert ("gb10", 1, "in-progress") == (cell["accelerator"], cell["gpus_per_node"], cell["status"])
+    assert "experimental, on two only" == cell["vendor_status"]
+    assert {"driver": "580.1", "date": "2026-08-31", "concurrency": 8} == cell["run"]
+    assert ({"NCCL_IB_DISABLE": "0"}, ["NCCL_IB_HCA"]) == (cell["env"], cell["site_env"])
+
+
+def without(row, name):
+    """Return a row that lacks a field."""
+    return {field: value for field, value in row.items() if field != name}
+
+
+BAD = {
+    "no JSON": ("{", "facts0.json"),
+    "no recipes": ({"source": "s", "checked": "d", "rows": []}, "neither `cells` nor `models` nor `commands`"),
+    "a field missing": ({"cells": [CELL, without(CELL, "quant")]}, "Row 1 of the facts lacks 'quant'"),
+    "no words": ({"cells": [CELL | {"argv": 3}]}, "Row 0 of the facts cannot be read"),
+    "an unknown GPU": ({"cells": [CELL | {"hw": "h999"}]}, "No accelerator is called h999 (1 of 1 cells name it)."),
+    "half a machine": ({"cells": [CELL | {"nodes": 0.5}]}, "Expected `int`, got `float` - at `$.cells[0].nodes`"),
+    "no machine": ({"cells": [CELL | {"nodes": 0}]}, "Expected `int` >= 1 - at `$.cells[0].nodes`"),
+    "an odd strategy": ({"cells": [CELL | {"strategy": "fast"}]}, "Invalid enum value 'fast' - at `$.cells[0].strategy`"),
+    "ranks that are none": ({"cells": [CELL | {"argv": ["--tp", "four"]}]}, "a flag has a value of the wrong type"),
+    "too many ranks": ({"cells": [CELL | {"argv": ["--tp", "4"]}]}, "over 4 ranks, and it has 1 GPUs"),
+    "a share of all and more": (
+        {"cells": [CELL | {"argv": ["--mem-fraction-static", "-1"]}]}, "a flag has a value that no engine takes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("facts", "message"), BAD.values(), ids=BAD)
+def test_bad_facts_get_one_message_and_write_nothing(convert, facts, message):
+    """What is wrong and where; the data file is not touched."""
+    given = facts if isinstance(facts, str) else {"source": "made up", "checked": "2026-11-30"} | facts
+    done, document = convert("sglang", given)
+    assert 1 == done.returncode
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert document is None
+
+
+def test_a_status_nobody_knows_leaves_the_row_out(convert):
+    """It is told with the vendor's word."""
+    cells = [CELL, CELL | {"status": "dreamt of"}]
+    _, document = convert("sglang", {"source": "made up", "checked": "2026-11-30", "cells": cells})
+    assert 1 == len(document["cells"])
+    assert ["h200 deepseek-ai/DeepSeek-V4-Flash balanced: the vendor calls it dreamt of"] == document["left_out"]
+
+
+def test_a_checkpoint_that_the_catalog_lacks_is_told_and_kept(convert):
+    """Its cells are planned once the catalog has it."""
+    cells = [CELL, CELL | {"model_id": "somebody/DeepSeek-V4-Flash-FP2"}]
+    done, document = convert("sglang", {"source": "made up", "checked": "2026-11-30", "cells": cells})
+    assert (0, 2) == (done.returncode, len(document["cells"]))
+    assert "No checkpoint is called somebody/DeepSeek-V4-Flash-FP2 (1 of 2 cells name it)." in done.stderr
 
 
 def test_no_recipe_holds_an_old_spelling():

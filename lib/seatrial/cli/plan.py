@@ -210,7 +210,9 @@ def _show_why(plan: Plan, command: Command | None) -> None:
 
     console = stdout()
     if plan.recipe and plan.recipe.differences:
-        _show_bullets(f"Nearest recipe: {plan.recipe.cell}. It differs:", plan.recipe.differences)
+        _show_bullets(
+            f"Nearest recipe ({plan.recipe.status}): {plan.recipe.cell}. It differs:", plan.recipe.differences
+        )
     console.print()
     if command and plan.chat:
         console.print(chat_line(plan.chat), soft_wrap=not console.is_terminal)

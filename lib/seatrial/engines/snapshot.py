@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class Snapshot:
     accepted: frozenset[str]  # every long flag
     switches: frozenset[str]  # flags without a value, as far as the kit uses them
     choices: Mapping[str, Sequence[str]]  # values allowed, for flags that name them
+    fields: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of flags that take JSON, or .field=value
     python_accepted: frozenset[str] = frozenset()  # every long flag of a second program of this engine
 
 
@@ -69,13 +70,27 @@ def rejected(engine: str, flags: Flags) -> tuple[str, ...]:
     accepted = snapshot.accepted | snapshot.python_accepted
     problems = []
     for name, value in flags.items():
-        base = name if name in accepted else name.partition(".")[0]
+        base, _, given = (name, "", "") if name in accepted else name.partition(".")
+        unknown = _keys(given, value) - {*snapshot.fields.get(base, _keys(given, value))}
         if base not in accepted:
             problems.append(f"{name} is no flag of {engine} {snapshot.version}.")
         elif name in snapshot.switches and value is not None:
             problems.append(f"{name} takes no value.")
         elif name in snapshot.choices and value not in snapshot.choices[name]:
             problems.append(f"{name} takes one of {', '.join(snapshot.choices[name])}, not {value or ''!r}.")
+        elif unknown:
+            problems.append(f"{name} knows no {' and no '.join(sorted(unknown))} in {engine} {snapshot.version}.")
         elif name in NEVER_STARTED:
             problems.append(f"{name} is refused by this kit.")
     return tuple(problems)
+
+
+def _keys(given: str, value: str | None) -> set[str]:
+    """Return the fields that a flag sets: the one after its dot, else those of its JSON."""
+    if given:
+        return {given.partition(".")[0]}
+    try:
+        found = json.loads(value or "")
+    except ValueError:
+        return set()
+    return set(found) if isinstance(found, dict) else set()

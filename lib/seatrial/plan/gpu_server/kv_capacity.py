@@ -16,7 +16,7 @@ from seatrial.plan.capacity import usable_gpu_bytes, usable_host_bytes
 from seatrial.plan.gpu_server.kv_pool import KvPool, pool_of, window_share
 from seatrial.plan.gpu_server.layouts import Layout
 from seatrial.plan.vendor.default_fraction import default_fraction
-from seatrial.plan.vendor.limits import limits, running_limit
+from seatrial.plan.vendor.limits import default_running_limit, limits, running_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +154,13 @@ def layout_memory(
         parallelism: How the work is split; None if the ranks cannot be formed and only the bytes matter.
 
     """
-    cell, draft, gpus = layout.cell, candidate.checkpoint.draft, candidate.request.gpus
-    running = running_limit(candidate.request.concurrency)
-    if cell:
-        running = cell.running_limit or limits().running_requests
+    cell, draft = layout.cell, candidate.checkpoint.draft
+    gpu = next(iter(candidate.request.gpus), None)
+    running = cell.running_limit if cell else None
+    if running is None and cell is None and candidate.engine == "sglang":
+        running = running_limit(candidate.request.concurrency)
+    if running is None:
+        running = default_running_limit(candidate.engine, gpu, layout.parallelism.data)
     options = Options(
         max_running_requests=running,
         speculative=draft or "none" if cell is not None and cell.draft_tokens(candidate.checkpoint) > 0 else "none",
@@ -165,7 +168,7 @@ def layout_memory(
         batched_tokens=cell.batched_tokens if cell else None,
         engram="host" if layout.tables_on_host else None,
         cpu_offload_gib=cell.cpu_offload_gib if cell else 0,
-        kv_layout=kv_layout_on(gpus[0].compute_capability if gpus else None),
+        kv_layout=kv_layout_on(gpu.compute_capability if gpu else None),
     )
     return LayoutMemory(candidate, layout, context_tokens, parallelism, running, options, _fractions(candidate, layout))
 

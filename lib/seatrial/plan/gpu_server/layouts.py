@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from seatrial.catalog import find_checkpoint
 from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate
+from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.request import Request
+from seatrial.plan.vendor.default_fraction import default_fraction
 from seatrial.plan.vendor.recipes import STRATEGIES, Cell, cells, find_cells
+from seatrial.units import format_gib, from_gib
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,31 @@ def _usable_cells(candidate: Candidate) -> Iterator[Cell]:
 
     A verified recipe may leave GPUs idle; one that is not is no reason to.
     """
-    request, gpus = candidate.request, candidate.request.gpus
-    for cell in find_cells(candidate.engine, candidate.checkpoint, gpus[0].accelerator, request.objective):
-        fits = cell.gpus_per_node <= len(gpus) and cell.nodes <= request.nodes
-        idle = cell.ranks < (request.tensor_parallel or len(gpus) * request.nodes)
+    request, gpu = candidate.request, candidate.request.gpus[0]
+    all_gpus = request.tensor_parallel or len(request.gpus) * request.nodes
+    for cell in find_cells(candidate.engine, candidate.checkpoint, gpu.accelerator, request.objective):
+        fits = cell.gpus_per_node <= len(request.gpus) and cell.nodes <= request.nodes
         within = (request.context_tokens or 0) <= (cell.context_limit or request.context_tokens or 0)
         asked = request.tensor_parallel in {None, cell.parallelism.tensor}
-        if fits and within and asked and (cell.verified or not idle):
+        if fits and within and asked and (cell.verified or cell.ranks == all_gpus) and lacking(cell, request) is None:
             yield cell
+
+
+def lacking(cell: Cell, request: Request) -> str | None:
+    """Return which memory a recipe asks for and a measured machine has not, as a difference; None if it has all."""
+    gpu, host = request.gpus[0], request.hardware.host.usable_memory_bytes
+    share = cell.memory_fraction or default_fraction(cell.engine, gpu, cell.parallelism, cell.flags) or 0.0
+    # vLLM's share is of the whole GPU, and vLLM refuses to start if less than that is free.
+    if cell.engine == "vllm" and usable_gpu_bytes(gpu, share) < usable_gpu_bytes(
+        replace(gpu, memory_free_bytes=None), share
+    ):
+        free = format_gib(gpu.memory_free_bytes or 0)
+        return (
+            f"memory: it takes {share:.0%} of each GPU, and only {free} of {format_gib(gpu.memory_bytes or 0)} are free"
+        )
+    if cell.host_memory_gib and host is not None and host < from_gib(cell.host_memory_gib):
+        return f"host memory: {format_gib(host)} instead of {cell.host_memory_gib:,.0f} GiB"
+    return None
 
 
 def _gpu_counts(request: Request) -> Iterator[tuple[int, int]]:

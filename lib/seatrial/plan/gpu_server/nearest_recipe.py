@@ -11,7 +11,7 @@ from seatrial.hardware.accelerators import Accelerator, accelerators
 from seatrial.hardware.types import Gpu
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate
-from seatrial.plan.gpu_server.layouts import Layout
+from seatrial.plan.gpu_server.layouts import Layout, lacking
 from seatrial.plan.types import Objective, Recipe
 from seatrial.plan.vendor.recipes import STRATEGIES, Cell, cells
 from seatrial.plan.vendor.rules import Case, recipe_rules, refusals
@@ -58,7 +58,7 @@ def nearest_recipe(candidate: Candidate, layout: Layout) -> Recipe | None:
     if cell is None:
         return None
     longer = cell.context_limit is not None and (request.context_tokens or 0) > cell.context_limit
-    return _compared(cell, setup, request.context_tokens if longer else None)
+    return _compared(cell, setup, request.context_tokens if longer else None, lacking(cell, request))
 
 
 @lru_cache(maxsize=1024)
@@ -91,7 +91,7 @@ def nearest_cell(setup: Setup) -> Cell | None:
 
 
 @lru_cache(maxsize=4096)
-def _compared(cell: Cell, setup: Setup, longer_context: int | None) -> Recipe:
+def _compared(cell: Cell, setup: Setup, longer_context: int | None, lacks: str | None) -> Recipe:
     """Return the recipe with each difference and the rule it breaks, one sentence each, and the flags that hold."""
     gpu, asked, ranks, why = setup.gpu, cell.parallelism, setup.parallelism, recipe_rules()
     rows = (
@@ -105,6 +105,8 @@ def _compared(cell: Cell, setup: Setup, longer_context: int | None) -> Recipe:
     found = [f"{what}: {ours} instead of {its} ({why[rule]})." for rule, what, its, ours in rows if ours != its]
     if longer_context is not None:
         found.append(f"context: {longer_context:,} tokens instead of {cell.context_limit:,} ({why['context']}).")
+    if lacks is not None:
+        found.append(f"{lacks} ({why['memory']}).")
     differences = (*found, *_refused_on(gpu, cell)) if found else ("Its memory fraction and limits are not used.",)
     architecture = accelerators()[cell.accelerator].architecture
     same = (architecture, asked.data > 1) == (gpu.compute_capability, ranks.data > 1)

@@ -96,6 +96,8 @@ def cell_reason(cell: Cell, context_tokens: int, passed_over: Cell | None) -> Re
         text += _image_text(cell, cell.image)
     if cell.context_limit and context_tokens < cell.context_limit:
         text += f" It ran with a context of {cell.context_limit:,}; the {context_tokens:,} of this plan need less."
+    if cell.host_memory_gib:
+        text += f" Each machine needs {cell.host_memory_gib:,.0f} GiB of host memory for it."
     if cell.site_env:
         text += f" Between the machines it also sets {', '.join(cell.site_env)} to names of network interfaces: set those of your own."
     return Reason(text, "verified" if cell.verified else "derived", cell.source)
@@ -116,13 +118,14 @@ def run_reasons(cell: Cell) -> list[Reason]:
     """Tell what the vendor says of its own run, and its notes."""
     title, run, found = cell.catalogue.title, cell.run, []
     if run is not None:
-        facts = [
-            run.date and f"on {run.date}",
-            run.engine_version and f"with {cell.engine} {run.engine_version}",
-            run.driver and f"driver {run.driver}",
+        facts = (
+            f"on {run.date}" if run.date else None,
+            f"with {cell.engine} {run.engine_version}" if run.engine_version else None,
+            f"driver {run.driver}" if run.driver else None,
             f"{counted(run.concurrency, 'request')} at once" if run.concurrency else None,
-        ]
-        found.append(Reason(f"{title}: measured {', '.join(filter(None, facts))}.", "verified", cell.source))
+            f"{run.kv_tokens:,} tokens of KV cache in all" if run.kv_tokens else None,
+        )
+        found.append(Reason(f"{title} tells of its run: {', '.join(filter(None, facts))}.", "verified", cell.source))
     if cell.note:
         found.append(Reason(f"{title}: {cell.note.rstrip('.')}.", "verified", cell.source))
     return found

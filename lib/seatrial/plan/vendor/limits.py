@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seatrial.hardware.types import Gpu
 from seatrial.records import Origin, Reason
 
 _MIN_RUNNING = 16
@@ -28,7 +29,7 @@ class PlanningLimits:
     host_share_most_bytes: int  # most host memory left to it
     ample_host_bytes: int  # host memory to assume if it is not given
     ample_gpu_multiple: float  # the same as a multiple of all GPU memory; the larger of the two counts
-    running_requests: int  # requests an engine lets run at once by default
+    running_requests: int  # requests SGLang lets run at once by default
     window_oversubscription: float  # requests run over prompts that fit the window pool, in SGLang runs
     draft_model_bytes: int  # memory of each GPU that SGLang's draft model takes from the KV cache
     delayed_running: float  # share of the places that decode if attention replicas wait for one another's prompts
@@ -52,7 +53,7 @@ def limits() -> PlanningLimits:
         host_share_most_bytes=rows["host_share"]["most_bytes"],
         ample_host_bytes=rows["host_memory"]["ample_bytes"],
         ample_gpu_multiple=rows["host_memory"]["ample_gpu_multiple"],
-        running_requests=rows["running_requests"]["default"],
+        running_requests=rows["running_requests"]["sglang"],
         window_oversubscription=rows["window_oversubscription"]["default"],
         draft_model_bytes=rows["draft_model"]["bytes"],
         delayed_running=rows["delayed_running"]["default"],
@@ -65,6 +66,23 @@ def limits() -> PlanningLimits:
 def running_limit(concurrency: int) -> int:
     """Return how many requests an SGLang plan without a recipe lets run at once."""
     return min(max(_MIN_RUNNING, concurrency), limits().running_requests)
+
+
+def default_running_limit(engine: str, gpu: Gpu | None, replicas: int) -> int:
+    """Return how many requests an engine lets run at once if no flag says so.
+
+    Args:
+        engine: ``sglang`` or ``vllm``, whose limit is that of each attention replica and depends on the GPU.
+        gpu: One of the equal GPUs, None without any.
+        replicas: Attention replicas.
+
+    """
+    if engine != "vllm":
+        return limits().running_requests
+    row: dict[str, Any] = _document()["running_requests"]["vllm"]
+    large = gpu is not None and (gpu.memory_bytes or 0) >= row["from_bytes"]
+    anyway = gpu is not None and gpu.accelerator in row["small_anyway"]
+    return int(row["large" if large and not anyway else "small"]) * replicas
 
 
 def limit_reason(name: str, text: str) -> Reason:

@@ -57,6 +57,7 @@ class Cell:
     vendor_status: str | None = None  # the vendor's own words, None if they are those of `status`
     image: str | None = None  # container it ran in, None for a release of the engine
     image_flags: tuple[str, ...] = ()  # flags that only this container knows
+    host_memory_gib: float | None = None  # of each machine, if the recipe needs so much
     site_env: tuple[str, ...] = ()  # variables it sets to names of the machines' own network interfaces
     note: str | None = None
     run: RunFacts | None = None  # what the vendor tells of its own run
@@ -114,8 +115,15 @@ class Cell:
 
     @property
     def context_limit(self) -> int | None:
-        """Context the recipe was run with, None if it is the model's own."""
-        return self._count("--max-model-len") or self._count("--context-length")
+        """Context the recipe was run with, at most what its KV cache held; None if it is the model's own."""
+        given = self._count("--max-model-len") or self._count("--context-length")
+        return given or (self.run.kv_tokens if self.run else None)
+
+    @property
+    def draft_method(self) -> str:
+        """What drafts: the MTP head or a DSpark drafter."""
+        method = drafting_of(self.flags, None)[0]
+        return "dspark" if method and method.lower() == "dspark" else "mtp"
 
     def draft_tokens(self, checkpoint: Checkpoint) -> int:
         """Return the tokens drafted at each step with this checkpoint, 0 without speculative decoding."""
@@ -235,7 +243,7 @@ def _parallelism(flags: Flags) -> Parallelism:
 
 def _cell(row: RecipeRow, recipes: RecipesFile, catalogue: Catalogue) -> Cell:
     named = ("accelerator", "checkpoint", "model", "precision", "strategy", "nodes", "gpus_per_node", "status", "env",
-             "variant", "vendor_status", "image", "note", "run")  # fmt: skip
+             "variant", "vendor_status", "image", "host_memory_gib", "note", "run")  # fmt: skip
     reasons = ((old, new, recipes.rewritten[old]) for old, new in row.rewritten.items())
     return Cell(
         catalogue=catalogue,

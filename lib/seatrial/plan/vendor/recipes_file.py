@@ -41,6 +41,7 @@ class RunFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     driver: str | None = None
     date: str | None = None
     concurrency: _Count | None = None
+    kv_tokens: _Count | None = None  # tokens that the KV cache held in all
 
 
 class Reworded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +69,7 @@ class RecipeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     vendor_status: str | None = None  # the vendor's own words, None if they are those of `status`
     image: str | None = None  # container it ran in, None for a release of the engine
     image_flags: list[str] = []  # flags that only this container knows
+    host_memory_gib: Annotated[float, msgspec.Meta(gt=0)] | None = None  # of each machine, if the recipe needs so much
     site_env: list[str] = []  # variables set to names of the machines' own network interfaces
     note: str | None = None
     run: RunFacts | None = None
@@ -112,7 +114,7 @@ def read_recipes(document: Any, name: str) -> RecipesFile:
         raise _wrong(name, str(error)) from error
     for place, row in enumerate(found.cells):
         if unexplained := row.rewritten.keys() - found.rewritten.keys():
-            raise _wrong(name, f"`rewritten` does not explain {sorted(unexplained)[0]} - at `$.cells[{place}]`")
+            raise _wrong(name, f"`rewritten` does not explain {min(unexplained)} - at `$.cells[{place}]`")
     return found
 
 

@@ -29,6 +29,7 @@ class Case:
     gpu: Gpu | None
     parallelism: Parallelism
     context_tokens: int
+    recipe: bool = False  # a recipe for this very place is followed
 
     def facts(self) -> dict[str, Any]:
         """Return the values of this case by the names the rules use."""
@@ -42,6 +43,7 @@ class Case:
             "architecture": self.gpu.compute_capability if self.gpu else None,
             "ranks": self.parallelism.tensor,
             "context_tokens": self.context_tokens,
+            "recipe": self.recipe,
         }
 
 
@@ -94,9 +96,6 @@ def _conditions(when: dict[str, Any]) -> list[tuple[str, str, Any]]:
 def _cannot_load(case: Case) -> list[Reason]:
     checkpoint = case.checkpoint
     if case.engine in checkpoint.engines or case.engine == "simulated":
-        return []
-    # MLX has a rule of its own, which says more.
-    if case.engine == "mlx" and checkpoint.format == "mlx":
         return []
     if not checkpoint.engines:
         return [
