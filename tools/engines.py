@@ -3,7 +3,7 @@
 python tools/engines.py install          everything below, unless it is installed with today's pins
 python tools/engines.py install mlx      as seatrial engines install does; also llama-cpp-python
 python tools/engines.py install sglang   SGLang without a GPU: its parser, and its server on the processor
-python tools/engines.py flags sglang     ask that parser and write lib/seatrial/engines/flags/sglang.json anew
+python tools/engines.py flags sglang     ask that parser and write lib/seatrial/engines/flags/sglang.json anew; also mlx
 
 SGLang needs PyTorch's CPU wheels within pip's reach (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS); nothing with CUDA is
 installed.
@@ -30,7 +30,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ENGINES = ROOT / ".engines"
 OWN = {"mlx": "mlx", "llama-cpp-python": "llama_cpp"}  # engines that the kit installs, and the folder with their pins
 FLAGS = ROOT / "lib/seatrial/engines/flags"
-CITED = {"sglang": "sglang {version} wheel (PyPI): its own argument parser, dumped"}
+CITED = {
+    "sglang": "sglang {version} wheel (PyPI): its own argument parser, dumped",
+    "mlx": "mlx-vlm {version} wheel (PyPI): the argument parser of mlx_vlm/server/cli.py, dumped",
+}
 """Engines whose parser can be asked, and how its answer is cited."""
 NEEDED_BYTES = 2_500_000_000  # the installation takes 1.6 GB, and pip unpacks beside it
 
@@ -47,6 +50,9 @@ def folder_of(engine: str) -> Path:
 
 def python_of(engine: str) -> Path | None:
     """Return the Python of a complete environment with today's pins, None if there is none."""
+    if engine in OWN:
+        found = own(engine)
+        return Path(found.python) if found else None
     installed = folder_of(engine) / "requirements.txt"
     if not installed.exists() or installed.read_bytes() != pins_of(engine).read_bytes():
         return None
@@ -174,11 +180,9 @@ def main() -> None:
     if given.what == "flags":
         write_flags(given.engine or "sglang")
         return
-    for engine in (given.engine,) if given.engine else (*OWN, *CITED):
-        if engine in OWN and own(engine) is None:
-            make_own(engine)
-        elif engine in CITED and python_of(engine) is None:
-            make(engine)
+    for engine in (given.engine,) if given.engine else dict.fromkeys((*OWN, *CITED)):
+        if python_of(engine) is None:
+            (make_own if engine in OWN else make)(engine)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def machines(row: Accelerator) -> list[str]:
 
 
 def questions() -> Iterator[Question]:
-    """Yield what people ask: each model on each machine, with each engine or any, for each objective."""
-    engines = ["auto", *(name for name in engine_ids() if engine_facts(name).planning.automatic)]
+    """Yield what people ask: each model on each machine, for each objective and with each engine."""
+    engines = [name for name in engine_ids() if engine_facts(name).planning.automatic]
     for row in accelerators().values():
         for machine in machines(row):
             for model in models():
@@ -51,10 +51,11 @@ def questions() -> Iterator[Question]:
 
 
 def _each(engines: list[str], machine: str, model: str) -> Iterator[Question]:
+    choices = {"hardware": machine, "model": model}
+    for objective in OBJECTIVES:
+        yield f"{model} on {machine}, {objective}", choices | {"engine": "auto", "objective": objective}
     for engine in engines:
-        for objective in OBJECTIVES:
-            name = f"{model} on {machine}{'' if engine == 'auto' else f' with {engine}'}, {objective}"
-            yield name, {"hardware": machine, "model": model, "engine": engine, "objective": objective}
+        yield f"{model} on {machine} with {engine}, balanced", choices | {"engine": engine, "objective": "balanced"}
 
 
 def recipe_questions() -> Iterator[Question]:

@@ -31,11 +31,16 @@ class Typed:
     rows: str  # list with the rows, empty if the document is the only one
     kind: str  # the type: module and name
     key: tuple[str, ...]  # fields that name a row, which no two rows have in common
+    whole: str = ""  # type of the document, if its loader has one
 
 
+_RECIPES = "seatrial.plan.vendor.recipes_file"
 _CELL = ("accelerator", "checkpoint", "precision", "strategy", "nodes", "gpus_per_node")
+_PUBLISHED = "seatrial.speed.published"
+_RUN = ("accelerator", "variant", "precision", "strategy", "nodes", "gpus", "concurrency")
 TYPED = (
-    Typed("*/plan/vendor/*_recipes.json", "cells", "seatrial.plan.vendor.recipes_file:RecipeRow", _CELL),
+    Typed("*/plan/vendor/*_recipes.json", "cells", f"{_RECIPES}:RecipeRow", _CELL, f"{_RECIPES}:RecipesFile"),
+    Typed("*/speed/published.json", "rows", f"{_PUBLISHED}:PublishedRow", _RUN, f"{_PUBLISHED}:PublishedFile"),
     Typed("*/hardware/accelerators.json", "accelerators", "seatrial.hardware.accelerators:Accelerator", ("key",)),
     Typed("*/catalog/data/models.json", "rows", "seatrial.catalog.types:Model", ("id",)),
     Typed("*/catalog/data/checkpoints.json", "rows", "seatrial.catalog.types:Checkpoint", ("id",)),
@@ -143,26 +148,29 @@ def problems_of(file: DataFile, document: Mapping[str, Any]) -> Iterator[str]:
         yield from same_shape(document, file.read(), "", file.label)
         yield from _twice(file, document)
         return
-    kind = type_of(typed)
+    if not typed.rows or typed.whole:
+        yield from problems(document, type_of(typed.whole or typed.kind), "", file.label)
+    elif isinstance(document.get(typed.rows), list):
+        yield from problems(document[typed.rows], list[type_of(typed.kind)], typed.rows, file.label)  # type: ignore[misc]
+    yield from _row_problems(file, typed, document)
+    yield from _twice(file, document)
+
+
+def _row_problems(file: DataFile, typed: Typed, document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what no type says: there are rows, no figure is below zero, and each row has a source and a day."""
     if not typed.rows:
-        yield from problems(document, kind, "", file.label)
         return
-    above = {name: value for name, value in file.read().items() if name != typed.rows}
-    yield from same_shape({name: document.get(name) for name in document if name in above}, {}, "")
-    yield from (f"{name} is missing; the installed file has it" for name in above if name not in document)
-    # One message for the whole document is enough.
-    above = {name: True for name in above if name not in document} | dict(document)
     rows = document.get(typed.rows)
     if not isinstance(rows, list) or not rows:
         yield f"{typed.rows} {'is empty' if rows == [] else 'is missing'}; it takes a list of rows"
         return
-    yield from problems(rows, list[kind], typed.rows, file.label)  # type: ignore[valid-type]
+    missing = {name for name in ("source", "checked") if name in file.read() and name not in document}
+    yield from (f"{name} is missing for the whole file" for name in missing if not typed.whole)
     for number, row in enumerate(rows):
         if isinstance(row, dict):
             place = f"{typed.rows}[{number}]{f' ({file.label(row)})' if file.label(row) else ''}"
             yield from below_zero(row, place)
-            yield from provenance(row, above, place)
-    yield from _twice(file, document)
+            yield from provenance(row, dict.fromkeys(missing, True) | dict(document), place)
 
 
 def _twice(file: DataFile, document: Mapping[str, Any]) -> Iterator[str]:
@@ -179,12 +187,12 @@ def unread_fields(file: DataFile, document: Mapping[str, Any]) -> list[str]:
     typed = file.typed
     if typed is None or not typed.rows:
         return []
-    return unread(document[typed.rows], type_of(typed), file.read()[typed.rows])
+    return unread(document[typed.rows], type_of(typed.kind), file.read()[typed.rows])
 
 
-def type_of(typed: Typed) -> Any:
-    """Return the type of the rows."""
-    module, _, name = typed.kind.partition(":")
+def type_of(name: str) -> Any:
+    """Return a type by module and name."""
+    module, _, name = name.partition(":")
     return getattr(importlib.import_module(module), name)
 
 

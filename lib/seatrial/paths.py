@@ -31,6 +31,11 @@ def models_dir() -> Path:
     return _cache_dir() / "models"
 
 
+def readable_dir() -> Path:
+    """Return the folder of checkpoints with a config.json that an engine can read, without creating it."""
+    return _cache_dir() / "readable"
+
+
 def engines_dir() -> Path:
     """Return the folder of the environments engines are installed into, without creating it."""
     own = os.environ.get("SEATRIAL_ENGINES")

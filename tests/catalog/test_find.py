@@ -32,7 +32,10 @@ def test_published_sizes_are_in_the_catalog():
     assert 166_878_536_440 == sizes["deepseek-ai/DeepSeek-V4-Flash-0731"]
     assert 864_704_792_696 == sizes["deepseek-ai/DeepSeek-V4-Pro"]
     assert 155_095_240_320 == sizes["unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL"]
+    assert 104_207_848_032 == sizes["unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-IQ3_XXS"]
+    assert 98_294_917_184 == sizes["Lucebox/DeepSeek-V4-Flash-0731-ROCmFP3"]
     assert sizes["RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"] is None
+    assert sizes["nvidia/DeepSeek-V4.1-Flash-NVFP4"] is None
 
 
 def test_a_repository_of_ggufs_asks_which_quantization():
@@ -132,11 +135,16 @@ def test_every_model_has_its_default_checkpoint():
     assert ["flash", "pro", "smollm2", "tiny-v4", "v4.1-flash", "flash-vision-exp"] == [model.id for model in models()]
 
 
-def test_mlx_rows_have_a_note_that_no_engine_runs_them():
-    """The hub has such files, but mlx-lm has no deepseek_v4."""
-    rows = [checkpoint for checkpoint in checkpoints() if checkpoint.format == "mlx"]
-    assert 5 == len(rows)
-    assert all(row.engines == () and "deepseek_v4" in row.note for row in rows)
+def test_mlx_rows_say_what_is_not_known_of_them():
+    """MLX reads the official FP4 releases; of the community's files one cannot be loaded, and the rest nobody reported."""
+    rows = {row.id.rpartition("/")[2]: row for row in checkpoints() if row.format == "mlx"}
+    refused = rows.pop("deepseek-ai-DeepSeek-V4-Flash-8bit")
+    assert ((), True) == (refused.engines, "ml-explore/mlx-lm#1192" in refused.note)
+    assert 4 == len(rows)
+    assert all(row.engines == ("mlx",) and "nobody has reported" in row.note for row in rows.values())
+    native = {row.id for row in checkpoints() if "mlx" in row.engines and row.format == "safetensors"}
+    official = [row for row in checkpoints() if row.model in {"flash", "pro"} and row.id.startswith("deepseek-ai/")]
+    assert {row.id for row in official if row.precision == "fp4"} == native
 
 
 def test_an_unknown_model_lists_the_known_ones():

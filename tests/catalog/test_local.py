@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from tests.gguf_bytes import STRING, gguf, pair, small, tensor
+from tests.gguf_bytes import STRING, UINT32, gguf, numbers, pair, small, tensor
 from tests.safetensors_bytes import vectors
 
 from seatrial.catalog import find_checkpoint, find_model, model_of
@@ -30,7 +30,7 @@ def test_a_folder_of_safetensors_is_summed_up(v4_folder):
     assert 24 == checkpoint.weights_bytes
     assert {"attention": 16, "draft": 8} == checkpoint.weights_by_class
     assert ("safetensors", "mtp", "local") == (checkpoint.format, checkpoint.draft, checkpoint.model)
-    assert ("sglang", "vllm") == checkpoint.engines
+    assert ("sglang", "vllm", "mlx") == checkpoint.engines
     assert 1_048_576 == model_of(checkpoint).context_tokens
 
 
@@ -52,6 +52,54 @@ def test_a_later_model_under_the_name_of_v4_is_refused(v4_folder, part):
     with pytest.raises(RefusedError, match="another architecture than deepseek_v4") as caught:
         find_checkpoint(str(v4_folder))
     assert caught.value.what.startswith(str(config))
+
+
+def write_drafter(path, *, drop=()):
+    """Write a tiny DSpark drafter without some of its keys."""
+    keys = [
+        pair("general.architecture", STRING, "dflash"),
+        *(pair(f"dflash.{key}", UINT32, value) for key, value in DRAFTER_KEYS.items() if key not in drop),
+        numbers("dflash.target_layers", [3, 4, 5] if "target_layers" not in drop else []),
+    ]
+    path.write_bytes(gguf(keys, [tensor("markov_w1.weight", (32,), 8, 0)], b"\1" * 34))
+    return path
+
+
+DRAFTER_KEYS = {
+    "embedding_length": 128,
+    "block_count": 3,
+    "attention.key_length": 128,
+    "hyper_connection.count": 4,
+    "attention.sliding_window": 128,
+    "block_size": 5,
+    "vocab_size": 288,
+}
+
+
+def test_a_drafter_is_read_as_one(tmp_path):
+    """Its own bytes and shape; it is no model, so nobody can plan it."""
+    checkpoint = find_checkpoint(str(write_drafter(tmp_path / "d.gguf")))
+    assert (True, 34) == (checkpoint.is_drafter, checkpoint.weights_bytes)
+    assert [3, 4, 5] == checkpoint.config["dspark_target_layer_ids"]
+    with pytest.raises(UsageError, match="is a draft of another file, not a model"):
+        model_of(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("drop", "error", "message"),
+    [
+        (("hyper_connection.count",), RefusedError, "a draft of another family than DeepSeek V4"),
+        (("block_size",), ModelFileError, "block_size = None"),
+        (("vocab_size",), ModelFileError, "vocab_size = None"),
+        (("target_layers",), ModelFileError, "which layers it drafts from"),
+    ],
+)
+def test_a_drafter_that_lacks_a_field_is_named(tmp_path, drop, error, message):
+    """What is missing, and of which file."""
+    path = write_drafter(tmp_path / "d.gguf", drop=drop)
+    with pytest.raises(error, match=message) as caught:
+        find_checkpoint(str(path))
+    assert str(path) in caught.value.what
 
 
 def test_a_config_with_a_byte_order_mark_is_read(v4_folder):

@@ -8,6 +8,8 @@ import pytest
 from tests.standin_nvml import build_standin, standin_environment
 
 from seatrial.cli.main import main
+from seatrial.hardware.bandwidth.measure import measure_bandwidth
+from seatrial.hardware.bandwidth.record import folder
 
 GPU_KEYS = {
     "name",
@@ -89,6 +91,10 @@ def test_people_read_tables(capsys, options, words):
         ["--host-memory-gib", "0"],
         ["--host-memory-gib", "nan"],
         ["--host-memory-gib", "many"],
+        ["--measure", "--hardware", "h200x8"],
+        ["--measure", "--hardware", "cpu"],
+        ["--measure", "--host-memory-gib", "64"],
+        ["--measure=soon"],
         ["--no-such-option"],
         ["unexpected"],
     ],
@@ -107,3 +113,32 @@ def test_another_host_memory_makes_this_machine_an_assumed_one(capsys):
     assert 0 == main(["detect", "--json", "--host-memory-gib", "128"])
     document = json.loads(capsys.readouterr().out)
     assert ("assumed", 128 << 30) == (document["origin"], document["host"]["memory_bytes"])
+
+
+def test_what_was_measured_is_shown_and_used_from_then_on(capsys):
+    """The table names the day; the next detection and the next plan have the figure, and the plan says so."""
+    assert 0 == main(["detect", "--measure"])
+    measure_bandwidth(deadline_s=60)  # on a busy machine, the five seconds of the command may be too short
+    assert 0 == main(["detect"])
+    shown = capsys.readouterr().out
+    assert "GB/s, measured 20" in shown
+    assert 0 == main(["detect", "--json"])
+    host = json.loads(capsys.readouterr().out)["host"]
+    assert host["bandwidth_bytes_per_s"] > 0
+    assert f"measured {host['bandwidth_measured_at'][:10]}" in shown
+    assert 0 == main(["plan", "--model", "smollm2", "--engine", "llamacpp", "--json"])
+    basis = json.loads(capsys.readouterr().out)["prediction"]["basis"]
+    assert f"on {host['bandwidth_measured_at'][:10]}" in basis
+
+
+def test_a_damaged_record_is_one_line_and_never_in_the_way(capsys):
+    """Plans go on with the figures of the data sheets, and detect says what to do."""
+    measure_bandwidth(deadline_s=60)
+    (record,) = folder().glob("*.json")
+    record.write_text("{")
+    assert 0 == main(["plan", "--model", "smollm2", "--engine", "llamacpp", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert "measured" not in document["prediction"]["basis"]
+    assert ["Measure again: seatrial detect --measure."] == [
+        problem["remedy"] for problem in document["hardware"]["problems"]
+    ]

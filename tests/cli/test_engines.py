@@ -36,7 +36,7 @@ def test_every_program_of_every_engine_is_listed(capsys):
     assert [] == [row["program"] for row in rows.values() if row["state"] != "ready" and not row["remedy"]]
     assert "0.5.23" == rows["sglang.launch_server"]["minimum"]
     assert "0.5.12" == rows["sglang.launch_server"]["minimum_v4"]
-    assert rows["mlx_lm.server"]["minimum_v4"] is None
+    assert "0.7.10" == rows["mlx_vlm.server"]["minimum_v4"]
 
 
 def test_what_is_here_says_where_and_which_version(capsys, require):

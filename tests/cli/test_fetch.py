@@ -64,10 +64,10 @@ def test_too_little_disk_is_exit_code_three(seatrial):
 
 
 def test_what_nothing_loads_is_exit_code_three(seatrial):
-    """An MLX checkpoint of V4: refused with the reason that stands in the catalog."""
-    done = seatrial("fetch", "mlx-community/DeepSeek-V4-Flash-4bit")
+    """An MLX checkpoint whose tensors MLX has no place for: refused with the reason that stands in the catalog."""
+    done = seatrial("fetch", "mlx-community/deepseek-ai-DeepSeek-V4-Flash-8bit")
     assert 3 == done.returncode
-    assert "deepseek_v4" in done.stderr
+    assert "mlx-vlm 0.7.10 has no place for its tensors" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """``seatrial plan``: the document programs read, the text people read, the exit codes."""
 
+import contextlib
 import json
 import math
 import re
@@ -240,6 +241,14 @@ def test_the_best_alternatives_are_shown_and_all_of_them_on_demand(capsys):
         ("--host-memory-gib", "-5"),
         ("--objective", "cheap"),
         ("--checkpoint", "$(reboot)"),
+        ("--prompt-tokens", "0"),
+        ("--prompt-tokens", "-3"),
+        ("--prompt-tokens", "many"),
+        ("--prompt-tokens", "1e3"),
+        ("--answer-tokens", "nan"),
+        ("--answer-tokens", "99999999999"),
+        ("--answer-tokens", "20000000", "--hardware", "h200x8"),
+        ("--prompt-tokens", "4000", "--answer-tokens", "1000", "--context-tokens", "4096", "--hardware", "h200x8"),
     ],
 )
 def test_bad_input_exits_with_two(words, capsys):
@@ -249,3 +258,46 @@ def test_bad_input_exits_with_two(words, capsys):
     assert not printed.out
     assert "Traceback" not in printed.err
     assert printed.err
+
+
+def test_the_prediction_is_for_the_lengths_asked_for(capsys):
+    """Longer prompts cost time to the first token, and the basis names the lengths."""
+    words = ("--hardware", "h200x4", "--engine", "sglang", "--answer-tokens", "200")
+    short, long = (answer(capsys, *words, "--prompt-tokens", str(count))[1]["prediction"] for count in (500, 16_000))
+    assert short["ttft_s"]["expected"] < long["ttft_s"]["expected"]
+    assert "16,000 prompt and 200 answer tokens" in long["basis"]
+
+
+FLASH = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q2_K_XL"
+
+
+def test_a_drafter_and_a_tensor_split_are_asked_for_by_options(capsys):
+    """The document names what drafts, how much, and the ranks; it reads back as a plan."""
+    code, drafted = answer(capsys, "--checkpoint", FLASH, "--hardware", "gb10x1", "--drafter", "auto")
+    assert (0, FLASH.replace("UD-Q2_K_XL", "dspark-Q8_0"), 3) == (code, drafted["drafter"], drafted["draft_tokens"])
+    assert f"--spec-draft-model={drafted['drafter']}" in drafted["argv"]
+    words = ("--checkpoint", FLASH, "--hardware", "rtx4090x8", "--engine", "llamacpp", "--tensor-parallel", "8")
+    code, split = answer(capsys, *words)
+    assert (0, 8, True) == (code, split["parallelism"]["tensor"], "--split-mode=tensor" in split["argv"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--drafter", "/nowhere.gguf"), "There is no file or folder"),
+        (("--drafter", FLASH), "is a model, not a drafter"),
+        (("--draft-tokens", "3"), "no drafter is named"),
+        (("--drafter", "auto", "--draft-tokens", "abc"), "not a whole number"),
+        (("--drafter", "auto", "--draft-tokens", "0"), "not a whole number"),
+        (("--drafter", "auto", "--draft-tokens", "-1"), "not a whole number"),
+        (("--drafter", "auto", "--draft-tokens", "99999"), "more than the"),
+        (("--engine-option", "split-mode=row"), "the plan decides how the model is spread"),
+        (("--engine-option", "spec-draft-n-max=2"), "the plan has counted the bytes of what drafts"),
+    ],
+)
+def test_bad_drafters_and_splits_get_one_message(words, message, capsys):
+    """Exit code 2 for bad usage, 3 for what is refused; the options of the engine itself are the plan's decision."""
+    with contextlib.suppress(SystemExit):
+        code = main(["plan", "--checkpoint", FLASH, "--hardware", "gb10x1", *words])
+        assert code == (3 if "--engine-option" in words else 2)
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import dataclass, replace
+from functools import cache
 from http.client import HTTPConnection
 
 import pytest
 from tests.engines.tiny_llama import write_tiny_llama
+from tests.engines.tiny_v4 import write_tiny_v4
 from tests.server.conftest import end_everything
 from tools.engines import ENGINES
 
@@ -21,6 +23,13 @@ LONGEST_S = 120.0
 def tiny_llama(tmp_path_factory):
     """Return the folder of a tiny Llama with random weights."""
     return write_tiny_llama(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_v4(tmp_path_factory):
+    """Return what gives the folder of a tiny DeepSeek V4 with this kind of draft head: dspark, mtp or None."""
+    folder = tmp_path_factory.mktemp("v4")
+    return cache(lambda draft: write_tiny_v4(folder / f"tiny-v4-{draft}", draft))
 
 
 @pytest.fixture

@@ -196,9 +196,9 @@ def test_what_does_not_run_has_no_command():
         build_command(small)
     assert small.smallest_change == raised.value.remedy
     refused = make_plan(
-        checkpoint="mlx-community/DeepSeek-V4-Flash-4bit", hardware=detect_hardware("m3-ultra-512gb"), engine="mlx"
+        checkpoint="nvidia/DeepSeek-V4-Flash-NVFP4", hardware=detect_hardware("m3-ultra-512gb"), engine="mlx"
     )
-    with pytest.raises(RefusedError, match="deepseek_v4"):
+    with pytest.raises(RefusedError, match="mlx does not load"):
         build_command(refused)
 
 

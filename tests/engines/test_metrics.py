@@ -46,6 +46,13 @@ def test_vllm_is_read_by_its_own_names():
     assert ServerMetrics(1, 0, 0.5, 10, 20) == read("vllm", text)
 
 
+def test_llama_cpp_tells_what_it_drafted():
+    """Three counters, as the server of b11549 writes them; those of each position are others."""
+    text = "llamacpp:spec_decode_num_draft_tokens_total 183\nllamacpp:spec_decode_num_accepted_tokens_total 12\n"
+    text += 'llamacpp:spec_decode_num_drafts_total 62\nllamacpp:spec_decode_num_accepted_tokens_per_pos_total{position="0"} 9\n'
+    assert ServerMetrics(draft_steps=62, drafted_tokens=183, accepted_tokens=12) == read("llamacpp", text)
+
+
 @pytest.mark.parametrize(
     "line",
     [

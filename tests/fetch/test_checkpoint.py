@@ -86,6 +86,32 @@ def test_only_the_wanted_quantization_arrives(gguf, cache):
     assert path == local_path(checkpoint())
 
 
+def test_a_known_commit_is_what_is_fetched(hub):
+    """The catalog's bytes are of one revision: listing and files come from there, and the person reads which."""
+    commit, told = "6821d6ad3681a4b137b066b76094fa82ebd0a380", []
+    fetch_checkpoint(checkpoint(revision=commit), on_progress=lambda event: told.append(event.text))
+    assert all(commit in path for path, _ in hub.requests)
+    assert "at 6821d6ad" in told[0]
+
+
+@pytest.mark.parametrize("revision", ["7872f01b", "main", "../../other", "g" * 40])
+def test_digits_that_no_hub_finds_are_told_instead(hub, revision):
+    """Only all 40 digits of a commit find it: otherwise the newest is fetched, and the person reads what differs."""
+    told, moved = [], "9e165c30e2704aec5d9d593cce3eebd58bbef1cb"
+    row = checkpoint(revision=revision, moved_to=moved)
+    fetch_checkpoint(row, on_progress=lambda event: told.append(event.text))
+    assert all("/main" in path for path, _ in hub.requests)
+    assert f"as it is now (the catalog has the bytes of revision {revision[:8]}" in told[0]
+    assert "the repository has since moved to 9e165c30" in told[0]
+
+
+def test_a_commit_that_is_gone_is_named(hub):
+    """A repository whose history was rewritten: which revision is missing, and nothing is written."""
+    hub.listing_answers.append((404, {}))
+    with pytest.raises(UsageError, match=r"at revision 6821d6ad"):
+        fetch_checkpoint(checkpoint(revision="6821d6ad3681a4b137b066b76094fa82ebd0a380"))
+
+
 def test_a_second_fetch_asks_the_hub_for_nothing(hub):
     """A complete checkpoint needs no request."""
     first = fetch_checkpoint(checkpoint())

@@ -10,8 +10,10 @@ import pytest
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.gguf import read_header
 from seatrial.errors import ModelFileError, UsageError
-from seatrial.fetch.tiny import write_tiny
+from seatrial.fetch.tiny import DRAFTER, write_tiny, write_tiny_drafter
 from seatrial.memory import compute_footprint
+from seatrial.memory.drafter import drafter_bytes
+from seatrial.memory.options import Options
 
 LOAD = """
 import os, sys, xllamacpp
@@ -46,6 +48,17 @@ def test_the_file_is_what_the_catalog_says(tiny):
     assert row.weights_by_class == written.weights_by_class
     assert row.files[0].size_bytes == tiny.stat().st_size
     assert "tiny-v4" == written.model
+
+
+def test_the_drafter_is_what_the_catalog_says(tmp_path):
+    """Bytes and size equal the catalog's row; it has the 81 tensors of the drafter of Flash-0731."""
+    path = write_tiny_drafter(tmp_path / "draft.gguf")
+    written, row = find_checkpoint(str(path)), find_checkpoint(DRAFTER)
+    assert row.weights_by_class == written.weights_by_class
+    assert row.weights_bytes == written.weights_bytes == sum(written.weights_by_class.values())
+    assert row.files[0].size_bytes == path.stat().st_size
+    assert 81 == len(read_header(path).tensors)
+    assert ("tiny-v4", "") == (row.drafts_for, written.drafts_for)
 
 
 def test_parameters_are_those_of_the_tensors(tiny):
@@ -143,6 +156,43 @@ def test_caches_are_what_the_real_engine_allocates(tmp_path, require, sizes):
             caches[name] for name in ("SWA", "CSA", "HCA", "lightning-indexer")
         ]
         assert footprint.state_bytes == state
+
+
+DRAFTED = """
+parameters.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_DRAFT_DSPARK]
+parameters.speculative.draft.mparams.path, parameters.speculative.draft.n_max = sys.argv[8], int(sys.argv[9])
+server = xllamacpp.Server(parameters)"""
+"""What a drafter adds to LOAD, in the place of its last step."""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("load", [(2048, 1, 512, 3), (512, 4, 512, 5), (4096, 2, 256, 1)])
+def test_a_drafter_takes_what_the_real_engine_allocates(tiny, tmp_path, require, load):
+    """Its weights, its window of keys and values, its buffer, and one more compressor state a drafted token."""
+    context, slots, ubatch, drafted = load
+    require("xllamacpp")
+    drafter = write_tiny_drafter(tmp_path / "draft.gguf")
+    script = LOAD.replace("\nserver = xllamacpp.Server(parameters)", DRAFTED)
+    words = (tiny, context * slots, slots, ubatch, "f16", "auto", "apart", drafter, drafted)
+    command = [sys.executable, "-c", script, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    log = done.stdout + done.stderr
+    options = Options(ubatch_tokens=ubatch, draft_tokens=drafted)
+    size = drafter_bytes(find_checkpoint(str(drafter)), context, slots, options)
+    footprint = compute_footprint(
+        find_checkpoint(str(tiny)), context_tokens=context, concurrency=slots, options=options
+    )
+    _, weights = re.findall(r"_Mapped model buffer size = +([\d.]+) MiB", log)
+    assert float(weights) == pytest.approx(size.weights / 2**20, abs=0.0051)
+    kv = re.findall(r"llama_kv_cache: size = +([\d.]+) MiB \( *\d+ cells, +3 layers", log)
+    assert float(kv[-1]) == pytest.approx(size.kv / 2**20, abs=0.0051)
+    states = re.findall(STATE.replace("rs_seq = 0", f"rs_seq = {drafted}"), log)
+    assert footprint.state_bytes == sum(
+        8 * rows * width * streams * layers * (1 + drafted)
+        for rows, width, streams, layers in (map(int, found) for found in states)
+    )
+    buffer = float(re.findall(r"compute buffer size = +([\d.]+) MiB", log)[-1])
+    assert size.buffer.low / 2**20 < buffer < size.buffer.high / 2**20
 
 
 @pytest.mark.engine

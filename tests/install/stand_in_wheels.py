@@ -12,12 +12,12 @@ MODULES = {
                              "fastapi.py", "uvicorn.py", "sse_starlette.py", "starlette_context.py",
                              "pydantic_settings.py"],
     },
-    "mlx": {"mlx-lm": ["mlx_lm/__init__.py", "mlx_lm/server.py"], "mlx": ["mlx/core.py"]},
+    "mlx": {"mlx-vlm": ["mlx_vlm/__init__.py", "mlx_vlm/server.py"], "mlx": ["mlx/core.py"]},
 }  # fmt: skip
 """Packages that each installable engine asks for, with their files."""
 VERSIONS = {"mlx": "0.32.4"}
 """Versions of packages that are not the engine's own."""
-SCRIPTS = {"vllm": "vllm", "mlx-lm": "mlx_lm.server"}
+SCRIPTS = {"vllm": "vllm", "mlx-vlm": "mlx_vlm.server"}
 BACKEND = """
 import os, pathlib
 def build_wheel(folder, config_settings=None, metadata_directory=None):

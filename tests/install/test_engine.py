@@ -88,8 +88,8 @@ def test_the_kits_own_environment_is_not_touched(wheels, quick):
     """The stand-in can be imported there and not here."""
     write_stand_ins(wheels, SMALL)
     found = install_engine(SMALL, tool=quick).installation
-    there = subprocess.run([found.python, "-c", "import mlx_lm.server"], check=False).returncode
-    assert (0, None) == (there, find_spec("mlx_lm"))
+    there = subprocess.run([found.python, "-c", "import mlx_vlm.server"], check=False).returncode
+    assert (0, None) == (there, find_spec("mlx_vlm"))
 
 
 def test_a_second_call_says_what_is_there(wheels):
@@ -127,7 +127,7 @@ def test_what_the_index_does_not_have_is_named(tmp_path):
     with pytest.raises(EngineError, match="no release that fits") as caught:
         install_engine(SMALL, tool="pip")
     assert "not for this machine" == caught.value.cause
-    assert any("mlx-lm==" in line for line in caught.value.evidence)
+    assert any("mlx-vlm==" in line for line in caught.value.evidence)
     assert [] == left_over(tmp_path)
 
 
@@ -142,11 +142,11 @@ def test_a_build_that_fails_is_named(wheels, tmp_path):
 
 def test_what_does_not_import_is_not_kept(wheels, tmp_path, quick):
     """Installed is not enough: it has to be importable where it lies."""
-    write_stand_ins(wheels, SMALL, left_out=["mlx_lm/server.py"])
+    write_stand_ins(wheels, SMALL, left_out=["mlx_vlm/server.py"])
     with pytest.raises(EngineError, match="cannot be imported") as caught:
         install_engine(SMALL, tool=quick)
     assert "does not import" == caught.value.cause
-    assert any("mlx_lm.server" in line for line in caught.value.evidence)
+    assert any("mlx_vlm.server" in line for line in caught.value.evidence)
     assert [] == left_over(tmp_path)
 
 
@@ -154,11 +154,11 @@ def test_a_reinstallation_that_fails_keeps_what_was_there(wheels, tmp_path, quic
     """The old environment comes back, and still starts."""
     write_stand_ins(wheels, SMALL)
     before = install_engine(SMALL, tool=quick).installation
-    write_stand_ins(wheels, SMALL, left_out=["mlx_lm/server.py"])
+    write_stand_ins(wheels, SMALL, left_out=["mlx_vlm/server.py"])
     with pytest.raises(EngineError):
         install_engine(SMALL, reinstall=True, tool=quick)
     assert ([before], [f"mlx-{before.version}"]) == (installations(), left_over(tmp_path))
-    assert 0 == subprocess.run([before.python, "-c", "import mlx_lm.server"], check=False).returncode
+    assert 0 == subprocess.run([before.python, "-c", "import mlx_vlm.server"], check=False).returncode
 
 
 def test_a_reinstallation_that_succeeds_replaces_it(wheels, tmp_path, quick):
@@ -267,14 +267,14 @@ def test_removing_takes_what_an_interruption_left(tmp_path):
 def test_a_setting_comes_before_an_own_environment_and_that_before_path(wheels, tmp_path, monkeypatch, quick):
     """The order in which an engine is looked for."""
     write_stand_ins(wheels, SMALL)
-    program = tmp_path / "mlx_lm.server"
+    program = tmp_path / "mlx_vlm.server"
     program.write_text("#!/bin/sh\necho 0.32.2\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    row = known_programs()["mlx_lm.server"]
+    row = known_programs()["mlx_vlm.server"]
     assert str(program) == look_up(row).path
     found = install_engine(SMALL, tool=quick).installation
-    assert str(found.python.with_name("mlx_lm.server")) == look_up(row).path == own_program(row)
+    assert str(found.python.with_name("mlx_vlm.server")) == look_up(row).path == own_program(row)
     monkeypatch.setenv("SEATRIAL_MLX", str(program))
     assert str(program) == look_up(row).path
 
@@ -314,7 +314,7 @@ def test_the_disk_is_looked_at_first(monkeypatch, tmp_path, require):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", small], check=True)
     try:
         monkeypatch.setenv("SEATRIAL_ENGINES", str(small))
-        with pytest.raises(DoesNotFitError, match=r"mlx 0\.32\.2 needs 468\.8 MiB .* 64\.0 MiB are free"):
+        with pytest.raises(DoesNotFitError, match=r"mlx 0\.7\.10 needs 1\.5 GiB .* 64\.0 MiB are free"):
             install_engine(SMALL)
     finally:
         subprocess.run(["umount", small], check=True)
@@ -366,7 +366,7 @@ def test_what_pip_and_uv_say_is_understood(line, cause):
 @pytest.mark.parametrize(
     ("line", "stage", "text"),
     [
-        ("Collecting numpy (from mlx-lm)", "download", "1 package found, 0 B of about 1.0 MiB: numpy"),
+        ("Collecting numpy (from mlx-vlm)", "download", "1 package found, 0 B of about 1.0 MiB: numpy"),
         ("Building wheels for collected packages: llama-cpp-python, diskcache", "build", "compiling llama-cpp-python"),
         ("  Building wheel for llama-cpp-python (pyproject.toml): started", "build", "compiling llama-cpp-python"),
         ("Installing collected packages: numpy", "install", "unpacking packages"),
@@ -403,7 +403,7 @@ def test_for_people_it_says_where_and_how_much(wheels, capsys):
     for words in (["install", SMALL], ["install", SMALL], ["remove", SMALL], ["remove", SMALL]):
         assert 0 == main(["engines", *words])
         said.append(" ".join(capsys.readouterr().out.split()))
-    assert said[0].startswith(f"mlx-lm {row.version} is installed in ")
+    assert said[0].startswith(f"mlx-vlm {row.version} is installed in ")
     assert "is installed already" in said[1]
     assert said[2].startswith(f"mlx {row.version} is removed: ")
     assert "mlx was not installed by seatrial." == said[3]

@@ -10,6 +10,8 @@ from seatrial.errors import UsageError
 from seatrial.fetch.checkpoint import fetch_checkpoint
 from seatrial.hardware import detect_hardware
 from seatrial.launching import launch
+from seatrial.launching.this_machine import fetch_stand_in
+from seatrial.measure import Workload, measure_server
 from seatrial.plan import make_plan
 from seatrial.server import find_server, loopback
 
@@ -84,6 +86,39 @@ def test_the_deepseek4_code_path(require, flags):
         status, tokens = complete(server)
     assert 200 == status
     assert 0 < tokens
+
+
+def test_a_drafter_drafts_and_the_accepted_tokens_are_measured(require):
+    """tiny-v4 with its drafter: answers come, tokens are drafted three a step, and the measurement counts them."""
+    require("xllamacpp")
+    plan = make_plan("tiny-v4", hardware=detect_hardware(), drafter="auto")
+    fetch_stand_in(plan)
+    with launch(plan) as server:
+        assert 200 == complete(server)[0]
+        measured = measure_server(server, Workload(concurrency=(1,), requests=2, prompt_tokens=32, answer_tokens=32))
+    (point,) = measured.points
+    assert 2 == point.requests.succeeded
+    assert 32 < point.drafted_tokens
+    assert 0 <= point.accepted_tokens <= point.drafted_tokens
+    assert 1 <= point.acceptance_length <= 1 + plan.draft_tokens
+
+
+def test_a_plan_without_a_drafter_drafts_nothing(stand_in):
+    """The measurement says that it does not know, instead of 0."""
+    with launch(stand_in) as server:
+        (point,) = measure_server(server, Workload(concurrency=(1,), requests=1, answer_tokens=8)).points
+    assert (None, None, None) == (point.acceptance_length, point.drafted_tokens, point.accepted_tokens)
+
+
+def test_a_drafter_that_was_not_fetched_is_said(stand_in, monkeypatch, tmp_path):
+    """The model is there, the drafter is not: one message with the command to type, and nothing is launched."""
+    monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path))
+    plan = make_plan("tiny-v4", hardware=detect_hardware(), drafter="auto")
+    fetch_checkpoint(find_checkpoint(plan.checkpoint))
+    with pytest.raises(UsageError, match=f"The drafter {plan.drafter} is not on this machine yet") as caught:
+        launch(plan)
+    assert f"Run: seatrial fetch {plan.drafter}" == caught.value.remedy
+    assert stand_in.drafter is None
 
 
 def test_the_engine_ends_with_its_owner(stand_in, another_process):

@@ -6,9 +6,10 @@ import pytest
 
 from seatrial.measure import Completion, Quantiles, Workload, find_problems, steady_window, tokens_between, tpot_s
 from seatrial.measure.messages import PointEnds
-from seatrial.measure.summary import best_point, quantiles, summarize
+from seatrial.measure.summary import best_point, quantiles, summarize, with_acceptance
 from seatrial.measure.types import Measurement
 from seatrial.records import from_dict, to_dict
+from seatrial.server.metrics import ServerMetrics
 
 WORKLOAD = Workload(concurrency=(2,))
 MEASUREMENT = Measurement(
@@ -215,3 +216,31 @@ def test_a_record_says_where_its_figures_come_from():
     assert ("measured", True) == (written["origin"], "docs/measuring.md" in written["source"])
     older = {name: value for name, value in written.items() if name not in {"origin", "source"}}
     assert MEASUREMENT == from_dict(Measurement, older)
+
+
+def counted(steps, drafted, accepted):
+    """Return what a server that drafts has counted."""
+    return ServerMetrics(draft_steps=steps, drafted_tokens=drafted, accepted_tokens=accepted)
+
+
+def test_acceptance_is_of_the_point_only():
+    """What was drafted before does not count; a step yields one token more than it accepts."""
+    point = with_acceptance(summary([completion()]), counted(10, 30, 20), counted(30, 90, 50))
+    assert (2.5, 60, 30) == (point.acceptance_length, point.drafted_tokens, point.accepted_tokens)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, counted(1, 1, 1)),
+        (counted(1, 1, 1), None),
+        (ServerMetrics(), counted(1, 1, 1)),
+        (counted(5, 15, 5), counted(5, 15, 5)),
+        (counted(5, 15, 5), counted(1, 3, 2)),
+        (counted(1, 3, 0), counted(2, 4, 9)),
+    ],
+)
+def test_acceptance_is_unknown_if_nothing_was_counted(before, after):
+    """No page, nothing drafted, a server that began anew, more accepted than drafted: None, never 0."""
+    point = with_acceptance(summary([completion()]), before, after)
+    assert (None, None, None) == (point.acceptance_length, point.drafted_tokens, point.accepted_tokens)

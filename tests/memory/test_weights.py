@@ -59,7 +59,7 @@ def test_the_mtp_head_has_the_published_parameters():
 def test_every_safetensors_row_of_the_catalog_is_the_sum_of_its_tensors():
     """What the catalog says and what its config gives are one number."""
     rows = [row for row in checkpoints() if row.format == "safetensors" and row.weights_bytes is not None]
-    assert rows
+    assert 16 == len(rows)
     for row in rows:
         assert row.weights_bytes == config_footprint({**model_of(row).config, **row.config}).weights_bytes, row.id
 
@@ -71,12 +71,35 @@ def test_every_safetensors_row_of_the_catalog_is_the_sum_of_its_tensors():
         ("nvidia/DeepSeek-V4-Flash-NVFP4", 168),
         ("deepseek-ai/DeepSeek-V4-Flash-Base", 292.5),
         ("deepseek-ai/DeepSeek-V4-Pro-0813", 893),
+        ("nvidia/DeepSeek-V4-Flash-0731-NVFP4", 175.5),
+        ("deepseek-ai/DeepSeek-V4.1-Flash", 510),
     ],
 )
 def test_repacks_agree_with_their_rounded_published_sizes(name, published_gb):
     """Within half of the last digit that was published."""
     (row,) = (row for row in checkpoints() if row.id == name)
     assert pytest.approx(published_gb, abs=0.5) == row.weights_bytes / 1e9
+
+
+def test_vision_exp_is_flash_with_a_tower():
+    """Published as 167.8 GB; the rest of its tensors are those of Flash-0731, to the byte."""
+    (row,) = (row for row in checkpoints() if row.id == "deepseek-ai/DeepSeek-V4-Flash-Vision-Exp")
+    assert 1678 == round(row.weights_bytes / 1e8)
+    by_class = config_footprint({**model_of(row).config, **row.config}).by_class
+    plain = config_footprint(flash(**DSPARK)).by_class
+    assert by_class.pop("vision") + by_class.pop("router") - plain.pop("router") == row.weights_bytes - sum(
+        config_footprint(flash(**DSPARK)).by_class.values()
+    )
+    assert plain == by_class
+    tower = [each for each in tensors(read_shape(model_of(row).config)) if each.group == "vision"]
+    assert pytest.approx(0.5, abs=0.05) == sum(each.parameters for each in tower) / 1e9
+
+
+def test_the_files_of_an_nvfp4_release_are_its_tensors_and_headers():
+    """NVIDIA's 48 files of Flash-0731 hold 175,550,788,904 bytes: a hundred bytes of header for each tensor more."""
+    (row,) = (row for row in checkpoints() if row.id == "nvidia/DeepSeek-V4-Flash-0731-NVFP4")
+    headers = 175_550_788_904 - row.weights_bytes
+    assert 10_000_000 < headers < 20_000_000
 
 
 def test_experts_are_most_of_the_weights():

@@ -60,12 +60,36 @@ def test_ranks_that_equal_gpus_cannot_form_are_bad_input(machine, nodes, ranks):
         make_plan(hardware=detect_hardware(machine), nodes=nodes, tensor_parallel=ranks)
 
 
-@pytest.mark.parametrize("machine", ["m3-ultra-512gb", "h100x8"])
-def test_an_mlx_checkpoint_is_refused_by_mlx(machine):
+@pytest.mark.parametrize(
+    ("machine", "checkpoint", "why"),
+    [
+        ("h100x8", "mlx-community/DeepSeek-V4-Flash-4bit", "Apple silicon only"),
+        ("cpu", "mlx-community/DeepSeek-V4-Flash-4bit", "Apple silicon only"),
+        ("m3-ultra-512gb", "mlx-community/deepseek-ai-DeepSeek-V4-Flash-8bit", "No engine of this kit runs"),
+    ],
+)
+def test_an_mlx_checkpoint_is_refused_by_mlx(machine, checkpoint, why):
     """Where nothing runs a checkpoint, the engine made for its format says why, and no other."""
-    plan = make_plan(checkpoint="mlx-community/DeepSeek-V4-Flash-4bit", hardware=detect_hardware(machine))
+    plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware(machine))
     assert ("refused", "mlx") == (plan.verdict, plan.engine)
-    assert "no model class for deepseek_v4" in texts(plan)
+    assert why in plan.reasons[0].text
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        "nvidia/DeepSeek-V4-Flash-NVFP4",
+        "sgl-project/DeepSeek-V4-Flash-FP8",
+        "deepseek-ai/DeepSeek-V4-Flash-Base",
+        "unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL",
+    ],
+)
+def test_mlx_refuses_what_it_does_not_load_and_says_what_works(checkpoint):
+    """Experts in NVFP4 or FP8, or a GGUF: the plan names the engines that load them, and what fits this Mac."""
+    plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware("m3-ultra-512gb"), engine="mlx")
+    assert ("refused", "mlx") == (plan.verdict, plan.engine)
+    assert "mlx does not load" in plan.reasons[0].text
+    assert "llamacpp" in plan.smallest_change
 
 
 def test_tensor_parallel_three_is_refused_with_the_divisor(eight_h100s):
@@ -109,7 +133,7 @@ def test_an_engine_that_cannot_load_the_format_is_refused(no_gpu, eight_h100s):
     assert "refused" == plan.verdict
 
 
-def test_tensor_parallelism_is_refused_where_layers_are_split():
-    """llama.cpp never ignores ranks in silence."""
+def test_ranks_are_never_ignored_in_silence():
+    """llama.cpp splits tensors over every GPU it sees, so two of four are refused."""
     plan = make_plan("flash", hardware=detect_hardware("h200x4"), engine="llamacpp", tensor_parallel=2)
-    assert ("refused", True) == (plan.verdict, "tensor parallel 2" in plan.reasons[0].text)
+    assert ("refused", True) == (plan.verdict, "--tensor-parallel 4, not 2" in plan.reasons[0].text)

@@ -33,6 +33,46 @@ def test_a_number_beyond_the_bounds_names_them_and_says_what_next(choice, limit,
     assert advice in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("choice", "message", "advice"),
+    [
+        (
+            {"prompt_tokens": 4000, "answer_tokens": 1000, "context_tokens": 4096},
+            "5,000 tokens are longer than the context of 4,096",
+            "Raise --context-tokens to 5000",
+        ),
+        ({"prompt_tokens": 5000, "context_tokens": 4096}, "5,000 tokens", "Raise --context-tokens to 5000"),
+        ({"answer_tokens": 2_000_000}, "2,000,000 tokens are longer than the context of 1,048,576", "Choose shorter"),
+    ],
+)
+def test_lengths_that_no_context_holds_are_refused(choice, message, advice):
+    """A prediction for a request that cannot be sent would say nothing."""
+    with pytest.raises(UsageError, match=message) as caught:
+        make_plan("flash", hardware=named_machine("h200x8"), **choice)
+    assert advice in caught.value.remedy
+
+
+def test_the_context_is_long_enough_for_the_lengths_asked_for():
+    """Without a context of its own a request gets one that holds its prompt and answer."""
+    plan = make_plan("flash", hardware=named_machine("h200x8"), prompt_tokens=100_000, answer_tokens=2000)
+    assert 102_000 == plan.context_tokens
+    assert "100,000 prompt and 2,000 answer tokens" in plan.prediction.basis
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [
+        ({"prompt_tokens": 4000}, "4,000 prompt and 96 answer tokens"),
+        ({"answer_tokens": 3000}, "1,096 prompt and 3,000 answer tokens"),
+        ({}, "up to 3,640 prompt and 456 answer tokens"),
+    ],
+)
+def test_a_length_asked_for_stays_and_the_usual_one_is_cut_down(lengths, words):
+    """In a context that is shorter than both together."""
+    plan = make_plan("flash", hardware=named_machine("h200x8"), engine="sglang", context_tokens=4096, **lengths)
+    assert words in plan.prediction.basis
+
+
 def sliced(count, memory_gib):
     """Return a machine with one H200 in so many MIG slices."""
     hardware = detect_hardware("h200x8", host_memory_gib=512)

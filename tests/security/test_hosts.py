@@ -107,9 +107,9 @@ def test_with_expose_the_engine_gets_exactly_the_address(host):
     assert () == secured(leaky_command(), Access()).notes
 
 
-@pytest.mark.parametrize("engine", ["mlx", "fake", "no-such-engine"])
+@pytest.mark.parametrize("engine", ["fake", "no-such-engine"])
 def test_an_engine_without_a_key_is_never_exposed(not_launched, engine):
-    """MLX has no key, and an unknown engine may have none."""
+    """An unknown engine may have no key."""
     not_launched(
         leaky_command(engine=engine),
         kind=RefusedError,
@@ -119,9 +119,9 @@ def test_an_engine_without_a_key_is_never_exposed(not_launched, engine):
 
 
 def test_which_engines_have_a_key_is_data_with_a_source():
-    """Every one but MLX."""
+    """Every one: mlx_vlm.server asks for its key too, which mlx_lm.server did not."""
     engines = ("sglang", "vllm", "llamacpp", "simulated", "mlx")
-    assert [True, True, True, True, False] == [is_keyed(engine) for engine in engines]
+    assert [True] * 5 == [is_keyed(engine) for engine in engines]
     assert all(engine_options(engine).key_source for engine in engines)
 
 

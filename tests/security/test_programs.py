@@ -13,7 +13,7 @@ from seatrial.plan import make_plan
 from seatrial.programs.find import resolve_program
 from seatrial.programs.search_path import find_on_path
 
-PROGRAMS = ("llama-server", "vllm", "mlx_lm.server", "my-own-server")
+PROGRAMS = ("llama-server", "vllm", "mlx_vlm.server", "my-own-server")
 
 
 def plant(folder, name, mode=0o755):

@@ -77,7 +77,7 @@ def test_the_safe_version_itself_is_started(installed, name, version):
 def test_the_bounds_are_those_agreed_upon():
     """One row an engine; a change here is a change of what is safe."""
     safe = {engine: engine_facts(engine).versions.safe for engine in engine_ids()}
-    assert {"sglang": "0.5.23", "vllm": "0.33.0", "llamacpp": "b9840", "mlx": "0.32.2", "simulated": None} == safe
+    assert {"sglang": "0.5.23", "vllm": "0.33.0", "llamacpp": "b9840", "mlx": "0.7.10", "simulated": None} == safe
     python = next(row for row in engine_facts("llamacpp").programs if row.runner == "llama_cpp.server")
     assert "0.3.36" == python.minimum
 

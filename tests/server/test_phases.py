@@ -82,7 +82,15 @@ def way(name):
                 ("capturing graphs", "", 12, 35),
             ],
         ),
-        ("mlx", [("downloading", "", 9, 9), ("opening its port", "", None, None)]),
+        (
+            "mlx",
+            [
+                ("downloading", "", 9, 9),
+                ("loading weights", "", None, None),
+                ("loading the draft", "", None, None),
+                ("opening its port", "", None, None),
+            ],
+        ),
     ],
 )
 def test_phases_and_counts_of_a_log(name, phases):

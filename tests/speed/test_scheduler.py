@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from seatrial.speed import Ranks, ServingLoad, Work
-from seatrial.speed.roofline import constants, gpu_speed, prefill_seconds, step_seconds
+from seatrial.speed.roofline import accepted_of, constants, gpu_speed, prefill_seconds, step_seconds
 
 FLASH = Work(11_371_199_488, 147_169_738_752, 256, 6, 43, 13_270_101_591, 6_492_782_592, "fp4")
 RANKS = Ranks(4, 1, 1, "h200", 4.8e12, 0.989e15, architecture="9.0")
@@ -29,8 +29,8 @@ class Request:
 def play(load):
     """Return median TTFT and TPOT and the output rate of a run that decodes only while it reads no prompt."""
     fit, chance = constants(), random.Random(1)  # noqa: S311 -- lengths, not secrets
-    accepted = fit.accepted(load.draft_tokens)
-    per_token = prefill_seconds(FLASH, RANKS, load, fit) / load.mean_prompt
+    accepted = accepted_of(load)
+    per_token = prefill_seconds(FLASH, RANKS, load.others_prompt, fit) / load.mean_prompt
     requests = [
         Request(chance.randint(1, load.prompt_tokens), chance.randint(2, load.answer_tokens))
         for _ in range(load.requests)

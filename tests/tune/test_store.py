@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from seatrial.fetch.tiny import write_tiny
 from seatrial.hardware import detect_hardware
 from seatrial.launching.tuned import (
     Level,
@@ -136,3 +137,10 @@ def test_what_follows_from_the_load_is_not_carried_to_another(tuned):
 
     assert {"threads": "2"} == _carried(llamacpp, level)
     assert level.settings == _carried(replace(llamacpp, concurrency=4), level)
+
+
+def test_a_persons_own_file_has_results_too(tmp_path):
+    """It is in no list of models: its own header tells the architecture."""
+    path = write_tiny(tmp_path / "own.gguf", num_experts_per_tok=1)
+    plan = make_plan(checkpoint=str(path), hardware=detect_hardware(), engine="llamacpp")
+    assert ("local", "deepseek_v4") == (plan.model, subject_of(plan).architecture)

@@ -206,6 +206,18 @@ class Install:
 
 
 @dataclass(frozen=True, slots=True)
+class MisreadConfig:
+    """A field of config.json that the engine misreads, so that a launch gives it a folder of links without the field."""
+
+    field: str  # names from the outermost on, joined by dots
+    architecture: str  # of the models it is about
+    why: str
+    by_hand: str  # a sentence for whoever starts the engine otherwise
+    source: str
+    checked: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFacts:
     """Everything the data file of one engine holds."""
 
@@ -221,6 +233,7 @@ class EngineFacts:
     phases: tuple[Phase, ...] = ()  # empty: its log does not show them
     tune: tuple[Setting, ...] = ()  # settings ``seatrial tune`` may change, by usual importance
     install: Install | None = None  # None: this kit does not install it
+    misread_config: MisreadConfig | None = None  # None: it reads every config.json that it takes
     drafting: Drafting | None = None  # None: it takes no drafter as a file
     tensor_split: TensorSplit | None = None  # None: it has no second way to split a model
 

@@ -55,6 +55,8 @@ _LLAMA = {
     "max_position_embeddings": "context_length",
 }
 _MAX_FIELD = 1 << 32
+_NAMES_CODE = ("auto_map", "model_file")
+"""Fields of a configuration that name Python code in the folder."""
 
 _NO_PICKLES = "Use safetensors or GGUF files of the same model."
 _CHECK_PATH_OR_ID = "Check the path, or give a hub id; `seatrial models` lists the known ones."
@@ -81,10 +83,10 @@ def local_checkpoint(path: Path) -> Checkpoint:
 
 
 def check_no_code(folder: Path) -> None:
-    """Refuse a folder whose configuration names code (``auto_map``): transformers would run it from the folder.
+    """Refuse a folder whose configuration names code: transformers runs ``auto_map``, MLX ``model_file``.
 
     Raises:
-        RefusedError: If a configuration file has ``auto_map``.
+        RefusedError: If a configuration file has one of these fields.
         UsageError: If a configuration file cannot be read.
 
     """
@@ -92,10 +94,11 @@ def check_no_code(folder: Path) -> None:
         if not path.is_file():
             raise UsageError(f"{path} is not a file.", remedy="Fetch the model's files again.")
         config = read_json(path)
-        if isinstance(config, dict) and config.get("auto_map"):
+        named = [name for name in _NAMES_CODE if isinstance(config, dict) and config.get(name)]
+        if named:
             raise RefusedError(
-                f"{path} names code to run (auto_map); this kit runs no code of a model, and DeepSeek V4 needs none.",
-                remedy=f"Take the original {path.name}, or remove auto_map from it.",
+                f"{path} names code to run ({named[0]}); this kit runs no code of a model, and DeepSeek V4 needs none.",
+                remedy=f"Take the original {path.name}, or remove {named[0]} from it.",
             )
 
 
@@ -228,7 +231,7 @@ def _dspark_config(header: gguf.GgufHeader) -> dict[str, Any]:
     }:
         raise RefusedError(
             f"{header.path} is a draft of another family than DeepSeek V4: it has no DSpark stages of that shape.",
-            remedy="Give a DSpark drafter of DeepSeek V4; `seatrial models --json` lists them under drafters.",
+            remedy="Give a DSpark drafter of DeepSeek V4; `seatrial models` lists them.",
         )
     if not isinstance(targets, tuple) or not targets:
         raise ModelFileError(f"{header.path} does not say which layers it drafts from.", remedy=FETCH_AGAIN)

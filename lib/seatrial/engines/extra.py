@@ -38,6 +38,7 @@ class Option:
     most: float = 0  # largest number
     choices: tuple[str, ...] = ()  # values; empty if the engine's own parser names them
     python: str | None = None  # its name for llama-cpp-python's server, None if that has none
+    sets: str = ""  # flag and value a switch stands for, ``{model}`` being what the command serves; empty: its own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,12 @@ def add_options(command: Command, options: Iterable[str]) -> Command:
         if name in seen:
             raise UsageError(f"The engine option {name} is given twice.", remedy="Give it once.")
         seen.add(name)
-        flags = flags.with_value(_flag(option, command), _checked(command.engine, option, value))
+        checked = _checked(command.engine, option, value)
+        if option.sets:
+            name, _, value = option.sets.partition("=")
+            flags = flags.with_value(f"--{name}", value.format(model=command.model))
+        else:
+            flags = flags.with_value(_flag(option, command), checked)
     return command.with_flags(flags)
 
 

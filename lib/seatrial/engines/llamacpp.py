@@ -63,9 +63,9 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
 
 
 def _threads(plan: Plan) -> dict[str, int]:
-    """Return physical cores less one, at least one: the last core belongs to everything else. Empty if unknown."""
-    cores = plan.hardware.host.cores
-    return {"--threads": max(1, cores - 1)} if cores else {}
+    """Return the number of threads, empty if the number of cores is unknown."""
+    threads = plan.hardware.host.llamacpp_threads
+    return {"--threads": threads} if threads else {}
 
 
 def _tensor_split(plan: Plan) -> str:

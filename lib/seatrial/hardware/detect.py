@@ -8,6 +8,7 @@ from dataclasses import replace
 from seatrial.errors import UsageError
 from seatrial.hardware.amd import read_amd
 from seatrial.hardware.apple import read_apple
+from seatrial.hardware.bandwidth.record import with_measured_bandwidth
 from seatrial.hardware.named import AUTO, CPU, machine_name, named_machine
 from seatrial.hardware.nvidia import read_nvidia
 from seatrial.hardware.types import Hardware, Host
@@ -37,14 +38,15 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
         )
     folded = name.casefold()
     if folded == AUTO:
-        return _with_host_memory(_detected(), host_memory_gib)
+        return _with_host_memory(with_measured_bandwidth(read_machine()), host_memory_gib)
     if folded == CPU and host_memory_gib is None:
         source = "host of this machine, accelerators left out"
-        return Hardware(CPU, (), _read_host(), None, None, "measured", source)
+        return with_measured_bandwidth(Hardware(CPU, (), _read_host(), None, None, "measured", source))
     return named_machine(name, host_memory_gib)
 
 
-def _detected() -> Hardware:
+def read_machine() -> Hardware:
+    """Read this machine, with the bandwidth of the data sheets."""
     host = _read_host()
     if sys.platform == "darwin":
         gpus, problems = read_apple(host)

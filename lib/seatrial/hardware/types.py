@@ -25,7 +25,8 @@ class Gpu:
         accelerator: Key in ``accelerators.json`` ("h100"), None if it is not listed.
         memory_bytes: Total memory; with unified memory, the memory that GPU and CPU share.
         memory_free_bytes: Free memory at detection.
-        bandwidth_bytes_per_s: Peak memory bandwidth.
+        bandwidth_bytes_per_s: Memory bandwidth: measured on this machine, else the peak of the data sheet.
+        bandwidth_measured_at: When it was measured (UTC, ISO 8601), None if it was not.
         bf16_flops: Dense BF16 peak, floating point operations per second.
         fp8_flops: Dense FP8 peak, None if the chip has no FP8 units.
         compute_capability: "9.0" (NVIDIA) or "gfx942" (AMD), None for other vendors.
@@ -45,6 +46,7 @@ class Gpu:
     compute_capability: str | None = None
     mig: bool | None = None
     unified: bool = False
+    bandwidth_measured_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ class Host:
         memory_available_bytes: Free memory for a new process, within the cgroup limit.
         memory_limit_bytes: cgroup limit, None without a limit.
         disk_free_bytes: Free space of the disk for models.
-        bandwidth_bytes_per_s: Memory bandwidth.
+        bandwidth_bytes_per_s: Memory bandwidth: what its cores read if measured on this machine, else the data sheet's.
+        bandwidth_measured_at: When it was measured (UTC, ISO 8601), None if it was not.
+        decode_bytes_per_s: Four-bit weights that llama.cpp's threads multiply with one vector; None if not measured.
+        prompt_flops: Operations per second of llama.cpp's threads with many vectors; None if not measured.
         wsl: True in the Windows Subsystem for Linux.
         container: True in a container.
 
@@ -73,12 +78,20 @@ class Host:
     bandwidth_bytes_per_s: float | None = None
     wsl: bool = False
     container: bool = False
+    bandwidth_measured_at: str | None = None
+    decode_bytes_per_s: float | None = None
+    prompt_flops: float | None = None
 
     @property
     def usable_memory_bytes(self) -> int | None:
         """Memory that plans may use: the smaller of installed memory and cgroup limit."""
         known = [size for size in (self.memory_bytes, self.memory_limit_bytes) if size is not None]
         return min(known, default=None)
+
+    @property
+    def llamacpp_threads(self) -> int | None:
+        """Threads llama.cpp gets: the physical cores less one for everything else, at least one; None if unknown."""
+        return max(1, self.cores - 1) if self.cores else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError, UsageError
 from seatrial.fetch.checkpoint import check_weights, local_path
 from seatrial.launching.access import Access, listens_on, secured
+from seatrial.launching.model_folder import readable_folder
 from seatrial.launching.tuned import tuned_plan
 from seatrial.plan.types import Plan
 from seatrial.programs.find import installed_command, resolve_program
@@ -59,6 +60,7 @@ def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None
     local = None if plan.simulated else model_path or local_path(find_checkpoint(plan.checkpoint))
     if local is not None and local.is_dir():
         check_no_code(local)
+        local = readable_folder(plan.engine, local)
     drafter = _drafter_path(plan)
     if drafter is not None:
         plan = replace(plan, drafter=str(drafter.absolute()))

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
-from seatrial.catalog import checkpoints, find_checkpoint, find_model
+from seatrial.catalog import checkpoints, find_checkpoint
+from seatrial.catalog.find import model_of
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, EngineError, UsageError
 from seatrial.plan.candidate import Candidate, preferred_checkpoints
@@ -206,7 +207,11 @@ def _reserved(plan: Plan, found: Diagnosis) -> str:
 
 def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[Candidate, str]]:
     """Yield smaller candidates, each with its change in words, the smallest change first."""
-    model, have = find_model(plan.model), find_checkpoint(plan.checkpoint)
+    try:
+        have = find_checkpoint(plan.checkpoint)
+    except UsageError:  # a local file that somebody removed since
+        return
+    model = model_of(have)
     request = Request(
         hardware=plan.hardware,
         nodes=plan.nodes,

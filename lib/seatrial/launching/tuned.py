@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seatrial import paths
-from seatrial.catalog import find_checkpoint, find_model
+from seatrial.catalog import find_checkpoint
+from seatrial.catalog.find import model_of
 from seatrial.engines.settings import check_value, settings_of
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.hardware.types import Hardware
@@ -137,7 +138,7 @@ def subject_of(plan: Plan, runner: str | None = None) -> TunedSubject:
         engine=plan.engine,
         program=command.program,
         version=find_program(command).version,
-        architecture=find_model(plan.model).architecture,
+        architecture=model_of(checkpoint).architecture,
         precision=checkpoint.precision,
         size_class=weights.bit_length() - 1 if weights else None,
     )

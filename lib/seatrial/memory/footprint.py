@@ -231,7 +231,7 @@ def _caches(model: ModelBytes, engine: str, load: kv.CacheLoad, options: Options
         )
     if engine == "vllm":
         return vllm_caches(shape, load, fp4_indexer=options.indexer_type == "fp4")
-    return kv.plain_caches(shape, load)
+    return kv.mlx_caches(shape, load) if engine == "mlx" else kv.plain_caches(shape, load)
 
 
 def _v41_caches(shape: V41Shape, engine: str, load: kv.CacheLoad, options: Options) -> kv.Caches:

@@ -124,6 +124,22 @@ def _sglang_rates(shape: Shape, *, swa_ratio: float, speculative: bool) -> _Sgla
     )
 
 
+def mlx_caches(shape: Shape, load: CacheLoad) -> Caches:
+    """Return mlx-vlm's caches: BF16 vectors, and for each compressed layer the tokens of the window not yet full.
+
+    While a prompt is read, every window also holds the tokens of one step.
+    """
+    layout, plain = table("kv")["mlx"], plain_caches(shape, load)
+    window = min(load.context_tokens, shape.sliding_window + layout["prefill_tokens"] - 1)
+    # Values and gates; ratio 4 compresses two vectors a token, ratio 128 one.
+    csa = CSA * 2 * (shape.head_dim + shape.index_head_dim) * shape.csa_layers
+    hca = HCA * shape.head_dim * shape.hca_layers
+    return Caches(
+        kv={**plain.kv, "SWA": load.requests * window * shape.num_hidden_layers * bf16_bytes(shape.head_dim)},
+        state={"state": load.requests * layout["state_rows"] * bf16_bytes(csa + hca)},
+    )
+
+
 def plain_caches(shape: Shape, load: CacheLoad) -> Caches:
     """Return BF16 vectors without padding: the least any engine could use, for one whose own layout is not known."""
 

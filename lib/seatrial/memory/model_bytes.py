@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seatrial.catalog import Checkpoint, model_of
@@ -65,6 +65,9 @@ def model_bytes_of(checkpoint: Checkpoint) -> ModelBytes:
     if cached is not None:
         return cached[1]
     model = _read(checkpoint)
+    if checkpoint.revision:
+        noted = replace(model.weights, notes=(f"Weights: {checkpoint.describe_revision}.", *model.weights.notes))
+        model = replace(model, weights=noted)
     if len(_cache) >= CACHED_CHECKPOINTS:
         _cache.clear()
     # The entry keeps the checkpoint alive, so that no other object gets its id.
@@ -113,8 +116,8 @@ def _read(checkpoint: Checkpoint) -> ModelBytes:
 
 def _shape(checkpoint: Checkpoint, config: dict[str, Any]) -> AnyShape:
     """Read the shape of a checkpoint, so that an error names the file with the wrong field."""
-    if checkpoint.format == "gguf":
-        return read_shape(config, storage_known=True, file=checkpoint.id, remedy=GGUF)
+    if checkpoint.format == "gguf":  # the vision tower is in a file of its own
+        return read_shape({**config, "vision_n_layers": 0}, storage_known=True, file=checkpoint.id, remedy=GGUF)
     known = bool(checkpoint.weights_by_class) or checkpoint.format != "safetensors"
     return read_shape(config, storage_known=known, file=f"config.json of {checkpoint.id}", remedy=ORIGINAL)
 

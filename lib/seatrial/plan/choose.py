@@ -10,7 +10,7 @@ from seatrial.catalog.engine_facts import engine_facts, loaders, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
-from seatrial.plan.candidate import Candidate, Trial, engines_for, preferred_checkpoints
+from seatrial.plan.candidate import Candidate, Trial, engines_for, every_engine, preferred_checkpoints
 from seatrial.plan.change import smallest_change
 from seatrial.plan.evaluate import evaluate
 from seatrial.plan.other_engines import engine_reasons, left_out_reasons
@@ -57,8 +57,9 @@ def make_plan(  # noqa: PLR0913 -- a person's choices
             each tensor is split over them.
         recipes: Consider vendor recipes; without them arithmetic decides, and nothing is ``verified``.
         alternatives: Also rank every other pair that runs by predicted speed; base checkpoints only if one was named.
-        prompt_tokens: Prompt length the prediction is for; a usual one by default, and its basis says which.
-        answer_tokens: Answer length, likewise.
+        prompt_tokens: Longest prompt the prediction is for, whose first token it times; SGLang's and vLLM's other prompts
+            are drawn evenly up to it. A usual length by default, and the basis says which.
+        answer_tokens: Longest answer, likewise.
         drafter: llama.cpp: a file that drafts tokens for the model; ``auto`` is the catalog's for the checkpoint.
         draft_tokens: Tokens it drafts each step; chosen by default.
 
@@ -101,11 +102,7 @@ def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
     """
     request.check()
     model, checkpoint = _requested(request)
-    if (request.context_tokens or 0) > model.context_tokens:
-        raise UsageError(
-            f"A context of {request.context_tokens:,} tokens is longer than {model.name} takes: {model.context_tokens:,}.",
-            remedy=f"Choose at most --context-tokens {model.context_tokens}.",
-        )
+    request.check_context(model)
     engine = request.engine if request.engine == "auto" else planned_as(request.engine)
     asked = replace(request, engine=engine, recipes=request.recipes and engine == request.engine)
     trials = _shortlist(model, checkpoint, asked)
@@ -163,9 +160,9 @@ def _shortlist(model: Model, named: Checkpoint | None, request: Request) -> list
 def _engines(named: Checkpoint | None, request: Request) -> tuple[str, ...]:
     if request.engine != "auto":
         return (request.engine,)
-    names = engines_for(request.hardware)
     if named is None:
-        return names
+        return engines_for(request.hardware)
+    names = every_engine(request.hardware)
     # If no engine loads it, the one made for its format says why.
     return tuple(name for name in names if name in named.engines) or named.engines or (loaders(named.format)[0],)
 

@@ -7,14 +7,16 @@ from functools import lru_cache
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.model_bytes import CACHED_CHECKPOINTS, ModelBytes, model_bytes_of
 from seatrial.plan.candidate import Candidate
+from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.speed import ServingLoad, Work
+from seatrial.speed.acceptance import accepted_tokens
 from seatrial.speed.attention import attention_of
 from seatrial.speed.work import benchmark_requests
 
 # Prompt and answer tokens: of the published runs (shorter contexts are divided in the same proportion), of one person
-# chatting with llama.cpp on a workstation, and of the kit's own first measurement.
+# chatting on a workstation, and of the kit's own first measurement.
 _SERVER_LOAD, _LOCAL_LOAD, _STAND_IN_LOAD = (8192, 1024), (512, 256), (128, 64)
-_READ_ONCE = ("embeddings", "draft", "hash_tables")
+_NOT_READ_THROUGH = frozenset({"embeddings", "draft", "hash_tables"})
 """Classes whose bytes a decode step does not read through: rows are looked up, drafts run apart."""
 _SCALED_BYTES = {"fp4": 16, "nvfp4": 8}
 """Bytes of packed four-bit values that share a scale byte: 32 values in MXFP4, 16 in NVFP4."""
@@ -30,7 +32,9 @@ def _work_of(subject: ModelBytes, precision: str) -> Work:
     config, classes = subject.config, subject.weights.by_class
     experts = classes.get("experts", 0)
     scales = classes.get("scales", 0)
-    dense = subject.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in _READ_ONCE)
+    # An embedding that is the output head too is read through for the head.
+    unread = _NOT_READ_THROUGH - ({"embeddings"} if config.get("tie_word_embeddings") else set())
+    dense = subject.weights_bytes - experts - scales - sum(classes.get(name, 0) for name in unread)
     if experts and scales:
         # Nearly all scales of packed experts are theirs, a byte for so many bytes of values. FP8 has few.
         packed = _SCALED_BYTES.get(precision)
@@ -58,29 +62,40 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
     """Return the prompt and answer tokens of a prediction if none are asked for."""
     if model.role == "stand-in":
         return _STAND_IN_LOAD
-    return _LOCAL_LOAD if engine == "llamacpp" else _SERVER_LOAD
+    return _SERVER_LOAD if engine in TENSOR_PARALLEL else _LOCAL_LOAD
 
 
 def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0) -> ServingLoad:
     """Return the load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
 
-    If no lengths are asked for, the prediction for a server is of SGLang's benchmark: lengths drawn evenly up to the
-    usual ones, and a run that ends. Lengths asked for are those of every request, and the run goes on.
+    A server on GPUs is predicted in SGLang's benchmark: lengths drawn evenly up to these, and a run that ends. Other
+    engines are predicted with requests of just these lengths, without end.
+
+    Args:
+        candidate: What is served.
+        context_tokens: Context of each request.
+        running_limit: Requests that run at once at most.
+        draft_tokens: Tokens that a drafter of llama.cpp drafts each step.
+
     """
     engine, request = candidate.engine, candidate.request
     usual = usual_load(candidate.model, engine)
     prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
-    total = prompt + answer
-    if context_tokens < total:
-        prompt = max(1, context_tokens * prompt // total)
-        answer = max(1, context_tokens - prompt)
-    as_published = engine != "llamacpp" and request.prompt_tokens is None and request.answer_tokens is None
+    if context_tokens < prompt + answer and not request.prompt_tokens:
+        # A length asked for stays; the usual ones are cut down.
+        share = context_tokens * prompt // (prompt + answer)
+        prompt = max(1, context_tokens - answer if request.answer_tokens else share)
+    answer = max(1, min(answer, context_tokens - prompt))
+    as_published = engine in TENSOR_PARALLEL
     return ServingLoad(
         concurrency=request.concurrency,
         running_limit=max(1, running_limit),
         prompt_tokens=prompt,
         answer_tokens=answer,
         draft_tokens=draft_tokens,
+        draft_method="dspark" if draft_tokens else "mtp",
+        draft_model=candidate.model.id,
+        accepted=accepted_tokens(draft_tokens, "dspark", workload=None, engine="llamacpp") if draft_tokens else None,
         requests=benchmark_requests(request.concurrency) if as_published else None,
         random_lengths=as_published,
     )

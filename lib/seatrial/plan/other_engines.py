@@ -80,7 +80,11 @@ def _advantage(model: Model, best: Plan, rivals: list[Plan]) -> str:
         return (
             f"vendors verified {count} configurations of V4 with SGLang, so it comes before other engines that run it"
         )
-    return "it serves many requests at once from GPU memory, while llama.cpp splits layers"
+    return (
+        "with it V4 thinks and calls tools, which it does not by the chat template of mlx-vlm"
+        if best.engine == "llamacpp"
+        else "it serves many requests at once from GPU memory, while llama.cpp splits layers"
+    )
 
 
 def _pace(plan: Plan) -> float:

@@ -44,7 +44,7 @@ class Request:
     objective: Objective = "balanced"
     tensor_parallel: int | None = None  # ranks
     recipes: bool = True  # consider vendor recipes
-    prompt_tokens: int | None = None  # the prediction is for prompts of this length
+    prompt_tokens: int | None = None  # the prediction is for prompts of this length, of several requests up to it
     answer_tokens: int | None = None
     drafter: str | Checkpoint | None = None  # ``auto``: the catalog's for the checkpoint
     draft_tokens: int | None = None  # drafted a step
@@ -94,11 +94,41 @@ class Request:
         return next(((count, ranks // count) for count in counts if not ranks % count and ranks <= each * count), None)
 
     def context_for(self, model: Model, most: int | None = None) -> int:
-        """Return the context of each request in tokens: the one asked for, else the default, at most ``most``."""
+        """Return the context of each request in tokens.
+
+        It is the one asked for, else the default, at most ``most``, but long enough for the lengths asked for.
+        """
         if self.context_tokens is not None:
             return self.context_tokens
         default = limits().context_stand_in_tokens if model.role == "stand-in" else limits().context_tokens
-        return min(default, model.context_tokens, most or default)
+        return max(self.length_tokens, min(default, model.context_tokens, most or default))
+
+    @property
+    def length_tokens(self) -> int:
+        """Tokens of a prompt and its answer, as far as they were asked for."""
+        return (self.prompt_tokens or 0) + (self.answer_tokens or 0)
+
+    def check_context(self, model: Model) -> None:
+        """Refuse a context that the model does not take, and lengths that the context does not hold.
+
+        Raises:
+            UsageError: With both numbers.
+
+        """
+        if (self.context_tokens or 0) > model.context_tokens:
+            raise UsageError(
+                f"A context of {self.context_tokens:,} tokens is longer than {model.name} takes: "
+                f"{model.context_tokens:,}.",
+                remedy=f"Choose at most --context-tokens {model.context_tokens}.",
+            )
+        context = self.context_tokens or model.context_tokens
+        if self.length_tokens > context:
+            longer = f"Raise --context-tokens to {self.length_tokens}, or choose shorter"
+            remedy = longer if self.length_tokens <= model.context_tokens else "Choose shorter"
+            raise UsageError(
+                f"Prompt and answer of {self.length_tokens:,} tokens are longer than the context of {context:,}.",
+                remedy=f"{remedy} --prompt-tokens and --answer-tokens.",
+            )
 
     def _check_drafter(self) -> None:
         if self.drafter is not None and self.engine not in drafting_engines():

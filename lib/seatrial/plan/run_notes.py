@@ -31,7 +31,8 @@ def run_notes(plan: Plan, checkpoint: Checkpoint, nodes: int) -> Iterator[Reason
     yield from _machine_notes(plan, nodes)
     if plan.recipe is not None:
         yield from _recipe_notes(plan.recipe)
-    if plan.engine in TENSOR_PARALLEL and checkpoint.draft is not None:
+    drafts = plan.engine in TENSOR_PARALLEL or checkpoint.draft in engine_facts(plan.engine).versions.draft_flags
+    if checkpoint.draft is not None and drafts:
         yield _draft_note(plan, checkpoint, checkpoint.draft)
     if plan.chat is not None:
         yield from chat_reasons(plan.chat, plan.context_tokens)
@@ -107,7 +108,8 @@ def _draft_note(plan: Plan, checkpoint: Checkpoint, draft: str) -> Reason:
         text = f"Speculative decoding: {drafting} with the checkpoint's draft ({head})"
         text += f"; its KV cache of {format_bytes(cache)} is counted." if cache else "."
         return Reason(text, "verified", recipe.source)
-    why = "the recipe runs without" if exact else "no recipe with a draft matches exactly"
+    without = "no recipe with a draft matches exactly" if plan.engine in TENSOR_PARALLEL else "it is off by default"
+    why = "the recipe runs without" if exact else without
     text = f"No speculative decoding: {why}; the checkpoint's draft ({head}) is counted and stays idle."
     hint = engine_facts(plan.engine).versions.draft_flags.get(draft)
     if hint is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from seatrial.records import Interval
-from seatrial.speed.host import HostSide, split_speed
-from seatrial.speed.roofline import Speed, calibration, gpu_speed
+from seatrial.speed.acceptance import find_acceptances
+from seatrial.speed.host import HostSide, assumed_host, split_speed
+from seatrial.speed.roofline import Speed, accepted_of, calibration, gpu_speed
 from seatrial.speed.types import Prediction
 from seatrial.speed.work import Ranks, ServingLoad, Work
 from seatrial.units import counted, to_gb
@@ -57,7 +60,8 @@ def _on_gpus(work: Work, load: ServingLoad, ranks: Ranks, engine: str) -> Predic
         f"{counted(ranks.count, 'GPU')}, plus fixed time for each layer; {_calibration(ranks, calibrated=calibrated)}; {_load(load)}."
     )
     rate = f"For this GPU {ranks.flops_note}." if ranks.flops_note else ""
-    basis = " ".join(filter(None, (reading, _queue(load, speed), _drafts(load), rate)))
+    measured = f"{_gpu_bandwidth(ranks)}." if ranks.measured_at else ""
+    basis = " ".join(filter(None, (reading, measured, _queue(load, speed), _drafts(work, ranks, load), rate)))
     spread = known["spread"] if calibrated else known["spread_unlike"]
     return _prediction(speed, spread, spread, basis)
 
@@ -77,12 +81,26 @@ def _queue(load: ServingLoad, speed: Speed) -> str:
     return f"{waiting} of {load.concurrency} requests wait: {speed.running} run at once." if waiting > 0 else ""
 
 
-def _drafts(load: ServingLoad) -> str:
+def _drafts(work: Work, ranks: Ranks, load: ServingLoad) -> str:
+    """Return what a step yields on random text, and the speed on text that people write."""
     if not load.draft_tokens:
         return ""
-    chance = calibration()["gpu"]["fixed"]["acceptance"]["value"]
-    each = "A drafted token" if load.draft_tokens == 1 else f"Each of {load.draft_tokens} drafted tokens"
-    return f"{each} is taken to be accepted with a chance of {chance:.0%}."
+    text = f"With {counted(load.draft_tokens, 'drafted token')} a step yields {accepted_of(load):.2f} on random text, as in those runs"
+    rates = []
+    for row in find_acceptances(load.draft_method, workload="code", model=load.draft_model):
+        accepted = row.tokens(load.draft_tokens)
+        rate = gpu_speed(work, ranks, replace(load, accepted=accepted)).output_tokens_per_s
+        rates.append(f"{accepted:.2f} with thinking {row.thinking}: about {rate:,.0f} tokens/s")
+    return f"{text}; on code {', '.join(rates)}." if rates else f"{text}."
+
+
+def _split_drafts(load: ServingLoad) -> str:
+    """Return what a step of llama.cpp yields, by the kind of text."""
+    if not load.draft_tokens:
+        return ""
+    rows = find_acceptances(load.draft_method, model=load.draft_model, engine="llamacpp")
+    rates = " and ".join(f"{row.tokens(load.draft_tokens):.2f} on {row.workload}" for row in rows)
+    return f"With {counted(load.draft_tokens, 'drafted token')} a step yields {rates}, as published for llama.cpp; the first counts here."
 
 
 def _named(ranks: Ranks | None) -> str:
@@ -94,20 +112,38 @@ def _split(work: Work, load: ServingLoad, host: HostSide, ranks: Ranks | None) -
     if speed is None:
         return _unknown(f"the memory bandwidth of {_named(ranks)} is not known")
     on_host = host.step_bytes(work, 1)
-    assumed = host.bandwidth_bytes_per_s is None and on_host > 0
+    threads = counted(host.threads or assumed_host(host.memory_bytes).threads, "thread")
+    from_host = f", of which {to_gb(on_host):,.2f} GB from host memory with {threads}" if on_host else ""
+    parts = (
+        f"One token reads {to_gb(work.step_bytes(1)):,.2f} GB{from_host}",
+        _host_bandwidth(host) if on_host else "",
+        _gpu_bandwidth(ranks),
+        "calibrated on published runs of other machines",
+        _load(load),
+    )
     cpu = calibration()["cpu"]
-    threads = (
-        counted(host.threads, "thread") if host.threads else f"{cpu['values']['threads_unknown']} threads (assumed)"
-    )
-    bandwidth = "not known, assumed from the number of threads" if assumed else "known"
-    host_reads = (
-        f", of which {to_gb(on_host):,.2f} GB from host memory with {threads}; host memory bandwidth {bandwidth}"
-        if on_host
-        else ""
-    )
-    basis = f"One token reads {to_gb(work.step_bytes(1)):,.2f} GB{host_reads}; not calibrated on this machine; {_load(load)}."
-    spread = cpu["spread"] if assumed else cpu["spread_bandwidth_known"]
+    only_measured = host.decode_bytes_per_s and on_host == work.step_bytes(1)
+    spread = cpu["spread_measured"] if only_measured else cpu["spread"]
+    basis = " ".join(filter(None, ("; ".join(filter(None, parts)) + ".", _split_drafts(load))))
     return _prediction(speed, spread, spread * cpu["spread_first"], basis)
+
+
+def _host_bandwidth(host: HostSide) -> str:
+    """Explain where the speed of the host's memory comes from."""
+    day = host.measured_at[:10] if host.measured_at else ""
+    if host.decode_bytes_per_s:
+        return f"llama.cpp's threads multiply {to_gb(host.decode_bytes_per_s):,.1f} GB/s of weights here, measured on {day}"
+    if host.bandwidth_bytes_per_s:
+        known = f"host memory is read with {to_gb(host.bandwidth_bytes_per_s):,.1f} GB/s"
+        return f"{known}, measured here on {day}" if day else f"{known}, by its data sheet"
+    rate = to_gb(assumed_host(host.memory_bytes).memory_bytes_per_s)
+    return f"host memory bandwidth not known: {rate:,.0f} GB/s are assumed for its size, seatrial detect --measure reads it"
+
+
+def _gpu_bandwidth(ranks: Ranks | None) -> str:
+    if ranks is None or ranks.measured_at is None:
+        return ""
+    return f"GPU memory bandwidth measured here on {ranks.measured_at[:10]}"
 
 
 def _prediction(speed: Speed, spread: float, first_spread: float, basis: str) -> Prediction:
@@ -126,8 +162,8 @@ def _load(load: ServingLoad) -> str:
     )
     if not load.requests:
         return text
-    drawn = ", evenly drawn lengths" if load.random_lengths else ""
-    return f"{text}, {load.requests:,} in all{drawn}, the median time to first token"
+    drawn = ", lengths drawn evenly" if load.random_lengths else ""
+    return f"{text}, {load.requests:,} in all{drawn}; the time to first token is the median of prompts of full length"
 
 
 def _unknown(why: str) -> Prediction:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 from seatrial.hardware.accelerators import Accelerator, accelerators
+from seatrial.speed.roofline import calibration
 
 _FOUR_BITS = frozenset({"fp4", "nvfp4"})
 """Formats whose experts a GPU without FP4 units widens to BF16 before it multiplies."""
@@ -44,6 +45,19 @@ def compute_rate(
     if row and row.dense_tflops.fp4:
         return Rate(row.dense_tflops.fp4 * 1e12 / 2, "only its FP4 rate is known; half of it is taken for FP8")
     return Rate(None, "neither its dense FP8 nor its BF16 rate is known")
+
+
+def peak_bandwidth(bytes_per_s: float | None, measured_at: str | None) -> float | None:
+    """Return the data sheet's bandwidth that a GPU's figure stands for, since the constants are shares of that.
+
+    Args:
+        bytes_per_s: Bandwidth of the GPU, None if unknown.
+        measured_at: When it was measured, None if it is the data sheet's.
+
+    """
+    if bytes_per_s is None or measured_at is None:
+        return bytes_per_s
+    return bytes_per_s / float(calibration()["measured_share"]["value"])
 
 
 def _lacks(row: Accelerator | None, name: str) -> bool:

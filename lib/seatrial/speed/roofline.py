@@ -15,33 +15,35 @@ from math import pi, sqrt
 from pathlib import Path
 from typing import Any
 
-from seatrial.speed.work import Ranks, ServingLoad, Work
+from seatrial.speed.acceptance import accepted_tokens
+from seatrial.speed.work import Prompt, Ranks, ServingLoad, Work
+
+CALIBRATION = Path(__file__).with_name("calibration.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """Constants fitted to the published rows; ``calibration.json`` holds the values. The last three are not fitted."""
+    """Constants fitted to the published rows, except the last two; ``calibration.json`` holds the values."""
 
     layer_s: float  # fixed time of a step, for each layer
     draft_share: float  # longer step for each drafted token, as a share of the fixed time
-    slow_host: float  # factor on the fixed time if the host is a Grace CPU
+    slow_host_s: float  # longer step if the host is a Grace CPU
     network: float  # factor on the fixed time over several nodes
+    data_share: float  # of the fixed time that remains with data-parallel attention, which needs no collectives
+    deepep_s: float  # longer step if tokens reach the experts of other ranks through DeepEP
     token_layer_s: float  # time of a step for each token and layer
     prefill_share: float  # of the peak FLOPS
     replicated: float  # share of the prefill work that tensor parallelism does not split
+    prefill_layer_s: float  # fixed time of a prompt for each layer
     data_fill: float  # overlap of attention replicas that read prompts: 0 one by one, 1 all together
     data_layer_s: float  # fixed time of a prompt for each layer, with data-parallel attention
     first_s: float  # shortest time to first token, for any prompt: tokenizer, scheduler, launches
-    first_slow_host: float  # factor on first_s if the host is a Grace CPU
-    first_wait: float  # share of every other request's prefill a new request waits for
-    seen_share: float  # share of the prefill left if the prefix cache holds the prompt
-    bandwidth_share: float  # of the peak memory bandwidth
-    acceptance: float  # chance that a drafted token is accepted
     launch_share: float  # part of first_s in which the server can read no other prompt
-
-    def accepted(self, draft_tokens: int) -> float:
-        """Return the tokens a step yields: 1 + a + a^2 + ..., since a drafted token counts only after those before it."""
-        return (1 - self.acceptance ** (draft_tokens + 1)) / (1 - self.acceptance)
+    slow_host: float  # factor on the fixed times of a prompt and a first token if the host is a Grace CPU
+    dspark_first: float  # factor on first_s if a DSpark drafter reads the prompt too
+    first_wait: float  # share of every other request's prefill a new request waits for
+    capacity_error: float  # of the number of requests that run at once: a shorter queue may not be one
+    bandwidth_share: float  # of the peak memory bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Speed:
 @cache
 def calibration() -> dict[str, Any]:
     """Load calibration.json: every constant, with its origin."""
-    document: dict[str, Any] = json.loads(Path(__file__).with_name("calibration.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(CALIBRATION.read_text(encoding="utf-8"))
     return document
 
 
@@ -80,24 +82,35 @@ def _known(figure: float | None) -> float:
     return figure
 
 
-def prefill_seconds(work: Work, ranks: Ranks, load: ServingLoad, fit: Constants) -> float:
+def prefill_seconds(work: Work, ranks: Ranks, prompt: Prompt, fit: Constants, *, together: bool = False) -> float:
     """Return the seconds the GPUs spend on one prompt, in which they decode nothing.
 
     With data-parallel attention a single rank reads a prompt's dense part. The others idle, unless they have a
     prompt of their own at that moment.
+
+    Args:
+        work: The model.
+        ranks: The GPUs.
+        prompt: The prompt.
+        fit: Constants.
+        together: All attention replicas read a prompt at the same time.
+
     """
+    layer_s, filled = fit.prefill_layer_s, 1.0
     if ranks.data > 1:
-        together = ranks.data if ranks.prefill_together else 1 + (ranks.data - 1) * fit.data_fill
-        dense = work.active_parameters - work.routed_parameters
-        parameters = dense / together + work.routed_parameters / ranks.count
-        fixed = fit.data_layer_s * work.layers / together
+        layer_s = fit.data_layer_s
+        filled = ranks.data if together or ranks.prefill_together else 1 + (ranks.data - 1) * fit.data_fill
+        parameters = (work.active_parameters - work.routed_parameters) / filled + work.routed_parameters / ranks.count
     else:
         parameters = work.active_parameters * (fit.replicated + (1 - fit.replicated) / ranks.count)
-        fixed = 0.0
     # Every rank of a replica scores the whole prompt: the indexer is not split.
-    operations = 2 * load.mean_prompt * parameters + work.attention.pair_flops * load.prompt_pairs
-    seconds = operations / (_known(ranks.flops) * fit.prefill_share) + fixed
-    return seconds * fit.seen_share if load.prompts_seen else seconds
+    operations = 2 * prompt.tokens * parameters + work.attention.pair_flops * prompt.pairs / filled
+    return operations / (_known(ranks.flops) * fit.prefill_share) + _host(ranks, fit) * layer_s * work.layers / filled
+
+
+def _host(ranks: Ranks, fit: Constants) -> float:
+    """Return the factor on what the host does for a prompt."""
+    return fit.slow_host if _has_slow_host(ranks) else 1.0
 
 
 def step_seconds(work: Work, ranks: Ranks, running: int, load: ServingLoad, fit: Constants) -> tuple[float, float]:
@@ -109,15 +122,24 @@ def step_seconds(work: Work, ranks: Ranks, running: int, load: ServingLoad, fit:
     cache_bytes = running * work.attention.read_bytes(load.cached_tokens) / ranks.data
     fixed = fit.layer_s * work.layers * (1 + fit.draft_share * load.draft_tokens)
     if _has_slow_host(ranks):
-        fixed *= fit.slow_host
+        fixed += fit.slow_host_s
     if ranks.nodes > 1:
         fixed *= fit.network
+    if ranks.data > 1:
+        fixed = fixed * fit.data_share + (fit.deepep_s if ranks.deepep else 0.0)
     reading = (experts + dense + cache_bytes) / (_known(ranks.bandwidth_bytes_per_s) * fit.bandwidth_share)
     return fixed + reading + fit.token_layer_s * tokens / ranks.data * work.layers, fixed + reading / 2
 
 
+def accepted_of(load: ServingLoad) -> float:
+    """Return the tokens a step yields: those given, else those of random text."""
+    return load.accepted or accepted_tokens(load.draft_tokens, load.draft_method, model=load.draft_model)
+
+
 def gpu_speed(work: Work, ranks: Ranks, load: ServingLoad, fit: Constants | None = None) -> Speed:
     """Return a point prediction on GPUs under continuous batching.
+
+    The time to first token is that of a prompt of the full length, among others of the mean length.
 
     Args:
         work: The model.
@@ -128,24 +150,34 @@ def gpu_speed(work: Work, ranks: Ranks, load: ServingLoad, fit: Constants | None
     """
     fit = fit or constants()
     running, answer = load.running, load.mean_answer
-    prefill = prefill_seconds(work, ranks, load, fit)
+    prefill, burst = (
+        prefill_seconds(work, ranks, load.others_prompt, fit, together=together) for together in (False, True)
+    )
+    # A run that ends begins with a burst, whose prompts replicas read together; a request meets those after its own.
+    in_burst = running / load.requests if load.requests else 0.0
+    later = (1 - in_burst) * prefill
     step, constant_part = step_seconds(work, ranks, running, load, fit)
-    steps = answer / fit.accepted(load.draft_tokens)
-    # Prompts read while one request decodes; in a run that ends, the first and the last requests meet fewer.
-    met = (running - 1) * (1 - running / (2 * load.requests) if load.requests else 1)
-    tpot = (steps * step + met * prefill) / answer
-    first = max(prefill, fit.first_s * (fit.first_slow_host if _has_slow_host(ranks) else 1.0))
+    decode = answer / accepted_of(load) * step
+    launch = fit.first_s * _host(ranks, fit) * (fit.dspark_first if _reads_twice(load) else 1.0)
     waiting = load.concurrency > running
-    round_s = steps * step + (running - 1) * prefill + (prefill if waiting else first)
-    seconds = round_s / running
+    each = in_burst * burst + later
+    turn = decode + (running - 1) * each + (each if waiting else max(launch, prefill))
+    seconds = turn / running
     if load.requests:
-        seconds += _drain_tokens(load) / answer * steps * constant_part / load.requests
-    # A prompt that arrives among others waits for some of them, and each takes at least its launches.
-    others = fit.first_wait * (running - 1) * max(prefill, fit.launch_share * first)
-    ttft = first + (0.0 if running == 1 else step + others)
+        seconds += _drain_tokens(load) / answer * decode * constant_part / step / load.requests
+    ttft = max(launch, prefill_seconds(work, ranks, load.own_prompt, fit))
+    if running > 1:
+        # A prompt that arrives among others waits for some of them, and each takes at least its launches.
+        ttft += step + fit.first_wait * (running - 1) * max(prefill, fit.launch_share * launch)
     if waiting:
-        ttft += _median_place(load) * round_s / running
+        ttft += _median_place(load, fit) * turn / running
+    tpot = (decode + (running - 1) * (in_burst * burst / 2 + later)) / answer
     return Speed(tpot_s=tpot, ttft_s=ttft, output_tokens_per_s=answer / seconds, running=running)
+
+
+def _reads_twice(load: ServingLoad) -> bool:
+    """Return True if a drafter of its own reads each prompt too."""
+    return load.draft_tokens > 0 and load.draft_method == "dspark"
 
 
 def _drain_tokens(load: ServingLoad) -> float:
@@ -162,7 +194,11 @@ def _drain_tokens(load: ServingLoad) -> float:
     return load.answer_tokens * (running / (running + 1) - 0.5)
 
 
-def _median_place(load: ServingLoad) -> float:
-    """Return the number of requests the median one finds before it in the queue."""
+def _median_place(load: ServingLoad, fit: Constants) -> float:
+    """Return the number of requests the median one finds before it in the queue.
+
+    How many run at once is known to some per cent only. A queue that is short beside that error hardly counts.
+    """
     last = load.concurrency if load.requests is None else min(load.requests / 2, load.concurrency)
-    return max(0.0, last - load.running)
+    place = max(0.0, last - load.running)
+    return place and place**3 / (place**2 + (fit.capacity_error * load.running) ** 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from seatrial.speed.attention import NO_ATTENTION, Attention
 
@@ -45,7 +46,16 @@ class Ranks:
     flops: float | None  # dense peak of one GPU in the format the model computes in; None if unknown
     flops_note: str = ""  # see Rate.note
     architecture: str | None = None  # compute capability ("9.0") or "gfx942"; None if unknown
+    measured_at: str | None = None  # when the bandwidth was measured; None if it is the data sheet's
     prefill_together: bool = False  # attention replicas wait for one another's prompts (SGLang's prefill delayer)
+    deepep: bool = False  # tokens reach the experts of other ranks through DeepEP
+
+
+class Prompt(NamedTuple):
+    """What the work for a prompt depends on."""
+
+    tokens: float
+    pairs: float  # of its tokens, of which the later sees the earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +67,11 @@ class ServingLoad:
     prompt_tokens: int  # length of a prompt, the largest if lengths are random
     answer_tokens: int  # length of an answer, the largest if lengths are random
     draft_tokens: int = 0  # drafted each step by speculative decoding
+    draft_method: str = "mtp"  # what drafts, as acceptance.json calls it
+    draft_model: str | None = None  # whose drafts ("flash", "pro"); None if unknown
+    accepted: float | None = None  # tokens a step yields; None for those of random text, by acceptance.json
     requests: int | None = None  # of the entire run; None for one that goes on for ever
-    random_lengths: bool = False  # drawn evenly from 1 to the given lengths, as SGLang's benchmark does
-    prompts_seen: bool = False  # the server's prefix cache holds the prompts already
+    random_lengths: bool = False  # drawn evenly from 1 to the given lengths, as in SGLang's published runs
 
     @property
     def running(self) -> int:
@@ -77,9 +89,14 @@ class ServingLoad:
         return (self.answer_tokens + 1) / 2 if self.random_lengths else max(1, self.answer_tokens)
 
     @property
-    def prompt_pairs(self) -> float:
-        """Mean number of pairs of prompt tokens, of which the later sees the earlier."""
-        return self.prompt_tokens**2 / (6 if self.random_lengths else 2)
+    def own_prompt(self) -> Prompt:
+        """Prompt of the full length."""
+        return Prompt(self.prompt_tokens, self.prompt_tokens**2 / 2)
+
+    @property
+    def others_prompt(self) -> Prompt:
+        """Mean prompt."""
+        return Prompt(self.mean_prompt, self.prompt_tokens**2 / (6 if self.random_lengths else 2))
 
     @property
     def cached_tokens(self) -> float:

@@ -45,6 +45,30 @@ def test_upstreams_own_figure():
     assert (15, 8) == (plan.running_requests, plan.running_requests_full)
 
 
+@pytest.mark.parametrize(
+    ("machine", "objective", "streams", "published"),
+    [
+        ("h200x8", "balanced", 256, 15),
+        ("h200x8", "throughput", 4096, 35),
+        ("h100x8", "balanced", 256, 115),
+        ("h100x8", "throughput", 4096, 135),
+    ],
+)
+def test_so_many_ran_in_published_runs(machine, objective, streams, published):
+    """Throughput x TPOT, and for a run that ends what its last requests take from that: a tenth less at 256 streams."""
+    checkpoint = f"deepseek-ai/DeepSeek-V4-{'Pro' if machine == 'h200x8' else 'Flash'}"
+    plan = make_plan(
+        checkpoint=checkpoint,
+        hardware=named_machine(machine),
+        objective=objective,
+        concurrency=streams,
+        engine="sglang",
+        prompt_tokens=8192,
+        answer_tokens=1024,
+    )
+    assert pytest.approx(published, rel=0.1) == plan.running_requests
+
+
 @given(
     model=some.sampled_from(["flash", "pro"]),
     machine=some.sampled_from(MACHINES),

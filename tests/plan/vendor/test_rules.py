@@ -69,7 +69,7 @@ def test_what_a_recipe_sets_to_names_of_a_site_is_said():
         ("mi300xx8", {"engine": "vllm"}, "vllm-mi300x"),
         ("mi325xx8", {"engine": "vllm", "tensor_parallel": 2, "context_tokens": 4096}, "vllm-mi325x-one-gpu"),
         ("mi325xx1", {"engine": "vllm", "context_tokens": 8192}, "vllm-mi325x-context"),
-        ("m3-ultra-512gb", {"engine": "mlx"}, "mlx-no-v4"),
+        ("h100x8", {"engine": "mlx"}, "mlx-needs-apple"),
         ("strix-halo-128gb", {"engine": "vllm"}, "vllm-gpu-generation"),
     ],
 )  # fmt: skip

@@ -58,6 +58,32 @@ def test_each_gpu_of_llamacpp_has_its_own_layers(machine):
     assert made.footprint.weights_bytes == pytest.approx(weights + sum(bar.parts[0] for bar in bars), abs=64)
 
 
+DRAFTED = (
+    ("gb10x1", "UD-Q2_K_XL", {}),
+    ("cpu", "UD-Q2_K_XL", {}),
+    ("rtx4090x1", "UD-Q2_K_XL", {}),
+    ("rtx4090x4", "UD-IQ3_XXS", {}),
+    ("a100-80gbx4", "UD-Q8_K_XL", {}),
+    ("a100-80gbx4", "UD-Q8_K_XL", {"tensor_parallel": 4}),
+)
+
+
+@pytest.mark.parametrize(("machine", "quantization", "choices"), DRAFTED)
+def test_a_drafter_is_a_part_of_its_own(machine, quantization, choices):
+    """The parts still add up to what the plan says, and no bar is above its limit."""
+    checkpoint = f"unsloth/DeepSeek-V4-Flash-0731-GGUF:{quantization}"
+    hardware = detect_hardware(machine, host_memory_gib=None if machine == "gb10x1" else 192)
+    made = make_plan(checkpoint=checkpoint, hardware=hardware, drafter="auto", **choices)
+    bars, footprint = memory_bars(made), made.footprint
+    assert [True] * len(bars) == [bar.total_bytes <= bar.usable_bytes for bar in bars]
+    assert 0 <= min(part for bar in bars for part in bar.parts)
+    assert footprint.by_class["draft"] <= sum(bar.parts[-1] for bar in bars)
+    fullest = max(bar.total_bytes for bar in bars if bar.name != "Host" or len(bars) == 1)
+    assert fullest == pytest.approx(footprint.per_gpu_bytes or footprint.host_bytes, abs=64)
+    hosted = sum(bar.total_bytes for bar in bars if bar.name == "Host")
+    assert footprint.host_bytes == pytest.approx(hosted, abs=8)
+
+
 def test_unknown_host_memory_is_no_limit():
     """What nobody named is not drawn as if it were there."""
     assert memory_bars(plan("rtx4090x2", "flash", None))[-1].usable_bytes is None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from seatrial.hardware.probe_process import run_probe_program
 from seatrial.hardware.types import Problem
 
 _LIBRARY = "libnvidia-ml.so.1"
@@ -20,48 +19,24 @@ _DISPLAY_PCI_CLASS = "0x03"
 
 def run_probe(deadline_s: float) -> tuple[list[dict[str, Any]], list[Problem]]:
     """Run ``nvml_probe``, and return its lines before the deadline and the problems."""
-    program = [sys.executable, "-P", str(Path(__file__).with_name("nvml_probe.py"))]
-    process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = run_probe_program(Path(__file__).with_name("nvml_probe.py"), deadline_s=deadline_s)
     problems = []
-    try:
-        output, errors = process.communicate(timeout=deadline_s)
-    except subprocess.TimeoutExpired as expired:
-        output, errors = expired.output or b"", b""
-        _abandon(process)
+    if done.late:
         problems.append(
             Problem(
                 f"The NVIDIA driver did not answer within {deadline_s:g} s.",
                 "Look for Xid errors with dmesg; a reboot usually helps.",
             )
         )
-    else:
-        if process.returncode:
-            last = errors.decode(errors="replace").strip().rpartition("\n")[2]
-            problems.append(
-                Problem(
-                    f"Reading the NVIDIA GPUs ended with code {process.returncode}{': ' if last else ''}{last}.",
-                    "Reinstall the NVIDIA driver and the package nvidia-ml-py.",
-                )
+    if done.code:
+        said = f": {done.last_error}" if done.last_error else "."
+        problems.append(
+            Problem(
+                f"Reading the NVIDIA GPUs ended with code {done.code}{said}",
+                "Reinstall the NVIDIA driver and the package nvidia-ml-py.",
             )
-    return [line for text in output.splitlines() if (line := _parse(text))], problems
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-    try:
-        line = json.loads(text)
-    except ValueError:  # cut by the deadline
-        return {}
-    return line if isinstance(line, dict) else {}
-
-
-def _abandon(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process without waiting: inside the kernel, no signal may reach it."""
-    process.kill()
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=0.5)
+        )
+    return done.lines, problems
 
 
 def check_library(root: Path = Path("/"), library: str = _LIBRARY) -> tuple[Problem, ...] | None:

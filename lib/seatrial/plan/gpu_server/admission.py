@@ -28,8 +28,10 @@ class Admission:
 def admit_requests(candidate: Candidate, memory: LayoutMemory, capacity: KvCapacity) -> Admission:
     """Return how many requests run at once: at most what the engine lets run and what the KV cache holds."""
     layout, limit, context = memory.layout, memory.running_limit, capacity.footprint.context_tokens
-    draft_tokens = layout.cell.draft_tokens(candidate.checkpoint) if layout.cell else 0
-    load = load_of(candidate, context, running_limit=limit, draft_tokens=draft_tokens)
+    load = load_of(candidate, context, running_limit=limit)
+    if layout.cell:
+        drafts, method = layout.cell.draft_tokens(candidate.checkpoint), layout.cell.draft_method
+        load = replace(load, draft_tokens=drafts, draft_method=method)
     length = load.mean_prompt + load.mean_answer
     count = capacity.max_concurrent
     if capacity.pool:

@@ -154,12 +154,12 @@ def layout_memory(
         parallelism: How the work is split; None if the ranks cannot be formed and only the bytes matter.
 
     """
-    cell, draft, gpus = layout.cell, candidate.checkpoint.draft, candidate.request.gpus
+    cell, draft = layout.cell, candidate.checkpoint.draft
+    gpu = next(iter(candidate.request.gpus), None)
     running = cell.running_limit if cell else None
     if running is None and cell is None and candidate.engine == "sglang":
         running = running_limit(candidate.request.concurrency)
     if running is None:
-        gpu = next(iter(gpus), None)
         running = default_running_limit(candidate.engine, gpu, layout.parallelism.data)
     options = Options(
         max_running_requests=running,
@@ -168,7 +168,7 @@ def layout_memory(
         batched_tokens=cell.batched_tokens if cell else None,
         engram="host" if layout.tables_on_host else None,
         cpu_offload_gib=cell.cpu_offload_gib if cell else 0,
-        kv_layout=kv_layout_on(gpus[0].compute_capability if gpus else None),
+        kv_layout=kv_layout_on(gpu.compute_capability if gpu else None),
     )
     return LayoutMemory(candidate, layout, context_tokens, parallelism, running, options, _fractions(candidate, layout))
 

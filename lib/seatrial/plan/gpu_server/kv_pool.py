@@ -15,6 +15,7 @@ from seatrial.plan.vendor.limits import limits
 
 WINDOW_FLAG = "--swa-full-tokens-ratio"
 DELAYER_FLAG = "--enable-prefill-delayer"
+A2A_FLAG = "--moe-a2a-backend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ def pool_of(candidate: Candidate, layout: Layout, footprint: Footprint, usable_b
         told = layout.cell.run.kv_tokens if layout.cell and layout.cell.run else None
         return KvPool(min(free / token_bytes, told or free))
     drafting = layout.cell is not None and layout.cell.draft_tokens(candidate.checkpoint) > 0
-    tokens = max(0, free - (limits().draft_model_bytes if drafting else 0)) / token_bytes
+    # Without speculative decoding SGLang loads no draft weights, which the footprint counts as the checkpoint has them.
+    idle = footprint.by_class.get("draft", 0) / layout.parallelism.tensor
+    tokens = max(0, free + (-limits().draft_model_bytes if drafting else idle)) / token_bytes
     if WINDOW_FLAG not in flags and (RUNNING_FLAG in flags or candidate.windows_by_requests):
         # Then SGLang sizes the window pool for so many requests, not for a share of the tokens.
         return KvPool(tokens)

@@ -10,7 +10,7 @@ from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.gpu_server.admission import admit_requests, waiting_reasons
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory, fraction_needed, layout_memory
-from seatrial.plan.gpu_server.kv_pool import DELAYER_FLAG
+from seatrial.plan.gpu_server.kv_pool import A2A_FLAG, DELAYER_FLAG
 from seatrial.plan.gpu_server.layouts import Layout, layouts, passed_over
 from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
 from seatrial.plan.gpu_server.reasons import (
@@ -30,7 +30,7 @@ from seatrial.plan.vendor.chat import chat_of
 from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
 from seatrial.records import Reason
 from seatrial.speed import Prediction, Ranks, ServingLoad, predict_speed
-from seatrial.speed.rate import compute_rate
+from seatrial.speed.rate import compute_rate, peak_bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,15 +197,19 @@ def _predict(candidate: Candidate, layout: Layout, load: ServingLoad) -> Predict
         return Prediction(None, None, None, f"No speed is predicted: {candidate.unpredicted}.")
     gpu, work = candidate.request.gpus[0], work_of(candidate.checkpoint)
     rate = compute_rate(gpu.accelerator, work.precision, gpu.bf16_flops, gpu.fp8_flops)
+    spread = layout.parallelism.expert > 1
     ranks = Ranks(
         count=layout.parallelism.tensor,
         nodes=layout.nodes,
         data=layout.parallelism.data,
         accelerator=gpu.accelerator,
-        bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
+        bandwidth_bytes_per_s=peak_bandwidth(gpu.bandwidth_bytes_per_s, gpu.bandwidth_measured_at),
+        measured_at=gpu.bandwidth_measured_at,
         flops=rate.flops,
         flops_note=rate.note,
         architecture=gpu.compute_capability,
         prefill_together=DELAYER_FLAG in layout.flags,
+        # SGLang spreads experts with DeepEP if the recipe names nothing else.
+        deepep=candidate.engine == "sglang" and spread and layout.flags.get(A2A_FLAG, "deepep") == "deepep",
     )
     return predict_speed(work, load, ranks=ranks, engine=candidate.engine)

@@ -22,6 +22,7 @@ from seatrial.plan.vendor.chat import chat_of
 from seatrial.plan.vendor.rules import Case, refusals
 from seatrial.records import Reason
 from seatrial.speed import HostSide, Ranks, predict_speed
+from seatrial.speed.rate import peak_bandwidth
 from seatrial.speed.types import Prediction
 
 
@@ -45,7 +46,7 @@ class LlamacppTrial(Trial):
         gpus = pools.gpus if split.gpu_layers else 0
         reasons = [*(self.refused or memory_reasons(candidate, placed))]
         reasons.append(context_reason(candidate.model, request, context))
-        if gpus and self.runs:
+        if gpus and self.runs and engine == "llamacpp":
             reasons.append(split_reason(split, gpus))
         if self.runs and engine == "llamacpp":
             reasons += [*drafter_reasons(placed), *offers(candidate, placed)]
@@ -73,7 +74,7 @@ class LlamacppTrial(Trial):
             footprint=split.footprint,
             capacity_bytes=max(capacity, split.footprint.total_bytes) if engine == "simulated" else capacity,
             shortfall_bytes=self.shortfall_bytes,
-            prediction=_predict(candidate, placed) if self.runs and engine != "mlx" else None,
+            prediction=_predict(candidate, placed) if self.runs else None,
             recipe=None,
             smallest_change=None,
             reasons=tuple(reasons),
@@ -123,7 +124,9 @@ def _undivided(candidate: Candidate, pools: Pools) -> Split:
         concurrency=request.concurrency,
     )
     shortfall = max(0, footprint.total_bytes - pools.gpu_bytes - pools.host_bytes)
-    return Split(0, 0, footprint, 0 if candidate.engine == "simulated" else shortfall)
+    if candidate.engine == "simulated":
+        return Split(0, 0, footprint, 0)
+    return Split(ALL_LAYERS if pools.gpus else 0, 0, footprint, shortfall)
 
 
 def _predict(candidate: Candidate, placed: Placed) -> Prediction:
@@ -134,12 +137,17 @@ def _predict(candidate: Candidate, placed: Placed) -> Prediction:
     host_side = HostSide(
         dense_share=0.0 if split.gpu_layers == ALL_LAYERS else 1 - on_gpu / work.layers,
         expert_share=1 - max(0, on_gpu - split.cpu_expert_layers) / work.layers,
-        threads=max(1, host.cores - 1) if host.cores else None,
+        threads=host.llamacpp_threads,
         bandwidth_bytes_per_s=host.bandwidth_bytes_per_s,
+        memory_bytes=host.usable_memory_bytes or split.footprint.host_bytes,
+        decode_bytes_per_s=host.decode_bytes_per_s,
+        prompt_flops=host.prompt_flops,
+        measured_at=host.bandwidth_measured_at,
         tensor_split=split.tensor > 1,
     )
     ranks = None
     if request.hardware.gpus and split.gpu_layers:
         gpu = request.hardware.gpus[0]
-        ranks = Ranks(placed.pools.gpus, 1, 1, gpu.accelerator, gpu.bandwidth_bytes_per_s, gpu.bf16_flops)
+        bandwidth, day = peak_bandwidth(gpu.bandwidth_bytes_per_s, gpu.bandwidth_measured_at), gpu.bandwidth_measured_at
+        ranks = Ranks(placed.pools.gpus, 1, 1, gpu.accelerator, bandwidth, gpu.bf16_flops, measured_at=day)
     return predict_speed(work, load, ranks=ranks, host=host_side, engine="llamacpp")

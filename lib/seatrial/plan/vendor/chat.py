@@ -42,13 +42,15 @@ def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
     """Return a chat's parsers, thinking modes and sampling in sentences, each with its source."""
     names = [("reasoning", chat.reasoning_parser), ("tool-call", chat.tool_call_parser)]
     parsers = ", ".join(f"{what} parser {name}" for what, name in names if name)
-    think = next(mode for mode in chat.thinking_modes if mode.chat_template_kwargs.get("reasoning_effort") == "high")
+    think = [mode for mode in chat.thinking_modes if mode.chat_template_kwargs.get("reasoning_effort") == "high"]
     text = f"Chat: {f'{parsers}; ' if parsers else ''}{chat.template}."
-    modes = (
-        f"It answers in {chat.default_mode.name} if a request asks for no mode; "
-        f"chat_template_kwargs {json.dumps(think.chat_template_kwargs)} asks for {think.name}."
-    )
-    found = [Reason(text, chat.origin, chat.source), Reason(modes, think.origin, think.source)]
+    found = [Reason(text, chat.origin, chat.source)]
+    for mode in think:
+        modes = (
+            f"It answers in {chat.default_mode.name} if a request asks for no mode; "
+            f"chat_template_kwargs {json.dumps(mode.chat_template_kwargs)} asks for {mode.name}."
+        )
+        found.append(Reason(modes, mode.origin, mode.source))
     found += [
         Reason(
             f"{mode.name} needs a context of at least {mode.context_tokens_min:,} tokens; this plan gives "
@@ -127,6 +129,7 @@ def _modes(
             source=row["source"],
         )
         for row in rows
+        if row["name"] in engine.get("modes", kwargs)
     )
 
 

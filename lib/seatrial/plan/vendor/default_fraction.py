@@ -52,14 +52,11 @@ def _reserved_mib(memory: float, gpu: Gpu, ranks: Parallelism, flags: Mapping[st
     reserved: float = rule["fixed_mib"] + rule["mib_per_rank"] * ranks.tensor
     reserved += rule["mib_per_prefill_token"] * max(_prefill_tokens(gpu, flags), rule["prefill_tokens_least"])
     reserved += rule["mib_per_graph_request"] * batch
+    reserved += rule["prefill_graphs_mib"] if "--cuda-graph-backend-prefill" in flags else 0
     if ranks.data > 1:
         reserved += rule["mib_per_graph_request_and_replica"] * batch * ranks.data
         if batch > rule["large_graph_batch"]:
             reserved += rule["mib_per_graph_request_and_replica_when_large"] * batch * ranks.data
-    if flags.get("--cuda-graph-backend-prefill"):
-        most = int(flags.get("--cuda-graph-max-bs-prefill") or rule["prefill_graphs"][-1][1])
-        sizes = (size for first, last, step in rule["prefill_graphs"] for size in range(first, last + 1, step))
-        reserved += rule["mib_per_prefill_graph"] * sum(size <= most for size in sizes)
     if memory > rule["least_from_mib"]:
         reserved = max(reserved, rule["least_mib"])
     return reserved + (rule["deepep_mib"] if flags.get("--moe-a2a-backend") == "deepep" else 0)

@@ -119,6 +119,12 @@ class Cell:
         given = self._count("--max-model-len") or self._count("--context-length")
         return given or (self.run.kv_tokens if self.run else None)
 
+    @property
+    def draft_method(self) -> str:
+        """What drafts: the MTP head or a DSpark drafter."""
+        method = drafting_of(self.flags, None)[0]
+        return "dspark" if method and method.lower() == "dspark" else "mtp"
+
     def draft_tokens(self, checkpoint: Checkpoint) -> int:
         """Return the tokens drafted at each step with this checkpoint, 0 without speculative decoding."""
         return drafting_of(self.flags, checkpoint)[1]

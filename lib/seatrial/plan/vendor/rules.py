@@ -97,9 +97,6 @@ def _cannot_load(case: Case) -> list[Reason]:
     checkpoint = case.checkpoint
     if case.engine in checkpoint.engines or case.engine == "simulated":
         return []
-    # MLX has a rule of its own, which says more.
-    if case.engine == "mlx" and checkpoint.format == "mlx":
-        return []
     if not checkpoint.engines:
         return [
             Reason(f"No engine of this kit runs {checkpoint.id}: {checkpoint.note}.", "verified", checkpoint.source)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from seatrial.catalog import find_model
-from seatrial.errors import UnknownNameError
+from seatrial.catalog import find_checkpoint, find_model
+from seatrial.errors import SeatrialError, UnknownNameError
 from seatrial.plan.capacity import llamacpp_pools, usable_gpu_bytes, visible_gpus
+from seatrial.plan.llamacpp.tensor_split import drafter_layers, with_output
 from seatrial.plan.types import Plan
 from seatrial.plan.vendor.limits import limits
 from seatrial.units import GIB, format_gib
@@ -15,9 +18,9 @@ from seatrial.view.chart.data import Reference, Series
 from seatrial.view.plots.plan_memory import finding
 from seatrial.view.tables.plans import needs_unknown_host
 
-_PARTS = ("Weights", "Weights copied on each GPU", "KV cache", "State", "Reserve, assumed")
-_COLORS = (0, 1, 2, 5, 6)
-_KEYS = ("weights_sharded", "weights_replicated", "kv", "state", "reserve")
+_PARTS = ("Weights", "Weights copied on each GPU", "KV cache", "State", "Reserve, assumed", "Drafter")
+_COLORS = (0, 1, 2, 5, 6, 3)
+_KEYS = ("weights_sharded", "weights_replicated", "kv", "state", "reserve", "drafter")
 _MOST_BARS = 8  # of more GPUs one bar stands for all
 
 
@@ -63,7 +66,7 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     """Return a bar for each GPU of one machine and for its host memory; their sums are those of the plan's footprint."""
     footprint = plan.footprint
     ranks = plan.ranks
-    serving = ranks > 0 and plan.gpu_layers is None
+    serving = ranks > 0 and (plan.gpu_layers is None or plan.parallelism.tensor > 1)
     if plan.verdict == "refused":  # a refused plan has no split
         return [MemoryBar("All memory", _undivided(plan), plan.capacity_bytes or None)]
     if not serving and any(gpu.unified for gpu in plan.hardware.gpus):
@@ -74,7 +77,8 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
         return [MemoryBar("Host", _undivided(plan), host_usable)]
     if serving:
         found = [MemoryBar(name, _one_gpu(plan), plan.capacity_bytes / ranks) for name in _names(plan)]
-        return [*found, *_tables_bar(plan, host_usable)]
+        host = (footprint.host_bytes, *(0.0,) * (len(_PARTS) - 1))
+        return [*found, MemoryBar("Host", host, host_usable)] if footprint.host_bytes else found
     gpus = _llamacpp_gpus(plan, ranks)
     usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in visible_gpus(plan.hardware.gpus)]
     found = [MemoryBar(f"GPU {place}", *bar) for place, bar in enumerate(zip(gpus, usable, strict=True))]
@@ -83,12 +87,6 @@ def memory_bars(plan: Plan) -> list[MemoryBar]:
     if footprint.host_bytes:
         found.append(MemoryBar("Host", _in_host(plan, gpus), host_usable))
     return found
-
-
-def _tables_bar(plan: Plan, usable_bytes: float | None) -> list[MemoryBar]:
-    """Return the host's bar if SGLang or vLLM keeps weights there, else nothing."""
-    held = plan.footprint.host_bytes
-    return [MemoryBar("Host", (float(held), 0.0, 0.0, 0.0, 0.0), usable_bytes)] if held else []
 
 
 def _finding(plan: Plan, bars: list[MemoryBar]) -> str:
@@ -109,8 +107,39 @@ def _spare(bar: MemoryBar) -> float:
 
 
 def _undivided(plan: Plan) -> tuple[float, ...]:
+    footprint, drafter = plan.footprint, _drafter(plan)
+    weights, kv = footprint.weights_bytes - drafter.weights, footprint.kv_bytes - drafter.kv
+    return weights, 0.0, kv, footprint.state_bytes, footprint.reserve_bytes - drafter.buffers, sum(drafter)
+
+
+class _Drafter(NamedTuple):
+    """Bytes of a plan's drafter; 0 without."""
+
+    weights: float
+    kv: float
+    buffers: float
+
+
+def _drafter(plan: Plan) -> _Drafter:
     footprint = plan.footprint
-    return footprint.weights_bytes, 0.0, footprint.kv_bytes, footprint.state_bytes, footprint.reserve_bytes
+    if plan.drafter is None:
+        return _Drafter(0, 0, 0)
+    buffers = footprint.reserve_by_part["drafter_buffer"].expected
+    return _Drafter(footprint.by_class["draft"], footprint.kv_by_class["draft"], buffers)
+
+
+def _drafter_on(plan: Plan, shares: Sequence[float]) -> list[float]:
+    """Return the drafter's bytes on each GPU."""
+    if plan.drafter is None or not plan.gpu_layers:
+        return [0.0] * len(shares)
+    try:
+        layers = int(find_checkpoint(plan.drafter).config["num_hidden_layers"])
+    except SeatrialError:  # a record of another version, or a file that is gone
+        layers = 1
+    drafter, counts = _drafter(plan), drafter_layers(with_output([round(share) for share in shares]), layers)
+    with_layers = sum(count > 0 for count in counts)
+    each = (drafter.weights + drafter.kv) / layers
+    return [count * each + (drafter.buffers / with_layers if count else 0.0) for count in counts]
 
 
 def _one_gpu(plan: Plan) -> tuple[float, ...]:
@@ -126,25 +155,27 @@ def _llamacpp_gpus(plan: Plan, gpus: int) -> list[tuple[float, ...]]:
     shares = plan.gpu_shares or (offloaded / gpus,) * gpus
     experts = footprint.by_class.get("experts", 0) / layers
     light = max(0.0, offloaded - max(0, layers - (plan.cpu_expert_layers or 0)))
-    caches = (footprint.kv_bytes + footprint.state_bytes) / layers
-    on_gpus = footprint.total_bytes - footprint.host_bytes - footprint.reserve_bytes
+    drafter = _drafter(plan)
+    kv_bytes, reserve = footprint.kv_bytes - drafter.kv, footprint.reserve_bytes - drafter.buffers
+    caches = (kv_bytes + footprint.state_bytes) / layers
+    on_gpus = footprint.total_bytes - footprint.host_bytes - reserve - sum(drafter)
     rest = (on_gpus - (offloaded - light) * experts) / offloaded - caches
     found: list[tuple[float, ...]] = []
     before = 0.0
-    for share in shares:
+    for share, drafted in zip(shares, _drafter_on(plan, shares), strict=True):
         heavy = share - min(share, max(0.0, light - before))
         before += share
-        kv, state = footprint.kv_bytes * share / layers, footprint.state_bytes * share / layers
-        found.append((share * rest + heavy * experts, 0.0, kv, state, footprint.reserve_bytes / gpus))
+        kv, state = kv_bytes * share / layers, footprint.state_bytes * share / layers
+        found.append((share * rest + heavy * experts, 0.0, kv, state, reserve / gpus, drafted))
     return found
 
 
 def _in_host(plan: Plan, gpus: list[tuple[float, ...]]) -> tuple[float, ...]:
     """Return the caches that do not lie on the GPUs, and weights for the rest."""
     footprint = plan.footprint
-    kv = round(footprint.kv_bytes - sum(parts[2] for parts in gpus))
+    kv = round(footprint.kv_bytes - _drafter(plan).kv - sum(parts[2] for parts in gpus))
     state = round(footprint.state_bytes - sum(parts[3] for parts in gpus))
-    return footprint.host_bytes - kv - state, 0.0, kv, state, 0.0
+    return footprint.host_bytes - kv - state, 0.0, kv, state, 0.0, 0.0
 
 
 def _names(plan: Plan) -> list[str]:

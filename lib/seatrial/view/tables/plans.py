@@ -155,7 +155,7 @@ def spread(plan: Plan) -> str:
 
 def _split_text(plan: Plan) -> str:
     """Return tensor (TP), data (DP), expert (EP) and pipeline (PP) ranks: ``TP4 DP4``; empty on one GPU."""
-    if plan.engine not in TENSOR_PARALLEL:
+    if plan.engine not in TENSOR_PARALLEL and plan.parallelism.tensor == 1:
         return ""
     ranks = plan.parallelism
     named = (("TP", ranks.tensor), ("DP", ranks.data), ("EP", ranks.expert), ("PP", ranks.pipeline))
