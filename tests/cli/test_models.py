@@ -32,6 +32,7 @@ def test_models_groups_the_catalog_for_people(capsys):
     count = sum(row.model == "flash" for row in checkpoints())
     assert f"DeepSeek-V4-Flash: {count} checkpoints" in shown
     assert "no engine" in shown
+    assert "drafters, for --drafter" in shown
     assert "bytes of revision 7872f01b; the repository has since moved to 9e165c30" in " ".join(shown.split())
     assert "unknown" in shown
 

@@ -1,11 +1,13 @@
 """Fits the speed constants to published runs, and checks them on hardware left out of the fit.
 
-python -m seatrial.speed.calibrate            prints the constants for calibration.json
+python -m seatrial.speed.calibrate            prints the constants
+python -m seatrial.speed.calibrate --write    prints them, and stores them in calibration.json
 python -m seatrial.speed.calibrate --check    prints how well they predict rows left out of the fit
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import sys
@@ -18,10 +20,11 @@ import msgspec
 
 from seatrial.catalog import find_model
 from seatrial.hardware.accelerators import accelerators
+from seatrial.records import write_text
 from seatrial.speed.attention import attention_of
 from seatrial.speed.published import PublishedRow, PublishedWork, read_published
 from seatrial.speed.rate import compute_rate
-from seatrial.speed.roofline import Constants, Speed, calibration, constants, gpu_speed
+from seatrial.speed.roofline import CALIBRATION, Constants, Speed, calibration, constants, gpu_speed
 from seatrial.speed.work import Ranks, ServingLoad, Work
 
 _BOUNDS = {
@@ -202,13 +205,18 @@ def _summary(errors: Sequence[Errors], part: int) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the constants as JSON, or with ``--check`` the table of errors."""
-    if "--check" in (sys.argv[1:] if arguments is None else arguments):
+    """Print the constants as JSON, with ``--write`` store them, or with ``--check`` print the table of errors."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if "--check" in words:
         sys.stdout.write(_error_table() + "\n")
         return
-    fit = fit_constants(published_rows())
-    fitted = {name: float(f"{getattr(fit, name):.4g}") for name in calibration()["gpu"]["start"]}
-    sys.stdout.write(json.dumps(fitted, indent=2) + "\n")
+    rows, document = published_rows(), copy.deepcopy(calibration())
+    fit, known = fit_constants(rows), document["gpu"]
+    known["values"] = {name: float(f"{getattr(fit, name):.4g}") for name in known["start"]}
+    known |= {"rows": len(rows), "published": sorted({row.accelerator for row in rows})}
+    sys.stdout.write(json.dumps(known["values"], indent=2) + "\n")
+    if "--write" in words:
+        write_text(CALIBRATION, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
