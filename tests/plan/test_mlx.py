@@ -42,10 +42,10 @@ def test_it_answers_without_thinking(mac):
 
 
 def test_its_speed_is_an_interval_with_a_basis(mac):
-    """Predicted for the same lengths as llama.cpp, so that the two can be compared; not calibrated, and it says so."""
+    """Predicted for the same lengths as llama.cpp, so that the two can be compared."""
     plan = make_plan(hardware=mac, engine="mlx")
     assert plan.prediction.tpot_s.low < plan.prediction.tpot_s.expected < plan.prediction.tpot_s.high
-    assert "not calibrated on this machine" in plan.prediction.basis
+    assert "512 prompt and 256 answer tokens" in plan.prediction.basis
     other = make_plan(hardware=mac, engine="llamacpp")
     assert plan.prediction.basis.split(";")[-1] == other.prediction.basis.split(";")[-1]
 
