@@ -2,6 +2,7 @@ from .batch import run_notebooks
 from .catalog import checkpoints, find_checkpoint, find_model, models
 from .engines import build_command
 from .hardware import detect_hardware
+from .hardware.bandwidth.measure import measure_bandwidth
 from .launching import launch
 from .launching.this_machine import (
     fetch_stand_in,
@@ -37,6 +38,7 @@ __all__ = [
     "launch_if_possible",
     "list_servers",
     "make_plan",
+    "measure_bandwidth",
     "measure_server",
     "models",
     "plan_for",

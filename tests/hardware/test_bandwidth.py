@@ -41,7 +41,7 @@ MEASURE = """
 import json
 from seatrial.hardware.bandwidth.measure import measure_bandwidth
 from seatrial.records import to_dict
-print(json.dumps(to_dict(measure_bandwidth({deadline_s}))))
+print(json.dumps(to_dict(measure_bandwidth(deadline_s={deadline_s}))))
 """
 
 
@@ -144,6 +144,13 @@ def test_llamacpps_own_kernel_multiplies_four_bit_weights(require):
     kernel = Llamacpp(llamacpp_library(), threads=1)
     assert 1e7 < kernel.decode_bytes_per_s(8 << 20, 0.05) < 1e13
     assert 1e7 < kernel.prompt_flops(0.05) < 1e16
+
+
+def test_llamacpps_kernel_can_be_called_as_often_as_it_is(require):
+    """Each call takes memory of ggml's context, which ends the process if it has none left."""
+    require("xllamacpp")
+    assert Llamacpp(llamacpp_library(), threads=2).decode_bytes_per_s(1 << 20, 3600) > 0
+    assert Llamacpp(llamacpp_library(), threads=2).prompt_flops(3600) > 0
 
 
 def test_a_host_that_takes_too_long_is_a_problem():

@@ -70,20 +70,26 @@ class _GpuConstants:
     batch_tokens: int
 
 
-@cache
-def _constants() -> tuple[_CpuConstants, _GpuConstants]:
-    document = calibration()
-    return _CpuConstants(**document["cpu"]["values"]), _GpuConstants(**document["llamacpp_gpu"]["values"])
+@dataclass(frozen=True, slots=True)
+class LlamacppConstants:
+    """Constants of the prediction for llama.cpp."""
+
+    cpu: _CpuConstants
+    gpu: _GpuConstants
+    hosts: tuple[AssumedHost, ...]  # by size of their memory, ascending
 
 
 @cache
-def _assumed_hosts() -> tuple[AssumedHost, ...]:
-    return tuple(AssumedHost(**row) for row in calibration()["cpu"]["hosts"])
+def llamacpp_constants() -> LlamacppConstants:
+    """Return the constants of calibration.json."""
+    cpu, gpu = calibration()["cpu"], calibration()["llamacpp_gpu"]
+    hosts = tuple(AssumedHost(**row) for row in cpu["hosts"])
+    return LlamacppConstants(_CpuConstants(**cpu["values"]), _GpuConstants(**gpu["values"]), hosts)
 
 
-def assumed_host(memory_bytes: int | None) -> AssumedHost:
+def assumed_host(memory_bytes: int | None, fit: LlamacppConstants | None = None) -> AssumedHost:
     """Return what is assumed of a host with so much memory: more than a desktop takes is a server's."""
-    rows = _assumed_hosts()
+    rows = (fit or llamacpp_constants()).hosts
     size = (memory_bytes or 0) / GIB
     return next(row for row in rows if row.memory_gib_most is None or size <= row.memory_gib_most)
 
@@ -97,9 +103,10 @@ class _Cpu:
     threads: int
     constants: _CpuConstants
 
-    def step_seconds(self, work: Work, host: HostSide, load: ServingLoad, running: int) -> float:
+    def step_seconds(self, work: Work, host: HostSide, load: ServingLoad) -> float:
         """Return the seconds of the host's part of one step."""
-        cpu, tokens = self.constants, running * (1 + load.draft_tokens)
+        cpu, running = self.constants, load.running
+        tokens = running * (1 + load.draft_tokens)
         weights = host.step_bytes(work, tokens)
         share = weights / work.step_bytes(tokens)
         cached = host.dense_share * running * work.attention.read_bytes(load.cached_tokens)
@@ -111,17 +118,18 @@ class _Cpu:
         return cpu.step_s + reading + computing + waiting
 
 
-def _cpu(host: HostSide) -> _Cpu:
+def _cpu(host: HostSide, fit: LlamacppConstants) -> _Cpu:
     """Return the speed of a host: measured with llama.cpp's kernel, else by its bandwidth, else assumed from its size."""
-    cpu, _ = _constants()
-    assumed = assumed_host(host.memory_bytes)
+    cpu, assumed = fit.cpu, assumed_host(host.memory_bytes, fit)
     threads = host.threads or assumed.threads
     memory = cpu.read_share * host.bandwidth_bytes_per_s if host.bandwidth_bytes_per_s else assumed.memory_bytes_per_s
     reads = host.decode_bytes_per_s or min(memory, threads * cpu.thread_bytes_per_s)
     return _Cpu(reads, host.prompt_flops or threads * cpu.thread_flops, threads, cpu)
 
 
-def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: ServingLoad) -> Speed | None:
+def split_speed(
+    work: Work, host: HostSide, ranks: Ranks | None, load: ServingLoad, fit: LlamacppConstants | None = None
+) -> Speed | None:
     """Return a point prediction for llama.cpp.
 
     Args:
@@ -129,14 +137,15 @@ def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: ServingLo
         host: Part of the model in host memory.
         ranks: The GPUs, None without.
         load: The requests.
+        fit: Constants; by default those of calibration.json.
 
     Returns:
         None if a GPU has layers and its bandwidth is not known.
 
     """
-    running = load.running
-    step = _step_seconds(work, host, ranks, load, running)
-    prefill = _prefill_seconds(work, host, ranks, load)
+    running, fit = load.running, fit or llamacpp_constants()
+    step = _step_seconds(work, host, ranks, load, fit)
+    prefill = _prefill_seconds(work, host, ranks, load, fit)
     if step is None or prefill is None:
         return None
     # Requests that arrive together wait for one another's prompts.
@@ -147,16 +156,18 @@ def split_speed(work: Work, host: HostSide, ranks: Ranks | None, load: ServingLo
     return Speed(tpot_s=tpot, ttft_s=first, output_tokens_per_s=rate, running=running)
 
 
-def _step_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: ServingLoad, running: int) -> float | None:
+def _step_seconds(
+    work: Work, host: HostSide, ranks: Ranks | None, load: ServingLoad, fit: LlamacppConstants
+) -> float | None:
     """Return the seconds of one step: layers follow one another, so the host's time adds to the GPUs'."""
+    gpu, running = fit.gpu, load.running
     tokens = running * (1 + load.draft_tokens)
     host_bytes = host.step_bytes(work, tokens)
-    step = _cpu(host).step_seconds(work, host, load, running)
+    step = _cpu(host, fit).step_seconds(work, host, load)
     if host_bytes == work.step_bytes(tokens) or ranks is None:
         return step
     if ranks.bandwidth_bytes_per_s is None:
         return None
-    _, gpu = _constants()
     read = work.step_bytes(tokens) - host_bytes
     read += (1 - host.dense_share) * running * work.attention.read_bytes(load.cached_tokens)
     fixed = work.layers * (gpu.unified_layer_s if _is_unified(ranks) else gpu.layer_s)
@@ -171,12 +182,14 @@ def _is_unified(ranks: Ranks) -> bool:
     return row is not None and row.unified_memory
 
 
-def _prefill_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: ServingLoad) -> float | None:
+def _prefill_seconds(
+    work: Work, host: HostSide, ranks: Ranks | None, load: ServingLoad, fit: LlamacppConstants
+) -> float | None:
     """Return the seconds of one prompt; if a GPU's rate is not known, a multiple of its speed with one request."""
-    _, gpu = _constants()
+    gpu = fit.gpu
     host_share = host.step_bytes(work, load.running) / work.step_bytes(load.running)
     operations = 2 * work.active_parameters * load.prompt_tokens
-    prefill = operations * host_share / _cpu(host).flops
+    prefill = operations * host_share / _cpu(host, fit).flops
     if host_share == 1 or ranks is None:
         return prefill
     # For prompts llama.cpp copies the host's weights to the GPU, a batch at a time.
@@ -186,5 +199,5 @@ def _prefill_seconds(work: Work, host: HostSide, ranks: Ranks | None, load: Serv
     gain = max(1.0, ranks.count * gpu.tensor_prompt_gain) if host.tensor_split else 1.0
     if ranks.flops:
         return prefill + operations / (ranks.flops * gpu.flops_share * gain)
-    single = _step_seconds(work, host, ranks, replace(load, draft_tokens=0), 1)
+    single = _step_seconds(work, host, ranks, replace(load, concurrency=1, draft_tokens=0), fit)
     return None if single is None else prefill + load.prompt_tokens * single / gpu.prefill_over_decode / gain

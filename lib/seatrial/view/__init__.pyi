@@ -15,7 +15,7 @@ from .report.page import write_report
 from .tables.catalog import checkpoints_table, models_table
 from .tables.commands import show_command
 from .tables.fits import table_fits
-from .tables.hardware import table_host
+from .tables.hardware import show_bandwidth, table_host
 from .tables.lessons import (
     default_checkpoints,
     show_accelerators,
@@ -53,6 +53,7 @@ __all__ = [
     "models_table",
     "plan_explorer",
     "show_accelerators",
+    "show_bandwidth",
     "show_chart",
     "show_command",
     "show_log",

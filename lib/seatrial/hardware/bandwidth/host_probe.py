@@ -28,7 +28,9 @@ _COLUMNS = 4096
 _MATRIX_BYTES = 512 << 20
 _PROMPT_TOKENS = 64
 _PROMPT_ROWS = 256
-_GRAPH_BYTES = 4 << 20
+_MOST_CALLS = 64
+_CALL_BYTES = 1 << 20
+"""ggml_graph_compute_with_ctx takes new memory of the context for each call, and ends the process if there is none."""
 _FILL = 1
 """Byte the buffers hold: memory that was never written is one page of zeros to the kernel."""
 
@@ -108,10 +110,11 @@ class Llamacpp:
 
     def _seconds(self, rows: int, tokens: int, seconds: float) -> float:
         weights = rows * _COLUMNS * _BLOCK_BYTES // _BLOCK_WEIGHTS
-        others = 2 * tokens * (rows + 2 * _COLUMNS) * ctypes.sizeof(ctypes.c_float)
-        context = self._init(_InitParams(weights + others + _GRAPH_BYTES, None, False))
+        vectors_bytes = tokens * (rows + _COLUMNS) * ctypes.sizeof(ctypes.c_float)
+        size = weights + (vectors_bytes + _CALL_BYTES) * (_MOST_CALLS + 1)
+        context = self._init(_InitParams(size, None, False))
         if not context:
-            raise MemoryError(f"ggml_init of {weights + others:,} bytes failed")
+            raise MemoryError(f"ggml_init of {size:,} bytes failed")
         try:
             matrix = self._tensor(context, _Q4_1, _COLUMNS, rows)
             vectors = self._tensor(context, _F32, _COLUMNS, tokens)
@@ -125,13 +128,16 @@ class Llamacpp:
 
 
 def _least_seconds(work: Callable[[], object], seconds: float) -> float:
-    """Return the shortest duration of ``work``, which is repeated for ``seconds``, and at least once after a first time."""
+    """Return the shortest duration of ``work``, which is repeated for ``seconds``, but for the first one."""
     work()
     least, end = float("inf"), time.perf_counter() + seconds
-    while least == float("inf") or time.perf_counter() < end:
+    for _ in range(_MOST_CALLS - 1):
         begin = time.perf_counter()
         work()
-        least = min(least, time.perf_counter() - begin)
+        done = time.perf_counter()
+        least = min(least, done - begin)
+        if done > end:
+            break
     return least
 
 

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from seatrial.hardware import Gpu, Hardware, Host, Problem
+from seatrial.hardware import Gpu, Hardware, Host, Problem, accelerators
 from seatrial.units import counted, format_gib, to_gb
 from seatrial.view.tables.table import Row, Table
+from seatrial.view.untrusted import PlainText
 
 _FEW_GB = 100
 """A bandwidth of fewer GB/s is shown with a decimal."""
@@ -95,6 +96,38 @@ def table_host(hardware: Hardware) -> Table:
 def _decode(host: Host) -> str:
     rate = _bandwidth([host.decode_bytes_per_s], host.bandwidth_measured_at)
     return f"{rate}, {counted(host.llamacpp_threads or 1, 'thread')}"
+
+
+def show_bandwidth(hardware: Hardware) -> PlainText:
+    """Return what was measured of a machine's memory, each figure against its data sheet, in a sentence or two."""
+    host, day = hardware.host, hardware.host.bandwidth_measured_at
+    sentences = [
+        text for gpu, count in Counter(map(_kind, hardware.gpus)).items() if (text := _measured(gpu, count, hardware))
+    ]
+    if day:
+        threads = counted(host.llamacpp_threads or 1, "thread")
+        sentences.append(
+            f"The host's memory is read with {_bandwidth([host.bandwidth_bytes_per_s], None)} by {threads}."
+        )
+    if host.decode_bytes_per_s:
+        rate = _bandwidth([host.decode_bytes_per_s], None)
+        sentences.append(f"llama.cpp, which also has to multiply, gets through {rate} of four-bit weights.")
+    if not sentences:
+        here = hardware.origin == "measured"
+        sentences = ["Nothing was measured: " + ("see the problems." if here else f"{hardware.name} is only named.")]
+    return PlainText(" ".join(sentences), title="Memory bandwidth, measured" if day else "Memory bandwidth")
+
+
+def _measured(kind: Gpu, count: int, hardware: Hardware) -> str:
+    """Return a sentence on the measured GPUs of a kind, empty if they were not measured."""
+    if not kind.bandwidth_measured_at:
+        return ""
+    rates = [gpu.bandwidth_bytes_per_s for gpu in hardware.gpus if _kind(gpu) == kind]
+    listed = accelerators()[kind.accelerator].bandwidth_gb_s if kind.accelerator else None
+    text = f"{count} x {kind.name}: {_bandwidth(rates, None)}"
+    least = min(rate for rate in rates if rate is not None)
+    share = f", {to_gb(least) / listed:.0%} of the {listed:,.0f} GB/s of the data sheet" if listed else ""
+    return f"{text}{share}."
 
 
 def table_problems(problems: Sequence[Problem]) -> Table:
