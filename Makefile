@@ -21,7 +21,7 @@ test: .venv/test.stamp ## set up and run every test
 	@$(BIN)/seatrial fetch smollm2
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-test-engines: .venv/test.stamp ## install real engines into .engines (2.2 GB, once, no GPU) and test with them (SGLANG_SERVER=1: its server too)
+test-engines: .venv/test.stamp ## install real engines into .engines (2.9 GB, once, no GPU) and test with them (SGLANG_SERVER=1: its server too)
 	@$(BIN)/seatrial fetch smollm2
 	@$(BIN)/python tools/engines.py install
 	@SGLANG_SERVER=$(SGLANG_SERVER) SEATRIAL_REQUIRE="sglang parser,mlx,llama-cpp-python,stand-in model" \

@@ -106,7 +106,13 @@ def _converted(
     for path, form, document in rows:
         if problems := list(dict.fromkeys(form.problems(document))):
             raise _malformed(path, problems)
-    yield from rows[0][1].convert([document for _, _, document in rows], files, checked)
+    try:
+        yield from rows[0][1].convert([document for _, _, document in rows], files, checked)
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise UsageError(
+            f"{rows[0][0]} cannot become a data file: {type(error).__name__} {error}.",
+            remedy="Compare its rows with those of the last edition; nothing was written.",
+        ) from error
 
 
 def _malformed(path: Path, found: list[str]) -> UsageError:
@@ -132,14 +138,10 @@ def answers(root: Path, editions: Sequence[Made], hardware: Sequence[str]) -> tu
             (copy / each.file.path).write_text(each.text, encoding="utf-8")
         started = [_ask(place, hardware) for place in (root, copy)]
         old, new = (process.communicate() for process in started)
-        if started[1].returncode:
-            last = new[1].strip().splitlines()[-1:]
-            raise UsageError(
-                f"The planner cannot work with the new data: {' '.join(last)}",
-                remedy="The line names what the data lacks; nothing was written.",
-            )
-        if started[0].returncode:
-            raise UsageError(f"The planner cannot work with the installed data: {old[1]}", remedy="Mend it first.")
+    for process, output, which in zip(started, (old, new), ("installed", "new"), strict=True):
+        if process.returncode:
+            last = " ".join(output[1].strip().splitlines()[-1:])
+            raise UsageError(f"The planner cannot work with the {which} data: {last}", remedy="Nothing was written.")
     return json.loads(old[0]), json.loads(new[0])
 
 

