@@ -60,7 +60,7 @@ class LlamacppTrial(Trial):
             architecture=candidate.model.architecture,
             checkpoint=candidate.checkpoint.id,
             engine=engine,
-            engine_version_min=engine_facts(engine).versions.safe,
+            engine_version_min=_oldest_version(engine, placed),
             hardware=request.hardware,
             nodes=1,
             gpus_per_node=gpus,
@@ -83,6 +83,14 @@ class LlamacppTrial(Trial):
             drafter=placed.drafter.id if placed.drafter else None,
             draft_tokens=placed.draft_tokens or None,
         )
+
+
+def _oldest_version(engine: str, placed: Placed) -> str | None:
+    """Return the oldest version that runs this safely: a drafter and a tensor split need newer ones."""
+    facts = engine_facts(engine)
+    if facts.tensor_split and placed.split.tensor > 1:
+        return facts.tensor_split.since
+    return facts.drafting.since if facts.drafting and placed.drafter else facts.versions.safe
 
 
 def try_offload(candidate: Candidate) -> LlamacppTrial:
