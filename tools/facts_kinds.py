@@ -36,8 +36,11 @@ class Typed:
 
 _RECIPES = "seatrial.plan.vendor.recipes_file"
 _CELL = ("accelerator", "checkpoint", "precision", "strategy", "nodes", "gpus_per_node")
+_PUBLISHED = "seatrial.speed.published"
+_RUN = ("accelerator", "variant", "precision", "strategy", "nodes", "gpus", "concurrency")
 TYPED = (
     Typed("*/plan/vendor/*_recipes.json", "cells", f"{_RECIPES}:RecipeRow", _CELL, f"{_RECIPES}:RecipesFile"),
+    Typed("*/speed/published.json", "rows", f"{_PUBLISHED}:PublishedRow", _RUN, f"{_PUBLISHED}:PublishedFile"),
     Typed("*/hardware/accelerators.json", "accelerators", "seatrial.hardware.accelerators:Accelerator", ("key",)),
     Typed("*/catalog/data/models.json", "rows", "seatrial.catalog.types:Model", ("id",)),
     Typed("*/catalog/data/checkpoints.json", "rows", "seatrial.catalog.types:Checkpoint", ("id",)),

@@ -52,6 +52,7 @@ def _reserved_mib(memory: float, gpu: Gpu, ranks: Parallelism, flags: Mapping[st
     reserved: float = rule["fixed_mib"] + rule["mib_per_rank"] * ranks.tensor
     reserved += rule["mib_per_prefill_token"] * max(_prefill_tokens(gpu, flags), rule["prefill_tokens_least"])
     reserved += rule["mib_per_graph_request"] * batch
+    reserved += rule["prefill_graphs_mib"] if "--cuda-graph-backend-prefill" in flags else 0
     if ranks.data > 1:
         reserved += rule["mib_per_graph_request_and_replica"] * batch * ranks.data
         if batch > rule["large_graph_batch"]:
