@@ -22,7 +22,9 @@ import psutil
 from seatrial.engines.types import Command
 from seatrial.errors import EngineError
 from seatrial.hardware import detect_hardware
+from seatrial.hardware.bandwidth.measure import measure_bandwidth
 from seatrial.launching import launch
+from seatrial.measure import Workload, measure_server
 from seatrial.plan import make_plan
 from seatrial.server import Server
 
@@ -65,6 +67,7 @@ def servers() -> Iterator[Figure]:
         yield from first_line(Path(state))
         yield from stops()
         yield from supervisor()
+        yield from prediction()
 
 
 def engine(*flags: str) -> Command:
@@ -148,6 +151,22 @@ def supervisor() -> Iterator[Figure]:
         yield from cost(server, "supervisor", 0.5)
     with launch(engine(f"--flood-per-minute={FLOOD}"), name="bench") as server:
         yield from cost(server, "supervisor, engine logs 100 MB a minute", None)
+
+
+def prediction() -> Iterator[Figure]:
+    """Measure the memory bandwidth, then how near the predicted speed of the stand-in comes; of an idle machine only."""
+    begin = time.perf_counter()
+    measure_bandwidth()
+    yield Figure("detect --measure", time.perf_counter() - begin, "s", 5.0)
+    plan = make_plan("smollm2", hardware=detect_hardware(), engine="llamacpp", prompt_tokens=128, answer_tokens=64)
+    with launch(plan, name="bench") as server:
+        load = Workload(concurrency=(1,), requests=24, prompt_tokens=128, answer_tokens=64)
+        tpot = measure_server(server, load).points[0].tpot_s
+    if plan.prediction is None or plan.prediction.tpot_s is None or tpot is None:
+        raise RuntimeError("The stand-in was not predicted or did not answer.")
+    ratio = tpot.p50 / plan.prediction.tpot_s.expected
+    yield Figure("stand-in, one stream: measured over predicted time per token", ratio, "x")
+    yield Figure("stand-in, one stream: larger over smaller of the two", max(ratio, 1 / ratio), "x", 1.25)
 
 
 def attach_s(_: int) -> float:

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,11 @@ class Typed:
 
 _RECIPES = "seatrial.plan.vendor.recipes_file"
 _CELL = ("accelerator", "checkpoint", "precision", "strategy", "nodes", "gpus_per_node")
+_PUBLISHED = "seatrial.speed.published"
+_RUN = ("accelerator", "variant", "precision", "strategy", "nodes", "gpus", "concurrency")
 TYPED = (
     Typed("*/plan/vendor/*_recipes.json", "cells", f"{_RECIPES}:RecipeRow", _CELL, f"{_RECIPES}:RecipesFile"),
+    Typed("*/speed/published.json", "rows", f"{_PUBLISHED}:PublishedRow", _RUN, f"{_PUBLISHED}:PublishedFile"),
     Typed("*/hardware/accelerators.json", "accelerators", "seatrial.hardware.accelerators:Accelerator", ("key",)),
     Typed("*/catalog/data/models.json", "rows", "seatrial.catalog.types:Model", ("id",)),
     Typed("*/catalog/data/checkpoints.json", "rows", "seatrial.catalog.types:Checkpoint", ("id",)),
@@ -65,7 +69,7 @@ class DataFile:
 
     def read(self) -> dict[str, Any]:
         """Load the installed document."""
-        return parsed(self.root / self.path)
+        return _installed(self.root / self.path)
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -91,6 +95,11 @@ def parsed(path: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8")
     document: dict[str, Any] = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     return document
+
+
+@cache
+def _installed(path: Path) -> dict[str, Any]:
+    return parsed(path)
 
 
 def data_files(root: Path) -> list[DataFile]:

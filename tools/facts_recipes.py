@@ -15,7 +15,7 @@ from facts_convert import Document, Form, Made, day_of, file_of
 from facts_kinds import DataFile, problems_of
 from facts_schema import joined
 from seatrial.errors import UsageError
-from seatrial.plan.vendor.recipes_file import Catalogue, catalogues, read_recipes, unknown_checkpoints
+from seatrial.plan.vendor.recipes_file import catalogues, read_recipes, unknown_checkpoints
 
 STATUSES = tuple(json.loads(Path(__file__).with_name("spellings.json").read_text(encoding="utf-8"))["statuses"])
 """The vendors' words that tools/recipes.py knows."""
@@ -103,7 +103,7 @@ def recipes_of(documents: Sequence[Document], files: Sequence[DataFile], checked
     for name, editions in found.items():
         file = file_of(files, name)
         catalogue = next(row for row in catalogues() if row.path.name == Path(file.path).name)
-        made = _converted(editions, catalogue)
+        made = recipes.convert(recipes.joined(editions), catalogue.engine)
         if "checked" not in made:
             made = {"source": made["source"], "checked": day_of(editions[-1], checked)} | made
         strange = [row["checkpoint"] for row in made["cells"] if not row.get("model")]
@@ -121,13 +121,6 @@ def recipes_of(documents: Sequence[Document], files: Sequence[DataFile], checked
 
 def _without_model(checkpoints: Sequence[str]) -> list[str]:
     return [f"No model of the catalog has its name in {name}." for name in dict.fromkeys(checkpoints)]
-
-
-def _converted(editions: list[Document], catalogue: Catalogue) -> Document:
-    try:
-        return recipes.convert(recipes.joined(editions), catalogue.engine)
-    except SystemExit as error:
-        raise UsageError(str(error), remedy="Correct the facts, or tools/spellings.json.") from error
 
 
 def file_like(files: Sequence[DataFile], document: Mapping[str, Any]) -> DataFile:

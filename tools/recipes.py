@@ -1,39 +1,28 @@
-"""Writes a recipes file from a vendor's facts: flags as the engine spells them now, and which were rewritten.
+"""Turns a vendor's facts into a recipes file: flags as the engine spells them now, and which were rewritten.
 
-python tools/recipes.py FACTS... DATA           write DATA, one of lib/seatrial/plan/vendor/*_recipes.json
-python tools/recipes.py FACTS... DATA --check   exit 1 if DATA differs from what FACTS give
-python tools/recipes.py --check                 exit 1 if a recipes file still holds a spelling of tools/spellings.json
-
-FACTS is a document of one of these forms, told apart by what it holds: ``cells`` with the names of SGLang's cookbook,
-``models`` with ``commands`` and ``guide_commands`` (vLLM's recipes), or ``commands`` with ``hw`` (NVIDIA's local
-recipes). Of several documents a later one replaces the models it names. tools/spellings.json says how flags, names and
-statuses are spelled, and which rows are left out.
+``tools/facts.py`` takes the facts. They are a document of one of these forms, told apart by what it holds: ``cells`` with
+the names of SGLang's cookbook, ``models`` with ``commands`` and ``guide_commands`` (vLLM's recipes), or ``commands`` with
+``hw`` (NVIDIA's local recipes). Of several documents a later one replaces the models it names. tools/spellings.json says
+how flags, names and statuses are spelled, and which rows are left out.
 """
 
 from __future__ import annotations
 
-import argparse
 import fnmatch
 import json
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from recipes_forms import accelerator_of, correction_of, missing_field, model_of, rows_of, tables
 from seatrial.engines.snapshot import NEVER_STARTED, rejected
-from seatrial.errors import SeatrialError, UsageError
+from seatrial.errors import UsageError
 from seatrial.flags import Flags
 from seatrial.plan.vendor.recipes import cells_of
 from seatrial.plan.vendor.recipes_file import (
-    FOLDER,
     Catalogue,
-    catalogues,
     read_recipes,
-    unknown_checkpoints,
     unknown_names,
 )
-from seatrial.records import read_json, write_text
 
 _HEAD = ("licence", "upstream_licence", "checked")
 _ADDRESSES = frozenset({
@@ -97,8 +86,8 @@ def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
         engine: Engine of all its rows.
 
     Raises:
-        SystemExit: One old spelling was rewritten for two reasons, so that the file could name neither.
-        UsageError: If the facts have none of the known forms, or a row cannot be read.
+        UsageError: If the facts have none of the known forms, a row cannot be read, or one old spelling was rewritten
+            for two reasons, so that the file could name neither.
 
     """
     spellings = read_spellings(engine)
@@ -118,7 +107,9 @@ def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
         for each in used:
             reason = {"since": each.since, "why": each.why, "source": each.source}
             if reasons.setdefault(each.old, reason) != reason:
-                sys.exit(f"{each.old} was rewritten for two reasons; name them apart.")
+                raise UsageError(
+                    f"{each.old} was rewritten for two reasons.", remedy="Name them apart in tools/spellings.json."
+                )
         cells.append(cell)
     source = facts.get("source") or facts["source_repo"]
     # A source may tell in brackets how it was found; plans quote the place only.
@@ -230,50 +221,5 @@ def old_spellings(catalogue: Catalogue) -> list[str]:
     return found
 
 
-def catalogue_of(path: Path) -> Catalogue:
-    """Return the catalogue that a recipes file belongs to.
-
-    Raises:
-        SystemExit: There is none of that name.
-
-    """
-    found = next((row for row in catalogues() if row.path.name == path.name), None)
-    if found is None:
-        sys.exit(f"{path.name} is no catalogue's file: name it in {FOLDER / 'catalogues.json'} first.")
-    return found
-
-
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def main() -> int:
-    """Write or check."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, metavar="FACTS... DATA")
-    parser.add_argument("--check", action="store_true")
-    arguments = parser.parse_args()
-    if not arguments.files[1:]:
-        if not arguments.check or arguments.files:
-            parser.error("name FACTS and DATA, or give --check")
-        problems = [line for row in catalogues() for line in old_spellings(row)]
-    else:
-        *facts, data = arguments.files
-        catalogue = catalogue_of(data)
-        try:
-            document = convert(joined([read_json(path) for path in facts]), catalogue.engine)
-        except SeatrialError as error:
-            sys.exit(str(error))
-        text, problems = to_text(document), problems_of(document, catalogue)
-        for line in [] if problems else unknown_checkpoints(read_recipes(document, data.name)):
-            print(f"{line} They are planned once the catalog has it.", file=sys.stderr)
-        if not arguments.check and not problems:
-            write_text(data, text)
-        elif not problems and data.read_text(encoding="utf-8") != text:
-            problems = [f"{data} differs"]
-    print("\n".join(problems), end="\n" if problems else "")
-    return int(bool(problems))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

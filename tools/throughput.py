@@ -7,19 +7,23 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from facts_convert import Document, Made, day_of, file_of
 from facts_kinds import DataFile
+from facts_schema import joined, problems
 from seatrial.catalog import find_checkpoint
+from seatrial.errors import UsageError
 from seatrial.plan.gpu_server.kv_pool import A2A_FLAG, DELAYER_FLAG
 from seatrial.plan.load import work_of
 from seatrial.plan.vendor.limits import limits
 from seatrial.plan.vendor.recipes import Cell, cells
 from seatrial.speed.work import benchmark_requests
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Above0 = Annotated[float, msgspec.Meta(ge=0.001)]
 _WORK = (
     "dense_bytes",
     "expert_bytes",
@@ -43,22 +47,41 @@ class PublishedSpeed(msgspec.Struct):
     variant: str
     quant: str
     strategy: str
-    nodes: int
-    gpus: int
-    concurrency: int
-    isl: int
-    osl: int
-    ttft_ms: float
-    tpot_ms: float
-    derived_output_tok_s: float
+    nodes: Count
+    gpus: Count
+    concurrency: Count
+    isl: Count
+    osl: Count
+    ttft_ms: Above0
+    tpot_ms: Above0
+    derived_output_tok_s: Above0
     sglang_version: str
     percentile: str
-    num_prompts: int | None = None
+    num_prompts: Count | None = None
     consistent: bool | None = None
 
 
+class AcceptedDrafts(msgspec.Struct):
+    """A row of facts about accepted drafts."""
+
+    model: str
+    method: str
+    source: str
+    checked: str
+    thinking: str = ""
+    dataset: str = ""
+    engine: str = ""
+    acceptance_length: dict[str, Above0] = {}
+    acceptance_share: dict[str, Above0] = {}
+
+
 def speeds_of(documents: Sequence[Document], files: Sequence[DataFile], checked: str | None) -> Iterator[Made]:
-    """Yield the published runs, with the flags of their recipes, and the tokens a step yields with drafts."""
+    """Yield the published runs, with the flags of their recipes, and the tokens a step yields with drafts.
+
+    Raises:
+        UsageError: Facts about accepted drafts are malformed, or a run's figures contradict one another.
+
+    """
     published, acceptance = file_of(files, "speed/published"), file_of(files, "speed/acceptance")
     for document in documents:
         day, facts = day_of(document, checked), document["sglang"]
@@ -67,11 +90,20 @@ def speeds_of(documents: Sequence[Document], files: Sequence[DataFile], checked:
         rows = [_row(row, cell) for row, cell in found if cell is not None]
         new = published.read() | {"source": facts["source"], "checked": day, "work": _works(rows), "rows": rows}
         yield Made(published, new, _text(new), tuple(notes))
-        kept = acceptance.read()
-        lengths = [row for facts in document["acceptance"]["rows"] for row in _acceptances(facts)]
-        known = {_key(row) for row in lengths}
-        new = kept | {"checked": day, "rows": [*lengths, *(row for row in kept["rows"] if _key(row) not in known)]}
-        yield Made(acceptance, new, _text(new))
+        if drafts := _accepted_rows(document):
+            kept, known = acceptance.read(), {_key(row) for row in drafts}
+            rows = [*drafts, *(row for row in kept["rows"] if _key(row) not in known)]
+            new = kept | {"checked": day, "rows": rows}
+            yield Made(acceptance, new, _text(new))
+
+
+def _accepted_rows(document: Document) -> list[Document]:
+    """Return the rows of the table of accepted drafts; none if the facts have no such part."""
+    facts = document.get("acceptance", {"rows": []})
+    rows: Any = facts.get("rows") if isinstance(facts, dict) else facts
+    if found := list(problems(rows, list[AcceptedDrafts], "acceptance.rows")):
+        raise UsageError(f"Facts about accepted drafts have problems:\n  {joined(found)}", remedy="Correct the file.")
+    return [made for row in rows for made in _acceptances(row)]
 
 
 def _cell(row: Mapping[str, Any]) -> Cell | None:
@@ -102,6 +134,11 @@ def _row(row: Mapping[str, Any], cell: Cell) -> Document:
     contradicted = row.get("consistent") is False
     if contradicted:
         tpot = (row["concurrency"] * answer / output - ttft) / answer
+    if tpot <= 0:
+        raise UsageError(
+            f"{_name(row)}: {output} tokens/s leave no time between tokens after {ttft} s to the first.",
+            remedy="Check ttft_ms and derived_output_tok_s of this row.",
+        )
     running, basis = _running(row, cell, ttft, lengths)
     return {
         "accelerator": cell.accelerator,
@@ -178,12 +215,15 @@ def _acceptances(facts: Mapping[str, Any]) -> Iterator[Document]:
     tail = {"origin": "verified", "measured_with": ", ".join(filter(None, (facts["model"], facts.get("engine"), said.rstrip(", ")))),
             "source": facts["source"], "checked": facts["checked"]}  # fmt: skip
     stated = _DRAFTS.search(facts["method"])
-    if lengths := facts.get("acceptance_length"):
-        drafts = {name if name.isdigit() else stated[1] if stated else name: value for name, value in lengths.items()}
-        yield head | {"workload": workload, "engine": None, "accepted": drafts} | tail
+    said_drafts = stated[1] if stated else None
+    lengths = {
+        name if name.isdigit() else said_drafts: value for name, value in facts.get("acceptance_length", {}).items()
+    }
+    if accepted := {name: value for name, value in lengths.items() if name}:
+        yield head | {"workload": workload, "engine": None, "accepted": accepted} | tail
     for text, share in facts.get("acceptance_share", {}).items():
-        shares = {stated[1]: share} if stated else {}
-        yield head | {"workload": text, "engine": "llamacpp", "share": shares} | tail
+        if said_drafts:
+            yield head | {"workload": text, "engine": "llamacpp", "share": {said_drafts: share}} | tail
 
 
 def _family(name: str) -> str:

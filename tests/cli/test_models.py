@@ -2,6 +2,7 @@
 
 import json
 
+from seatrial.catalog import checkpoints
 from seatrial.cli.main import main
 
 
@@ -28,8 +29,10 @@ def test_models_groups_the_catalog_for_people(capsys):
     """Each model has a table; a checkpoint that runs nowhere has a note."""
     assert 0 == main(["models"])
     shown = capsys.readouterr().out
-    assert "DeepSeek-V4-Flash: 42 checkpoints" in shown
+    count = sum(row.model == "flash" for row in checkpoints())
+    assert f"DeepSeek-V4-Flash: {count} checkpoints" in shown
     assert "no engine" in shown
+    assert "drafters, for --drafter" in shown
     assert "bytes of revision 7872f01b; the repository has since moved to 9e165c30" in " ".join(shown.split())
     assert "unknown" in shown
 

@@ -147,6 +147,22 @@ def test_a_plan_file_is_served(tmp_path, capsys):
     assert "/bin/false" not in words
 
 
+@pytest.mark.engine
+def test_a_plan_file_with_a_drafter_is_served(require, tmp_path, capsys):
+    """The tiny pair: serve makes both files, starts the drafter the plan names, and the server counts what it drafts."""
+    require("xllamacpp")
+    assert 0 == main(["plan", "--model=tiny-v4", "--drafter=auto", "--draft-tokens=2", "--json"])
+    file = tmp_path / "plan.json"
+    file.write_text(capsys.readouterr().out)
+    assert 0 == main(["serve", f"--plan={file}", "--keep-running", "--json"])
+    name = json.loads(capsys.readouterr().out)["name"]
+    words = ["--requests=2", "--concurrency=1", "--prompt-tokens=16", "--answer-tokens=24", "--json"]
+    main(["measure", f"--server={name}", *words])  # on a busy machine the client may find itself late
+    (point,) = json.loads(capsys.readouterr().out)
+    assert 24 < point["drafted_tokens"]
+    assert 1 <= point["acceptance_length"] <= 3
+
+
 @pytest.mark.usefixtures("stand_in")
 def test_a_busy_port_is_bad_usage(capsys):
     """Exit code 2, with the owner, before anything starts."""

@@ -19,6 +19,8 @@ TABLES = {
     "phases": facts.Phase,
     "failures": facts.Failure,
     "install": facts.Install,
+    "drafting": facts.Drafting,
+    "tensor_split": facts.TensorSplit,
     "tune": facts.Setting,
 }
 

@@ -181,9 +181,15 @@ def test_some_of_the_gpus_get_the_least_figure_of_their_kind():
     assert [2.7e12] == [
         gpu.bandwidth_bytes_per_s for gpu in with_measured_bandwidth(replace(MACHINE, gpus=(H100,))).gpus
     ]
-    other = replace(H100, name="NVIDIA L40S")
-    assert [3350e9] == [
-        gpu.bandwidth_bytes_per_s for gpu in with_measured_bandwidth(replace(MACHINE, gpus=(other,))).gpus
+
+
+def test_exchanged_gpus_keep_their_data_sheets_figure_and_that_is_said():
+    """What was measured was another GPU."""
+    write_record(RECORD)
+    found = with_measured_bandwidth(replace(MACHINE, gpus=(replace(H100, name="NVIDIA L40S"),)))
+    assert [(3350e9, None)] == [(gpu.bandwidth_bytes_per_s, gpu.bandwidth_measured_at) for gpu in found.gpus]
+    assert [f"The bandwidth of NVIDIA L40S is the data sheet's: on 2026-11-30 this machine had {H100.name}."] == [
+        problem.what for problem in found.problems
     ]
 
 

@@ -153,7 +153,8 @@ def test_an_engine_expected_to_be_faster_is_named_with_how_to_get_it(objective):
     rates = [one.prediction.decode_tokens_per_s.expected for one in (plan, other)]
     tpots = [one.prediction.tpot_s.expected for one in (plan, other)]
     faster = tpots[0] > 1.25 * tpots[1] if objective == "latency" else rates[1] > 1.25 * rates[0]
-    assert faster == (objective != "latency")
+    # DeepEP, of the balanced recipe only, costs 20 ms a step.
+    assert faster == (objective == "balanced")
     assert faster == ("vllm is expected to be faster: --engine vllm" in texts(plan))
 
 

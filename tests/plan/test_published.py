@@ -8,7 +8,7 @@ import pytest
 
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.speed.calibrate import PUBLISHED
+from seatrial.speed.published import PUBLISHED
 
 ROWS = json.loads(PUBLISHED.read_text())["rows"]
 OBJECTIVES = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}

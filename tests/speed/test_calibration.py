@@ -1,5 +1,6 @@
 """How near the speed model comes to published runs, above all to those of GPUs and recipes the fit has not seen."""
 
+import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,16 @@ def test_stored_constants_are_those_of_the_fit():
     fit = fit_constants(published_rows())
     stored = calibration()["gpu"]["values"]
     assert stored == {name: float(f"{getattr(fit, name):.4g}") for name in stored}
+
+
+def test_the_command_stores_the_constants_and_what_they_rest_on(monkeypatch, tmp_path, capsys):
+    """What --write stores is what it prints, with the number of rows and the GPUs; nothing else changes."""
+    file = tmp_path / "calibration.json"
+    monkeypatch.setattr("seatrial.speed.calibrate.CALIBRATION", file)
+    main(["--write"])
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    assert json.loads(capsys.readouterr().out) == stored["gpu"]["values"]
+    assert calibration() == stored
 
 
 def test_every_constant_is_named_with_its_origin():

@@ -12,6 +12,7 @@ from seatrial import find_checkpoint, make_plan
 from seatrial.hardware.named import named_machine
 from seatrial.plan.load import work_of
 from seatrial.speed import HostSide, Ranks, ServingLoad
+from seatrial.speed.acceptance import accepted_tokens
 from seatrial.speed.host import llamacpp_constants, split_speed
 
 ROWS = json.loads(Path(__file__).with_name("llamacpp.json").read_text(encoding="utf-8"))["rows"]
@@ -86,7 +87,9 @@ def inputs(row):
     )
     gpu = next(iter(hardware.gpus), None)
     ranks = gpu and Ranks(len(hardware.gpus), 1, 1, gpu.accelerator, gpu.bandwidth_bytes_per_s, gpu.bf16_flops)
-    load = ServingLoad(1, 1, row["prompt_tokens"], row["answer_tokens"], row.get("draft_tokens", 0))
+    drafts = row.get("draft_tokens", 0)
+    accepted = accepted_tokens(drafts, "dspark", workload=None, engine="llamacpp") if drafts else None
+    load = ServingLoad(1, 1, row["prompt_tokens"], row["answer_tokens"], drafts, accepted=accepted)
     return work, host, ranks, load
 
 
@@ -143,3 +146,19 @@ def test_machines_left_out_of_the_fit_are_still_predicted(errors):
                 found.append(abs(math.log(rate * split_speed(*case, fit).tpot_s)))
     assert median(found) <= NEAR
     assert INSIDE <= sum(size <= math.log(WIDEST) / 2 for size in found) / len(found)
+
+
+def table(errors):
+    """Return a Markdown table of every run: measured, predicted, and their ratio."""
+    lines = ["| run | tokens/s | predicted | measured / predicted |", "|---|---|---|---|"]
+    for row in ROWS:
+        ratio = math.exp(errors[row["name"]])
+        other = f" ({row['measured_with']})" if "measured_with" in row else ""
+        rate = row["decode_tokens_per_s"]
+        lines.append(f"| {row['name']}{other} | {rate:.1f} | {rate / ratio:.1f} | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+def test_the_page_shows_every_run(errors):
+    """docs/planning.md holds the table; if this fails, the right one is in the message."""
+    assert table(errors) in (Path(__file__).parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")

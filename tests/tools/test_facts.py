@@ -192,6 +192,16 @@ def test_bytes_of_a_repository_reach_its_checkpoint(installed, facts):
     assert any(note.startswith("a/b: no row yet") for note in found["notes"])
 
 
+def test_a_revision_without_bytes_stays_beside_the_bytes_of_another(installed, facts):
+    """Bytes belong to a revision: a repository that moved on keeps them, and new bytes come with their own."""
+    row = next(row for row in data(CHECKPOINTS)["rows"] if row.get("revision") and ":" not in row["id"])
+    moved = {"repo": row["id"], "revision": "f" * 40, "source": "the hub", "checked": "2026-12-24"}
+    parts = report(installed, facts({"repos": [moved]}))["rows"][0]["changed"][row["id"]]
+    assert {"moved_to", "checked"} == {part.split()[0] for part in parts}
+    same = moved | {"revision": row["revision"]}
+    assert {} == report(installed, facts({"repos": [same]}))["rows"][0]["changed"]
+
+
 def test_a_flag_that_the_engine_dropped_is_told_with_the_recipes_that_use_it(installed, facts):
     """A snapshot of a newer parser without a recipe's flag names the recipe."""
     flags = data("lib/seatrial/engines/flags/sglang.json")
@@ -354,3 +364,65 @@ def test_rows_that_do_not_change_keep_every_sign(tmp_path, facts):
     after = (root / EVIDENCE).read_text(encoding="utf-8").splitlines()
     assert 1 == len(after) - len(before)
     assert 2 == len({line.rstrip(",") for line in after} ^ {line.rstrip(",") for line in before}) + 1
+
+
+def test_the_data_file_of_an_engine_is_checked_too(installed, tmp_path):
+    """TOML like JSON: a field without which its loader stops is named."""
+    text = (ROOT / "lib/seatrial/catalog/engines/mlx.toml").read_text(encoding="utf-8")
+    file = tmp_path / "mlx.toml"
+    file.write_text(text.replace("title", "tittle", 1), encoding="utf-8")
+    assert "title is missing; it takes text" in refused(installed, file, "--kind", "engines/mlx")
+    file.write_text(text.replace("title", "= title", 1), encoding="utf-8")
+    assert "cannot be read" in refused(installed, file)
+
+
+def test_a_file_that_could_be_several_needs_its_kind(installed, tmp_path):
+    """The message lists what it could be; --kind decides."""
+    file = tmp_path / "new.json"
+    file.write_text(json.dumps(data(KV)), encoding="utf-8")
+    assert {} == report(installed, file, "--kind", "memory/data/kv")["users"]
+    assert "No single data file is called sglang; 2 are: " in refused(installed, file, "--kind", "sglang")
+    assert "none is" in refused(installed, file, "--kind", "nothing")
+
+
+SPEED = {"hw": "h200", "variant": "flash", "quant": "fp4", "strategy": "low-latency", "nodes": 1, "gpus": 4}
+SPEED |= {"concurrency": 1, "isl": 8192, "osl": 1024, "ttft_ms": 300, "tpot_ms": 4.0, "derived_output_tok_s": 230.0}
+SPEED |= {"sglang_version": "0.5.23", "percentile": "P50"}
+
+
+def test_published_speeds_replace_the_rows_of_the_fit(installed, facts):
+    """Each run finds the recipe it was measured with; one without a recipe is left out and named."""
+    document = {"_meta": {"date": "2026-12-24"}, "other": [], "acceptance": {"rows": []}}
+    rows = [SPEED, SPEED | {"hw": "l4"}]
+    found = report(installed, facts(document | {"sglang": {"source": "made up", "rows": rows}}))
+    assert 1 == next(
+        row["after"] for row in found["rows"] if row["file"] == "speed/published" and row["name"] == "rows"
+    )
+    assert "l4 flash fp4 low-latency x1: no recipe of this name, left out." in found["notes"]
+    slow = document | {"sglang": {"source": "made up", "rows": [SPEED | {"ttft_ms": -1}]}}
+    assert "ttft_ms takes a number from 0, not -1" in refused(installed, facts(slow))
+    none = document | {"sglang": {"source": "made up", "rows": [SPEED | {"derived_output_tok_s": 0}]}}
+    assert "cannot become a data file" in refused(installed, facts(none))
+
+
+COMMAND = {"hw": "h200", "variant": "default", "features": "default", "node_count": 1, "gpus_per_node": 8}
+COMMAND |= {"hw_status": "verified", "docker_image": None, "env": {}}
+COMMAND |= {"argv": ["vllm", "serve", "deepseek-ai/DeepSeek-V4-Pro", "--tensor-parallel-size", "8"]}
+MODEL = {"source": "made up", "hardware_status": {}, "model": {}, "variants": {"default": {}}, "guide_commands": []}
+
+
+def test_recipes_of_other_vendors_are_recognised_by_their_form(installed, facts):
+    """VLLM's models with commands and NVIDIA's local recipes each become their own file."""
+    document = {"source_repo": "vllm-project/recipes", "checked": "2026-12-24"}
+    model = MODEL | {"model": {"model_id": "deepseek-ai/DeepSeek-V4-Pro"}, "commands": [COMMAND]}
+    found = report(installed, facts(document | {"models": {"DeepSeek-V4-Pro": model}}))
+    assert ("plan/vendor/vllm_recipes", 1) == (found["rows"][0]["file"], found["rows"][0]["after"])
+    broken = model | {"commands": [COMMAND | {"gpus_per_node": "all"}]}
+    assert "gpus_per_node takes a whole number" in refused(installed, facts(document | {"models": {"Pro": broken}}))
+    local = {"hw": "dgx-spark", "nodes": 2, "gpus_total": 2, "model_id": "deepseek-ai/DeepSeek-V4-Flash-0731"}
+    local |= {"docker_image": "vendor/image:1", "status": "optimized", "env": {}, "source": "made up"}
+    local |= {"argv": ["vllm", "serve", "deepseek-ai/DeepSeek-V4-Flash-0731", "--tensor-parallel-size", "2"]}
+    document |= {"source_repo": "NVIDIA/local-ai-inference-recipes", "commands": [local]}
+    found = report(installed, facts(document))
+    assert ("plan/vendor/nvidia_recipes", 1) == (found["rows"][0]["file"], found["rows"][0]["after"])
+    assert "nodes is missing" in refused(installed, facts(document | {"commands": [{"hw": "dgx-spark"}]}))

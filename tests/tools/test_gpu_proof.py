@@ -315,3 +315,13 @@ def test_memory_that_does_not_come_back_fails(pack, gpu, monkeypatch, tmp_path):
     subprocess.run([sys.executable, "-c", program, pack, work], check=True)
     seen = json.loads((work / "stop.json").read_text())
     assert ("failed", "5.00 GiB, at first 0.00 GiB") == (seen["status"], seen["reason"][14:42].rstrip(":"))
+
+
+def test_a_gpu_whose_bandwidth_was_not_measured_fails(site, gpu, tmp_path):
+    """NVML tells a data sheet's figure; here CUDA does not start, so nothing was measured."""
+    gpu("1xH200")
+    (tmp_path / "libcuda.so.1").write_bytes(b"")
+    with pytest.raises(Failed, match="was not measured") as caught:
+        gpu_prepare.bandwidth(site)
+    assert caught.value.figures["listed_bytes_per_s"][1] > 0
+    assert caught.value.figures["measured_bytes_per_s"][1] is None

@@ -1,20 +1,19 @@
 """Recipes in the current spelling: written from a vendor's facts, and checked."""
 
-import json
-import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from seatrial.errors import UsageError
+from seatrial.plan.vendor.recipes_file import catalogues, read_recipes, unknown_checkpoints
 
-
-def run_recipes(*arguments):
-    """Run the tool."""
-    command = [sys.executable, ROOT / "tools" / "recipes.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+try:
+    import recipes
+finally:
+    del sys.path[0]
 
 
 CELL = {
@@ -34,41 +33,28 @@ MODEL = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def convert(tmp_path):
-    """Return a function that gives what the tool says of facts, and the recipes file that it writes."""
-
-    def run(catalogue, *documents):
-        paths = [tmp_path / f"facts{number}.json" for number, _ in enumerate(documents)]
-        for path, document in zip(paths, documents, strict=True):
-            path.write_text(document if isinstance(document, str) else json.dumps(document))
-        data = tmp_path / f"{catalogue}_recipes.json"
-        done = run_recipes(*paths, data)
-        return done, json.loads(data.read_text()) if data.exists() else None
-
-    return run
+def convert(name, *documents):
+    """Return what is wrong with facts of a catalogue, and the recipes file made of them; None if anything is."""
+    catalogue = next(row for row in catalogues() if row.name == name)
+    try:
+        document = recipes.convert(recipes.joined(documents), catalogue.engine)
+    except UsageError as error:
+        return [error.what], None
+    problems = recipes.problems_of(document, catalogue)
+    return problems, None if problems else document
 
 
-@pytest.fixture
-def written(convert, tmp_path):
-    """Return a function that gives the recipes file the tool writes for one cell."""
-
-    def write(engine, *words):
-        facts = {"source": "made up", "checked": "2026-11-30", "cells": [CELL | {"argv": list(words)}]}
-        ranks = next((int(size) for name, size in pairwise(words) if name in {"--tp", "--dp"}), 1)
-        facts["cells"][0]["gpus_per_node"] = ranks
-        done, document = convert(engine, facts)
-        assert (0, "") == (done.returncode, done.stderr), done.stdout
-        data = tmp_path / f"{engine}_recipes.json"
-        assert 0 == run_recipes(tmp_path / "facts0.json", data, "--check").returncode
-        data.write_text(data.read_text().replace("h200", "h100"))
-        assert 1 == run_recipes(tmp_path / "facts0.json", data, "--check").returncode
-        return document["rewritten"], document["cells"][0]
-
-    return write
+def written(engine, *words):
+    """Return the spellings that were rewritten, and the cell that words of a command become."""
+    facts = {"source": "made up", "checked": "2026-11-30", "cells": [CELL | {"argv": list(words)}]}
+    ranks = next((int(size) for name, size in pairwise(words) if name in {"--tp", "--dp"}), 1)
+    facts["cells"][0]["gpus_per_node"] = ranks
+    problems, document = convert(engine, facts)
+    assert [] == problems
+    return document["rewritten"], document["cells"][0]
 
 
-def test_old_vllm_spellings_are_rewritten(written):
+def test_old_vllm_spellings_are_rewritten():
     """What 0.33 renamed is written anew, with the reason."""
     reasons, cell = written(
         "vllm",
@@ -89,14 +75,14 @@ def test_old_vllm_spellings_are_rewritten(written):
     assert "replaced by indexer_kv_dtype" in reasons["--attention_config.use_fp4_indexer_cache"]["why"]
 
 
-def test_an_old_sglang_graph_flag_is_rewritten(written):
+def test_an_old_sglang_graph_flag_is_rewritten():
     """The flag that became ambiguous is written as what it meant, and what is never started is left out."""
     reasons, cell = written("sglang", "--tp", "8", "--cuda-graph-max-bs", "128", "--trust-remote-code")
     assert {"--tensor-parallel-size": "8", "--cuda-graph-max-bs-decode": "128"} == cell["flags"]
     assert "ambiguous" in reasons["--cuda-graph-max-bs"]["why"]
 
 
-def test_data_parallel_attention_has_a_flag_of_its_own_now(written):
+def test_data_parallel_attention_has_a_flag_of_its_own_now():
     """SGLang 0.5.23 takes --attn-dp-size for --dp with --enable-dp-attention, and plain --dp still counts replicas."""
     reasons, cell = written("sglang", "--tp", "8", "--dp", "8", "--enable-dp-attention")
     assert {"--tensor-parallel-size": "8", "--attn-dp-size": "8"} == cell["flags"]
@@ -107,12 +93,12 @@ def test_data_parallel_attention_has_a_flag_of_its_own_now(written):
     assert {"--data-parallel-size": "2"} == written("sglang", "--dp", "2")[1]["flags"]
 
 
-def test_a_flag_given_twice_stays_twice(written):
+def test_a_flag_given_twice_stays_twice():
     """Its values are a list."""
     assert {"--seed": ["1", "2"]} == written("vllm", "--seed", "1", "--seed", "2")[1]["flags"]
 
 
-def test_the_cookbook_of_sglang_is_read_as_it_is(convert):
+def test_the_cookbook_of_sglang_is_read_as_it_is():
     """Its names become those of a recipes file, each cell keeps its status, and a release needs no container."""
     cell = CELL | {
         "hw": "rtx6000", "variant": "flash-official", "gpus_per_node": 2, "argv": ["--tp", "2"], "note": "slow",
@@ -120,8 +106,8 @@ def test_the_cookbook_of_sglang_is_read_as_it_is(convert):
     }  # fmt: skip
     others = [cell | {"status": "in-progress"}, cell | {"hw": "mi355x", "docker_image": "rocm:1"}]
     facts = {"source": "page (found so)", "checked": "2026-11-30", "playground": {}, "cells": [cell, *others]}
-    done, document = convert("sglang", facts)
-    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    problems, document = convert("sglang", facts)
+    assert [] == problems
     assert ("page", "found so") == (document["source"], document["source_note"])
     assert [
         ("rtxpro6000", "verified", None),
@@ -133,21 +119,21 @@ def test_the_cookbook_of_sglang_is_read_as_it_is(convert):
     assert {"--tensor-parallel-size": "2"} == first["flags"]
 
 
-def test_a_flag_that_only_a_container_takes_is_named(convert):
+def test_a_flag_that_only_a_container_takes_is_named():
     """And without a container the cell is left out, with the reason."""
     words = ["--tp", "1", "--moe-runner-backend", "b12x"]
     cells = [CELL | {"argv": words, "docker_image": "own:1"}, CELL | {"argv": words}]
-    done, document = convert("sglang", {"source": "made up", "checked": "2026-11-30", "cells": cells})
-    assert 0 == done.returncode
+    problems, document = convert("sglang", {"source": "made up", "checked": "2026-11-30", "cells": cells})
+    assert [] == problems
     assert [["--moe-runner-backend"]] == [row["image_flags"] for row in document["cells"]]
     (left,) = document["left_out"]
     assert "not 'b12x'" in left
 
 
-def test_the_recipes_of_vllm_are_read_as_they_are(convert):
+def test_the_recipes_of_vllm_are_read_as_they_are():
     """Words of a command become flags; what each machine sets anew is left out, and its network's names are told."""
-    done, document = convert("vllm", {"source_repo": "made up", "checked": "2026-11-30", "models": {"Pro": MODEL}})
-    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    problems, document = convert("vllm", {"source_repo": "made up", "checked": "2026-11-30", "models": {"Pro": MODEL}})
+    assert [] == problems
     (cell,) = document["cells"]
     assert {"--tensor-parallel-size": "2"} == cell["flags"]
     assert ({"A": "1"}, ["NCCL_IB_HCA"]) == (cell["env"], cell["site_env"])
@@ -155,7 +141,7 @@ def test_the_recipes_of_vllm_are_read_as_they_are(convert):
     assert "image" not in cell
 
 
-def test_a_command_of_the_guide_replaces_the_generated_one(convert):
+def test_a_command_of_the_guide_replaces_the_generated_one():
     """It was written by hand, by somebody who ran it; what nobody verified is left out."""
     guide = {"hw": "b200", "gpus": 4, "env": {}, "argv": [*COMMAND["argv"][:3], "--tensor-parallel-size", "4"]}
     guide["model_id"] = "deepseek-ai/DeepSeek-V4-Pro"
@@ -166,7 +152,7 @@ def test_a_command_of_the_guide_replaces_the_generated_one(convert):
     assert ["h100 deepseek-ai/DeepSeek-V4-Pro balanced: the vendor calls it not listed"] == document["left_out"]
 
 
-def test_a_later_document_replaces_the_models_it_names(convert):
+def test_a_later_document_replaces_the_models_it_names():
     """A vendor's newer recipe for one model leaves the others as they are."""
     flash = MODEL | {"commands": [COMMAND | {"argv": ["vllm", "serve", "deepseek-ai/DeepSeek-V4-Flash"]}]}
     flash["commands"][0]["gpus_per_node"] = 1
@@ -177,14 +163,14 @@ def test_a_later_document_replaces_the_models_it_names(convert):
         "checked": "2026-11-30",
         "models": {"Pro": MODEL | {"commands": [COMMAND | {"argv": words}]}},
     }
-    done, document = convert("vllm", old, new)
-    assert (0, "2026-11-30") == (done.returncode, document["checked"]), done.stdout
+    problems, document = convert("vllm", old, new)
+    assert ([], "2026-11-30") == (problems, document["checked"])
     assert {"pro": "8", "flash": None} == {
         row["model"]: row["flags"].get("--max-num-seqs") for row in document["cells"]
     }
 
 
-def test_the_recipes_of_nvidia_are_read_as_they_are(convert):
+def test_the_recipes_of_nvidia_are_read_as_they_are():
     """Its words for a status become ours and are kept; driver, day and load of its run are told."""
     row = {
         "hw": "gb10x1", "nodes": 2, "gpus_total": 2, "model_id": "deepseek-ai/DeepSeek-V4-Flash-0731",
@@ -192,8 +178,8 @@ def test_the_recipes_of_nvidia_are_read_as_they_are(convert):
         "concurrency": 8, "env": {}, "node_env": ["NCCL_IB_HCA (both)", "NCCL_IB_DISABLE=0"], "source": "made up: one",
         "argv": ["vllm", "serve", "m", "--tensor-parallel-size", "2"],
     }  # fmt: skip
-    done, document = convert("nvidia", {"source_repo": "made up", "checked": "2026-11-30", "commands": [row]})
-    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    problems, document = convert("nvidia", {"source_repo": "made up", "checked": "2026-11-30", "commands": [row]})
+    assert [] == problems
     (cell,) = document["cells"]
     assert ("gb10", 1, "in-progress") == (cell["accelerator"], cell["gpus_per_node"], cell["status"])
     assert "experimental, on two only" == cell["vendor_status"]
@@ -207,7 +193,6 @@ def without(row, name):
 
 
 BAD = {
-    "no JSON": ("{", "facts0.json"),
     "no recipes": ({"source": "s", "checked": "d", "rows": []}, "neither `cells` nor `models` nor `commands`"),
     "a field missing": ({"cells": [CELL, without(CELL, "quant")]}, "Row 1 of the facts lacks 'quant'"),
     "no words": ({"cells": [CELL | {"argv": 3}]}, "Row 0 of the facts cannot be read"),
@@ -223,17 +208,14 @@ BAD = {
 
 
 @pytest.mark.parametrize(("facts", "message"), BAD.values(), ids=BAD)
-def test_bad_facts_get_one_message_and_write_nothing(convert, facts, message):
-    """What is wrong and where; the data file is not touched."""
-    given = facts if isinstance(facts, str) else {"source": "made up", "checked": "2026-11-30"} | facts
-    done, document = convert("sglang", given)
-    assert 1 == done.returncode
-    assert message in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert document is None
+def test_bad_facts_get_one_message(facts, message):
+    """What is wrong and where."""
+    problems, document = convert("sglang", {"source": "made up", "checked": "2026-11-30"} | facts)
+    assert (1, None) == (len(problems), document)
+    assert message in problems[0]
 
 
-def test_a_status_nobody_knows_leaves_the_row_out(convert):
+def test_a_status_nobody_knows_leaves_the_row_out():
     """It is told with the vendor's word."""
     cells = [CELL, CELL | {"status": "dreamt of"}]
     _, document = convert("sglang", {"source": "made up", "checked": "2026-11-30", "cells": cells})
@@ -241,15 +223,15 @@ def test_a_status_nobody_knows_leaves_the_row_out(convert):
     assert ["h200 deepseek-ai/DeepSeek-V4-Flash balanced: the vendor calls it dreamt of"] == document["left_out"]
 
 
-def test_a_checkpoint_that_the_catalog_lacks_is_told_and_kept(convert):
+def test_a_checkpoint_that_the_catalog_lacks_is_told_and_kept():
     """Its cells are planned once the catalog has it."""
     cells = [CELL, CELL | {"model_id": "somebody/DeepSeek-V4-Flash-FP2"}]
-    done, document = convert("sglang", {"source": "made up", "checked": "2026-11-30", "cells": cells})
-    assert (0, 2) == (done.returncode, len(document["cells"]))
-    assert "No checkpoint is called somebody/DeepSeek-V4-Flash-FP2 (1 of 2 cells name it)." in done.stderr
+    problems, document = convert("sglang", {"source": "made up", "checked": "2026-11-30", "cells": cells})
+    assert ([], 2) == (problems, len(document["cells"]))
+    told = list(unknown_checkpoints(read_recipes(document, "sglang_recipes.json")))
+    assert ["No checkpoint is called somebody/DeepSeek-V4-Flash-FP2 (1 of 2 cells name it)."] == told
 
 
 def test_no_recipe_holds_an_old_spelling():
     """The package's own recipes are as the tool would write them."""
-    done = run_recipes("--check")
-    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert [] == [line for row in catalogues() for line in recipes.old_spellings(row)]

@@ -80,7 +80,8 @@ def find_checkpoint(text: str) -> Checkpoint:
             remedy="Give a hub id (owner/name), for GGUF owner/name:quantization, or the path of a local model.",
         )
     _ask_for_quantization(name)
-    raise _unknown("checkpoint", name, [*(c.id for c in checkpoints()), *(m.id for m in models())])
+    rows = (*checkpoints(), *drafters())
+    raise _unknown("checkpoint", name, [*(row.id for row in rows), *(model.id for model in models())])
 
 
 @cache

@@ -231,7 +231,7 @@ def _dspark_config(header: gguf.GgufHeader) -> dict[str, Any]:
     }:
         raise RefusedError(
             f"{header.path} is a draft of another family than DeepSeek V4: it has no DSpark stages of that shape.",
-            remedy="Give a DSpark drafter of DeepSeek V4; `seatrial models --json` lists them under drafters.",
+            remedy="Give a DSpark drafter of DeepSeek V4; `seatrial models` lists them.",
         )
     if not isinstance(targets, tuple) or not targets:
         raise ModelFileError(f"{header.path} does not say which layers it drafts from.", remedy=FETCH_AGAIN)

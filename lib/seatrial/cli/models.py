@@ -80,9 +80,10 @@ def _show_fits(found: dict[str, tuple[Fit, ...]], request: Request) -> None:
 
 
 def _show() -> None:
-    from seatrial.view.tables.catalog import checkpoints_table, models_table
+    from seatrial.view.tables.catalog import checkpoints_table, drafters_table, models_table
 
     console = stdout()
     console.print(models_table(models()).to_rich())
     for model in models():
         console.print(checkpoints_table(model, checkpoints()).to_rich())
+    console.print(drafters_table(drafters()).to_rich())

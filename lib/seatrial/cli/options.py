@@ -85,13 +85,13 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         "--prompt-tokens",
         type=whole_number(),
         default=None,
-        help="prompt length the prediction is for (default: usual)",
+        help="longest prompt of the prediction; SGLang's and vLLM's others are drawn up to it (default: usual)",
     )
     parser.add_argument(
         "--answer-tokens",
         type=whole_number(),
         default=None,
-        help="answer length the prediction is for (default: usual)",
+        help="longest answer of the prediction, likewise (default: usual)",
     )
     parser.add_argument("--no-recipes", action="store_true", help="plan by arithmetic only, without vendor recipes")
     parser.add_argument(

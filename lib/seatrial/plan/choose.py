@@ -57,8 +57,9 @@ def make_plan(  # noqa: PLR0913 -- a person's choices
             each tensor is split over them.
         recipes: Consider vendor recipes; without them arithmetic decides, and nothing is ``verified``.
         alternatives: Also rank every other pair that runs by predicted speed; base checkpoints only if one was named.
-        prompt_tokens: Prompt length the prediction is for; a usual one by default, and its basis says which.
-        answer_tokens: Answer length, likewise.
+        prompt_tokens: Longest prompt the prediction is for, whose first token it times; SGLang's and vLLM's other prompts
+            are drawn evenly up to it. A usual length by default, and the basis says which.
+        answer_tokens: Longest answer, likewise.
         drafter: llama.cpp: a file that drafts tokens for the model; ``auto`` is the catalog's for the checkpoint.
         draft_tokens: Tokens it drafts each step; chosen by default.
 

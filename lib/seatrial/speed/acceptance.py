@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,10 +53,11 @@ def acceptances() -> tuple[Acceptance, ...]:
     return tuple(found)
 
 
+@cache
 def find_acceptances(
     method: str, *, workload: str | None = None, model: str | None = None, engine: str | None = None
-) -> Iterator[Acceptance]:
-    """Yield the rows of a method, those of the same model first.
+) -> tuple[Acceptance, ...]:
+    """Return the rows of a method, those of the same model first.
 
     Args:
         method: What drafts, ``mtp`` or ``dspark``.
@@ -71,7 +71,7 @@ def find_acceptances(
         for row in acceptances()
         if row.method == method and row.engine == engine and workload in {None, row.workload}
     ]
-    yield from sorted(rows, key=lambda row: row.model != model)
+    return tuple(sorted(rows, key=lambda row: row.model != model))
 
 
 def accepted_tokens(

@@ -1,29 +1,32 @@
 """Fits the speed constants to published runs, and checks them on hardware left out of the fit.
 
-python -m seatrial.speed.calibrate            prints the constants for calibration.json
+python -m seatrial.speed.calibrate            prints the constants
+python -m seatrial.speed.calibrate --write    prints them, and stores them in calibration.json
 python -m seatrial.speed.calibrate --check    prints how well they predict rows left out of the fit
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from statistics import median
-from typing import Any
+
+import msgspec
 
 from seatrial.catalog import find_model
 from seatrial.hardware.accelerators import accelerators
+from seatrial.records import write_text
 from seatrial.speed.attention import attention_of
+from seatrial.speed.published import PublishedRow, PublishedWork, read_published
 from seatrial.speed.rate import compute_rate
-from seatrial.speed.roofline import Constants, Speed, calibration, constants, gpu_speed
+from seatrial.speed.roofline import CALIBRATION, Constants, Speed, calibration, constants, gpu_speed
 from seatrial.speed.work import Ranks, ServingLoad, Work
 
-PUBLISHED = Path(__file__).with_name("published.json")
 _BOUNDS = {
     "slow_host": (1.0, 4.0),
     "network": (1.0, 2.0),
@@ -78,46 +81,46 @@ class Published:
 @cache
 def published_rows(*, fixed_lengths: bool = False) -> tuple[Published, ...]:
     """Return the published runs of ``published.json`` with lengths drawn at random, or those with fixed lengths."""
-    document = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    rows = (_published(row, document["work"][row["checkpoint"]]) for row in document["rows"])
+    document = read_published()
+    rows = (_published(row, document.work[row.checkpoint]) for row in document.rows)
     return tuple(row for row in rows if row.fixed_lengths == fixed_lengths)
 
 
-def _published(row: dict[str, Any], work: dict[str, int]) -> Published:
-    gpu = accelerators()[row["accelerator"]].to_gpu(None)
-    rate = compute_rate(row["accelerator"], row["precision"], gpu.bf16_flops, gpu.fp8_flops)
-    attention = attention_of(find_model(row["model"]).config)
+def _published(row: PublishedRow, work: PublishedWork) -> Published:
+    gpu = accelerators()[row.accelerator].to_gpu(None)
+    rate = compute_rate(row.accelerator, row.precision, gpu.bf16_flops, gpu.fp8_flops)
+    attention = attention_of(find_model(row.model).config)
     return Published(
-        accelerator=row["accelerator"],
-        precision=row["precision"],
-        strategy=row["strategy"],
-        release=row["variant"],
-        fixed_lengths=row["lengths"] == "fixed",
-        name=f"{row['accelerator']} {row['variant']} {row['precision']} {row['strategy']}",
-        work=Work(**work, precision=row["precision"], attention=attention),
+        accelerator=row.accelerator,
+        precision=row.precision,
+        strategy=row.strategy,
+        release=row.variant,
+        fixed_lengths=row.lengths == "fixed",
+        name=f"{row.accelerator} {row.variant} {row.precision} {row.strategy}",
+        work=Work(**msgspec.structs.asdict(work), precision=row.precision, attention=attention),
         ranks=Ranks(
-            count=row["gpus"],
-            nodes=row["nodes"],
-            data=row["data_parallel"],
-            accelerator=row["accelerator"],
+            count=row.gpus,
+            nodes=row.nodes,
+            data=row.data_parallel,
+            accelerator=row.accelerator,
             bandwidth_bytes_per_s=gpu.bandwidth_bytes_per_s,
             flops=rate.flops,
             architecture=gpu.compute_capability,
-            prefill_together=row["prefill_together"],
-            deepep=row["deepep"],
+            prefill_together=row.prefill_together,
+            deepep=row.deepep,
         ),
         load=ServingLoad(
-            concurrency=row["concurrency"],
-            running_limit=row["running_limit"],
-            prompt_tokens=row["prompt_tokens"],
-            answer_tokens=row["answer_tokens"],
-            draft_tokens=row["draft_tokens"],
-            draft_method=row["draft_method"],
-            draft_model=row["model"],
-            requests=row["requests"],
-            random_lengths=row["lengths"] == "drawn",
+            concurrency=row.concurrency,
+            running_limit=row.running_limit,
+            prompt_tokens=row.prompt_tokens,
+            answer_tokens=row.answer_tokens,
+            draft_tokens=row.draft_tokens,
+            draft_method=row.draft_method,
+            draft_model=row.model,
+            requests=row.requests,
+            random_lengths=row.lengths == "drawn",
         ),
-        measured=Speed(row["tpot_s"], row["ttft_s"], row["output_tokens_per_s"], row["concurrency"]),
+        measured=Speed(row.tpot_s, row.ttft_s, row.output_tokens_per_s, row.concurrency),
     )
 
 
@@ -202,13 +205,18 @@ def _summary(errors: Sequence[Errors], part: int) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the constants as JSON, or with ``--check`` the table of errors."""
-    if "--check" in (sys.argv[1:] if arguments is None else arguments):
+    """Print the constants as JSON, with ``--write`` store them, or with ``--check`` print the table of errors."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if "--check" in words:
         sys.stdout.write(_error_table() + "\n")
         return
-    fit = fit_constants(published_rows())
-    fitted = {name: float(f"{getattr(fit, name):.4g}") for name in calibration()["gpu"]["start"]}
-    sys.stdout.write(json.dumps(fitted, indent=2) + "\n")
+    rows, document = published_rows(), copy.deepcopy(calibration())
+    fit, known = fit_constants(rows), document["gpu"]
+    known["values"] = {name: float(f"{getattr(fit, name):.4g}") for name in known["start"]}
+    known |= {"rows": len(rows), "published": sorted({row.accelerator for row in rows})}
+    sys.stdout.write(json.dumps(known["values"], indent=2) + "\n")
+    if "--write" in words:
+        write_text(CALIBRATION, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

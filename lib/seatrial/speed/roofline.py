@@ -18,6 +18,8 @@ from typing import Any
 from seatrial.speed.acceptance import accepted_tokens
 from seatrial.speed.work import Prompt, Ranks, ServingLoad, Work
 
+CALIBRATION = Path(__file__).with_name("calibration.json")
+
 
 @dataclass(frozen=True, slots=True)
 class Constants:
@@ -57,7 +59,7 @@ class Speed:
 @cache
 def calibration() -> dict[str, Any]:
     """Load calibration.json: every constant, with its origin."""
-    document: dict[str, Any] = json.loads(Path(__file__).with_name("calibration.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(CALIBRATION.read_text(encoding="utf-8"))
     return document
 
 

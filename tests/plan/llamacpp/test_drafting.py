@@ -67,10 +67,15 @@ def test_it_is_offered_with_its_gain_and_its_option():
 
 @pytest.mark.parametrize(
     ("machine", "quantization", "host_gib"),
-    [("rtx4090x1", "UD-Q2_K_XL", 128), ("cpu", "UD-Q2_K_XL", 192), ("gb10x1", "UD-IQ3_XXS", None)],
+    [
+        ("rtx4090x1", "UD-Q2_K_XL", 128),
+        ("cpu", "UD-Q2_K_XL", 192),
+        ("gb10x1", "UD-IQ3_XXS", None),
+        ("rtxpro6000x1", "UD-IQ1_M", 256),
+    ],
 )
 def test_it_is_offered_only_where_runs_gained_by_it_and_it_fits(machine, quantization, host_gib):
-    """With experts in host memory drafting made it slower; without a GPU nobody tried; on the last it does not fit."""
+    """Not with experts in host memory, nor without a GPU, nor if it does not fit, nor if experts had to make way for it."""
     plan = plan_of(machine, quantization, host_gib)
     assert plan.runs
     assert "--drafter" not in texts(plan)

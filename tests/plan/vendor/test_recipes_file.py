@@ -58,7 +58,7 @@ def test_a_bad_one_gets_one_message(given, message):
         read_recipes(given, "x_recipes.json")
     assert error.value.what.startswith("x_recipes.json is no recipes file: ")
     assert message in error.value.what
-    assert "tools/recipes.py" in error.value.remedy
+    assert "tools/facts.py" in error.value.remedy
 
 
 WRONG = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -146,7 +147,15 @@ def _with_record(hardware: Hardware, record: BandwidthRecord) -> Hardware:
         gpu if rate is None else replace(gpu, bandwidth_bytes_per_s=rate, bandwidth_measured_at=day)
         for gpu, rate in zip(hardware.gpus, found, strict=True)
     )
-    return replace(hardware, host=host, gpus=gpus)
+    return replace(hardware, host=host, gpus=gpus, problems=(*hardware.problems, *_exchanged(hardware.gpus, record)))
+
+
+def _exchanged(gpus: tuple[Gpu, ...], record: BandwidthRecord) -> Iterator[Problem]:
+    """Yield a problem if GPUs were exchanged since the measurement."""
+    now, then = {gpu.name for gpu in gpus}, {gpu.name for gpu in record.gpus}
+    if now - then and then - now:
+        what = f"The bandwidth of {', '.join(sorted(now - then))} is the data sheet's: on {record.measured_at[:10]}"
+        yield Problem(f"{what} this machine had {', '.join(sorted(then - now))}.", REMEDY)
 
 
 def _by_position(gpus: tuple[Gpu, ...], measured: tuple[GpuBandwidth, ...]) -> list[float | None]:

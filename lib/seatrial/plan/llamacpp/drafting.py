@@ -60,10 +60,11 @@ def drafter_for(candidate: Candidate) -> Drafter | None:
         raise UsageError(
             f"{row.id} is a model, not a drafter.", remedy="Give --drafter auto, or the path of a DSpark drafter."
         )
-    return Drafter(row, tuple(_problems(candidate, row)))
+    return Drafter(row, tuple(drafter_problems(candidate, row)))
 
 
-def _problems(candidate: Candidate, drafter: Checkpoint) -> Iterator[Reason]:
+def drafter_problems(candidate: Candidate, drafter: Checkpoint) -> Iterator[Reason]:
+    """Yield why a file cannot draft for the checkpoint of a candidate."""
     model, own = model_bytes_of(candidate.checkpoint).config, drafter_config(drafter)
     name = candidate.checkpoint.id
     for text in _differences(model, own):

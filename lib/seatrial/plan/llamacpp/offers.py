@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seatrial.catalog.find import drafter_of
+from seatrial.catalog.types import Checkpoint
 from seatrial.plan.candidate import Candidate
-from seatrial.plan.llamacpp.drafting import drafting_of
+from seatrial.plan.llamacpp.drafting import drafter_problems, drafting_of
 from seatrial.plan.llamacpp.placement import Placed, place
 from seatrial.plan.llamacpp.tensor_parallel import tensor_problems, tensor_split_of
 from seatrial.records import Reason
@@ -18,12 +19,8 @@ def offers(candidate: Candidate, placed: Placed) -> Iterator[Reason]:
     if not placed.on_gpus:
         return
     tensor = placed.split.tensor > 1
-    drafter = drafter_of(candidate.checkpoint)
-    if (
-        placed.drafter is None
-        and drafter
-        and place(candidate, placed.pools, drafter, tensor=tensor).split.shortfall_bytes == 0
-    ):
+    drafter = drafter_of(candidate.checkpoint) if placed.drafter is None else None
+    if drafter and not any(drafter_problems(candidate, drafter)) and _fits(candidate, placed, drafter, tensor=tensor):
         facts = drafting_of(candidate.engine)
         text = (
             f"Faster by published runs: --drafter auto adds {drafter.id} ({format_gib(drafter.weights_bytes or 0)}), "
@@ -31,9 +28,18 @@ def offers(candidate: Candidate, placed: Placed) -> Iterator[Reason]:
         )
         yield Reason(text, "verified", facts.source)
     count = placed.pools.gpus
-    if not tensor and not list(tensor_problems(candidate, count)):
-        other = place(candidate, placed.pools, placed.drafter, tensor=True)
-        if other.split.shortfall_bytes == 0:
-            split = tensor_split_of(candidate.engine)
-            text = f"Faster by published runs: --tensor-parallel {count} splits each tensor over the GPUs, which fits too; {split.gain}."
-            yield Reason(text, "verified", split.source)
+    if tensor or any(tensor_problems(candidate, count)):
+        return
+    if _fits(candidate, placed, placed.drafter, tensor=True):
+        split = tensor_split_of(candidate.engine)
+        text = (
+            f"Faster by published runs: --tensor-parallel {count} splits each tensor over the GPUs, which fits too; "
+            f"{split.gain}."
+        )
+        yield Reason(text, "verified", split.source)
+
+
+def _fits(candidate: Candidate, placed: Placed, drafter: Checkpoint | None, *, tensor: bool) -> bool:
+    """Return True if all of it is on GPUs in this other form too."""
+    other = place(candidate, placed.pools, drafter, tensor=tensor)
+    return other.on_gpus and other.split.shortfall_bytes == 0

@@ -18,6 +18,7 @@ from seatrial.plan.llamacpp.tensor_split import Layers, drafter_layers, fill_eve
 
 ALL_LAYERS = 999
 """llama.cpp's usual number for all layers, the output included."""
+_TRIES = 4
 
 Fill = Callable[[Layers, Sequence[float]], tuple[int, ...] | None]
 """Divides layers among GPUs of so many free bytes, None if they do not fit."""
@@ -127,21 +128,33 @@ class _Division:
     def _shares(self, on_gpus: Layers, fill: Fill) -> tuple[int, ...] | None:
         """Return the model's layers of each GPU if these and the drafter's have enough memory, else None.
 
-        The drafter's places follow from those of the model, which must leave them free: every set of places is tried.
+        The drafter's places follow from those of the model, which must leave them free.
         """
         drafter, free = self.offload.drafter, self.free_bytes
         if drafter is None:
             return fill(on_gpus, free)
-        found = []
+        counts = drafter_layers(with_output([int(size) for size in free]), drafter.layers)
+        for _ in range(_TRIES):  # mostly the first places or those they lead to will do
+            shares = fill(on_gpus, self._beside(counts))
+            if shares is None:
+                break
+            if self._holds(on_gpus, shares):
+                return shares
+            counts = drafter_layers(with_output(shares), drafter.layers)
         for places in combinations_with_replacement(range(len(free)), drafter.layers):
-            left = [size - self._drafter_bytes(places.count(gpu)) for gpu, size in enumerate(free)]
-            shares = fill(on_gpus, [max(0, size) for size in left])
-            if shares:
-                sums = zip(on_gpus.bytes_per_gpu(shares), self._drafter_on(shares), free, strict=True)
-                fullest = max((size + more) / total if total else 2 * (size + more) for size, more, total in sums)
-                found.append((fullest, shares))
-        fullest, shares = min(found, default=(2.0, None))
-        return shares if fullest <= 1 else None
+            shares = fill(on_gpus, self._beside([places.count(gpu) for gpu in range(len(free))]))
+            if shares is not None and self._holds(on_gpus, shares):
+                return shares
+        return None
+
+    def _beside(self, counts: Sequence[int]) -> list[float]:
+        """Return the bytes of each GPU that so many layers of the drafter leave."""
+        taken = map(self._drafter_bytes, counts)
+        return [max(0, free - size) for free, size in zip(self.free_bytes, taken, strict=True)]
+
+    def _holds(self, on_gpus: Layers, shares: tuple[int, ...]) -> bool:
+        sums = zip(on_gpus.bytes_per_gpu(shares), self._drafter_on(shares), self.free_bytes, strict=True)
+        return all(size + more <= free for size, more, free in sums)
 
     def _drafter_on(self, shares: Sequence[int]) -> list[int]:
         """Return the drafter's bytes on each GPU."""

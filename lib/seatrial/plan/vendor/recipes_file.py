@@ -152,5 +152,5 @@ def _missing(recipes: RecipesFile, what: str, known: set[str]) -> Iterator[str]:
 def _wrong(name: str, why: str) -> UsageError:
     return UsageError(
         f"{name} is no recipes file: {why}.",
-        remedy="Write it from the vendor's facts: python tools/recipes.py FACTS DATA.",
+        remedy="Write it from the vendor's facts: python tools/facts.py FACTS --write.",
     )

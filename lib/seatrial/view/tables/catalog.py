@@ -49,6 +49,16 @@ def checkpoints_table(model: Model, checkpoints: Iterable[Checkpoint]) -> Table:
     )
 
 
+def drafters_table(drafters: Iterable[Checkpoint]) -> Table:
+    """Return a row for each file that only drafts for a model, with the release it drafts for."""
+    shown = tuple(drafters)
+    return Table(
+        f"{len(shown)} drafters, for --drafter",
+        ("drafter", "GB>", "drafts for", "runs with"),
+        tuple((row.id, _size(row.weights_bytes), row.drafts_for or "-", ", ".join(row.engines)) for row in shown),
+    )
+
+
 def _remark(checkpoint: Checkpoint) -> str:
     kind = "" if checkpoint.format == "gguf" else f"{checkpoint.precision} {checkpoint.format}"
     return "; ".join(filter(None, (kind, checkpoint.note, checkpoint.describe_revision)))
