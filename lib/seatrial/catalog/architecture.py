@@ -90,9 +90,9 @@ def check_architecture(config: dict[str, Any], file: str = "config.json") -> Non
     for name in classes or ():
         if not re.fullmatch(rf"{row.classes}[A-Z]\w*", name, re.ASCII):
             raise _refused(f"{file}: architectures names {name[:80]!r}, though model_type is {kind!r}")
-    for field, part in row.absent.items():
-        if config.get(field):
-            raise _refused(f"{file} has {field}, {part} that {kind} does not have")
+    for name, part in row.absent.items():
+        if config.get(name):
+            raise _refused(f"{file} has {name}, {part} that {kind} does not have")
 
 
 def _refused(what: str) -> RefusedError:
