@@ -162,3 +162,18 @@ def table(errors):
 def test_the_page_shows_every_run(errors):
     """docs/planning.md holds the table; if this fails, the right one is in the message."""
     assert table(errors) in (Path(__file__).parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")
+
+
+def test_a_host_of_unknown_size_is_a_server_as_the_plan_takes_it_as_ample():
+    """Its memory is read as fast as that of the largest host, and the basis says that this is assumed."""
+    machines = {
+        name: named_machine("rtx4090x1", gib) for name, gib in (("known", 512), ("unknown", None), ("desk", 192))
+    }
+    checkpoint = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL"
+    found = {
+        name: make_plan(checkpoint=checkpoint, hardware=machine, engine="llamacpp").prediction
+        for name, machine in machines.items()
+    }
+    assert found["known"].tpot_s == found["unknown"].tpot_s
+    assert found["unknown"].tpot_s.expected < found["desk"].tpot_s.expected
+    assert "140 GB/s are assumed for its size" in found["unknown"].basis
