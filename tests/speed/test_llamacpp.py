@@ -14,6 +14,7 @@ from seatrial.plan.load import work_of
 from seatrial.speed import HostSide, Ranks, ServingLoad
 from seatrial.speed.acceptance import accepted_tokens
 from seatrial.speed.host import llamacpp_constants, split_speed
+from seatrial.units import GIB
 
 ROWS = json.loads(Path(__file__).with_name("llamacpp.json").read_text(encoding="utf-8"))["rows"]
 NEAR, WIDEST, INSIDE = 0.35, 4.0, 0.8
@@ -82,7 +83,7 @@ def inputs(row):
         expert_share=1 - max(0, on_gpu - plan.cpu_expert_layers) / work.layers,
         threads=None,
         bandwidth_bytes_per_s=hardware.host.bandwidth_bytes_per_s,
-        memory_bytes=hardware.host.memory_bytes or plan.footprint.host_bytes,
+        memory_bytes=hardware.host.memory_bytes or 512 * GIB,  # as ample as the plan takes it
         tensor_split="tensor_parallel" in row,
     )
     gpu = next(iter(hardware.gpus), None)
