@@ -194,27 +194,37 @@ class Repository(msgspec.Struct):
 
 
 def checkpoints_of(documents: Sequence[Document], files: Sequence[DataFile], checked: str | None) -> Iterator[Made]:
-    """Yield the checkpoints, with sizes and revisions of the rows they have; a repository without a row is named."""
+    """Yield the checkpoints, with new sizes and revisions of the rows they have; a repository without a row is named."""
     file = file_of(files, "catalog/data/checkpoints")
     rows = {row["id"]: row for row in file.read()["rows"]}
     notes = []
-    for facts in (
-        row | {"checked": row.get("checked") or day_of(each, checked)} for each in documents for row in each["repos"]
-    ):
-        of_files = {f"{facts['repo']}:{name}": size for name, size in facts.get("bytes", {}).items()}
+    for document, facts in ((each, row) for each in documents for row in each["repos"]):
+        sizes = {f"{facts['repo']}:{name}": size for name, size in facts.get("bytes", {}).items()}
         known = [name for name in rows if name.partition(":")[0] == facts["repo"]]
-        for name, size in of_files.items():
-            if name in rows and rows[name]["weights_bytes"] != size:
-                rows[name] = rows[name] | {"weights_bytes": size, "origin": "verified", "source": facts["source"],
-                                           "checked": facts["checked"]}  # fmt: skip
-        if "revision" in facts and "file" not in facts:
-            for name in known:
-                if rows[name].get("revision", facts["revision"]) != facts["revision"]:
-                    rows[name] = rows[name] | {"revision": facts["revision"], "checked": facts["checked"]}
-        if missing := [name for name in of_files if name not in rows] or ([] if known else [facts["repo"]]):
+        for name in known:
+            new = _published_bytes(rows[name], sizes.get(name), facts)
+            if new != rows[name]:
+                rows[name] = new | {"checked": facts.get("checked") or day_of(document, checked)}
+        if missing := [name for name in sizes if name not in rows] or ([] if known else [facts["repo"]]):
             notes.append(f"{', '.join(missing)}: no row yet. Copy a row of the same format in {file.path}, and change "
                          "id, weights_bytes, source and checked.")  # fmt: skip
     yield with_rows(file, "rows", list(rows.values()), tuple(notes))
+
+
+def _published_bytes(row: Document, size: int | None, facts: Mapping[str, Any]) -> Document:
+    """Return a row with what was published of it. Bytes belong to a revision: a later one without bytes stays beside."""
+    later, of_bytes = facts.get("revision"), row.get("revision")
+    if size not in {None, row["weights_bytes"]}:
+        kept = {name: value for name, value in row.items() if name not in {"revision", "moved_to"}}
+        new = {"weights_bytes": size, "origin": "verified", "source": facts["source"]}
+        return kept | new | ({"revision": later} if later else {})
+    if "file" in facts or later is None or of_bytes is None or _same_commit(later, of_bytes):
+        return row
+    return row if _same_commit(later, row.get("moved_to", "")) else row | {"moved_to": later}
+
+
+def _same_commit(one: str, other: str) -> bool:
+    return bool(other) and (one.startswith(other) or other.startswith(one))
 
 
 FORMS = (

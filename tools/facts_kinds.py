@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class DataFile:
 
     def read(self) -> dict[str, Any]:
         """Load the installed document."""
-        return parsed(self.root / self.path)
+        return _installed(self.root / self.path)
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -94,6 +95,11 @@ def parsed(path: Path) -> dict[str, Any]:
     text = path.read_text(encoding="utf-8")
     document: dict[str, Any] = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     return document
+
+
+@cache
+def _installed(path: Path) -> dict[str, Any]:
+    return parsed(path)
 
 
 def data_files(root: Path) -> list[DataFile]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -94,6 +95,7 @@ def build(source: Path, folder: Path, number: str, *, architecture: str | None, 
         BuildError: If a program or library is missing, the build fails, or it takes longer.
 
     """
+    deadline = time.monotonic() + limit_s
     cmake = shutil.which("cmake")
     if cmake is None:
         raise BuildError("There is no cmake on PATH.")
@@ -119,7 +121,7 @@ def build(source: Path, folder: Path, number: str, *, architecture: str | None, 
         limit_s,
     )
     jobs = str(len(os.sched_getaffinity(0)))
-    _run([cmake, "--build", str(made), "--target", "llama-server", "-j", jobs], log, limit_s)
+    _run([cmake, "--build", str(made), "--target", "llama-server", "-j", jobs], log, deadline - time.monotonic())
     return made / "bin" / "llama-server"
 
 

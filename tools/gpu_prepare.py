@@ -50,6 +50,8 @@ def detect(site: Site) -> Figures:
         raise Failed("A GPU is not from NVIDIA.", figures)
     if site.rehearsal:
         return figures | {"nvidia-smi": "not asked in a rehearsal"}
+    if any(gpu["mig"] for gpu in found["gpus"]):
+        return figures | {"nvidia-smi": "not compared: it lists whole GPUs, the kit MIG slices"}
     if shutil.which("nvidia-smi") is None:
         return figures | {"nvidia-smi": "not installed"}
     query = "--query-gpu=name,memory.total,driver_version"

@@ -46,6 +46,13 @@ def test_vllm_is_read_by_its_own_names():
     assert ServerMetrics(1, 0, 0.5, 10, 20) == read("vllm", text)
 
 
+def test_vllm_tells_what_it_drafted():
+    """The same three counters, one series for each engine process."""
+    series = ("drafts_total", 5), ("draft_tokens_total", 15), ("accepted_tokens_total", 8)
+    text = "".join(f'vllm:spec_decode_num_{name}{{engine="{at}"}} {value}\n' for name, value in series for at in (0, 1))
+    assert ServerMetrics(draft_steps=10, drafted_tokens=30, accepted_tokens=16) == read("vllm", text)
+
+
 def test_llama_cpp_tells_what_it_drafted():
     """Three counters, as the server of b11549 writes them; those of each position are others."""
     text = "llamacpp:spec_decode_num_draft_tokens_total 183\nllamacpp:spec_decode_num_accepted_tokens_total 12\n"

@@ -69,6 +69,9 @@ def test_unified_memory_is_shared_with_the_host(name, size):
         ("mi300x", "mi300xx1"),
         ("gb10", "gb10x1"),
         ("M3-Ultra-96GB", "m3-ultra-96gb"),
+        ("dgx-spark", "gb10x1"),
+        ("DGX-Station", "dgx-station-gb300x1"),
+        ("dgx-stationx1", "dgx-station-gb300x1"),
     ],
 )
 def test_case_and_a_missing_count_do_not_matter(typed, name):
@@ -169,3 +172,18 @@ def test_cpu_is_a_name_that_needs_no_detection():
     assert detect_hardware("cpu", host_memory_gib=24) == named_machine("cpu", 24)
     with pytest.raises(UsageError, match="auto is this machine"):
         named_machine("auto")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("gb10x2", "--hardware gb10 --nodes 2."),
+        ("dgx-sparkx4", "--hardware dgx-spark --nodes 4."),
+        ("gb200x8", "--nodes."),
+    ],
+)
+def test_more_than_a_machine_has_is_told_with_how_to_write_it(name, remedy):
+    """Two DGX Spark are two machines of one GPU each."""
+    with pytest.raises(UsageError) as caught:
+        detect_hardware(name)
+    assert caught.value.remedy.endswith(remedy)

@@ -392,7 +392,7 @@ def test_the_command_line_installs_and_removes(wheels, capsys):
     first, second, gone, nothing = documents
     assert (row.version, False, True) == (first["version"], first["already"], second["already"])
     assert ([first["path"]], []) == ([each["path"] for each in gone], nothing)
-    assert "468.8 MiB of disk" in said[0]
+    assert "1.5 GiB of disk" in said[0]
     assert 2 == main(["engines", "install", "nothing"])
 
 

@@ -6,6 +6,7 @@ from tests.plan.conftest import texts
 from seatrial.catalog import find_checkpoint
 from seatrial.engines import build_command
 from seatrial.engines.extra import add_options
+from seatrial.errors import UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 
@@ -42,10 +43,10 @@ def test_it_answers_without_thinking(mac):
 
 
 def test_its_speed_is_an_interval_with_a_basis(mac):
-    """Predicted for the same lengths as llama.cpp, so that the two can be compared; not calibrated, and it says so."""
+    """Predicted for the same lengths as llama.cpp, so that the two can be compared."""
     plan = make_plan(hardware=mac, engine="mlx")
     assert plan.prediction.tpot_s.low < plan.prediction.tpot_s.expected < plan.prediction.tpot_s.high
-    assert "not calibrated on this machine" in plan.prediction.basis
+    assert "512 prompt and 256 answer tokens" in plan.prediction.basis
     other = make_plan(hardware=mac, engine="llamacpp")
     assert plan.prediction.basis.split(";")[-1] == other.prediction.basis.split(";")[-1]
 
@@ -58,6 +59,13 @@ def test_its_draft_is_offered(mac, checkpoint, gain):
     assert gain in offer
     command = add_options(build_command(plan, model_path="/models/v4"), ["drafter", "draft-block-size=4"])
     assert ("/models/v4", "4") == (command.flags["--draft-model"], command.flags["--draft-block-size"])
+
+
+def test_a_draft_that_is_not_there_is_bad_input(mac):
+    """A checkpoint without a draft head does not get the option, before anything is loaded."""
+    command = build_command(make_plan(checkpoint="mlx-community/DeepSeek-V4-Flash-4bit", hardware=mac, engine="mlx"))
+    with pytest.raises(UsageError, match="has no draft head for --drafter"):
+        add_options(command, ["drafter"])
 
 
 def test_auto_stays_with_llamacpp_and_says_what_mlx_would_give(mac):

@@ -1,5 +1,6 @@
 """Engines on this machine: found by setting or PATH; missing and too old ones are refused before anything starts."""
 
+import contextlib
 import stat
 import sys
 
@@ -7,7 +8,9 @@ import pytest
 
 from seatrial.engines import RUNNERS, Command
 from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
-from seatrial.programs.find import known_programs, resolve_program, resolve_runner
+from seatrial.hardware import detect_hardware
+from seatrial.plan import make_plan
+from seatrial.programs.find import installed_command, known_programs, resolve_program, resolve_runner
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +149,15 @@ def test_a_python_given_by_path_is_used_as_it_is(program):
     python = program("python3", "\n0.5.23")
     asked = command(str(python), "-m", "sglang.launch_server")
     assert (str(python), "-m", "sglang.launch_server") == resolve_program(asked)
+
+
+@pytest.mark.parametrize(("build", "starts"), [(10963, False), (10964, True)])
+def test_a_plan_that_drafts_needs_a_newer_native_server(program, monkeypatch, build, starts):
+    """New enough for V4 is not new enough for its drafter; without one it is."""
+    monkeypatch.setenv("SEATRIAL_LLAMA_SERVER", str(program("llama-server", f"version: {build} (abc)")))
+    hardware = detect_hardware("cpu", host_memory_gib=16)
+    plan, alone = (make_plan("tiny-v4", hardware=hardware, drafter=drafter) for drafter in ("auto", None))
+    assert ("b10964", "b9840") == (plan.engine_version_min, alone.engine_version_min)
+    assert installed_command(alone, runner="llama-server")
+    with contextlib.nullcontext() if starts else pytest.raises(RefusedError, match="this plan needs b10964 or newer"):
+        installed_command(plan, runner="llama-server")

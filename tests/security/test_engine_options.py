@@ -24,7 +24,7 @@ ROWS = [(engine, option) for engine in ENGINE_NAMES for option in engine_options
 
 def command(engine, program=""):
     """Return a command of that engine with nothing in it."""
-    return Command(engine=engine, argv=("engine",), model="m", program=program)
+    return Command(engine=engine, argv=("engine",), model="m", program=program, has_draft=True)
 
 
 def value_of(option, engine):

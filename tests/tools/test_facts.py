@@ -192,6 +192,16 @@ def test_bytes_of_a_repository_reach_its_checkpoint(installed, facts):
     assert any(note.startswith("a/b: no row yet") for note in found["notes"])
 
 
+def test_a_revision_without_bytes_stays_beside_the_bytes_of_another(installed, facts):
+    """Bytes belong to a revision: a repository that moved on keeps them, and new bytes come with their own."""
+    row = next(row for row in data(CHECKPOINTS)["rows"] if row.get("revision") and ":" not in row["id"])
+    moved = {"repo": row["id"], "revision": "f" * 40, "source": "the hub", "checked": "2026-12-24"}
+    parts = report(installed, facts({"repos": [moved]}))["rows"][0]["changed"][row["id"]]
+    assert {"moved_to", "checked"} == {part.split()[0] for part in parts}
+    same = moved | {"revision": row["revision"]}
+    assert {} == report(installed, facts({"repos": [same]}))["rows"][0]["changed"]
+
+
 def test_a_flag_that_the_engine_dropped_is_told_with_the_recipes_that_use_it(installed, facts):
     """A snapshot of a newer parser without a recipe's flag names the recipe."""
     flags = data("lib/seatrial/engines/flags/sglang.json")

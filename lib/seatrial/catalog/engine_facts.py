@@ -71,6 +71,7 @@ class Planning:
 class Drafting:
     """Drafting by a file of its own (``--drafter``), and what published runs gained by it."""
 
+    since: str  # oldest version that drafts so, as far as known
     draft_tokens: int  # drafted a step if all of the model is on GPUs
     draft_tokens_host: int  # the same if routed experts are in host memory
     gain: str  # of published runs, as the end of a sentence
@@ -84,6 +85,7 @@ class Drafting:
 class TensorSplit:
     """A split of each tensor over equal GPUs, for an engine that otherwise divides layers."""
 
+    since: str  # oldest version that splits V4 so, as far as known
     ubatch_tokens: int  # prompt tokens computed at once
     gain: str  # of published runs, as the end of a sentence
     source: str
@@ -267,12 +269,6 @@ def engine_ids() -> tuple[str, ...]:
 def planned_as(engine: str) -> str:
     """Return the engine whose formulas, rules and checkpoints hold for ``engine``: mostly the same."""
     return engine_facts(engine).planning.like or engine
-
-
-@cache
-def drafting_engines() -> tuple[str, ...]:
-    """List the engines that take a drafter as a file of its own."""
-    return tuple(name for name in engine_ids() if engine_facts(name).drafting is not None)
 
 
 @cache

@@ -45,4 +45,5 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         program="mlx-vlm",
         stand_in=is_stand_in(plan.model),
         notes=(misread.by_hand,) if misread and by_hand else (),
+        has_draft="draft" in plan.footprint.by_class,
     )

@@ -49,6 +49,7 @@ class Accelerator:
     notes: tuple[str, ...]  # other facts a person should know
     source: dict[str, tuple[str, ...]]  # sources by field
     checked: str  # date, ISO 8601
+    other_names: tuple[str, ...] = ()  # other names a person may type for the key
 
     @property
     def memory_bytes(self) -> int | None:

@@ -74,7 +74,7 @@ def _gpus(name: str, part: str) -> list[Gpu]:
     accelerator = accelerators()[key]
     if count < 1:
         raise UsageError(f"{name} asks for {count} accelerators.", remedy=f"Ask for at least one: {key}x1.")
-    _check_count(name, count, accelerator.gpus_per_node_max)
+    _check_count(name, count, accelerator.gpus_per_node_max, part.removesuffix(f"x{count}"))
     memory_bytes = accelerator.memory_bytes if size_gb is None else size_gb * GB
     return [accelerator.to_gpu(memory_bytes)] * count
 
@@ -82,12 +82,14 @@ def _gpus(name: str, part: str) -> list[Gpu]:
 def _split(name: str, part: str) -> tuple[str, int, int | None]:
     """Split ``h100x8`` or ``m3-ultra-512gb`` into key, count and memory size (GB)."""
     known = accelerators()
+    others = {name: row.key for row in known.values() for name in row.other_names}
     key, count, size_gb = part, 1, None
     # The whole name comes first: the keys mi300x and rtx4090 have an x themselves.
-    if key not in known and (match := _COUNT_SUFFIX.fullmatch(key)):
+    if key not in {*known, *others} and (match := _COUNT_SUFFIX.fullmatch(key)):
         key, count = match["key"], int(match["count"])
-    if key not in known and (match := _SIZE_SUFFIX.fullmatch(key)):
+    if key not in {*known, *others} and (match := _SIZE_SUFFIX.fullmatch(key)):
         key, size_gb = match["key"], int(match["size"])
+    key = others.get(key, key)
     if key not in known or (size_gb is not None and not known[key].unified_memory):
         raise _unknown(name)
     _check_size(name, known[key], size_gb)
@@ -103,11 +105,13 @@ def _max_count(gpu: Gpu) -> int:
     return accelerators()[gpu.accelerator].gpus_per_node_max if gpu.accelerator else 1
 
 
-def _check_count(name: str, count: int, most: int) -> None:
+def _check_count(name: str, count: int, most: int, one: str | None = None) -> None:
+    """Refuse more accelerators than a machine has; ``one`` is the name of a machine that is built around one."""
     if count > most:
+        example = f" --hardware {one} --nodes {count}" if one and most == 1 else " --nodes"
         raise UsageError(
             f"{name} asks for {count:,} accelerators in one machine; such machines have at most {most}.",
-            remedy="Give the number of machines with --nodes.",
+            remedy=f"Give the number of machines with{example}.",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from seatrial.catalog.engine_facts import drafting_engines
+from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.types import Gpu, Hardware
@@ -13,6 +13,8 @@ from seatrial.plan.types import Objective
 from seatrial.plan.vendor.limits import limit_reason, limits
 from seatrial.records import Reason
 
+_DRAFTING = tuple(name for name in ENGINES if engine_facts(name).drafting is not None)
+"""Engines that take a drafter as a file of its own."""
 OBJECTIVES: tuple[Objective, ...] = ("latency", "balanced", "throughput")
 _MAX_NODES = 16
 _MAX_CONCURRENCY = 1 << 16
@@ -55,7 +57,7 @@ class Request:
     def __post_init__(self) -> None:
         """Find the equal GPUs once, since every layout asks for them; a drafter chooses the engine if nobody did."""
         if self.drafter is not None and self.engine == "auto":
-            object.__setattr__(self, "engine", drafting_engines()[0])
+            object.__setattr__(self, "engine", _DRAFTING[0])
         object.__setattr__(self, "gpus", _largest_group(self.hardware))
 
     def check(self) -> None:
@@ -131,10 +133,10 @@ class Request:
             )
 
     def _check_drafter(self) -> None:
-        if self.drafter is not None and self.engine not in drafting_engines():
+        if self.drafter is not None and self.engine not in _DRAFTING:
             raise UsageError(
                 f"{self.engine} takes no drafter as a file of its own; a checkpoint for it has its draft inside.",
-                remedy=f"Leave --drafter out, or plan for {' or '.join(drafting_engines())}.",
+                remedy=f"Leave --drafter out, or plan for {' or '.join(_DRAFTING)}.",
             )
         if self.draft_tokens is not None:
             _check_count("draft_tokens", self.draft_tokens, MOST_DRAFT_TOKENS)

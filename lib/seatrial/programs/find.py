@@ -27,6 +27,7 @@ from seatrial.programs.preflight import (
 )
 from seatrial.programs.probing import PROBE_S, flags_taken, package_in, package_installed, program_version
 from seatrial.programs.search_path import find_on_path, passed_over
+from seatrial.programs.vulnerabilities import is_too_old
 
 _PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
@@ -93,11 +94,24 @@ def installed_command(plan: Plan, *, runner: str | None = None, model_path: str 
         command = build_command(plan, model_path=model_path, runner=runner, version=found.version)
     notes = [*command.notes]
     check_version(found)
+    _check_plan_version(plan, found)
     _check_flags(found, command.flags)
     if not plan.hardware.only_named:
         checks = check_requirements_here(plan.engine, plan.hardware, found=found, nodes=plan.nodes)
         notes += notes_on(checks, anyway=proceeds_anyway(), hint="With --anyway it is tried all the same.")
     return replace(command, argv=(found.path, *command.argv[1:]), notes=tuple(notes))
+
+
+def _check_plan_version(plan: Plan, found: Installed) -> None:
+    """Refuse a program that is new enough for the engine, and not for what this plan asks of it."""
+    row, least = found.row, plan.engine_version_min
+    if row is None or found.version is None or least is None or row.minimum != engine_facts(plan.engine).versions.safe:
+        return  # a package with other version numbers than the engine; its own minimum was checked
+    if is_too_old(found.version, least):
+        raise RefusedError(
+            f"{row.package} {found.version} is installed, and this plan needs {least} or newer: it drafts or splits tensors.",
+            remedy=f"Update {row.package}, or plan without --drafter and --tensor-parallel.",
+        )
 
 
 def resolve_program(command: Command) -> tuple[str, ...]:

@@ -77,3 +77,11 @@ def test_every_chat_fact_has_origin_and_source():
         assert fact.origin
         assert fact.source
     assert plan.chat == from_dict(Plan, to_dict(plan)).chat
+
+
+def test_a_recipe_may_set_the_default_mode_as_json():
+    """NVIDIA's recipe for two RTX PRO 6000 thinks at effort high unless a request says otherwise."""
+    wishes = {"engine": "vllm", "checkpoint": "deepseek-ai/DeepSeek-V4-Flash-0731"}
+    plan = make_plan(hardware=detect_hardware("rtxpro6000x2"), **wishes)
+    assert "--default-chat-template-kwargs" in plan.recipe.flags
+    assert "Think High" == plan.chat.default_mode.name

@@ -147,7 +147,11 @@ def test_nothing_a_current_parser_would_not_take_is_left(cell):
 @pytest.mark.parametrize(
     ("hardware", "wishes", "sentence"),
     [
-        ("b200x4", {"objective": "latency"}, "EAGLE drafts 3 tokens a step with the checkpoint's draft (MTP head"),
+        (
+            "b200x4",
+            {"objective": "latency", "checkpoint": "deepseek-ai/DeepSeek-V4-Flash"},
+            "EAGLE drafts 3 tokens a step with the checkpoint's draft (MTP head",
+        ),
         (
             "gb300x4",
             {"objective": "latency"},
@@ -249,7 +253,8 @@ def test_exactly_this_is_exactly_this(cell):
     assert changed <= {"--max-model-len", "--context-length"}
     limit = cell.context_limit
     assert not changed or limit is None or f"It ran with a context of {limit:,}" in reasons_of(plan)
-    assert OF_EVERY_COMMAND[cell.engine] >= given.keys() - asked.keys()
+    ranks = {"--tensor-parallel-size"} if cell.ranks == 1 else set()  # said, even if it is the engine's own
+    assert OF_EVERY_COMMAND[cell.engine] | ranks >= given.keys() - asked.keys()
 
 
 def _plain(value):
@@ -275,3 +280,11 @@ def test_the_block_pool_is_that_of_the_recipe_s_own_batch(cell):
         options={"batched_tokens": given},
     )
     assert again.reserve_by_part["block_pool"] == plan.footprint.reserve_by_part["block_pool"]
+
+
+def test_nvfp4_names_the_release_that_cannot_load_it():
+    """SGLang 0.5.18 crashes on it: the plan asks for a newer one, and says why."""
+    plan = plan_of("b200x8", engine="sglang", checkpoint="nvidia/DeepSeek-V4-Pro-NVFP4")
+    assert ("verified", "0.5.23") == (plan.verdict, plan.engine_version_min)
+    assert "NVFP4 checkpoints need an SGLang newer than 0.5.18" in reasons_of(plan)
+    assert "It ran in the container lmsysorg/sglang:dev" in plan.reasons[0].text

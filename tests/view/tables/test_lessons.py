@@ -30,12 +30,12 @@ def test_a_million_tokens_cost_less_than_four_gib():
 
 
 def test_precisions_from_eight_bits_to_two():
-    """Q8 and Q4 differ by 7 GB, because the experts are 4 bit in both; MLX runs with nothing here."""
+    """Q8 and Q4 differ by 7 GB, because the experts are 4 bit in both; MLX files run with MLX."""
     rows = {row[0].rpartition("/")[2]: row for row in lessons.table_precisions().rows}
     assert "161.9" == rows["DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"][2]
     assert "155.1" == rows["DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL"][2]
     assert "8.3" == rows["DeepSeek-V4-Flash-FP8"][3]
-    assert "no engine" == rows["DeepSeek-V4-Flash-4bit"][-1]
+    assert "mlx" == rows["DeepSeek-V4-Flash-4bit"][-1]
 
 
 def test_every_flag_of_a_command_is_explained():

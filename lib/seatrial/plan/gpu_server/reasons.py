@@ -43,6 +43,11 @@ def memory_reason(candidate: Candidate, capacity: KvCapacity, nodes: int) -> Rea
             f"{needs}; {machine} has {format_gib(usable)} usable on {counted(ranks, 'GPU')} {share}: "
             f"{format_gib(usable - need)} to spare."
         )
+    if capacity.host_lacking_bytes:
+        text += (
+            f" The Engram tables need {format_gib(capacity.footprint.host_bytes)} of host memory: "
+            f"{format_gib(capacity.host_lacking_bytes)} too little."
+        )
     return Reason(text, "derived", capacity.footprint.source)
 
 

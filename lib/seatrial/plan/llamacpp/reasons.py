@@ -69,7 +69,7 @@ def drafter_reasons(placed: Placed) -> Iterator[Reason]:
     where = "in host memory" if not split.gpu_layers else "on the GPU" if placed.pools.gpus == 1 else "on the GPUs"
     text = (
         f"{drafter.id} drafts {counted(placed.draft_tokens, 'token')} a step for the model: {format_gib(footprint.by_class['draft'])} "
-        f"of weights and {format_bytes(footprint.kv_by_class['draft'])} of cache {where}."
+        f"of weights and {format_bytes(footprint.kv_by_class['draft'])} of cache {where}; llama.cpp {facts.since} drafts so."
     )
     yield Reason(f"{text} {facts.note}", "verified", f"{drafter.source}; {facts.source}")
     if split.gpu_layers and not placed.on_gpus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from seatrial.catalog.engine_facts import engine_facts
@@ -41,26 +42,15 @@ class LlamacppTrial(Trial):
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""
         candidate, request, placed = self.candidate, self.candidate.request, self.placed
-        pools, split, capacity = placed.pools, placed.split, placed.capacity_bytes
+        split, capacity, gpus = placed.split, placed.capacity_bytes, self._gpus
         engine, context = candidate.engine, request.context_for(candidate.model)
-        gpus = pools.gpus if split.gpu_layers else 0
-        reasons = [*(self.refused or memory_reasons(candidate, placed))]
-        reasons.append(context_reason(candidate.model, request, context))
-        if gpus and self.runs and engine == "llamacpp":
-            reasons.append(split_reason(split, gpus))
-        if self.runs and engine == "llamacpp":
-            reasons += [*drafter_reasons(placed), *offers(candidate, placed)]
-        if request.nodes > 1:
-            idle = f"{request.nodes - 1} of the {request.nodes} asked for would stay idle"
-            source = "this kit starts it as one process on one machine"
-            reasons.append(Reason(f"{engine} runs on one machine: {idle}.", "derived", source))
         return Plan(
             verdict=self.verdict,
             model=candidate.model.id,
             architecture=candidate.model.architecture,
             checkpoint=candidate.checkpoint.id,
             engine=engine,
-            engine_version_min=engine_facts(engine).versions.safe,
+            engine_version_min=_oldest_version(engine, placed),
             hardware=request.hardware,
             nodes=1,
             gpus_per_node=gpus,
@@ -77,12 +67,39 @@ class LlamacppTrial(Trial):
             prediction=_predict(candidate, placed) if self.runs else None,
             recipe=None,
             smallest_change=None,
-            reasons=tuple(reasons),
+            reasons=tuple(self._reasons(context)),
             chat=chat_of(engine, candidate.model, candidate.checkpoint, context),
             gpu_shares=split.gpu_shares,
             drafter=placed.drafter.id if placed.drafter else None,
             draft_tokens=placed.draft_tokens or None,
         )
+
+    @property
+    def _gpus(self) -> int:
+        """GPUs that have layers."""
+        return self.placed.pools.gpus if self.placed.split.gpu_layers else 0
+
+    def _reasons(self, context: int) -> Iterator[Reason]:
+        candidate, placed, request = self.candidate, self.placed, self.candidate.request
+        yield from self.refused or memory_reasons(candidate, placed)
+        yield context_reason(candidate.model, request, context)
+        if self.runs and candidate.engine == "llamacpp":
+            if self._gpus:
+                yield split_reason(placed.split, self._gpus)
+            yield from drafter_reasons(placed)
+            yield from offers(candidate, placed)
+        if request.nodes > 1:
+            idle = f"{request.nodes - 1} of the {request.nodes} asked for would stay idle"
+            source = "this kit starts it as one process on one machine"
+            yield Reason(f"{candidate.engine} runs on one machine: {idle}.", "derived", source)
+
+
+def _oldest_version(engine: str, placed: Placed) -> str | None:
+    """Return the oldest version that runs this safely: a drafter and a tensor split need newer ones."""
+    facts = engine_facts(engine)
+    if facts.tensor_split and placed.split.tensor > 1:
+        return facts.tensor_split.since
+    return facts.drafting.since if facts.drafting and placed.drafter else facts.versions.safe
 
 
 def try_offload(candidate: Candidate) -> LlamacppTrial:

@@ -69,8 +69,10 @@ def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
 
 @lru_cache(maxsize=1024)
 def _default_kwargs(flags: Flags) -> tuple[tuple[str, str | None], ...]:
-    """Return the chat_template_kwargs that a recipe sets for requests without any."""
-    return tuple(
+    """Return the chat_template_kwargs that a recipe sets for requests without any, as JSON or one flag for each."""
+    given = json.loads(flags.get(_DEFAULT_KWARGS.removesuffix(".")) or "{}")
+    whole = tuple((name, str(value).lower()) for name, value in given.items())
+    return whole + tuple(
         (name.removeprefix(_DEFAULT_KWARGS), value) for name, value in flags.items() if name.startswith(_DEFAULT_KWARGS)
     )
 
