@@ -55,6 +55,11 @@ class Trial(ABC):
     def ranks(self) -> int:
         """GPUs used over all machines."""
 
+    @property
+    def suits_objective(self) -> bool:
+        """True if it follows a vendor's recipe for the objective."""
+        return False
+
     @abstractmethod
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""

@@ -24,17 +24,22 @@ from seatrial.plan.types import Objective, Plan, Verdict
 VERDICT_ORDER = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}
 
 
-def preference(trial: Trial) -> tuple[int, bool, int, int]:
+def preference(trial: Trial) -> tuple[int, int, int, int]:
     """Return a sort key: the best verdict first, of what does not run the nearest; ties keep the order of engines."""
     candidate = trial.candidate
     key = verdict_preference(trial.verdict, candidate.model, candidate.checkpoint.id, trial.ranks)
     return *key, trial.shortfall_bytes
 
 
-def verdict_preference(verdict: Verdict, model: Model, checkpoint: str, ranks: int) -> tuple[int, bool, int]:
-    """Return a sort key: verified before fits; of what is verified the default release first, then the most GPUs."""
-    verified = verdict == "verified"
-    return VERDICT_ORDER[verdict], verified and not is_release(model, checkpoint), -ranks if verified else 0
+def verdict_preference(verdict: Verdict, model: Model, checkpoint: str, ranks: int) -> tuple[int, int, int]:
+    """Return a sort key: verified before fits; of what is verified the default release first, then the most GPUs.
+
+    The release in another format comes after the vendor's own, and before other releases.
+    """
+    if verdict != "verified":
+        return VERDICT_ORDER[verdict], 0, 0
+    release = 0 if checkpoint == model.default_checkpoint else 1 if is_release(model, checkpoint) else 2
+    return VERDICT_ORDER[verdict], release, -ranks
 
 
 def alternatives(chosen: Candidate, best: Plan) -> tuple[Plan, ...]:
