@@ -13,7 +13,7 @@ import msgspec
 import recipes
 from facts_convert import Document, Form, Made, day_of, file_of
 from facts_kinds import DataFile, problems_of
-from facts_schema import joined
+from facts_schema import joined, once
 from seatrial.errors import UsageError
 from seatrial.plan.vendor.recipes_file import catalogues, read_recipes, unknown_checkpoints
 
@@ -107,7 +107,7 @@ def recipes_of(documents: Sequence[Document], files: Sequence[DataFile], checked
         if "checked" not in made:
             made = {"source": made["source"], "checked": day_of(editions[-1], checked)} | made
         strange = [row["checkpoint"] for row in made["cells"] if not row.get("model")]
-        if problems := _without_model(strange) or [*problems_of(file, made)] or recipes.problems_of(made, catalogue):
+        if problems := _without_model(strange) or once(problems_of(file, made)) or recipes.problems_of(made, catalogue):
             raise UsageError(
                 f"{file.name} cannot be made of these facts:\n  {joined(problems)}",
                 remedy="Name new accelerators and models in their own files first; python tools/facts.py takes these too.",

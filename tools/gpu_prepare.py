@@ -128,6 +128,8 @@ def write_large(path: Path, *, rehearsal: bool) -> None:
     if not rehearsal:
         sizes = {**flash, "num_hidden_layers": _LAYERS, "n_routed_experts": _EXPERTS}
         sizes["compress_ratios"] = flash["compress_ratios"][:_LAYERS]
+        # The tokens beyond bytes are unused ones without text: random weights would answer with nothing but these.
+        sizes["vocab_size"] = find_model("tiny-v4").config["vocab_size"]
     write_tiny(path, **sizes)
 
 

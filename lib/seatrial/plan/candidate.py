@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from seatrial.catalog.architecture import architecture_of
+from seatrial.catalog.architecture import Architecture, architecture_of
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Hardware
@@ -27,22 +27,14 @@ class Candidate:
     request: Request
 
     @property
-    def windows_by_requests(self) -> bool:
-        """True if SGLang sizes the pool of sliding windows by the requests that may run."""
-        known = architecture_of(self.model.architecture)
-        return known is not None and known.windows_by_requests
+    def architecture(self) -> Architecture:
+        """What is known of the model's architecture."""
+        return architecture_of(self.model.architecture)
 
     @property
     def unchecked(self) -> str | None:
         """Why arithmetic alone gives no verdict: formulas that no published run has confirmed; None if it does."""
-        known = architecture_of(self.model.architecture)
-        return known.unchecked.get(self.engine) if known else None
-
-    @property
-    def unpredicted(self) -> str | None:
-        """Why no speed is predicted; None if one is."""
-        known = architecture_of(self.model.architecture)
-        return known.unpredicted if known else None
+        return self.architecture.unchecked.get(self.engine)
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,8 +198,8 @@ def _more_telling(first: GpuServerTrial, second: GpuServerTrial) -> GpuServerTri
 
 
 def _predict(candidate: Candidate, layout: Layout, load: ServingLoad) -> Prediction:
-    if candidate.unpredicted:
-        return Prediction(None, None, None, f"No speed is predicted: {candidate.unpredicted}.")
+    if candidate.architecture.unpredicted:
+        return Prediction(None, None, None, f"No speed is predicted: {candidate.architecture.unpredicted}.")
     gpu, work = candidate.request.gpus[0], work_of(candidate.checkpoint)
     rate = compute_rate(gpu.accelerator, work.precision, gpu.bf16_flops, gpu.fp8_flops)
     spread = layout.parallelism.expert > 1
