@@ -187,7 +187,7 @@ def test_memory_and_speed_are_a_line_each(capsys):
     """Need, what is usable and what is spare, of GPUs and host; the predicted speed with its interval."""
     lines = shown(capsys, "--hardware", "h200x4").splitlines()
     assert "Memory: each of 4 GPUs must hold 48.2 of 123.6 GiB usable, 75.3 GiB to spare." == lines[1]
-    assert lines[2].startswith("Predicted: 208 tok/s (131 to 328 tok/s), first token in 226 ms (")
+    assert lines[2].startswith("Predicted: 281 tok/s (178 to 445 tok/s), first token in 332 ms (")
     split = shown(capsys, "--hardware", "rtx4090x1", "--host-memory-gib", "192")
     assert re.search(r"\nMemory: the GPU must hold .* to spare; host memory must hold .* to spare\.\n", split)
     assert "Memory: " not in shown(capsys, "--hardware", "a100-80gbx8", "--engine", "vllm")

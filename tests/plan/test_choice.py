@@ -74,7 +74,7 @@ def test_of_verified_recipes_the_one_for_the_most_gpus_comes_first(machine, chec
     """SGLang's recipe leaves four of eight GPUs idle; vLLM's runs on all of them."""
     plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware(machine))
     assert ("verified", "vllm", 8) == (plan.verdict, plan.engine, plan.gpus_per_node)
-    assert "a vendor ran it with 8 GPUs of this machine, and with 4 with sglang" in texts(plan)
+    assert "a vendor ran it on 8 GPUs of this machine, and sglang on 4" in texts(plan)
 
 
 def test_of_engines_that_run_a_named_checkpoint_alike_sglang_comes_first():

@@ -11,7 +11,7 @@ from seatrial.plan.vendor.recipes_file import catalogues, read_recipes, unknown_
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 try:
-    import recipes
+    from refresh import recipes
 finally:
     del sys.path[0]
 
