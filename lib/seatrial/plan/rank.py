@@ -17,7 +17,7 @@ from seatrial.plan.candidate import (
     preferred_checkpoints,
 )
 from seatrial.plan.evaluate import evaluate, evaluate_all
-from seatrial.plan.load import usual_load
+from seatrial.plan.load import lengths_of, usual_load
 from seatrial.plan.request import Request
 from seatrial.plan.types import Objective, Plan, Verdict
 
@@ -74,10 +74,9 @@ def comparable(trial: Trial, engine: str) -> Trial:
 
 def _with_load_of(like: str, model: Model, engine: str, request: Request) -> Request:
     """Return what is asked of ``engine``, with the load that plans of the engine ``like`` are predicted for."""
-    load = usual_load(model, like)
-    if load == usual_load(model, engine):
+    if usual_load(model, like) == usual_load(model, engine):
         return request
-    prompt, answer = request.prompt_tokens or load[0], request.answer_tokens or load[1]
+    prompt, answer = lengths_of(request, model, like, request.context_for(model))
     return replace(request, prompt_tokens=prompt, answer_tokens=answer)
 
 
