@@ -142,7 +142,7 @@ def try_layouts(candidate: Candidate) -> Iterator[GpuServerTrial]:
             fitted = True
             continue
         trial = _try(candidate, layout)
-        if trial.runs:
+        if layout.cell and trial.runs:
             run_by_recipe.add((*gpus, layout.parallelism))
         if not trial.refused:
             machines = max(machines, layout.nodes)
