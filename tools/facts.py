@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from facts_convert import Form, Made
-from facts_forms import form_of, place_of_prose
-from facts_kinds import DataFile, data_files, named, parsed, problems_of, recognised, unread_fields
-from facts_report import Report, effects, rows_of, to_json
-from facts_schema import joined, not_json, once
+from refresh.convert import Form, Made
+from refresh.forms import form_of, place_of_prose
+from refresh.kinds import DataFile, data_files, named, parsed, problems_of, recognised, unread_fields
+from refresh.report import Report, effects, rows_of, to_json
+from refresh.schema import joined, not_json, once
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.records import read_json, write_text
 
@@ -146,7 +146,7 @@ def answers(root: Path, editions: Sequence[Made], hardware: Sequence[str]) -> tu
 
 
 def _ask(root: Path, hardware: Sequence[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, str(Path(__file__).with_name("facts_effects.py")), str(root), *hardware]
+    command = [sys.executable, str(Path(__file__).with_name("refresh") / "effects.py"), str(root), *hardware]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Model
 from seatrial.plan.candidate import (
     Candidate,
@@ -17,7 +16,7 @@ from seatrial.plan.candidate import (
     preferred_checkpoints,
 )
 from seatrial.plan.evaluate import evaluate, evaluate_all
-from seatrial.plan.load import usual_load
+from seatrial.plan.load import lengths_of, usual_load
 from seatrial.plan.request import Request
 from seatrial.plan.types import Objective, Plan, Verdict
 
@@ -58,7 +57,7 @@ def alternatives(chosen: Candidate, best: Plan) -> tuple[Plan, ...]:
         trial.plan()
         for engine in engines_for(request.hardware)
         for asked in (_with_load_of(best.engine, model, engine, request),)
-        for row in checkpoints_for(model, engine, checkpoints())
+        for row in checkpoints_for(model.id, engine)
         for trial in evaluate_all(Candidate(model, row, engine, asked))
         if trial.runs
     ]
@@ -74,10 +73,9 @@ def comparable(trial: Trial, engine: str) -> Trial:
 
 def _with_load_of(like: str, model: Model, engine: str, request: Request) -> Request:
     """Return what is asked of ``engine``, with the load that plans of the engine ``like`` are predicted for."""
-    load = usual_load(model, like)
-    if load == usual_load(model, engine):
+    if usual_load(model, like) == usual_load(model, engine):
         return request
-    prompt, answer = request.prompt_tokens or load[0], request.answer_tokens or load[1]
+    prompt, answer = lengths_of(request, model, like, request.context_for(model))
     return replace(request, prompt_tokens=prompt, answer_tokens=answer)
 
 
@@ -115,7 +113,7 @@ def by_engine(best: Plan, trials: Iterable[Trial], *, named: bool) -> list[Plan]
         nearest.setdefault(trial.candidate.engine, trial)
     candidate = next(iter(nearest.values())).candidate
     for engine in () if named else every_engine(candidate.request.hardware):
-        rows = preferred_checkpoints(candidate.model, engine, checkpoints())
+        rows = preferred_checkpoints(candidate.model.id, engine)
         if rows and engine not in nearest:
             nearest[engine] = evaluate(replace(candidate, checkpoint=rows[0], engine=engine))
     return [comparable(trial, best.engine).plan() for engine, trial in nearest.items() if engine != best.engine]

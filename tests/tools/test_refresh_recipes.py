@@ -1,20 +1,12 @@
 """Recipes in the current spelling: written from a vendor's facts, and checked."""
 
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
+from refresh import recipes
 from seatrial.errors import UsageError
 from seatrial.plan.vendor.recipes_file import catalogues, read_recipes, unknown_checkpoints
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-try:
-    import recipes
-finally:
-    del sys.path[0]
-
 
 CELL = {
     "hw": "h200", "variant": "flash", "quant": "fp4", "strategy": "balanced", "nodes": 1, "gpus_per_node": 1,

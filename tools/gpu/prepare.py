@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gpu_engine import BuildError, build, find_nvcc, library_folders
-from gpu_site import LIMIT_S, Failed, Figures, Site, kit, output, tail
+from gpu.engine import BuildError, build, find_nvcc, library_folders
+from gpu.site import LIMIT_S, Failed, Figures, Site, kit, output, tail
 
 _BUILD_S = 330.0
 _LAYERS, _EXPERTS = 8, 32
