@@ -151,3 +151,12 @@ def test_an_unknown_model_lists_the_known_ones():
     """Only models one can plan for are proposed."""
     with pytest.raises(UnknownNameError, match="flash"):
         find_model("flsh")
+
+
+def test_a_file_that_exists_is_a_path_whatever_its_name(tmp_path, monkeypatch):
+    """The message does not deny a file that is there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "v41.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"models/v41.json is one file of a model"):
+        find_checkpoint("models/v41.json")

@@ -78,7 +78,9 @@ def check_architecture(config: dict[str, Any], file: str = "config.json") -> Non
     """
     kind, classes = config.get("model_type"), config.get("architectures")
     if not isinstance(kind, str):
-        raise ModelFileError(f"{file} has no model_type.", remedy="Give the config.json of a deepseek_v4 model.")
+        raise ModelFileError(
+            f"{file} has no model_type.", remedy="Give the config.json of a deepseek_v4 or deepseek_v41 model."
+        )
     row = architecture_of(kind)
     if kind not in SIZED:
         raise _refused(f"{file}: model_type is {kind[:80]!r}")

@@ -169,5 +169,5 @@ def _read_config(path: Path) -> dict[str, Any]:
 
     config = read_json(path, _MAX_CONFIG_BYTES)
     if not isinstance(config, dict):
-        raise ModelFileError(f"{path} is not a JSON object.", remedy="Give the config.json of a deepseek_v4 model.")
+        raise ModelFileError(f"{path} is not a JSON object.", remedy="Give the config.json of a model.")
     return config
