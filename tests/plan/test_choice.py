@@ -93,9 +93,10 @@ def test_a_named_engine_is_what_is_planned():
     "cell", [c for c in cells() if c.engine == "sglang" and c.verified], ids=lambda c: f"{c.name} x{c.nodes}"
 )
 def test_a_verified_cell_is_planned_where_its_checkpoint_is_named(cell):
-    """Naming the checkpoint is enough: the engine is chosen, and what is planned is verified."""
+    """Naming checkpoint and objective is enough: the engine is chosen, and what is planned is verified."""
     hardware = detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}")
-    assert "verified" == make_plan(checkpoint=cell.checkpoint, hardware=hardware, nodes=cell.nodes).verdict
+    plan = make_plan(checkpoint=cell.checkpoint, hardware=hardware, nodes=cell.nodes, objective=cell.objective)
+    assert "verified" == plan.verdict
     assert "verified" == make_plan(cell.model, hardware=hardware, nodes=cell.nodes, engine="sglang").verdict
 
 
@@ -116,14 +117,14 @@ def test_a_recipe_that_is_not_verified_gives_its_flags_and_says_what_it_is(machi
 
 
 @pytest.mark.parametrize("model", ["flash", "pro"])
-def test_a_verified_recipe_comes_before_one_that_suits_better_and_says_so(model):
-    """SGLang's low-latency recipes for FP4 on H200 are in progress: the balanced one is planned instead."""
+def test_a_recipe_in_progress_for_the_objective_fits_and_names_the_verified_one(model):
+    """SGLang's low-latency recipes for FP4 on H200 are in progress; the balanced ones are verified."""
     machine = {"flash": "h200x4", "pro": "h200x8"}[model]
     checkpoint = f"deepseek-ai/DeepSeek-V4-{model.title()}"
     plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware(machine), engine="sglang", objective="latency")
-    assert ("verified", f"h200 {model} fp4 balanced", "verified", ()) == (plan.verdict, *_recipe_of(plan))
-    passed = f"It comes before h200 {model} fp4 low-latency, which is listed as in progress."
-    assert passed in plan.reasons[0].text
+    assert ("fits", f"h200 {model} fp4 low-latency", "in-progress", ()) == (plan.verdict, *_recipe_of(plan))
+    named = f"A verified one is for another objective: h200 {model} fp4 balanced (--objective balanced)."
+    assert named in plan.reasons[0].text
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_a_verified_recipe_comes_before_one_that_suits_better_and_says_so(model)
         ("b200x4", "balanced", "deepseek-ai/DeepSeek-V4-Flash"),
         ("b200x4", "throughput", "deepseek-ai/DeepSeek-V4-Flash"),
         ("b200x4", "latency", "nvidia/DeepSeek-V4-Flash-0731-NVFP4"),
-        ("b300x4", "throughput", "deepseek-ai/DeepSeek-V4-Flash-0731"),
+        ("b300x4", "throughput", "deepseek-ai/DeepSeek-V4-Flash"),
     ],
 )
 def test_of_other_verified_checkpoints_the_one_with_a_recipe_for_the_objective_comes_first(

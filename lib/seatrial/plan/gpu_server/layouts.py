@@ -12,7 +12,7 @@ from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.request import Request
 from seatrial.plan.vendor.default_fraction import default_fraction
-from seatrial.plan.vendor.recipes import STRATEGIES, Cell, cells, find_cells
+from seatrial.plan.vendor.recipes import Cell, cells, find_cells
 from seatrial.units import format_gib, from_gib
 
 
@@ -55,12 +55,9 @@ def layouts(candidate: Candidate) -> Iterator[Layout]:
     yield from (_layout_of(cell) for cell in cells if cell not in first)
 
 
-def passed_over(candidate: Candidate, chosen: Cell) -> Cell | None:
-    """Return the recipe that suits the objective better than the chosen one and is not verified; None if there is none."""
-    order = STRATEGIES[candidate.request.objective]
-    better = order[: order.index(chosen.strategy)] if chosen.verified else ()
-    rows = (cell for cell in _usable_cells(candidate) if cell.strategy in better and not cell.verified)
-    return min(rows, key=lambda cell: order.index(cell.strategy), default=None)
+def verified_instead(candidate: Candidate, chosen: Cell) -> Cell | None:
+    """Return the verified recipe for another objective if the chosen one is not verified; None if there is none."""
+    return None if chosen.verified else next((cell for cell in _usable_cells(candidate) if cell.verified), None)
 
 
 def _layout_of(cell: Cell) -> Layout:
@@ -68,7 +65,7 @@ def _layout_of(cell: Cell) -> Layout:
 
 
 def _usable_cells(candidate: Candidate) -> Iterator[Cell]:
-    """Yield the recipes for this GPU that hold for what is asked, the verified first."""
+    """Yield the recipes for this GPU that hold for what is asked, best first."""
     request, gpu = candidate.request, candidate.request.gpus[0]
     for cell in find_cells(candidate.engine, candidate.checkpoint, gpu.accelerator, request.objective):
         fits = cell.gpus_per_node <= len(request.gpus) and cell.nodes <= request.nodes

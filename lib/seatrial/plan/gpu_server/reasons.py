@@ -82,21 +82,21 @@ def tables_reason(capacity: KvCapacity) -> Reason:
     return Reason(text, "derived", "sglang 0.5.23 wheel (PyPI): srt/layers/engram.py, test/dsv41_flash_common.py")
 
 
-def cell_reason(cell: Cell, context_tokens: int, passed_over: Cell | None) -> Reason:
+def cell_reason(cell: Cell, context_tokens: int, verified: Cell | None) -> Reason:
     """Name who published this recipe, if it ran, and what differed in the vendor's run.
 
     Args:
         cell: The recipe the plan follows.
         context_tokens: Context of the plan.
-        passed_over: The recipe that suits the objective better, and is not verified.
+        verified: A verified recipe for another objective, if this one is not verified.
 
     """
     if cell.verified:
         text = f"{cell.catalogue.team} ran exactly this: {cell.name}."
     else:
         text = f"{cell.catalogue.title} lists this configuration as {cell.listed_as}: {cell.name}. Its flags are used."
-    if passed_over:
-        text += f" It comes before {passed_over.name}, which is listed as {passed_over.listed_as}."
+    if verified:
+        text += f" A verified one is for another objective: {verified.name} (--objective {verified.objective})."
     if cell.image:
         text += _image_text(cell, cell.image)
     if cell.context_limit and context_tokens < cell.context_limit:

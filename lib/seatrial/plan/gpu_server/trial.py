@@ -11,7 +11,7 @@ from seatrial.plan.candidate import Candidate, Trial
 from seatrial.plan.gpu_server.admission import admit_requests, waiting_reasons
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory, fraction_needed, layout_memory
 from seatrial.plan.gpu_server.kv_pool import A2A_FLAG, DELAYER_FLAG
-from seatrial.plan.gpu_server.layouts import Layout, layouts, passed_over
+from seatrial.plan.gpu_server.layouts import Layout, layouts, verified_instead
 from seatrial.plan.gpu_server.nearest_recipe import nearest_recipe
 from seatrial.plan.gpu_server.reasons import (
     cell_reason,
@@ -27,7 +27,6 @@ from seatrial.plan.load import work_of
 from seatrial.plan.request import context_reason
 from seatrial.plan.types import Plan, Verdict
 from seatrial.plan.vendor.chat import chat_of
-from seatrial.plan.vendor.recipes import STRATEGIES
 from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
 from seatrial.records import Reason
 from seatrial.speed import Prediction, Ranks, ServingLoad, predict_speed
@@ -50,8 +49,8 @@ class GpuServerTrial(Trial):
     @property
     def suits_objective(self) -> bool:
         """True if the recipe that it follows is the one for the objective."""
-        cell, objective = self.memory.layout.cell, self.candidate.request.objective
-        return cell is not None and cell.strategy == STRATEGIES[objective][0]
+        cell = self.memory.layout.cell
+        return cell is not None and cell.objective == self.candidate.request.objective
 
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""
@@ -70,7 +69,9 @@ class GpuServerTrial(Trial):
             if layout.tables_on_host:
                 reasons.insert(1, tables_reason(capacity))
             if layout.cell:
-                reasons.insert(0, cell_reason(layout.cell, memory.context_tokens, passed_over(candidate, layout.cell)))
+                reasons.insert(
+                    0, cell_reason(layout.cell, memory.context_tokens, verified_instead(candidate, layout.cell))
+                )
                 reasons += overdrawn_reasons(layout.cell, capacity, request.gpus[0])
                 reasons += run_reasons(layout.cell)
             if fraction_min is not None:

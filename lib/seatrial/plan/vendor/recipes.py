@@ -88,6 +88,11 @@ class Cell:
         return self.vendor_status or self.status.replace("-", " ")
 
     @property
+    def objective(self) -> Objective:
+        """Objective that asks for its strategy."""
+        return next(name for name, order in STRATEGIES.items() if order[0] == self.strategy)
+
+    @property
     def ranks(self) -> int:
         """GPUs over all nodes."""
         return self.nodes * self.gpus_per_node
@@ -229,10 +234,17 @@ def _cells_by_place() -> dict[tuple[str, str, str | None], list[Cell]]:
 
 
 def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, objective: Objective) -> list[Cell]:
-    """Return this engine's recipes for this checkpoint and GPU: the verified first, then by how well they suit."""
+    """Return this engine's recipes for this checkpoint and GPU, best first.
+
+    Those for the objective come first. Of these, and of the others, the verified come first.
+    """
     order = STRATEGIES[objective]
     found = _cells_by_place().get((engine, checkpoint.id, accelerator), [])
-    return sorted(found, key=lambda cell: (not cell.verified, cell.nodes, order.index(cell.strategy)))
+
+    def rank(cell: Cell) -> tuple[bool, bool, int, int]:
+        return cell.strategy != order[0], not cell.verified, cell.nodes, order.index(cell.strategy)
+
+    return sorted(found, key=rank)
 
 
 def _parallelism(flags: Flags) -> Parallelism:
