@@ -108,7 +108,7 @@ def _converted(
             raise _malformed(path, problems)
     try:
         yield from rows[0][1].convert([document for _, _, document in rows], files, checked)
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise UsageError(
             f"{rows[0][0]} cannot become a data file: {type(error).__name__} {error}.",
             remedy="Compare its rows with those of the last edition; nothing was written.",

@@ -182,10 +182,10 @@ def test_ctrl_c_ends_what_runs_and_writes_the_record(tmp_path, pack):
 
 def test_a_step_needs_those_before_it(site, tmp_path):
     """One that did not pass is the reason why the next is skipped; choosing a step chooses what it needs."""
-    run = run_of(site, tmp_path)
-    run.results = {"detect": StepResult("detect", "", "failed")}
+    proof = run_of(site, tmp_path)
+    proof.results = {"detect": StepResult("detect", "", "failed")}
     engine = next(step for group in run.STEPS for step in group if step.name == "engine")
-    assert ("skipped", "detect did not pass") == (run._step(engine).status, run._step(engine).reason)
+    assert ("skipped", "detect did not pass") == (proof._step(engine).status, proof._step(engine).reason)
     assert {"packages", "detect", "idle", "engine", "models", "kill", "stop"} == run.with_needs(["kill"])
 
 

@@ -194,8 +194,12 @@ BAD = {
     "an odd strategy": ({"cells": [CELL | {"strategy": "fast"}]}, "Invalid enum value 'fast' - at `$.cells[0].strategy`"),
     "ranks that are none": ({"cells": [CELL | {"argv": ["--tp", "four"]}]}, "a flag has a value of the wrong type"),
     "too many ranks": ({"cells": [CELL | {"argv": ["--tp", "4"]}]}, "over 4 ranks, and it has 1 GPUs"),
-    "a share of all and more": (
+    "a share below nothing": (
         {"cells": [CELL | {"argv": ["--mem-fraction-static", "-1"]}]}, "a flag has a value that no engine takes"),
+    "a share of all and more": (
+        {"cells": [CELL | {"argv": ["--mem-fraction-static", "1.5"]}]}, "a flag has a value that no engine takes"),
+    "two statuses": ({"cells": [CELL | {"verified": True, "status": "in-progress"}]}, "verified is true, and the status is in-progress"),
+    "no variable": ({"cells": [CELL | {"env": {"A B": "1"}}]}, "at `key` in `$.cells[0].env`"),
 }  # fmt: skip
 
 

@@ -75,6 +75,8 @@ def _of_cookbook(row: dict[str, Any]) -> dict[str, Any]:
     """Return a cell of SGLang's cookbook."""
     cell = {name: row[name] for name in ("strategy", "nodes", "gpus_per_node", "env", "argv", "status")}
     variant = row["variant"]
+    if row.get("verified", row["status"] == "verified") != (row["status"] == "verified"):
+        raise ValueError(f"verified is {json.dumps(row['verified'])}, and the status is {row['status']}")
     return cell | {
         "accelerator": row["hw"],
         "checkpoint": row["model_id"],

@@ -127,7 +127,6 @@ def _name(row: Mapping[str, Any]) -> str:
 
 
 def _row(row: Mapping[str, Any], cell: Cell) -> Document:
-    checkpoint = find_checkpoint(cell.checkpoint)
     lengths = "fixed" if _has_fixed_lengths(row) else "drawn"
     answer = row["osl"] if lengths == "fixed" else (row["osl"] + 1) / 2
     ttft, tpot, output = row["ttft_ms"] / 1000, row["tpot_ms"] / 1000, row["derived_output_tok_s"]
@@ -153,7 +152,7 @@ def _row(row: Mapping[str, Any], cell: Cell) -> Document:
         "deepep": cell.flags.get(A2A_FLAG) == "deepep",
         "prefill_together": DELAYER_FLAG in cell.flags,
         "draft_method": cell.draft_method,
-        "draft_tokens": cell.draft_tokens(checkpoint),
+        "draft_tokens": cell.draft_tokens,
         "concurrency": row["concurrency"],
         "requests": row.get("num_prompts") or benchmark_requests(row["concurrency"]),
         "prompt_tokens": row["isl"],

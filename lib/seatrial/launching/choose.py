@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from seatrial.catalog import checkpoints, find_model
+from seatrial.catalog import find_model
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.fetch.checkpoint import local_path
@@ -123,7 +123,7 @@ def _preference(plan: Plan) -> tuple[int, int, int]:
 
 def _downloaded(plan: Plan) -> Iterator[Checkpoint]:
     """Yield the downloaded checkpoints that the plan's engine can serve, the plan's own first."""
-    rows = preferred_checkpoints(find_model(plan.model), plan.engine, checkpoints())
+    rows = preferred_checkpoints(plan.model, plan.engine)
     for row in sorted(rows, key=lambda row: row.id != plan.checkpoint):
         if local_path(row) is not None:
             yield row

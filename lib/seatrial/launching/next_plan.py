@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
-from seatrial.catalog import checkpoints, find_checkpoint
+from seatrial.catalog import find_checkpoint
 from seatrial.catalog.find import model_of
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, EngineError, UsageError
@@ -229,9 +229,7 @@ def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[
         for streams, tokens, change in _steps(plan, lacking):
             less = replace(request, concurrency=streams, context_tokens=tokens)
             yield Candidate(model, have, plan.engine, less), change
-    for row in sorted(
-        preferred_checkpoints(model, plan.engine, checkpoints()), key=lambda row: -(row.weights_bytes or 0)
-    ):
+    for row in sorted(preferred_checkpoints(model.id, plan.engine), key=lambda row: -(row.weights_bytes or 0)):
         if (row.weights_bytes or 0) < (have.weights_bytes or 0):
             change = f"the checkpoint {row.id} ({format_gib(row.weights_bytes)})"
             yield Candidate(model, row, plan.engine, request), change

@@ -177,7 +177,7 @@ def _computed(model: ModelBytes, serving: _Serving) -> Footprint:
     load = kv.CacheLoad(serving.context_tokens, ceil(serving.concurrency / parallelism.data))
     caches = _caches(model, serving.engine, load, options)
     kv_bytes, state_bytes = sum(caches.kv.values()) * replicas, sum(caches.state.values()) * replicas
-    reserve = reserve_of(model, serving.engine, load, options)
+    reserve = reserve_of(model, serving.engine, load, options.ubatch_tokens, options.batched_tokens)
     per_gpu, host_bytes = _placed(model, serving, caches, int(reserve.interval.expected))
     # Without a layer on a GPU one compute buffer is in host memory.
     reserves = over_gpus(reserve, parallelism.tensor * parallelism.pipeline if per_gpu else 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from math import ceil
 from typing import NamedTuple
 
@@ -65,16 +66,28 @@ def tensor_split_bytes(by_class: Mapping[str, int], shape: Shape) -> TensorSplit
         shape: Shape of the model.
 
     """
-    every, divided, host = Counter[str](), Counter[str](), Counter[str]()
+    parameters = _parameters_by_place(shape)
+
+    def share_of(place: str) -> int:
+        return sum(
+            size * parameters[place][group] // parameters["every"][group]
+            for group, size in by_class.items()
+            if parameters["every"][group]
+        )
+
+    return TensorSplitBytes(share_of("divided"), share_of("host"))
+
+
+@cache
+def _parameters_by_place(shape: Shape) -> dict[str, Counter[str]]:
+    """Return the parameters of each class: all, those that are divided, and those in host memory."""
+    places = {"every": Counter[str](), "divided": Counter[str](), "host": Counter[str]()}
     for tensor in tensors(shape):
-        if not tensor.draft:
-            split = tensor.group in {"experts", "attention", "shared"} and tensor.split != "replicated"
-            for group in {tensor.group, "experts" if tensor.group == "experts" else "rest"}:
-                every[group] += tensor.parameters
-                divided[group] += tensor.parameters * split
-                host[group] += tensor.parameters * (tensor.group == "embeddings")
-
-    def share_of(parameters: Counter[str]) -> int:
-        return sum(size * parameters[group] // every[group] for group, size in by_class.items() if every[group])
-
-    return TensorSplitBytes(share_of(divided), share_of(host))
+        if tensor.draft:
+            continue
+        split = tensor.group in {"experts", "attention", "shared"} and tensor.split != "replicated"
+        for group in {tensor.group, "experts" if tensor.group == "experts" else "rest"}:
+            places["every"][group] += tensor.parameters
+            places["divided"][group] += tensor.parameters * split
+            places["host"][group] += tensor.parameters * (tensor.group == "embeddings")
+    return places

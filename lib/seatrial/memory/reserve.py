@@ -9,7 +9,6 @@ from math import ceil
 from seatrial.catalog.cached_vectors import CSA
 from seatrial.memory.kv import CacheLoad
 from seatrial.memory.model_bytes import ModelBytes
-from seatrial.memory.options import Options
 from seatrial.memory.shape import AnyShape, Shape
 from seatrial.memory.tables import table
 from seatrial.memory.v41_caches import v41_pool_slack
@@ -34,28 +33,30 @@ def over_gpus(reserve: Reserve, count: int) -> Reserve:
 
 
 @lru_cache(maxsize=4096)
-def reserve_of(model: ModelBytes, engine: str, load: CacheLoad, options: Options) -> Reserve:
+def reserve_of(
+    model: ModelBytes, engine: str, load: CacheLoad, ubatch_tokens: int, batched_tokens: int | None
+) -> Reserve:
     """Return the reserve of one GPU (or of the host, if no layer is on a GPU).
 
     Args:
         model: Model that is served.
         engine: Engine name.
         load: Context and requests.
-        options: ``ubatch_tokens`` counts for llama.cpp, ``batched_tokens`` for vLLM; if that is None, its own
-            defaults make the interval.
+        ubatch_tokens: Of llama.cpp.
+        batched_tokens: Of vLLM; if None, its own defaults make the interval.
 
     """
     row, shape = table("reserve")["engines"][engine], model.shape
     parts = {name: Interval(*bounds) for name, bounds in row["per_gpu"].items()}
     if "batched_tokens" in row and shape:
-        steps = [options.batched_tokens] * 3 if options.batched_tokens else row["batched_tokens"]
+        steps = [batched_tokens] * 3 if batched_tokens else row["batched_tokens"]
         parts["block_pool"] = Interval(*(_slack(shape, load, row["batches_in_flight"] * tokens) for tokens in steps))
     if "compute" in row:
         scores = 0
         if isinstance(shape, Shape) and shape.csa_layers:
             scores = ceil(load.context_tokens / CSA) * shape.index_n_heads
         width = model.config["hidden_size"] * (shape.hc_mult if shape else 1)
-        parts["compute_buffer"] = compute_buffer(width, min(options.ubatch_tokens, load.context_tokens), scores)
+        parts["compute_buffer"] = compute_buffer(width, min(ubatch_tokens, load.context_tokens), scores)
     return _sum(parts)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
+from seatrial.catalog import checkpoints, find_model
 from seatrial.catalog.architecture import Architecture, architecture_of
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Hardware
 from seatrial.plan.request import Request
 from seatrial.plan.types import Plan, Verdict
+from seatrial.records import Reason
 
 PREFERRED = tuple(name for name in engine_ids() if engine_facts(name).planning.automatic)
 """Engines that serve DeepSeek V4; the first wins a tie: SGLang, which has the most recipes."""
@@ -64,6 +67,10 @@ class Trial(ABC):
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""
 
+    def offers(self) -> Iterable[Reason]:
+        """Return what would make it faster; only the chosen trial is asked."""
+        return ()
+
 
 def engines_for(hardware: Hardware) -> tuple[str, ...]:
     """Return the engines worth trying on this machine, the preferred first."""
@@ -86,13 +93,19 @@ def _supports(engine: str, hardware: Hardware) -> bool:
     return not vendors or any(gpu.vendor in vendors for gpu in hardware.gpus)
 
 
-def preferred_checkpoints(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:
+@cache
+def preferred_checkpoints(model: str, engine: str) -> tuple[Checkpoint, ...]:
     """Return the checkpoints a plan may choose by itself, the preferred first.
 
     Base checkpoints cannot chat: they are chosen by name, or if nothing else is left.
+
+    Args:
+        model: Model id.
+        engine: Engine id.
+
     """
-    found = loadable_checkpoints(model, engine, rows)
-    return [row for row in found if not row.base] or found
+    found = loadable_checkpoints(model, engine)
+    return tuple(row for row in found if not row.base) or found
 
 
 def is_release(model: Model, checkpoint: str) -> bool:
@@ -100,17 +113,24 @@ def is_release(model: Model, checkpoint: str) -> bool:
     return model.default_checkpoint.rpartition("-")[2] in checkpoint
 
 
-def loadable_checkpoints(model: Model, engine: str, rows: Iterable[Checkpoint]) -> list[Checkpoint]:
-    """Return the checkpoints of known size that ``engine`` loads, the preferred first.
+@cache
+def loadable_checkpoints(model: str, engine: str) -> tuple[Checkpoint, ...]:
+    """Return the catalog's checkpoints of known size that an engine loads, the preferred first.
 
     The default release comes first, then for GGUF the larger (nearer to the original), else the order of the catalog.
     Base checkpoints come last. What no engine runs is returned only if nothing else is left.
+
+    Args:
+        model: Model id.
+        engine: Engine id.
+
     """
-    sized = [row for row in rows if row.model == model.id and row.weights_bytes is not None]
+    sized = [row for row in checkpoints() if row.model == model and row.weights_bytes is not None]
     found = [row for row in sized if engine in row.engines] or [row for row in sized if row.format == engine]
 
     def order(row: Checkpoint) -> tuple[bool, bool, bool, int]:
         size = -(row.weights_bytes or 0) if row.format == "gguf" else 0
-        return row.base, row.id != model.default_checkpoint, not is_release(model, row.id), size
+        listed = find_model(model)
+        return row.base, row.id != listed.default_checkpoint, not is_release(listed, row.id), size
 
-    return sorted(found, key=order)
+    return tuple(sorted(found, key=order))

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from seatrial.catalog import checkpoints
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.named import named_machine
 from seatrial.hardware.types import Gpu
@@ -122,7 +121,7 @@ def _shorter_context(plan: Plan, candidate: Candidate) -> Change | None:
 
 
 def _lighter(plan: Plan, candidate: Candidate, failed: set[tuple[str, str]]) -> Change | None:
-    rows = preferred_checkpoints(candidate.model, plan.engine, checkpoints())
+    rows = preferred_checkpoints(candidate.model.id, plan.engine)
     for row in sorted(rows, key=lambda row: -(row.weights_bytes or 0)):
         other = replace(candidate, checkpoint=row)
         lighter = (row.weights_bytes or 0) < (candidate.checkpoint.weights_bytes or 0)
@@ -184,7 +183,7 @@ def _other_engine(plan: Plan, candidate: Candidate, failed: set[tuple[str, str]]
     asked = candidate.request.tensor_parallel
     free = replace(candidate.request, tensor_parallel=None)
     for engine in engines_for(free.hardware):
-        for row in preferred_checkpoints(candidate.model, engine, checkpoints()):
+        for row in preferred_checkpoints(candidate.model.id, engine):
             known = asked is None and (engine, row.id) in failed
             if not known and (engine, row.id) != (plan.engine, plan.checkpoint):
                 other = Candidate(candidate.model, row, engine, free)
@@ -201,7 +200,7 @@ def _other_machine(candidate: Candidate) -> Change | None:
     pairs = [(name, hardware, engine) for name, hardware in machines for engine in engines_for(hardware)]
     for name, hardware, engine in sorted(pairs, key=lambda pair: pair[-1] != candidate.engine):
         request = replace(candidate.request, hardware=hardware, nodes=1, tensor_parallel=None)
-        for row in preferred_checkpoints(candidate.model, engine, checkpoints()):
+        for row in preferred_checkpoints(candidate.model.id, engine):
             other = Candidate(candidate.model, row, engine, request)
             if evaluate(other).runs:
                 return Change(f"another machine, such as {name} ({engine} with {row.id})", other)

@@ -110,7 +110,7 @@ def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
     plan, named = best.plan(), checkpoint is not None
     plan = replace(
         plan,
-        reasons=tuple(_reasons(plan, best.candidate, trials, named=named, ranked=alternatives)),
+        reasons=tuple(_reasons(plan, best, trials, named=named, ranked=alternatives)),
         smallest_change=smallest_change(plan, best.candidate, trials),
         alternatives=alternatives_of(best.candidate, plan) if alternatives else (),
     )
@@ -149,7 +149,7 @@ def _shortlist(model: Model, named: Checkpoint | None, request: Request) -> list
     engines = _engines(named, request)
     pairs = [(engine, rows) for engine in engines if (rows := _checkpoints(model, named, engine))]
     # If the model has nothing this engine loads, the default release carries the refusal.
-    pairs = pairs or [(engines[0], [find_checkpoint(model.default_checkpoint)])]
+    pairs = pairs or [(engines[0], (find_checkpoint(model.default_checkpoint),))]
     return [
         trial
         for engine, rows in pairs
@@ -167,12 +167,12 @@ def _engines(named: Checkpoint | None, request: Request) -> tuple[str, ...]:
     return tuple(name for name in names if name in named.engines) or named.engines or (loaders(named.format)[0],)
 
 
-def _checkpoints(model: Model, named: Checkpoint | None, engine: str) -> list[Checkpoint]:
+def _checkpoints(model: Model, named: Checkpoint | None, engine: str) -> tuple[Checkpoint, ...]:
     if named:
-        return [named]
+        return (named,)
     if engine == "simulated":
-        return [find_checkpoint(model.default_checkpoint)]
-    return preferred_checkpoints(model, engine, checkpoints())
+        return (find_checkpoint(model.default_checkpoint),)
+    return preferred_checkpoints(model.id, engine)
 
 
 def _evaluate_in_turn(candidates: list[Candidate]) -> list[Trial]:
@@ -213,8 +213,9 @@ def _renamed(plan: Plan, engine: str) -> Plan:
     )
 
 
-def _reasons(plan: Plan, chosen: Candidate, trials: list[Trial], *, named: bool, ranked: bool) -> Iterator[Reason]:
+def _reasons(plan: Plan, best: Trial, trials: list[Trial], *, named: bool, ranked: bool) -> Iterator[Reason]:
     """Yield the reasons in order of weight: the verdict, the engine, what limits the plan, the context, the rest."""
+    chosen = best.candidate
     model, checkpoint, own = chosen.model, chosen.checkpoint, plan.reasons
     context = own.index(context_reason(model, chosen.request, plan.context_tokens)) + 1
     exact = plan.recipe is not None and not plan.recipe.differences
@@ -230,6 +231,7 @@ def _reasons(plan: Plan, chosen: Candidate, trials: list[Trial], *, named: bool,
         yield _checkpoint_reason(plan, model, checkpoint)
     yield from engines[deciding:]
     yield from own[context:]
+    yield from best.offers()
     yield from run_notes(plan, checkpoint, chosen.request.nodes)
     if model.api is not None:
         yield Reason(model.api.text, "verified", model.api.source)

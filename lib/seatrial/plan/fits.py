@@ -46,7 +46,7 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
     found = find_model(model)
     tried: dict[str, list[Trial]] = {}
     for engine in usable_engines(request.hardware):
-        for row in loadable_checkpoints(found, engine, checkpoints()):
+        for row in loadable_checkpoints(found.id, engine):
             tried.setdefault(row.id, []).append(evaluate(Candidate(found, row, engine, request)))
     nearest = sorted((min(trials, key=preference) for trials in tried.values()), key=preference)
     if not nearest:
@@ -65,7 +65,7 @@ def left_out(request: Request, model: str) -> dict[str, list[str]]:
 
     """
     found, engines = find_model(model), usable_engines(request.hardware)
-    shown = {row.id for engine in engines for row in loadable_checkpoints(found, engine, checkpoints())}
+    shown = {row.id for engine in engines for row in loadable_checkpoints(found.id, engine)}
     names: dict[str, list[str]] = {}
     for row in checkpoints():
         if row.model == found.id and row.id not in shown:

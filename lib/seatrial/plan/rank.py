@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Model
 from seatrial.plan.candidate import (
     Candidate,
@@ -58,7 +57,7 @@ def alternatives(chosen: Candidate, best: Plan) -> tuple[Plan, ...]:
         trial.plan()
         for engine in engines_for(request.hardware)
         for asked in (_with_load_of(best.engine, model, engine, request),)
-        for row in checkpoints_for(model, engine, checkpoints())
+        for row in checkpoints_for(model.id, engine)
         for trial in evaluate_all(Candidate(model, row, engine, asked))
         if trial.runs
     ]
@@ -114,7 +113,7 @@ def by_engine(best: Plan, trials: Iterable[Trial], *, named: bool) -> list[Plan]
         nearest.setdefault(trial.candidate.engine, trial)
     candidate = next(iter(nearest.values())).candidate
     for engine in () if named else every_engine(candidate.request.hardware):
-        rows = preferred_checkpoints(candidate.model, engine, checkpoints())
+        rows = preferred_checkpoints(candidate.model.id, engine)
         if rows and engine not in nearest:
             nearest[engine] = evaluate(replace(candidate, checkpoint=rows[0], engine=engine))
     return [comparable(trial, best.engine).plan() for engine, trial in nearest.items() if engine != best.engine]

@@ -28,15 +28,17 @@ class Admission:
 def admit_requests(candidate: Candidate, memory: LayoutMemory, capacity: KvCapacity) -> Admission:
     """Return how many requests run at once: at most what the engine lets run and what the KV cache holds."""
     layout, limit, context = memory.layout, memory.running_limit, capacity.footprint.context_tokens
-    load = load_of(candidate, context, running_limit=limit)
-    if layout.cell:
-        drafts, method = layout.cell.draft_tokens(candidate.checkpoint), layout.cell.draft_method
-        load = replace(load, draft_tokens=drafts, draft_method=method)
+    load, cell = load_of(candidate, context, running_limit=limit), layout.cell
     length = load.mean_prompt + load.mean_answer
     count = capacity.max_concurrent
     if capacity.pool:
         count = max(count, capacity.pool.requests(length) * layout.parallelism.data)
-    load = replace(load, running_limit=decoding_requests(min(limit, count), layout.flags))
+    load = replace(
+        load,
+        running_limit=decoding_requests(min(limit, count), layout.flags),
+        draft_tokens=cell.draft_tokens if cell else 0,
+        draft_method=cell.draft_method if cell else "mtp",
+    )
     # If all predicted requests run, or the engine's limit stops them, only full contexts lack memory.
     waiting_length = length if load.running < load.concurrency and count < limit else context
     why, figure = _why_waiting(layout, capacity, limit, waiting_length, engine_limits=count >= limit)

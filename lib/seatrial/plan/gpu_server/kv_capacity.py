@@ -163,7 +163,7 @@ def layout_memory(
         running = default_running_limit(candidate.engine, gpu, layout.parallelism.data)
     options = Options(
         max_running_requests=running,
-        speculative=draft or "none" if cell is not None and cell.draft_tokens(candidate.checkpoint) > 0 else "none",
+        speculative=draft or "none" if cell is not None and cell.draft_tokens > 0 else "none",
         swa_ratio=window_share(layout.flags),
         batched_tokens=cell.batched_tokens if cell else None,
         engram="host" if layout.tables_on_host else None,

@@ -60,7 +60,7 @@ def pool_of(candidate: Candidate, layout: Layout, footprint: Footprint, usable_b
     if candidate.engine != "sglang":
         told = layout.cell.run.kv_tokens if layout.cell and layout.cell.run else None
         return KvPool(min(free / token_bytes, told or free))
-    drafting = layout.cell is not None and layout.cell.draft_tokens(candidate.checkpoint) > 0
+    drafting = layout.cell is not None and layout.cell.draft_tokens > 0
     # Without speculative decoding SGLang loads no draft weights, which the footprint counts as the checkpoint has them.
     idle = footprint.by_class.get("draft", 0) / layout.parallelism.tensor
     tokens = max(0, free + (-limits().draft_model_bytes if drafting else idle)) / token_bytes

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from seatrial.catalog import find_checkpoint
 from seatrial.hardware.accelerators import accelerators
 from seatrial.memory.types import Parallelism
 from seatrial.plan.candidate import Candidate
-from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.request import Request
 from seatrial.plan.vendor.default_fraction import default_fraction
 from seatrial.plan.vendor.recipes import STRATEGIES, Cell, cells, find_cells
@@ -83,14 +82,10 @@ def lacking(cell: Cell, request: Request) -> str | None:
     """Return which memory a recipe asks for and a measured machine has not, as a difference; None if it has all."""
     gpu, host = request.gpus[0], request.hardware.host.usable_memory_bytes
     share = cell.memory_fraction or default_fraction(cell.engine, gpu, cell.parallelism, cell.flags) or 0.0
+    memory, free = gpu.memory_bytes or 0, gpu.memory_free_bytes
     # vLLM's share is of the whole GPU, and vLLM refuses to start if less than that is free.
-    if cell.engine == "vllm" and usable_gpu_bytes(gpu, share) < usable_gpu_bytes(
-        replace(gpu, memory_free_bytes=None), share
-    ):
-        free = format_gib(gpu.memory_free_bytes or 0)
-        return (
-            f"memory: it takes {share:.0%} of each GPU, and only {free} of {format_gib(gpu.memory_bytes or 0)} are free"
-        )
+    if cell.engine == "vllm" and free is not None and free < int(memory * share):
+        return f"memory: it takes {share:.0%} of each GPU, and only {format_gib(free)} of {format_gib(memory)} are free"
     if cell.host_memory_gib and host is not None and host < from_gib(cell.host_memory_gib):
         return f"host memory: {format_gib(host)} instead of {cell.host_memory_gib:,.0f} GiB"
     return None

@@ -148,7 +148,7 @@ def try_layouts(candidate: Candidate) -> Iterator[GpuServerTrial]:
             if (*gpus, layout.parallelism) in run_by_recipe:
                 continue
         trial = _try(candidate, layout)
-        if trial.runs:
+        if layout.cell and trial.runs:
             run_by_recipe.add((*gpus, layout.parallelism))
         if not trial.refused:
             machines = max(machines, layout.nodes)

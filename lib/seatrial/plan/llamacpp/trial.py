@@ -74,6 +74,11 @@ class LlamacppTrial(Trial):
             draft_tokens=placed.draft_tokens or None,
         )
 
+    def offers(self) -> Iterator[Reason]:
+        """Yield what would make it faster by published runs."""
+        if self.runs and self.candidate.engine == "llamacpp":
+            yield from offers(self.candidate, self.placed)
+
     @property
     def _gpus(self) -> int:
         """GPUs that have layers."""
@@ -87,7 +92,6 @@ class LlamacppTrial(Trial):
             if self._gpus:
                 yield split_reason(placed.split, self._gpus)
             yield from drafter_reasons(placed)
-            yield from offers(candidate, placed)
         if request.nodes > 1:
             idle = f"{request.nodes - 1} of the {request.nodes} asked for would stay idle"
             source = "this kit starts it as one process on one machine"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
-from seatrial.catalog import checkpoints
+from seatrial.catalog import checkpoints, find_checkpoint
 from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import UsageError
@@ -37,7 +37,7 @@ class Rewriting:
     since: str | None = None  # version that made the old spelling wrong, None if it never was a flag of its own
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One row of a recipes file, compared and hashed by identity."""
 
@@ -92,42 +92,43 @@ class Cell:
         """GPUs over all nodes."""
         return self.nodes * self.gpus_per_node
 
-    @property
+    @cached_property
     def memory_fraction(self) -> float | None:
         """Share of GPU memory the recipe gives the engine, None if it leaves that to the engine."""
         text = self.flags.get("--mem-fraction-static") or self.flags.get("--gpu-memory-utilization")
         return float(text) if text else None
 
-    @property
+    @cached_property
     def running_limit(self) -> int | None:
         """Requests the recipe lets run at once, None if it sets no limit."""
         return self._count("--max-running-requests") or self._count("--max-num-seqs")
 
-    @property
+    @cached_property
     def batched_tokens(self) -> int | None:
         """Most tokens of one of vLLM's steps, None if the recipe keeps vLLM's default."""
         return self._count("--max-num-batched-tokens")
 
-    @property
+    @cached_property
     def cpu_offload_gib(self) -> int:
         """GiB of each GPU's weights that vLLM leaves in host memory."""
         return self._count("--cpu-offload-gb") or 0
 
-    @property
+    @cached_property
     def context_limit(self) -> int | None:
         """Context the recipe was run with, at most what its KV cache held; None if it is the model's own."""
         given = self._count("--max-model-len") or self._count("--context-length")
         return given or (self.run.kv_tokens if self.run else None)
 
-    @property
+    @cached_property
     def draft_method(self) -> str:
         """What drafts: the MTP head or a DSpark drafter."""
         method = drafting_of(self.flags, None)[0]
         return "dspark" if method and method.lower() == "dspark" else "mtp"
 
-    def draft_tokens(self, checkpoint: Checkpoint) -> int:
-        """Return the tokens drafted at each step with this checkpoint, 0 without speculative decoding."""
-        return drafting_of(self.flags, checkpoint)[1]
+    @cached_property
+    def draft_tokens(self) -> int:
+        """Tokens drafted at each step with its checkpoint, 0 without speculative decoding."""
+        return drafting_of(self.flags, find_checkpoint(self.checkpoint))[1]
 
     def _count(self, flag: str) -> int | None:
         text = self.flags.get(flag)
@@ -210,7 +211,8 @@ def cells_of(recipes: RecipesFile, catalogue: Catalogue) -> Iterable[Cell]:
             drafts = drafting_of(cell.flags, None)[1]
         except (ValueError, TypeError, KeyError) as error:
             raise _wrong(row, catalogue, f"a flag has a value of the wrong type ({error})") from error
-        if any(figure is not None and not figure > 0 for figure in figures) or drafts < 0:
+        no_share = not 0 < (cell.memory_fraction or 1) <= 1
+        if any(figure is not None and not figure > 0 for figure in figures) or drafts < 0 or no_share:
             raise _wrong(row, catalogue, "a flag has a value that no engine takes")
         if cell.parallelism.tensor != cell.ranks:
             text = f"its flags split the work over {cell.parallelism.tensor} ranks, and it has {cell.ranks} GPUs"

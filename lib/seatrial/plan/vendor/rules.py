@@ -15,8 +15,8 @@ from seatrial.memory.types import Parallelism
 from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.records import Reason
 
-_FIXED = ("engine", "model", "family", "precision", "vendor", "accelerator", "architecture")
-"""Facts that change neither with the split of the work nor with the context."""
+_FIXED = ("engine", "model", "family", "precision", "vendor", "accelerator", "architecture", "recipe")
+"""Facts that change neither with the split of the work nor with the context. Recipes are tried before all else."""
 
 
 @dataclass(frozen=True, slots=True)
