@@ -83,6 +83,11 @@ def every_engine(hardware: Hardware) -> tuple[str, ...]:
     return (*PREFERRED, *(name for name in others if planned_as(name) == name and _supports(name, hardware)))
 
 
+def usable_engines(hardware: Hardware) -> tuple[str, ...]:
+    """Return the engines meant for this machine, including those a plan takes only if somebody names them."""
+    return tuple(name for name in every_engine(hardware) if _supports(name, hardware))
+
+
 def _supports(engine: str, hardware: Hardware) -> bool:
     vendors = engine_facts(engine).planning.vendors
     return not vendors or any(gpu.vendor in vendors for gpu in hardware.gpus)

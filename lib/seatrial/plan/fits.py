@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from seatrial.catalog import checkpoints, find_checkpoint, find_model, model_of, models
+from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint
 from seatrial.plan.bisection import largest
-from seatrial.plan.candidate import Candidate, Trial, engines_for, loadable_checkpoints
+from seatrial.plan.candidate import Candidate, Trial, loadable_checkpoints, usable_engines
 from seatrial.plan.choose import plan_of
 from seatrial.plan.evaluate import evaluate
 from seatrial.plan.rank import VERDICT_ORDER, comparable, preference
@@ -44,7 +45,7 @@ def fits_on(request: Request, model: str) -> tuple[Fit, ...]:
     request.check()
     found = find_model(model)
     tried: dict[str, list[Trial]] = {}
-    for engine in engines_for(request.hardware):
+    for engine in usable_engines(request.hardware):
         for row in loadable_checkpoints(found.id, engine):
             tried.setdefault(row.id, []).append(evaluate(Candidate(found, row, engine, request)))
     nearest = sorted((min(trials, key=preference) for trials in tried.values()), key=preference)
@@ -63,7 +64,7 @@ def left_out(request: Request, model: str) -> dict[str, list[str]]:
         model: Model id.
 
     """
-    found, engines = find_model(model), engines_for(request.hardware)
+    found, engines = find_model(model), usable_engines(request.hardware)
     shown = {row.id for engine in engines for row in loadable_checkpoints(found.id, engine)}
     names: dict[str, list[str]] = {}
     for row in checkpoints():
@@ -77,7 +78,17 @@ def _why_left_out(row: Checkpoint) -> str:
         return "its size is not published"
     if not row.engines:
         return row.note.partition(" (")[0]
-    return f"needs {' or '.join(row.engines)} and GPUs of NVIDIA or AMD"
+    by_gpus: dict[tuple[str, ...], list[str]] = {}
+    for engine in row.engines:
+        by_gpus.setdefault(engine_facts(engine).planning.vendors, []).append(engine)
+    ways = (f"{' or '.join(engines)} and {_gpus_of(vendors)}" for vendors, engines in by_gpus.items())
+    return f"needs {', or '.join(ways)}"
+
+
+def _gpus_of(vendors: tuple[str, ...]) -> str:
+    if vendors == ("apple",):
+        return "a Mac"
+    return f"GPUs of {' or '.join(vendor.upper() for vendor in vendors)}"
 
 
 def plan_named(name: str, request: Request, engine: str | None = None) -> Plan:

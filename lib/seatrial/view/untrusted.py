@@ -40,6 +40,12 @@ def plain_text(text: object, limit: int = _LONGEST) -> str:
     return part
 
 
+_BLOCK = (
+    "white-space:pre-wrap;overflow-wrap:anywhere;font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace"
+)
+"""Style of a block of text: an exported notebook would show a command in the font of prose."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlainText:
     """Untrusted text as the value of a notebook cell, never read as HTML or Markdown.
@@ -57,7 +63,7 @@ class PlainText:
         """Return the escaped text in a block that wraps long lines."""
         head = f"<p><strong>{html.escape(plain_text(self.title))}</strong></p>" if self.title else ""
         body = html.escape(plain_text(self.text))
-        return f'{head}<pre class="seatrial-plain" style="white-space:pre-wrap;overflow-wrap:anywhere">{body}</pre>'
+        return f'{head}<pre class="seatrial-plain" style="{_BLOCK}">{body}</pre>'
 
     def to_text(self) -> str:
         """Return the text for terminals and saved notebooks."""

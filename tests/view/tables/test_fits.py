@@ -87,6 +87,16 @@ def test_what_a_table_leaves_out_is_named_with_why(machine, model):
     assert all(f"Not shown ({why}): {', '.join(names)}." in note for why, names in omitted.items())
 
 
+def test_a_mac_s_own_engine_is_no_reason_to_leave_a_checkpoint_out():
+    """MLX is asked for by name, and its checkpoints have rows on a Mac; elsewhere the note says what they need."""
+    rows = {row[0]: row[2] for row in table_fits("m3-ultra-512gb").rows}
+    assert "mlx" == rows["deepseek-ai/DeepSeek-V4-Flash-0731"]
+    assert not any("mlx and" in why and "Mac" in why for why in left_out(asked("m3-ultra-512gb"), "flash"))
+    assert {"needs mlx and a Mac", "needs sglang or vllm and GPUs of NVIDIA or AMD, or mlx and a Mac"} == {
+        why for why in left_out(asked("cpu"), "flash") if "mlx and" in why
+    }
+
+
 def test_a_table_says_how_much_is_missing():
     """A checkpoint that does not fit says by how much, one that is refused names no bytes."""
     rows = {row[0]: tuple(cell.replace("\u00a0", " ") for cell in row) for row in table_fits("h200x4", "pro").rows}
