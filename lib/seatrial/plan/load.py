@@ -65,8 +65,22 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
     return _SERVER_LOAD if engine in TENSOR_PARALLEL else _LOCAL_LOAD
 
 
-def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0) -> ServingLoad:
-    """Return the load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
+def lengths_of(candidate: Candidate, context_tokens: int) -> tuple[int, int]:
+    """Return prompt and answer tokens: those asked for, else the published runs', cut down to the context."""
+    request = candidate.request
+    usual = usual_load(candidate.model, candidate.engine)
+    prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
+    if context_tokens < prompt + answer and not request.prompt_tokens:
+        # A length asked for stays; the usual ones are cut down.
+        share = context_tokens * prompt // (prompt + answer)
+        prompt = max(1, context_tokens - answer if request.answer_tokens else share)
+    return prompt, max(1, min(answer, context_tokens - prompt))
+
+
+def load_of(
+    candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0, draft_method: str = "mtp"
+) -> ServingLoad:
+    """Return the load a prediction is for.
 
     A server on GPUs is predicted in SGLang's benchmark: lengths drawn evenly up to these, and a run that ends. Other
     engines are predicted with requests of just these lengths, without end.
@@ -75,27 +89,24 @@ def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, dr
         candidate: What is served.
         context_tokens: Context of each request.
         running_limit: Requests that run at once at most.
-        draft_tokens: Tokens that a drafter of llama.cpp drafts each step.
+        draft_tokens: Tokens drafted each step.
+        draft_method: What drafts them, ``mtp`` or ``dspark``.
 
     """
-    engine, request = candidate.engine, candidate.request
-    usual = usual_load(candidate.model, engine)
-    prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
-    if context_tokens < prompt + answer and not request.prompt_tokens:
-        # A length asked for stays; the usual ones are cut down.
-        share = context_tokens * prompt // (prompt + answer)
-        prompt = max(1, context_tokens - answer if request.answer_tokens else share)
-    answer = max(1, min(answer, context_tokens - prompt))
-    as_published = engine in TENSOR_PARALLEL
+    request, as_published = candidate.request, candidate.engine in TENSOR_PARALLEL
+    prompt, answer = lengths_of(candidate, context_tokens)
+    accepted = None
+    if draft_tokens and not as_published:
+        accepted = accepted_tokens(draft_tokens, draft_method, workload=None, engine="llamacpp")
     return ServingLoad(
         concurrency=request.concurrency,
         running_limit=max(1, running_limit),
         prompt_tokens=prompt,
         answer_tokens=answer,
         draft_tokens=draft_tokens,
-        draft_method="dspark" if draft_tokens else "mtp",
+        draft_method=draft_method,
         draft_model=candidate.model.id,
-        accepted=accepted_tokens(draft_tokens, "dspark", workload=None, engine="llamacpp") if draft_tokens else None,
+        accepted=accepted,
         requests=benchmark_requests(request.concurrency) if as_published else None,
         random_lengths=as_published,
     )

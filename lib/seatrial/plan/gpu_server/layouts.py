@@ -54,7 +54,8 @@ def passed_over(candidate: Candidate, chosen: Cell) -> Cell | None:
     """Return the recipe that suits the objective better than the chosen one and is not verified; None if there is none."""
     order = STRATEGIES[candidate.request.objective]
     better = order[: order.index(chosen.strategy)] if chosen.verified else ()
-    rows = (cell for cell in _usable_cells(candidate) if cell.strategy in better and not cell.verified)
+    usable = _usable_cells(candidate) if better else ()
+    rows = (cell for cell in usable if cell.strategy in better and not cell.verified)
     return min(rows, key=lambda cell: order.index(cell.strategy), default=None)
 
 
@@ -80,12 +81,15 @@ def _usable_cells(candidate: Candidate) -> Iterator[Cell]:
 
 def lacking(cell: Cell, request: Request) -> str | None:
     """Return which memory a recipe asks for and a measured machine has not, as a difference; None if it has all."""
-    gpu, host = request.gpus[0], request.hardware.host.usable_memory_bytes
-    share = cell.memory_fraction or default_fraction(cell.engine, gpu, cell.parallelism, cell.flags) or 0.0
+    gpu = request.gpus[0]
     memory, free = gpu.memory_bytes or 0, gpu.memory_free_bytes
     # vLLM's share is of the whole GPU, and vLLM refuses to start if less than that is free.
-    if cell.engine == "vllm" and free is not None and free < int(memory * share):
-        return f"memory: it takes {share:.0%} of each GPU, and only {format_gib(free)} of {format_gib(memory)} are free"
+    if cell.engine == "vllm" and free is not None:
+        share = cell.memory_fraction or default_fraction(cell.engine, gpu, cell.parallelism, cell.flags) or 0.0
+        if free < int(memory * share):
+            of_all = f"{format_gib(free)} of {format_gib(memory)}"
+            return f"memory: it takes {share:.0%} of each GPU, and only {of_all} are free"
+    host = request.hardware.host.usable_memory_bytes if cell.host_memory_gib else None
     if cell.host_memory_gib and host is not None and host < from_gib(cell.host_memory_gib):
         return f"host memory: {format_gib(host)} instead of {cell.host_memory_gib:,.0f} GiB"
     return None
