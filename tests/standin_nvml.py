@@ -9,13 +9,13 @@ SOURCE = Path(__file__).parent / "hardware" / "standin_nvml.c"
 LIBRARY = "libnvidia-ml.so.1"
 
 
-def build_standin(folder):
-    """Compile the stand-in into ``folder`` and return the folder; a second call does nothing."""
-    library = folder / LIBRARY
+def build_standin(folder, source=SOURCE, name=LIBRARY):
+    """Compile a stand-in library into ``folder`` and return the folder; a second call does nothing."""
+    library = folder / name
     if not library.exists():
         compiler = shutil.which("cc") or shutil.which("gcc")
-        command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{LIBRARY}"]
-        subprocess.run([*command, "-o", str(library), str(SOURCE)], check=True)
+        command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{name}"]
+        subprocess.run([*command, "-o", str(library), str(source)], check=True)
     return folder
 
 

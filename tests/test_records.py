@@ -1,6 +1,7 @@
 """Results as JSON: round trips, complete files, origins."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,14 @@ def test_a_file_without_end_is_read_no_further():
     """A device that never ends does not fill the memory."""
     with pytest.raises(UsageError, match="more than 1,000 bytes"):
         read_json(Path("/dev/zero"), 1000)
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path):
+    """It is refused at once."""
+    path = tmp_path / "record.json"
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="is a pipe, not a file"):
+        read_json(path)
 
 
 def test_recording_outside_a_notebook_does_nothing(capsys):

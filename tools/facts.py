@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from facts_convert import Form, Made
-from facts_forms import form_of, place_of_prose
-from facts_kinds import DataFile, data_files, named, parsed, problems_of, recognised, unread_fields
-from facts_report import Report, effects, rows_of, to_json
-from facts_schema import joined, not_json
+from refresh.convert import Form, Made
+from refresh.forms import form_of, place_of_prose
+from refresh.kinds import DataFile, data_files, named, parsed, problems_of, recognised, unread_fields
+from refresh.report import Report, effects, rows_of, to_json
+from refresh.schema import joined, not_json, once
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.records import read_json, write_text
 
@@ -75,7 +75,7 @@ def editions_of(paths: Sequence[Path], root: Path, kind: str | None, checked: st
             found.append(made)
             made_from[made.file.path] = rows[0][0]
     for each in found:
-        if problems := list(dict.fromkeys(problems_of(each.file, each.document))):
+        if problems := once(problems_of(each.file, each.document)):
             raise _malformed(made_from[each.file.path], problems)
     return found
 
@@ -104,11 +104,11 @@ def _converted(
     rows: list[tuple[Path, Form, dict[str, Any]]], files: list[DataFile], checked: str | None
 ) -> Iterator[Made]:
     for path, form, document in rows:
-        if problems := list(dict.fromkeys(form.problems(document))):
+        if problems := once(form.problems(document)):
             raise _malformed(path, problems)
     try:
         yield from rows[0][1].convert([document for _, _, document in rows], files, checked)
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise UsageError(
             f"{rows[0][0]} cannot become a data file: {type(error).__name__} {error}.",
             remedy="Compare its rows with those of the last edition; nothing was written.",
@@ -146,7 +146,7 @@ def answers(root: Path, editions: Sequence[Made], hardware: Sequence[str]) -> tu
 
 
 def _ask(root: Path, hardware: Sequence[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, str(Path(__file__).with_name("facts_effects.py")), str(root), *hardware]
+    command = [sys.executable, str(Path(__file__).with_name("refresh") / "effects.py"), str(root), *hardware]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

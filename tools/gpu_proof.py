@@ -25,10 +25,10 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from gpu_pack import MIB, PackError, pack, read_manifest, size_of
-from gpu_report import PLAYED, RECORD, Proof, page_not_run, page_of, write_proof, write_whole
-from gpu_run import ROOT, STEPS, Run, do_step, with_needs
-from gpu_site import Site
+from gpu.pack import MIB, PackError, pack, read_manifest, size_of
+from gpu.report import PLAYED, RECORD, Proof, page_not_run, page_of, write_proof, write_whole
+from gpu.run import ROOT, STEPS, Run, do_step, with_needs
+from gpu.site import Site
 
 PAGE = ROOT / "docs" / "gpu-proof.md"
 

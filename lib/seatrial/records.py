@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -114,13 +115,16 @@ def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
     """Load the JSON document in ``path``.
 
     Raises:
-        UsageError: If the file is missing, unreadable, larger than ``most_bytes``, nested too deeply or not JSON, or
-            holds a number of thousands of digits.
+        UsageError: If the file is missing, unreadable, a pipe, larger than ``most_bytes``, nested too deeply or not
+            JSON, or holds a number of thousands of digits.
 
     """
     again = "Fetch it again, or write it again with the command that made it."
     try:
-        with path.open("rb") as file:
+        # A named pipe that nobody writes to would be waited for.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                raise UsageError(f"{path} is a pipe, not a file.", remedy="Check the path.")
             content = file.read(most_bytes + 1)
         if len(content) > most_bytes:
             raise UsageError(

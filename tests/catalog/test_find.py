@@ -132,7 +132,7 @@ def test_every_model_has_its_default_checkpoint():
     """A model's name is always enough."""
     for model in models():
         assert model.id == find_checkpoint(model.default_checkpoint).model
-    assert ["flash", "pro", "smollm2", "tiny-v4", "v4.1-flash", "flash-vision-exp"] == [model.id for model in models()]
+    assert ["flash", "pro", "v4.1-flash", "flash-vision-exp", "smollm2", "tiny-v4"] == [model.id for model in models()]
 
 
 def test_mlx_rows_say_what_is_not_known_of_them():
@@ -151,3 +151,12 @@ def test_an_unknown_model_lists_the_known_ones():
     """Only models one can plan for are proposed."""
     with pytest.raises(UnknownNameError, match="flash"):
         find_model("flsh")
+
+
+def test_a_file_that_exists_is_a_path_whatever_its_name(tmp_path, monkeypatch):
+    """The message does not deny a file that is there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "v41.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"models/v41.json is one file of a model"):
+        find_checkpoint("models/v41.json")

@@ -10,7 +10,7 @@ def test_models_lists_the_catalog_as_json(capsys):
     """Every checkpoint with its bytes, their origin and source."""
     assert 0 == main(["models", "--json"])
     document = json.loads(capsys.readouterr().out)
-    assert ["flash", "pro", "smollm2", "tiny-v4", "v4.1-flash", "flash-vision-exp"] == [
+    assert ["flash", "pro", "v4.1-flash", "flash-vision-exp", "smollm2", "tiny-v4"] == [
         model["id"] for model in document["models"]
     ]
     sizes = {row["id"]: (row["weights_bytes"], row["origin"]) for row in document["checkpoints"]}

@@ -35,7 +35,7 @@ def test_the_document_has_the_keys_of_the_contract(capsys):
     assert set(document) >= KEYS
     assert set(document["footprint"]) >= FOOTPRINT
     assert {"tensor", "data", "expert", "pipeline"} == set(document["parallelism"])
-    assert {"source", "cell", "differences"} == set(document["recipe"])
+    assert {"source", "cell", "status", "differences"} == set(document["recipe"])
     assert {"low", "expected", "high"} == set(document["prediction"]["tpot_s"])
     assert {"text", "origin", "source"} == set(document["reasons"][0])
     assert ["python", "-m", "sglang.launch_server"] == document["argv"][:3]
@@ -104,7 +104,7 @@ def test_chat_facts_are_data(capsys):
     chat = document["chat"]
     assert ("deepseek-v4", "deepseekv4") == (chat["reasoning_parser"], chat["tool_call_parser"])
     assert set(chat["flags"]) <= set(document["argv"])
-    assert ["Non-think", "Think High", "Think Max"] == [mode["name"] for mode in chat["thinking_modes"]]
+    assert ["Non-think", "Think Low", "Think High", "Think Max"] == [mode["name"] for mode in chat["thinking_modes"]]
     assert {"temperature": 1.0, "top_p": 1.0}.items() <= chat["sampling"][0].items()
     assert answer(capsys, "--model", "smollm2", "--hardware", "cpu")[1]["chat"] is None
 
@@ -163,7 +163,7 @@ def test_the_answer_fits_one_screen(words, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--hardware", "h200x4"), "DeepSeek-V4-Flash runs on h200x4 with SGLang: a vendor ran exactly this."),
+        (("--hardware", "h200x4"), "DeepSeek-V4-Flash-0731 runs on h200x4 with SGLang: a vendor ran exactly this."),
         (("--hardware", "a100-80gbx8", "--engine", "vllm"), "is refused on a100-80gbx8 with vLLM."),
         (("--hardware", "m3-ultra-512gb"), "fits m3-ultra-512gb with llama.cpp, by arithmetic."),
         (("--hardware", "h200x4", "--model", "pro"), "of host memory are free (its host memory is not known)."),
@@ -186,8 +186,8 @@ def test_what_does_not_fit_says_by_how_much_and_what_would_help(capsys):
 def test_memory_and_speed_are_a_line_each(capsys):
     """Need, what is usable and what is spare, of GPUs and host; the predicted speed with its interval."""
     lines = shown(capsys, "--hardware", "h200x4").splitlines()
-    assert "Memory: each of 4 GPUs must hold 46.4 of 126.4 GiB usable, 80.0 GiB to spare." == lines[1]
-    assert lines[2].startswith("Predicted: 208 tok/s (131 to 328 tok/s), first token in 226 ms (")
+    assert "Memory: each of 4 GPUs must hold 48.2 of 123.6 GiB usable, 75.3 GiB to spare." == lines[1]
+    assert lines[2].startswith("Predicted: 281 tok/s (178 to 445 tok/s), first token in 332 ms (")
     split = shown(capsys, "--hardware", "rtx4090x1", "--host-memory-gib", "192")
     assert re.search(r"\nMemory: the GPU must hold .* to spare; host memory must hold .* to spare\.\n", split)
     assert "Memory: " not in shown(capsys, "--hardware", "a100-80gbx8", "--engine", "vllm")

@@ -16,6 +16,7 @@ TABLES = {
     "metrics": facts.Metrics,
     "programs": facts.Program,
     "requires": facts.Requirement,
+    "misread_config": facts.MisreadConfig,
     "phases": facts.Phase,
     "failures": facts.Failure,
     "install": facts.Install,

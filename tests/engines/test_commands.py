@@ -259,3 +259,13 @@ def test_the_simulator_never_waits_for_hours():
     command = build_command(replace(plan, prediction=hours))
     options = build_parser().parse_args([word.format(port=0, key_file="/keys/k") for word in command.argv[3:]])
     assert (LONGEST_TTFT_S, LONGEST_TPOT_S) == (options.ttft_s, options.tpot_s)
+
+
+def test_a_draft_inside_the_checkpoint_is_read_from_the_local_folder():
+    """A recipe that names the checkpoint itself as its draft would otherwise download it a second time."""
+    wishes = {"checkpoint": "deepseek-ai/DeepSeek-V4-Flash-0731", "engine": "vllm"}
+    plan = make_plan(hardware=detect_hardware("rtxpro6000x2"), **wishes)
+    hub, local = (build_command(plan, model_path=path).flags["--speculative-config"] for path in (None, "/models/m"))
+    assert (plan.checkpoint, True) == (json.loads(hub)["model"], "revision" in json.loads(hub))
+    assert ("/models/m", False) == (json.loads(local)["model"], "revision" in json.loads(local))
+    assert json.loads(hub)["num_speculative_tokens"] == json.loads(local)["num_speculative_tokens"]

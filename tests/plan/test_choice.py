@@ -74,7 +74,7 @@ def test_of_verified_recipes_the_one_for_the_most_gpus_comes_first(machine, chec
     """SGLang's recipe leaves four of eight GPUs idle; vLLM's runs on all of them."""
     plan = make_plan(checkpoint=checkpoint, hardware=detect_hardware(machine))
     assert ("verified", "vllm", 8) == (plan.verdict, plan.engine, plan.gpus_per_node)
-    assert "a vendor ran it with 8 GPUs of this machine, and with 4 with sglang" in texts(plan)
+    assert "a vendor ran it on 8 GPUs of this machine, and sglang on 4" in texts(plan)
 
 
 def test_of_engines_that_run_a_named_checkpoint_alike_sglang_comes_first():
@@ -124,6 +124,36 @@ def test_a_verified_recipe_comes_before_one_that_suits_better_and_says_so(model)
     assert ("verified", f"h200 {model} fp4 balanced", "verified", ()) == (plan.verdict, *_recipe_of(plan))
     passed = f"It comes before h200 {model} fp4 low-latency, which is listed as in progress."
     assert passed in plan.reasons[0].text
+
+
+@pytest.mark.parametrize(
+    ("machine", "objective", "checkpoint"),
+    [
+        ("b200x4", "balanced", "deepseek-ai/DeepSeek-V4-Flash"),
+        ("b200x4", "throughput", "deepseek-ai/DeepSeek-V4-Flash"),
+        ("b200x4", "latency", "nvidia/DeepSeek-V4-Flash-0731-NVFP4"),
+        ("b300x4", "throughput", "deepseek-ai/DeepSeek-V4-Flash-0731"),
+    ],
+)
+def test_of_other_verified_checkpoints_the_one_with_a_recipe_for_the_objective_comes_first(
+    machine, objective, checkpoint
+):
+    """The default release counts whatever its recipe is for; NVFP4 of it is another checkpoint, for low latency only."""
+    plan = make_plan(hardware=detect_hardware(machine), objective=objective)
+    assert ("verified", "sglang", checkpoint) == (plan.verdict, plan.engine, plan.checkpoint)
+
+
+def test_the_release_itself_comes_before_the_release_in_another_format():
+    """On 8x B200 vLLM's recipe runs Pro-0813 itself, SGLang's verified one NVIDIA's NVFP4 of it."""
+    plan = make_plan("pro", hardware=detect_hardware("b200x8"), objective="latency")
+    assert ("verified", "vllm", "deepseek-ai/DeepSeek-V4-Pro-0813") == (plan.verdict, plan.engine, plan.checkpoint)
+
+
+def test_a_recipe_that_is_not_verified_leaves_gpus_idle_if_nothing_else_runs():
+    """On MI325X only one GPU was reported to work with vLLM."""
+    plan = make_plan(hardware=detect_hardware("mi325xx8"), engine="vllm")
+    assert ("fits", 1, "not verified") == (plan.verdict, plan.gpus_per_node, plan.recipe.status)
+    assert "It runs on 1 of the 8 GPUs" in texts(plan)
 
 
 def test_a_recipe_that_is_not_verified_leaves_no_gpus_idle():

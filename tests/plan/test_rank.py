@@ -27,6 +27,22 @@ def test_alternatives_of_all_engines_are_predicted_for_one_load(four_h200s):
     assert all("8,192 prompt and 1,024 answer tokens" in basis for basis in local)
 
 
+@pytest.mark.parametrize(
+    ("context", "asked", "load"),
+    [
+        (2048, {}, "1,820 prompt and 228 answer tokens"),
+        (2048, {"prompt_tokens": 2000}, "2,000 prompt and 48 answer tokens"),
+        (2048, {"answer_tokens": 500}, "1,548 prompt and 500 answer tokens"),
+    ],
+)
+def test_a_context_shorter_than_the_usual_load_cuts_it_alike_for_every_engine(four_h200s, context, asked, load):
+    """Not to one token of answer beside the other engine's whole prompt."""
+    plan = make_plan(hardware=four_h200s, context_tokens=context, alternatives=True, **asked)
+    known = [one.prediction.basis for one in (plan, *plan.alternatives) if one.prediction.tpot_s is not None]
+    assert {"sglang", "vllm", "llamacpp"} == {other.engine for other in plan.alternatives}
+    assert [] == [basis for basis in known if load not in basis]
+
+
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_latency_ranks_by_time_per_token(four_h200s, objective):
     """What is fastest for one is not what gives most to all."""

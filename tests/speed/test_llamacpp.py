@@ -14,6 +14,7 @@ from seatrial.plan.load import work_of
 from seatrial.speed import HostSide, Ranks, ServingLoad
 from seatrial.speed.acceptance import accepted_tokens
 from seatrial.speed.host import llamacpp_constants, split_speed
+from seatrial.units import GIB
 
 ROWS = json.loads(Path(__file__).with_name("llamacpp.json").read_text(encoding="utf-8"))["rows"]
 NEAR, WIDEST, INSIDE = 0.35, 4.0, 0.8
@@ -82,7 +83,7 @@ def inputs(row):
         expert_share=1 - max(0, on_gpu - plan.cpu_expert_layers) / work.layers,
         threads=None,
         bandwidth_bytes_per_s=hardware.host.bandwidth_bytes_per_s,
-        memory_bytes=hardware.host.memory_bytes or plan.footprint.host_bytes,
+        memory_bytes=hardware.host.memory_bytes or 512 * GIB,  # as ample as the plan takes it
         tensor_split="tensor_parallel" in row,
     )
     gpu = next(iter(hardware.gpus), None)
@@ -162,3 +163,18 @@ def table(errors):
 def test_the_page_shows_every_run(errors):
     """docs/planning.md holds the table; if this fails, the right one is in the message."""
     assert table(errors) in (Path(__file__).parents[2] / "docs" / "planning.md").read_text(encoding="utf-8")
+
+
+def test_a_host_of_unknown_size_is_a_server_as_the_plan_takes_it_as_ample():
+    """Its memory is read as fast as that of the largest host, and the basis says that this is assumed."""
+    machines = {
+        name: named_machine("rtx4090x1", gib) for name, gib in (("known", 512), ("unknown", None), ("desk", 192))
+    }
+    checkpoint = "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q4_K_XL"
+    found = {
+        name: make_plan(checkpoint=checkpoint, hardware=machine, engine="llamacpp").prediction
+        for name, machine in machines.items()
+    }
+    assert found["known"].tpot_s == found["unknown"].tpot_s
+    assert found["unknown"].tpot_s.expected < found["desk"].tpot_s.expected
+    assert "140 GB/s are assumed for its size" in found["unknown"].basis

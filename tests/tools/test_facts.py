@@ -212,6 +212,13 @@ def test_a_flag_that_the_engine_dropped_is_told_with_the_recipes_that_use_it(ins
     assert [] != [line for line in told if line.endswith("--mem-fraction-static is no flag of sglang 9.9.")]
 
 
+@pytest.mark.parametrize("flags", [{"--tp": {"options": [None], "nargs": None, "choices": None}}, [], {"--tp": 3}])
+def test_malformed_flags_of_an_engine_are_refused(installed, facts, flags):
+    """A parser's flags stand in no type of their own, and still give one message."""
+    document = {"all_option_strings": {"sglang": ["--tp"]}, "sglang": {"version": "9.9", "flags": flags}}
+    assert "cannot become a data file" in refused(installed, facts(document | {"checked": "2026-12-24"}))
+
+
 def _cookbook(**changes):
     cell = {"hw": "h200", "variant": "flash", "quant": "fp4", "strategy": "low-latency", "nodes": 1, "gpus_per_node": 4}
     cell |= {"model_id": "deepseek-ai/DeepSeek-V4-Flash", "env": {}, "argv": ["--tp", "4"], "status": "verified"}
@@ -400,9 +407,9 @@ def test_published_speeds_replace_the_rows_of_the_fit(installed, facts):
     )
     assert "l4 flash fp4 low-latency x1: no recipe of this name, left out." in found["notes"]
     slow = document | {"sglang": {"source": "made up", "rows": [SPEED | {"ttft_ms": -1}]}}
-    assert "ttft_ms takes a number from 0, not -1" in refused(installed, facts(slow))
+    assert "ttft_ms takes a number from 0" in refused(installed, facts(slow))
     none = document | {"sglang": {"source": "made up", "rows": [SPEED | {"derived_output_tok_s": 0}]}}
-    assert "cannot become a data file" in refused(installed, facts(none))
+    assert "derived_output_tok_s takes a number from 0.001, not 0" in refused(installed, facts(none))
 
 
 COMMAND = {"hw": "h200", "variant": "default", "features": "default", "node_count": 1, "gpus_per_node": 8}

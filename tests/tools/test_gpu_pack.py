@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import gpu_engine
-import gpu_pack
-from gpu_engine import BuildError
-from gpu_pack import MIB, Manifest, PackError
+from gpu import engine, pack
+from gpu.engine import BuildError
+from gpu.pack import MIB, Manifest, PackError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +36,7 @@ def test_the_archive_keeps_what_a_server_is_made_of(tmp_path):
     ]
     gone = ["ggml/src/ggml-vulkan/a.cpp", "tools/ui/src/a.ts", "tools/mtmd/a.png", "models/a.gguf", "docs/ops/a.csv"]
     made = package(tmp_path / "a.tar.gz", *(f"thirdparty/llama.cpp/{name}" for name in (*kept, *gone)), "src/own.pyx")
-    assert len(kept) == gpu_engine.pack_source(made, tmp_path / "small.tar.xz")
+    assert len(kept) == engine.pack_source(made, tmp_path / "small.tar.xz")
     with tarfile.open(tmp_path / "small.tar.xz") as archive:
         assert sorted(kept) == sorted(archive.getnames())
 
@@ -45,7 +44,7 @@ def test_the_archive_keeps_what_a_server_is_made_of(tmp_path):
 def test_a_package_without_llama_cpp_is_refused(tmp_path):
     """Its layout may change with a release; nothing half-written is left."""
     with pytest.raises(BuildError, match="holds no thirdparty"):
-        gpu_engine.pack_source(package(tmp_path / "a.tar.gz", "src/own.pyx"), tmp_path / "small.tar.xz")
+        engine.pack_source(package(tmp_path / "a.tar.gz", "src/own.pyx"), tmp_path / "small.tar.xz")
     assert not (tmp_path / "small.tar.xz").exists()
 
 
@@ -54,7 +53,7 @@ def test_a_build_names_the_missing_program(tmp_path, monkeypatch, architecture, 
     """Before it unpacks anything."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BuildError, match=why):
-        gpu_engine.build(tmp_path / "no.tar.xz", tmp_path, "1", architecture=architecture, limit_s=1)
+        engine.build(tmp_path / "no.tar.xz", tmp_path, "1", architecture=architecture, limit_s=1)
 
 
 @pytest.mark.parametrize(
@@ -63,24 +62,24 @@ def test_a_build_names_the_missing_program(tmp_path, monkeypatch, architecture, 
 def test_a_failed_build_says_why(tmp_path, monkeypatch, script, why):
     """With the compiler's own words; one that takes too long is ended."""
     source = tmp_path / "source.tar.xz"
-    gpu_engine.pack_source(package(tmp_path / "a.tar.gz", "thirdparty/llama.cpp/CMakeLists.txt"), source)
+    engine.pack_source(package(tmp_path / "a.tar.gz", "thirdparty/llama.cpp/CMakeLists.txt"), source)
     (tmp_path / "cmake").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "cmake").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(BuildError, match=why):
-        gpu_engine.build(source, tmp_path / "made", "1", architecture=None, limit_s=0.5)
+        engine.build(source, tmp_path / "made", "1", architecture=None, limit_s=0.5)
 
 
 def test_without_nvcc_the_message_says_what_to_carry(tmp_path, monkeypatch):
     """A build for a GPU needs nvcc; one made elsewhere does as well."""
     source = tmp_path / "source.tar.xz"
-    gpu_engine.pack_source(package(tmp_path / "a.tar.gz", "thirdparty/llama.cpp/CMakeLists.txt"), source)
+    engine.pack_source(package(tmp_path / "a.tar.gz", "thirdparty/llama.cpp/CMakeLists.txt"), source)
     (tmp_path / "cmake").write_text("#!/bin/sh\n")
     (tmp_path / "cmake").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
     with pytest.raises(BuildError, match="pack --build"):
-        gpu_engine.build(source, tmp_path / "made", "1", architecture="90", limit_s=5)
+        engine.build(source, tmp_path / "made", "1", architecture="90", limit_s=5)
 
 
 def test_the_model_is_left_out_first_then_the_program(tmp_path):
@@ -88,23 +87,23 @@ def test_the_model_is_left_out_first_then_the_program(tmp_path):
     for name, mib in (("model.gguf", 6), ("llama-server", 3), ("llama.cpp.tar.xz", 1)):
         (tmp_path / name).write_bytes(b"\0" * mib * MIB)
     manifest = Manifest("3.12", source="llama.cpp.tar.xz", program="llama-server", stand_in="model.gguf")
-    gpu_pack._leave_out(tmp_path, manifest, 5 * MIB)
+    pack._leave_out(tmp_path, manifest, 5 * MIB)
     assert ("llama-server", "") == (manifest.program, manifest.stand_in)
     assert ["model.gguf (6.0 MiB): with it the pack exceeds its 5 MiB (--max-mib)"] == manifest.left_out
-    gpu_pack._leave_out(tmp_path, manifest, 2 * MIB)
+    pack._leave_out(tmp_path, manifest, 2 * MIB)
     assert "" == manifest.program
     with pytest.raises(PackError, match="larger --max-mib"):
-        gpu_pack._leave_out(tmp_path, manifest, MIB // 2)
+        pack._leave_out(tmp_path, manifest, MIB // 2)
 
 
 def test_what_is_carried_follows_the_project():
     """The kit's own requirements without the engine that computes on the processor only; that one's release is pinned."""
-    names = [row.partition(">")[0] for row in gpu_pack.requirements()]
+    names = [row.partition(">")[0] for row in pack.requirements()]
     assert {"nvidia-ml-py", "aiohttp", "gguf", "psutil"} <= set(names)
     assert "xllamacpp" not in names
-    assert gpu_pack.locked("xllamacpp").rpartition(".")[2].isdigit()
+    assert pack.locked("xllamacpp").rpartition(".")[2].isdigit()
     with pytest.raises(PackError, match="no release of nothing"):
-        gpu_pack.locked("nothing")
+        pack.locked("nothing")
 
 
 def run_pack(folder, *words, **environment):
@@ -151,12 +150,12 @@ def test_cublas_is_found_in_a_python_package(tmp_path, monkeypatch):
     folder = tmp_path / "nvidia/cu13/lib"
     folder.mkdir()
     with pytest.raises(BuildError, match="libcublas"):
-        gpu_engine._toolkit()
+        engine._toolkit()
     for name in ("libcublas.so.13", "libcublasLt.so.13", "libcublas.so.13.1.0"):
         (folder / name).write_text("")
-    options = gpu_engine._toolkit()
+    options = engine._toolkit()
     assert str(tmp_path / "bin/nvcc") == options["CMAKE_CUDA_COMPILER"]
     assert str(folder / "libcublas.so.13") == options["CUDA_cublas_LIBRARY"]
     assert str(folder / "libcublasLt.so.13") == options["CUDA_cublasLt_LIBRARY"]
     assert f"-I{tmp_path}/nvidia/cu13/include" == options["CMAKE_CUDA_FLAGS"]
-    assert [str(folder)] == gpu_engine.library_folders()
+    assert [str(folder)] == engine.library_folders()

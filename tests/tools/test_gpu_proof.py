@@ -10,12 +10,10 @@ import psutil
 import pytest
 from tests.standin_nvml import build_standin, standin_environment
 
-import gpu_load
-import gpu_prepare
-import gpu_run
-from gpu_pack import read_manifest
-from gpu_report import WARNING, StepResult
-from gpu_site import Failed, Site, Skipped
+from gpu import load, prepare, run
+from gpu.pack import read_manifest
+from gpu.report import WARNING, StepResult
+from gpu.site import Failed, Site, Skipped
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ".".join(map(str, sys.version_info[:2]))
@@ -117,27 +115,27 @@ def test_a_spent_budget_skips_the_rest(tmp_path, pack):
 def run_of(site, tmp_path, **fields):
     """Return a run that writes into a folder of the test."""
     (tmp_path / "out").mkdir(exist_ok=True)
-    return gpu_run.Run(site, tmp_path / "out", 540.0, "2026-11-30T10:00:00+00:00", **fields)
+    return run.Run(site, tmp_path / "out", 540.0, "2026-11-30T10:00:00+00:00", **fields)
 
 
 def steps_of(monkeypatch, tmp_path, *lines):
     """Put steps in the place of the real ones, each with one line of Python, in a module that their process finds."""
     functions = [f"def step{number}(site):\n    {line}\n" for number, line in enumerate(lines)]
-    (tmp_path / "made_up.py").write_text("\n".join(["import os, time", "from gpu_site import Failed", *functions]))
-    rows = [gpu_run.Step(f"step{number}", f"made_up:step{number}", "something", 20.0) for number in range(len(lines))]
-    stop = gpu_run.Step("stop", "made_up:step0", "something", 20.0)
-    monkeypatch.setattr(gpu_run, "STEPS", ((*rows,), (stop,)))
+    (tmp_path / "made_up.py").write_text("\n".join(["import os, time", "from gpu.site import Failed", *functions]))
+    rows = [run.Step(f"step{number}", f"made_up:step{number}", "something", 20.0) for number in range(len(lines))]
+    stop = run.Step("stop", "made_up:step0", "something", 20.0)
+    monkeypatch.setattr(run, "STEPS", ((*rows,), (stop,)))
     program = tmp_path / "gpu_proof.py"
     program.write_text(
         "import sys\n"
         f"sys.path[:0] = [{str(ROOT / 'tools')!r}, {str(tmp_path)!r}]\n"
-        "import gpu_run\nfrom pathlib import Path\nfrom gpu_pack import read_manifest\nfrom gpu_site import Site\n"
-        f"gpu_run.STEPS = (tuple(gpu_run.Step(f'step{{n}}', f'made_up:step{{n}}', '', 20.0) for n in range({len(lines)})),"
-        " (gpu_run.Step('stop', 'made_up:step0', '', 20.0),))\n"
+        "from gpu import run\nfrom pathlib import Path\nfrom gpu.pack import read_manifest\nfrom gpu.site import Site\n"
+        f"run.STEPS = (tuple(run.Step(f'step{{n}}', f'made_up:step{{n}}', '', 20.0) for n in range({len(lines)})),"
+        " (run.Step('stop', 'made_up:step0', '', 20.0),))\n"
         "name, folder, work = sys.argv[2:5]\n"
-        "gpu_run.do_step(name, Site(Path(folder), read_manifest(Path(folder)), Path(work), False))\n"
+        "run.do_step(name, Site(Path(folder), read_manifest(Path(folder)), Path(work), False))\n"
     )
-    monkeypatch.setattr(gpu_run, "_SCRIPT", program)
+    monkeypatch.setattr(run, "_SCRIPT", program)
     return rows
 
 
@@ -162,7 +160,7 @@ def test_each_end_of_a_step_is_recorded(monkeypatch, site, tmp_path):
 def test_a_step_that_hangs_is_ended_at_its_limit(monkeypatch, site, tmp_path):
     """With every process it started; the next one goes on."""
     (row,) = steps_of(monkeypatch, tmp_path, "os.spawnlp(os.P_WAIT, 'sleep', 'sleep', '31413') or time.sleep(600)")
-    quick = gpu_run.Step(row.name, row.function, row.proves, 1.5)
+    quick = run.Step(row.name, row.function, row.proves, 1.5)
     result = run_of(site, tmp_path)._step(quick)
     assert ("failed", "ended after 2 s, its limit") == (result.status, result.reason)
     assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "31413"]]
@@ -184,11 +182,11 @@ def test_ctrl_c_ends_what_runs_and_writes_the_record(tmp_path, pack):
 
 def test_a_step_needs_those_before_it(site, tmp_path):
     """One that did not pass is the reason why the next is skipped; choosing a step chooses what it needs."""
-    run = run_of(site, tmp_path)
-    run.results = {"detect": StepResult("detect", "", "failed")}
-    engine = next(step for group in gpu_run.STEPS for step in group if step.name == "engine")
-    assert ("skipped", "detect did not pass") == (run._step(engine).status, run._step(engine).reason)
-    assert {"packages", "detect", "idle", "engine", "models", "kill", "stop"} == gpu_run.with_needs(["kill"])
+    proof = run_of(site, tmp_path)
+    proof.results = {"detect": StepResult("detect", "", "failed")}
+    engine = next(step for group in run.STEPS for step in group if step.name == "engine")
+    assert ("skipped", "detect did not pass") == (proof._step(engine).status, proof._step(engine).reason)
+    assert {"packages", "detect", "idle", "engine", "models", "kill", "stop"} == run.with_needs(["kill"])
 
 
 @pytest.fixture
@@ -212,7 +210,7 @@ def test_a_machine_without_a_gpu_fails_detection(site, gpu):
     """The proof never passes without a GPU; what the kit found instead is kept."""
     gpu("")
     with pytest.raises(Failed, match="no GPU") as caught:
-        gpu_prepare.detect(site)
+        prepare.detect(site)
     assert [] == caught.value.figures["gpus"]
 
 
@@ -225,17 +223,17 @@ def test_nvidia_smi_must_agree(site, gpu, monkeypatch, tmp_path):
         program.write_text(f"#!/bin/sh\necho 'NVIDIA H200, {memory}, 580.95.05'\n")
         program.chmod(0o755)
         if agrees:
-            assert "agrees in name, memory and driver" == gpu_prepare.detect(site)["nvidia-smi"]
+            assert "agrees in name, memory and driver" == prepare.detect(site)["nvidia-smi"]
         else:
             with pytest.raises(Failed, match="81559"):
-                gpu_prepare.detect(site)
+                prepare.detect(site)
 
 
 def test_wheels_of_another_python_are_refused(site):
     """The message has the command that makes the right ones."""
     site.manifest.wheels, site.manifest.python = ["a.whl"], "3.9"
     with pytest.raises(Failed, match=f"pack --python {PYTHON}"):
-        gpu_prepare.packages(site)
+        prepare.packages(site)
 
 
 def test_a_damaged_wheel_fails_with_what_pip_says(site):
@@ -244,7 +242,7 @@ def test_a_damaged_wheel_fails_with_what_pip_says(site):
     (site.pack / "wheels" / "a-1-py3-none-any.whl").write_bytes(b"PK")
     site.manifest.wheels = ["a-1-py3-none-any.whl"]
     with pytest.raises(Failed, match=r"a-1-py3-none-any\.whl"):
-        gpu_prepare.packages(site)
+        prepare.packages(site)
 
 
 @pytest.mark.parametrize(
@@ -261,14 +259,14 @@ def test_an_engine_that_is_of_no_use_fails(site, program, why):
         site.manifest.program = "llama-server"
         (site.pack / "llama-server").write_text(f"#!/bin/sh\n{program}\n")
     with pytest.raises(Failed, match=why):
-        gpu_prepare.engine(site)
+        prepare.engine(site)
 
 
 def test_an_engine_that_sees_the_gpu_is_taken(site):
     """Its version and its devices are kept."""
     site.manifest.program = "llama-server"
     (site.pack / "llama-server").write_text('#!/bin/sh\necho "$1: CUDA0: NVIDIA H200 (143771 MiB)"\n')
-    figures = gpu_prepare.engine(site)
+    figures = prepare.engine(site)
     assert ("carried", "runs", "llama-server") == (figures["made"], figures["tried"], figures["runner"])
     assert "CUDA0: NVIDIA H200" in figures["devices"]
 
@@ -277,8 +275,8 @@ def test_what_is_not_carried_is_skipped_with_the_reason(site):
     """The stand-in may be too large to carry, and models may have failed."""
     note(site, "models", **{"stand-in": "98 MB are too much"})
     with pytest.raises(Skipped, match="98 MB are too much"):
-        gpu_load.serve_stand_in(site)
-    for step in (gpu_load.serve_large, gpu_load.too_large):
+        load.serve_stand_in(site)
+    for step in (load.serve_large, load.too_large):
         with pytest.raises(Skipped, match="no large model"):
             step(site)
 
@@ -307,9 +305,9 @@ def test_memory_that_does_not_come_back_fails(pack, gpu, monkeypatch, tmp_path):
     state.write_text("0 5120 0 80\n")
     monkeypatch.setenv("STANDIN_NVML_STATE", str(state))
     program = (
-        "import sys, gpu_memory, gpu_run\nfrom pathlib import Path\nfrom gpu_pack import read_manifest\n"
-        "from gpu_site import Site\ngpu_memory._BACK_S = 0.0\n"
-        "gpu_run.do_step('stop', Site(Path(sys.argv[1]), read_manifest(Path(sys.argv[1])), Path(sys.argv[2]), False))"
+        "import sys\nfrom gpu import memory, run\nfrom pathlib import Path\nfrom gpu.pack import read_manifest\n"
+        "from gpu.site import Site\nmemory._BACK_S = 0.0\n"
+        "run.do_step('stop', Site(Path(sys.argv[1]), read_manifest(Path(sys.argv[1])), Path(sys.argv[2]), False))"
     )
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tools"))
     subprocess.run([sys.executable, "-c", program, pack, work], check=True)
@@ -322,6 +320,6 @@ def test_a_gpu_whose_bandwidth_was_not_measured_fails(site, gpu, tmp_path):
     gpu("1xH200")
     (tmp_path / "libcuda.so.1").write_bytes(b"")
     with pytest.raises(Failed, match="was not measured") as caught:
-        gpu_prepare.bandwidth(site)
+        prepare.bandwidth(site)
     assert caught.value.figures["listed_bytes_per_s"][1] > 0
     assert caught.value.figures["measured_bytes_per_s"][1] is None

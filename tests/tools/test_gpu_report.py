@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gpu_report import WARNING, Proof, StepResult, page_not_run, page_of, write_proof
-from gpu_run import STEPS
+from gpu.report import WARNING, Proof, StepResult, page_not_run, page_of, write_proof
+from gpu.run import STEPS
 
 ROOT = Path(__file__).resolve().parents[2]
 

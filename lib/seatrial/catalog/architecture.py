@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,21 @@ class Architecture:
     """What this kit knows of an architecture, from ``data/architectures.json``."""
 
     id: str  # model_type in config.json
-    classes: str  # start of the engines' class names (DeepseekV4ForCausalLM); an upper-case letter follows
-    absent: dict[str, str]  # fields of config.json that make it another architecture, and what they mean
-    unchecked: dict[str, str]  # engines whose memory formulas no published run has confirmed, and why
-    unpredicted: str | None  # why no speed is predicted
-    windows_by_requests: bool  # SGLang sizes the pool of sliding windows by running requests, not as a share
-    source: str
+    classes: str = ""  # start of the engines' class names (DeepseekV4ForCausalLM); an upper-case letter follows
+    absent: dict[str, str] = field(
+        default_factory=dict
+    )  # fields of config.json that make it another architecture, and what they mean
+    unchecked: dict[str, str] = field(
+        default_factory=dict
+    )  # engines whose memory formulas no published run has confirmed, and why
+    unpredicted: str | None = None  # why no speed is predicted
+    windows_by_requests: bool = False  # SGLang sizes the pool of sliding windows by running requests, not as a share
+    source: str = ""
 
 
-def architecture_of(kind: str) -> Architecture | None:
-    """Return what is known of an architecture; None if the kit does not know it."""
-    return _architectures().get(kind)
+def architecture_of(kind: str) -> Architecture:
+    """Return what is known of an architecture; of one the kit does not know, nothing but its name."""
+    return _architectures().get(kind) or Architecture(kind)
 
 
 def flattened(config: dict[str, Any]) -> dict[str, Any]:
@@ -74,9 +78,11 @@ def check_architecture(config: dict[str, Any], file: str = "config.json") -> Non
     """
     kind, classes = config.get("model_type"), config.get("architectures")
     if not isinstance(kind, str):
-        raise ModelFileError(f"{file} has no model_type.", remedy="Give the config.json of a deepseek_v4 model.")
+        raise ModelFileError(
+            f"{file} has no model_type.", remedy="Give the config.json of a deepseek_v4 or deepseek_v41 model."
+        )
     row = architecture_of(kind)
-    if row is None or kind not in SIZED:
+    if kind not in SIZED:
         raise _refused(f"{file}: model_type is {kind[:80]!r}")
     if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise ModelFileError(
@@ -86,9 +92,9 @@ def check_architecture(config: dict[str, Any], file: str = "config.json") -> Non
     for name in classes or ():
         if not re.fullmatch(rf"{row.classes}[A-Z]\w*", name, re.ASCII):
             raise _refused(f"{file}: architectures names {name[:80]!r}, though model_type is {kind!r}")
-    for field, part in row.absent.items():
-        if config.get(field):
-            raise _refused(f"{file} has {field}, {part} that {kind} does not have")
+    for name, part in row.absent.items():
+        if config.get(name):
+            raise _refused(f"{file} has {name}, {part} that {kind} does not have")
 
 
 def _refused(what: str) -> RefusedError:

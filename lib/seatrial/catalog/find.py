@@ -160,7 +160,7 @@ def _is_path(name: str) -> bool:
     if name.startswith(_PATH_STARTS) or name in {".", ".."} or name.endswith((".gguf", *PICKLED)):
         return True
     try:
-        return Path(name).is_dir()
+        return Path(name).exists()
     except OSError:
         return False
 

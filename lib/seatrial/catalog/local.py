@@ -76,7 +76,7 @@ def local_checkpoint(path: Path) -> Checkpoint:
     if path.is_dir():
         return _from_folder(path.resolve())
     if path.is_file():
-        if path.suffix.casefold() == ".safetensors" or path.name in {"config.json", safetensors.INDEX}:
+        if path.suffix.casefold() in {".safetensors", ".json"}:
             raise UsageError(f"{path} is one file of a model.", remedy=f"Give its folder: {path.parent}.")
         return _from_gguf(path.resolve())
     raise UsageError(f"There is no file or folder {str(path)[:200]!r}.", remedy=_CHECK_PATH_OR_ID)

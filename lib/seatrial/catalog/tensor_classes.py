@@ -7,6 +7,9 @@ from collections.abc import Iterable
 _RULES = (
     ("draft", ("mtp.", "nextn", "dspark")),
     ("scales", (".scale", "weight_scale", "scale_inv", "input_scale")),
+    ("engram", ("engram.embed",)),
+    ("engram_projection", ("engram.",)),
+    ("vision", ("vision.", "aligner.", "image_")),
     ("hash_tables", ("tid2eid",)),
     ("indexer", ("indexer",)),
     ("compressor", ("compressor",)),

@@ -5,7 +5,7 @@ follows the engine's own layout. The reserve beside them is assumed, and shown a
 
 seatrial footprint flash --context-tokens 131072 --concurrency 16
 seatrial footprint flash --hardware h200x4           and over context lengths: what fits on this machine
-seatrial footprint --config config.json              any deepseek_v4 model
+seatrial footprint --config config.json              any deepseek_v4 or deepseek_v41 model
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="model name, hub id, repo:quantization, or local path; with --hardware a model's name stands for the checkpoint that a plan chooses",
     )
-    parser.add_argument("--config", type=Path, help="config.json of any deepseek_v4 model, instead of a checkpoint")
+    parser.add_argument(
+        "--config", type=Path, help="config.json of any deepseek_v4 or deepseek_v41 model, instead of a checkpoint"
+    )
     parser.add_argument(
         "--engine", help="sglang, vllm, llamacpp, mlx or simulated (default: what loads the checkpoint)"
     )
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
     Raises:
         UsageError: If neither or both of a checkpoint and --config are given, or an option cannot be.
-        RefusedError: The architecture is not deepseek_v4.
+        RefusedError: The architecture is neither deepseek_v4 nor deepseek_v41.
 
     """
     if (arguments.checkpoint is None) == (arguments.config is None):
@@ -167,5 +169,5 @@ def _read_config(path: Path) -> dict[str, Any]:
 
     config = read_json(path, _MAX_CONFIG_BYTES)
     if not isinstance(config, dict):
-        raise ModelFileError(f"{path} is not a JSON object.", remedy="Give the config.json of a deepseek_v4 model.")
+        raise ModelFileError(f"{path} is not a JSON object.", remedy="Give the config.json of a model.")
     return config

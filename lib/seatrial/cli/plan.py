@@ -74,7 +74,7 @@ def _document(plan: Plan, command: Command | None) -> dict[str, Any]:
     plain: dict[str, Any] = to_dict(plan)
     if plain["recipe"]:
         # The vendor's own flags are part of argv and env already, in today's spelling.
-        plain["recipe"] = {name: plain["recipe"][name] for name in ("source", "cell", "differences")}
+        plain["recipe"] = {name: plain["recipe"][name] for name in ("source", "cell", "status", "differences")}
     return {
         **plain,
         "argv": list(command.argv) if command else [],

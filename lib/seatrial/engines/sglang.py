@@ -68,8 +68,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
 
 def _running(plan: Plan, recipe: Flags) -> dict[str, object]:
     """Return the limit on running requests. With only that flag SGLang sizes the window pool by it, not by a share."""
-    known = architecture_of(plan.architecture)
-    own = "--swa-full-tokens-ratio" in recipe or (known is not None and known.windows_by_requests)
+    own = "--swa-full-tokens-ratio" in recipe or architecture_of(plan.architecture).windows_by_requests
     ratio = {} if own else {"--swa-full-tokens-ratio": f"{Options().swa_ratio:g}"}
     return {"--max-running-requests": running_limit(plan.concurrency), **ratio}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from seatrial.catalog import find_model
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
@@ -29,7 +31,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
     """
     name = served_name(plan.checkpoint)
     recipe = plan.recipe.flags if plan.recipe else Flags()
-    kept = recipe.without(_OWN)
+    kept = _with_local_draft(recipe.without(_OWN), plan.checkpoint, model_path)
     own = {
         "--served-model-name": name,
         "--host": host,
@@ -74,3 +76,12 @@ def _parallelism(plan: Plan, recipe: Flags) -> dict[str, object]:
     if plan.nodes > 1:
         flags |= {"--nnodes": plan.nodes, "--node-rank": "{node_rank}", "--master-addr": "{head_address}"}
     return flags
+
+
+def _with_local_draft(recipe: Flags, checkpoint: str, model_path: str | None) -> Flags:
+    """Return the flags with the draft read from the local folder, if the recipe names the checkpoint itself as draft."""
+    config = json.loads(recipe.get("--speculative-config") or "{}")
+    if model_path is None or config.get("model") != checkpoint:
+        return recipe
+    config = {name: value for name, value in config.items() if name != "revision"} | {"model": model_path}
+    return recipe.with_value("--speculative-config", json.dumps(config, separators=(",", ":")))

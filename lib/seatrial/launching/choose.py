@@ -116,7 +116,7 @@ def _plans_by_engine(request: Request) -> Iterator[tuple[Request, Plan]]:
                 yield asked, plan
 
 
-def _preference(plan: Plan) -> tuple[int, bool, int]:
+def _preference(plan: Plan) -> tuple[int, int, int]:
     """Return a sort key that orders plans as the planner does; equals keep their order."""
     return verdict_preference(plan.verdict, find_model(plan.model), plan.checkpoint, plan.ranks)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from seatrial.catalog import checkpoints, find_model
-from seatrial.catalog.architecture import architecture_of
+from seatrial.catalog.architecture import Architecture, architecture_of
 from seatrial.catalog.engine_facts import engine_facts, engine_ids, planned_as
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Hardware
@@ -30,22 +30,14 @@ class Candidate:
     request: Request
 
     @property
-    def windows_by_requests(self) -> bool:
-        """True if SGLang sizes the pool of sliding windows by the requests that may run."""
-        known = architecture_of(self.model.architecture)
-        return known is not None and known.windows_by_requests
+    def architecture(self) -> Architecture:
+        """What is known of the model's architecture."""
+        return architecture_of(self.model.architecture)
 
     @property
     def unchecked(self) -> str | None:
         """Why arithmetic alone gives no verdict: formulas that no published run has confirmed; None if it does."""
-        known = architecture_of(self.model.architecture)
-        return known.unchecked.get(self.engine) if known else None
-
-    @property
-    def unpredicted(self) -> str | None:
-        """Why no speed is predicted; None if one is."""
-        known = architecture_of(self.model.architecture)
-        return known.unpredicted if known else None
+        return self.architecture.unchecked.get(self.engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +57,11 @@ class Trial(ABC):
     @abstractmethod
     def ranks(self) -> int:
         """GPUs used over all machines."""
+
+    @property
+    def suits_objective(self) -> bool:
+        """True if it follows a vendor's recipe for the objective."""
+        return False
 
     @abstractmethod
     def plan(self) -> Plan:

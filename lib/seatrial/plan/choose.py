@@ -176,15 +176,23 @@ def _checkpoints(model: Model, named: Checkpoint | None, engine: str) -> tuple[C
 
 
 def _evaluate_in_turn(candidates: list[Candidate]) -> list[Trial]:
-    """Return a checkpoint a vendor verified on this machine, else the first that runs, else all: none of them runs."""
+    """Return a checkpoint a vendor verified on this machine, else the first that runs, else all: none of them runs.
+
+    Of what is verified the default release counts whatever the recipe is for; another checkpoint first if its recipe is
+    for the objective.
+    """
     trials: dict[str, Trial] = {}
     for candidate in candidates:
         request = candidate.request
         accelerator = request.gpus[0].accelerator if request.gpus else None
         if request.recipes and find_cells(candidate.engine, candidate.checkpoint, accelerator, request.objective):
             trial = trials[candidate.checkpoint.id] = evaluate(candidate)
-            if trial.verdict == "verified":
+            default = candidate.checkpoint.id == candidate.model.default_checkpoint
+            if trial.verdict == "verified" and (default or trial.suits_objective):
                 return [trial]
+    for trial in trials.values():
+        if trial.verdict == "verified":
+            return [trial]
     for candidate in candidates:
         trial = trials.get(candidate.checkpoint.id) or evaluate(candidate)
         trials[candidate.checkpoint.id] = trial

@@ -7,6 +7,7 @@ from functools import lru_cache
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.memory.model_bytes import CACHED_CHECKPOINTS, ModelBytes, model_bytes_of
 from seatrial.plan.candidate import Candidate
+from seatrial.plan.request import Request
 from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.speed import ServingLoad, Work
 from seatrial.speed.acceptance import accepted_tokens
@@ -65,15 +66,16 @@ def usual_load(model: Model, engine: str) -> tuple[int, int]:
     return _SERVER_LOAD if engine in TENSOR_PARALLEL else _LOCAL_LOAD
 
 
-def lengths_of(candidate: Candidate, context_tokens: int) -> tuple[int, int]:
-    """Return prompt and answer tokens: those asked for, else the published runs', cut down to the context."""
-    request = candidate.request
-    usual = usual_load(candidate.model, candidate.engine)
+def lengths_of(request: Request, model: Model, engine: str, context_tokens: int) -> tuple[int, int]:
+    """Return prompt and answer tokens of a prediction: those asked for, else the usual ones, cut down to the context."""
+    usual = usual_load(model, engine)
     prompt, answer = request.prompt_tokens or usual[0], request.answer_tokens or usual[1]
-    if context_tokens < prompt + answer and not request.prompt_tokens:
-        # A length asked for stays; the usual ones are cut down.
-        share = context_tokens * prompt // (prompt + answer)
-        prompt = max(1, context_tokens - answer if request.answer_tokens else share)
+    if context_tokens < prompt + answer:
+        # The only length asked for stays. Two that no longer fit, as those of another engine's load, shrink alike.
+        if bool(request.prompt_tokens) == bool(request.answer_tokens):
+            prompt = max(1, context_tokens * prompt // (prompt + answer))
+        elif request.answer_tokens:
+            prompt = max(1, context_tokens - answer)
     return prompt, max(1, min(answer, context_tokens - prompt))
 
 
@@ -94,7 +96,7 @@ def load_of(
 
     """
     request, as_published = candidate.request, candidate.engine in TENSOR_PARALLEL
-    prompt, answer = lengths_of(candidate, context_tokens)
+    prompt, answer = lengths_of(request, candidate.model, candidate.engine, context_tokens)
     accepted = None
     if draft_tokens and not as_published:
         accepted = accepted_tokens(draft_tokens, draft_method, workload=None, engine="llamacpp")

@@ -73,8 +73,8 @@ def _advantage(model: Model, best: Plan, rivals: list[Plan]) -> str:
         names = " and ".join(plan.engine for plan in ran)
         return f"a vendor ran the default release with it on this machine, and only another checkpoint with {names}"
     if ran and best.ranks > max(plan.ranks for plan in ran):
-        fewer = " and ".join(f"{plan.ranks} with {plan.engine}" for plan in ran)
-        return f"a vendor ran it with {best.ranks} GPUs of this machine, and with {fewer}"
+        fewer = " and ".join(f"{plan.engine} on {plan.ranks}" for plan in ran)
+        return f"a vendor ran it on {best.ranks} GPUs of this machine, and {fewer}"
     if "sglang" in {plan.engine for plan in (best, *rivals)}:
         count = sum(cell.engine == "sglang" and cell.verified for cell in cells())
         return (

@@ -16,24 +16,29 @@ from seatrial.plan.candidate import (
     preferred_checkpoints,
 )
 from seatrial.plan.evaluate import evaluate, evaluate_all
-from seatrial.plan.load import usual_load
+from seatrial.plan.load import lengths_of, usual_load
 from seatrial.plan.request import Request
 from seatrial.plan.types import Objective, Plan, Verdict
 
 VERDICT_ORDER = {"verified": 0, "fits": 1, "does_not_fit": 2, "refused": 3}
 
 
-def preference(trial: Trial) -> tuple[int, bool, int, int]:
+def preference(trial: Trial) -> tuple[int, int, int, int]:
     """Return a sort key: the best verdict first, of what does not run the nearest; ties keep the order of engines."""
     candidate = trial.candidate
     key = verdict_preference(trial.verdict, candidate.model, candidate.checkpoint.id, trial.ranks)
     return *key, trial.shortfall_bytes
 
 
-def verdict_preference(verdict: Verdict, model: Model, checkpoint: str, ranks: int) -> tuple[int, bool, int]:
-    """Return a sort key: verified before fits; of what is verified the default release first, then the most GPUs."""
-    verified = verdict == "verified"
-    return VERDICT_ORDER[verdict], verified and not is_release(model, checkpoint), -ranks if verified else 0
+def verdict_preference(verdict: Verdict, model: Model, checkpoint: str, ranks: int) -> tuple[int, int, int]:
+    """Return a sort key: verified before fits; of what is verified the default release first, then the most GPUs.
+
+    The release in another format comes after the vendor's own, and before other releases.
+    """
+    if verdict != "verified":
+        return VERDICT_ORDER[verdict], 0, 0
+    release = 0 if checkpoint == model.default_checkpoint else 1 if is_release(model, checkpoint) else 2
+    return VERDICT_ORDER[verdict], release, -ranks
 
 
 def alternatives(chosen: Candidate, best: Plan) -> tuple[Plan, ...]:
@@ -69,10 +74,9 @@ def comparable(trial: Trial, engine: str) -> Trial:
 
 def _with_load_of(like: str, model: Model, engine: str, request: Request) -> Request:
     """Return what is asked of ``engine``, with the load that plans of the engine ``like`` are predicted for."""
-    load = usual_load(model, like)
-    if load == usual_load(model, engine):
+    if usual_load(model, like) == usual_load(model, engine):
         return request
-    prompt, answer = request.prompt_tokens or load[0], request.answer_tokens or load[1]
+    prompt, answer = lengths_of(request, model, like, request.context_for(model))
     return replace(request, prompt_tokens=prompt, answer_tokens=answer)
 
 

@@ -86,6 +86,11 @@ class Request:
             self._check_ranks(self.tensor_parallel)
         self._check_drafter()
 
+    @property
+    def ranks(self) -> int:
+        """GPUs asked for, else all equal ones of all machines."""
+        return self.tensor_parallel or len(self.gpus) * self.nodes
+
     def nodes_for(self, ranks: int) -> tuple[int, int] | None:
         """Return the machines, and the GPUs of each, that share ``ranks`` evenly; None if no number of machines does.
 

@@ -203,8 +203,7 @@ class Plan:
     @property
     def unchecked(self) -> str | None:
         """Why only a vendor's recipe decides: memory formulas that no published run has confirmed; None if they count."""
-        known = architecture_of(self.architecture)
-        return known.unchecked.get(self.engine) if known else None
+        return architecture_of(self.architecture).unchecked.get(self.engine)
 
     @property
     def runs(self) -> bool:

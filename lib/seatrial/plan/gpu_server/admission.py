@@ -28,7 +28,8 @@ class Admission:
 def admit_requests(candidate: Candidate, memory: LayoutMemory, capacity: KvCapacity) -> Admission:
     """Return how many requests run at once: at most what the engine lets run and what the KV cache holds."""
     layout, limit, context = memory.layout, memory.running_limit, capacity.footprint.context_tokens
-    length, cell = sum(lengths_of(candidate, context)) / 2 + 1, layout.cell  # the mean: both are drawn from 1 on
+    lengths = lengths_of(candidate.request, candidate.model, candidate.engine, context)
+    length, cell = sum(lengths) / 2 + 1, layout.cell  # the mean: both are drawn from 1 on
     count = capacity.max_concurrent
     if capacity.pool:
         count = max(count, capacity.pool.requests(length) * layout.parallelism.data)

@@ -65,7 +65,7 @@ def pool_of(candidate: Candidate, layout: Layout, footprint: Footprint, usable_b
     # Without speculative decoding SGLang loads no draft weights, which the footprint counts as the checkpoint has them.
     idle = footprint.by_class.get("draft", 0) / layout.parallelism.tensor
     tokens = max(0, free + (-limits().draft_model_bytes if drafting else idle)) / token_bytes
-    if WINDOW_FLAG not in flags and (RUNNING_FLAG in flags or candidate.windows_by_requests):
+    if WINDOW_FLAG not in flags and (RUNNING_FLAG in flags or candidate.architecture.windows_by_requests):
         # Then SGLang sizes the window pool for so many requests, not for a share of the tokens.
         return KvPool(tokens)
     prompt_tokens = prefill_tokens(candidate.request.gpus[0], layout.parallelism, flags)

@@ -33,13 +33,17 @@ class Layout:
 
 
 def layouts(candidate: Candidate) -> Iterator[Layout]:
-    """Yield the layouts for SGLang or vLLM: recipes first, then every split that arithmetic allows."""
+    """Yield the layouts for SGLang or vLLM: recipes first, then every split that arithmetic allows.
+
+    A verified recipe may leave GPUs idle; one that is not comes last then, if no split over all of them runs.
+    """
     request = candidate.request
     if not request.gpus:
         yield Layout(1, 0, Parallelism())
         return
-    if request.recipes:
-        yield from _recipe_layouts(candidate)
+    cells = list(_usable_cells(candidate)) if request.recipes else []
+    first = [cell for cell in cells if cell.verified or cell.ranks == request.ranks]
+    yield from map(_layout_of, first)
     for nodes, per_node in _gpu_counts(request):
         splits = _splits(candidate, nodes, per_node * nodes)
         for parallelism in splits:
@@ -48,6 +52,7 @@ def layouts(candidate: Candidate) -> Iterator[Layout]:
         if candidate.engine == "sglang" and nodes == 1 and candidate.model.config.get("engram_layer_ids"):
             for parallelism in splits:
                 yield Layout(nodes, per_node, parallelism, tables_on_host=True)
+    yield from (_layout_of(cell) for cell in cells if cell not in first)
 
 
 def passed_over(candidate: Candidate, chosen: Cell) -> Cell | None:
@@ -59,23 +64,18 @@ def passed_over(candidate: Candidate, chosen: Cell) -> Cell | None:
     return min(rows, key=lambda cell: order.index(cell.strategy), default=None)
 
 
-def _recipe_layouts(candidate: Candidate) -> Iterator[Layout]:
-    for cell in _usable_cells(candidate):
-        yield Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
+def _layout_of(cell: Cell) -> Layout:
+    return Layout(cell.nodes, cell.gpus_per_node, cell.parallelism, cell)
 
 
 def _usable_cells(candidate: Candidate) -> Iterator[Cell]:
-    """Yield the recipes for this GPU that hold for what is asked, the verified first.
-
-    A verified recipe may leave GPUs idle; one that is not is no reason to.
-    """
+    """Yield the recipes for this GPU that hold for what is asked, the verified first."""
     request, gpu = candidate.request, candidate.request.gpus[0]
-    all_gpus = request.tensor_parallel or len(request.gpus) * request.nodes
     for cell in find_cells(candidate.engine, candidate.checkpoint, gpu.accelerator, request.objective):
         fits = cell.gpus_per_node <= len(request.gpus) and cell.nodes <= request.nodes
         within = (request.context_tokens or 0) <= (cell.context_limit or request.context_tokens or 0)
         asked = request.tensor_parallel in {None, cell.parallelism.tensor}
-        if fits and within and asked and (cell.verified or cell.ranks == all_gpus) and lacking(cell, request) is None:
+        if fits and within and asked and lacking(cell, request) is None:
             yield cell
 
 

@@ -27,6 +27,7 @@ from seatrial.plan.load import work_of
 from seatrial.plan.request import context_reason
 from seatrial.plan.types import Plan, Verdict
 from seatrial.plan.vendor.chat import chat_of
+from seatrial.plan.vendor.recipes import STRATEGIES
 from seatrial.plan.vendor.rules import Case, refusals, refused_anyhow
 from seatrial.records import Reason
 from seatrial.speed import Prediction, Ranks, ServingLoad, predict_speed
@@ -45,6 +46,12 @@ class GpuServerTrial(Trial):
     def ranks(self) -> int:
         """GPUs used over all machines."""
         return self.least.ranks
+
+    @property
+    def suits_objective(self) -> bool:
+        """True if the recipe that it follows is the one for the objective."""
+        cell, objective = self.memory.layout.cell, self.candidate.request.objective
+        return cell is not None and cell.strategy == STRATEGIES[objective][0]
 
     def plan(self) -> Plan:
         """Return the plan, with its reasons and prediction."""
@@ -129,27 +136,25 @@ def try_layouts(candidate: Candidate) -> Iterator[GpuServerTrial]:
     What is refused in every split is tried once.
     """
     run_by_recipe: set[tuple[int, int, Parallelism]] = set()
-    counts, fitted, machines = (0, 0), True, 1
+    counts, fitted, machines, ended = (0, 0), True, 1, False
     for layout in layouts(candidate):
         gpus = (layout.nodes, layout.gpus_per_node)
-        if layout.cell is None and gpus != counts:
-            if layout.nodes < machines:
+        if layout.cell is None:
+            ended = ended or (gpus != counts and layout.nodes >= machines and not fitted)
+            if ended or layout.nodes < machines:
                 continue
-            if not fitted:
-                return
-            counts, fitted = gpus, False
-        if layout.cell is None and (*gpus, layout.parallelism) in run_by_recipe:
-            fitted = True
-            continue
+            fitted = (fitted and gpus == counts) or (*gpus, layout.parallelism) in run_by_recipe
+            counts = gpus
+            if (*gpus, layout.parallelism) in run_by_recipe:
+                continue
         trial = _try(candidate, layout)
         if layout.cell and trial.runs:
             run_by_recipe.add((*gpus, layout.parallelism))
         if not trial.refused:
             machines = max(machines, layout.nodes)
         fitted = fitted or not trial.shortfall_bytes
+        ended = ended or bool(trial.refused and candidate.unchecked and not layout.cell)
         yield trial
-        if trial.refused and candidate.unchecked and not layout.cell:
-            return
         if trial.refused and refused_anyhow(_case(candidate, layout, trial.memory.context_tokens)):
             return
 
@@ -193,8 +198,8 @@ def _more_telling(first: GpuServerTrial, second: GpuServerTrial) -> GpuServerTri
 
 
 def _predict(candidate: Candidate, layout: Layout, load: ServingLoad) -> Prediction:
-    if candidate.unpredicted:
-        return Prediction(None, None, None, f"No speed is predicted: {candidate.unpredicted}.")
+    if candidate.architecture.unpredicted:
+        return Prediction(None, None, None, f"No speed is predicted: {candidate.architecture.unpredicted}.")
     gpu, work = candidate.request.gpus[0], work_of(candidate.checkpoint)
     rate = compute_rate(gpu.accelerator, work.precision, gpu.bf16_flops, gpu.fp8_flops)
     spread = layout.parallelism.expert > 1

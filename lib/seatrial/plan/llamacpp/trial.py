@@ -162,7 +162,7 @@ def _predict(candidate: Candidate, placed: Placed) -> Prediction:
         expert_share=1 - max(0, on_gpu - split.cpu_expert_layers) / work.layers,
         threads=host.llamacpp_threads,
         bandwidth_bytes_per_s=host.bandwidth_bytes_per_s,
-        memory_bytes=host.usable_memory_bytes or split.footprint.host_bytes,
+        memory_bytes=host.usable_memory_bytes or placed.pools.host_bytes,
         decode_bytes_per_s=host.decode_bytes_per_s,
         prompt_flops=host.prompt_flops,
         measured_at=host.bandwidth_measured_at,

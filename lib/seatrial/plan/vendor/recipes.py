@@ -211,7 +211,8 @@ def cells_of(recipes: RecipesFile, catalogue: Catalogue) -> Iterable[Cell]:
             drafts = drafting_of(cell.flags, None)[1]
         except (ValueError, TypeError, KeyError) as error:
             raise _wrong(row, catalogue, f"a flag has a value of the wrong type ({error})") from error
-        if any(figure is not None and not figure > 0 for figure in figures) or drafts < 0:
+        no_share = not 0 < (cell.memory_fraction or 1) <= 1
+        if any(figure is not None and not figure > 0 for figure in figures) or drafts < 0 or no_share:
             raise _wrong(row, catalogue, "a flag has a value that no engine takes")
         if cell.parallelism.tensor != cell.ranks:
             text = f"its flags split the work over {cell.parallelism.tensor} ranks, and it has {cell.ranks} GPUs"

@@ -18,6 +18,7 @@ from seatrial.plan.types import RecipeStatus, Strategy
 FOLDER = Path(__file__).parent
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
+_Variable = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +65,7 @@ class RecipeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     gpus_per_node: _Count
     status: RecipeStatus
     flags: dict[str, str | list[str] | None]
-    env: dict[str, str]
+    env: dict[_Variable, str]
     variant: str | None = None  # the vendor's word for the release, None if that is the model
     vendor_status: str | None = None  # the vendor's own words, None if they are those of `status`
     image: str | None = None  # container it ran in, None for a release of the engine

@@ -24,7 +24,7 @@ def models_table(models: Iterable[Model]) -> Table:
             )
             for model in shown
         ),
-        "Parameters without the draft head; active: used for one token, without the input embedding.",
+        "Parameters without the draft head and V4.1's Engram tables; active: used for one token, without the input embedding.",
         tuple(f"{model.role}, {model.license}; by default {model.default_checkpoint}" for model in shown),
     )
 

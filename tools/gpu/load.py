@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from gpu_memory import SLACK_BYTES, GpuWatch, memory_back, state_of
-from gpu_report import GIB
-from gpu_site import LIMIT_S, Failed, Figures, Site, Skipped, kit
+from gpu.memory import SLACK_BYTES, GpuWatch, memory_back, state_of
+from gpu.report import GIB
+from gpu.site import LIMIT_S, Failed, Figures, Site, Skipped, kit
 from seatrial.catalog import find_checkpoint
 from seatrial.errors import EngineError, MeasurementError
 from seatrial.hardware import detect_hardware

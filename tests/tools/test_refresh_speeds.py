@@ -24,8 +24,8 @@ DRAFTS = {
 def speeds(monkeypatch):
     """Return a function that converts facts: documents by the name of their file."""
     monkeypatch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
-    from facts_kinds import data_files
-    from throughput import speeds_of
+    from refresh.kinds import data_files
+    from refresh.speeds import speeds_of
 
     def convert(rows, drafts=()):
         document = {"_meta": {"date": "2026-11-30"}, "sglang": {"source": "a page", "rows": rows},

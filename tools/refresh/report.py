@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from facts_kinds import DataFile
-from facts_schema import shown
+from refresh.kinds import DataFile
+from refresh.schema import shown
 from seatrial.printable import shortened
 
 MOVED = 0.1

@@ -2,7 +2,7 @@
 
 ``tools/facts.py`` takes the facts. They are a document of one of these forms, told apart by what it holds: ``cells`` with
 the names of SGLang's cookbook, ``models`` with ``commands`` and ``guide_commands`` (vLLM's recipes), or ``commands`` with
-``hw`` (NVIDIA's local recipes). Of several documents a later one replaces the models it names. tools/spellings.json says
+``hw`` (NVIDIA's local recipes). Of several documents a later one replaces the models it names. tools/refresh/spellings.json says
 how flags, names and statuses are spelled, and which rows are left out.
 """
 
@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from recipes_forms import accelerator_of, correction_of, missing_field, model_of, rows_of, tables
+from refresh.recipe_forms import accelerator_of, correction_of, missing_field, model_of, rows_of, tables
 from seatrial.engines.snapshot import NEVER_STARTED, rejected
 from seatrial.errors import UsageError
 from seatrial.flags import Flags
@@ -34,7 +34,7 @@ _ADDRESSES = frozenset({
 
 @dataclass(frozen=True)
 class Spelling:
-    """One row of tools/spellings.json: a flag that is spelled differently now."""
+    """One row of tools/refresh/spellings.json: a flag that is spelled differently now."""
 
     engine: str
     old: str
@@ -108,7 +108,8 @@ def convert(facts: dict[str, Any], engine: str) -> dict[str, Any]:
             reason = {"since": each.since, "why": each.why, "source": each.source}
             if reasons.setdefault(each.old, reason) != reason:
                 raise UsageError(
-                    f"{each.old} was rewritten for two reasons.", remedy="Name them apart in tools/spellings.json."
+                    f"{each.old} was rewritten for two reasons.",
+                    remedy="Name them apart in tools/refresh/spellings.json.",
                 )
         cells.append(cell)
     source = facts.get("source") or facts["source_repo"]

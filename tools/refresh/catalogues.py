@@ -1,4 +1,4 @@
-"""Takes the recipes of vendors; ``tools/recipes.py`` says how each vendor's rows become ours."""
+"""Takes the recipes of vendors; ``tools/refresh/recipes.py`` says how each vendor's rows become ours."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-import recipes
-from facts_convert import Document, Form, Made, day_of, file_of
-from facts_kinds import DataFile, problems_of
-from facts_schema import joined
+from refresh import recipes
+from refresh.convert import Document, Form, Made, day_of, file_of
+from refresh.kinds import DataFile, problems_of
+from refresh.schema import joined, once
 from seatrial.errors import UsageError
 from seatrial.plan.vendor.recipes_file import catalogues, read_recipes, unknown_checkpoints
 
 STATUSES = tuple(json.loads(Path(__file__).with_name("spellings.json").read_text(encoding="utf-8"))["statuses"])
-"""The vendors' words that tools/recipes.py knows."""
+"""The vendors' words that tools/refresh/recipes.py knows."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -107,7 +107,7 @@ def recipes_of(documents: Sequence[Document], files: Sequence[DataFile], checked
         if "checked" not in made:
             made = {"source": made["source"], "checked": day_of(editions[-1], checked)} | made
         strange = [row["checkpoint"] for row in made["cells"] if not row.get("model")]
-        if problems := _without_model(strange) or [*problems_of(file, made)] or recipes.problems_of(made, catalogue):
+        if problems := _without_model(strange) or once(problems_of(file, made)) or recipes.problems_of(made, catalogue):
             raise UsageError(
                 f"{file.name} cannot be made of these facts:\n  {joined(problems)}",
                 remedy="Name new accelerators and models in their own files first; python tools/facts.py takes these too.",

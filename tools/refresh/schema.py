@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import math
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -59,10 +59,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def once(found: Iterable[str]) -> list[str]:
+    """Return the first problem of each place."""
+    first: dict[str, str] = {}
+    for line in found:
+        first.setdefault(line.partition(" takes ")[0], line)
+    return list(first.values())
+
+
 def joined(found: Sequence[str]) -> str:
     """Return problems one a line, as far as one message goes."""
     more = [f"... and {len(found) - _MANY} more"] if len(found) > _MANY else []
-    return "\n  ".join([*dict.fromkeys(found[:_MANY]), *more])
+    return "\n  ".join([*found[:_MANY], *more])
 
 
 def problems(value: Any, kind: Any, place: str, label: Label = lambda _: "") -> Iterator[str]:

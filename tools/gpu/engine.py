@@ -64,8 +64,11 @@ def pack_source(package: Path, target: Path) -> int:
         for member in source:
             name = member.name.partition("/")[2]
             if member.isfile() and name.startswith(INSIDE) and _kept(name.removeprefix(INSIDE)):
-                member.name = name.removeprefix(INSIDE)
-                small.addfile(member, source.extractfile(member))
+                entry = tarfile.TarInfo(
+                    name.removeprefix(INSIDE)
+                )  # a long name also stands in the old one's pax headers
+                entry.size, entry.mode, entry.mtime = member.size, member.mode, int(member.mtime)
+                small.addfile(entry, source.extractfile(member))
                 count += 1
     if not count:
         target.unlink()

@@ -1,20 +1,12 @@
 """Recipes in the current spelling: written from a vendor's facts, and checked."""
 
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
+from refresh import recipes
 from seatrial.errors import UsageError
 from seatrial.plan.vendor.recipes_file import catalogues, read_recipes, unknown_checkpoints
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-try:
-    import recipes
-finally:
-    del sys.path[0]
-
 
 CELL = {
     "hw": "h200", "variant": "flash", "quant": "fp4", "strategy": "balanced", "nodes": 1, "gpus_per_node": 1,
@@ -202,8 +194,12 @@ BAD = {
     "an odd strategy": ({"cells": [CELL | {"strategy": "fast"}]}, "Invalid enum value 'fast' - at `$.cells[0].strategy`"),
     "ranks that are none": ({"cells": [CELL | {"argv": ["--tp", "four"]}]}, "a flag has a value of the wrong type"),
     "too many ranks": ({"cells": [CELL | {"argv": ["--tp", "4"]}]}, "over 4 ranks, and it has 1 GPUs"),
-    "a share of all and more": (
+    "a share below nothing": (
         {"cells": [CELL | {"argv": ["--mem-fraction-static", "-1"]}]}, "a flag has a value that no engine takes"),
+    "a share of all and more": (
+        {"cells": [CELL | {"argv": ["--mem-fraction-static", "1.5"]}]}, "a flag has a value that no engine takes"),
+    "two statuses": ({"cells": [CELL | {"verified": True, "status": "in-progress"}]}, "verified is true, and the status is in-progress"),
+    "no variable": ({"cells": [CELL | {"env": {"A B": "1"}}]}, "at `key` in `$.cells[0].env`"),
 }  # fmt: skip
 
 

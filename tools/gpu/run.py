@@ -15,12 +15,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gpu_prepare import with_libraries
-from gpu_report import Proof, StepResult, write_proof, write_whole
-from gpu_site import Failed, Site, Skipped
+from gpu.prepare import with_libraries
+from gpu.report import Proof, StepResult, write_proof, write_whole
+from gpu.site import Failed, Site, Skipped
 
-ROOT = Path(__file__).resolve().parents[1]
-_SCRIPT = Path(__file__).with_name("gpu_proof.py")
+ROOT = Path(__file__).resolve().parents[2]
+_SCRIPT = ROOT / "tools" / "gpu_proof.py"
 _STOP_S = 25.0
 """Seconds of the budget that are kept to stop what runs."""
 
@@ -37,18 +37,18 @@ class Step:
 
 
 STEPS: tuple[tuple[Step, ...], ...] = (
-    (Step("packages", "gpu_prepare:packages", "the kit installs and starts from carried wheels", 90),),
+    (Step("packages", "gpu.prepare:packages", "the kit installs and starts from carried wheels", 90),),
     (
-        Step("detect", "gpu_prepare:detect", "NVML's own figures are read; nvidia-smi agrees", 60, ("packages",)),
-        Step("idle", "gpu_memory:idle", "telemetry reads memory, load and power through NVML", 60, ("packages",)),
+        Step("detect", "gpu.prepare:detect", "NVML's own figures are read; nvidia-smi agrees", 60, ("packages",)),
+        Step("idle", "gpu.memory:idle", "telemetry reads memory, load and power through NVML", 60, ("packages",)),
     ),
     (
-        Step("engine", "gpu_prepare:engine", "llama.cpp is built for this GPU, and sees it", 360, ("detect",)),
-        Step("models", "gpu_prepare:models", "the models are made or unpacked, and checked", 300, ("packages",)),
+        Step("engine", "gpu.prepare:engine", "llama.cpp is built for this GPU, and sees it", 360, ("detect",)),
+        Step("models", "gpu.prepare:models", "the models are made or unpacked, and checked", 300, ("packages",)),
     ),
-    (Step("bandwidth", "gpu_prepare:bandwidth", "memory bandwidth of host and GPU is measured", 90, ("detect",)),),
+    (Step("bandwidth", "gpu.prepare:bandwidth", "memory bandwidth of host and GPU is measured", 90, ("detect",)),),
     *(
-        (Step(name, f"gpu_load:{name.replace('-', '_')}", proves, 150, ("engine", "models", "idle")),)
+        (Step(name, f"gpu.load:{name.replace('-', '_')}", proves, 150, ("engine", "models", "idle")),)
         for name, proves in (
             ("serve-tiny", "the tiny deepseek4 is served from GPU memory; prediction beside measurement"),
             ("serve-stand-in", "the stand-in model likewise"),
@@ -59,7 +59,7 @@ STEPS: tuple[tuple[Step, ...], ...] = (
     ),
     (
         Step(
-            "stop", "gpu_load:stop", "every server is gone, and the GPU's memory is as free as at first", 60, ("idle",)
+            "stop", "gpu.load:stop", "every server is gone, and the GPU's memory is as free as at first", 60, ("idle",)
         ),
     ),
 )

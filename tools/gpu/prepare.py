@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gpu_engine import BuildError, build, find_nvcc, library_folders
-from gpu_site import LIMIT_S, Failed, Figures, Site, kit, output, tail
+from gpu.engine import BuildError, build, find_nvcc, library_folders
+from gpu.site import LIMIT_S, Failed, Figures, Site, kit, output, tail
 
 _BUILD_S = 330.0
 _LAYERS, _EXPERTS = 8, 32
@@ -128,6 +128,8 @@ def write_large(path: Path, *, rehearsal: bool) -> None:
     if not rehearsal:
         sizes = {**flash, "num_hidden_layers": _LAYERS, "n_routed_experts": _EXPERTS}
         sizes["compress_ratios"] = flash["compress_ratios"][:_LAYERS]
+        # The tokens beyond bytes are unused ones without text: random weights would answer with nothing but these.
+        sizes["vocab_size"] = find_model("tiny-v4").config["vocab_size"]
     write_tiny(path, **sizes)
 
 

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_engine import SOURCE, BuildError, build, pack_source
-from gpu_report import write_whole
+from gpu.engine import SOURCE, BuildError, build, pack_source
+from gpu.report import write_whole
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = "pack.json"
 MIB = 1 << 20
 _EMBEDDED = "xllamacpp"

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from facts_schema import Label, below_zero, problems, provenance, same_shape, shown, unread
+from refresh.schema import Label, below_zero, problems, provenance, same_shape, shown, unread
 
 DATA = (
     "lib/seatrial/**/*.json",

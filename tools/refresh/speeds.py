@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from facts_convert import Document, Made, day_of, file_of
-from facts_kinds import DataFile
-from facts_schema import joined, problems
+from refresh.convert import Document, Made, day_of, file_of
+from refresh.kinds import DataFile
+from refresh.schema import joined, problems
 from seatrial.catalog import find_checkpoint
 from seatrial.errors import UsageError
 from seatrial.plan.gpu_server.kv_pool import A2A_FLAG, DELAYER_FLAG

@@ -17,7 +17,7 @@ from seatrial.hardware.accelerators import accelerators
 
 @dataclass(frozen=True)
 class Correction:
-    """One row of tools/spellings.json: rows of a vendor's that its own text contradicts."""
+    """One row of tools/refresh/spellings.json: rows of a vendor's that its own text contradicts."""
 
     when: dict[str, list[Any]]  # values of a row's fields
     why: str
@@ -27,7 +27,7 @@ class Correction:
 
 @cache
 def tables() -> dict[str, Any]:
-    """Load tools/spellings.json."""
+    """Load tools/refresh/spellings.json."""
     document: dict[str, Any] = json.loads(Path(__file__).with_name("spellings.json").read_text(encoding="utf-8"))
     return document
 
@@ -48,7 +48,7 @@ def rows_of(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _each(facts["cells"], lambda row: _of_cookbook(row) if "hw" in row else row)
     else:
         what = "These facts hold neither `cells` nor `models` nor `commands`: they are no recipes of a known form."
-        raise UsageError(what, remedy="Bring them into one of the forms that tools/recipes.py names.")
+        raise UsageError(what, remedy="Bring them into one of the forms that tools/refresh/recipes.py names.")
 
 
 def _each(rows: Iterable[dict[str, Any]], read: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
@@ -75,6 +75,8 @@ def _of_cookbook(row: dict[str, Any]) -> dict[str, Any]:
     """Return a cell of SGLang's cookbook."""
     cell = {name: row[name] for name in ("strategy", "nodes", "gpus_per_node", "env", "argv", "status")}
     variant = row["variant"]
+    if row.get("verified", row["status"] == "verified") != (row["status"] == "verified"):
+        raise ValueError(f"verified is {json.dumps(row['verified'])}, and the status is {row['status']}")
     return cell | {
         "accelerator": row["hw"],
         "checkpoint": row["model_id"],

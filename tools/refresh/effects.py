@@ -1,6 +1,6 @@
 """Answers the questions that users ask with the data of one copy of the package, as JSON.
 
-python tools/facts_effects.py ROOT [HARDWARE ...]   ROOT is the folder above lib; without HARDWARE, all named machines
+python tools/refresh/effects.py ROOT [HARDWARE ...]   ROOT is the folder above lib; without HARDWARE, all named machines
 
 ``tools/facts.py`` runs it twice, with the installed data and with the new one, and compares the answers.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(sys.argv[1]) if __name__ == "__main__" else Path(__file__).resolve().parents[1]
+ROOT = Path(sys.argv[1]) if __name__ == "__main__" else Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "lib"))
 
 from seatrial import make_plan  # noqa: E402 -- from the copy

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import msgspec
 from packaging.version import Version
 
-from facts_convert import Document, Form, Made, day_of, file_of, with_rows
-from facts_kinds import DataFile
-from facts_recipes import RECIPES
+from refresh.catalogues import RECIPES
+from refresh.convert import Document, Form, Made, day_of, file_of, with_rows
+from refresh.kinds import DataFile
+from refresh.speeds import PublishedSpeed, speeds_of
 from seatrial.plan.types import Verdict
-from throughput import PublishedSpeed, speeds_of
 
 _TRAY = 4
 """GPUs of a machine that is one tray of a rack, as the accelerators' file counts them."""

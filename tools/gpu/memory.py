@@ -10,8 +10,8 @@ from typing import Self
 
 import psutil
 
-from gpu_report import GIB, PLAYED
-from gpu_site import Failed, Figures, Site
+from gpu.report import GIB, PLAYED
+from gpu.site import Failed, Figures, Site
 from seatrial.hardware.telemetry import GpuReading, GpuTelemetry
 
 MIB = 1 << 20

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facts_kinds import DataFile
-from facts_schema import below_zero, problems, shown
+from refresh.kinds import DataFile
+from refresh.schema import below_zero, problems, shown
 from seatrial.errors import UsageError
 
 Document = dict[str, Any]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpu_pack import Manifest
+from gpu.pack import Manifest
 
 Figures = dict[str, Any]
 
