@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import get_args, get_origin, get_type_hints
 
+import msgspec
+
 from seatrial.catalog.engine_facts import EngineFacts
 
 BUILD_TAKES = {"plan", "model_path", "runner", "host"}
@@ -59,12 +61,16 @@ def _unread(kind, table, place):
         if name not in known:
             yield f"{place}: nobody reads {name}"
             continue
-        row = next((each for each in (known[name], *get_args(known[name])) if is_dataclass(each)), None)
+        row = next((each for each in (known[name], *get_args(known[name])) if _is_table(each)), None)
         if row is None:
             continue
         by_name = get_origin(known[name]) is Mapping
         for each in value.values() if by_name else value if isinstance(value, list) else [value]:
             yield from _unread(row, each, f"[[{name}]]" if isinstance(value, list) else f"[{name}]")
+
+
+def _is_table(kind):
+    return is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, msgspec.Struct))
 
 
 def _module(root, engine):

@@ -8,9 +8,6 @@ from seatrial.plan.gpu_server.trial import try_layouts
 from seatrial.plan.request import Request
 from seatrial.plan.vendor.recipes import find_cells
 
-OBJECTIVES = {"low-latency": "latency", "balanced": "balanced", "high-throughput": "throughput"}
-"""The objective that asks for recipes of a strategy."""
-
 
 def choices_of(cell, **choices):
     """Return what a person asks for to get this recipe."""
@@ -19,7 +16,7 @@ def choices_of(cell, **choices):
         "hardware": detect_hardware(f"{cell.accelerator}x{cell.gpus_per_node}"),
         "nodes": cell.nodes,
         "engine": cell.engine,
-        "objective": OBJECTIVES[cell.strategy],
+        "objective": cell.objective,
         **choices,
     }
 
@@ -40,7 +37,7 @@ def plan_of_cell(cell, **choices):
 def comes_first(cell):
     """Return True if no other recipe for its place comes before this one."""
     row = find_checkpoint(cell.checkpoint)
-    found = find_cells(cell.engine, row, cell.accelerator, OBJECTIVES[cell.strategy])
+    found = find_cells(cell.engine, row, cell.accelerator, cell.objective)
     return (
         next(other for other in found if other.nodes <= cell.nodes and other.gpus_per_node <= cell.gpus_per_node)
         is cell

@@ -14,14 +14,15 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from seatrial.errors import UsageError
 from seatrial.records import Origin, from_dict
 
 _FOLDER = Path(__file__).with_name("engines")
 
 
-@dataclass(frozen=True, slots=True)
-class Vulnerability:
+class Vulnerability(msgspec.Struct, frozen=True):
     """A known security vulnerability."""
 
     what: str
@@ -29,8 +30,7 @@ class Vulnerability:
     below: str | None = None  # first version without it; None if every version has it
 
 
-@dataclass(frozen=True, slots=True)
-class DraftFlags:
+class DraftFlags(msgspec.Struct, frozen=True):
     """A sentence on how to turn on a kind of draft that no recipe uses, and its source."""
 
     text: str
@@ -55,8 +55,7 @@ class Versions:
     gaps: tuple[str, ...] = ()  # what the engine leaves open by design
 
 
-@dataclass(frozen=True, slots=True)
-class Planning:
+class Planning(msgspec.Struct, frozen=True):
     """Facts the planner needs about an engine, apart from formulas and rules."""
 
     order: int  # place in lists and among engines with equal plans; 1 is the first
@@ -67,8 +66,7 @@ class Planning:
     like: str | None = None  # engine whose formulas, rules and checkpoints hold for this one too
 
 
-@dataclass(frozen=True, slots=True)
-class Drafting:
+class Drafting(msgspec.Struct, frozen=True):
     """Drafting by a file of its own (``--drafter``), and what published runs gained by it."""
 
     since: str  # oldest version that drafts so, as far as known
@@ -81,8 +79,7 @@ class Drafting:
     checked: str
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSplit:
+class TensorSplit(msgspec.Struct, frozen=True):
     """A split of each tensor over equal GPUs, for an engine that otherwise divides layers."""
 
     since: str  # oldest version that splits V4 so, as far as known
@@ -92,8 +89,7 @@ class TensorSplit:
     checked: str
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
+class Metrics(msgspec.Struct, frozen=True):
     """Names of the Prometheus series in the engine's ``/metrics``; series of one name are added up."""
 
     source: str
@@ -207,8 +203,7 @@ class Install:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MisreadConfig:
+class MisreadConfig(msgspec.Struct, frozen=True):
     """A field of config.json that the engine misreads, so that a launch gives it a folder of links without the field."""
 
     field: str  # names from the outermost on, joined by dots

@@ -79,8 +79,10 @@ def lengths_of(request: Request, model: Model, engine: str, context_tokens: int)
     return prompt, max(1, min(answer, context_tokens - prompt))
 
 
-def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0) -> ServingLoad:
-    """Return the load a prediction is for: the lengths asked for, else the published runs', cut down to the context.
+def load_of(
+    candidate: Candidate, context_tokens: int, *, running_limit: int, draft_tokens: int = 0, draft_method: str = "mtp"
+) -> ServingLoad:
+    """Return the load a prediction is for.
 
     A server on GPUs is predicted in SGLang's benchmark: lengths drawn evenly up to these, and a run that ends. Other
     engines are predicted with requests of just these lengths, without end.
@@ -89,21 +91,24 @@ def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, dr
         candidate: What is served.
         context_tokens: Context of each request.
         running_limit: Requests that run at once at most.
-        draft_tokens: Tokens that a drafter of llama.cpp drafts each step.
+        draft_tokens: Tokens drafted each step.
+        draft_method: What drafts them, ``mtp`` or ``dspark``.
 
     """
-    engine, request = candidate.engine, candidate.request
-    prompt, answer = lengths_of(request, candidate.model, engine, context_tokens)
-    as_published = engine in TENSOR_PARALLEL
+    request, as_published = candidate.request, candidate.engine in TENSOR_PARALLEL
+    prompt, answer = lengths_of(request, candidate.model, candidate.engine, context_tokens)
+    accepted = None
+    if draft_tokens and not as_published:
+        accepted = accepted_tokens(draft_tokens, draft_method, workload=None, engine="llamacpp")
     return ServingLoad(
         concurrency=request.concurrency,
         running_limit=max(1, running_limit),
         prompt_tokens=prompt,
         answer_tokens=answer,
         draft_tokens=draft_tokens,
-        draft_method="dspark" if draft_tokens else "mtp",
+        draft_method=draft_method,
         draft_model=candidate.model.id,
-        accepted=accepted_tokens(draft_tokens, "dspark", workload=None, engine="llamacpp") if draft_tokens else None,
+        accepted=accepted,
         requests=benchmark_requests(request.concurrency) if as_published else None,
         random_lengths=as_published,
     )

@@ -53,15 +53,16 @@ def alternatives(chosen: Candidate, best: Plan) -> tuple[Plan, ...]:
     """
     model, request = chosen.model, chosen.request
     checkpoints_for = loadable_checkpoints if chosen.checkpoint.base else preferred_checkpoints
-    plans = [
+    chosen_form = _form(best)
+    plans = (
         trial.plan()
         for engine in engines_for(request.hardware)
         for asked in (_with_load_of(best.engine, model, engine, request),)
         for row in checkpoints_for(model.id, engine)
         for trial in evaluate_all(Candidate(model, row, engine, asked))
         if trial.runs
-    ]
-    return tuple(sorted((plan for plan in plans if _form(plan) != _form(best)), key=speed_key(request.objective)))
+    )
+    return tuple(sorted((plan for plan in plans if _form(plan) != chosen_form), key=speed_key(request.objective)))
 
 
 def comparable(trial: Trial, engine: str) -> Trial:

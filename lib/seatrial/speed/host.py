@@ -199,5 +199,6 @@ def _prefill_seconds(
     gain = max(1.0, ranks.count * gpu.tensor_prompt_gain) if host.tensor_split else 1.0
     if ranks.flops:
         return prefill + operations / (ranks.flops * gpu.flops_share * gain)
-    single = _step_seconds(work, host, ranks, replace(load, concurrency=1, draft_tokens=0), fit)
+    plain = load.running == 1 and not load.draft_tokens
+    single = _step_seconds(work, host, ranks, load if plain else replace(load, concurrency=1, draft_tokens=0), fit)
     return None if single is None else prefill + load.prompt_tokens * single / gpu.prefill_over_decode / gain

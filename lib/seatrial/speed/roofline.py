@@ -150,9 +150,9 @@ def gpu_speed(work: Work, ranks: Ranks, load: ServingLoad, fit: Constants | None
     """
     fit = fit or constants()
     running, answer = load.running, load.mean_answer
-    prefill, burst = (
-        prefill_seconds(work, ranks, load.others_prompt, fit, together=together) for together in (False, True)
-    )
+    prefill = burst = prefill_seconds(work, ranks, load.others_prompt, fit)
+    if ranks.data > 1:
+        burst = prefill_seconds(work, ranks, load.others_prompt, fit, together=True)
     # A run that ends begins with a burst, whose prompts replicas read together; a request meets those after its own.
     in_burst = running / load.requests if load.requests else 0.0
     later = (1 - in_burst) * prefill

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.gpu_server.kv_capacity import KvCapacity, LayoutMemory
 from seatrial.plan.gpu_server.kv_pool import DELAYER_FLAG, WINDOW_FLAG, decoding_requests, window_share
 from seatrial.plan.gpu_server.layouts import Layout
-from seatrial.plan.load import load_of
+from seatrial.plan.load import lengths_of, load_of
 from seatrial.plan.vendor.limits import limit_reason
 from seatrial.records import Reason
 from seatrial.speed import ServingLoad
@@ -28,13 +28,14 @@ class Admission:
 def admit_requests(candidate: Candidate, memory: LayoutMemory, capacity: KvCapacity) -> Admission:
     """Return how many requests run at once: at most what the engine lets run and what the KV cache holds."""
     layout, limit, context = memory.layout, memory.running_limit, capacity.footprint.context_tokens
-    load, cell = load_of(candidate, context, running_limit=limit), layout.cell
-    length = load.mean_prompt + load.mean_answer
+    lengths = lengths_of(candidate.request, candidate.model, candidate.engine, context)
+    length, cell = sum(lengths) / 2 + 1, layout.cell  # the mean: both are drawn from 1 on
     count = capacity.max_concurrent
     if capacity.pool:
         count = max(count, capacity.pool.requests(length) * layout.parallelism.data)
-    load = replace(
-        load,
+    load = load_of(
+        candidate,
+        context,
         running_limit=decoding_requests(min(limit, count), layout.flags),
         draft_tokens=cell.draft_tokens if cell else 0,
         draft_method=cell.draft_method if cell else "mtp",

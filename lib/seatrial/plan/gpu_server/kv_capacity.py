@@ -114,7 +114,7 @@ class LayoutMemory:
         fraction, usable = self._fraction(footprint)
         ranks = self.layout.nodes * self.layout.gpus_per_node
         need = max(footprint.total_bytes - footprint.host_bytes, footprint.per_gpu_bytes * ranks)
-        host = usable_host_bytes(self.candidate.request.hardware)
+        host = usable_host_bytes(self.candidate.request.hardware) if footprint.host_bytes else None
         lacking = 0 if host is None else max(0, footprint.host_bytes - host)
         return KvCapacity(footprint, count, fraction, usable, ranks, need, lacking)
 

@@ -16,6 +16,7 @@ from seatrial.plan.vendor.limits import limits
 WINDOW_FLAG = "--swa-full-tokens-ratio"
 DELAYER_FLAG = "--enable-prefill-delayer"
 A2A_FLAG = "--moe-a2a-backend"
+_OWN_WINDOW_SHARE = Options().swa_ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def pool_of(candidate: Candidate, layout: Layout, footprint: Footprint, usable_b
 
 def window_share(flags: Mapping[str, str | None]) -> float:
     """Return the tokens of SGLang's window pool as a share of those of the other pool."""
-    return float(flags.get(WINDOW_FLAG) or Options().swa_ratio)
+    return float(flags.get(WINDOW_FLAG) or _OWN_WINDOW_SHARE)
 
 
 def decoding_requests(places: int, flags: Mapping[str, str | None]) -> int:

@@ -77,12 +77,15 @@ def _usable_cells(candidate: Candidate) -> Iterator[Cell]:
 
 def lacking(cell: Cell, request: Request) -> str | None:
     """Return which memory a recipe asks for and a measured machine has not, as a difference; None if it has all."""
-    gpu, host = request.gpus[0], request.hardware.host.usable_memory_bytes
-    share = cell.memory_fraction or default_fraction(cell.engine, gpu, cell.parallelism, cell.flags) or 0.0
+    gpu = request.gpus[0]
     memory, free = gpu.memory_bytes or 0, gpu.memory_free_bytes
     # vLLM's share is of the whole GPU, and vLLM refuses to start if less than that is free.
-    if cell.engine == "vllm" and free is not None and free < int(memory * share):
-        return f"memory: it takes {share:.0%} of each GPU, and only {format_gib(free)} of {format_gib(memory)} are free"
+    if cell.engine == "vllm" and free is not None:
+        share = cell.memory_fraction or default_fraction(cell.engine, gpu, cell.parallelism, cell.flags) or 0.0
+        if free < int(memory * share):
+            of_all = f"{format_gib(free)} of {format_gib(memory)}"
+            return f"memory: it takes {share:.0%} of each GPU, and only {of_all} are free"
+    host = request.hardware.host.usable_memory_bytes if cell.host_memory_gib else None
     if cell.host_memory_gib and host is not None and host < from_gib(cell.host_memory_gib):
         return f"host memory: {format_gib(host)} instead of {cell.host_memory_gib:,.0f} GiB"
     return None

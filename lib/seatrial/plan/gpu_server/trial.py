@@ -163,13 +163,13 @@ def try_layouts(candidate: Candidate) -> Iterator[GpuServerTrial]:
 def _try(candidate: Candidate, layout: Layout) -> GpuServerTrial:
     context = candidate.request.context_for(candidate.model, layout.cell.context_limit if layout.cell else None)
     case = _case(candidate, layout, context)
-    refused = refusals(case)
-    if not refused and candidate.unchecked and not layout.cell:
+    refused, unchecked = refusals(case), candidate.unchecked
+    if not refused and unchecked and not layout.cell:
         refused = [unchecked_reason(candidate, layout)]
     # Ranks that cannot be formed have no footprint of their own.
     memory = layout_memory(candidate, layout, context, None if refused else layout.parallelism)
     least = memory.least_capacity()
-    shortfall = 0 if refused or candidate.unchecked else least.shortfall_bytes
+    shortfall = 0 if refused or unchecked else least.shortfall_bytes
     if not refused and not shortfall:
         refused = refusals(case, late=True)
     verdict: Verdict = "verified" if layout.cell is not None and layout.cell.verified else "fits"

@@ -153,7 +153,9 @@ def _undivided(candidate: Candidate, pools: Pools) -> Split:
 def _predict(candidate: Candidate, placed: Placed) -> Prediction:
     request, split, work = candidate.request, placed.split, work_of(candidate.checkpoint)
     context = request.context_for(candidate.model)
-    load = load_of(candidate, context, running_limit=request.concurrency, draft_tokens=placed.draft_tokens)
+    load = load_of(
+        candidate, context, running_limit=request.concurrency, draft_tokens=placed.draft_tokens, draft_method="dspark"
+    )
     host, on_gpu = request.hardware.host, min(split.gpu_layers, work.layers)
     host_side = HostSide(
         dense_share=0.0 if split.gpu_layers == ALL_LAYERS else 1 - on_gpu / work.layers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 
@@ -65,7 +65,7 @@ class Cell:
     parallelism: Parallelism = field(init=False, repr=False)  # what the flags ask for
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parallelism", _parallelism(self.flags))
+        object.__setattr__(self, "parallelism", _parallelism(dict(self.flags.pairs)))
 
     @property
     def engine(self) -> str:
@@ -247,7 +247,7 @@ def find_cells(engine: str, checkpoint: Checkpoint, accelerator: str | None, obj
     return sorted(found, key=rank)
 
 
-def _parallelism(flags: Flags) -> Parallelism:
+def _parallelism(flags: Mapping[str, str | None]) -> Parallelism:
     tensor = int(flags.get("--tensor-parallel-size") or 1)
     replicas = int(flags.get("--data-parallel-size") or 1)  # vLLM multiplies the two, a plan counts all ranks
     spread = flags.get("--moe-a2a-backend") in _EXPERT_BACKENDS or "--enable-expert-parallel" in flags

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from seatrial.records import Reason
 
 _FIXED = ("engine", "model", "family", "precision", "vendor", "accelerator", "architecture", "recipe")
 """Facts that change neither with the split of the work nor with the context. Recipes are tried before all else."""
+_fixed = itemgetter(*_FIXED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,6 @@ def refusals(case: Case, *, late: bool = False) -> list[Reason]:
 def refused_anyhow(case: Case) -> bool:
     """Return True if ``case`` is refused however the work is split and whatever the context."""
     return bool(_cannot_load(case)) or any(not rule["open"] for rule in _rules(_fixed(case.facts()), late=False))
-
-
-def _fixed(facts: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, facts[name]) for name in _FIXED)
 
 
 def _holds(value: Any, sign: str, wanted: Any) -> bool:
@@ -149,12 +147,12 @@ def carried_flags(engine: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-def _rules(fixed: tuple[tuple[str, Any], ...], *, late: bool) -> list[dict[str, Any]]:
+def _rules(fixed: tuple[Any, ...], *, late: bool) -> list[dict[str, Any]]:
     """Return the rules about an engine, checkpoint and GPU, each with the conditions that are still open.
 
     A plan asks hundreds of times, and most rules are about others.
     """
-    facts = dict(fixed)
+    facts = dict(zip(_FIXED, fixed, strict=True))
     found = []
     for rule in _document()["rules"]:
         conditions = _conditions(rule["when"])
