@@ -100,15 +100,15 @@ def test_what_is_fetched_is_what_is_launched(child, machine, request, makefile_f
 
 
 def test_another_checkpoint_that_is_here_is_used(child, machine, sglang):
-    """Flash-0731 was fetched by its name: serve and the notebooks take it, and fetch flash brings no second one."""
-    bring(find_checkpoint("deepseek-ai/DeepSeek-V4-Flash-0731"))
+    """The preview was fetched by its name: serve and the notebooks take it, and fetch flash brings no second one."""
+    bring(find_checkpoint("deepseek-ai/DeepSeek-V4-Flash"))
     here = machine("4xH200", **sglang)
     printed = child("-c", PLANS, "{}", **here)
-    assert "deepseek-ai/DeepSeek-V4-Flash-0731 True\n" == printed.stdout
+    assert "deepseek-ai/DeepSeek-V4-Flash True\n" == printed.stdout
     fetched = child("-m", "seatrial", "fetch", "flash", **here)
     assert 0 == fetched.returncode
     assert "it is downloaded already, and it runs on h200x4" in fetched.stderr
-    assert "prefers deepseek-ai/DeepSeek-V4-Flash: seatrial fetch deepseek-ai/DeepSeek-V4-Flash\n" in fetched.stderr
+    assert "prefers deepseek-ai/DeepSeek-V4-Flash-0731: seatrial fetch deepseek-ai/DeepSeek-V4-Flash-0731\n" in fetched.stderr
 
 
 def test_serve_asks_for_what_fetch_brings(child, machine, sglang):
