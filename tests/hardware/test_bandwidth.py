@@ -114,6 +114,20 @@ def test_mig_slices_share_what_the_driver_shows(measure_with):
     assert [pytest.approx(400e9)] * 7 == [gpu.bandwidth_bytes_per_s for gpu in hardware.gpus]
 
 
+def test_a_gpu_that_hangs_is_not_taken_for_one_that_the_driver_hides(measure_with):
+    """The driver shows both, so the record has only the figure of the one that answered."""
+    measure_with("2xH100", "2900/2500,2000/2800", errors="cuEventSynchronize@1=HANG")
+    (path,) = folder().glob("*")
+    assert [pytest.approx(2900e9)] == [gpu["bytes_per_s"] for gpu in json.loads(path.read_text())["gpus"]]
+
+
+def test_more_gpus_than_were_detected_stay_unmeasured(measure_with):
+    """Nothing tells which of them the machine's one is."""
+    hardware = measure_with("1xH100", "2900/2500,2000/2800")
+    assert [None] == [gpu.bandwidth_measured_at for gpu in hardware.gpus]
+    assert ["CUDA shows 2 GPUs and detection 1, so nothing tells which were measured."] == gpu_problems(hardware)
+
+
 def test_different_gpus_of_which_the_driver_shows_fewer_stay_unmeasured(measure_with):
     """Nothing tells which of them was measured."""
     hardware = measure_with("1xH100,1xL40S", "2900/2500")
@@ -151,6 +165,15 @@ def test_llamacpps_kernel_can_be_called_as_often_as_it_is(require):
     require("xllamacpp")
     assert Llamacpp(llamacpp_library(), threads=2).decode_bytes_per_s(1 << 20, 3600) > 0
     assert Llamacpp(llamacpp_library(), threads=2).prompt_flops(3600) > 0
+
+
+def test_a_product_that_llamacpp_could_not_compute_has_no_speed(require):
+    """The status says so; the time of nothing would be a very good figure."""
+    require("xllamacpp")
+    kernel = Llamacpp(llamacpp_library(), threads=1)
+    kernel._compute = lambda *_: -1
+    with pytest.raises(RuntimeError, match="ggml_graph_compute_with_ctx returned -1"):
+        kernel.prompt_flops(0.05)
 
 
 def test_a_host_that_takes_too_long_is_a_problem():
