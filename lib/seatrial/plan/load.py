@@ -103,7 +103,9 @@ def load_of(candidate: Candidate, context_tokens: int, *, running_limit: int, dr
         draft_tokens=draft_tokens,
         draft_method="dspark" if draft_tokens else "mtp",
         draft_model=candidate.model.id,
-        accepted=accepted_tokens(draft_tokens, "dspark", workload=None, engine="llamacpp") if draft_tokens else None,
+        accepted=accepted_tokens(draft_tokens, "dspark", workload=None, model=candidate.model.id, engine="llamacpp")
+        if draft_tokens
+        else None,
         requests=benchmark_requests(request.concurrency) if as_published else None,
         random_lengths=as_published,
     )
