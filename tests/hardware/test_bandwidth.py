@@ -20,6 +20,7 @@ from seatrial.hardware.bandwidth.record import (
     GpuBandwidth,
     folder,
     kind_of,
+    merged,
     record_path,
     with_measured_bandwidth,
     write_record,
@@ -196,6 +197,31 @@ def test_a_record_is_found_again_for_the_same_machine():
     )
     assert [2.9e12, 2.7e12] == [gpu.bandwidth_bytes_per_s for gpu in found.gpus]
     assert (MACHINE.name, ()) == (found.name, found.problems)
+
+
+@pytest.mark.parametrize(
+    ("lost", "fields"),
+    [
+        ("GPUs", {"gpus": ()}),
+        ("host", {"read_bytes_per_s": None, "decode_bytes_per_s": None, "prompt_flops": None}),
+        ("kernel", {"decode_bytes_per_s": None, "prompt_flops": None}),
+    ],
+)
+def test_a_reading_that_failed_keeps_the_earlier_figure(lost, fields):
+    """What was measured now counts, what was not stays as it was stored, and nothing counts as newer than it is."""
+    write_record(RECORD)
+    now = replace(RECORD, measured_at="2026-12-01T08:00:00+00:00", read_bytes_per_s=3e11)
+    assert replace(RECORD, read_bytes_per_s=2.1e11 if lost == "host" else 3e11) == merged(replace(now, **fields))
+    assert now == merged(now)
+
+
+@pytest.mark.parametrize("text", [None, "", "{}"])
+def test_without_a_record_that_can_be_used_nothing_is_added(text):
+    """Another host has another file; a damaged one is replaced."""
+    if text is not None:
+        write_record(RECORD).write_text(text, encoding="utf-8")
+    write_record(replace(RECORD, host=kind_of(replace(HOST, cores=8))))
+    assert replace(RECORD, gpus=()) == merged(replace(RECORD, gpus=()))
 
 
 def test_some_of_the_gpus_get_the_least_figure_of_their_kind():

@@ -17,6 +17,7 @@ from seatrial.hardware.bandwidth.record import (
     folder,
     is_plausible,
     kind_of,
+    merged,
     with_measured_bandwidth,
     write_record,
 )
@@ -77,7 +78,7 @@ def measure_bandwidth(hardware: Hardware | None = None, *, deadline_s: float = D
         gpus=tuple(measured),
     )
     if figures or measured:
-        write_record(record)
+        write_record(merged(record))
         hardware = with_measured_bandwidth(hardware)
     return replace(hardware, problems=(*hardware.problems, *problems))
 

@@ -51,7 +51,10 @@ def _reserved_mib(memory: float, gpu: Gpu, ranks: Parallelism, flags: Mapping[st
     rule = _rules()["sglang"]
     batch = _graph_batch(gpu, ranks, flags)
     reserved: float = rule["fixed_mib"] + rule["mib_per_rank"] * ranks.tensor
-    reserved += rule["mib_per_prefill_token"] * max(_prefill_tokens(gpu, flags), rule["prefill_tokens_least"])
+    tokens = _prefill_tokens(gpu, flags)
+    if tokens <= 0:
+        tokens = int(flags.get("--max-prefill-tokens") or rule["prefill_tokens_whole"])
+    reserved += rule["mib_per_prefill_token"] * max(tokens, rule["prefill_tokens_least"])
     reserved += rule["mib_per_graph_request"] * batch
     reserved += rule["prefill_graphs_mib"] if "--cuda-graph-backend-prefill" in flags else 0
     if ranks.data > 1:
