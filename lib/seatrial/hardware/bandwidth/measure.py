@@ -27,7 +27,7 @@ from seatrial.hardware.types import Gpu, Hardware, Host, Problem
 from seatrial.units import counted
 
 DEADLINE_S = 4.5
-"""For the readings of host and GPUs together; detection takes the rest of five seconds."""
+"""For the readings of host and GPUs together. Detection comes before and takes well under a second, unless a driver hangs."""
 _HOST_S, _GPU_S = 1.2, 0.4
 _HOST_SHARE = 0.6
 """Share of the deadline that the host may take if there are GPUs."""
