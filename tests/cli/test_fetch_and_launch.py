@@ -108,7 +108,10 @@ def test_another_checkpoint_that_is_here_is_used(child, machine, sglang):
     fetched = child("-m", "seatrial", "fetch", "flash", **here)
     assert 0 == fetched.returncode
     assert "it is downloaded already, and it runs on h200x4" in fetched.stderr
-    assert "prefers deepseek-ai/DeepSeek-V4-Flash-0731: seatrial fetch deepseek-ai/DeepSeek-V4-Flash-0731\n" in fetched.stderr
+    assert (
+        "prefers deepseek-ai/DeepSeek-V4-Flash-0731: seatrial fetch deepseek-ai/DeepSeek-V4-Flash-0731\n"
+        in fetched.stderr
+    )
 
 
 def test_serve_asks_for_what_fetch_brings(child, machine, sglang):

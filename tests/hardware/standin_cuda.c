@@ -58,10 +58,6 @@ int cuDeviceGetCount(int *count) { return *count = gpu_count(), result("cuDevice
 
 int cuDeviceGet(int *device, int index) { return *device = index, index < gpu_count() ? SUCCESS : INVALID_VALUE; }
 
-int cuDeviceGetName(char *name, int length, int device) {
-    return snprintf(name, length, "stand-in %d", device), result("cuDeviceGetName");
-}
-
 int cuDevicePrimaryCtxRetain(void **context, int device) {
     return *context = (void *)(long)(device + 1), current = device, result("cuDevicePrimaryCtxRetain");
 }

@@ -20,6 +20,7 @@ from seatrial.hardware.bandwidth.record import (
     GpuBandwidth,
     folder,
     kind_of,
+    merged,
     record_path,
     with_measured_bandwidth,
     write_record,
@@ -114,6 +115,20 @@ def test_mig_slices_share_what_the_driver_shows(measure_with):
     assert [pytest.approx(400e9)] * 7 == [gpu.bandwidth_bytes_per_s for gpu in hardware.gpus]
 
 
+def test_a_gpu_that_hangs_is_not_taken_for_one_that_the_driver_hides(measure_with):
+    """The driver shows both, so the record has only the figure of the one that answered."""
+    measure_with("2xH100", "2900/2500,2000/2800", errors="cuEventSynchronize@1=HANG")
+    (path,) = folder().glob("*")
+    assert [pytest.approx(2900e9)] == [gpu["bytes_per_s"] for gpu in json.loads(path.read_text())["gpus"]]
+
+
+def test_more_gpus_than_were_detected_stay_unmeasured(measure_with):
+    """Nothing tells which of them the machine's one is."""
+    hardware = measure_with("1xH100", "2900/2500,2000/2800")
+    assert [None] == [gpu.bandwidth_measured_at for gpu in hardware.gpus]
+    assert ["CUDA shows 2 GPUs and detection 1, so nothing tells which were measured."] == gpu_problems(hardware)
+
+
 def test_different_gpus_of_which_the_driver_shows_fewer_stay_unmeasured(measure_with):
     """Nothing tells which of them was measured."""
     hardware = measure_with("1xH100,1xL40S", "2900/2500")
@@ -153,6 +168,15 @@ def test_llamacpps_kernel_can_be_called_as_often_as_it_is(require):
     assert Llamacpp(llamacpp_library(), threads=2).prompt_flops(3600) > 0
 
 
+def test_a_product_that_llamacpp_could_not_compute_has_no_speed(require):
+    """The status says so; the time of nothing would be a very good figure."""
+    require("xllamacpp")
+    kernel = Llamacpp(llamacpp_library(), threads=1)
+    kernel._compute = lambda *_: -1
+    with pytest.raises(RuntimeError, match="ggml_graph_compute_with_ctx returned -1"):
+        kernel.prompt_flops(0.05)
+
+
 def test_a_host_that_takes_too_long_is_a_problem():
     """A deadline of nothing at all: no figure, no record, one line with a remedy."""
     hardware = measure.measure_bandwidth(deadline_s=0.001)
@@ -173,6 +197,31 @@ def test_a_record_is_found_again_for_the_same_machine():
     )
     assert [2.9e12, 2.7e12] == [gpu.bandwidth_bytes_per_s for gpu in found.gpus]
     assert (MACHINE.name, ()) == (found.name, found.problems)
+
+
+@pytest.mark.parametrize(
+    ("lost", "fields"),
+    [
+        ("GPUs", {"gpus": ()}),
+        ("host", {"read_bytes_per_s": None, "decode_bytes_per_s": None, "prompt_flops": None}),
+        ("kernel", {"decode_bytes_per_s": None, "prompt_flops": None}),
+    ],
+)
+def test_a_reading_that_failed_keeps_the_earlier_figure(lost, fields):
+    """What was measured now counts, what was not stays as it was stored, and nothing counts as newer than it is."""
+    write_record(RECORD)
+    now = replace(RECORD, measured_at="2026-12-01T08:00:00+00:00", read_bytes_per_s=3e11)
+    assert replace(RECORD, read_bytes_per_s=2.1e11 if lost == "host" else 3e11) == merged(replace(now, **fields))
+    assert now == merged(now)
+
+
+@pytest.mark.parametrize("text", [None, "", "{}"])
+def test_without_a_record_that_can_be_used_nothing_is_added(text):
+    """Another host has another file; a damaged one is replaced."""
+    if text is not None:
+        write_record(RECORD).write_text(text, encoding="utf-8")
+    write_record(replace(RECORD, host=kind_of(replace(HOST, cores=8))))
+    assert replace(RECORD, gpus=()) == merged(replace(RECORD, gpus=()))
 
 
 def test_some_of_the_gpus_get_the_least_figure_of_their_kind():

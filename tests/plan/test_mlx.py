@@ -49,6 +49,8 @@ def test_its_speed_is_an_interval_with_a_basis(mac):
     assert "512 prompt and 256 answer tokens" in plan.prediction.basis
     other = make_plan(hardware=mac, engine="llamacpp")
     assert plan.prediction.basis.split(";")[-1] == other.prediction.basis.split(";")[-1]
+    assert "with llama.cpp, whose figures count for mlx too" in plan.prediction.basis
+    assert "with llama.cpp" not in other.prediction.basis
 
 
 @pytest.mark.parametrize(("checkpoint", "gain"), [(RELEASE, "1.55 times"), ("deepseek-ai/DeepSeek-V4-Flash", "no run")])

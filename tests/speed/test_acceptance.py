@@ -43,6 +43,13 @@ def test_each_model_has_its_own_numbers():
     assert accepted_tokens(5, "dspark", model="other") in {flash, pro}
 
 
+def test_rows_of_the_own_model_stand_without_those_of_others():
+    """Flash has a figure on random text, so Pro's is not told with it; on code there is only Pro's."""
+    assert ["flash"] == [row.model for row in find_acceptances("dspark", workload="random", model="flash")]
+    assert ["pro"] == [row.model for row in find_acceptances("dspark", workload="code", model="flash")]
+    assert [None] == [row.model for row in find_acceptances("mtp", workload="random", model="flash")]
+
+
 def test_llamacpp_has_rows_of_its_own():
     """Shares of three drafts become tokens a step; the servers on GPUs do not see these rows."""
     rows = {row.workload: row.tokens(3) for row in find_acceptances("dspark", engine="llamacpp")}

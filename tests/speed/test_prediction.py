@@ -161,6 +161,32 @@ def test_the_basis_gives_the_speed_on_text_that_people_write():
     assert rates[0] < rates[1] < prediction.decode_tokens_per_s.expected
 
 
+def test_the_basis_names_another_model_that_acceptance_was_measured_with():
+    """Nobody measured Flash on code, so Pro's figures stand there as Pro's."""
+    load = ServingLoad(16, 256, 8192, 1024, 3, draft_model="flash")
+    basis = predict_speed(FLASH, load, ranks=FOUR_H200S).basis
+    assert "on code 2.49 with thinking on (measured with V4-Pro preview): about" in basis
+    assert "measured with" not in predict_speed(FLASH, replace(load, draft_model="pro"), ranks=FOUR_H200S).basis
+
+
+def test_the_basis_names_another_model_of_llamacpp():
+    """Its published runs drafted for V4-Flash-0731; they do not say whether it thought."""
+    load = ServingLoad(1, 1, 512, 256, 3, draft_method="dspark", draft_model="pro", accepted=2.6)
+    pro, flash = (
+        predict_speed(FLASH, replace(load, draft_model=model), host=HostSide(1, 1, 8, None), engine="llamacpp").basis
+        for model in ("pro", "flash")
+    )
+    assert "2.61 on prose (measured with V4-Flash-0731) and 2.71 on code (measured with V4-Flash-0731)" in pro
+    assert "2.61 on prose and 2.71 on code, as" in flash
+
+
+@pytest.mark.parametrize("layers", [43, 60, 61])
+def test_a_model_wholly_on_the_host_is_known_by_its_shares(layers):
+    """Sums of bytes as floats may differ in the last digit; a share of one does not."""
+    assert HostSide(1 - 0 / layers, 1 - 0 / layers, 8, None).has_all
+    assert [False, False] == [HostSide(*shares, 8, None).has_all for shares in ((0.0, 1.0), (1 - 1 / layers, 1.0))]
+
+
 @pytest.mark.parametrize(
     ("ranks", "missing"),
     [

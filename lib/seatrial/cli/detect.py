@@ -4,7 +4,7 @@ seatrial detect                               this machine
 seatrial detect --hardware h100x8             eight H100 in one machine
 seatrial detect --hardware m3-ultra-512gb     unified memory names its size
 seatrial detect --hardware cpu --host-memory-gib 192
-seatrial detect --measure                     this machine, and how fast its memory is read (at most 5 s)
+seatrial detect --measure                     this machine, and how fast its memory is read (about 5 s)
 """
 
 from __future__ import annotations

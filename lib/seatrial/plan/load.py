@@ -99,7 +99,9 @@ def load_of(
     prompt, answer = lengths_of(request, candidate.model, candidate.engine, context_tokens)
     accepted = None
     if draft_tokens and not as_published:
-        accepted = accepted_tokens(draft_tokens, draft_method, workload=None, engine="llamacpp")
+        accepted = accepted_tokens(
+            draft_tokens, draft_method, workload=None, model=candidate.model.id, engine="llamacpp"
+        )
     return ServingLoad(
         concurrency=request.concurrency,
         running_limit=max(1, running_limit),

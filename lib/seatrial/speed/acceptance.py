@@ -29,7 +29,7 @@ class Acceptance:
     engine: str | None  # id of the engine, None if it holds for the servers on GPUs
 
     def tokens(self, drafts: int) -> float:
-        """Return the tokens a step yields: on a line between known numbers of drafts, as many beyond the largest."""
+        """Return the tokens a step yields: on a line between known numbers of drafts, no more beyond the largest."""
         points = ((0, 1.0), *self.lengths)
         at = bisect_left(points, (drafts, 0.0))
         if at == len(points):
@@ -57,12 +57,12 @@ def acceptances() -> tuple[Acceptance, ...]:
 def find_acceptances(
     method: str, *, workload: str | None = None, model: str | None = None, engine: str | None = None
 ) -> tuple[Acceptance, ...]:
-    """Return the rows of a method, those of the same model first.
+    """Return the rows of a method: those of the same model, else those of any model, else of the others.
 
     Args:
         method: What drafts, ``mtp`` or ``dspark``.
         workload: Kind of text; None for any.
-        model: Family of the model, ``flash`` or ``pro``; None if unknown.
+        model: Id of the model in the catalog, such as ``flash``; None if unknown.
         engine: Engine id, if it has rows of its own.
 
     """
@@ -71,7 +71,8 @@ def find_acceptances(
         for row in acceptances()
         if row.method == method and row.engine == engine and workload in {None, row.workload}
     ]
-    return tuple(sorted(rows, key=lambda row: row.model != model))
+    own, any_model = ([row for row in rows if row.model == name] for name in (model, None))
+    return tuple(own or any_model or rows)
 
 
 def accepted_tokens(
@@ -88,7 +89,7 @@ def accepted_tokens(
         drafts: Tokens drafted at each step.
         method: What drafts, ``mtp`` or ``dspark``.
         workload: Kind of text; None for the first that is known.
-        model: Family of the model, ``flash`` or ``pro``; None if unknown.
+        model: Id of the model in the catalog, such as ``flash``; None if unknown.
         engine: Engine id, if it has rows of its own.
 
     Raises:

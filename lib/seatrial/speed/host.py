@@ -26,6 +26,11 @@ class HostSide:
     measured_at: str | None = None  # when these figures were measured; None if they were not
     tensor_split: bool = False  # the GPUs share each tensor, instead of taking turns at the layers
 
+    @property
+    def has_all(self) -> bool:
+        """True if the whole model is in host memory."""
+        return self.dense_share == self.expert_share == 1
+
     def step_bytes(self, work: Work, tokens: float) -> float:
         """Return the bytes one step over ``tokens`` tokens reads from host memory."""
         used = work.expert_bytes * work.expert_share(tokens)
@@ -164,7 +169,7 @@ def _step_seconds(
     tokens = running * (1 + load.draft_tokens)
     host_bytes = host.step_bytes(work, tokens)
     step = _cpu(host, fit).step_seconds(work, host, load)
-    if host_bytes == work.step_bytes(tokens) or ranks is None:
+    if host.has_all or ranks is None:
         return step
     if ranks.bandwidth_bytes_per_s is None:
         return None
@@ -190,7 +195,7 @@ def _prefill_seconds(
     host_share = host.step_bytes(work, load.running) / work.step_bytes(load.running)
     operations = 2 * work.active_parameters * load.prompt_tokens
     prefill = operations * host_share / _cpu(host, fit).flops
-    if host_share == 1 or ranks is None:
+    if host.has_all or ranks is None:
         return prefill
     # For prompts llama.cpp copies the host's weights to the GPU, a batch at a time.
     on_host = work.dense_bytes * host.dense_share + work.expert_bytes * host.expert_share

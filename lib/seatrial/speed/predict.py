@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from seatrial.records import Interval
-from seatrial.speed.acceptance import find_acceptances
+from seatrial.speed.acceptance import Acceptance, find_acceptances
 from seatrial.speed.host import HostSide, assumed_host, split_speed
 from seatrial.speed.roofline import Speed, accepted_of, calibration, gpu_speed
 from seatrial.speed.types import Prediction
@@ -35,7 +35,7 @@ def predict_speed(
 
     """
     if host is not None:
-        return _split(work, load, host, ranks)
+        return _split(work, load, host, ranks, engine)
     if ranks is None:
         return _unknown("neither GPUs nor a host that computes were given")
     if ranks.bandwidth_bytes_per_s is None:
@@ -90,8 +90,14 @@ def _drafts(work: Work, ranks: Ranks, load: ServingLoad) -> str:
     for row in find_acceptances(load.draft_method, workload="code", model=load.draft_model):
         accepted = row.tokens(load.draft_tokens)
         rate = gpu_speed(work, ranks, replace(load, accepted=accepted)).output_tokens_per_s
-        rates.append(f"{accepted:.2f} with thinking {row.thinking}: about {rate:,.0f} tokens/s")
+        thinking = f" with thinking {row.thinking}" if row.thinking else ""
+        rates.append(f"{accepted:.2f}{thinking}{_of_another(row, load)}: about {rate:,.0f} tokens/s")
     return f"{text}; on code {', '.join(rates)}." if rates else f"{text}."
+
+
+def _of_another(row: Acceptance, load: ServingLoad) -> str:
+    """Name the release a row was measured with if it is of another model."""
+    return "" if row.model in {load.draft_model, None} else f" (measured with {row.measured_with.partition(',')[0]})"
 
 
 def _split_drafts(load: ServingLoad) -> str:
@@ -99,7 +105,9 @@ def _split_drafts(load: ServingLoad) -> str:
     if not load.draft_tokens:
         return ""
     rows = find_acceptances(load.draft_method, model=load.draft_model, engine="llamacpp")
-    rates = " and ".join(f"{row.tokens(load.draft_tokens):.2f} on {row.workload}" for row in rows)
+    rates = " and ".join(
+        f"{row.tokens(load.draft_tokens):.2f} on {row.workload}{_of_another(row, load)}" for row in rows
+    )
     return f"With {counted(load.draft_tokens, 'drafted token')} a step yields {rates}, as published for llama.cpp; the first counts here."
 
 
@@ -107,22 +115,23 @@ def _named(ranks: Ranks | None) -> str:
     return (ranks and ranks.accelerator) or "this GPU"
 
 
-def _split(work: Work, load: ServingLoad, host: HostSide, ranks: Ranks | None) -> Prediction:
+def _split(work: Work, load: ServingLoad, host: HostSide, ranks: Ranks | None, engine: str) -> Prediction:
     speed = split_speed(work, host, ranks, load)
     if speed is None:
         return _unknown(f"the memory bandwidth of {_named(ranks)} is not known")
     on_host = host.step_bytes(work, 1)
     threads = counted(host.threads or assumed_host(host.memory_bytes).threads, "thread")
     from_host = f", of which {to_gb(on_host):,.2f} GB from host memory with {threads}" if on_host else ""
+    other_engine = "" if engine == "llamacpp" else f" with llama.cpp, whose figures count for {engine} too"
     parts = (
         f"One token reads {to_gb(work.step_bytes(1)):,.2f} GB{from_host}",
         _host_bandwidth(host) if on_host else "",
         _gpu_bandwidth(ranks),
-        "calibrated on published runs of other machines",
+        f"calibrated on published runs of other machines{other_engine}",
         _load(load),
     )
     cpu = calibration()["cpu"]
-    only_measured = host.decode_bytes_per_s and on_host == work.step_bytes(1)
+    only_measured = host.decode_bytes_per_s and host.has_all
     spread = cpu["spread_measured"] if only_measured else cpu["spread"]
     basis = " ".join(filter(None, ("; ".join(filter(None, parts)) + ".", _split_drafts(load))))
     return _prediction(speed, spread, spread * cpu["spread_first"], basis)

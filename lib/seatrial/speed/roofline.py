@@ -78,7 +78,7 @@ def _has_slow_host(ranks: Ranks) -> bool:
 def _known(figure: float | None) -> float:
     """Return a figure of the GPUs, which the caller has found to be known."""
     if figure is None:
-        raise ValueError("predict_speed answers for GPUs whose figures are unknown")
+        raise ValueError("gpu_speed needs bandwidth and FLOPS")
     return figure
 
 

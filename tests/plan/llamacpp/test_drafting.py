@@ -1,18 +1,24 @@
 """A drafter beside the model: its bytes, where it lies, when it is offered, and what cannot draft."""
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from seatrial.catalog import find_checkpoint
 from seatrial.engines import build_command
 from seatrial.errors import ModelFileError, RefusedError, UnknownNameError, UsageError
 from seatrial.fetch.tiny import write_tiny, write_tiny_drafter
 from seatrial.hardware import detect_hardware
-from seatrial.memory.drafter import drafter_bytes
+from seatrial.memory.drafter import DrafterBytes, drafter_bytes
 from seatrial.memory.options import Options
 from seatrial.plan import make_plan
 from seatrial.plan.capacity import usable_gpu_bytes
-from seatrial.plan.llamacpp.tensor_split import drafter_layers, with_output
+from seatrial.plan.llamacpp.offload import Offload, _Division
+from seatrial.plan.llamacpp.tensor_split import Layers, drafter_layers, with_output
 from seatrial.plan.vendor.limits import limits
+from seatrial.records import Interval
 from seatrial.units import GIB
 
 FLASH = "unsloth/DeepSeek-V4-Flash-0731-GGUF:"
@@ -47,6 +53,57 @@ def test_every_byte_of_the_drafter_is_counted():
     assert 4 * alone.state_bytes == drafted.state_bytes
     grown = size.weights + size.kv + int(size.buffer.expected) + 3 * alone.state_bytes
     assert grown == drafted.total_bytes - alone.total_bytes
+
+
+def filled(machine, free_gib):
+    """Return a machine with so many free GiB on each GPU."""
+    hardware = detect_hardware(machine, host_memory_gib=256)
+    gpus = zip(hardware.gpus, free_gib, strict=True)
+    return replace(hardware, gpus=tuple(replace(gpu, memory_free_bytes=free * GIB) for gpu, free in gpus))
+
+
+@pytest.mark.parametrize("free_gib", [(0, 0), (1, 1), (0, 1)])
+def test_gpus_that_others_have_filled_leave_model_and_drafter_to_the_host(free_gib):
+    """There is no GPU to put a layer on, and that is a plan, not an error."""
+    plan = make_plan(checkpoint=f"{FLASH}UD-Q4_K_XL", hardware=filled("rtx3090x2", free_gib), drafter="auto")
+    assert ("fits", DRAFTER, 0, ()) == (plan.verdict, plan.drafter, plan.gpu_layers, plan.gpu_shares)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "free_gib"),
+    [("UD-Q4_K_XL", (15, 11)), ("UD-Q4_K_XL", (6, 0, 5, 14)), ("UD-Q8_K_XL", (16, 7)), ("UD-IQ1_M", (0, 14, 5))],
+)
+def test_an_uneven_division_is_said_if_no_even_one_leaves_the_drafter_its_place(quantization, free_gib):
+    """Without --tensor-split llama.cpp would divide the layers by itself, and load more on a GPU than it holds."""
+    hardware = filled(f"rtx3090x{len(free_gib)}", free_gib)
+    plan = make_plan(checkpoint=FLASH + quantization, hardware=hardware, drafter="auto", context_tokens=8192)
+    usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in hardware.gpus]
+    assert ("fits", DRAFTER) == (plan.verdict, plan.drafter)
+    assert min(plan.gpu_layers, 43) == sum(plan.gpu_shares)
+    assert plan.footprint.per_gpu_bytes <= max(usable)
+    assert "--tensor-split" in build_command(plan).flags
+
+
+@given(
+    free=some.lists(some.integers(0, 40), min_size=2, max_size=4),
+    drafter=some.builds(
+        DrafterBytes,
+        weights=some.integers(1, 40),
+        experts=some.just(0),
+        kv=some.just(0),
+        buffer=some.integers(0, 6).map(lambda size: Interval(size, size, size)),
+        layers=some.integers(1, 3),
+    ),
+    layer=some.tuples(some.integers(1, 3), some.integers(0, 9)),
+    counts=some.tuples(some.integers(0, 12), some.integers(0, 12)).filter(any),
+)
+def test_layers_that_fit_have_their_places(free, drafter, layer, counts):
+    """Whatever is free of each GPU: what fits is divided so that every GPU holds its layers and the drafter's."""
+    division = _Division(Offload(None, sum(counts), None, free, 3, drafter), free, layer[0], sum(layer))
+    on_gpus = Layers(*counts, layer[0], sum(layer))
+    shares = division.shares(on_gpus)
+    assert shares is not None or not division.fits(sum(counts), counts[0])
+    assert shares is None or (sum(counts) == sum(shares) and division._holds(on_gpus, shares))
 
 
 def test_the_command_names_the_drafter_and_keeps_it_on_the_gpu():

@@ -12,6 +12,7 @@ from seatrial.plan import make_plan
 from seatrial.plan.capacity import usable_gpu_bytes
 from seatrial.plan.llamacpp.tensor_split import Layers, fill_evenly, fill_gpus
 from seatrial.plan.vendor.limits import limits
+from seatrial.units import format_gib
 
 MACHINES = [
     ("rtx3090x2", 192, "unsloth/DeepSeek-V4-Flash-0731-GGUF:UD-Q8_K_XL"),
@@ -68,6 +69,9 @@ def test_layers_left_in_host_memory_keep_their_experts_there():
     plan = make_plan(checkpoint="unsloth/DeepSeek-V4-Pro-0813-GGUF:UD-Q8_K_XL", hardware=hardware)
     assert plan.gpu_layers < 61
     assert 61 == plan.cpu_expert_layers
+    host = format_gib(plan.footprint.host_bytes)
+    told = f"the routed experts of {plan.gpu_layers} of them in host memory; host memory holds {host} in all."
+    assert any(told in reason.text for reason in plan.reasons)
 
 
 def test_experts_are_counted_from_the_first_layer_on():

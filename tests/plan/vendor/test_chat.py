@@ -3,9 +3,11 @@
 import pytest
 
 from seatrial.engines import build_command
+from seatrial.flags import Flags
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
 from seatrial.plan.types import Plan
+from seatrial.plan.vendor.chat import _default_kwargs
 from seatrial.records import from_dict, to_dict
 
 PARSERS = {"sglang": ("deepseek-v4", "deepseekv4"), "vllm": ("deepseek_v4", "deepseek_v4"), "llamacpp": (None, None)}
@@ -85,3 +87,16 @@ def test_a_recipe_may_set_the_default_mode_as_json():
     plan = make_plan(hardware=detect_hardware("rtxpro6000x2"), **wishes)
     assert "--default-chat-template-kwargs" in plan.recipe.flags
     assert "Think High" == plan.chat.default_mode.name
+
+
+@pytest.mark.parametrize("value", ["true", "True"])
+def test_a_default_mode_may_be_spelt_either_way(value):
+    """As JSON and as one flag for each name, in the letters of JSON or of Python."""
+    names = {
+        "--default-chat-template-kwargs.thinking": value,
+        "--default-chat-template-kwargs.reasoning_effort": "high",
+    }
+    whole = {"--default-chat-template-kwargs": '{"thinking": true, "reasoning_effort": "high"}'}
+    assert [{"thinking": "true", "reasoning_effort": "high"}] * 2 == [
+        dict(_default_kwargs(Flags.of(flags))) for flags in (names, whole)
+    ]

@@ -107,8 +107,21 @@ def test_without_a_known_memory_there_is_no_share():
         ("b200x4", Parallelism(tensor=4, data=4), {}, 4096),
         ("b200x4", Parallelism(tensor=4), {"--chunked-prefill-size": "4096"}, 4096),
         ("rtx4090x8", Parallelism(tensor=8), {}, 4096),
+        ("b200x4", Parallelism(tensor=4, data=4), {"--chunked-prefill-size": "-1"}, None),
+        ("b200x4", Parallelism(tensor=4), {"--chunked-prefill-size": "0"}, None),
     ],
 )
 def test_prompts_are_read_in_pieces(machine, ranks, flags, expected):
-    """As long as SGLang's default for the GPU or the recipe says, shared out among the attention replicas."""
+    """As long as SGLang's default for the GPU or the recipe says, shared out among the replicas; -1 reads them whole."""
     assert expected == prefill_tokens(detect_hardware(machine).gpus[0], ranks, flags)
+
+
+@pytest.mark.parametrize("flags", [{}, {"--max-prefill-tokens": "4096"}, {"--max-prefill-tokens": "1"}])
+def test_whole_prompts_are_reserved_for_as_for_pieces_of_a_batch(flags):
+    """Without chunks SGLang reserves for --max-prefill-tokens, 16,384 by default, but 2,048 at the least."""
+    gpu = detect_hardware("rtx4090x8").gpus[0]
+    whole, pieces = (
+        default_fraction("sglang", gpu, Parallelism(tensor=8), {"--chunked-prefill-size": size, **flags})
+        for size in ("-1", flags.get("--max-prefill-tokens", "16384"))
+    )
+    assert pieces == whole < 1

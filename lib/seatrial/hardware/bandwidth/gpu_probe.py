@@ -22,7 +22,6 @@ from typing import Any
 
 _BUFFERS_BYTES = 1 << 30
 """Of the two buffers together, at most; a quarter of the free memory if that is less."""
-_NAME_BYTES = 256
 _REPEATS = 8
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 
@@ -71,12 +70,6 @@ class Cuda(Driver):
         self.call("cuDeviceGetCount", ctypes.byref(number))
         return number.value
 
-    def name(self, index: int) -> str:
-        """Return the name of a GPU."""
-        text = ctypes.create_string_buffer(_NAME_BYTES)
-        self.call("cuDeviceGetName", text, _NAME_BYTES, self._device(index))
-        return text.value.decode(errors="replace")
-
     @contextlib.contextmanager
     def opened(self, index: int) -> Iterator[None]:
         """Use a GPU in this thread, by its primary context."""
@@ -115,12 +108,6 @@ class Hip(Driver):
         number = ctypes.c_int()
         self.call("hipGetDeviceCount", ctypes.byref(number))
         return number.value
-
-    def name(self, index: int) -> str:
-        """Return the name of a GPU."""
-        text = ctypes.create_string_buffer(_NAME_BYTES)
-        self.call("hipDeviceGetName", text, _NAME_BYTES, index)
-        return text.value.decode(errors="replace")
 
     @contextlib.contextmanager
     def opened(self, index: int) -> Iterator[None]:
@@ -190,19 +177,20 @@ def _rate(driver: Cuda | Hip, start: Callable[[], None], moved_bytes: int, secon
 def _measure(driver: Cuda | Hip, index: int, seconds: float) -> None:
     try:
         with driver.opened(index):
-            _print(index=index, name=driver.name(index), bytes_per_s=bandwidth(driver, seconds))
+            _print(index=index, bytes_per_s=bandwidth(driver, seconds))
     except DriverError as error:
         _print(index=index, failed=str(error))
 
 
 def main() -> None:
-    """Print a line for each GPU, which are measured at once, or one line if the driver does not start."""
+    """Print the number of GPUs and a line for each, measured at once, or one line if the driver does not start."""
     try:
         driver = Cuda() if sys.argv[1] == "cuda" else Hip()
         count = driver.count()
     except (OSError, DriverError) as error:
         _print(index=None, failed=str(error))
         return
+    _print(count=count)
     with ThreadPoolExecutor(max(1, count)) as pool:
         for done in [pool.submit(_measure, driver, index, float(sys.argv[2])) for index in range(count)]:
             done.result()

@@ -122,7 +122,12 @@ class Llamacpp:
                 ctypes.memset(self._data(tensor), _FILL, self._bytes(tensor))
             graph = self._graph(context)
             self._expand(graph, self._product(context, matrix, vectors))
-            return _least_seconds(lambda: self._compute(context, graph, self._threads), seconds)
+
+            def compute() -> None:
+                if status := self._compute(context, graph, self._threads):
+                    raise RuntimeError(f"ggml_graph_compute_with_ctx returned {status}")
+
+            return _least_seconds(compute, seconds)
         finally:
             self._free(context)
 

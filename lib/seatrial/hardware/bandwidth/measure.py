@@ -17,15 +17,17 @@ from seatrial.hardware.bandwidth.record import (
     folder,
     is_plausible,
     kind_of,
+    merged,
     with_measured_bandwidth,
     write_record,
 )
 from seatrial.hardware.detect import read_machine
 from seatrial.hardware.probe_process import ProbeOutput, run_probe_program
 from seatrial.hardware.types import Gpu, Hardware, Host, Problem
+from seatrial.units import counted
 
 DEADLINE_S = 4.5
-"""For the readings of host and GPUs together; detection takes the rest of five seconds."""
+"""For the readings of host and GPUs together. Detection comes before and takes well under a second, unless a driver hangs."""
 _HOST_S, _GPU_S = 1.2, 0.4
 _HOST_SHARE = 0.6
 """Share of the deadline that the host may take if there are GPUs."""
@@ -56,8 +58,8 @@ def measure_bandwidth(hardware: Hardware | None = None, *, deadline_s: float = D
     if hardware is not None and hardware.origin != "measured":
         return hardware
     paths.private_dir(folder())
-    until = time.monotonic() + deadline_s
     hardware = hardware or read_machine()
+    until = time.monotonic() + deadline_s
     figures, problems = _read_host(hardware.host, deadline_s * (_HOST_SHARE if hardware.gpus else 1))
     measured: list[GpuBandwidth] = []
     for vendor in dict.fromkeys(gpu.vendor for gpu in hardware.gpus):
@@ -76,7 +78,7 @@ def measure_bandwidth(hardware: Hardware | None = None, *, deadline_s: float = D
         gpus=tuple(measured),
     )
     if figures or measured:
-        write_record(record)
+        write_record(merged(record))
         hardware = with_measured_bandwidth(hardware)
     return replace(hardware, problems=(*hardware.problems, *problems))
 
@@ -106,7 +108,8 @@ def _read_gpus(vendor: str, gpus: Sequence[Gpu], deadline_s: float) -> tuple[lis
     program = Path(__file__).with_name("gpu_probe.py")
     done = run_probe_program(program, driver, str(seconds), deadline_s=deadline_s)
     problems, rates = [], {}
-    for line in done.lines:
+    shown = sum(line.get("count", 0) for line in done.lines)
+    for line in (line for line in done.lines if "count" not in line):
         rate = line.get("bytes_per_s", 0.0)
         if is_plausible(rate):
             rates[line["index"]] = rate
@@ -116,16 +119,19 @@ def _read_gpus(vendor: str, gpus: Sequence[Gpu], deadline_s: float) -> tuple[lis
             problems.append(Problem(what, _DRIVER_REMEDY))
     if done.late or done.code:
         problems.append(Problem(f"Measuring the GPUs through {name} {_ending(done, deadline_s)}.", _TRY_AGAIN))
-    return _attribute(gpus, rates, seen=len(done.lines)), problems
+    if shown > len(gpus):
+        what = f"{name} shows {counted(shown, 'GPU')} and detection {len(gpus)}, so nothing tells which were measured."
+        return [], [*problems, Problem(what, _DRIVER_REMEDY)]
+    return _attribute(gpus, rates, shown), problems
 
 
-def _attribute(gpus: Sequence[Gpu], rates: dict[int, float], seen: int) -> list[GpuBandwidth]:
+def _attribute(gpus: Sequence[Gpu], rates: dict[int, float], shown: int) -> list[GpuBandwidth]:
     """Give each measured bandwidth to its GPU.
 
     The driver's order is that of the detected GPUs. If it shows fewer (it shows a process one MIG slice), the least
     bandwidth is that of all, provided that all are of one kind.
     """
-    if seen != len(gpus):
+    if shown < len(gpus):
         same = len({(gpu.name, gpu.memory_bytes) for gpu in gpus}) == 1
         rates = dict.fromkeys(range(len(gpus)), min(rates.values())) if same and rates else {}
     return [GpuBandwidth(gpus[index].name, gpus[index].memory_bytes, rate) for index, rate in sorted(rates.items())]

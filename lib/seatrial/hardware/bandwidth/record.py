@@ -23,6 +23,7 @@ FORMAT = 1
 _MAX_RECORD_BYTES = 1 << 20
 _LEAST, _MOST = 1e8, 1e15
 """Bytes or operations a second: less is slower than a disk, more is faster than any chip."""
+_FIGURES = ("read_bytes_per_s", "decode_bytes_per_s", "prompt_flops", "gpus")
 REMEDY = "Measure again: seatrial detect --measure."
 
 
@@ -46,10 +47,10 @@ class GpuBandwidth:
 
 @dataclass(frozen=True, slots=True)
 class BandwidthRecord:
-    """Everything measured on a machine in one go; what could not be measured is None, or missing among the GPUs."""
+    """Everything measured on a machine; what could not be measured is None, or missing among the GPUs."""
 
     format: int
-    measured_at: str  # UTC, ISO 8601
+    measured_at: str  # the oldest figure; UTC, ISO 8601
     tool: str  # version of this kit
     host: HostKind
     read_bytes_per_s: float | None  # by the cores
@@ -89,22 +90,45 @@ def write_record(record: BandwidthRecord) -> Path:
     return path
 
 
+def merged(record: BandwidthRecord) -> BandwidthRecord:
+    """Return a record with the figures that it lacks from the stored one of the same host, if that can be used.
+
+    The date is then the stored one: no figure counts as newer than it is. GPUs are kept only if none was measured now.
+    """
+    try:
+        stored = _read(record.host)
+    except UsageError:
+        return record
+    kept = {name: getattr(stored, name) for name in _FIGURES if not getattr(record, name) and getattr(stored, name)}
+    return replace(record, **kept, measured_at=stored.measured_at if kept else record.measured_at)
+
+
 def with_measured_bandwidth(hardware: Hardware) -> Hardware:
     """Return a detected machine with its measured bandwidth, if there is any.
 
     A record that cannot be used is one problem, never an error: the figures of the data sheets stay.
     """
     kind = kind_of(hardware.host)
-    path = record_path(kind)
     try:
-        record = from_dict(BandwidthRecord, read_json(path, _MAX_RECORD_BYTES))
-        _check(record, kind)
+        record = _read(kind)
     except UsageError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return hardware
-        problem = Problem(f"The measured bandwidth in {path} is not used: {error.what}", REMEDY)
+        problem = Problem(f"The measured bandwidth in {record_path(kind)} is not used: {error.what}", REMEDY)
         return replace(hardware, problems=(*hardware.problems, problem))
     return _with_record(hardware, record)
+
+
+def _read(kind: HostKind) -> BandwidthRecord:
+    """Return the stored record of a host.
+
+    Raises:
+        UsageError: If there is none, or if it cannot be used.
+
+    """
+    record = from_dict(BandwidthRecord, read_json(record_path(kind), _MAX_RECORD_BYTES))
+    _check(record, kind)
+    return record
 
 
 def _check(record: BandwidthRecord, kind: HostKind) -> None:

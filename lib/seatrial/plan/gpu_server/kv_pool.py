@@ -68,8 +68,10 @@ def pool_of(candidate: Candidate, layout: Layout, footprint: Footprint, usable_b
     if WINDOW_FLAG not in flags and (RUNNING_FLAG in flags or candidate.architecture.windows_by_requests):
         # Then SGLang sizes the window pool for so many requests, not for a share of the tokens.
         return KvPool(tokens)
-    prompt_tokens = prefill_tokens(candidate.request.gpus[0], layout.parallelism, flags)
-    return KvPool(tokens, tokens * window_share(flags) * limits().window_oversubscription, prompt_tokens)
+    pieces = prefill_tokens(candidate.request.gpus[0], layout.parallelism, flags)
+    return KvPool(
+        tokens, tokens * window_share(flags) * limits().window_oversubscription, pieces or footprint.context_tokens
+    )
 
 
 def window_share(flags: Mapping[str, str | None]) -> float:

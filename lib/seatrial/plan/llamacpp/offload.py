@@ -109,10 +109,14 @@ class _Division:
         footprint = self.offload.measure(gpu_layers, cpu_expert_layers)
         on_gpus = self._on_gpus(gpu_layers, cpu_expert_layers)
         several = len(self.free_bytes) > 1 and gpu_layers
-        shares = self._shares(on_gpus, fill_evenly) if several else None
+        shares = self.shares(on_gpus) if several else None
         if shares:
             footprint = self._divided(footprint, on_gpus, shares)
         return self.offload.split(footprint, gpu_layers, cpu_expert_layers, shares or ())
+
+    def shares(self, on_gpus: Layers) -> tuple[int, ...] | None:
+        """Return the layers of each GPU: all evenly full, unless only an uneven division leaves the drafter its place."""
+        return self._shares(on_gpus, fill_evenly) or self._shares(on_gpus, fill_gpus)
 
     def _divided(self, footprint: Footprint, on_gpus: Layers, shares: tuple[int, ...]) -> Footprint:
         """Return the footprint with the bytes of the fullest GPU."""
@@ -133,6 +137,8 @@ class _Division:
         drafter, free = self.offload.drafter, self.free_bytes
         if drafter is None:
             return fill(on_gpus, free)
+        if not any(free):
+            return None
         counts = drafter_layers(with_output([int(size) for size in free]), drafter.layers)
         for _ in range(_TRIES):  # mostly the first places or those they lead to will do
             shares = fill(on_gpus, self._beside(counts))

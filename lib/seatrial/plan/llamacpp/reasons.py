@@ -55,8 +55,10 @@ def split_reason(split: Split, gpus: int) -> Reason:
     layers = "All layers" if split.gpu_layers == ALL_LAYERS else f"{split.gpu_layers} layers"
     text = f"{layers} are on {'the GPU' if gpus == 1 else 'the GPUs'}"
     if split.cpu_expert_layers:
+        host = format_gib(split.footprint.host_bytes)
+        bytes_text = f" ({host})" if split.gpu_layers == ALL_LAYERS else f"; host memory holds {host} in all"
         on_host = f"{min(split.gpu_layers, split.cpu_expert_layers)} of them in host memory"
-        text += f", but the routed experts of {on_host} ({format_gib(split.footprint.host_bytes)})"
+        text += f", but the routed experts of {on_host}{bytes_text}"
     return Reason(f"{text}.", "derived", "llama.cpp --gpu-layers and --n-cpu-moe")
 
 

@@ -173,4 +173,4 @@ def _predict(candidate: Candidate, placed: Placed) -> Prediction:
         gpu = request.hardware.gpus[0]
         bandwidth, day = peak_bandwidth(gpu.bandwidth_bytes_per_s, gpu.bandwidth_measured_at), gpu.bandwidth_measured_at
         ranks = Ranks(placed.pools.gpus, 1, 1, gpu.accelerator, bandwidth, gpu.bf16_flops, measured_at=day)
-    return predict_speed(work, load, ranks=ranks, host=host_side, engine="llamacpp")
+    return predict_speed(work, load, ranks=ranks, host=host_side, engine=candidate.engine)

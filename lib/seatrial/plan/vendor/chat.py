@@ -68,13 +68,13 @@ def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _default_kwargs(flags: Flags) -> tuple[tuple[str, str | None], ...]:
+def _default_kwargs(flags: Flags) -> tuple[tuple[str, str], ...]:
     """Return the chat_template_kwargs that a recipe sets for requests without any, as JSON or one flag for each."""
     given = json.loads(flags.get(_DEFAULT_KWARGS.removesuffix(".")) or "{}")
-    whole = tuple((name, str(value).lower()) for name, value in given.items())
-    return whole + tuple(
-        (name.removeprefix(_DEFAULT_KWARGS), value) for name, value in flags.items() if name.startswith(_DEFAULT_KWARGS)
-    )
+    dotted = {
+        name.removeprefix(_DEFAULT_KWARGS): value for name, value in flags.items() if name.startswith(_DEFAULT_KWARGS)
+    }
+    return tuple((name, str(value).lower()) for name, value in {**given, **dotted}.items())
 
 
 @cache
@@ -85,7 +85,7 @@ def _least_contexts(family: str) -> list[int]:
 
 @lru_cache(maxsize=1024)
 def _chat(
-    family: str, engine: str, context_tokens: int, default_kwargs: tuple[tuple[str, str | None], ...], *, release: bool
+    family: str, engine: str, context_tokens: int, default_kwargs: tuple[tuple[str, str], ...], *, release: bool
 ) -> Chat | None:
     document = _document(family)
     row = document["engines"].get(engine)
@@ -113,7 +113,7 @@ def _for_release(rows: list[dict[str, Any]], release: bool) -> list[dict[str, An
 
 
 def _modes(
-    rows: list[dict[str, Any]], engine: dict[str, Any], context_tokens: int, default_kwargs: dict[str, str | None]
+    rows: list[dict[str, Any]], engine: dict[str, Any], context_tokens: int, default_kwargs: dict[str, str]
 ) -> tuple[ThinkingMode, ...]:
     kwargs = {row["name"]: _kwargs(engine["switch"], row) for row in rows}
     default = engine["default_mode"]

@@ -35,9 +35,10 @@ def default_fraction(engine: str, gpu: Gpu, ranks: Parallelism, flags: Mapping[s
     return round((memory - _reserved_mib(memory, gpu, ranks, flags)) / memory, 3)
 
 
-def prefill_tokens(gpu: Gpu, ranks: Parallelism, flags: Mapping[str, str | None]) -> int:
-    """Return how many tokens of prompts one attention replica of SGLang reads at a time."""
-    return _prefill_tokens(gpu, flags) // ranks.data
+def prefill_tokens(gpu: Gpu, ranks: Parallelism, flags: Mapping[str, str | None]) -> int | None:
+    """Return how many tokens of prompts one attention replica of SGLang reads at a time, None for a whole prompt."""
+    tokens = _prefill_tokens(gpu, flags)
+    return tokens // ranks.data if tokens > 0 else None
 
 
 def default_fraction_source(engine: str) -> str:
@@ -50,7 +51,10 @@ def _reserved_mib(memory: float, gpu: Gpu, ranks: Parallelism, flags: Mapping[st
     rule = _rules()["sglang"]
     batch = _graph_batch(gpu, ranks, flags)
     reserved: float = rule["fixed_mib"] + rule["mib_per_rank"] * ranks.tensor
-    reserved += rule["mib_per_prefill_token"] * max(_prefill_tokens(gpu, flags), rule["prefill_tokens_least"])
+    tokens = _prefill_tokens(gpu, flags)
+    if tokens <= 0:
+        tokens = int(flags.get("--max-prefill-tokens") or rule["prefill_tokens_whole"])
+    reserved += rule["mib_per_prefill_token"] * max(tokens, rule["prefill_tokens_least"])
     reserved += rule["mib_per_graph_request"] * batch
     reserved += rule["prefill_graphs_mib"] if "--cuda-graph-backend-prefill" in flags else 0
     if ranks.data > 1:
@@ -63,7 +67,7 @@ def _reserved_mib(memory: float, gpu: Gpu, ranks: Parallelism, flags: Mapping[st
 
 
 def _prefill_tokens(gpu: Gpu, flags: Mapping[str, str | None]) -> int:
-    """Return the tokens of all attention replicas together, which is what SGLang counts with."""
+    """Return the tokens of all attention replicas together, which is what SGLang counts with; 0 or less: no pieces."""
     return int(flags.get("--chunked-prefill-size") or _size(gpu)["prefill_tokens"])
 
 
