@@ -54,6 +54,7 @@ def edition(tmp_path):
         document = copy.deepcopy(data(path))
         document = change(document) or document
         file = tmp_path / (name or Path(path).name)
+        file.parent.mkdir(exist_ok=True)
         file.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
         return file
 
@@ -311,6 +312,55 @@ def test_a_file_that_cannot_be_read_is_refused(installed, tmp_path):
     """A folder, and a file that is not there."""
     assert "cannot be read" in refused(installed, tmp_path)
     assert "cannot be read" in refused(installed, tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"cells": [1]}, "cells: "),
+        ({"cells": [None]}, "cells: "),
+        ({"cells": None}, "cells: "),
+        ({"cells": "none"}, "cells: "),
+        ({"_meta": None, "cases": [{}]}, "id is missing"),
+        ({"_meta": {}, "cases": [1]}, "cases[0] takes a table"),
+        ({"repos": [None]}, "repos[0] takes a table"),
+        ({"sglang": None, "other": []}, "sglang.rows is missing"),
+        ({"sglang": {"rows": [[]]}, "other": []}, "sglang.rows[0] takes a table"),
+        ({"commands": [1]}, "commands[0] takes a table"),
+        ({"models": [1], "source_repo": 1}, "models[0] takes a table"),
+        ({"accelerators": {"h100": 1}, "source_keys": []}, "accelerators.h100 takes a table"),
+        ({"all_option_strings": [1]}, "all_option_strings[0] takes a list"),
+    ],
+)
+def test_rows_that_are_no_tables_get_one_message(installed, facts, document, told):
+    """Numbers, texts, lists and null, in each form of facts."""
+    message = refused(installed, facts(document))
+    assert ("is like none of the project's data files: cells" if told == "cells: " else told) in message
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"note": "n", "cases": None}, "cases takes a list, not null"),
+        ({"note": "n", "cases": [None]}, "cases[0] takes a table, not null"),
+        ({"note": "n", "cases": [{"id": []}]}, "id takes text, not []"),
+    ],
+)
+def test_an_edition_without_tables_gets_one_message(installed, facts, change, told):
+    """A file whose loader reads it by name is held to the shape of the installed one."""
+    assert told in refused(installed, facts(change), "--kind", "evidence")
+
+
+def test_a_machine_nobody_asks_about_is_refused(installed, edition):
+    """A name that is misspelled would leave no question, and a report that nothing changes."""
+    told = refused(installed, edition(KV, lambda _: None), "--hardware", "h2000x8")
+    assert "No question is about h2000x8; machines like it are h200x8" in told
+
+
+def test_two_editions_of_one_file_are_refused(installed, edition):
+    """The last would win without a word."""
+    files = [edition(KV, lambda _: None, name=f"{number}/kv.json") for number in ("1", "2")]
+    assert f"Several of the files replace {KV}." in refused(installed, *files)
 
 
 def test_all_problems_are_told_at_once(installed, edition):
