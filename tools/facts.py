@@ -196,8 +196,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def main() -> int:
-    """Read the command line."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Read the command line, or these words of one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     parser.add_argument("--write", action="store_true", help="replace the data files if the new ones are valid")
@@ -208,7 +208,7 @@ def main() -> int:
     parser.add_argument("--checked", metavar="DAY", help="day the facts were checked, for facts that do not say it")
     parser.add_argument("--hardware", action="append", default=[], help="ask about this machine only; may be repeated")
     parser.add_argument("--root", type=Path, default=ROOT, help="the repository (default: this one)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.kinds:
         print("\n".join(file.name for file in data_files(arguments.root)))
         return 0

@@ -1,13 +1,17 @@
 """New facts: checked against the types of their loader, reported as users meet them, written only if asked."""
 
 import copy
+import io
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+
+from facts import main
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCELERATORS = "lib/seatrial/hardware/accelerators.json"
@@ -15,6 +19,7 @@ CHECKPOINTS = "lib/seatrial/catalog/data/checkpoints.json"
 RECIPES = "lib/seatrial/plan/vendor/sglang_recipes.json"
 EVIDENCE = "tests/plan/evidence.json"
 KV = "lib/seatrial/memory/data/kv.json"
+MACHINES = ("--hardware", "h200x8", "--hardware", "rtx4090x2")
 RULES = "lib/seatrial/plan/vendor/rules.json"
 
 
@@ -36,8 +41,7 @@ def _copy(root):
 
 def run_facts(root, *arguments):
     """Run the tool on a repository; plans are asked for two machines only."""
-    machines = ("--hardware", "h200x8", "--hardware", "rtx4090x2")
-    command = [sys.executable, ROOT / "tools" / "facts.py", "--root", root, *machines, *arguments]
+    command = [sys.executable, ROOT / "tools" / "facts.py", "--root", root, *MACHINES, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -81,13 +85,25 @@ def report(root, *arguments):
 
 
 def refused(root, *arguments):
-    """Return the message about files that must be malformed; nothing may have been written."""
+    """Return the message about files that must be malformed; nothing may have been written.
+
+    It runs in the process of the tests: a start of Python costs more than the check.
+    """
     before = {path: path.read_bytes() for path in root.rglob("*.json")}
-    done = run_facts(root, *arguments, "--write")
-    assert (2, "") == (done.returncode, done.stdout), done.stdout
-    assert "Traceback" not in done.stderr
+    words = [*MACHINES, "--root", str(root), *map(str, arguments), "--write"]
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as errors:
+        code = main(words)
+    assert (2, "") == (code, output.getvalue()), output.getvalue()
     assert before == {path: path.read_bytes() for path in root.rglob("*.json")}
-    return done.stderr
+    return errors.getvalue()
+
+
+def test_the_command_exits_with_2_and_one_message(installed, facts):
+    """As a person starts it: no traceback, nothing on standard output."""
+    done = run_facts(installed, facts({"cells": [1]}))
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "Traceback" not in done.stderr
+    assert "is like none of the project's data files: cells" in done.stderr
 
 
 def test_every_installed_data_file_is_recognised_and_valid(installed):
