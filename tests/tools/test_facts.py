@@ -77,25 +77,27 @@ def facts(tmp_path):
     return write
 
 
+def called(root, *arguments):
+    """Return exit code, output and messages of the tool in this process; a start of Python costs more than a check."""
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as errors:
+        code = main([*MACHINES, "--root", str(root), *map(str, arguments)])
+    return code, output.getvalue(), errors.getvalue()
+
+
 def report(root, *arguments):
     """Return the report on files that must be valid."""
-    done = run_facts(root, *arguments, "--json", "--all")
-    assert 0 == done.returncode, done.stderr
-    return json.loads(done.stdout)
+    code, output, errors = called(root, *arguments, "--json", "--all")
+    assert 0 == code, errors
+    return json.loads(output)
 
 
 def refused(root, *arguments):
-    """Return the message about files that must be malformed; nothing may have been written.
-
-    It runs in the process of the tests: a start of Python costs more than the check.
-    """
+    """Return the message about files that must be malformed; nothing may have been written."""
     before = {path: path.read_bytes() for path in root.rglob("*.json")}
-    words = [*MACHINES, "--root", str(root), *map(str, arguments), "--write"]
-    with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as errors:
-        code = main(words)
-    assert (2, "") == (code, output.getvalue()), output.getvalue()
+    code, output, errors = called(root, *arguments, "--write")
+    assert (2, "") == (code, output)
     assert before == {path: path.read_bytes() for path in root.rglob("*.json")}
-    return errors.getvalue()
+    return errors
 
 
 def test_the_command_exits_with_2_and_one_message(installed, facts):
