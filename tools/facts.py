@@ -16,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from refresh.convert import Form, Made
 from refresh.forms import form_of, place_of_prose
 from refresh.kinds import DataFile, data_files, named, parsed, problems_of, recognised, unread_fields
-from refresh.report import Report, effects, rows_of, to_json
+from refresh.report import Report, effects, row_changes, to_json
 from refresh.schema import joined, not_json, once
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.records import read_json, write_text
@@ -75,6 +76,10 @@ def editions_of(paths: Sequence[Path], root: Path, kind: str | None, checked: st
             found.append(made)
             made_from[made.file.path] = rows[0][0]
     for each in found:
+        if [one.file for one in found].count(each.file) > 1:
+            raise UsageError(
+                f"Several of the files replace {each.file.path}.", remedy="Give one of them; nothing was written."
+            )
         if problems := once(problems_of(each.file, each.document)):
             raise _malformed(made_from[each.file.path], problems)
     return found
@@ -124,7 +129,7 @@ def answers(root: Path, editions: Sequence[Made], hardware: Sequence[str]) -> tu
     """Return what users are told with the installed data and with the new one, both computed at the same time.
 
     Raises:
-        UsageError: The package cannot plan with the new data.
+        UsageError: The package cannot plan with the new data, or no question is about a machine.
 
     """
     with tempfile.TemporaryDirectory(prefix="facts.") as folder:
@@ -142,7 +147,15 @@ def answers(root: Path, editions: Sequence[Made], hardware: Sequence[str]) -> tu
         if process.returncode:
             last = " ".join(output[1].strip().splitlines()[-1:])
             raise UsageError(f"The planner cannot work with the {which} data: {last}", remedy="Nothing was written.")
-    return json.loads(old[0]), json.loads(new[0])
+    before, after = json.loads(old[0]), json.loads(new[0])
+    known = {*before["machines"], *after["machines"]}
+    if unknown := [name for name in hardware if name not in known]:
+        near = get_close_matches(unknown[0], sorted(known)) or sorted(known)[:3]
+        raise UsageError(
+            f"No question is about {', '.join(unknown)}; machines like it are {', '.join(near)}.",
+            remedy="Correct --hardware; nothing was written.",
+        )
+    return before, after
 
 
 def _ask(root: Path, hardware: Sequence[str]) -> subprocess.Popen[str]:
@@ -168,7 +181,7 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"{len(arguments.files)} valid; asking the planner what changes (about half a minute) ...")
     before, after = answers(arguments.root, editions, arguments.hardware)
     report = Report(
-        rows=[rows for each in editions for rows in rows_of(each.file, each.document)],
+        rows=[rows for each in editions for rows in row_changes(each.file, each.document)],
         notes=[note for each in editions for note in notes_of(each)],
         users=effects(before, after),
         questions=len(after["plans"]),
@@ -183,8 +196,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def main() -> int:
-    """Read the command line."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Read the command line, or these words of one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE")
     parser.add_argument("--write", action="store_true", help="replace the data files if the new ones are valid")
@@ -195,7 +208,7 @@ def main() -> int:
     parser.add_argument("--checked", metavar="DAY", help="day the facts were checked, for facts that do not say it")
     parser.add_argument("--hardware", action="append", default=[], help="ask about this machine only; may be repeated")
     parser.add_argument("--root", type=Path, default=ROOT, help="the repository (default: this one)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.kinds:
         print("\n".join(file.name for file in data_files(arguments.root)))
         return 0

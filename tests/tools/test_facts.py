@@ -1,13 +1,17 @@
 """New facts: checked against the types of their loader, reported as users meet them, written only if asked."""
 
 import copy
+import io
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+
+from facts import main
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCELERATORS = "lib/seatrial/hardware/accelerators.json"
@@ -15,6 +19,7 @@ CHECKPOINTS = "lib/seatrial/catalog/data/checkpoints.json"
 RECIPES = "lib/seatrial/plan/vendor/sglang_recipes.json"
 EVIDENCE = "tests/plan/evidence.json"
 KV = "lib/seatrial/memory/data/kv.json"
+MACHINES = ("--hardware", "h200x8", "--hardware", "rtx4090x2")
 RULES = "lib/seatrial/plan/vendor/rules.json"
 
 
@@ -36,8 +41,7 @@ def _copy(root):
 
 def run_facts(root, *arguments):
     """Run the tool on a repository; plans are asked for two machines only."""
-    machines = ("--hardware", "h200x8", "--hardware", "rtx4090x2")
-    command = [sys.executable, ROOT / "tools" / "facts.py", "--root", root, *machines, *arguments]
+    command = [sys.executable, ROOT / "tools" / "facts.py", "--root", root, *MACHINES, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -54,6 +58,7 @@ def edition(tmp_path):
         document = copy.deepcopy(data(path))
         document = change(document) or document
         file = tmp_path / (name or Path(path).name)
+        file.parent.mkdir(exist_ok=True)
         file.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
         return file
 
@@ -72,21 +77,35 @@ def facts(tmp_path):
     return write
 
 
+def called(root, *arguments):
+    """Return exit code, output and messages of the tool in this process; a start of Python costs more than a check."""
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as errors:
+        code = main([*MACHINES, "--root", str(root), *map(str, arguments)])
+    return code, output.getvalue(), errors.getvalue()
+
+
 def report(root, *arguments):
     """Return the report on files that must be valid."""
-    done = run_facts(root, *arguments, "--json", "--all")
-    assert 0 == done.returncode, done.stderr
-    return json.loads(done.stdout)
+    code, output, errors = called(root, *arguments, "--json", "--all")
+    assert 0 == code, errors
+    return json.loads(output)
 
 
 def refused(root, *arguments):
     """Return the message about files that must be malformed; nothing may have been written."""
     before = {path: path.read_bytes() for path in root.rglob("*.json")}
-    done = run_facts(root, *arguments, "--write")
-    assert (2, "") == (done.returncode, done.stdout), done.stdout
-    assert "Traceback" not in done.stderr
+    code, output, errors = called(root, *arguments, "--write")
+    assert (2, "") == (code, output)
     assert before == {path: path.read_bytes() for path in root.rglob("*.json")}
-    return done.stderr
+    return errors
+
+
+def test_the_command_exits_with_2_and_one_message(installed, facts):
+    """As a person starts it: no traceback, nothing on standard output."""
+    done = run_facts(installed, facts({"cells": [1]}))
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "Traceback" not in done.stderr
+    assert "is like none of the project's data files: cells" in done.stderr
 
 
 def test_every_installed_data_file_is_recognised_and_valid(installed):
@@ -311,6 +330,55 @@ def test_a_file_that_cannot_be_read_is_refused(installed, tmp_path):
     """A folder, and a file that is not there."""
     assert "cannot be read" in refused(installed, tmp_path)
     assert "cannot be read" in refused(installed, tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"cells": [1]}, "cells: "),
+        ({"cells": [None]}, "cells: "),
+        ({"cells": None}, "cells: "),
+        ({"cells": "none"}, "cells: "),
+        ({"_meta": None, "cases": [{}]}, "id is missing"),
+        ({"_meta": {}, "cases": [1]}, "cases[0] takes a table"),
+        ({"repos": [None]}, "repos[0] takes a table"),
+        ({"sglang": None, "other": []}, "sglang.rows is missing"),
+        ({"sglang": {"rows": [[]]}, "other": []}, "sglang.rows[0] takes a table"),
+        ({"commands": [1]}, "commands[0] takes a table"),
+        ({"models": [1], "source_repo": 1}, "models[0] takes a table"),
+        ({"accelerators": {"h100": 1}, "source_keys": []}, "accelerators.h100 takes a table"),
+        ({"all_option_strings": [1]}, "all_option_strings[0] takes a list"),
+    ],
+)
+def test_rows_that_are_no_tables_get_one_message(installed, facts, document, told):
+    """Numbers, texts, lists and null, in each form of facts."""
+    message = refused(installed, facts(document))
+    assert ("is like none of the project's data files: cells" if told == "cells: " else told) in message
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"note": "n", "cases": None}, "cases takes a list, not null"),
+        ({"note": "n", "cases": [None]}, "cases[0] takes a table, not null"),
+        ({"note": "n", "cases": [{"id": []}]}, "id takes text, not []"),
+    ],
+)
+def test_an_edition_without_tables_gets_one_message(installed, facts, change, told):
+    """A file whose loader reads it by name is held to the shape of the installed one."""
+    assert told in refused(installed, facts(change), "--kind", "evidence")
+
+
+def test_a_machine_nobody_asks_about_is_refused(installed, edition):
+    """A name that is misspelled would leave no question, and a report that nothing changes."""
+    told = refused(installed, edition(KV, lambda _: None), "--hardware", "h2000x8")
+    assert "No question is about h2000x8; machines like it are h200x8" in told
+
+
+def test_two_editions_of_one_file_are_refused(installed, edition):
+    """The last would win without a word."""
+    files = [edition(KV, lambda _: None, name=f"{number}/kv.json") for number in ("1", "2")]
+    assert f"Several of the files replace {KV}." in refused(installed, *files)
 
 
 def test_all_problems_are_told_at_once(installed, edition):

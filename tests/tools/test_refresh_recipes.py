@@ -29,10 +29,10 @@ def convert(name, *documents):
     """Return what is wrong with facts of a catalogue, and the recipes file made of them; None if anything is."""
     catalogue = next(row for row in catalogues() if row.name == name)
     try:
-        document = recipes.convert(recipes.joined(documents), catalogue.engine)
+        document = recipes.convert(recipes.merged_documents(documents), catalogue.engine)
     except UsageError as error:
         return [error.what], None
-    problems = recipes.problems_of(document, catalogue)
+    problems = recipes.recipe_problems(document, catalogue)
     return problems, None if problems else document
 
 
@@ -160,6 +160,14 @@ def test_a_later_document_replaces_the_models_it_names():
     assert {"pro": "8", "flash": None} == {
         row["model"]: row["flags"].get("--max-num-seqs") for row in document["cells"]
     }
+
+
+def test_two_cookbooks_of_one_vendor_are_not_merged():
+    """Their cells replace all that are there, so one of two would be lost without a word."""
+    facts = {"source": "made up", "checked": "2026-11-30", "cells": [CELL]}
+    (problem,), document = convert("sglang", facts, facts)
+    assert document is None
+    assert "2 of the files hold recipes of one vendor" in problem
 
 
 def test_the_recipes_of_nvidia_are_read_as_they_are():

@@ -27,10 +27,13 @@ def speeds(monkeypatch):
     from refresh.kinds import data_files
     from refresh.speeds import speeds_of
 
-    def convert(rows, drafts=()):
+    def convert(rows, drafts=(), others=()):
         document = {"_meta": {"date": "2026-11-30"}, "sglang": {"source": "a page", "rows": rows},
                     "acceptance": {"rows": list(drafts)}}  # fmt: skip
-        return {made.file.name: made for made in speeds_of([document], data_files(ROOT), None)}
+        found = list(speeds_of([document, *others], data_files(ROOT), None))
+        made = {each.file.name: each for each in found}
+        assert len(made) == len(found)
+        return made
 
     return convert
 
@@ -88,6 +91,44 @@ def test_accepted_drafts_become_a_row_and_others_stay(speeds):
         rows[0][name] for name in ("model", "method", "thinking", "workload", "accepted")
     )
     assert len(installed) == len(rows)
+
+
+def test_documents_given_together_make_one_file_of_each_kind(speeds):
+    """No run and no row of accepted drafts is lost, the sources are told together, and the last day counts."""
+    later = {"_meta": {"date": "2026-12-01"}, "sglang": {"source": "another", "rows": [RUN | {"concurrency": 16}]},
+             "acceptance": {"rows": [DRAFTS | {"acceptance_length": {"5": 8.8}}]}}  # fmt: skip
+    vision = {"model": "V4-Flash-Vision-Exp", "method": "mtp", "acceptance_length": {"2": 1.5}}
+    made = speeds([RUN], [DRAFTS, DRAFTS | vision], [later])
+    published, drafts = made["speed/published"].document, made["speed/acceptance"].document["rows"]
+    assert [1, 16] == [row["concurrency"] for row in published["rows"]]
+    assert ("a page; another", "2026-12-01") == (published["source"], published["checked"])
+    assert [{"5": 8.8}, {"2": 1.5}] == [
+        row["accepted"]
+        for row in drafts
+        if (row["model"], row["method"], row["thinking"], row["workload"])
+        in {("pro", "dspark", "on", "code"), ("flash-vision-exp", "mtp", "on", "code")}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"model": "V4.1-Pro"}, "V4.1-Pro, dspark, probabilistic: no model of the catalog has this name, left out."),
+        ({"method": "eagle"}, "V4-Pro-0813, eagle: its method is neither mtp nor dspark, left out."),
+        (
+            {"acceptance_length": {"default": 3.5}},
+            "V4-Pro-0813, dspark, probabilistic: default names no count of drafts, left out.",
+        ),
+        (
+            {"acceptance_length": {}, "acceptance_share": {"poems": 0.4}},
+            "V4-Pro-0813, dspark, probabilistic: poems names no count of drafts, left out.",
+        ),
+    ],
+)
+def test_accepted_drafts_that_make_no_row_are_named(speeds, facts, why):
+    """A model, method or count that nobody knows is left out with a note, and the table stays."""
+    made = speeds([RUN], [DRAFTS | facts])
+    assert (["speed/published"], (why,)) == (list(made), made["speed/published"].notes)
 
 
 def test_shares_are_of_the_drafts_the_method_names(speeds):

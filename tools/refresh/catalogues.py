@@ -103,11 +103,15 @@ def recipes_of(documents: Sequence[Document], files: Sequence[DataFile], checked
     for name, editions in found.items():
         file = file_of(files, name)
         catalogue = next(row for row in catalogues() if row.path.name == Path(file.path).name)
-        made = recipes.convert(recipes.joined(editions), catalogue.engine)
+        made = recipes.convert(recipes.merged_documents(editions), catalogue.engine)
         if "checked" not in made:
             made = {"source": made["source"], "checked": day_of(editions[-1], checked)} | made
         strange = [row["checkpoint"] for row in made["cells"] if not row.get("model")]
-        if problems := _without_model(strange) or once(problems_of(file, made)) or recipes.problems_of(made, catalogue):
+        if (
+            problems := _without_model(strange)
+            or once(problems_of(file, made))
+            or recipes.recipe_problems(made, catalogue)
+        ):
             raise UsageError(
                 f"{file.name} cannot be made of these facts:\n  {joined(problems)}",
                 remedy="Name new accelerators and models in their own files first; python tools/facts.py takes these too.",

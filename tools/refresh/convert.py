@@ -41,7 +41,7 @@ class Form:
     def fits(self, document: Mapping[str, Any]) -> bool:
         """Return True if a document has this form."""
         rows = document.get(self.rows)
-        first = rows[0] if self.row_has and isinstance(rows, list) and rows else {}
+        first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
         return self.has <= document.keys() and (not self.row_has or rows == [] or self.row_has in first)
 
     def problems(self, document: Mapping[str, Any]) -> Iterator[str]:
@@ -87,18 +87,29 @@ def day_of(document: Mapping[str, Any], checked: str | None) -> str:
 def with_rows(file: DataFile, name: str, rows: list[Document], notes: tuple[str, ...] = ()) -> Made:
     """Return a data file with these rows; those that stay keep their place and every sign of their text."""
     text = (file.root / file.path).read_text(encoding="utf-8")
-    at = text.index("[", text.index(f'"{name}"')) + 1
+    start = at = _value_at(text, name) + 1
     kept, decoder = {}, json.JSONDecoder()
     pad = re.match(r"\s*", text[at:])[0]  # type: ignore[index]
     while text[at:].lstrip()[0] != "]":
         at = text.index("{", at)
         row, end = decoder.raw_decode(text, at)
         kept[json.dumps(row)], at = text[at:end], end
-    start, stop = text.index("[", text.index(f'"{name}"')) + 1, text.index("]", at)
+    stop = text.index("]", at)
     wide = "\n" in next(iter(kept.values()), "")
     each = (kept.get(json.dumps(row)) or _row_text(row, pad, wide=wide) for row in rows)
     new = text[:start] + ",".join(pad + row for row in each) + pad.replace("  ", "", 1) + text[stop:]
     return Made(file, json.loads(new), new, notes)
+
+
+def _value_at(text: str, name: str) -> int:
+    """Return the place in a document's text of the value that a name of its own has."""
+    decoder, at = json.JSONDecoder(), text.index("{")
+    while True:
+        key, at = decoder.raw_decode(text, text.index('"', at))
+        at = len(text) - len(text[at:].lstrip(": \t\r\n"))
+        if key == name:
+            return at
+        _, at = decoder.raw_decode(text, at)
 
 
 def _row_text(row: Document, pad: str, *, wide: bool) -> str:

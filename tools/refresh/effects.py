@@ -122,6 +122,7 @@ def main() -> None:
     asked = dict(questions()) | dict(recipe_questions())
     plans = {name: _asked(name, row) for name, row in asked.items() if not only or row["hardware"] in only}
     found = {
+        "machines": sorted({row["hardware"] for row in asked.values()}),
         "plans": plans,
         "refused": {f"{cell.engine} {cell.name} {cell.checkpoint}": refused_flags(cell) for cell in cells()},
         "evidence": {name: row for path in ROOT.glob("tests/plan/evidence*.json") for name, row in evidence(path)},

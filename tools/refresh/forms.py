@@ -149,15 +149,17 @@ def evidence_of(documents: Sequence[Document], files: Sequence[DataFile], checke
 
 
 def flags_of(documents: Sequence[Document], files: Sequence[DataFile], checked: str | None) -> Iterator[Made]:
-    """Yield the flags of each engine whose parser was read."""
-    for document in documents:
-        for engine in ("sglang", "vllm"):
-            file = file_of(files, f"engines/flags/{engine}")
+    """Yield the flags of each engine whose parser was read, those of its newest version."""
+    for engine in ("sglang", "vllm"):
+        found: list[tuple[Version, Mapping[str, Any], set[str], str]] = []
+        for document in documents:
             accepted = {name for name in document["all_option_strings"].get(engine, []) if name.startswith("--")}
             parsers = [row for name, row in document.items() if name.split("_")[0] == engine and "flags" in row]
-            if accepted and parsers:
-                newest = max(parsers, key=lambda row: Version(row["version"]))
-                yield _flags(file, newest, accepted, day_of(document, checked))
+            day = day_of(document, checked) if accepted and parsers else ""
+            found += [(Version(row["version"]), row, accepted, day) for row in parsers if accepted]
+        if found:
+            _, newest, accepted, day = max(found, key=lambda each: each[0])
+            yield _flags(file_of(files, f"engines/flags/{engine}"), newest, accepted, day)
 
 
 def _flags(file: DataFile, parser: Mapping[str, Any], accepted: set[str], day: str) -> Made:

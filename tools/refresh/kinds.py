@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from refresh.schema import Label, below_zero, problems, provenance, same_shape, shown, unread
+from refresh.schema import below_zero, problems, provenance, same_shape, unread
 
 DATA = (
     "lib/seatrial/**/*.json",
@@ -182,10 +182,10 @@ def _row_problems(file: DataFile, typed: Typed, document: Mapping[str, Any]) -> 
 def _twice(file: DataFile, document: Mapping[str, Any]) -> Iterator[str]:
     for name in file.lists:
         rows = document.get(name)
-        keys = [file.key_of(row) for row in rows] if isinstance(rows, list) else []
+        keys = [tuple(map(str, file.key_of(row))) for row in rows] if isinstance(rows, list) else []
         for key in dict.fromkeys(key for key in keys if key and keys.count(key) > 1):
             places = [number for number, each in enumerate(keys) if each == key]
-            yield f"{name}{places} have the same {' '.join(map(str, key))}; a row stands once"
+            yield f"{name}{places} have the same {' '.join(key)}; a row stands once"
 
 
 def unread_fields(file: DataFile, document: Mapping[str, Any]) -> list[str]:
@@ -200,6 +200,3 @@ def type_of(name: str) -> Any:
     """Return a type by module and name."""
     module, _, name = name.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-__all__ = ["DataFile", "Label", "data_files", "named", "parsed", "problems_of", "recognised", "shown", "unread_fields"]

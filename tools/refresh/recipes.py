@@ -176,15 +176,25 @@ def _is_release(image: str) -> bool:
     return any(fnmatch.fnmatch(image, pattern) for pattern in tables()["releases"])
 
 
-def joined(documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one document of several: a later one replaces the models it names, and its other fields."""
+def merged_documents(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one document of several: a later one replaces the models it names, and its other fields.
+
+    Raises:
+        UsageError: If there are several, and one has no models.
+
+    """
     facts = documents[0]
     for later in documents[1:]:
+        if "models" not in facts or "models" not in later:
+            raise UsageError(
+                f"{len(documents)} of the files hold recipes of one vendor, and only those with `models` can be merged.",
+                remedy="Give one of them; nothing was written.",
+            )
         facts = facts | later | {"models": facts["models"] | later["models"]}
     return facts
 
 
-def problems_of(document: dict[str, Any], catalogue: Catalogue) -> list[str]:
+def recipe_problems(document: dict[str, Any], catalogue: Catalogue) -> list[str]:
     """Return what is wrong with the document of a recipes file, one sentence each; empty if nothing is."""
     try:
         recipes = read_recipes(document, catalogue.path.name)

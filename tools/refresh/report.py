@@ -66,7 +66,7 @@ def _cut(lines: Sequence[str], every: bool) -> list[str]:
     return [*(f"  {line}" for line in kept), *more]
 
 
-def rows_of(file: DataFile, document: Mapping[str, Any]) -> list[Rows]:
+def row_changes(file: DataFile, document: Mapping[str, Any]) -> list[Rows]:
     """Return how the lists of a document differ from the installed ones; everything beside lists counts as one."""
     installed, found = file.read(), []
     for name in file.lists:
@@ -181,8 +181,12 @@ def _names(row: Mapping[str, Any]) -> str:
 
 
 def _moved(old: Mapping[str, float], new: Mapping[str, float]) -> Iterator[str]:
-    for name in old.keys() & new.keys():
-        if abs(new[name] - old[name]) > MOVED * max(abs(old[name]), 1e-12):
+    for name in [*old, *(name for name in new if name not in old)]:
+        if name not in new:
+            yield f"{name} gone (was {old[name]:.3g})"
+        elif name not in old:
+            yield f"{name} new: {new[name]:.3g}"
+        elif abs(new[name] - old[name]) > MOVED * max(abs(old[name]), 1e-12):
             yield f"{name} {old[name]:.3g} -> {new[name]:.3g}"
 
 

@@ -98,8 +98,8 @@ def problems(value: Any, kind: Any, place: str, label: Label = lambda _: "") -> 
         yield from problems(value, some, place)
     elif not _takes(value, kind):
         yield f"{place} takes {describe(kind)}, not {shown(value)}"
-    elif low is not None and value < low:
-        yield f"{place} takes {describe(kind)} from {low}, not {value}"
+    elif low and (value < low[0] or (value == low[0] and low[1])):
+        yield f"{place} takes {describe(kind)} {'above' if low[1] else 'from'} {low[0]}, not {value}"
     elif isinstance(least, int) and len(value) < least:
         yield f"{place} is empty; it takes {describe(kind)}"
 
@@ -126,14 +126,15 @@ def _field_problems(value: dict[str, Any], kind: type, place: str, label: Label)
         yield from (f"{front}no field is called {name}; there are {', '.join(fields)}" for name in unknown)
 
 
-def _bare(kind: Any) -> tuple[Any, int | None, int | None]:
-    """Return a type without its annotations, the least number and the least length they allow."""
+def _bare(kind: Any) -> tuple[Any, tuple[float, bool] | None, int | None]:
+    """Return a type without its annotations, the bound of its numbers with True if it is exclusive, and the least length."""
     if get_origin(kind) is not Annotated:
         return kind, None, None
     kind, *notes = get_args(kind)
-    least = (note.ge if note.ge is not None else note.gt + 1 if note.gt is not None else None for note in notes)
+    least = [(note.ge, False) for note in notes if note.ge is not None]
+    least += [(note.gt, True) for note in notes if note.gt is not None]
     lengths = (note.min_length for note in notes if note.min_length is not None)
-    return kind, next((low for low in least if low is not None), None), next(lengths, None)
+    return kind, next(iter(least), None), next(lengths, None)
 
 
 def _item(inner: tuple[Any, ...], number: int) -> Any:
@@ -191,6 +192,8 @@ def same_shape(value: Any, known: Any, place: str, label: Label = lambda _: "") 
             name = label(row)
             where = f"{place}[{number}]{f' ({name})' if name else ''}"
             yield from same_shape(row, _typical(known), where) if known else ()
+    elif value is None and isinstance(known, (dict, list)):
+        yield f"{place} takes {_like(known)}, not null"
     elif None not in (known, value) and type(value) is not type(known) and not _both_numbers(value, known):
         yield f"{place} takes {_like(known)}, not {shown(value)}"
     elif _both_numbers(value, known) and value < 0 <= known:

@@ -13,6 +13,7 @@ import msgspec
 
 from refresh.convert import Document, Made, day_of, file_of
 from refresh.kinds import DataFile
+from refresh.recipe_forms import model_of
 from refresh.schema import joined, problems
 from seatrial.catalog import find_checkpoint
 from seatrial.errors import UsageError
@@ -23,7 +24,8 @@ from seatrial.plan.vendor.recipes import Cell, cells
 from seatrial.speed.work import benchmark_requests
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
-Above0 = Annotated[float, msgspec.Meta(ge=0.001)]
+AboveRounding = Annotated[float, msgspec.Meta(ge=0.001)]
+"""A figure that is still above zero when milliseconds are written as seconds of six places."""
 _WORK = (
     "dense_bytes",
     "expert_bytes",
@@ -52,9 +54,9 @@ class PublishedSpeed(msgspec.Struct):
     concurrency: Count
     isl: Count
     osl: Count
-    ttft_ms: Above0
-    tpot_ms: Above0
-    derived_output_tok_s: Above0
+    ttft_ms: AboveRounding
+    tpot_ms: AboveRounding
+    derived_output_tok_s: AboveRounding
     sglang_version: str
     percentile: str
     num_prompts: Count | None = None
@@ -71,8 +73,8 @@ class AcceptedDrafts(msgspec.Struct):
     thinking: str = ""
     dataset: str = ""
     engine: str = ""
-    acceptance_length: dict[str, Above0] = {}
-    acceptance_share: dict[str, Above0] = {}
+    acceptance_length: dict[str, AboveRounding] = {}
+    acceptance_share: dict[str, AboveRounding] = {}
 
 
 def speeds_of(documents: Sequence[Document], files: Sequence[DataFile], checked: str | None) -> Iterator[Made]:
@@ -83,22 +85,27 @@ def speeds_of(documents: Sequence[Document], files: Sequence[DataFile], checked:
 
     """
     published, acceptance = file_of(files, "speed/published"), file_of(files, "speed/acceptance")
+    day = max(day_of(document, checked) for document in documents)
+    source = "; ".join(dict.fromkeys(document["sglang"]["source"] for document in documents))
+    found = [(row, _cell(row)) for document in documents for row in document["sglang"]["rows"]]
+    notes = [f"{_name(row)}: no recipe of this name, left out." for row, cell in found if cell is None]
+    rows = [_row(row, cell) for row, cell in found if cell is not None]
+    drafts = installed = acceptance.read()["rows"]
     for document in documents:
-        day, facts = day_of(document, checked), document["sglang"]
-        found = [(row, _cell(row)) for row in facts["rows"]]
-        notes = [f"{_name(row)}: no recipe of this name, left out." for row, cell in found if cell is None]
-        rows = [_row(row, cell) for row, cell in found if cell is not None]
-        new = published.read() | {"source": facts["source"], "checked": day, "work": _works(rows), "rows": rows}
-        yield Made(published, new, _text(new), tuple(notes))
-        if drafts := _accepted_rows(document):
-            kept, known = acceptance.read(), {_key(row) for row in drafts}
-            rows = [*drafts, *(row for row in kept["rows"] if _key(row) not in known)]
-            new = kept | {"checked": day, "rows": rows}
-            yield Made(acceptance, new, _text(new))
+        told = _accepted_rows(document)
+        notes += [note for note in told if isinstance(note, str)]
+        made = [row for row in told if not isinstance(row, str)]
+        known = {_key(row) for row in made}
+        drafts = [*made, *(row for row in drafts if _key(row) not in known)]
+    new = published.read() | {"source": source, "checked": day, "work": _works(rows), "rows": rows}
+    yield Made(published, new, _text(new), tuple(notes))
+    if drafts != installed:
+        new = acceptance.read() | {"checked": day, "rows": drafts}
+        yield Made(acceptance, new, _text(new))
 
 
-def _accepted_rows(document: Document) -> list[Document]:
-    """Return the rows of the table of accepted drafts; none if the facts have no such part."""
+def _accepted_rows(document: Document) -> list[Document | str]:
+    """Return rows of the table of accepted drafts, and a note for each fact that makes none."""
     facts = document.get("acceptance", {"rows": []})
     rows: Any = facts.get("rows") if isinstance(facts, dict) else facts
     if found := list(problems(rows, list[AcceptedDrafts], "acceptance.rows")):
@@ -160,7 +167,7 @@ def _row(row: Mapping[str, Any], cell: Cell) -> Document:
         "lengths": lengths,
         "running_limit": running,
         "running_limit_basis": basis,
-        "ttft_s": round(ttft, 5),
+        "ttft_s": round(ttft, 6),
         "tpot_s": round(tpot, 6),
         "tpot_from": "throughput, which the published one contradicts" if contradicted else "published",
         "output_tokens_per_s": output,
@@ -202,36 +209,31 @@ def _works(rows: Sequence[Document]) -> Document:
     return works
 
 
-def _acceptances(facts: Mapping[str, Any]) -> Iterator[Document]:
-    """Yield the rows of the table that one row of facts makes."""
+def _acceptances(facts: Mapping[str, Any]) -> Iterator[Document | str]:
+    """Yield the rows of the table that one row of facts makes, and a note for what makes none."""
     said = f"{facts['method']}, {facts.get('dataset', '')}"
-    method = _METHOD.search(facts["method"])
-    if method is None:
+    left_out = f"{facts['model']}, {facts['method']}"
+    method, model = _METHOD.search(facts["method"]), model_of(f"DeepSeek-{facts['model']}")
+    if method is None or model is None:
+        why = "its method is neither mtp nor dspark" if model else "no model of the catalog has this name"
+        yield f"{left_out}: {why}, left out."
         return
     thinking = facts.get("thinking", "").partition(",")[0] or None
     workload = next((name for word, name in _WORKLOADS.items() if word in said), "mixed")
-    head = {"model": _family(facts["model"]), "method": method[1].lower(), "thinking": thinking}
+    head = {"model": model, "method": method[1].lower(), "thinking": thinking}
     tail = {"origin": "verified", "measured_with": ", ".join(filter(None, (facts["model"], facts.get("engine"), said.rstrip(", ")))),
             "source": facts["source"], "checked": facts["checked"]}  # fmt: skip
     stated = _DRAFTS.search(facts["method"])
     said_drafts = stated[1] if stated else None
-    lengths = {
-        name if name.isdigit() else said_drafts: value for name, value in facts.get("acceptance_length", {}).items()
-    }
+    given, shares = facts.get("acceptance_length", {}), facts.get("acceptance_share", {})
+    uncounted = [] if said_drafts else [*(name for name in given if not name.isdigit()), *shares]
+    yield from (f"{left_out}: {name} names no count of drafts, left out." for name in uncounted)
+    lengths = {name if name.isdigit() else said_drafts: value for name, value in given.items()}
     if accepted := {name: value for name, value in lengths.items() if name}:
         yield head | {"workload": workload, "engine": None, "accepted": accepted} | tail
-    for text, share in facts.get("acceptance_share", {}).items():
+    for text, share in shares.items():
         if said_drafts:
             yield head | {"workload": text, "engine": "llamacpp", "share": {said_drafts: share}} | tail
-
-
-def _family(name: str) -> str:
-    """Return the model of the catalog that a release is of: V4-Pro-0813 is ``pro``."""
-    if "V4.1" in name:
-        return "v4.1-flash"
-    if "Vision" in name:
-        return "flash-vision-exp"
-    return "pro" if "Pro" in name else "flash"
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
