@@ -11,63 +11,22 @@ from typing import Any, cast
 from seatrial.catalog.architecture import V41_TYPE, check_architecture, flattened
 from seatrial.catalog.cached_vectors import CSA, HCA
 from seatrial.errors import ModelFileError
+from seatrial.memory.family import FamilyShape, read_numbers
 from seatrial.memory.fields import ORIGINAL, Fields
 from seatrial.memory.storage import Layout
 from seatrial.memory.v41_shape import V41Shape, read_v41_shape
 from seatrial.memory.vision import Vision, read_vision
 
-_BOUNDS = {
-    "hidden_size": (1, 1 << 17),
-    "num_hidden_layers": (1, 4096),
-    "num_attention_heads": (1, 1 << 14),
-    "head_dim": (1, 1 << 14),
-    "q_lora_rank": (1, 1 << 17),
-    "o_lora_rank": (1, 1 << 17),
-    "o_groups": (1, 1 << 14),
-    "n_routed_experts": (1, 1 << 16),
-    "n_shared_experts": (0, 1 << 10),
-    "num_experts_per_tok": (1, 1 << 16),
-    "moe_intermediate_size": (1, 1 << 18),
-    "vocab_size": (1, 1 << 24),
-    "num_hash_layers": (0, 4096),
-    "hc_mult": (1, 64),
-    "index_n_heads": (1, 1 << 14),
-    "index_head_dim": (1, 1 << 14),
-    "sliding_window": (1, 1 << 24),
-    "qk_rope_head_dim": (0, 1 << 14),
-    "max_position_embeddings": (1, 1 << 32),
-}
-"""Whole-number fields every config must have, each with its lowest and highest sensible value."""
-
 _EXPERT_TYPES = ("fp4", "fp8", "nvfp4")
-_MOST_DRAFT_LAYERS = 64
+_MOST_LAYERS, _MOST_DRAFT_LAYERS = 4096, 64
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape(FamilyShape):
     """Fields of a ``deepseek_v4`` config.json that bytes follow from, by their names there."""
 
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    head_dim: int
-    q_lora_rank: int
-    o_lora_rank: int
-    o_groups: int
-    n_routed_experts: int
-    n_shared_experts: int
-    num_experts_per_tok: int
-    moe_intermediate_size: int
-    vocab_size: int
     num_hash_layers: int
-    hc_mult: int
-    index_n_heads: int
-    index_head_dim: int
-    sliding_window: int
-    qk_rope_head_dim: int
-    max_position_embeddings: int
     compress_ratios: tuple[int, ...]  # of each layer: 0 (window only), 4 or 128
-    tie_word_embeddings: bool
     draft: str | None  # "mtp", "dspark" or None
     draft_ratios: tuple[int, ...]  # of each layer of the draft head
     dspark_markov_rank: int  # 0 without DSpark
@@ -117,8 +76,8 @@ def read_shape(
 
 
 def _v4_shape(fields: Fields, *, storage_known: bool) -> Shape:
-    numbers = {name: fields.integer(name, *bounds) for name, bounds in _BOUNDS.items()}
-    _check_relations(fields, numbers)
+    hashed = {"num_hash_layers": (0, _MOST_LAYERS)}
+    numbers = read_numbers(fields, hashed, {"num_hash_layers": "num_hidden_layers"})
     draft, stages, rank = _draft(fields)
     ratios, draft_ratios = _ratios(fields, numbers["num_hidden_layers"], stages)
     return Shape(
@@ -131,26 +90,6 @@ def _v4_shape(fields: Fields, *, storage_known: bool) -> Shape:
         layout="fp4" if storage_known else _layout(fields.values),
         vision=read_vision(fields),
     )
-
-
-def _check_relations(fields: Fields, numbers: dict[str, int]) -> None:
-    width, groups = numbers["num_attention_heads"] * numbers["head_dim"], numbers["o_groups"]
-    if width % groups:
-        raise fields.error(
-            f"contradicts itself: num_attention_heads x head_dim = {width:,} is not a multiple of o_groups = {groups}"
-        )
-    for part, limit in (
-        ("num_experts_per_tok", "n_routed_experts"),
-        ("num_hash_layers", "num_hidden_layers"),
-        ("qk_rope_head_dim", "head_dim"),
-    ):
-        if numbers[part] > numbers[limit]:
-            raise fields.error(f"contradicts itself: {part} = {numbers[part]} is more than {limit} = {numbers[limit]}")
-    heads = fields.values.get("num_key_value_heads")
-    if heads is not None and (type(heads) is not int or heads != 1):
-        raise fields.error(
-            f"says num_key_value_heads = {repr(heads)[:40]}; deepseek_v4 has 1, and its cache is sized for 1"
-        )
 
 
 def _ratios(fields: Fields, layers: int, stages: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

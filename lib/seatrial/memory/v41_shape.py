@@ -5,30 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from seatrial.memory.family import FamilyShape, read_numbers
 from seatrial.memory.fields import ORIGINAL, Fields
 from seatrial.memory.storage import Layout
 from seatrial.memory.vision import Vision, read_vision
 
-_BOUNDS = {
-    "hidden_size": (1, 1 << 17),
-    "num_hidden_layers": (1, 4096),
-    "num_attention_heads": (1, 1 << 14),
-    "head_dim": (1, 1 << 14),
-    "q_lora_rank": (1, 1 << 17),
-    "o_lora_rank": (1, 1 << 17),
-    "o_groups": (1, 1 << 14),
-    "n_routed_experts": (1, 1 << 16),
-    "n_shared_experts": (0, 1 << 10),
-    "num_experts_per_tok": (1, 1 << 16),
-    "moe_intermediate_size": (1, 1 << 18),
-    "vocab_size": (1, 1 << 24),
-    "hc_mult": (1, 64),
-    "index_n_heads": (1, 1 << 14),
-    "index_head_dim": (1, 1 << 14),
-    "sliding_window": (1, 1 << 24),
-    "qk_rope_head_dim": (0, 1 << 14),
-    "max_position_embeddings": (1, 1 << 32),
-}
 _RATIOS = (0, 1, 2)
 _MOST_STAGES = 64
 _MOST_ROWS = 1 << 40
@@ -36,28 +17,10 @@ _STORAGE = {"quant_method": "fp8", "scale_fmt": "ue8m0", "weight_block_size": [3
 """Storage of the published checkpoint: MXFP4 experts, FP8 in blocks of 32 by 32."""
 
 
-@dataclass(frozen=True, slots=True)
-class V41Shape:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class V41Shape(FamilyShape):
     """Fields of a ``deepseek_v41`` config.json that bytes follow from, by their names there."""
 
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    head_dim: int
-    q_lora_rank: int
-    o_lora_rank: int
-    o_groups: int
-    n_routed_experts: int
-    n_shared_experts: int
-    num_experts_per_tok: int
-    moe_intermediate_size: int
-    vocab_size: int
-    hc_mult: int
-    index_n_heads: int
-    index_head_dim: int
-    sliding_window: int
-    qk_rope_head_dim: int
-    max_position_embeddings: int
     compress_ratios: tuple[int, ...]  # of each layer: 0 (window only), 1 or 2
     kv_source_layer_ids: tuple[int, ...]  # layers that compress; each later layer reads the last one's cache
     index_source_layer_ids: tuple[int, ...]  # layers with an indexer
@@ -65,7 +28,6 @@ class V41Shape:
     engram_num_embeddings: tuple[int, ...]  # rows of the table of each of these layers
     engram_head_dim: int  # values of a row
     engram_columns: int  # rows looked up for each token and layer
-    tie_word_embeddings: bool
     vision: Vision | None
     draft_stages: int  # DSpark layers; 0 without
     dspark_n_routed_experts: int  # in each of them
@@ -90,8 +52,7 @@ def read_v41_shape(config: dict[str, Any], *, file: str = "config.json", remedy:
 
     """
     fields = Fields(config, file, remedy)
-    numbers = {name: fields.integer(name, *bounds) for name, bounds in _BOUNDS.items()}
-    _check_relations(fields, numbers)
+    numbers = read_numbers(fields)
     layers = numbers["num_hidden_layers"]
     tables = _layer_ids(fields, "engram_layer_ids", layers)
     stages, experts, rank = _draft(fields)
@@ -111,20 +72,6 @@ def read_v41_shape(config: dict[str, Any], *, file: str = "config.json", remedy:
         dspark_markov_rank=rank,
         layout=_layout(fields),
     )
-
-
-def _check_relations(fields: Fields, numbers: dict[str, int]) -> None:
-    width, groups = numbers["num_attention_heads"] * numbers["head_dim"], numbers["o_groups"]
-    if width % groups:
-        raise fields.error(
-            f"contradicts itself: num_attention_heads x head_dim = {width:,} is not a multiple of o_groups = {groups}"
-        )
-    for part, limit in (("num_experts_per_tok", "n_routed_experts"), ("qk_rope_head_dim", "head_dim")):
-        if numbers[part] > numbers[limit]:
-            raise fields.error(f"contradicts itself: {part} = {numbers[part]} is more than {limit} = {numbers[limit]}")
-    heads = fields.values.get("num_key_value_heads")
-    if heads is not None and (type(heads) is not int or heads != 1):
-        raise fields.error(f"says num_key_value_heads = {repr(heads)[:40]}; deepseek_v41 has 1")
 
 
 def _layer_ids(fields: Fields, name: str, layers: int) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from seatrial.memory.family import attention_tensors, expert_tensors, vocabulary_tensors
 from seatrial.memory.storage import Tensor
 from seatrial.memory.v41_shape import V41Shape
 from seatrial.memory.vision import vision_tensors
@@ -15,18 +16,14 @@ _MARKERS = 3
 
 def v41_tensors(shape: V41Shape) -> Iterator[Tensor]:
     """Yield every tensor of the checkpoint, draft head included."""
-    hidden, vocabulary = shape.hidden_size, shape.vocab_size
     for layer in range(shape.num_hidden_layers):
         yield from _layer(shape, shape.n_routed_experts)
         yield from _caching(shape, layer)
     for rows in shape.engram_num_embeddings:
         yield from _engram(shape, rows)
-    yield Tensor("embeddings", "bf16", vocabulary, hidden, split="heads")
-    if not shape.tie_word_embeddings:
-        yield Tensor("output_head", "bf16", vocabulary, hidden, split="heads")
-    yield Tensor("norms", "bf16", 1, hidden)
+    yield from vocabulary_tensors(shape)
     if shape.vision:
-        yield from vision_tensors(shape.vision, hidden, markers=_MARKERS)
+        yield from vision_tensors(shape.vision, shape.hidden_size, markers=_MARKERS)
         yield Tensor("router", "f32", shape.num_hidden_layers, shape.n_routed_experts)  # bias for image tokens
     for tensor in _draft_head(shape):
         yield replace(tensor, draft=True)
@@ -34,25 +31,9 @@ def v41_tensors(shape: V41Shape) -> Iterator[Tensor]:
 
 def _layer(shape: V41Shape, experts: int) -> Iterator[Tensor]:
     """Yield what every layer has, those of the draft head included."""
-    hidden, width, inner = shape.hidden_size, shape.num_attention_heads * shape.head_dim, shape.moe_intermediate_size
-    out, shared = shape.o_groups * shape.o_lora_rank, inner * shape.n_shared_experts
-    yield Tensor("attention", "linear", shape.q_lora_rank, hidden)
-    yield Tensor("attention", "linear", width, shape.q_lora_rank, split="heads")
-    yield Tensor("attention", "linear", shape.head_dim, hidden)
-    yield Tensor("attention", "grouped_linear", out, width // shape.o_groups, split="heads")
-    yield Tensor("attention", "linear", hidden, out, split="heads")
-    yield Tensor("attention", "f32", 1, shape.num_attention_heads)  # sinks
-    yield Tensor("norms", "bf16", 1, shape.q_lora_rank + shape.head_dim + 2 * hidden)
-    mixes = (2 + shape.hc_mult) * shape.hc_mult
-    yield Tensor("hyper_connections", "f32", mixes, shape.hc_mult * hidden, count=2)
-    yield Tensor("hyper_connections", "f32", 1, mixes + 3, count=2)
-    yield Tensor("router", "bf16", experts, hidden)
+    yield from attention_tensors(shape)
+    yield from expert_tensors(shape, experts)
     yield Tensor("router", "f32", 1, experts)
-    yield Tensor("experts", "expert", inner, hidden, count=2 * experts, split="experts")
-    yield Tensor("experts", "expert", hidden, inner, count=experts, split="experts")
-    if shared:
-        yield Tensor("shared", "linear", shared, hidden, count=2, split="heads")
-        yield Tensor("shared", "linear", hidden, shared, split="heads")
 
 
 def _caching(shape: V41Shape, layer: int) -> Iterator[Tensor]:
