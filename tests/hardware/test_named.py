@@ -67,6 +67,8 @@ def test_unified_memory_is_shared_with_the_host(name, size):
         ("h100", "h100x1"),
         ("H100x8", "h100x8"),
         ("mi300x", "mi300xx1"),
+        ("mi355x8", "mi355xx8"),
+        ("mi300xx8", "mi300xx8"),
         ("gb10", "gb10x1"),
         ("M3-Ultra-96GB", "m3-ultra-96gb"),
         ("dgx-spark", "gb10x1"),
@@ -75,7 +77,7 @@ def test_unified_memory_is_shared_with_the_host(name, size):
     ],
 )
 def test_case_and_a_missing_count_do_not_matter(typed, name):
-    """``h100`` is one of them."""
+    """``h100`` is one of them; eight of mi355x need no second x."""
     assert name == detect_hardware(typed).name
 
 

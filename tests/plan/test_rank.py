@@ -85,6 +85,12 @@ def test_each_engine_is_said_what_it_gives(hardware, engines):
         assert f"{engine} would run" in said or f"Not {engine}:" in said or f"{engine} was chosen" in said
 
 
+def test_engines_that_are_only_chosen_by_name_are_alternatives_too():
+    """On a Mac every way to run V4 is ranked: llama.cpp's and MLX's."""
+    plan = make_plan(hardware=detect_hardware("m3-ultra-512gb"), alternatives=True)
+    assert {"llamacpp", "mlx"} == {other.engine for other in plan.alternatives}
+
+
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 @pytest.mark.parametrize("machine", ["h200x8", "b200x8", "mi355xx8"])
 def test_what_cannot_chat_is_no_alternative(machine, objective):

@@ -46,7 +46,9 @@ def positive_number(high: float = 1e9) -> Callable[[str], float]:
 
 def add_plan_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a plan; ``plan`` and ``serve`` share them."""
-    parser.add_argument("--model", default=None, help="flash, pro, smollm2 or tiny-v4 (default: flash)")
+    parser.add_argument(
+        "--model", default=None, help="flash, pro, v4.1-flash, flash-vision-exp, smollm2 or tiny-v4 (default: flash)"
+    )
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
     parser.add_argument("--hardware", default="auto", help="auto, cpu, h100x8, rtx4090x2, m3-ultra-512gb, ...")
     parser.add_argument(

@@ -87,6 +87,8 @@ def _split(name: str, part: str) -> tuple[str, int, int | None]:
     # The whole name comes first: the keys mi300x and rtx4090 have an x themselves.
     if key not in {*known, *others} and (match := _COUNT_SUFFIX.fullmatch(key)):
         key, count = match["key"], int(match["count"])
+        if f"{key}x" in known:  # people write mi355x8 for eight of mi355x
+            key = f"{key}x"
     if key not in {*known, *others} and (match := _SIZE_SUFFIX.fullmatch(key)):
         key, size_gb = match["key"], int(match["size"])
     key = others.get(key, key)

@@ -9,11 +9,11 @@ from seatrial.catalog.types import Model
 from seatrial.plan.candidate import (
     Candidate,
     Trial,
-    engines_for,
     every_engine,
     is_release,
     loadable_checkpoints,
     preferred_checkpoints,
+    usable_engines,
 )
 from seatrial.plan.evaluate import evaluate, evaluate_all
 from seatrial.plan.load import lengths_of, usual_load
@@ -56,7 +56,7 @@ def alternatives(chosen: Candidate, best: Plan) -> tuple[Plan, ...]:
     chosen_form = _form(best)
     plans = (
         trial.plan()
-        for engine in engines_for(request.hardware)
+        for engine in usable_engines(request.hardware)
         for asked in (_with_load_of(best.engine, model, engine, request),)
         for row in checkpoints_for(model.id, engine)
         for trial in evaluate_all(Candidate(model, row, engine, asked))

@@ -74,6 +74,13 @@ def test_it_is_offered_where_it_fits():
     assert [] == offers(plan_of("rtx3090x8", "UD-IQ3_XXS", tensor_parallel=8))
 
 
+def test_it_is_offered_where_only_it_holds_the_whole_model():
+    """Divided by layers UD-Q8_K_XL leaves experts to the host of 8x RTX 3090; split by tensors, as published, none."""
+    plan = plan_of("rtx3090x8", host_gib=64)
+    assert plan.footprint.host_bytes > 0
+    assert ["Faster by published runs: --tensor-parallel 8"] == offers(plan)
+
+
 @pytest.mark.parametrize(
     ("machine", "quantization"),
     [

@@ -15,11 +15,9 @@ from seatrial.units import format_gib
 
 
 def offers(candidate: Candidate, placed: Placed) -> Iterator[Reason]:
-    """Yield what a person may ask for in addition, if all of the model is on GPUs: published runs gained only then."""
-    if not placed.on_gpus:
-        return
+    """Yield what a person may ask for in addition, if then all of the model is on GPUs: published runs gained only so."""
     tensor = placed.split.tensor > 1
-    drafter = drafter_of(candidate.checkpoint) if placed.drafter is None else None
+    drafter = drafter_of(candidate.checkpoint) if placed.on_gpus and placed.drafter is None else None
     if drafter and not any(drafter_problems(candidate, drafter)) and _fits(candidate, placed, drafter, tensor=tensor):
         facts = drafting_of(candidate.engine)
         text = (
@@ -33,13 +31,13 @@ def offers(candidate: Candidate, placed: Placed) -> Iterator[Reason]:
     if _fits(candidate, placed, placed.drafter, tensor=True):
         split = tensor_split_of(candidate.engine)
         text = (
-            f"Faster by published runs: --tensor-parallel {count} splits each tensor over the GPUs, which fits too; "
+            f"Faster by published runs: --tensor-parallel {count} splits each tensor over the GPUs, which fits{' too' if placed.on_gpus else ', with nothing left to the host'}; "
             f"{split.gain}."
         )
         yield Reason(text, "verified", split.source)
 
 
 def _fits(candidate: Candidate, placed: Placed, drafter: Checkpoint | None, *, tensor: bool) -> bool:
-    """Return True if all of it is on GPUs in this other form too."""
+    """Return True if all of it is on GPUs in this other form."""
     other = place(candidate, placed.pools, drafter, tensor=tensor)
     return other.on_gpus and other.split.shortfall_bytes == 0
