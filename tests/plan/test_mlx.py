@@ -5,7 +5,6 @@ from tests.plan.conftest import texts
 
 from seatrial.catalog import find_checkpoint
 from seatrial.engines import build_command
-from seatrial.engines.extra import add_options
 from seatrial.errors import UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
@@ -57,17 +56,24 @@ def test_its_speed_is_an_interval_with_a_basis(mac):
 def test_its_draft_is_offered(mac, checkpoint, gain):
     """The reason says what a published run gained, and the option drafts from the same folder."""
     plan = make_plan(checkpoint=checkpoint, hardware=mac, engine="mlx")
-    (offer,) = [reason.text for reason in plan.reasons if "--engine-option drafter" in reason.text]
+    (offer,) = [reason.text for reason in plan.reasons if "--drafter auto turns it on" in reason.text]
     assert gain in offer
-    command = add_options(build_command(plan, model_path="/models/v4"), ["drafter", "draft-block-size=4"])
-    assert ("/models/v4", "4") == (command.flags["--draft-model"], command.flags["--draft-block-size"])
+    drafting = make_plan(checkpoint=checkpoint, hardware=mac, engine="mlx", drafter="auto", draft_tokens=3)
+    assert (checkpoint, "auto", 3) == (drafting.drafter, drafting.drafter_asked, drafting.draft_tokens)
+    assert any("the predicted speed is without it" in reason.text for reason in drafting.reasons)
+    flags = build_command(drafting, model_path="/models/v4").flags
+    assert ("/models/v4", "4") == (flags["--draft-model"], flags["--draft-block-size"])
+    assert "--draft-model" not in build_command(plan, model_path="/models/v4").flags
 
 
 def test_a_draft_that_is_not_there_is_bad_input(mac):
-    """A checkpoint without a draft head does not get the option, before anything is loaded."""
-    command = build_command(make_plan(checkpoint="mlx-community/DeepSeek-V4-Flash-4bit", hardware=mac, engine="mlx"))
-    with pytest.raises(UsageError, match="has no draft head for --drafter"):
-        add_options(command, ["drafter"])
+    """A checkpoint without a draft head is refused before anything is loaded, and so is a file that drafts."""
+    plan = make_plan(checkpoint="mlx-community/DeepSeek-V4-Flash-4bit", hardware=mac, engine="mlx", drafter="auto")
+    assert ("refused", True) == (plan.verdict, "has no draft head inside" in plan.reasons[0].text)
+    with pytest.raises(UsageError, match="drafts with the checkpoint's own head, not with"):
+        make_plan(
+            checkpoint=RELEASE, hardware=mac, engine="mlx", drafter="unsloth/DeepSeek-V4-Flash-0731-GGUF:dspark-Q8_0"
+        )
 
 
 def test_auto_stays_with_llamacpp_and_says_what_mlx_would_give(mac):

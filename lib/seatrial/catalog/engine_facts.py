@@ -67,16 +67,17 @@ class Planning(msgspec.Struct, frozen=True):
 
 
 class Drafting(msgspec.Struct, frozen=True):
-    """Drafting by a file of its own (``--drafter``), and what published runs gained by it."""
+    """Drafting that a person asks for with ``--drafter``, and what published runs gained by it."""
 
     since: str  # oldest version that drafts so, as far as known
-    draft_tokens: int  # drafted a step if all of the model is on GPUs
-    draft_tokens_host: int  # the same if routed experts are in host memory
-    gain: str  # of published runs, as the end of a sentence
-    host: str  # what a published run found with experts in host memory, a sentence
-    note: str  # what else a person should know, a sentence
     source: str
     checked: str
+    inside: bool = False  # by the head inside the checkpoint; else by a file of its own
+    draft_tokens: int = 0  # drafted a step if all of the model is on GPUs; 0 leaves it to the engine
+    draft_tokens_host: int = 0  # the same if routed experts are in host memory
+    gain: str = ""  # of published runs, as the end of a sentence
+    host: str = ""  # what a published run found with experts in host memory, a sentence
+    note: str = ""  # what else a person should know, a sentence
 
 
 class TensorSplit(msgspec.Struct, frozen=True):

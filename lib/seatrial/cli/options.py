@@ -68,7 +68,9 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tensor-parallel", type=whole_number(), default=None, help="ranks (default: chosen)")
     parser.add_argument(
-        "--drafter", default=None, help="llama.cpp: auto, hub id or path of a file that drafts tokens (default: none)"
+        "--drafter",
+        default=None,
+        help="auto, or for llama.cpp the hub id or path of a file that drafts tokens (default: none)",
     )
     parser.add_argument(
         "--draft-tokens",

@@ -42,7 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     defaults = TuneRequest()
     parser.add_argument(
-        "--model", default="auto", help="a model: seatrial models lists them (default: the one that runs on this machine)"
+        "--model",
+        default="auto",
+        help="a model: seatrial models lists them (default: the one that runs on this machine)",
     )
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
     parser.add_argument("--engine", default="auto", help="auto, sglang, vllm, llamacpp, mlx or simulated")

@@ -38,8 +38,6 @@ class Option:
     most: float = 0  # largest number
     choices: tuple[str, ...] = ()  # values; empty if the engine's own parser names them
     python: str | None = None  # its name for llama-cpp-python's server, None if that has none
-    needs_draft: bool = False  # only for checkpoints with a draft head
-    sets: str = ""  # flag and value a switch stands for, ``{model}`` being what the command serves; empty: its own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +104,7 @@ def add_options(command: Command, options: Iterable[str]) -> Command:
         if name in seen:
             raise UsageError(f"The engine option {name} is given twice.", remedy="Give it once.")
         seen.add(name)
-        if option.needs_draft and not command.has_draft:
-            raise UsageError(
-                f"{command.model} has no draft head for --{name}.",
-                remedy="Leave it out, or choose a checkpoint that has one: seatrial models.",
-            )
-        checked = _checked(command.engine, option, value)
-        if option.sets:
-            name, _, value = option.sets.partition("=")
-            flags = flags.with_value(f"--{name}", value.format(model=command.model))
-        else:
-            flags = flags.with_value(_flag(option, command), checked)
+        flags = flags.with_value(_flag(option, command), _checked(command.engine, option, value))
     return command.with_flags(flags)
 
 

@@ -32,6 +32,11 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         "--max-kv-size": plan.context_tokens,
         "--max-num-seqs": plan.concurrency,
     })  # fmt: skip
+    if plan.drafter:
+        flags = flags.with_value("--draft-model", local or plan.checkpoint)
+    if plan.draft_tokens:
+        # The first token of a block is the model's own.
+        flags = flags.with_value("--draft-block-size", str(plan.draft_tokens + 1))
     # A launch gives the engine a config.json it can read; whoever pastes the command does that by hand.
     misread = engine_facts("mlx").misread_config
     by_hand = local is None and misread is not None and plan.chat is not None
@@ -45,5 +50,4 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         program="mlx-vlm",
         stand_in=is_stand_in(plan.model),
         notes=(misread.by_hand,) if misread and by_hand else (),
-        has_draft="draft" in plan.footprint.by_class,
     )

@@ -28,7 +28,6 @@ class Command:
         stand_in: True if this serves a stand-in rather than DeepSeek V4.
         notes: What a person should know before the start, one sentence each.
         nodes: Machines that run it together.
-        has_draft: True if the checkpoint has a draft head that an option turns on.
 
     """
 
@@ -47,7 +46,6 @@ class Command:
     stand_in: bool = False
     notes: tuple[str, ...] = ()
     nodes: int = 1
-    has_draft: bool = False
 
     @property
     def simulated(self) -> bool:

@@ -79,8 +79,8 @@ def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None
 
 
 def _drafter_path(plan: Plan) -> Path | None:
-    """Return the file of the plan's drafter; None if it has none."""
-    if plan.drafter is None:
+    """Return the file of the plan's drafter; None if it has none, or if the draft is inside the checkpoint."""
+    if plan.drafter is None or plan.drafter == plan.checkpoint:
         return None
     path = local_path(find_checkpoint(plan.drafter))
     if path is None:

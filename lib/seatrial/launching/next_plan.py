@@ -111,7 +111,8 @@ def command_of(plan: Plan, share: float | None = None) -> str:
     words += (
         ["--tensor-parallel", str(plan.parallelism.tensor)] if plan.parallelism.tensor > 1 and plan.gpu_layers else []
     )
-    words += ["--drafter", plan.drafter, "--draft-tokens", str(plan.draft_tokens)] if plan.drafter else []
+    words += ["--drafter", plan.drafter_asked] if plan.drafter_asked else []
+    words += ["--draft-tokens", str(plan.draft_tokens)] if plan.draft_tokens else []
     return shlex.join([*words, *(["--gpu-memory-fraction", f"{share:g}"] if share else [])])
 
 
@@ -219,7 +220,7 @@ def _smaller(plan: Plan, lacking: Shortage, found: Diagnosis) -> Iterator[tuple[
         concurrency=plan.concurrency,
         objective=plan.objective,
         tensor_parallel=plan.parallelism.tensor if plan.gpu_layers else None,
-        drafter=plan.drafter,
+        drafter=plan.drafter_asked,
         draft_tokens=plan.draft_tokens,
     )
     if plan.drafter:

@@ -107,7 +107,7 @@ def predict_levels(
             tensor_parallel=plan.parallelism.tensor if plan.gpu_layers and plan.parallelism.tensor > 1 else None,
             prompt_tokens=prompt_tokens,
             answer_tokens=answer_tokens,
-            drafter=plan.drafter,
+            drafter=plan.drafter_asked,
             draft_tokens=plan.draft_tokens,
         )
         if same.prediction is not None:

@@ -60,7 +60,8 @@ def make_plan(  # noqa: PLR0913 -- a person's choices
         prompt_tokens: Longest prompt the prediction is for, whose first token it times; SGLang's and vLLM's other prompts
             are drawn evenly up to it. A usual length by default, and the basis says which.
         answer_tokens: Longest answer, likewise.
-        drafter: llama.cpp: a file that drafts tokens for the model; ``auto`` is the catalog's for the checkpoint.
+        drafter: llama.cpp: a file that drafts tokens for the model; ``auto`` is the catalog's for the checkpoint. MLX:
+            ``auto`` drafts with the checkpoint's own head.
         draft_tokens: Tokens it drafts each step; chosen by default.
 
     Returns:

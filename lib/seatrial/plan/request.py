@@ -14,7 +14,7 @@ from seatrial.plan.vendor.limits import limit_reason, limits
 from seatrial.records import Reason
 
 _DRAFTING = tuple(name for name in ENGINES if engine_facts(name).drafting is not None)
-"""Engines that take a drafter as a file of its own."""
+"""Engines that draft if a person asks for it."""
 OBJECTIVES: tuple[Objective, ...] = ("latency", "balanced", "throughput")
 _MAX_NODES = 16
 _MAX_CONCURRENCY = 1 << 16
@@ -140,7 +140,7 @@ class Request:
     def _check_drafter(self) -> None:
         if self.drafter is not None and self.engine not in _DRAFTING:
             raise UsageError(
-                f"{self.engine} takes no drafter as a file of its own; a checkpoint for it has its draft inside.",
+                f"{self.engine} takes no drafter: it drafts as its recipe says, with the draft inside the checkpoint.",
                 remedy=f"Leave --drafter out, or plan for {' or '.join(_DRAFTING)}.",
             )
         if self.draft_tokens is not None:

@@ -108,6 +108,9 @@ def _draft_note(plan: Plan, checkpoint: Checkpoint, draft: str) -> Reason:
         text = f"Speculative decoding: {drafting} with the checkpoint's draft ({head})"
         text += f"; its KV cache of {format_bytes(cache)} is counted." if cache else "."
         return Reason(text, "verified", recipe.source)
+    if plan.drafter:
+        text = f"Speculative decoding with the checkpoint's draft ({head}); the predicted speed is without it."
+        return Reason(text, "derived", source)
     without = "no recipe with a draft matches exactly" if plan.engine in TENSOR_PARALLEL else "it is off by default"
     why = "the recipe runs without" if exact else without
     text = f"No speculative decoding: {why}; the checkpoint's draft ({head}) is counted and stays idle."

@@ -146,8 +146,9 @@ class Plan:
         cpu_expert_layers: llama.cpp: layers whose experts stay in host memory; None for other engines.
         gpu_shares: llama.cpp: layers of each GPU, divided so that the bytes are even; empty unless there are several,
             and if ``parallelism.tensor`` says that each tensor is divided instead.
-        drafter: Checkpoint id or path of a file that drafts tokens for the model; None without.
-        draft_tokens: Tokens that file drafts each step; None without.
+        drafter: Checkpoint id or path of a file that drafts tokens for the model; the checkpoint's own id if its
+            draft head does (MLX); None without.
+        draft_tokens: Tokens drafted each step; None without, or if the engine decides.
         architecture: Architecture of the model (``deepseek_v4``); empty in records of older versions.
         settings: Settings of the engine, by name, that were measured to be faster on this machine than the kit's
             defaults (``seatrial tune``); empty for the defaults.
@@ -222,6 +223,11 @@ class Plan:
         if self.engine not in TENSOR_PARALLEL and self.parallelism.tensor == 1:
             return footprint.total_bytes  # layers lie on one GPU each, and not all hold as much as the fullest
         return max(footprint.total_bytes - footprint.host_bytes, footprint.per_gpu_bytes * self.ranks)
+
+    @property
+    def drafter_asked(self) -> str | None:
+        """Value of ``--drafter`` that asks for this plan's drafter."""
+        return "auto" if self.drafter == self.checkpoint else self.drafter
 
     @property
     def simulated(self) -> bool:

@@ -49,19 +49,20 @@ def chat(server, key, **asked):
     return ask(server.port, "/v1/chat/completions", key=key, body=body, timeout_s=120)
 
 
-@pytest.mark.parametrize(("draft", "options"), [("dspark", ()), ("dspark", ("drafter",)), ("mtp", ("drafter",))])
-def test_v4_is_served_and_measured(v4_plan, tiny_v4, draft, options):
+@pytest.mark.parametrize(("draft", "drafts"), [("dspark", False), ("dspark", True), ("mtp", True)])
+def test_v4_is_served_and_measured(v4_plan, tiny_v4, draft, drafts):
     """A tiny V4 in the official FP4 and FP8, without and with its draft head: ready, measured by its usage, gone."""
-    with launch(v4_plan, model_path=tiny_v4(draft), options=options) as server:
+    plan = replace(v4_plan, drafter=v4_plan.checkpoint) if drafts else v4_plan
+    with launch(plan, model_path=tiny_v4(draft)) as server:
         log = "\n".join(server.read_log(400))
-        assert bool(options) == (f"model_type='deepseek_v4_{draft}'" in log)
+        assert drafts == (f"model_type='deepseek_v4_{draft}'" in log)
         measurement = measure_server(server, LOAD)
         (point,) = measurement.points
         assert (2, 2, "usage") == (point.requests.sent, point.requests.succeeded, point.token_source)
         assert point.ttft_s.p50 > 0
         assert point.tpot_s.p50 > 0
         answer = chat(server, server.api_key(), max_tokens=4).json()
-        assert bool(options) == bool(answer["timings"]["draft_n"])
+        assert drafts == bool(answer["timings"]["draft_n"])
         assert "unknown" == cause_of(server)
         stopped = server.stop()
     assert (True, 0, []) == (stopped.port_free, stopped.processes_left, launched_processes())
@@ -89,9 +90,9 @@ def test_another_model_is_not_downloaded_and_the_served_one_comes_back(require, 
 def test_a_draft_that_is_not_there_is_named(v4_plan, tiny_v4):
     """A checkpoint without a draft head ends the start, and the error says to leave the option out."""
     with pytest.raises(EngineError) as raised:
-        launch(v4_plan, model_path=tiny_v4(None), options=["drafter"])
+        launch(replace(v4_plan, drafter=v4_plan.checkpoint), model_path=tiny_v4(None))
     assert "no draft head" == raised.value.cause
-    assert "without --engine-option drafter" in raised.value.remedy
+    assert "without --drafter" in raised.value.remedy
 
 
 def test_the_caches_take_the_planned_bytes(require, tiny_v4):

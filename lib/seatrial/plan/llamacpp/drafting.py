@@ -30,7 +30,7 @@ class Drafter:
 
 
 def drafting_of(engine: str) -> Drafting:
-    """Return what is known about drafting by a file with an engine that can."""
+    """Return what is known about drafting with an engine that can."""
     facts = engine_facts(engine).drafting
     if facts is None:
         raise UsageError(f"{engine} takes no drafter.", remedy="Leave the drafter out.")
@@ -49,6 +49,8 @@ def drafter_for(candidate: Candidate) -> Drafter | None:
     asked, checkpoint = candidate.request.drafter, candidate.checkpoint
     if asked is None:
         return None
+    if drafting_of(candidate.engine).inside:
+        return _head_of(candidate.engine, checkpoint, asked)
     if asked == _AUTO:
         row = drafter_of(checkpoint)
         if row is None:
@@ -61,6 +63,19 @@ def drafter_for(candidate: Candidate) -> Drafter | None:
             f"{row.id} is a model, not a drafter.", remedy="Give --drafter auto, or the path of a DSpark drafter."
         )
     return Drafter(row, tuple(drafter_problems(candidate, row)))
+
+
+def _head_of(engine: str, checkpoint: Checkpoint, asked: str | Checkpoint) -> Drafter:
+    """Return the draft head inside a checkpoint as its drafter."""
+    if asked != _AUTO:
+        name = asked if isinstance(asked, str) else asked.id
+        raise UsageError(
+            f"{engine} drafts with the checkpoint's own head, not with {name}.", remedy="Give --drafter auto."
+        )
+    if checkpoint.draft is None:
+        text = f"{checkpoint.id} has no draft head inside; --drafter needs a checkpoint that has one: seatrial models."
+        return Drafter(None, (Reason(text, "verified", checkpoint.source),))
+    return Drafter(checkpoint)
 
 
 def drafter_problems(candidate: Candidate, drafter: Checkpoint) -> Iterator[Reason]:

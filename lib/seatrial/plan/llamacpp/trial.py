@@ -119,13 +119,13 @@ def try_offload(candidate: Candidate) -> LlamacppTrial:
     case = Case(candidate.engine, candidate.model, candidate.checkpoint, gpu, Parallelism(tensor=ranks), context)
     refused = refusals(case)
     pools = llamacpp_pools(hardware, hardware.gpus)
-    if candidate.engine != "llamacpp":
-        return _trial(candidate, refused, Placed(_undivided(candidate, pools), pools))
     drafter = drafter_for(candidate)
     refused += drafter.problems if drafter else ()
+    row = drafter.checkpoint if drafter and not drafter.problems else None
+    if candidate.engine != "llamacpp":
+        return _trial(candidate, refused, Placed(_undivided(candidate, pools), pools, row, request.draft_tokens or 0))
     if ranks > 1:
         refused += tensor_problems(candidate, ranks)
-    row = drafter.checkpoint if drafter and not drafter.problems else None
     return _trial(candidate, refused, place(candidate, pools, row, tensor=ranks > 1 and not refused))
 
 
@@ -153,9 +153,9 @@ def _undivided(candidate: Candidate, pools: Pools) -> Split:
 def _predict(candidate: Candidate, placed: Placed) -> Prediction:
     request, split, work = candidate.request, placed.split, work_of(candidate.checkpoint)
     context = request.context_for(candidate.model)
-    load = load_of(
-        candidate, context, running_limit=request.concurrency, draft_tokens=placed.draft_tokens, draft_method="dspark"
-    )
+    # No run tells how many tokens MLX accepts: its prediction is without a draft, and the plan says so.
+    drafted = placed.draft_tokens if candidate.engine == "llamacpp" else 0
+    load = load_of(candidate, context, running_limit=request.concurrency, draft_tokens=drafted, draft_method="dspark")
     host, on_gpu = request.hardware.host, min(split.gpu_layers, work.layers)
     host_side = HostSide(
         dense_share=0.0 if split.gpu_layers == ALL_LAYERS else 1 - on_gpu / work.layers,

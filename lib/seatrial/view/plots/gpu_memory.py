@@ -113,7 +113,7 @@ def _undivided(plan: Plan) -> tuple[float, ...]:
 
 
 class _Drafter(NamedTuple):
-    """Bytes of a plan's drafter; 0 without."""
+    """Bytes of the file that drafts for a plan; 0 without, a draft inside the checkpoint being part of its weights."""
 
     weights: float
     kv: float
@@ -122,7 +122,7 @@ class _Drafter(NamedTuple):
 
 def _drafter(plan: Plan) -> _Drafter:
     footprint = plan.footprint
-    if plan.drafter is None:
+    if "drafter_buffer" not in footprint.reserve_by_part:
         return _Drafter(0, 0, 0)
     buffers = footprint.reserve_by_part["drafter_buffer"].expected
     return _Drafter(footprint.by_class["draft"], footprint.kv_by_class["draft"], buffers)
