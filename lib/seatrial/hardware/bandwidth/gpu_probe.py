@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 _BUFFERS_BYTES = 1 << 30
 """Of the two buffers together, at most; a quarter of the free memory if that is less."""
@@ -32,6 +32,8 @@ class DriverError(Exception):
 
 class Driver:
     """The few calls of a driver's library; every one returns 0 if it succeeds."""
+
+    names: ClassVar[dict[str, str]]  # the library's name of each call that every driver has with the same arguments
 
     def __init__(self, *libraries: str) -> None:
         for library in libraries[:-1]:
@@ -54,21 +56,29 @@ class Driver:
         if code:
             raise DriverError(f"{name} returned {code}")
 
-
-class Cuda(Driver):
-    """The CUDA driver API (https://docs.nvidia.com/cuda/cuda-driver-api/)."""
-
-    def __init__(self) -> None:
-        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # the order of NVML
-        super().__init__("libcuda.so.1")
-        self.prefix, self.versioned = "cu", "_v2"
-        self.call("cuInit", 0)
+    def do(self, what: str, *arguments: Any) -> None:
+        """Call what ``names`` lists."""
+        self.call(self.names[what], *arguments)
 
     def count(self) -> int:
         """Return the number of GPUs this process may use."""
         number = ctypes.c_int()
-        self.call("cuDeviceGetCount", ctypes.byref(number))
+        self.do("count", ctypes.byref(number))
         return number.value
+
+
+class Cuda(Driver):
+    """The CUDA driver API (https://docs.nvidia.com/cuda/cuda-driver-api/)."""
+
+    names: ClassVar = {
+        "count": "cuDeviceGetCount", "memory": "cuMemGetInfo_v2", "allocate": "cuMemAlloc_v2", "release": "cuMemFree_v2",
+        "event": "cuEventCreate", "record": "cuEventRecord", "wait": "cuEventSynchronize", "elapsed": "cuEventElapsedTime",
+    }  # fmt: skip
+
+    def __init__(self) -> None:
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # the order of NVML
+        super().__init__("libcuda.so.1")
+        self.call("cuInit", 0)
 
     @contextlib.contextmanager
     def opened(self, index: int) -> Iterator[None]:
@@ -98,16 +108,15 @@ class Cuda(Driver):
 class Hip(Driver):
     """The HIP runtime (https://rocm.docs.amd.com/projects/HIP/)."""
 
+    names: ClassVar = {
+        "count": "hipGetDeviceCount", "memory": "hipMemGetInfo", "allocate": "hipMalloc", "release": "hipFree",
+        "event": "hipEventCreateWithFlags", "record": "hipEventRecord", "wait": "hipEventSynchronize",
+        "elapsed": "hipEventElapsedTime",
+    }  # fmt: skip
+
     def __init__(self) -> None:
         super().__init__("libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so")
-        self.prefix, self.versioned = "hip", ""
         self.call("hipInit", 0)
-
-    def count(self) -> int:
-        """Return the number of GPUs this process may use."""
-        number = ctypes.c_int()
-        self.call("hipGetDeviceCount", ctypes.byref(number))
-        return number.value
 
     @contextlib.contextmanager
     def opened(self, index: int) -> Iterator[None]:
@@ -132,7 +141,7 @@ def bandwidth(driver: Cuda | Hip, seconds: float) -> float:
 
     """
     free, total = _SIZE(), _SIZE()
-    driver.call(f"{driver.prefix}MemGetInfo{driver.versioned}", ctypes.byref(free), ctypes.byref(total))
+    driver.do("memory", ctypes.byref(free), ctypes.byref(total))
     size = min(_BUFFERS_BYTES, free.value // 4) // 2 & ~0xFFF
     if not size:
         raise DriverError(f"only {free.value:,} bytes of its memory are free")
@@ -144,30 +153,27 @@ def bandwidth(driver: Cuda | Hip, seconds: float) -> float:
 @contextlib.contextmanager
 def _buffer(driver: Cuda | Hip, size: int) -> Iterator[Any]:
     address = _POINTER()
-    name = "hipMalloc" if driver.prefix == "hip" else "cuMemAlloc_v2"
-    driver.call(name, ctypes.byref(address), _SIZE(size))
+    driver.do("allocate", ctypes.byref(address), _SIZE(size))
     try:
         yield address
     finally:
-        driver.call("hipFree" if driver.prefix == "hip" else "cuMemFree_v2", address)
+        driver.do("release", address)
 
 
 def _rate(driver: Cuda | Hip, start: Callable[[], None], moved_bytes: int, seconds: float) -> float:
     """Return the bytes a second of the best of several runs, each of a few operations between two events."""
     begin, end = _POINTER(), _POINTER()
     for event in (begin, end):
-        driver.call(
-            f"{driver.prefix}EventCreate{'WithFlags' if driver.prefix == 'hip' else ''}", ctypes.byref(event), 0
-        )
+        driver.do("event", ctypes.byref(event), 0)
     best, until = 0.0, time.perf_counter() + seconds
     while not best or time.perf_counter() < until:
-        driver.call(f"{driver.prefix}EventRecord", begin, None)
+        driver.do("record", begin, None)
         for _ in range(_REPEATS):
             start()
-        driver.call(f"{driver.prefix}EventRecord", end, None)
-        driver.call(f"{driver.prefix}EventSynchronize", end)
+        driver.do("record", end, None)
+        driver.do("wait", end)
         spent_ms = ctypes.c_float()
-        driver.call(f"{driver.prefix}EventElapsedTime", ctypes.byref(spent_ms), begin, end)
+        driver.do("elapsed", ctypes.byref(spent_ms), begin, end)
         if not spent_ms.value > 0:
             raise DriverError(f"{_REPEATS} operations took {spent_ms.value} ms by the GPU's clock")
         best = max(best, _REPEATS * moved_bytes / spent_ms.value * 1e3)

@@ -121,7 +121,7 @@ def table_precisions() -> Table:
         )
         details.append(checkpoint.note)
     heads = ("checkpoint", "format", "GB>", "bits a parameter>", "runs with")
-    note = "GB = 1e9 bytes. The bytes include the draft head, the parameters do not. `seatrial models` lists all."
+    note = "GB = 1e9 bytes. The bytes include the draft head, the parameters do not. The command seatrial models lists all."
     return Table("From 8 bits to 2: the same model", heads, tuple(rows), note, tuple(details))
 
 
