@@ -73,6 +73,7 @@ def read_machine(root: Path = Path("/"), system: str = sys.platform) -> Hardware
         origin="measured",
         source=", ".join(filter(None, sources)),
         problems=(*nvidia.problems, *amd_problems),
+        engine_env=nvidia.engine_env,
     )
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.accelerators import DATA_FILE, Accelerator, accelerators
-from seatrial.hardware.types import Gpu, Hardware, Host
+from seatrial.hardware.types import CUDA_ORDER, Gpu, Hardware, Host
 from seatrial.units import GB, GIB, from_gib
 
 _SIZE_SUFFIX = re.compile(r"(?P<key>.+)-(?P<size>[0-9]+)gb")
@@ -59,6 +59,7 @@ def named_machine(name: str, host_memory_gib: float | None = None) -> Hardware:
         cuda=None,
         origin="assumed",
         source=f"{DATA_FILE} ({_checked(gpus)})",
+        engine_env=(CUDA_ORDER,) if any(gpu.vendor == "nvidia" for gpu in gpus) else (),
     )
 
 

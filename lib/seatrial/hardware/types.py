@@ -9,6 +9,9 @@ from seatrial.records import Origin
 WIRED_LIMIT = "iogpu.wired_limit_mb"
 """The sysctl with the most memory that the GPU of a Mac may take, in MiB; 0 leaves the limit to macOS."""
 
+CUDA_ORDER = "CUDA_DEVICE_ORDER=PCI_BUS_ID"
+"""With it CUDA counts the GPUs as NVML and this kit do; else the fastest is number 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
