@@ -12,21 +12,24 @@ from seatrial.units import GIB
 ORDER = "CUDA_DEVICE_ORDER=PCI_BUS_ID"
 
 
-def entry(index, name, gib, capability, *, uuid=None, slices=()):
+def entry(index, name, gib, capability, **more):
     """Return what NVML says of a GPU."""
     return {
         "index": index,
         "name": name,
         "memory_bytes": int(gib * GIB),
         "capability": capability,
-        "uuid": uuid or f"GPU-{index}{index}aa-{index}",
-        "slices": [{"uuid": f"MIG-{one}"} for one in slices],
+        "uuid": f"GPU-{index}{index}aa-{index}",
+        **more,
     }
 
 
 THREE = [entry(0, "3090", 24, (8, 6)), entry(1, "5090", 32, (12, 0)), entry(2, "4090", 24, (8, 9))]
 ALIKE = [entry(0, "a", 8, (9, 0), uuid="GPU-abc1"), entry(1, "a", 8, (9, 0), uuid="GPU-abc2")]
-SLICED = [entry(0, "a", 8, (9, 0), slices=("one", "two")), entry(1, "a", 8, (9, 0), slices=("three",))]
+SLICED = [
+    entry(0, "a", 8, (9, 0), slices=[{"uuid": "MIG-one"}, {"uuid": "MIG-two"}]),
+    entry(1, "a", 8, (9, 0), slices=[{"uuid": "MIG-three"}]),
+]
 
 
 def names(entries, **environment):
