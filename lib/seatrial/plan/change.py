@@ -9,6 +9,7 @@ from typing import Any
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.named import named_machine
 from seatrial.hardware.types import Gpu
+from seatrial.hardware.unified import raised_limit
 from seatrial.plan.bisection import largest, least
 from seatrial.plan.candidate import Candidate, Trial, engines_for, preferred_checkpoints
 from seatrial.plan.capacity import usable_host_bytes
@@ -48,14 +49,14 @@ def smallest_change(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = 
 def changes(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = ()) -> list[Change]:
     """Return the smallest changes that help, the least first.
 
-    One that needs nothing new is enough: other ranks, fewer requests, a shorter context. Else up to two of another
+    One that needs nothing new is enough: other ranks, a raised limit, fewer requests, a shorter context. Else up to two of another
     checkpoint, more host memory and more GPUs. If none of these helps another engine, then another machine.
     """
     if plan.runs:
         return []
     refused = plan.verdict == "refused"
     beside = (_no_drafter, _other_ranks)
-    for find in (*beside, _shorter_context) if refused else (*beside, _fewer_requests, _shorter_context):
+    for find in (*beside, _shorter_context) if refused else (*beside, _raised_limit, _fewer_requests, _shorter_context):
         if change := find(plan, candidate):
             return [change]
     failed = {(trial.candidate.engine, trial.candidate.checkpoint.id) for trial in trials if not trial.runs}
@@ -92,6 +93,21 @@ def _other_ranks(plan: Plan, candidate: Candidate) -> Change | None:
     if ranks == asked or not evaluate(named).runs:
         return Change(f"the ranks left to the planner instead of tensor parallel {asked}", free)
     return Change(f"tensor parallel {ranks} instead of {asked}", named)
+
+
+def _raised_limit(_: Plan, candidate: Candidate) -> Change | None:
+    """Return the setting that lets the GPU take more of the memory it shares with the processor."""
+    hardware = candidate.request.hardware
+    for gpu in hardware.gpus[:1]:
+        raised = raised_limit(gpu, hardware.host)
+        if raised is None:
+            continue
+        host = replace(hardware.host, memory_bytes=gpu.memory_bytes)  # none of it is set aside by the firmware any more
+        larger = replace(gpu, memory_limit_bytes=raised.limit_bytes, memory_free_bytes=None)
+        other = _asking(candidate, hardware=replace(hardware, gpus=(larger,), host=host))
+        if evaluate(other).runs:
+            return Change(raised.how, other)
+    return None
 
 
 def _fewer_requests(plan: Plan, candidate: Candidate) -> Change | None:
