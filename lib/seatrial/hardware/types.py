@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from seatrial.records import Origin
 
+WIRED_LIMIT = "iogpu.wired_limit_mb"
+"""The sysctl with the most memory that the GPU of a Mac may take, in MiB; 0 leaves the limit to macOS."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

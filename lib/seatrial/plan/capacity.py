@@ -23,7 +23,7 @@ class Pools:
 
 
 def usable_gpu_bytes(gpu: Gpu, fraction: float) -> int:
-    """Return the bytes an engine may take of one GPU: its fraction or the system's limit, and no more than is free."""
+    """Return the bytes an engine may take of one GPU: its limit or else its fraction, and no more than is free."""
     share = int((gpu.memory_bytes or 0) * fraction) if gpu.memory_limit_bytes is None else gpu.memory_limit_bytes
     return share if gpu.memory_free_bytes is None else min(share, gpu.memory_free_bytes)
 
@@ -51,10 +51,17 @@ def llamacpp_pools(hardware: Hardware, gpus: tuple[Gpu, ...]) -> Pools:
     return Pools(gpu_bytes=gpu_bytes, host_bytes=ample, gpus=len(known), host_known=False)
 
 
+def unified_fraction(gpu: Gpu) -> float:
+    """Return the share of unified memory that a GPU may take if nobody set a limit."""
+    if gpu.vendor != "apple":
+        return limits().unified_other
+    small = (gpu.memory_bytes or 0) <= limits().unified_apple_small_bytes
+    return limits().unified_apple_small if small else limits().unified_apple
+
+
 def _unified_pools(gpu: Gpu, hardware: Hardware) -> Pools:
     """Return one pool; if amdgpu limits the GPU's part of it, a second one of what only the processor can use."""
-    fraction = limits().unified_apple if gpu.vendor == "apple" else limits().unified_other
-    usable, host = usable_gpu_bytes(gpu, fraction), usable_host_bytes(hardware)
+    usable, host = usable_gpu_bytes(gpu, unified_fraction(gpu)), usable_host_bytes(hardware)
     if gpu.vendor != "amd" or gpu.memory_limit_bytes is None or host is None:
         return Pools(gpu_bytes=usable, host_bytes=0, gpus=1)
     set_aside = (gpu.memory_bytes or 0) - (hardware.host.memory_bytes or 0)
@@ -69,9 +76,14 @@ def usable_host_bytes(hardware: Hardware) -> int | None:
     installed = hardware.host.usable_memory_bytes
     if installed is None:
         return None
-    usable = installed - min(int(installed * limits().host_share), limits().host_share_most_bytes)
+    usable = beside_system(installed)
     free = hardware.host.memory_available_bytes
     return usable if free is None else min(usable, free)
+
+
+def beside_system(installed: int) -> int:
+    """Return the bytes of a memory that the operating system leaves to a model."""
+    return installed - min(int(installed * limits().host_share), limits().host_share_most_bytes)
 
 
 def describe_need(checkpoint: Checkpoint, footprint: Footprint, need: int, ranks: int) -> str:
