@@ -207,3 +207,25 @@ def test_hiding_the_processors_gpu_is_no_problem(tree):
     root = tree(PROCESSOR | gpu_files(0, **DESKTOP))
     found = read(root, environment={"CUDA_VISIBLE_DEVICES": "GPU-0b1c"}, beside_cards=True)
     assert ((), (), ()) == (found.gpus, found.problems, found.engine_env)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, ()),
+        ({"HIP_VISIBLE_DEVICES": "1,0"}, ()),
+        ({"ROCR_VISIBLE_DEVICES": "1"}, ()),
+        ({"GPU_DEVICE_ORDINAL": "1,0"}, ("HIP_VISIBLE_DEVICES=1,0",)),  # HIP itself takes no notice of it
+        ({"ROCR_VISIBLE_DEVICES": "1,0", "GPU_DEVICE_ORDINAL": "1"}, ("HIP_VISIBLE_DEVICES=1",)),
+    ],
+)
+def test_what_the_engine_is_told(tree, environment, said):
+    """Nothing if HIP shows the same by itself."""
+    root = tree(PROCESSOR | gpu_files(0, **R9700) | gpu_files(1, **R9700))
+    assert said == read(root, environment=environment).engine_env
+
+
+def test_cards_of_both_vendors(tree):
+    """HIP reads CUDA's variable too, which may come to hold the UUIDs of NVIDIA cards: its own variable goes before."""
+    found = read(tree(PROCESSOR | gpu_files(0, **R9700) | gpu_files(1, **DESKTOP)), beside_cards=True)
+    assert (1, ("HIP_VISIBLE_DEVICES=0",)) == (len(found.gpus), found.engine_env)

@@ -55,7 +55,10 @@ def read_amd(
     chosen = serving(visible.cards, beside_cards=beside_cards)
     left_out = [card for card in visible.cards if card not in chosen]
     gpus = tuple(_to_gpu(card, host, root) for card in chosen)
-    env = visible.variable_for(chosen)
+    env: tuple[str, ...] = ()
+    # CUDA's variable is HIP's too, and beside NVIDIA cards the engine may get one with their UUIDs.
+    if tuple(chosen) != visible.hip or (chosen and beside_cards):
+        env = (visible.variable_for(chosen),)
     if left_out and not chosen and not beside_cards:
         env = (*env, _VULKAN_NONE)
     notes = []
