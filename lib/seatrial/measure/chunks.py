@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from seatrial.json_text import JsonDecoder, JsonError, parse_json
 from seatrial.printable import shortened
 
 DONE = b"[DONE]"
@@ -65,7 +66,7 @@ class Chunk(msgspec.Struct):
     message: str | None = None
 
 
-decode_chunk = msgspec.json.Decoder(Chunk).decode  # raises msgspec.DecodeError or UnicodeDecodeError
+decode_chunk: JsonDecoder[Chunk] = JsonDecoder(Chunk, mend_halves=True)  # a chunk may end within an emoji
 
 
 def error_message(chunk: Chunk) -> str | None:
@@ -80,8 +81,8 @@ def error_message(chunk: Chunk) -> str | None:
 def error_text(body: bytes) -> str:
     """Return the message in the body of an HTTP error: both JSON shapes, FastAPI's ``detail``, or plain text."""
     try:
-        parsed = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        parsed = parse_json(body, mend_halves=True)
+    except JsonError:
         return one_line(body.decode("utf-8", "replace"))
     if isinstance(parsed, dict):
         for name in ("error", "message", "detail"):

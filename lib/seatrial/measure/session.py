@@ -18,6 +18,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from seatrial.errors import UsageError
+from seatrial.json_text import JsonError, parse_json
 from seatrial.measure.answer import Answer, StreamError
 from seatrial.measure.chunks import error_text
 from seatrial.measure.target import check_address
@@ -154,13 +155,13 @@ class Session:
             async with asyncio.timeout(_SHORT_TIMEOUT_S):
                 async with await self._send(method, path, body, Flight()) as response:
                     await self._check(response)
-                    return msgspec.json.decode(await _bounded(response, _MAX_MODELS_BODY))
+                    return parse_json(await _bounded(response, _MAX_MODELS_BODY))
         except TimeoutError as error:
             raise RequestError("timeout", f"{path} did not answer within {_SHORT_TIMEOUT_S:g} s") from error
         except aiohttp.ClientError as error:
             raise _network_error(error, None) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RequestError("malformed", f"{path} did not answer with JSON") from error
+        except JsonError as error:
+            raise RequestError("malformed", f"the answer of {path} {error}") from error
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None, flight: Flight
