@@ -13,7 +13,7 @@ from seatrial.json_text import JsonDecoder, JsonError, parse_json
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 WRONG = [
-    (b"", "is empty"),
+    (b"", "is not JSON: it is empty"),
     (b" \n", "is not JSON: Expecting value"),
     (b'{"tokens": 1', "is not JSON: Expecting ',' delimiter"),
     (b'{"tokens": 1} x', "is not JSON: Extra data"),

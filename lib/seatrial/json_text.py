@@ -58,7 +58,7 @@ def parse_json(content: bytes | str, *, mend_halves: bool = False) -> Any:
     except UnicodeError as error:
         raise JsonError(f"is not UTF-8 text (byte {getattr(error, 'start', 0):,})") from error
     except json.JSONDecodeError as error:
-        raise JsonError(f"is not JSON: {error}" if content else "is empty") from error
+        raise JsonError(f"is not JSON: {error}" if content else "is not JSON: it is empty") from error
     return document
 
 
