@@ -6,8 +6,7 @@ was parsed. docs/measuring.md has the definitions.
 
 from __future__ import annotations
 
-import msgspec
-
+from seatrial.json_text import JsonError
 from seatrial.measure.chunks import DONE, Chunk, Usage, decode_chunk, error_message
 from seatrial.measure.sse import EventReader, OversizedEventError
 
@@ -76,8 +75,8 @@ class Answer:
             return
         try:
             chunk = decode_chunk(event)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StreamError("malformed", f"an event is not a completion chunk ({error})") from error
+        except JsonError as error:
+            raise StreamError("malformed", f"an event is not a completion chunk: it {error}") from error
         message = error_message(chunk)
         if message is not None:
             raise StreamError("stream_error", message)

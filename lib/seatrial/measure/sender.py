@@ -27,7 +27,7 @@ class Sender:
         self.counts_tokens = False  # the server has a tokenizer
         self.chunks = 0  # with tokens, received so far by all streams
         self._session = session
-        self._model = model
+        self.model = model
         self._workload = workload
         self._start_ns = start_ns  # zero of all times
         self._active: dict[Flight, asyncio.Task[Any]] = {}
@@ -94,7 +94,7 @@ class Sender:
 
     def _body(self, prompt: str, answer_tokens: int) -> dict[str, Any]:
         text = {"messages": [{"role": "user", "content": prompt}]} if self.path == CHAT else {"prompt": prompt}
-        body = {"model": self._model, **text, "max_tokens": answer_tokens, "stream": True}
+        body = {"model": self.model, **text, "max_tokens": answer_tokens, "stream": True}
         if self._workload.ignore_eos:
             body["ignore_eos"] = True
         return {**body, "stream_options": {"include_usage": True}}
@@ -127,7 +127,7 @@ class Sender:
             # Not after a failure: the server may hang and gets no further request. A tokenizer
             # that fails now leaves the chunks as the only count.
             with contextlib.suppress(RequestError):
-                tokens, source = await self._session.count_tokens(self._model, answer.text), "tokenize"
+                tokens, source = await self._session.count_tokens(self.model, answer.text), "tokenize"
         if flight.error is None:
             self._settled[0] += tokens
             self._settled[1] += len(answer.stamps)
@@ -138,7 +138,7 @@ class Sender:
         known = answer.first_chunk_tokens
         if known is None and flight.error is None and self.counts_tokens and tokens > len(answer.stamps):
             with contextlib.suppress(RequestError):
-                known = await self._session.count_tokens(self._model, answer.first_text)
+                known = await self._session.count_tokens(self.model, answer.first_text)
         return known
 
     def _count_chunks(self, chunks: int) -> None:

@@ -18,14 +18,17 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from seatrial.errors import UsageError
+from seatrial.json_text import JsonError, parse_json
 from seatrial.measure.answer import Answer, StreamError
-from seatrial.measure.chunks import error_text
+from seatrial.measure.chunks import error_text, one_line
+from seatrial.measure.client_limits import CLIENT_LIMIT, own_limit
 from seatrial.measure.target import check_address
 
 # uvicorn closes a silent connection after 5 s: give it up before, or a request meets the closing.
 _KEEPALIVE_S = 4.0
 _CONNECT_TIMEOUT_S = 10.0
 _SHORT_TIMEOUT_S = 30.0
+_ERROR_TIMEOUT_S = 5.0  # for the rest of an error, whose beginning says why
 _MAX_ERROR_BODY = 1 << 16
 _MAX_MODELS_BODY = 1 << 22
 # SGLang, vLLM and llama.cpp, then llama-cpp-python: path, and the fields that carry the text.
@@ -150,17 +153,18 @@ class Session:
             raise RequestError("refused_address", self._without_key(error.what)) from error
 
     async def _short(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        flight = Flight()
         try:
             async with asyncio.timeout(_SHORT_TIMEOUT_S):
-                async with await self._send(method, path, body, Flight()) as response:
+                async with await self._send(method, path, body, flight) as response:
                     await self._check(response)
-                    return msgspec.json.decode(await _bounded(response, _MAX_MODELS_BODY))
+                    return parse_json(await _bounded(response, _MAX_MODELS_BODY))
+        except aiohttp.ClientError as error:  # before the next: a connection not made in time is both
+            raise _network_error(error, flight) from error
         except TimeoutError as error:
             raise RequestError("timeout", f"{path} did not answer within {_SHORT_TIMEOUT_S:g} s") from error
-        except aiohttp.ClientError as error:
-            raise _network_error(error, None) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RequestError("malformed", f"{path} did not answer with JSON") from error
+        except JsonError as error:
+            raise RequestError("malformed", f"the answer of {path} {error}") from error
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None, flight: Flight
@@ -186,7 +190,7 @@ class Session:
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise RequestError("redirect", f"HTTP {status}: the server redirects, which is not followed", status)
         if status != HTTPStatus.OK:
-            text = self._without_key(error_text(await _bounded(response, _MAX_ERROR_BODY)))
+            text = self._without_key(await _error_text(response))
             raise RequestError(f"http_{status}", f"HTTP {status}: {text}", status, _retry_after(response))
 
     def _without_key(self, text: str) -> str:
@@ -219,8 +223,10 @@ async def _note_reused(_: object, context: SimpleNamespace, __: object) -> None:
 
 async def _follow(response: aiohttp.ClientResponse, flight: Flight) -> None:
     if response.content_type not in {"text/event-stream", "application/octet-stream"}:
-        text = error_text(await _bounded(response, _MAX_ERROR_BODY))
-        raise RequestError("not_a_stream", f"the answer is {response.content_type}, not an event stream: {text}")
+        text = await _error_text(response)
+        raise RequestError(
+            "not_a_stream", f"the answer is {one_line(response.content_type)}, not an event stream: {text}"
+        )
     answer, read = flight.answer, response.content.readany
     clock = time.perf_counter_ns
     while piece := await read():
@@ -243,6 +249,21 @@ async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return bytes(body[:limit])
 
 
+async def _error_text(response: aiohttp.ClientResponse, begun: bytes = b"") -> str:
+    """Return the reason in an error, or what came of it in time: it may drip, never end, or be compressed in odd ways."""
+    body, unread = bytearray(begun), ""
+    try:
+        async with asyncio.timeout(_ERROR_TIMEOUT_S):
+            while len(body) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
+                body += piece
+    except TimeoutError:
+        unread = f" (the rest did not come within {_ERROR_TIMEOUT_S:g} s)"
+    except aiohttp.ClientError:
+        unread = " (the rest cannot be read)"
+    text = error_text(bytes(body[:_MAX_ERROR_BODY])) or one_line(response.reason or "") or "no reason given"
+    return f"{text}{unread}"
+
+
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     try:
         seconds = float(response.headers["Retry-After"])
@@ -251,16 +272,20 @@ def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     return seconds if 0 <= seconds < float("inf") else None
 
 
-def _network_error(error: aiohttp.ClientError, flight: Flight | None) -> RequestError:
+def _network_error(error: aiohttp.ClientError, flight: Flight) -> RequestError:
+    limit = own_limit(error)
+    if limit is not None:
+        return RequestError(CLIENT_LIMIT, str(limit))
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return RequestError("unknown_host", "the host name is not known")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return RequestError("tls", "the TLS connection was refused or its certificate is not trusted")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return RequestError("unreachable", f"no connection ({error.strerror or 'refused'})")
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return RequestError("unreachable", f"no connection within {_CONNECT_TIMEOUT_S:g} s")
-    received = len(flight.answer.stamps) if flight is not None else 0
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        passed_s = (time.perf_counter_ns() - flight.started) / 1e9  # several addresses are tried one after the other
+        late = isinstance(error, aiohttp.ConnectionTimeoutError)
+        why = f"within {passed_s:.0f} s" if late else f"({error.strerror or 'refused'})"
+        return RequestError("unreachable", f"no connection {why}")
+    received = len(flight.answer.stamps)
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | aiohttp.ClientPayloadError):
         return RequestError("disconnected", f"the server closed the connection after {received} chunks")
     return RequestError("not_http", f"the answer is not HTTP ({type(error).__name__})")
