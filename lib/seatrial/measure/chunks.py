@@ -14,6 +14,8 @@ import msgspec
 from seatrial.printable import shortened
 
 DONE = b"[DONE]"
+_LONGEST_DONE = 20
+_DONE_WORDS = frozenset((b"[DONE]", b"DONE"))
 MAX_MESSAGE = 300
 
 
@@ -29,6 +31,7 @@ class Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: PromptDetails | None = None
+    odd: str = ""  # the counts that are no whole numbers, as a person reads them; no server sends this
 
 
 class Timings(msgspec.Struct):
@@ -65,12 +68,18 @@ class Chunk(msgspec.Struct):
     message: str | None = None
 
 
-decode_chunk = msgspec.json.Decoder(Chunk).decode  # raises msgspec.DecodeError or UnicodeDecodeError
+decode_chunk = msgspec.json.Decoder(Chunk).decode  # raises msgspec.DecodeError, UnicodeDecodeError or RecursionError
+
+
+def is_done(event: bytes) -> bool:
+    """Return True for the event that ends a stream, also in quotes, between blanks or in small letters."""
+    return event == DONE or (len(event) < _LONGEST_DONE and event.strip().strip(b'"').upper() in _DONE_WORDS)
 
 
 def error_message(chunk: Chunk) -> str | None:
     """Return the message of an error event, in either shape; None if the event is no error."""
-    if chunk.error is not None:
+    # Gateways put an error without content beside each piece of text: {} or {"code": 0, "message": ""}.
+    if any(chunk.error.values()) if isinstance(chunk.error, dict) else chunk.error:
         return _message_of(chunk.error)
     if chunk.object == "error":
         return chunk.message or "no message"
@@ -98,5 +107,5 @@ def one_line(text: str) -> str:
 
 def _message_of(error: Any) -> str:
     if isinstance(error, dict):
-        error = error.get("message") or error.get("type") or error
+        error = error.get("message") or error.get("error") or error.get("type") or error
     return one_line(str(error)) or "no message"

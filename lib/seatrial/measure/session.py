@@ -20,16 +20,24 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from seatrial.errors import UsageError
 from seatrial.measure.answer import Answer, StreamError
 from seatrial.measure.chunks import error_text
+from seatrial.measure.odd_chunk import whole
 from seatrial.measure.target import check_address
 
 # uvicorn closes a silent connection after 5 s: give it up before, or a request meets the closing.
 _KEEPALIVE_S = 4.0
 _CONNECT_TIMEOUT_S = 10.0
 _SHORT_TIMEOUT_S = 30.0
+_REST_S = 2.0  # after a finish reason, for counts and [DONE] ...
+_KNOWN_REST_S = 0.25  # ... of a server that left a connection open after one
+_END_S = 1.0  # after [DONE], for the end of the body
 _MAX_ERROR_BODY = 1 << 16
 _MAX_MODELS_BODY = 1 << 22
 # SGLang, vLLM and llama.cpp, then llama-cpp-python: path, and the fields that carry the text.
 _TOKENIZERS = (("/tokenize", ("prompt", "content")), ("/extras/tokenize", ("input",)))
+_STREAM_TYPES = frozenset(("text/event-stream", "application/octet-stream"))
+_STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")  # of a stream under another type
+_BOM = b"\xef\xbb\xbf"
+_SPECIAL_TOKENS = 8  # that a tokenizer may add to a text; every other token has a byte at least
 _NO_SUCH_PAGE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 
 CHAT = "/v1/chat/completions"
@@ -72,6 +80,7 @@ class Session:
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url
         self._api_key = api_key
+        self._rest_s, self._end_s = _REST_S, _END_S
         self._tokenizer: tuple[str, tuple[str, ...]] | None = None
         self._http: aiohttp.ClientSession
 
@@ -127,11 +136,10 @@ class Session:
         answer = await self._short("POST", path, body)
         if isinstance(answer, dict):
             for counted in (answer.get("count"), answer.get("tokens")):
-                if isinstance(counted, list):
-                    return len(counted)
-                if isinstance(counted, int):
-                    return counted
-        raise RequestError("no_tokenizer", "the tokenizer's answer has no tokens")
+                tokens = len(counted) if isinstance(counted, list) else whole(counted)
+                if tokens is not None and 0 < tokens <= len(text.encode()) + _SPECIAL_TOKENS:
+                    return tokens
+        raise RequestError("no_tokenizer", "the tokenizer's answer has no count of tokens that can be right")
 
     async def open_connections(self, number: int) -> None:
         """Open ``number`` connections at once, for the requests that follow."""
@@ -142,7 +150,7 @@ class Session:
         try:
             async with await self._send("POST", path, body, flight) as response:
                 await self._check(response)
-                await _follow(response, flight)
+                await self._follow(response, flight)
         except aiohttp.ClientError as error:
             if not flight.answer.finished:
                 raise _network_error(error, flight) from error
@@ -189,6 +197,38 @@ class Session:
             text = self._without_key(error_text(await _bounded(response, _MAX_ERROR_BODY)))
             raise RequestError(f"http_{status}", f"HTTP {status}: {text}", status, _retry_after(response))
 
+    async def _follow(self, response: aiohttp.ClientResponse, flight: Flight) -> None:
+        answer, content = flight.answer, response.content
+        flight.take(await _first_piece(response))
+        while not answer.done and (piece := await self._read(content, flight)):
+            flight.take(piece)
+        answer.close(time.perf_counter_ns())
+        flight.ended = time.perf_counter_ns()
+        if answer.done:
+            await self._reach_end(content)
+
+    async def _read(self, content: aiohttp.StreamReader, flight: Flight) -> bytes:
+        """Read on; after a finish reason only for a while, since counts and [DONE] may never come."""
+        if not flight.answer.finished:
+            return await content.readany()
+        clock = asyncio.get_running_loop().time
+        flight.rest_until = flight.rest_until or clock() + self._rest_s
+        try:
+            async with asyncio.timeout_at(flight.rest_until):
+                return await content.readany()
+        except TimeoutError:
+            self._rest_s = _KNOWN_REST_S
+            return b""
+
+    async def _reach_end(self, content: aiohttp.StreamReader) -> None:
+        """Read to the end of the body, so that its connection serves the next request; not if a server leaves it open."""
+        try:
+            async with asyncio.timeout(self._end_s):
+                while await content.readany():
+                    pass
+        except TimeoutError:
+            self._end_s = 0.0
+
     def _without_key(self, text: str) -> str:
         return text.replace(self._api_key, "[key]") if self._api_key else text
 
@@ -196,17 +236,31 @@ class Session:
 class Flight:
     """An attempt at a request. All clocks are nanoseconds, 0 until it happens."""
 
-    __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "reused", "sent", "started")
+    __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "rest_until", "reused", "sent", "started")
 
-    def __init__(self, count_chunks: Callable[[int], None] = lambda _: None) -> None:
-        self.answer = Answer()
+    def __init__(self, count_chunks: Callable[[int], None] = lambda _: None, asked: int = 1) -> None:
+        self.answer = Answer(asked)
         self.started = time.perf_counter_ns()  # the request was built
         self.sent = 0  # it was passed to its connection
         self.progress = 0  # last token; before the first, an event that began and is not complete
         self.ended = 0
+        self.rest_until = 0.0  # how long the rest of a finished answer is awaited, on the loop's clock
         self.reused = False  # over a connection that was open already
         self.error: StreamError | None = None  # None unless it failed
         self.count_chunks = count_chunks  # called with the number of token chunks of each read
+
+    def take(self, piece: bytes) -> None:
+        """Take what a read brought."""
+        stamp = time.perf_counter_ns()
+        answer = self.answer
+        chunks = answer.feed(stamp, piece)
+        if chunks:
+            self.progress = stamp
+            self.count_chunks(chunks)
+        elif not answer.pending and not answer.stamps:
+            self.progress = 0  # nothing but comments or an empty role chunk: still waiting in line
+        elif not self.progress:
+            self.progress = stamp
 
 
 async def _note_sent(_: object, context: SimpleNamespace, __: object) -> None:
@@ -217,23 +271,13 @@ async def _note_reused(_: object, context: SimpleNamespace, __: object) -> None:
     context.trace_request_ctx.reused = True
 
 
-async def _follow(response: aiohttp.ClientResponse, flight: Flight) -> None:
-    if response.content_type not in {"text/event-stream", "application/octet-stream"}:
-        text = error_text(await _bounded(response, _MAX_ERROR_BODY))
-        raise RequestError("not_a_stream", f"the answer is {response.content_type}, not an event stream: {text}")
-    answer, read = flight.answer, response.content.readany
-    clock = time.perf_counter_ns
-    while piece := await read():
-        stamp = clock()
-        chunks = answer.feed(stamp, piece)
-        if chunks:
-            flight.progress = stamp
-            flight.count_chunks(chunks)
-        elif not answer.pending and not answer.stamps:
-            flight.progress = 0  # nothing but comments or an empty role chunk: still waiting in line
-        elif not flight.progress:
-            flight.progress = stamp
-    answer.close(clock())
+async def _first_piece(response: aiohttp.ClientResponse) -> bytes:
+    """Read what comes first; raise RequestError if that is no event stream, by its type and by itself."""
+    piece = await response.content.readany()
+    if response.content_type in _STREAM_TYPES or piece.removeprefix(_BOM).lstrip().startswith(_STREAM_STARTS):
+        return piece
+    text = error_text(piece + await _bounded(response, _MAX_ERROR_BODY))
+    raise RequestError("not_a_stream", f"the answer is {response.content_type}, not an event stream: {text}")
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
