@@ -6,7 +6,6 @@ fault of a file is a ``ModelFileError``.
 
 from __future__ import annotations
 
-import json
 import mmap
 import struct
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from seatrial.catalog.types import FETCH_AGAIN
 from seatrial.errors import ModelFileError, UsageError
+from seatrial.json_text import parse_json
 from seatrial.units import format_bytes
 
 _MAGIC = b"GGUF"
@@ -256,5 +256,5 @@ class _Reader:
 @cache
 def _types() -> dict[str, tuple[str, int, int]]:
     path = Path(__file__).with_name("data") / "ggml_types.json"
-    types: dict[str, tuple[str, int, int]] = json.loads(path.read_text(encoding="utf-8"))["types"]
+    types: dict[str, tuple[str, int, int]] = parse_json(path.read_bytes())["types"]
     return types

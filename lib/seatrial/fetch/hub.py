@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import re
 import urllib.error
@@ -23,6 +22,7 @@ from seatrial.errors import NetworkError, UsageError
 from seatrial.fetch.progress import FetchProgress
 from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.retry import RetryPolicy
+from seatrial.json_text import JsonError, parse_json
 
 _ENDPOINT = "https://huggingface.co"
 _TIMEOUT_S = 30.0
@@ -164,8 +164,8 @@ def _origin_of(url: str) -> tuple[str, str, int]:
 
 def _entries(text: bytes, what: str) -> list[dict[str, Any]]:
     try:
-        entries = json.loads(text)
-    except (ValueError, RecursionError):
+        entries = parse_json(text)
+    except JsonError:
         entries = None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise NetworkError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from dataclasses import replace
 
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.types import Gpu, Host, Problem
+from seatrial.json_text import JsonError, parse_json
 
 _DEADLINE_S = 15.0
 """system_profiler takes one to three seconds."""
@@ -35,8 +35,8 @@ def parse_profile(profile: str, brand: str, host: Host) -> tuple[Gpu, ...]:
 
     """
     try:
-        devices = json.loads(profile).get("SPDisplaysDataType", [])
-    except (ValueError, AttributeError):
+        devices = parse_json(profile).get("SPDisplaysDataType", [])
+    except (JsonError, AttributeError):
         devices = []
     names = [device.get("sppci_model", "") for device in devices if isinstance(device, dict)]
     chip = next((name for name in [*names, brand] if name.startswith("Apple M")), None)

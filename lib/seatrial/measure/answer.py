@@ -6,8 +6,7 @@ was parsed. docs/measuring.md has the definitions.
 
 from __future__ import annotations
 
-import msgspec
-
+from seatrial.json_text import JsonError
 from seatrial.measure.chunks import Chunk, Delta, Usage, decode_chunk, error_message, is_done
 from seatrial.measure.odd_chunk import OddChunkError, read_odd_chunk
 from seatrial.measure.sse import EventReader, OversizedEventError
@@ -150,7 +149,7 @@ class Answer:
 def _read_chunk(event: bytes) -> Chunk:
     try:
         return decode_chunk(event)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except JsonError:
         pass
     try:
         return read_odd_chunk(event)

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
+from seatrial.measure.client_limits import named_limits
 from seatrial.measure.doubts import remarks
 from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
 from seatrial.measure.recorder import LoadProgress, Recorder
@@ -85,7 +86,8 @@ def start_load(
             "The measuring client needs the package aiohttp, which is not installed.",
             remedy="Install it: pip install 'seatrial[measure]'",
         )
-    return Load(found, chosen, on_event)
+    with named_limits():
+        return Load(found, chosen, on_event)
 
 
 class Load:

@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from seatrial.json_text import JsonError, parse_json
 from seatrial.measure.chunks import Choice, Chunk, Delta, PromptDetails, Timings, Usage
 from seatrial.printable import shortened
 
@@ -33,11 +34,10 @@ def read_odd_chunk(event: bytes) -> Chunk:
 
     """
     try:
-        document = json.loads(_NO_NUMBERS.sub(lambda found: b'"%b"' % found[1] if found[1] else found[0], event))
-    except RecursionError as error:
-        raise OddChunkError("it is nested too deeply") from error
-    except ValueError as error:
-        raise OddChunkError(str(error)) from error
+        quoted = _NO_NUMBERS.sub(lambda found: b'"%b"' % found[1] if found[1] else found[0], event)
+        document = parse_json(quoted, mend_halves=True)
+    except JsonError as error:
+        raise OddChunkError(f"it {error}") from error
     if not document:
         return Chunk()  # null, "" or []: a sign of life
     if not isinstance(document, dict):
@@ -103,8 +103,7 @@ def _read_text(name: str, value: Any) -> str | None:
     known = [text for text in texts if isinstance(text, str)]
     if len(known) < len(parts):
         raise _odd(name, value)
-    # Half a character, of which the other half may be in another event, cannot be shown or written.
-    return "".join(known).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return "".join(known)
 
 
 def _usage(value: Any) -> Usage | None:

@@ -26,8 +26,7 @@ _MAY_NAME_NONE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENT
 class RequestFields:
     """Fields of the requests to one server."""
 
-    def __init__(self, model: str, *, ignore_eos: bool) -> None:
-        self._model = model
+    def __init__(self, *, ignore_eos: bool) -> None:
         self._sent = ["ignore_eos", "stream_options"] if ignore_eos else ["stream_options"]
         self._length = _LENGTH
         self._before: tuple[list[str], str] | None = None  # the fields before the attempt without some of them
@@ -36,10 +35,10 @@ class RequestFields:
         self._tried: set[str] = set()  # paths at which fewer fields did not help
         self.notes: list[str] = []
 
-    def body(self, text: dict[str, Any], answer_tokens: int) -> dict[str, Any]:
+    def body(self, model: str, text: dict[str, Any], answer_tokens: int) -> dict[str, Any]:
         """Return the body of a request whose prompt is ``text``."""
         values = {"ignore_eos": True, "stream_options": {"include_usage": True}}
-        needed = {"model": self._model, **text, self._length: answer_tokens, "stream": True}
+        needed = {"model": model, **text, self._length: answer_tokens, "stream": True}
         return needed | {name: values[name] for name in self._sent}
 
     def accepted(self) -> None:

@@ -11,8 +11,9 @@ from typing import Any, cast
 
 from seatrial.measure.answer import StreamError
 from seatrial.measure.counts import believed_cached, believed_first, doubt_output, doubt_prompt
+from seatrial.measure.flight import Flight
 from seatrial.measure.request_fields import RequestFields
-from seatrial.measure.session import CHAT, Flight, RequestError, Session
+from seatrial.measure.session import CHAT, RequestError, Session
 from seatrial.measure.types import Completion, Workload
 
 _MAX_RETRIES = 3
@@ -29,8 +30,8 @@ class Sender:
         self.counts_tokens = False  # the server has a tokenizer
         self.chunks = 0  # with tokens, received so far by all streams
         self._session = session
-        self._model = model
-        self._fields = RequestFields(model, ignore_eos=workload.ignore_eos)
+        self.model = model
+        self._fields = RequestFields(ignore_eos=workload.ignore_eos)
         self._workload = workload
         self._start_ns = start_ns  # zero of all times
         self._active: dict[Flight, asyncio.Task[Any]] = {}
@@ -104,7 +105,7 @@ class Sender:
         while True:
             path = self.path
             text = {"messages": [{"role": "user", "content": prompt}]} if path == CHAT else {"prompt": prompt}
-            flight = await self._attempt(path, self._fields.body(text, asked), asked)
+            flight = await self._attempt(path, self._fields.body(self.model, text, asked), asked)
             if flight.error is None:
                 self._fields.accepted()
                 return flight, retries
@@ -142,7 +143,7 @@ class Sender:
             # Not after a failure: the server may hang and gets no further request. A tokenizer
             # that fails now leaves the chunks as the only count.
             with contextlib.suppress(RequestError):
-                tokens, source = await self._session.count_tokens(self._model, answer.text), "tokenize"
+                tokens, source = await self._session.count_tokens(self.model, answer.text), "tokenize"
         if flight.error is None:
             self._settled[0] += tokens
             self._settled[1] += len(answer.stamps)
@@ -153,7 +154,7 @@ class Sender:
         known = believed_first(answer, tokens)
         if known is None and flight.error is None and self.counts_tokens and tokens > len(answer.stamps):
             with contextlib.suppress(RequestError):
-                known = await self._session.count_tokens(self._model, answer.first_text)
+                known = await self._session.count_tokens(self.model, answer.first_text)
         return known
 
     def _count_chunks(self, chunks: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Self
@@ -18,8 +17,11 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from seatrial.errors import UsageError
-from seatrial.measure.answer import Answer, StreamError
-from seatrial.measure.chunks import error_text
+from seatrial.json_text import JsonError, parse_json
+from seatrial.measure.answer import StreamError
+from seatrial.measure.chunks import error_text, one_line
+from seatrial.measure.client_limits import CLIENT_LIMIT, own_limit
+from seatrial.measure.flight import Flight, StreamReader
 from seatrial.measure.odd_chunk import whole
 from seatrial.measure.target import check_address
 
@@ -27,9 +29,7 @@ from seatrial.measure.target import check_address
 _KEEPALIVE_S = 4.0
 _CONNECT_TIMEOUT_S = 10.0
 _SHORT_TIMEOUT_S = 30.0
-_REST_S = 2.0  # after a finish reason, for counts and [DONE] ...
-_KNOWN_REST_S = 0.25  # ... of a server that left a connection open after one
-_END_S = 1.0  # after [DONE], for the end of the body
+_ERROR_TIMEOUT_S = 5.0  # for the rest of an error, whose beginning says why
 _MAX_ERROR_BODY = 1 << 16
 _MAX_MODELS_BODY = 1 << 22
 # SGLang, vLLM and llama.cpp, then llama-cpp-python: path, and the fields that carry the text.
@@ -80,7 +80,7 @@ class Session:
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url
         self._api_key = api_key
-        self._rest_s, self._end_s = _REST_S, _END_S
+        self._reader = StreamReader()
         self._tokenizer: tuple[str, tuple[str, ...]] | None = None
         self._http: aiohttp.ClientSession
 
@@ -150,7 +150,7 @@ class Session:
         try:
             async with await self._send("POST", path, body, flight) as response:
                 await self._check(response)
-                await self._follow(response, flight)
+                await self._reader.follow(response.content, flight, await _first_piece(response))
         except aiohttp.ClientError as error:
             if not flight.answer.finished:
                 raise _network_error(error, flight) from error
@@ -158,17 +158,18 @@ class Session:
             raise RequestError("refused_address", self._without_key(error.what)) from error
 
     async def _short(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        flight = Flight()
         try:
             async with asyncio.timeout(_SHORT_TIMEOUT_S):
-                async with await self._send(method, path, body, Flight()) as response:
+                async with await self._send(method, path, body, flight) as response:
                     await self._check(response)
-                    return msgspec.json.decode(await _bounded(response, _MAX_MODELS_BODY))
+                    return parse_json(await _bounded(response, _MAX_MODELS_BODY))
+        except aiohttp.ClientError as error:  # before the next: a connection not made in time is both
+            raise _network_error(error, flight) from error
         except TimeoutError as error:
             raise RequestError("timeout", f"{path} did not answer within {_SHORT_TIMEOUT_S:g} s") from error
-        except aiohttp.ClientError as error:
-            raise _network_error(error, None) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RequestError("malformed", f"{path} did not answer with JSON") from error
+        except JsonError as error:
+            raise RequestError("malformed", f"the answer of {path} {error}") from error
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None, flight: Flight
@@ -194,73 +195,11 @@ class Session:
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise RequestError("redirect", f"HTTP {status}: the server redirects, which is not followed", status)
         if status != HTTPStatus.OK:
-            text = self._without_key(error_text(await _bounded(response, _MAX_ERROR_BODY)))
+            text = self._without_key(await _error_text(response))
             raise RequestError(f"http_{status}", f"HTTP {status}: {text}", status, _retry_after(response))
-
-    async def _follow(self, response: aiohttp.ClientResponse, flight: Flight) -> None:
-        answer, content = flight.answer, response.content
-        flight.take(await _first_piece(response))
-        while not answer.done and (piece := await self._read(content, flight)):
-            flight.take(piece)
-        answer.close(time.perf_counter_ns())
-        flight.ended = time.perf_counter_ns()
-        if answer.done:
-            await self._reach_end(content)
-
-    async def _read(self, content: aiohttp.StreamReader, flight: Flight) -> bytes:
-        """Read on; after a finish reason only for a while, since counts and [DONE] may never come."""
-        if not flight.answer.finished:
-            return await content.readany()
-        clock = asyncio.get_running_loop().time
-        flight.rest_until = flight.rest_until or clock() + self._rest_s
-        try:
-            async with asyncio.timeout_at(flight.rest_until):
-                return await content.readany()
-        except TimeoutError:
-            self._rest_s = _KNOWN_REST_S
-            return b""
-
-    async def _reach_end(self, content: aiohttp.StreamReader) -> None:
-        """Read to the end of the body, so that its connection serves the next request; not if a server leaves it open."""
-        try:
-            async with asyncio.timeout(self._end_s):
-                while await content.readany():
-                    pass
-        except TimeoutError:
-            self._end_s = 0.0
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._api_key, "[key]") if self._api_key else text
-
-
-class Flight:
-    """An attempt at a request. All clocks are nanoseconds, 0 until it happens."""
-
-    __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "rest_until", "reused", "sent", "started")
-
-    def __init__(self, count_chunks: Callable[[int], None] = lambda _: None, asked: int = 1) -> None:
-        self.answer = Answer(asked)
-        self.started = time.perf_counter_ns()  # the request was built
-        self.sent = 0  # it was passed to its connection
-        self.progress = 0  # last token; before the first, an event that began and is not complete
-        self.ended = 0
-        self.rest_until = 0.0  # how long the rest of a finished answer is awaited, on the loop's clock
-        self.reused = False  # over a connection that was open already
-        self.error: StreamError | None = None  # None unless it failed
-        self.count_chunks = count_chunks  # called with the number of token chunks of each read
-
-    def take(self, piece: bytes) -> None:
-        """Take what a read brought."""
-        stamp = time.perf_counter_ns()
-        answer = self.answer
-        chunks = answer.feed(stamp, piece)
-        if chunks:
-            self.progress = stamp
-            self.count_chunks(chunks)
-        elif not answer.pending and not answer.stamps:
-            self.progress = 0  # nothing but comments or an empty role chunk: still waiting in line
-        elif not self.progress:
-            self.progress = stamp
 
 
 async def _note_sent(_: object, context: SimpleNamespace, __: object) -> None:
@@ -276,8 +215,8 @@ async def _first_piece(response: aiohttp.ClientResponse) -> bytes:
     piece = await response.content.readany()
     if response.content_type in _STREAM_TYPES or piece.removeprefix(_BOM).lstrip().startswith(_STREAM_STARTS):
         return piece
-    text = error_text(piece + await _bounded(response, _MAX_ERROR_BODY))
-    raise RequestError("not_a_stream", f"the answer is {response.content_type}, not an event stream: {text}")
+    text = await _error_text(response, piece)
+    raise RequestError("not_a_stream", f"the answer is {one_line(response.content_type)}, not an event stream: {text}")
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -285,6 +224,21 @@ async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
     while len(body) < limit and (piece := await response.content.readany()):
         body += piece
     return bytes(body[:limit])
+
+
+async def _error_text(response: aiohttp.ClientResponse, begun: bytes = b"") -> str:
+    """Return the reason in an error, or what came of it in time: it may drip, never end, or be compressed in odd ways."""
+    body, unread = bytearray(begun), ""
+    try:
+        async with asyncio.timeout(_ERROR_TIMEOUT_S):
+            while len(body) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
+                body += piece
+    except TimeoutError:
+        unread = f" (the rest did not come within {_ERROR_TIMEOUT_S:g} s)"
+    except aiohttp.ClientError:
+        unread = " (the rest cannot be read)"
+    text = error_text(bytes(body[:_MAX_ERROR_BODY])) or one_line(response.reason or "") or "no reason given"
+    return f"{text}{unread}"
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
@@ -295,16 +249,20 @@ def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     return seconds if 0 <= seconds < float("inf") else None
 
 
-def _network_error(error: aiohttp.ClientError, flight: Flight | None) -> RequestError:
+def _network_error(error: aiohttp.ClientError, flight: Flight) -> RequestError:
+    limit = own_limit(error)
+    if limit is not None:
+        return RequestError(CLIENT_LIMIT, str(limit))
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return RequestError("unknown_host", "the host name is not known")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return RequestError("tls", "the TLS connection was refused or its certificate is not trusted")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return RequestError("unreachable", f"no connection ({error.strerror or 'refused'})")
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return RequestError("unreachable", f"no connection within {_CONNECT_TIMEOUT_S:g} s")
-    received = len(flight.answer.stamps) if flight is not None else 0
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        passed_s = (time.perf_counter_ns() - flight.started) / 1e9  # several addresses are tried one after the other
+        late = isinstance(error, aiohttp.ConnectionTimeoutError)
+        why = f"within {passed_s:.0f} s" if late else f"({error.strerror or 'refused'})"
+        return RequestError("unreachable", f"no connection {why}")
+    received = len(flight.answer.stamps)
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | aiohttp.ClientPayloadError):
         return RequestError("disconnected", f"the server closed the connection after {received} chunks")
     return RequestError("not_http", f"the answer is not HTTP ({type(error).__name__})")

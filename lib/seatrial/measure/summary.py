@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
+from seatrial.measure.client_limits import CLIENT_LIMIT
 from seatrial.measure.doubts import held_back
 from seatrial.measure.messages import PointEnds
 from seatrial.measure.types import Completion, Measurement, Point, Quantiles, RequestCounts, SelfCheck, Workload
@@ -152,8 +153,7 @@ def find_problems(measurement: Measurement) -> tuple[str, ...]:
     for point in measurement.points:
         level = describe_level(point.concurrency, point.rate)
         if not point.requests.succeeded:
-            kinds = ", ".join(f"{kind} x{times}" for kind, times in point.requests.errors.items())
-            problems.append(f"{level}: none of {point.requests.sent} requests succeeded ({kinds or 'none was sent'}).")
+            problems.append(f"{level}: none of {point.requests.sent} requests succeeded{_reasons(point.requests)}.")
         elif not point.self_check.valid:
             problems.append(f"{level}: {point.self_check.why}")
     return tuple(problems)
@@ -184,15 +184,34 @@ def _check(
         why.append(f"the client used {cpu_share:.0%} of a core, more than {CPU_SHARE:.0%}")
     if delay > allowed:
         why.append(f"requests left {delay * 1e3:.1f} ms late (p99), more than {allowed * 1e3:.1f} ms")
+    kept = [error for one in completions if (error := one.error or "").startswith(CLIENT_LIMIT)]
+    if kept:
+        limit = kept[0].partition(": ")[2]
+        why.append(f"{len(kept)} of {len(completions)} requests did not leave: {limit}")
     text = "; ".join(why)
     return SelfCheck(lag_s, cpu_share, delay, not why, f"{text[:1].upper()}{text[1:]}." if why else "")
 
 
 def _count(completions: Sequence[Completion]) -> RequestCounts:
-    kinds = Counter(one.error.partition(":")[0] for one in completions if one.error is not None)
-    failed = kinds.total()
-    retries = sum(one.retries for one in completions)
-    return RequestCounts(len(completions), len(completions) - failed, failed, dict(sorted(kinds.items())), retries)
+    failures = [one.error.partition(": ") for one in completions if one.error is not None]
+    kinds = Counter(kind for kind, _, _ in failures)
+    reasons = {kind: reason for kind, _, reason in reversed(failures)}  # of equal kinds the first
+    return RequestCounts(
+        sent=len(completions),
+        succeeded=len(completions) - len(failures),
+        failed=len(failures),
+        errors=dict(sorted(kinds.items())),
+        retries=sum(one.retries for one in completions),
+        reasons=dict(sorted(reasons.items())),
+    )
+
+
+def _reasons(requests: RequestCounts) -> str:
+    """Return the kinds of failure, each with what was said of its first, the most frequent kind first."""
+    if not requests.errors:
+        return " (none was sent)"
+    kinds = sorted(requests.errors.items(), key=lambda item: -item[1])
+    return " (" + "; ".join(f"{kind} x{times}: {requests.reasons.get(kind, '')}" for kind, times in kinds) + ")"
 
 
 def _meets(completion: Completion, workload: Workload) -> bool:

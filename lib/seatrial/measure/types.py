@@ -129,13 +129,21 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """Requests of a point; ``errors`` counts each kind of failure, ``retries`` attempts that were turned away."""
+    """Requests of a point.
+
+    Attributes:
+        errors: How many requests failed, by kind.
+        retries: Attempts that were turned away.
+        reasons: What was said of the first failure of each kind, by the server if it said why.
+
+    """
 
     sent: int
     succeeded: int
     failed: int
     errors: dict[str, int] = field(default_factory=dict)
     retries: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
