@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seatrial.catalog import gguf, safetensors
 from seatrial.catalog.gguf_parts import read_parts
-from seatrial.catalog.hub_cache import Held, find_held, holds_part_of, hub_cache_dir, split_id
+from seatrial.catalog.held import Held, find_held, holds_part_of, hub_cache_dir, split_id
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.stored import MANIFEST, folder_of, weights_in
 from seatrial.catalog.types import Checkpoint

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seatrial.catalog.hub_cache import held_file, split_id
+from seatrial.catalog.held import held_file, split_id
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.selection import choose_files
 from seatrial.catalog.types import Checkpoint
