@@ -24,6 +24,7 @@ class FetchEvent:
     total_bytes: int = 0
     done_files: int = 0
     total_files: int = 0
+    received_bytes: int = 0  # bytes that this fetch brought; without those an earlier one left
 
 
 OnProgress = Callable[[FetchEvent], None]
@@ -44,6 +45,7 @@ class FetchProgress:
         self._lock = threading.Lock()
         self._bytes: dict[str, int] = {}
         self._done_files = 0
+        self._received_bytes = 0
         self._told: dict[str, float] = {}
 
     def report(self, stage: Stage, text: str) -> None:
@@ -59,6 +61,8 @@ class FetchProgress:
 
         """
         with self._lock:
+            if stage == "download":
+                self._received_bytes += max(0, file_bytes - self._bytes.get(name, 0))
             self._bytes[name] = file_bytes
             if self._is_due(stage, _EVERY_S):
                 self._tell(stage, text)
@@ -96,4 +100,5 @@ class FetchProgress:
 
     def _tell(self, stage: Stage, text: str) -> None:
         done = sum(self._bytes.values())
-        self.on_progress(FetchEvent(stage, text, done, self.total_bytes, self._done_files, self.total_files))
+        counts = (done, self.total_bytes, self._done_files, self.total_files, self._received_bytes)
+        self.on_progress(FetchEvent(stage, text, *counts))

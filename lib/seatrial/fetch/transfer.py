@@ -103,6 +103,7 @@ def _fill(part: Path, file: RemoteFile, hub: Hub, progress: FetchProgress) -> No
         if file.size_bytes is not None and have > file.size_bytes:
             part.unlink()
             have = 0
+        progress.count("check", file.name, file.name, have)  # what an earlier attempt left did not come now
         if have == file.size_bytes and part.exists():
             return
         try:
