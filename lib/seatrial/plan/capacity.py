@@ -23,8 +23,8 @@ class Pools:
 
 
 def usable_gpu_bytes(gpu: Gpu, fraction: float) -> int:
-    """Return the bytes an engine may take of one GPU: its fraction, and no more than is free."""
-    share = int((gpu.memory_bytes or 0) * fraction)
+    """Return the bytes an engine may take of one GPU: its limit or else its fraction, and no more than is free."""
+    share = int((gpu.memory_bytes or 0) * fraction) if gpu.memory_limit_bytes is None else gpu.memory_limit_bytes
     return share if gpu.memory_free_bytes is None else min(share, gpu.memory_free_bytes)
 
 
@@ -39,8 +39,7 @@ def llamacpp_pools(hardware: Hardware, gpus: tuple[Gpu, ...]) -> Pools:
     """Return GPU and host memory for llama.cpp; unified memory is one pool, counted once."""
     unified = next((gpu for gpu in gpus if gpu.unified), None)
     if unified is not None:
-        fraction = limits().unified_apple if unified.vendor == "apple" else limits().unified_other
-        return Pools(gpu_bytes=usable_gpu_bytes(unified, fraction), host_bytes=0, gpus=1)
+        return Pools(gpu_bytes=usable_gpu_bytes(unified, unified_fraction(unified)), host_bytes=0, gpus=1)
     known = visible_gpus(gpus)
     gpu_bytes = sum(usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in known)
     host = usable_host_bytes(hardware)
@@ -52,14 +51,27 @@ def llamacpp_pools(hardware: Hardware, gpus: tuple[Gpu, ...]) -> Pools:
     return Pools(gpu_bytes=gpu_bytes, host_bytes=ample, gpus=len(known), host_known=False)
 
 
+def unified_fraction(gpu: Gpu) -> float:
+    """Return the share of unified memory that a GPU may take if nobody set a limit."""
+    if gpu.vendor != "apple":
+        return limits().unified_other
+    small = (gpu.memory_bytes or 0) <= limits().unified_apple_small_bytes
+    return limits().unified_apple_small if small else limits().unified_apple
+
+
 def usable_host_bytes(hardware: Hardware) -> int | None:
     """Return the host memory a model may take; None if unknown."""
     installed = hardware.host.usable_memory_bytes
     if installed is None:
         return None
-    usable = installed - min(int(installed * limits().host_share), limits().host_share_most_bytes)
+    usable = beside_system(installed)
     free = hardware.host.memory_available_bytes
     return usable if free is None else min(usable, free)
+
+
+def beside_system(installed: int) -> int:
+    """Return the bytes of a memory that the operating system leaves to a model."""
+    return installed - min(int(installed * limits().host_share), limits().host_share_most_bytes)
 
 
 def describe_need(checkpoint: Checkpoint, footprint: Footprint, need: int, ranks: int) -> str:
