@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from seatrial.environment import variable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +46,6 @@ def _console(*, stderr: bool) -> Console:
             raise BrokenPipeError
 
     console = PlainConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not console.is_terminal and variable("COLUMNS") is None:
         console.width = _WIDTH_OF_FILES
     return console

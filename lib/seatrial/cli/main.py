@@ -7,18 +7,22 @@ without the parts that ``seatrial measure`` needs.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import io
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import NoReturn
 
 from seatrial import __version__
 from seatrial.cli.answer import CommandResult
+from seatrial.environment import drop_odd_sizes, is_text, variable
 from seatrial.errors import INTERRUPTED, SeatrialError, UnknownNameError, UsageError
+from seatrial.printable import shortened
 from seatrial.secret_text import masked, secrets_of
 
 COMMANDS = {
@@ -40,6 +44,13 @@ COMMANDS = {
 }
 
 
+_NOT_USABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EROFS}
+)
+"""Error numbers for a path that is a person's to correct, not a fault of the kit."""
+_LONGEST_NAME = 300
+
+
 class Parser(argparse.ArgumentParser):
     """Argument parser whose errors read like all others: what, and what to do next."""
 
@@ -54,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
     try:
-        return _dispatch(words)
+        drop_odd_sizes()
+        _check_words(words)
+        with _files_named():
+            return _dispatch(words)
     except SeatrialError as error:
         print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)
         return error.exit_code
@@ -65,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()
         return 0
     except Exception as error:  # noqa: BLE001 -- a person reads one line, not a traceback
-        if os.environ.get("SEATRIAL_TRACEBACK"):
+        if variable("SEATRIAL_TRACEBACK"):
             print(masked(traceback.format_exc(), secrets_of()), file=sys.stderr)
             return SeatrialError.exit_code
         kind = type(error).__name__
@@ -94,6 +108,27 @@ def build_parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     module.configure(parser)
     return parser
+
+
+@contextlib.contextmanager
+def _files_named() -> Iterator[None]:
+    """Raise a UsageError for a file that this user may not use, wherever it was met."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_USABLE or error.filename is None:
+            raise
+        name = shortened(os.fsdecode(error.filename), _LONGEST_NAME)
+        raise UsageError(
+            f"{name} cannot be used: {error.strerror}.", remedy="Check the path and who may read and write there."
+        ) from error
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse words that are no UTF-8 text: neither a record nor a request can hold them."""
+    for word in words:
+        if not is_text(word):
+            raise UsageError(f"{shortened(ascii(word))} is not UTF-8 text.", remedy="Correct it, or rename the file.")
 
 
 def _dispatch(words: list[str]) -> int:

@@ -21,7 +21,7 @@ from seatrial.fetch.disk import writing
 from seatrial.fetch.progress import FetchEvent, OnProgress
 from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.verify import sha256_of
-from seatrial.paths import models_dir
+from seatrial.paths import cannot_read, models_dir, typed_path
 from seatrial.records import from_dict, read_json, write_json
 
 MANIFEST = "seatrial.json"
@@ -55,7 +55,7 @@ def folder_of(checkpoint: Checkpoint) -> Path:
 
 def own_path(checkpoint: Checkpoint) -> Path | None:
     """Return the local path that is the checkpoint's id, None if the id is a hub's."""
-    path = Path(checkpoint.id).expanduser()
+    path = typed_path(checkpoint.id, "The checkpoint")
     return path if path.is_absolute() or checkpoint.id.startswith(("./", "../")) else None
 
 
@@ -63,7 +63,9 @@ def ready_path(folder: Path) -> Path | None:
     """Return the path an engine loads from ``folder``, None if files are missing or have changed."""
     try:
         manifest = from_dict(Manifest, read_json(folder / MANIFEST))
-    except SeatrialError:
+    except SeatrialError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise cannot_read(folder, error.__cause__) from error  # it may be whole: nobody fetches it again
         return None
     fresh = tuple(filter(None, (_recheck(folder, file) for file in manifest.files)))
     if not fresh or len(fresh) != len(manifest.files):

@@ -16,6 +16,7 @@ from seatrial.fetch.progress import FetchEvent, FetchProgress, OnProgress
 from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.sources import Source, check_source, source_of
 from seatrial.fetch.verify import matches, set_aside
+from seatrial.paths import typed_path
 from seatrial.units import format_bytes
 
 _HEADERS: dict[str, Callable[[Path], object]] = {".gguf": gguf.read_header, ".safetensors": safetensors.read_header}
@@ -62,7 +63,7 @@ def fetch_checkpoint(
     folder = cache.folder_of(checkpoint)
     ready = cache.ready_path(folder)
     if source is not None:
-        check_source(Path(source).expanduser())
+        check_source(typed_path(source, "The source"))
     if ready is not None:
         on_progress(FetchEvent("done", f"{checkpoint.id} is already on this disk: {ready}"))
         return ready

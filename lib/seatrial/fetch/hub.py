@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import re
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from typing import IO, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from seatrial import __version__
+from seatrial.environment import variable
 from seatrial.errors import NetworkError, UsageError
 from seatrial.fetch.progress import FetchProgress
 from seatrial.fetch.remote_file import RemoteFile
@@ -40,7 +40,7 @@ class Hub:
     """
 
     def __init__(self) -> None:
-        self.endpoint = (os.environ.get("HF_ENDPOINT") or _ENDPOINT).rstrip("/")
+        self.endpoint = (variable("HF_ENDPOINT") or _ENDPOINT).rstrip("/")
         try:
             parts = urlsplit(self.endpoint)
             self._origin = _origin_of(self.endpoint)
@@ -53,7 +53,7 @@ class Hub:
                 remedy=f"Unset it, or set it to something like {_ENDPOINT}.",
             )
         self.host = parts.netloc
-        self._token = os.environ.get("HF_TOKEN", "").strip()
+        self._token = variable("HF_TOKEN") or ""
         self._director = urllib.request.OpenerDirector()
         # Not the default handlers: they also open file:, ftp: and data: addresses.
         for handler in (
