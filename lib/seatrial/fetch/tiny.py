@@ -15,8 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from seatrial.catalog.companions import DFLASH
 from seatrial.catalog.find import find_checkpoint, find_model
-from seatrial.catalog.local import DEEPSEEK4, DFLASH
+from seatrial.catalog.local import DEEPSEEK4
 from seatrial.errors import EngineMissingError, UsageError
 from seatrial.fetch.tiny_tensors import Filler, Tensor, drafter_tensors, model_tensors
 
