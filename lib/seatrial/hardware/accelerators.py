@@ -11,6 +11,7 @@ from types import MappingProxyType
 import msgspec
 
 from seatrial.hardware.types import WIRED_LIMIT, Gpu
+from seatrial.json_text import parse_json
 from seatrial.units import GB, GIB, MIB
 
 DATA_FILE = "accelerators.json"
@@ -92,7 +93,7 @@ def _scaled(value: float | None, factor: float) -> float | None:
 @cache
 def accelerators() -> Mapping[str, Accelerator]:
     """Load every accelerator of the data file, by its key."""
-    document = msgspec.json.decode(Path(__file__).with_name(DATA_FILE).read_bytes())
+    document = parse_json(Path(__file__).with_name(DATA_FILE).read_bytes())
     rows = msgspec.convert(document["accelerators"], list[Accelerator])
     return MappingProxyType({row.key: row for row in rows})
 

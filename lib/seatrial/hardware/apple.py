@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from dataclasses import replace
 
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.types import WIRED_LIMIT, Gpu, Host, Problem
+from seatrial.json_text import JsonError, parse_json
 from seatrial.units import MIB
 
 _DEADLINE_S = 15.0
@@ -37,8 +37,8 @@ def parse_profile(profile: str, brand: str, host: Host, wired_limit: str = "") -
 
     """
     try:
-        devices = json.loads(profile).get("SPDisplaysDataType", [])
-    except (ValueError, AttributeError):
+        devices = parse_json(profile).get("SPDisplaysDataType", [])
+    except (JsonError, AttributeError):
         devices = []
     names = [device.get("sppci_model", "") for device in devices if isinstance(device, dict)]
     chip = next((name for name in [*names, brand] if name.startswith("Apple M")), None)

@@ -61,19 +61,19 @@ def read_machine(root: Path = Path("/"), system: str = sys.platform) -> Hardware
             host = replace(host, bandwidth_bytes_per_s=gpus[0].bandwidth_bytes_per_s)
         return Hardware(machine_name(gpus), gpus, host, None, None, "measured", "sysctl, system_profiler", problems)
     nvidia = read_nvidia(host, root=root)
-    amd_gpus, amd_driver, amd_problems = read_amd(root)
-    gpus = (*nvidia.gpus, *amd_gpus)
-    sources = [nvidia.source, "amdgpu sysfs" if amd_gpus else "", "/proc", "/sys"]
+    amd = read_amd(host, root=root, beside_cards=bool(nvidia.gpus))
+    gpus = (*nvidia.gpus, *amd.gpus)
+    sources = [nvidia.source, amd.source, "/proc", "/sys"]
     return Hardware(
         name=machine_name(gpus),
         gpus=gpus,
         host=host,
-        driver=nvidia.driver or amd_driver,
+        driver=nvidia.driver or amd.driver,
         cuda=nvidia.cuda,
         origin="measured",
         source=", ".join(filter(None, sources)),
-        problems=(*nvidia.problems, *amd_problems),
-        engine_env=nvidia.engine_env,
+        problems=(*nvidia.problems, *amd.problems),
+        engine_env=(*nvidia.engine_env, *amd.engine_env),
     )
 
 

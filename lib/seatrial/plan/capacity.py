@@ -36,10 +36,10 @@ def visible_gpus(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
 
 @lru_cache(maxsize=256)  # every checkpoint asks for the same machine
 def llamacpp_pools(hardware: Hardware, gpus: tuple[Gpu, ...]) -> Pools:
-    """Return GPU and host memory for llama.cpp; unified memory is one pool, counted once."""
+    """Return GPU and host memory for llama.cpp; unified memory is counted once."""
     unified = next((gpu for gpu in gpus if gpu.unified), None)
     if unified is not None:
-        return Pools(gpu_bytes=usable_gpu_bytes(unified, unified_fraction(unified)), host_bytes=0, gpus=1)
+        return _unified_pools(unified, hardware)
     known = visible_gpus(gpus)
     gpu_bytes = sum(usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in known)
     host = usable_host_bytes(hardware)
@@ -57,6 +57,18 @@ def unified_fraction(gpu: Gpu) -> float:
         return limits().unified_other
     small = (gpu.memory_bytes or 0) <= limits().unified_apple_small_bytes
     return limits().unified_apple_small if small else limits().unified_apple
+
+
+def _unified_pools(gpu: Gpu, hardware: Hardware) -> Pools:
+    """Return one pool; if amdgpu limits the GPU's part of it, a second one of what only the processor can use."""
+    usable, host = usable_gpu_bytes(gpu, unified_fraction(gpu)), usable_host_bytes(hardware)
+    if gpu.vendor != "amd" or gpu.memory_limit_bytes is None or host is None:
+        return Pools(gpu_bytes=usable, host_bytes=0, gpus=1)
+    set_aside = (gpu.memory_bytes or 0) - (hardware.host.memory_bytes or 0)
+    if gpu.memory_limit_bytes <= set_aside:  # the GPU has what the firmware set aside, and the host has the rest
+        return Pools(gpu_bytes=usable, host_bytes=host, gpus=1)
+    usable = min(usable, host)
+    return Pools(gpu_bytes=usable, host_bytes=host - usable, gpus=1)
 
 
 def usable_host_bytes(hardware: Hardware) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.named import named_machine
 from seatrial.hardware.types import WIRED_LIMIT, Gpu
+from seatrial.hardware.unified import raised_limit
 from seatrial.plan.bisection import largest, least
 from seatrial.plan.candidate import Candidate, Trial, engines_for, preferred_checkpoints
 from seatrial.plan.capacity import beside_system, unified_fraction, usable_gpu_bytes, usable_host_bytes
@@ -55,7 +56,7 @@ def changes(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = ()) -> l
     if plan.runs:
         return []
     refused = plan.verdict == "refused"
-    beside = (_no_drafter, _other_ranks, _raised_limit)
+    beside = (_no_drafter, _other_ranks, _raised_limit, _raised_gtt)
     for find in (*beside, _shorter_context) if refused else (*beside, _fewer_requests, _shorter_context):
         if change := find(plan, candidate):
             return [change]
@@ -118,6 +119,21 @@ def _with_limit(candidate: Candidate, limit_bytes: int) -> Candidate:
     hardware = candidate.request.hardware
     gpus = tuple(replace(gpu, memory_limit_bytes=limit_bytes) for gpu in hardware.gpus)
     return _asking(candidate, hardware=replace(hardware, gpus=gpus))
+
+
+def _raised_gtt(_: Plan, candidate: Candidate) -> Change | None:
+    """Return the kernel parameter that lets an AMD GPU take more of the memory it shares with the processor."""
+    hardware, host = candidate.request.hardware, candidate.request.hardware.host
+    gpu = next((gpu for gpu in hardware.gpus if gpu.unified), None)
+    raised = raised_limit(gpu, host) if gpu else None
+    if gpu is None or raised is None:
+        return None
+    given_back = (gpu.memory_bytes or 0) - (host.memory_bytes or 0)  # the firmware sets no part aside any more
+    free = None if host.memory_available_bytes is None else host.memory_available_bytes + given_back
+    host = replace(host, memory_bytes=gpu.memory_bytes, memory_available_bytes=free)
+    larger = replace(gpu, memory_limit_bytes=raised.limit_bytes, memory_free_bytes=None)
+    other = _asking(candidate, hardware=replace(hardware, gpus=(larger,), host=host))
+    return Change(raised.how, other) if evaluate(other).runs else None
 
 
 def _fewer_requests(plan: Plan, candidate: Candidate) -> Change | None:

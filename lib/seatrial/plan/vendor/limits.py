@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from seatrial.hardware.types import Gpu
+from seatrial.json_text import parse_json
 from seatrial.records import Origin, Reason
 
 _MIN_RUNNING = 16
@@ -98,5 +98,5 @@ def limit_reason(name: str, text: str) -> Reason:
 
 @cache
 def _document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(__file__).with_name("limits.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = parse_json(Path(__file__).with_name("limits.json").read_bytes())
     return document
