@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seatrial.records import Origin
 
@@ -114,10 +114,11 @@ class Hardware:
         host: CPU, memory, disk.
         driver: GPU driver version, None if unknown.
         cuda: Highest CUDA version the driver supports, None if unknown.
-        origin: ``measured`` if detected, ``assumed`` if only named.
-        source: Interfaces that were read (NVML, sysfs, ...), or the data file of a named machine.
+        origin: ``measured`` if detected here, ``derived`` if a file describes it, ``assumed`` if only named.
+        source: Interfaces that were read (NVML, sysfs, ...), the file that describes it, or the data file of a named one.
         problems: Readings that failed, and how to fix each.
         engine_env: Environment variables with which an engine sees these accelerators only, NAME=value.
+        detected_at: When it was detected (UTC, ISO 8601), None if it was not.
 
     """
 
@@ -130,6 +131,7 @@ class Hardware:
     source: str
     problems: tuple[Problem, ...] = ()
     engine_env: tuple[str, ...] = ()
+    detected_at: str | None = field(default=None, compare=False)
 
     def times(self, count: int) -> str:
         """Return the name with a count if there are several: ``2 x h200x8``."""
@@ -138,7 +140,12 @@ class Hardware:
     @property
     def only_named(self) -> bool:
         """True if its accelerators are not this machine's, so that no engine can be launched for them."""
-        return bool(self.gpus) and self.origin != "measured"
+        return self.from_file or (bool(self.gpus) and self.origin != "measured")
+
+    @property
+    def from_file(self) -> bool:
+        """True if a file describes it: it was detected on another machine, or at another time."""
+        return self.origin == "derived"
 
 
 @dataclass(frozen=True, slots=True)
