@@ -143,6 +143,12 @@ class Hardware:
         return self.from_file or (bool(self.gpus) and self.origin != "measured")
 
     @property
+    def unseen(self) -> Problem | None:
+        """Problem that keeps every GPU of the machine from being seen, None if there is none."""
+        found = (problem for problem in self.problems if "GPU" in problem.what or "NVIDIA" in problem.what)
+        return None if self.gpus else next(found, None)
+
+    @property
     def from_file(self) -> bool:
         """True if a file describes it: it was detected on another machine, or at another time."""
         return self.origin == "derived"
