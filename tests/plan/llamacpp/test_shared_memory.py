@@ -96,7 +96,7 @@ def test_the_parameter_is_the_smallest_change():
     found = plan(machine, model=None, checkpoint=IQ3_S)
     assert "does_not_fit" == found.verdict
     assert (
-        "Smallest change that fits: the kernel parameter ttm.pages_limit=29952000 (pages of 4 KiB: 114.3 GiB), then a "
+        "Smallest change that fits: the kernel parameter ttm.pages_limit=30464000 (pages of 4 KiB: 116.2 GiB), then a "
         "reboot, with the GPU's own memory set to the smallest in the firmware."
     ) == found.smallest_change
     assert 1 == len(said(found))
