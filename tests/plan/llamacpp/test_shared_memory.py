@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from seatrial.engines import build_command
-from seatrial.hardware import Gpu, Hardware, Host
+from seatrial.hardware import Gpu, Hardware, Host, detect_hardware
 from seatrial.plan import make_plan
 from seatrial.units import GIB, to_gib
 from seatrial.view.plots.gpu_memory import memory_bars
@@ -137,3 +137,17 @@ def test_an_engine_sees_what_the_machine_says():
     env = build_command(plan(machine)).env
     assert ("0", "") == (env["HIP_VISIBLE_DEVICES"], env["GGML_VK_VISIBLE_DEVICES"])
     assert {"LD_PRELOAD", "HIP_VISIBLE", ""}.isdisjoint(env)
+
+
+def test_a_named_machine_counts_on_a_raised_limit():
+    """Nobody has read its limit, and as installed it is half."""
+    found = plan(detect_hardware("strix-halo-128gb"))
+    assert "fits" == found.verdict
+    texts = [reason.text for reason in found.reasons if reason.text.startswith("As installed")]
+    assert ["ttm.pages_limit=28928000 (" in text for text in texts] == [True]
+
+
+def test_a_small_model_needs_no_raised_limit():
+    """Half of the memory holds it."""
+    found = plan(detect_hardware("strix-halo-128gb"), model="smollm2")
+    assert [] == [reason.text for reason in found.reasons if "pages_limit" in reason.text]
