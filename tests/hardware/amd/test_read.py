@@ -229,3 +229,9 @@ def test_cards_of_both_vendors(tree):
     """HIP reads CUDA's variable too, which may come to hold the UUIDs of NVIDIA cards: its own variable goes before."""
     found = read(tree(PROCESSOR | gpu_files(0, **R9700) | gpu_files(1, **DESKTOP)), beside_cards=True)
     assert (1, ("HIP_VISIBLE_DEVICES=0",)) == (len(found.gpus), found.engine_env)
+
+
+def test_a_strix_halo_without_the_compute_driver(tree):
+    """Its device id tells which machine it is."""
+    found = read(tree(gpu_files(0, vram=512, gtt=62 * 1024, device="0x1586", gfx=None)), Host(memory_bytes=125 * GIB))
+    assert [("strix-halo", True)] == [(gpu.accelerator, gpu.unified) for gpu in found.gpus]

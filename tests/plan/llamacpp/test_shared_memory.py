@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from seatrial.engines import build_command
-from seatrial.hardware import Gpu, Hardware, Host
+from seatrial.hardware import Gpu, Hardware, Host, detect_hardware
 from seatrial.plan import make_plan
 from seatrial.units import GIB, to_gib
 from seatrial.view.plots.gpu_memory import memory_bars
@@ -96,7 +96,7 @@ def test_the_parameter_is_the_smallest_change():
     found = plan(machine, model=None, checkpoint=IQ3_S)
     assert "does_not_fit" == found.verdict
     assert (
-        "Smallest change that fits: the kernel parameter ttm.pages_limit=29952000 (pages of 4 KiB: 114.3 GiB), then a "
+        "Smallest change that fits: the kernel parameter ttm.pages_limit=30464000 (pages of 4 KiB: 116.2 GiB), then a "
         "reboot, with the GPU's own memory set to the smallest in the firmware."
     ) == found.smallest_change
     assert 1 == len(said(found))
@@ -137,3 +137,17 @@ def test_an_engine_sees_what_the_machine_says():
     env = build_command(plan(machine)).env
     assert ("0", "") == (env["HIP_VISIBLE_DEVICES"], env["GGML_VK_VISIBLE_DEVICES"])
     assert {"LD_PRELOAD", "HIP_VISIBLE", ""}.isdisjoint(env)
+
+
+def test_a_named_machine_counts_on_a_raised_limit():
+    """Nobody has read its limit, and as installed it is half."""
+    found = plan(detect_hardware("strix-halo-128gb"))
+    assert "fits" == found.verdict
+    texts = [reason.text for reason in found.reasons if reason.text.startswith("As installed")]
+    assert ["ttm.pages_limit=28928000 (" in text for text in texts] == [True]
+
+
+def test_a_small_model_needs_no_raised_limit():
+    """Half of the memory holds it."""
+    found = plan(detect_hardware("strix-halo-128gb"), model="smollm2")
+    assert [] == [reason.text for reason in found.reasons if "pages_limit" in reason.text]
