@@ -119,7 +119,7 @@ def _limits(gpus: Sequence[Gpu], host: Host, root: Path) -> Iterator[Problem]:
         old = gtt_parameter(root)
         instead = f" instead of {old}, which is deprecated" if old else ""
         yield Problem(
-            f"{gpu.name} may take {format_gib(limit)} of the {format_gib(memory)} it shares with the processor (amdgpu's GTT).",
+            f"{gpu.name} may take {format_gib(limit)} of the {format_gib(memory)} it shares with the processor ({raised.today}).",
             f"Raise the limit{instead}: {raised.how}.",
         )
 
