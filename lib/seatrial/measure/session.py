@@ -262,7 +262,15 @@ def _network_error(error: aiohttp.ClientError, flight: Flight) -> RequestError:
         late = isinstance(error, aiohttp.ConnectionTimeoutError)
         why = f"within {passed_s:.0f} s" if late else f"({error.strerror or 'refused'})"
         return RequestError("unreachable", f"no connection {why}")
-    received = len(flight.answer.stamps)
+    return _broken(error, len(flight.answer.stamps))
+
+
+def _broken(error: aiohttp.ClientError, received: int) -> RequestError:
+    """Return the error of an answer that broke off after so many chunks, or that is none."""
+    if "decode content-encoding" in str(error):
+        return RequestError(
+            "compressed", f"the answer cannot be unpacked after {received} chunks; plain text was asked for"
+        )
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | aiohttp.ClientPayloadError):
         return RequestError("disconnected", f"the server closed the connection after {received} chunks")
     return RequestError("not_http", f"the answer is not HTTP ({type(error).__name__})")
