@@ -68,7 +68,7 @@ def test_an_odd_field_counts_or_is_named(place):
         event = written(PLACES[place]("HERE")).replace(b'"HERE"', odd)
         came = outcome(event)
         named = place in CARRY_THE_ANSWER and came.startswith("malformed: ") and f" {place}" in came
-        assert came in {"B", "AB", "8B", "xB", "\ufffdB"} or named, (odd, came)
+        assert came.endswith("B") or named, (odd, came)
 
 
 @pytest.mark.parametrize("odd", [{}, [], "", None, 0, False, {"code": 0, "message": ""}, {"message": None}])
