@@ -16,6 +16,8 @@ from seatrial.json_text import JsonDecoder, JsonError, parse_json
 from seatrial.printable import shortened
 
 DONE = b"[DONE]"
+_LONGEST_DONE = 20
+_DONE_WORDS = frozenset((b"[DONE]", b"DONE"))
 MAX_MESSAGE = 300
 _MOST_FIELDS = 3  # of an error about several
 _TAGS = re.compile(r"<(?:script|style)\b[^<]*</(?:script|style)>|<[^>]*>", re.IGNORECASE)
@@ -33,6 +35,7 @@ class Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: PromptDetails | None = None
+    odd: str = ""  # the counts that are no whole numbers, as a person reads them; no server sends this
 
 
 class Timings(msgspec.Struct):
@@ -72,9 +75,15 @@ class Chunk(msgspec.Struct):
 decode_chunk: JsonDecoder[Chunk] = JsonDecoder(Chunk, mend_halves=True)  # a chunk may end within an emoji
 
 
+def is_done(event: bytes) -> bool:
+    """Return True for the event that ends a stream, also in quotes, between blanks or in small letters."""
+    return event == DONE or (len(event) < _LONGEST_DONE and event.strip().strip(b'"').upper() in _DONE_WORDS)
+
+
 def error_message(chunk: Chunk) -> str | None:
     """Return the message of an error event, in either shape; None if the event is no error."""
-    if chunk.error is not None:
+    # Gateways put an error without content beside each piece of text: {} or {"code": 0, "message": ""}.
+    if any(chunk.error.values()) if isinstance(chunk.error, dict) else chunk.error:
         return _message_of(chunk.error)
     if chunk.object == "error":
         return chunk.message or "no message"
@@ -106,7 +115,8 @@ def _message_of(error: Any) -> str:
     if isinstance(error, dict):
         place = error.get("loc")
         where = f"{'.'.join(map(str, place))}: " if isinstance(place, list) else ""
-        error = f"{where}{error.get('message') or error.get('msg') or error.get('type') or error}"
+        inner = error.get("message") or error.get("msg") or error.get("error") or error.get("type") or str(error)
+        error = f"{where}{_message_of(inner) if isinstance(inner, dict) else inner}"
     return one_line(str(error)) or "no message"
 
 

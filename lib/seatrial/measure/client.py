@@ -106,7 +106,7 @@ async def _get_acquainted(sender: Sender, writer: PromptWriter, job: LoadJob) ->
         notes.append("The server has no tokenizer: the length of prompts is approximate.")
     if first.prompt_tokens is not None:
         await writer.learn(prompt, first.prompt_tokens)
-    if first.error is None and first.token_source != "usage":  # noqa: S105 -- model tokens
+    if first.error is None and first.token_source != "usage" and not first.usage_doubt:  # noqa: S105 -- model tokens
         notes.append(f"The server sends no usage: output tokens are counted by {first.token_source}.")
     return tuple(notes)
 

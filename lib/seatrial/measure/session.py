@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Self
@@ -19,9 +18,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from seatrial.errors import UsageError
 from seatrial.json_text import JsonError, parse_json
-from seatrial.measure.answer import Answer, StreamError
+from seatrial.measure.answer import StreamError
 from seatrial.measure.chunks import error_text, one_line
 from seatrial.measure.client_limits import CLIENT_LIMIT, own_limit
+from seatrial.measure.flight import Flight, StreamReader
+from seatrial.measure.odd_chunk import whole
 from seatrial.measure.target import check_address
 
 # uvicorn closes a silent connection after 5 s: give it up before, or a request meets the closing.
@@ -33,6 +34,10 @@ _MAX_ERROR_BODY = 1 << 16
 _MAX_MODELS_BODY = 1 << 22
 # SGLang, vLLM and llama.cpp, then llama-cpp-python: path, and the fields that carry the text.
 _TOKENIZERS = (("/tokenize", ("prompt", "content")), ("/extras/tokenize", ("input",)))
+_STREAM_TYPES = frozenset(("text/event-stream", "application/octet-stream"))
+_STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")  # of a stream under another type
+_BOM = b"\xef\xbb\xbf"
+_SPECIAL_TOKENS = 8  # that a tokenizer may add to a text; every other token has a byte at least
 _NO_SUCH_PAGE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 
 CHAT = "/v1/chat/completions"
@@ -75,6 +80,7 @@ class Session:
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url
         self._api_key = api_key
+        self._reader = StreamReader()
         self._tokenizer: tuple[str, tuple[str, ...]] | None = None
         self._http: aiohttp.ClientSession
 
@@ -130,11 +136,10 @@ class Session:
         answer = await self._short("POST", path, body)
         if isinstance(answer, dict):
             for counted in (answer.get("count"), answer.get("tokens")):
-                if isinstance(counted, list):
-                    return len(counted)
-                if isinstance(counted, int):
-                    return counted
-        raise RequestError("no_tokenizer", "the tokenizer's answer has no tokens")
+                tokens = len(counted) if isinstance(counted, list) else whole(counted)
+                if tokens is not None and 0 < tokens <= len(text.encode()) + _SPECIAL_TOKENS:
+                    return tokens
+        raise RequestError("no_tokenizer", "the tokenizer's answer has no count of tokens that can be right")
 
     async def open_connections(self, number: int) -> None:
         """Open ``number`` connections at once, for the requests that follow."""
@@ -145,7 +150,7 @@ class Session:
         try:
             async with await self._send("POST", path, body, flight) as response:
                 await self._check(response)
-                await _follow(response, flight)
+                await self._reader.follow(response.content, flight, await _first_piece(response))
         except aiohttp.ClientError as error:
             if not flight.answer.finished:
                 raise _network_error(error, flight) from error
@@ -197,22 +202,6 @@ class Session:
         return text.replace(self._api_key, "[key]") if self._api_key else text
 
 
-class Flight:
-    """An attempt at a request. All clocks are nanoseconds, 0 until it happens."""
-
-    __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "reused", "sent", "started")
-
-    def __init__(self, count_chunks: Callable[[int], None] = lambda _: None) -> None:
-        self.answer = Answer()
-        self.started = time.perf_counter_ns()  # the request was built
-        self.sent = 0  # it was passed to its connection
-        self.progress = 0  # last token; before the first, an event that began and is not complete
-        self.ended = 0
-        self.reused = False  # over a connection that was open already
-        self.error: StreamError | None = None  # None unless it failed
-        self.count_chunks = count_chunks  # called with the number of token chunks of each read
-
-
 async def _note_sent(_: object, context: SimpleNamespace, __: object) -> None:
     context.trace_request_ctx.sent = time.perf_counter_ns()
 
@@ -221,25 +210,13 @@ async def _note_reused(_: object, context: SimpleNamespace, __: object) -> None:
     context.trace_request_ctx.reused = True
 
 
-async def _follow(response: aiohttp.ClientResponse, flight: Flight) -> None:
-    if response.content_type not in {"text/event-stream", "application/octet-stream"}:
-        text = await _error_text(response)
-        raise RequestError(
-            "not_a_stream", f"the answer is {one_line(response.content_type)}, not an event stream: {text}"
-        )
-    answer, read = flight.answer, response.content.readany
-    clock = time.perf_counter_ns
-    while piece := await read():
-        stamp = clock()
-        chunks = answer.feed(stamp, piece)
-        if chunks:
-            flight.progress = stamp
-            flight.count_chunks(chunks)
-        elif not answer.pending and not answer.stamps:
-            flight.progress = 0  # nothing but comments or an empty role chunk: still waiting in line
-        elif not flight.progress:
-            flight.progress = stamp
-    answer.close(clock())
+async def _first_piece(response: aiohttp.ClientResponse) -> bytes:
+    """Read what comes first; raise RequestError if that is no event stream, by its type and by itself."""
+    piece = await response.content.readany()
+    if response.content_type in _STREAM_TYPES or piece.removeprefix(_BOM).lstrip().startswith(_STREAM_STARTS):
+        return piece
+    text = await _error_text(response, piece)
+    raise RequestError("not_a_stream", f"the answer is {one_line(response.content_type)}, not an event stream: {text}")
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
