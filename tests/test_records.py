@@ -8,7 +8,8 @@ import pytest
 
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Gpu, Hardware, Host, Problem
-from seatrial.records import from_dict, read_json, record, to_dict, write_json, write_text
+from seatrial.records import from_dict, read_json, record, to_dict, write_json
+from seatrial.writing import write_text
 
 MACHINE = Hardware(
     name="h100x1",

@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from seatrial.errors import UsageError, cannot_write
+from seatrial.errors import UsageError
 from seatrial.json_text import JsonError, parse_json
+from seatrial.writing import Ours, write_text
 
 Origin = Literal["measured", "verified", "derived", "assumed"]
 """Measured on this machine; verified by a vendor who ran it; derived from exact data; assumed."""
@@ -80,35 +80,21 @@ def from_dict(kind: type[T], data: Any) -> T:
         ) from error
 
 
-def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write ``text`` to ``path`` completely or not at all (temporary file, then rename).
-
-    Raises:
-        UsageError: If the folder cannot be written; the old file stays.
-        DoesNotFitError: If the disk is full; the old file stays.
-
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error, "Free some space or choose another folder.") from error
-    finally:
-        if temporary:
-            temporary.unlink(missing_ok=True)  # already gone if the rename worked
+def write_json(path: Path, value: Any, mode: int = 0o644, *, ours: Ours | None = None) -> None:
+    """Write ``value`` as indented JSON to ``path``, by the rule of ``writing.write_text``."""
+    write_text(path, json.dumps(to_dict(value), indent=2, ensure_ascii=False) + "\n", mode, ours=ours)
 
 
-def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
-    """Write ``value`` as indented JSON to ``path``, completely or not at all."""
-    write_text(path, json.dumps(to_dict(value), indent=2, ensure_ascii=False) + "\n", mode)
+def document_with(*fields: str) -> Ours:
+    """Return the kind of JSON document that has exactly these fields."""
+
+    def recognise(path: Path) -> bool:
+        try:
+            return set(read_json(path)) == set(fields)
+        except (UsageError, TypeError):
+            return False
+
+    return Ours(f"a JSON document of {', '.join(fields)}", recognise)
 
 
 def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:

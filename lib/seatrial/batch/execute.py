@@ -24,9 +24,9 @@ from seatrial import errors
 from seatrial.batch.kernel import Kernel
 from seatrial.batch.types import NotebookFailure, ParameterValue, Status
 from seatrial.printable import shortened
-from seatrial.records import write_text
 from seatrial.secret_text import masked, secrets_of
 from seatrial.server.folder import server_keys
+from seatrial.writing import open_own, write_text
 
 _ENGINE = "seatrial"
 _MOST_MESSAGE = 2000  # characters of an error; the executed notebook has all of it
@@ -95,7 +95,7 @@ class Execution:
         )
         if self._stopping:
             raise Interruption
-        with self._kernel.log.open("wb") as log:
+        with open_own(self._kernel.log) as log:
             try:
                 client.execute(env=self._kernel.environment, stderr=log, stdout=log, cleanup_kc=True)
             except DeadKernelError:

@@ -14,10 +14,10 @@ something between server and client held the stream back.
 from __future__ import annotations
 
 import argparse
-import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
+from seatrial import environment
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.options import positive_number, whole_number
 from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
@@ -164,7 +164,7 @@ def _why_it_ended(target: Server | str) -> EngineError | None:
 def _api_key(variable: str | None) -> str | None:
     if variable is None:
         return None
-    key = os.environ.get(variable)
+    key = environment.variable(variable)
     if key is None:
         # Not repeated: somebody may have typed the key itself.
         raise UsageError(

@@ -273,4 +273,6 @@ def _broken(error: aiohttp.ClientError, received: int) -> RequestError:
         )
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | aiohttp.ClientPayloadError):
         return RequestError("disconnected", f"the server closed the connection after {received} chunks")
-    return RequestError("not_http", f"the answer is not HTTP ({type(error).__name__})")
+    # A body in an encoding that nobody asked for and nothing here reads (br) is such an answer, too.
+    why = one_line(str(getattr(error, "message", ""))) or type(error).__name__
+    return RequestError("not_http", f"the answer is not HTTP that can be read ({why})")

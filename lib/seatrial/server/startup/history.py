@@ -15,9 +15,10 @@ from statistics import median
 from seatrial import paths
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.json_text import JsonError, parse_json
-from seatrial.records import Interval, from_dict, to_dict, write_text
+from seatrial.records import Interval, from_dict, to_dict
 from seatrial.server.state import PhaseTime, StartConditions
 from seatrial.units import counted
+from seatrial.writing import open_own, write_text
 
 FOLDER, FILE = "startups", "startups.jsonl"
 KEPT = 200
@@ -189,12 +190,9 @@ def _line(start: Start) -> str:
 
 
 def _append(path: Path, line: str) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
+    with open_own(path, append=True) as file:
         # Begin a new line: a full disk or a crash may have cut the last one short.
-        os.write(file, f"\n{line}".encode())
-    finally:
-        os.close(file)
+        file.write(f"\n{line}".encode())
 
 
 @contextlib.contextmanager
