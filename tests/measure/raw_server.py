@@ -1,15 +1,15 @@
-"""A server on loopback that sends whatever bytes a test wants, and requests to it without a client process."""
+"""Streams a test writes byte by byte, and requests for them without a client process."""
 
 import asyncio
 import contextlib
 import json
-import socket
-import threading
 import time
+
+from tests.measure.scripted_server import Script, scripted_server
 
 from seatrial.measure import Workload
 from seatrial.measure.sender import Sender
-from seatrial.measure.session import CHAT, Session
+from seatrial.measure.session import CHAT, PLAIN, Session
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -70,41 +70,19 @@ def stay_open(answer):
     return answer_and_wait
 
 
-@contextlib.contextmanager
-def raw_server(answer, *, chat=True):
-    """Listen, and let ``answer(send, body)`` answer completions; the model is listed, and there is no tokenizer."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-    paths = {"/v1/chat/completions", "/v1/completions"} if chat else {"/v1/completions"}
+def raw_server(answer):
+    """Serve, and let ``answer(send, body)`` answer completions of either kind."""
 
-    def serve(connection):
-        with connection, contextlib.suppress(OSError, ValueError):
-            file = connection.makefile("rb")
-            path = file.readline().split()[1].decode()
-            length = 0
-            while line := file.readline().strip().lower():
-                length = int(line.partition(b":")[2]) if line.startswith(b"content-length:") else length
-            body = json.loads(file.read(length) or b"{}")
-            if path in paths:
-                answer(connection.sendall, body)
-            elif path == "/v1/models":
-                connection.sendall(http_error(200, {"data": [{"id": "m"}]}))
-            else:
-                connection.sendall(http_error(404, {"error": "not found"}))
-            connection.shutdown(socket.SHUT_RDWR)
+    def respond(exchange):
+        answer(exchange.send, exchange.body)
 
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+    def others(exchange):
+        if exchange.path == PLAIN:
+            respond(exchange)
+        else:
+            exchange.reply({"error": "not found"}, "404 Not Found")
 
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
+    return scripted_server(Script(chat=respond, others=others))
 
 
 def answers_of(url, number=1, *, path=CHAT, prompt="one two three four", **changes):
