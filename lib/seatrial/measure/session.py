@@ -211,9 +211,12 @@ async def _note_reused(_: object, context: SimpleNamespace, __: object) -> None:
 
 
 async def _first_piece(response: aiohttp.ClientResponse) -> bytes:
-    """Read what comes first; raise RequestError if that is no event stream, by its type and by itself."""
+    """Read what comes first; raise RequestError if that is no event stream. What it begins with counts more than its type."""
     piece = await response.content.readany()
-    if response.content_type in _STREAM_TYPES or piece.removeprefix(_BOM).lstrip().startswith(_STREAM_STARTS):
+    begin = piece.removeprefix(_BOM).lstrip()
+    if response.content_type in _STREAM_TYPES and not begin.startswith((b"{", b"<")):  # an error, or a page
+        return piece
+    if begin.startswith(_STREAM_STARTS):
         return piece
     text = await _error_text(response, piece)
     raise RequestError("not_a_stream", f"the answer is {one_line(response.content_type)}, not an event stream: {text}")
