@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from seatrial.errors import UsageError
+from seatrial.json_text import JsonError, parse_json
 from seatrial.writing import Ours, write_text
 
 Origin = Literal["measured", "verified", "derived", "assumed"]
@@ -101,8 +101,7 @@ def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
     """Load the JSON document in ``path``.
 
     Raises:
-        UsageError: If the file is missing, unreadable, a pipe, larger than ``most_bytes``, nested too deeply or not
-            JSON, or holds a number of thousands of digits.
+        UsageError: If the file is missing, unreadable, a pipe, larger than ``most_bytes``, or no JSON document.
 
     """
     again = "Fetch it again, or write it again with the command that made it."
@@ -116,18 +115,11 @@ def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
             raise UsageError(
                 f"{path} holds more than {most_bytes:,} bytes, too many for a record.", remedy="Check the path."
             )
-        return json.loads(content.decode("utf-8-sig"))  # editors of Windows begin a file with a byte-order mark
+        return parse_json(content)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
-    except RecursionError as error:
-        raise UsageError(f"{path} is nested too deeply.", remedy=again) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text (byte {error.start:,}).", remedy=again) from error
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path} is not JSON: {error}.", remedy=again) from error
-    except ValueError as error:  # the only other thing Python's reader refuses
-        most = sys.get_int_max_str_digits()
-        raise UsageError(f"{path} holds a number of more than {most:,} digits.", remedy=again) from error
+    except JsonError as error:
+        raise UsageError(f"{path} {error}.", remedy=again) from error
 
 
 def record(name: str, value: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from seatrial.batch.types import Run
 from seatrial.errors import UsageError, cannot_write
+from seatrial.paths import typed_path
 from seatrial.records import RECORD, RECORD_MIME, from_dict, read_json
 from seatrial.writing import Ours, check_target
 
@@ -39,7 +40,7 @@ def choose_folder(output: Path | str | None) -> Path:
             f"{text[:80]!r} is not a folder to write to: braces, control characters and empty names are refused.",
             remedy="Name a plain folder, such as runs/first.",
         )
-    path = Path(text).expanduser()
+    path = typed_path(text, "The output path")
     if ".." in path.parts:
         raise UsageError(f"The output path {text!r} climbs with '..'.", remedy="Name the folder itself.")
     if path.is_symlink() or (path.exists() and not path.is_dir()):

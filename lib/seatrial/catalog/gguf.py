@@ -6,7 +6,6 @@ fault of a file is a ``ModelFileError``.
 
 from __future__ import annotations
 
-import json
 import mmap
 import struct
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from seatrial.catalog.types import FETCH_AGAIN
 from seatrial.errors import ModelFileError, UsageError
+from seatrial.json_text import parse_json
 from seatrial.units import format_bytes
 
 _MAGIC = b"GGUF"
@@ -276,5 +276,5 @@ class _Reader:
 def _data() -> dict[str, Any]:
     """Load ggml_types.json: block sizes by type, and the types that only other builds read."""
     path = Path(__file__).with_name("data") / "ggml_types.json"
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    data: dict[str, Any] = parse_json(path.read_bytes())
     return data

@@ -10,7 +10,7 @@ from pathlib import Path
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import SeatrialError
-from seatrial.paths import models_dir
+from seatrial.paths import cannot_read, models_dir
 from seatrial.records import from_dict, read_json
 
 MANIFEST = "seatrial.json"
@@ -44,10 +44,17 @@ def folder_of(checkpoint: Checkpoint) -> Path:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the list of a folder's files, None if there is none that can be read."""
+    """Return the list of a folder's files, None if there is none, or a damaged one.
+
+    Raises:
+        UsageError: If this user may not read it: the files may be whole, and nobody should fetch them again.
+
+    """
     try:
         return from_dict(Manifest, read_json(folder / MANIFEST))
-    except SeatrialError:
+    except SeatrialError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise cannot_read(folder, error.__cause__) from error
         return None
 
 
@@ -66,6 +73,8 @@ def fetched_path(name: str) -> Path | None:
     found = []
     try:
         folders = sorted(models_dir().iterdir())
+    except PermissionError as error:
+        raise cannot_read(models_dir(), error) from error
     except OSError:
         return None
     for folder in folders:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from seatrial.cli.streams import BehindTheDoor
+from seatrial.environment import variable
 from seatrial.printable import printable
 
 if TYPE_CHECKING:
@@ -67,6 +67,6 @@ def _console(*, stderr: bool) -> Console:
 
     behind = cast("IO[str]", BehindTheDoor("stderr" if stderr else "stdout"))
     console = PlainConsole(file=behind, markup=False, highlight=False, emoji=False)
-    if console.width < _LEAST_WIDTH or not (console.is_terminal or "COLUMNS" in os.environ):
+    if console.width < _LEAST_WIDTH or not (console.is_terminal or variable("COLUMNS")):
         console.width = _WIDTH_OF_FILES
     return console

@@ -7,17 +7,20 @@ without the parts that ``seatrial measure`` needs.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import NoReturn
 
 from seatrial import __version__
 from seatrial.cli.answer import CommandResult
 from seatrial.cli.streams import escaped_streams, prepare_streams
+from seatrial.environment import drop_odd_sizes, is_text, variable
 from seatrial.errors import INTERRUPTED, SeatrialError, UnknownNameError, UsageError
 from seatrial.printable import shortened
 from seatrial.secret_text import masked, secrets_of
@@ -41,8 +44,13 @@ COMMANDS = {
 }
 
 
+_NOT_USABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EROFS}
+)
+"""Error numbers for a path that is a person's to correct, not a fault of the kit."""
 _LONGEST = 1_000
 """Characters of a message about wrong usage, which repeats words of the command line."""
+_LONGEST_NAME = 300
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,11 +90,33 @@ def build_parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
+@contextlib.contextmanager
+def _files_named() -> Iterator[None]:
+    """Raise a UsageError for a file that this user may not use, wherever it was met."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_USABLE or error.filename is None:
+            raise
+        name = shortened(os.fsdecode(error.filename), _LONGEST_NAME)
+        raise UsageError(
+            f"{name} cannot be used: {error.strerror}.", remedy="Check the path and who may read and write there."
+        ) from error
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse words that are no UTF-8 text: neither a record nor a request can hold them."""
+    for word in words:
+        if not is_text(word):
+            raise UsageError(f"{shortened(ascii(word))} is not UTF-8 text.", remedy="Correct it, or rename the file.")
 def _run(words: list[str]) -> int:
     """Run one command line; every exception becomes a message and an exit code."""
     as_json = "--json" in words
     try:
-        return _dispatch(words)
+        drop_odd_sizes()
+        _check_words(words)
+        with _files_named():
+            return _dispatch(words)
     except SeatrialError as error:
         print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)
         return error.exit_code
@@ -97,7 +127,7 @@ def _run(words: list[str]) -> int:
         _discard_output()
         return 0
     except Exception as error:  # noqa: BLE001 -- a person reads one line, not a traceback
-        if os.environ.get("SEATRIAL_TRACEBACK"):
+        if variable("SEATRIAL_TRACEBACK"):
             lines = [shortened(line, _LONGEST) for line in traceback.format_exc().splitlines()]
             print(masked("\n".join(lines), secrets_of()), file=sys.stderr)
             return SeatrialError.exit_code

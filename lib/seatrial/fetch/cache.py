@@ -21,13 +21,14 @@ from seatrial.errors import SeatrialError
 from seatrial.fetch.disk import make_own_folder, writing
 from seatrial.fetch.progress import FetchEvent, OnProgress
 from seatrial.fetch.verify import sha256_of
+from seatrial.paths import typed_path
 from seatrial.records import write_json
 from seatrial.writing import open_own
 
 
 def own_path(checkpoint: Checkpoint) -> Path | None:
     """Return the local path that is the checkpoint's id, None if the id is a hub's."""
-    path = Path(checkpoint.id).expanduser()
+    path = typed_path(checkpoint.id, "The checkpoint")
     return path if path.is_absolute() or checkpoint.id.startswith(("./", "../")) else None
 
 

@@ -20,6 +20,7 @@ from seatrial.fetch.parallel import for_each_file
 from seatrial.fetch.progress import FetchEvent, FetchProgress, OnProgress
 from seatrial.fetch.sources import HubSource, Source, check_source, source_of
 from seatrial.fetch.verify import matches, set_aside
+from seatrial.paths import typed_path
 from seatrial.units import format_bytes
 
 _HEADERS: dict[str, Callable[[Path], object]] = {".gguf": gguf.read_header, ".safetensors": safetensors.read_header}
@@ -113,7 +114,7 @@ def fetch_checkpoint(
     folder = folder_of(checkpoint)
     ready = cache.ready_path(checkpoint)
     if source is not None:
-        check_source(Path(source).expanduser())
+        check_source(typed_path(source, "The source"))
     if ready is not None:
         on_progress(FetchEvent("done", f"{checkpoint.id} is already on this disk: {ready}"))
         return ready

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import re
 from urllib.parse import quote, urljoin, urlsplit
 
 from seatrial.addresses import address_in, is_forbidden, is_forbidden_name, plain_host
 from seatrial.catalog.remote_file import RemoteFile
+from seatrial.environment import variable
 from seatrial.errors import UsageError
 from seatrial.fetch.listing import LISTING_LIMIT_BYTES, Listing
 from seatrial.fetch.pace import Pace
@@ -31,7 +31,7 @@ class Hub:
     """
 
     def __init__(self) -> None:
-        self.endpoint = (os.environ.get("HF_ENDPOINT") or _ENDPOINT).rstrip("/")
+        self.endpoint = (variable("HF_ENDPOINT") or _ENDPOINT).rstrip("/")
         self.host = _checked_host(self.endpoint)
         self._web = Web(self.endpoint)
 

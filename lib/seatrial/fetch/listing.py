@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 from urllib.parse import quote
 
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.errors import NetworkError
+from seatrial.json_text import JsonError, parse_json
 from seatrial.printable import shortened
 
 LISTING_LIMIT_BYTES = 32 << 20
@@ -66,8 +66,8 @@ class Listing:
 
 def _entries(text: bytes, what: str) -> list[dict[str, Any]]:
     try:
-        entries = json.loads(text)
-    except (ValueError, RecursionError):
+        entries = parse_json(text)
+    except JsonError:
         entries = None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise NetworkError(

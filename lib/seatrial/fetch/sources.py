@@ -19,6 +19,7 @@ from seatrial.fetch.progress import FetchProgress, OnProgress
 from seatrial.fetch.tiny import write_tiny, write_tiny_drafter
 from seatrial.fetch.transfer import CHUNK_BYTES, copy, download, link
 from seatrial.fetch.wheel import extract, wheel_in, wheel_of
+from seatrial.paths import typed_path
 from seatrial.writing import check_target
 
 
@@ -143,7 +144,7 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, on_progress: On
     """
     known = tuple(RemoteFile(file.name, file.size_bytes, file.sha256) for file in checkpoint.files)
     if source is not None:
-        return _folder_source(checkpoint, Path(source).expanduser(), known)
+        return _folder_source(checkpoint, typed_path(source, "The source"), known)
     if checkpoint.model == "tiny-v4":
         return TinySource(known, write_tiny_drafter if checkpoint.is_drafter else write_tiny)
     if checkpoint.wheel:

@@ -145,7 +145,7 @@ class _Job:
 def _install(job: _Job) -> Installation:
     row, folder, report = job.row, job.folder, job.report
     begun = time.monotonic()
-    log = paths.engines_dir().absolute() / f"{row.name}.log"
+    log = paths.engines_dir() / f"{row.name}.log"
     write_text(log, "", mode=0o600)
     temporary = folder / ".unpacked"
     temporary.mkdir(parents=True)
@@ -210,7 +210,7 @@ def _locked(name: str) -> Iterator[int]:
         UsageError: If another process holds it.
 
     """
-    folder = paths.engines_dir().absolute()
+    folder = paths.engines_dir()
     with paths.locked(folder, name) as lock:
         if lock is None:
             raise UsageError(
@@ -253,8 +253,8 @@ def _remove_older(installation: Installation) -> None:
 
 
 def _folders_of(row: Install) -> list[Path]:
-    parent = paths.engines_dir().absolute()
-    return [path for path in parent.iterdir() if path.is_dir() and path.name.lstrip(".").startswith(f"{row.name}-")]
+    found = paths.content_of(paths.engines_dir())
+    return [path for path in found if path.is_dir() and path.name.lstrip(".").startswith(f"{row.name}-")]
 
 
 def _check_unused(found: Installation) -> None:

@@ -19,6 +19,7 @@ from seatrial.errors import DoesNotFitError, EngineError, UsageError
 from seatrial.launching.access import Access, environment_without, is_keyed, listens_on, secured
 from seatrial.launching.checks import claimed, command_of
 from seatrial.launching.next_plan import advise, keep_plan
+from seatrial.launching.proxies import direct_addresses
 from seatrial.launching.start_conditions import start_conditions_of
 from seatrial.plan.types import Plan
 from seatrial.secret_text import secrets_of
@@ -156,6 +157,7 @@ class _Launch:
         command, host = self.command, listens_on(self.command)
         port = self.port or processes.free_port(host)
         filled = {"{port}": str(port), "{key_file}": str(engine_key_file.absolute())}
+        env = {variable: _fill(value, filled) for variable, value in command.env.items()}
         return Record(
             name=name,
             launch_id=uuid.uuid4().hex,
@@ -163,7 +165,7 @@ class _Launch:
             model=command.model,
             port=port,
             argv=tuple(_fill(word, filled) for word in command.argv),
-            env={variable: _fill(value, filled) for variable, value in command.env.items()},
+            env=env | direct_addresses({**os.environ, **env}, host),
             key_env=command.key_env,
             owner=processes.myself(),
             keep_running=self.keep_running,

@@ -129,5 +129,5 @@ def test_remedies_are_commands_that_exist(engine):
     """Every ``seatrial`` command and option of it that a remedy names."""
     for row in known_failures(engine):
         assert set(re.findall(r"seatrial (\w+)", row.remedy)) <= set(COMMANDS), row.remedy
-        options = set(re.findall(r"(?<!docker run )(--(?!shm|ipc|pids)[a-z-]+)", row.remedy))
+        options = set(re.findall(r"(?<!docker run )(--(?!shm|ipc|pids|gpus|device|group-add)[a-z-]+)", row.remedy))
         assert options <= KNOWN_OPTIONS, row.remedy

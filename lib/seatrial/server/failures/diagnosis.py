@@ -163,7 +163,7 @@ def _from_log(found: Finding) -> Diagnosis:
     row, sentence = found.row, found.row.what
     if row.cause in MEMORY and not row.phase and during(found.phase):
         sentence = f"{sentence} {during(found.phase)}"
-    return Diagnosis(row.cause, sentence, row.remedy, _shown(found.lines[:_EVIDENCE_LINES]), found.phase)
+    return Diagnosis(row.cause, sentence, row.remedy, shown(found.lines[:_EVIDENCE_LINES]), found.phase)
 
 
 def _from_signal(name: str | None, log: LogEnd) -> Diagnosis | None:
@@ -181,11 +181,12 @@ def _last(log: LogEnd) -> tuple[str, ...]:
     """Return the exceptions of unexplained tracebacks; else the last lines that report an error; else the last lines."""
     raised = distinct(log.unexplained())
     if raised:
-        return _shown(tuple(dict.fromkeys([*raised[:2], raised[-1]])))
+        return shown(tuple(dict.fromkeys([*raised[:2], raised[-1]])))
     written = [line for line in log.lines if line.text.strip()]
     errors = [line for line in written if not line.informs and _ERROR_LINE.search(line.text)]
-    return _shown([line.text for line in (errors or written)[-_LAST_LINES:]])
+    return shown([line.text for line in (errors or written)[-_LAST_LINES:]])
 
 
-def _shown(lines: Sequence[str]) -> tuple[str, ...]:
+def shown(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return log lines as evidence, control characters escaped."""
     return tuple(printable(line) for line in lines)

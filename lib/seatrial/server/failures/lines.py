@@ -30,7 +30,8 @@ _RAISES = re.compile(
     r"(?:(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Expired|Failure|NotFound|Timeout)|Exception)"
     r"|(?:[a-z_]\w*\.)+(?:exc|errors?|exceptions?)\.[A-Z]\w*)(?::\s|:?$)"
 )
-_INFORMS = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "I", "W", "D"})
+_WARNS = frozenset({"WARN", "WARNING", "W"})
+_INFORMS = frozenset({"TRACE", "DEBUG", "INFO", "I", "D", *_WARNS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Line:
     text: str  # with prefixes, without colours, cut if long
     message: str  # without prefixes
     informs: bool = False  # True if its level is below error
+    warns: bool = False  # True if its level is a warning
 
     @property
     def raises(self) -> bool:
@@ -70,4 +72,4 @@ def _line(text: str) -> Line:
             break
         message = message[found.end() :]
         level = next((value for name, value in found.groupdict().items() if name != "end" and value), level)
-    return Line(text, message[:_LONGEST_MESSAGE], level in _INFORMS)
+    return Line(text, message[:_LONGEST_MESSAGE], level in _INFORMS, level in _WARNS)

@@ -28,7 +28,7 @@ from seatrial.records import from_dict
 from seatrial.server.failures.lines import Line, is_inside, leads_on, split_lines
 from seatrial.server.phases import PhaseProgress, advance, known_phases
 
-_KINDS = ("cause", "general", "consequence", "vague")
+_WEIGHTS = {"root": 0, "cause": 0, "general": 1, "consequence": 2, "vague": 3}
 _SURVIVED_WORK = 3
 _SURVIVED_PHASES = 2
 _LINES_AFTER = 6  # lines after an error that may still name its place
@@ -53,6 +53,8 @@ class Moments:
 
     words: tuple[str, ...]
     quiet: str
+    quoted: str
+    led_to: tuple[str, ...]
     ready: str
     again: str
     work: str
@@ -117,19 +119,46 @@ class LogEnd:
         self.engine = engine
         self.lines = split_lines(lines)
         self._rows: dict[str, Failure | None] = {}
+        self._given: dict[str, bool] = {}
         ready, again = _compiled(failure_table().moments.ready), _compiled(failure_table().moments.again)
         starts = [at + 1 for at, line in enumerate(self.lines) if ready.search(line.text)]
         self.serves = bool(starts)
-        self.begin = max([0, *starts, *(at + 1 for at, line in enumerate(self.lines) if again.search(line.text))])
-        self.candidates = list(self._find_candidates())
+        self._served = max([0, *starts])
+        self.begin = max([self._served, *(at + 1 for at, line in enumerate(self.lines) if again.search(line.text))])
+        self.candidates = list(self._find_candidates(self.begin))
 
     def failure(self) -> Finding | None:
         """Return the failure that the log names, None if it names none."""
+        found, root = self._lasting_failure(), self.root(self._served)
+        if root is None or (found is not None and found.at < root.at):
+            return found
+        moments = failure_table().moments
+        if found is None:
+            return None if self.serves else root
+        explained = found.row.cause in moments.led_to or found.row.kind in {"consequence", "vague"}
+        return root if explained else found
+
+    def root(self, since: int = 0) -> Finding | None:
+        """Return the first fault that keeps the engine from its GPUs, be it only a warning; None if the log names none.
+
+        Args:
+            since: Index of the first line to look at.
+
+        """
+        found = [(at, row) for at in self._find_candidates(since, warnings=True) if (row := self._row(self.lines[at]))]
+        roots = [(at, row) for at, row in found if row.kind == "root"]
+        if not roots:
+            return None
+        at, row = roots[0]
+        same = [self.lines[place] for place, other in found if other.cause == row.cause]
+        return Finding(row, distinct(same), row.phase or self._phase(at, self._places[at]), at)
+
+    def _lasting_failure(self) -> Finding | None:
         found = [(at, row) for at in self.candidates if (row := self._row(self.lines[at])) is not None]
         lasting = [(at, row) for at, row in found if not self._survived(at)]
         if not lasting:
             return None
-        at, row = min(lasting, key=lambda each: (_KINDS.index(each[1].kind), not self.lines[each[0]].raises, each[0]))
+        at, row = min(lasting, key=lambda each: (_WEIGHTS[each[1].kind], not self.lines[each[0]].raises, each[0]))
         same = [self.lines[place] for place, other in lasting if other.cause == row.cause]
         return Finding(row, distinct(same), row.phase or self._phase(at, self._places[at]), at)
 
@@ -149,17 +178,26 @@ class LogEnd:
         """Return True if the engine went on working after a line."""
         return self._work[at] >= _SURVIVED_WORK or self._went_on(self._places, at)
 
-    def _find_candidates(self) -> Iterator[int]:
-        """Yield the indexes of lines that may name a cause."""
-        quiet, apart = _compiled(failure_table().moments.quiet), set(self._of_requests())
-        words = failure_table().moments.words
+    def _find_candidates(self, since: int, *, warnings: bool = False) -> Iterator[int]:
+        """Yield the indexes of lines that may name a cause.
+
+        Args:
+            since: Index of the first line to look at.
+            warnings: Include warnings.
+
+        """
+        moments, apart = failure_table().moments, set(self._of_requests(since))
+        passed_over = [_compiled(moments.quoted), *([] if warnings else [_compiled(moments.quiet)])]
         worded = [
             at
-            for at in range(self.begin, len(self.lines))
-            if not self.lines[at].informs and at not in apart and _has_any(self.lines[at].message, words)
+            for at, line in enumerate(self.lines[since:], since)
+            if (not line.informs or (warnings and line.warns)) and at not in apart
+            if _has_any(line.message, moments.words)
         ]
         near = self._within(worded) | self._within(worded[::-1])
-        return (at for at in worded if at in near and not quiet.search(self.lines[at].message))
+        return (
+            at for at in worded if at in near and not any(each.search(self.lines[at].message) for each in passed_over)
+        )
 
     def _within(self, places: Sequence[int]) -> set[int]:
         """Return the first of these indexes, up to half of ``READ``; repeated messages do not count towards it."""
@@ -172,10 +210,10 @@ class LogEnd:
                 return set(places[:count])
         return set(places)
 
-    def _of_requests(self) -> Iterator[int]:
+    def _of_requests(self, since: int) -> Iterator[int]:
         """Yield the indexes of tracebacks about a single request, with the further ones they lead to."""
         request, inside, over = _compiled(failure_table().moments.request), False, False
-        for at in range(self.begin, len(self.lines)):
+        for at in range(since, len(self.lines)):
             line = self.lines[at]
             if request.search(line.text):
                 inside, over = True, False
@@ -190,9 +228,14 @@ class LogEnd:
     def _row(self, line: Line) -> Failure | None:
         if line.message not in self._rows:
             known = (row for row in known_failures(self.engine) if row.pattern)
-            rows = (row for row in known if _compiled(row.pattern).search(line.message))
-            self._rows[line.message] = min(rows, key=lambda row: _KINDS.index(row.kind), default=None)
+            rows = (row for row in known if _compiled(row.pattern).search(line.message) and self._has(row.given))
+            self._rows[line.message] = min(rows, key=lambda row: _WEIGHTS[row.kind], default=None)
         return self._rows[line.message]
+
+    def _has(self, pattern: str) -> bool:
+        if pattern not in self._given:
+            self._given[pattern] = any(map(_compiled(pattern).search, (line.text for line in self.lines)))
+        return self._given[pattern]
 
     @cached_property
     def _places(self) -> list[PhaseProgress]:

@@ -58,7 +58,14 @@ def ended_early(folder: ServerFolder, record: Record, ended: Exit, phase: str) -
 
 
 def not_ready(  # noqa: PLR0913 -- parts of an error
-    folder: ServerFolder, record: Record, what: str, *, cause: str, remedy: str, phase: str
+    folder: ServerFolder,
+    record: Record,
+    what: str,
+    *,
+    cause: str,
+    remedy: str,
+    phase: str,
+    evidence: tuple[str, ...] = (),
 ) -> EngineError:
     """Return the error of an engine that runs and does not get ready.
 
@@ -69,9 +76,10 @@ def not_ready(  # noqa: PLR0913 -- parts of an error
         cause: Short name of the reason.
         remedy: What to do, may be empty.
         phase: Phase it had reached.
+        evidence: Log lines that show the reason; by default the last ones.
 
     """
-    lines = tuple(log.tail(folder.log_file, _LAST_LINES))
+    lines = evidence or tuple(log.tail(folder.log_file, _LAST_LINES))
     return EngineError(
         _with_lines(f"{record.engine} did not get ready: {what}.", lines),
         remedy=f"{remedy} The whole log: seatrial logs {record.name}".strip(),

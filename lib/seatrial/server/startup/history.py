@@ -14,6 +14,7 @@ from statistics import median
 
 from seatrial import paths
 from seatrial.errors import SeatrialError, UsageError
+from seatrial.json_text import JsonError, parse_json
 from seatrial.records import Interval, from_dict, to_dict
 from seatrial.server.state import PhaseTime, StartConditions
 from seatrial.units import counted
@@ -178,9 +179,9 @@ def _scaled(start: Start, weights_bytes: int) -> tuple[PhaseTime, ...]:
 def _read(path: Path) -> list[Start]:
     starts = []
     with contextlib.suppress(OSError), path.open("rb") as file:
-        for line in filter(None, file.read(MOST_BYTES).decode(errors="replace").splitlines()):
-            with contextlib.suppress(ValueError, RecursionError, UsageError):
-                starts.append(from_dict(Start, json.loads(line)))
+        for line in filter(None, file.read(MOST_BYTES).splitlines()):
+            with contextlib.suppress(JsonError, UsageError):
+                starts.append(from_dict(Start, parse_json(line)))
     return starts
 
 

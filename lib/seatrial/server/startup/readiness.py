@@ -1,8 +1,8 @@
 """Waits until a launched engine truly answers, reports its progress, and gives up only for a reason.
 
 Ready means all of: its process lives; the socket on its port is its own, on no other address than the one asked for; it
-is healthy; it lists the model; it has generated one token with the key of this launch, and none without. There is no
-limit on the time as long as something moves.
+is healthy; it lists the model; it has generated one token with the key of this launch, and none without; its log does not
+say that it computes on the processor if it was to use GPUs. There is no limit on the time as long as something moves.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from psutil import Process
 
 from seatrial.errors import EngineError
 from seatrial.printable import printable
-from seatrial.server import loopback, processes
+from seatrial.server import log, loopback, processes
 from seatrial.server.address import plain, reachable
+from seatrial.server.failures.diagnosis import LOG_LINES
+from seatrial.server.failures.gpus import asks_for_gpus, without_gpus
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, most_informative, questions
@@ -139,6 +141,7 @@ class Startup:
                 self._not_refused()
                 time.sleep(_REFUSED_POLL_S if self.refusals.is_error else _POLL_S)
         self._needs_the_key()
+        self._uses_its_gpus()
         self._still_alive()
         ready_after_s = time.monotonic() - self.begun
         self._arrive()
@@ -203,6 +206,13 @@ class Startup:
             self._ask(*question, None).status == HTTPStatus.OK for question in questions(self.record.model)
         ):
             raise self._failed("it answers requests without its API key", cause="key not asked for")
+
+    def _uses_its_gpus(self) -> None:
+        """Look in the log whether an engine that was to use GPUs serves without them."""
+        lines = log.tail(self.folder.log_file, LOG_LINES)
+        found = without_gpus(lines, self.record.engine) if asks_for_gpus(self.record.engine, self.record.argv) else None
+        if found is not None:
+            raise self._failed(found.what, cause=found.cause, remedy=found.remedy, evidence=found.evidence)
 
     def _check_port(self) -> None:
         for address, ours in self._port_listeners():
@@ -299,5 +309,6 @@ class Startup:
         self.watch.catch_up()
         return ended_early(self.folder, self.record, ended, self.watch.place.name)
 
-    def _failed(self, what: str, *, cause: str, remedy: str = "") -> EngineError:
-        return not_ready(self.folder, self.record, what, cause=cause, remedy=remedy, phase=self.watch.place.name)
+    def _failed(self, what: str, *, cause: str, remedy: str = "", evidence: tuple[str, ...] = ()) -> EngineError:
+        phase = self.watch.place.name
+        return not_ready(self.folder, self.record, what, cause=cause, remedy=remedy, phase=phase, evidence=evidence)
