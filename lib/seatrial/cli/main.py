@@ -109,6 +109,8 @@ def _check_words(words: Sequence[str]) -> None:
     for word in words:
         if not is_text(word):
             raise UsageError(f"{shortened(ascii(word))} is not UTF-8 text.", remedy="Correct it, or rename the file.")
+
+
 def _run(words: list[str]) -> int:
     """Run one command line; every exception becomes a message and an exit code."""
     as_json = "--json" in words
