@@ -21,7 +21,7 @@ from typing import Any
 import seatrial
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.cli.main import COMMANDS, build_parser
-from seatrial.server.failures.reading import failure_table
+from seatrial.server.failures.table import failure_table
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = "0*.ipynb"
