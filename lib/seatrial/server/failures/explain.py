@@ -174,7 +174,7 @@ def _part(who: str, rows: Sequence[WrittenLine], engine: str | None) -> _Part:
         lines = [row.text for row in chosen]
         log = LogEnd(lines, engine or "")
         own = engine is not None and _score(engine, lines) > 0
-        begun = log.works or (own and log.place.index >= 0)
+        begun = log.works or (own and (log.place.index >= 0 or any(line.informs for line in log.lines)))
         found = diagnose_log(log) or (None if begun else _bad_looking(log))
         part = _Part(who, log, tuple(row.at for row in chosen), own, found, len(starts))
         if part.state != "starting":
@@ -184,7 +184,7 @@ def _part(who: str, rows: Sequence[WrittenLine], engine: str | None) -> _Part:
 
 def _bad_looking(log: LogEnd) -> Diagnosis | None:
     """Return the lines that look like a failure of an engine that did not even begin; None if there are none."""
-    bad = [line.text for line in log.lines if not line.informs and _LOOKS_BAD.search(line.message)]
+    bad = [log.lines[at].text for at in log.candidates if _LOOKS_BAD.search(log.lines[at].message)]
     return Diagnosis(UNKNOWN, _NO_START, _NAME_IT, tuple(bad[-_LAST_LINES:])) if bad else None
 
 

@@ -20,8 +20,8 @@ _SURE = tuple(
         rf"{_STAMP} (?:stdout|stderr) [FP](?: |$)",  # containerd: /var/log/pods
         rf"(?:{_MONTH_DAY}|\[ *\d+\.\d{{6}}\]) [\w.-]+ (?:(?P<who>[\w@./:-]+)\[\d+\]|kernel):(?: |$)",  # journalctl
         rf"{_STAMP} [\w.-]+ (?:(?P<who>[\w@./:-]+)\[\d+\]|kernel):(?: |$)",  # journalctl -o short-iso
-        r"\[\d+,(?P<who>\d+)\]<std(?:out|err)>:(?: (?! ))?",  # mpirun --tag-output
-        r"\[default(?P<who>\d+)\]: ?",  # torchrun
+        r"\[(?:[\w.-]+@)?\d+,(?P<who>\d+)\]<std(?:out|err)>:(?: (?=\S))?",  # mpirun --tag-output, --output tag
+        r"\[default(?P<who>\d+)\]:(?: (?=\S))?",  # torchrun
         rf"{_STAMP}(?: |$)",  # docker logs -t, kubectl logs --timestamps
     )
 )
