@@ -1,5 +1,6 @@
 """``seatrial explain``: the exit code, the document, and standard input."""
 
+import gzip
 import io
 import json
 
@@ -29,9 +30,7 @@ def test_the_document_has_all_fields(tmp_path, capsys):
     path.write_text(FAILED)
     assert 4 == main(["explain", str(path), "--engine", "vllm", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert ("engine.log", "vllm", False, "failed") == tuple(
-        found[name] for name in ("log", "engine", "guessed", "state")
-    )
+    assert (str(path), "vllm", False, "failed") == tuple(found[name] for name in ("log", "engine", "guessed", "state"))
     assert ("gpu fabric not up", [FAILED.strip()]) == (found["cause"], found["evidence"])
 
 
@@ -40,6 +39,15 @@ def test_standard_input_is_read(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"[pod/x/vllm] {FAILED}".encode())))
     assert 4 == main(["explain", "-"])
     assert "gpu fabric not up" in capsys.readouterr().out
+
+
+def test_standard_input_may_be_compressed(monkeypatch, capsys):
+    """And stays open for whoever comes next."""
+    stdin = io.TextIOWrapper(io.BytesIO(gzip.compress(READY.encode())))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert 0 == main(["explain", "-"])
+    assert "no failure" in capsys.readouterr().out
+    assert not stdin.closed
 
 
 @pytest.mark.parametrize("words", [["none.log"], ["."], ["/dev/null"], ["x", "--engine", "vlm"], []])

@@ -85,7 +85,8 @@ def test_the_processor_is_named_with_the_line(lines, shown):
         ("system not yet initialized", "gpu fabric not up"),
         ("system has unsupported display driver / cuda driver combination", "driver mismatch"),
         ("CUDA driver version is insufficient for CUDA runtime version", "driver too old"),
-        ("unknown error", "cuda does not start"),
+        ("unknown error", "gpu devices lost"),
+        ("initialization error", "cuda does not start"),
         ("no CUDA-capable device is detected", "serves on the processor"),
     ],
 )

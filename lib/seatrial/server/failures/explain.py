@@ -15,7 +15,7 @@ from seatrial.printable import printable
 from seatrial.secret_text import MASK, SECRET, masked, secrets_of
 from seatrial.server.failures.diagnosis import UNKNOWN, Diagnosis, diagnose_log
 from seatrial.server.failures.gpus import processor_lines, without_gpus
-from seatrial.server.failures.log_file import STDIN, read_log_text
+from seatrial.server.failures.log_file import read_log_text
 from seatrial.server.failures.reading import LogEnd
 from seatrial.server.failures.table import WEIGHTS
 from seatrial.server.failures.wrapping import WrittenLine, unwrapped
@@ -54,7 +54,7 @@ class Explanation:
     """What a log shows.
 
     Attributes:
-        log: Name of the file, ``-`` for standard input.
+        log: Path of the file as given, ``-`` for standard input.
         engine: Engine id; None if the log does not show which engine wrote it.
         guessed: True if the log shows the engine, False if it was given.
         state: ``failed``, ``unknown`` (it failed, and nothing known fits), ``stopped``, ``serving``,
@@ -146,7 +146,7 @@ def explain(log: str | Path, engine: str | None = None) -> Explanation:
         notes.append(f"The log holds {part.starts} starts; this is the last one that shows how it went.")
     if not part.found and guess and (said := processor_lines([line.text for line in part.log.lines], guess)):
         notes.append(f"It computes on the processor: {_safe(said[-1])}")
-    return _explained(STDIN if name == STDIN else Path(name).name, guess, part, guessed=engine is None, notes=notes)
+    return _explained(name, guess, part, guessed=engine is None, notes=notes)
 
 
 def guess_engine(lines: Sequence[str]) -> str | None:

@@ -16,7 +16,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 from seatrial.errors import UsageError
 from seatrial.printable import shortened
@@ -35,6 +35,7 @@ _SAMPLE = 1 << 16
 _WIDE_SHARE = 0.3  # of zero bytes at every other place, from which on a text is UTF-16
 _BINARY_SHARE = 0.05  # of characters that no text has, from which on it is none
 _TEXT = "Give it the text that the engine wrote to its terminal."
+_PATH = "Give the path of a log file; seatrial logs NAME shows that of a server of this machine."
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _BOMS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32-le",
@@ -80,7 +81,7 @@ def read_log_text(name: str) -> LogText:
         raise UsageError(f"{shown} is compressed and damaged: {error}.", remedy="Copy the file again.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{shown} cannot be read: {reason}.", remedy="Give the path of a log file.") from error
+        raise UsageError(f"{shown} cannot be read: {reason}.", remedy=_PATH) from error
     parts = [[_plain(line) for line in _LINE_END.split(text)] for text in _decoded(head, tail, shown, skipped > 0)]
     if skipped:
         parts = [parts[0][:-1] or parts[0], parts[1][1:] or parts[1]]  # without the two halves of lines
@@ -99,7 +100,7 @@ def _ends_of_file(name: str, shown: str) -> tuple[bytes, bytes, int]:
         if unpack := _unpacker(head):
             file.seek(0)
             with unpack(file, "rb") as unpacked:
-                return _ends_of_stream(unpacked, b"")
+                return _ends_of_stream(unpacked)
         begin = max(len(head), os.fstat(file.fileno()).st_size - TAIL_BYTES)
         begin += (begin - len(head)) % 4  # a whole character in UTF-16 and UTF-32
         file.seek(begin)
@@ -111,30 +112,32 @@ def _ordinary(name: str, shown: str) -> Iterator[IO[bytes]]:
     kind = os.stat(name).st_mode  # noqa: PTH116 -- a name may be no path: an empty one is not the folder
     if not stat.S_ISREG(kind):
         what = "a folder" if stat.S_ISDIR(kind) else "a pipe" if stat.S_ISFIFO(kind) else "a device or socket"
-        remedy = (
-            "Pipe what writes it into: seatrial explain -" if stat.S_ISFIFO(kind) else "Give the path of a log file."
-        )
+        remedy = "Pipe what writes it into: seatrial explain -" if stat.S_ISFIFO(kind) else _PATH
         raise UsageError(f"{shown} is {what}, and no log file.", remedy=remedy)
     with os.fdopen(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         yield file
 
 
 def _ends_of_input() -> tuple[bytes, bytes, int]:
-    stream = sys.stdin.buffer
-    begin = stream.read(_CHUNK)
-    if unpack := _unpacker(begin):
-        rest = stream.read(MOST_UNPACKED_BYTES // 4)
-        with unpack(io.BytesIO(begin + rest), "rb") as unpacked:
-            return _ends_of_stream(unpacked, b"")
-    return _ends_of_stream(stream, begin)
+    source: Any = sys.stdin.buffer
+    stream = io.BufferedReader(source)
+    try:
+        unpack = _unpacker(stream.peek(8))
+        if unpack is None:
+            return _ends_of_stream(stream)
+        with unpack(stream, "rb") as unpacked:
+            return _ends_of_stream(unpacked)
+    finally:
+        stream.detach()  # else standard input would be closed
 
 
-def _unpacker(begin: bytes):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- three functions with unlike signatures
+def _unpacker(begin: bytes) -> Any:
+    """Return what opens a stream compressed like this one, None if it is not."""
     return next((unpack for magic, unpack in _COMPRESSED.items() if begin.startswith(magic)), None)
 
 
-def _ends_of_stream(stream: IO[bytes], begin: bytes) -> tuple[bytes, bytes, int]:
-    head = begin + stream.read(HEAD_BYTES - len(begin))
+def _ends_of_stream(stream: IO[bytes]) -> tuple[bytes, bytes, int]:
+    head = stream.read(HEAD_BYTES)
     last, kept, total = deque[bytes](), 0, 0
     while total < MOST_UNPACKED_BYTES and (chunk := stream.read(_CHUNK)):
         last.append(chunk)
