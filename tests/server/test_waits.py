@@ -24,6 +24,7 @@ PACKAGE = Path(seatrial.__file__).parent
 ASKS = {
     "server/loopback.py": "the one question to a server of ours",
     "measure/ask.py": "questions to a server that a person names",
+    "measure/session.py": "the measured requests, each with limits for its first and its next byte",
     "fetch/hub.py": "questions to the hub",
 }
 """Files that speak HTTP, each with a limit of its own."""
