@@ -21,6 +21,7 @@ class RaisedLimit:
     """A larger limit."""
 
     limit_bytes: int
+    today: str  # what sets the present one
     how: str  # what to set, as part of a sentence
 
 
@@ -38,10 +39,10 @@ def raised_limit(gpu: Gpu, host: Host) -> RaisedLimit | None:
     most = _most(memory)
     if most <= limit:
         return None
-    how = f"{kernel_parameter(memory, setting)}, then a reboot"
-    if memory - (host.memory_bytes or memory) > _SMALL_PART:
+    how, set_aside = f"{kernel_parameter(memory, setting)}, then a reboot", memory - (host.memory_bytes or memory)
+    if set_aside > _SMALL_PART:
         how += ", with the GPU's own memory set to the smallest in the firmware"
-    return RaisedLimit(most, how)
+    return RaisedLimit(most, "the firmware's setting" if limit <= set_aside else "amdgpu's GTT", how)
 
 
 def kernel_parameter(memory_bytes: int, setting: str = _PAGES_SETTINGS[0]) -> str:

@@ -60,7 +60,7 @@ def limit_reasons(candidate: Candidate, placed: Placed) -> Iterator[Reason]:
     elif raised and (not placed.on_gpus or placed.split.shortfall_bytes):
         text = (
             f"The system lets the GPU take {format_gib(gpu.memory_limit_bytes)} of the {memory} it shares with the processor "
-            f"(amdgpu's GTT). More of the model runs on the GPU with {raised.how}."
+            f"({raised.today}). More of the model runs on the GPU with {raised.how}."
         )
         yield Reason(text, hardware.origin, f"{hardware.source}; {_GTT_SOURCE}")
 
