@@ -36,12 +36,17 @@ class Change:
 def smallest_change(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = ()) -> str | None:
     """Return what would make ``plan`` run, as one sentence; None if it runs or nothing tried helps.
 
+    Nobody is told to buy what the machine may have: if its GPUs are not seen, that is mended first.
+
     Args:
         plan: The plan.
         candidate: What it is of.
         trials: What was evaluated for the same request on the way to it.
 
     """
+    unseen = candidate.request.hardware.unseen
+    if unseen is not None and not plan.runs:
+        return f"First mend what keeps this machine's GPUs from being seen: {unseen.what} {unseen.remedy}"
     texts = [change.text for change in changes(plan, candidate, trials)]
     return f"Smallest change that fits: {', or '.join(texts)}." if texts else None
 
