@@ -96,7 +96,10 @@ class Handler(BaseHTTPRequestHandler):
     def drip(self):
         """Never come to an end, if asked to."""
         in_headers = self.server.chosen.drip == "headers"
-        if self.server.drips and self.server.chosen.drip in {self.path, "headers" if self.path == "/health" else self.path}:
+        if self.server.drips and self.server.chosen.drip in {
+            self.path,
+            "headers" if self.path == "/health" else self.path,
+        }:
             self.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"X: " if in_headers else b"\r\n"))
             while True:
                 self.wfile.write(b" ")
