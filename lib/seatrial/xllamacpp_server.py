@@ -136,12 +136,20 @@ def _log(text: str) -> None:
     sys.stderr.flush()
 
 
+def _warn_without_gpus(xllamacpp: Any, options: argparse.Namespace) -> None:
+    """Warn, in llama-server's words, that layers meant for GPUs stay on the processor: the package's usual build has none."""
+    devices = () if options.gpu_layers < 1 else xllamacpp.get_device_info()
+    if options.gpu_layers > 0 and not any("GPU" in device["type"].name for device in devices):
+        _log("warning: no usable GPU found, --gpu-layers option will be ignored")
+
+
 def main() -> NoReturn:
     """Serve until a signal ends the process."""
     options = parser().parse_args()
     _log(f"loading llama.cpp to serve {options.alias}")
     import xllamacpp
 
+    _warn_without_gpus(xllamacpp, options)
     try:
         server = xllamacpp.Server(parameters(options))
     except RuntimeError as error:

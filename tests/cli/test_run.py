@@ -54,7 +54,7 @@ def test_a_report_that_no_run_made_is_kept(seatrial, tmp_path):
     (tmp_path / "report.html").write_text("mine")
     done = seatrial(HARDWARE, "--output", ".")
     assert (2, "mine") == (done.returncode, (tmp_path / "report.html").read_text())
-    assert "no run made it" in done.stderr
+    assert "it is not a report of seatrial" in done.stderr
 
 
 def test_json_is_one_document_on_stdout(seatrial):
@@ -138,7 +138,7 @@ def test_a_measurement_without_one_answer_is_no_success(seatrial, tmp_path):
     with running_simulator("--fault=http_500") as server:
         done = seatrial("failing.ipynb", "-p", "url", server.url, "--output", "out")
     assert 5 == done.returncode, done.stderr
-    assert "seatrial: 1 stream: none of 2 requests succeeded (http_500 x2)." in done.stderr
+    assert "seatrial: 1 stream: none of 2 requests succeeded (http_500 x2: HTTP 500: " in done.stderr
     assert "Report: out/report.html" in done.stdout
 
 

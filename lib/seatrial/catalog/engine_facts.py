@@ -166,8 +166,25 @@ class Failure:
     checked: str
     pattern: str = ""  # regular expression, searched line by line
     signal: str = ""  # name of the signal, for rows without a pattern
-    kind: Literal["cause", "general", "consequence", "vague"] = "cause"  # from the most to the least specific
+    # From the most to the least specific; a ``root`` is a cause that may be only a warning, and explains a later end.
+    kind: Literal["root", "cause", "general", "consequence", "vague"] = "cause"
+    given: str = ""  # pattern that another line of the log must have; empty: none
     phase: str = ""  # phase of the start in which it happens, if the line shows it
+
+
+class LogSigns(msgspec.Struct, frozen=True):
+    """What an engine's log shows of the engine and its GPUs; each a regular expression, searched line by line."""
+
+    names: str  # lines that only this engine writes
+    source: str
+    checked: str
+    begins: str = ""  # the first lines of a start; empty: unknown
+    layers_flags: tuple[str, ...] = ()  # arguments with the layers for GPUs; empty: it is always meant to use GPUs
+    on_gpu: str = ""  # weights are on a GPU
+    on_processor: str = ""  # weights are in host memory; counts unless others are on a GPU
+    gpu_found: str = ""  # a GPU was found
+    gpu_missing: str = ""  # none was; counts if the log says nothing else of GPUs
+    remedy: str = ""  # what to do if it serves on the processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +251,7 @@ class EngineFacts:
     misread_config: MisreadConfig | None = None  # None: it reads every config.json that it takes
     drafting: Drafting | None = None  # None: it takes no drafter as a file
     tensor_split: TensorSplit | None = None  # None: it has no second way to split a model
+    log: LogSigns | None = None  # None: its log is recognised by its phases and failures only
 
 
 @cache

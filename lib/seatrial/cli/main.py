@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
-import io
 import json
 import os
 import sys
@@ -20,6 +19,7 @@ from typing import NoReturn
 
 from seatrial import __version__
 from seatrial.cli.answer import CommandResult
+from seatrial.cli.streams import escaped_streams, prepare_streams
 from seatrial.environment import drop_odd_sizes, is_text, variable
 from seatrial.errors import INTERRUPTED, SeatrialError, UnknownNameError, UsageError
 from seatrial.printable import shortened
@@ -36,6 +36,7 @@ COMMANDS = {
     "ps": "list the servers that run",
     "logs": "show the log of a server",
     "stop": "stop a server and prove that it is gone",
+    "explain": "explain any engine's log, also of another machine: what failed and what to do",
     "measure": "send load to a server and sum up the answers",
     "tune": "search the fastest settings of an engine on this machine, and save them",
     "run": "run notebooks headlessly, with one record for each run",
@@ -48,6 +49,8 @@ _NOT_USABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EROFS}
 )
 """Error numbers for a path that is a person's to correct, not a fault of the kit."""
+_LONGEST = 1_000
+"""Characters of a message about wrong usage, which repeats words of the command line."""
 _LONGEST_NAME = 300
 
 
@@ -56,37 +59,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise the message instead of printing the whole usage."""
-        raise UsageError(f"{message[:1].upper()}{message[1:]}.", remedy=f"{self.prog} --help lists its options.")
+        message = shortened(f"{message[:1].upper()}{message[1:]}", _LONGEST)
+        raise UsageError(f"{message}.", remedy=f"{self.prog} --help lists its options.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    _prepare_streams()
-    words = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in words
-    try:
-        drop_odd_sizes()
-        _check_words(words)
-        with _files_named():
-            return _dispatch(words)
-    except SeatrialError as error:
-        print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("seatrial: interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        _discard_output()
-        return 0
-    except Exception as error:  # noqa: BLE001 -- a person reads one line, not a traceback
-        if variable("SEATRIAL_TRACEBACK"):
-            print(masked(traceback.format_exc(), secrets_of()), file=sys.stderr)
-            return SeatrialError.exit_code
-        kind = type(error).__name__
-        note = " (the JSON document was not written)" if as_json else ""
-        text = f"seatrial: unexpected failure{note}: {kind}: {error}\nSet SEATRIAL_TRACEBACK=1 to see where, and report it."
-        print(masked(text, secrets_of()), file=sys.stderr)
-        return SeatrialError.exit_code
+    prepare_streams()
+    with escaped_streams():
+        return _run(list(sys.argv[1:] if argv is None else argv))
 
 
 def build_parser(command: str) -> argparse.ArgumentParser:
@@ -131,6 +112,35 @@ def _check_words(words: Sequence[str]) -> None:
             raise UsageError(f"{shortened(ascii(word))} is not UTF-8 text.", remedy="Correct it, or rename the file.")
 
 
+def _run(words: list[str]) -> int:
+    """Run one command line; every exception becomes a message and an exit code."""
+    as_json = "--json" in words
+    try:
+        drop_odd_sizes()
+        _check_words(words)
+        with _files_named():
+            return _dispatch(words)
+    except SeatrialError as error:
+        print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("seatrial: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _discard_output()
+        return 0
+    except Exception as error:  # noqa: BLE001 -- a person reads one line, not a traceback
+        if variable("SEATRIAL_TRACEBACK"):
+            lines = [shortened(line, _LONGEST) for line in traceback.format_exc().splitlines()]
+            print(masked("\n".join(lines), secrets_of()), file=sys.stderr)
+            return SeatrialError.exit_code
+        what = shortened(traceback.format_exception_only(error)[-1].strip(), _LONGEST)
+        note = " (the JSON document was not written)" if as_json else ""
+        text = f"seatrial: unexpected failure{note}: {what}\nSet SEATRIAL_TRACEBACK=1 to see where, and report it."
+        print(masked(text, secrets_of()), file=sys.stderr)
+        return SeatrialError.exit_code
+
+
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in {"-h", "--help"}:
         return _write(lambda: print(_overview()))
@@ -169,24 +179,6 @@ def _write(show: Callable[[], None]) -> int:
 def _discard_output() -> None:
     """Discard the rest of standard output, so that the interpreter's own flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _prepare_streams() -> None:
-    """Make the standard streams safe to write to.
-
-    A stream that the calling process closed is replaced: the next file opened would take its number.
-    """
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 -- for the whole run
-    for stream in (sys.stdout, sys.stderr):
-        # A file name may have a character that the terminal's encoding lacks.
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _overview() -> str:

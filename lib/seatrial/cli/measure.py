@@ -7,7 +7,8 @@ seatrial measure --server NAME --rate 2 --requests 120 --slo-ttft-s 0.5
                                                       latency under 2 requests a second
 
 TTFT is the time to the first token, TPOT the time for each later one; docs/measuring.md defines
-every figure. The exit code is 5 if no request succeeded or the client itself did not keep up.
+every figure. The exit code is 5 if no request succeeded, the client itself did not keep up, or
+something between server and client held the stream back.
 """
 
 from __future__ import annotations

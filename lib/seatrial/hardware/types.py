@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seatrial.records import Origin
+
+WIRED_LIMIT = "iogpu.wired_limit_mb"
+"""The sysctl with the most memory that the GPU of a Mac may take, in MiB; 0 leaves the limit to macOS."""
+
+CUDA_ORDER = "CUDA_DEVICE_ORDER=PCI_BUS_ID"
+"""With it CUDA counts the GPUs as NVML and this kit do; else the fastest is number 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class Gpu:
         compute_capability: "9.0" (NVIDIA) or "gfx942" (AMD), None for other vendors.
         mig: True if MIG is on.
         unified: True if CPU and GPU share one memory.
+        memory_limit_bytes: Most of unified memory that the system lets the GPU take, None if unknown.
+        limit_setting: Setting that raises that limit ("ttm.pages_limit"), None if there is none.
 
     """
 
@@ -47,6 +55,8 @@ class Gpu:
     mig: bool | None = None
     unified: bool = False
     bandwidth_measured_at: str | None = None
+    memory_limit_bytes: int | None = None
+    limit_setting: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +114,11 @@ class Hardware:
         host: CPU, memory, disk.
         driver: GPU driver version, None if unknown.
         cuda: Highest CUDA version the driver supports, None if unknown.
-        origin: ``measured`` if detected, ``assumed`` if only named.
-        source: Interfaces that were read (NVML, sysfs, ...), or the data file of a named machine.
+        origin: ``measured`` if detected here, ``derived`` if a file describes it, ``assumed`` if only named.
+        source: Interfaces that were read (NVML, sysfs, ...), the file that describes it, or the data file of a named one.
         problems: Readings that failed, and how to fix each.
+        engine_env: Environment variables with which an engine sees these accelerators only, NAME=value.
+        detected_at: When it was detected (UTC, ISO 8601), None if it was not.
 
     """
 
@@ -118,6 +130,8 @@ class Hardware:
     origin: Origin
     source: str
     problems: tuple[Problem, ...] = ()
+    engine_env: tuple[str, ...] = ()
+    detected_at: str | None = field(default=None, compare=False)
 
     def times(self, count: int) -> str:
         """Return the name with a count if there are several: ``2 x h200x8``."""
@@ -126,7 +140,18 @@ class Hardware:
     @property
     def only_named(self) -> bool:
         """True if its accelerators are not this machine's, so that no engine can be launched for them."""
-        return bool(self.gpus) and self.origin != "measured"
+        return self.from_file or (bool(self.gpus) and self.origin != "measured")
+
+    @property
+    def unseen(self) -> Problem | None:
+        """Problem that keeps every GPU of the machine from being seen, None if there is none."""
+        found = (problem for problem in self.problems if "GPU" in problem.what or "NVIDIA" in problem.what)
+        return None if self.gpus else next(found, None)
+
+    @property
+    def from_file(self) -> bool:
+        """True if a file describes it: it was detected on another machine, or at another time."""
+        return self.origin == "derived"
 
 
 @dataclass(frozen=True, slots=True)

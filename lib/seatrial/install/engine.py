@@ -16,9 +16,10 @@ from seatrial.errors import EngineError, UnknownNameError, UsageError
 from seatrial.install.checks import check_machine, find_python, python_version, sizes
 from seatrial.install.steps import InstallEvent, OnEvent, Steps, Tool, choose_tool, find_uv
 from seatrial.programs.own import NOTE, Installation, folder_of, installations, read_installation
-from seatrial.records import to_dict, write_json, write_text
+from seatrial.records import to_dict, write_json
 from seatrial.server.folder import folder_of as server_folder
 from seatrial.server.registry import list_servers
+from seatrial.writing import open_own, write_text
 
 _PROOF_S = 600.0  # a first import compiles everything, from a slow disk
 _PROOF = (
@@ -198,8 +199,8 @@ def _prove(python: str, row: Install, log: Path) -> tuple[str, int]:
             remedy=f"It was removed again. Run it yourself to see where it hangs: {python} -c 'import {row.package}'",
             cause="does not import",
         ) from error
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(f"$ {python} -c 'import {', '.join(row.proof)}'\n{done.stdout}{done.stderr}")
+    with open_own(log, append=True) as stream:
+        stream.write(f"$ {python} -c 'import {', '.join(row.proof)}'\n{done.stdout}{done.stderr}".encode())
     answer = dict(line.split(None, 1) for line in done.stdout.splitlines()[-2:] if " " in line)
     if done.returncode or answer.keys() != {"version", "packages"}:
         lines = tuple((done.stderr or done.stdout).strip().splitlines()[-4:])

@@ -19,6 +19,7 @@ from seatrial.errors import DoesNotFitError, EngineError, UsageError
 from seatrial.launching.access import Access, environment_without, is_keyed, listens_on, secured
 from seatrial.launching.checks import claimed, command_of
 from seatrial.launching.next_plan import advise, keep_plan
+from seatrial.launching.proxies import direct_addresses
 from seatrial.launching.start_conditions import start_conditions_of
 from seatrial.plan.types import Plan
 from seatrial.secret_text import secrets_of
@@ -35,6 +36,7 @@ from seatrial.server.startup.stall import STALL_LIMIT_S
 from seatrial.server.startup.watch import ANOTHER_PORT, Event
 from seatrial.server.state import Record, StartConditions
 from seatrial.server.stopping import Stopped
+from seatrial.writing import open_own
 
 _PORTS_TRIED = 4
 _GRACE_S = 3.0
@@ -155,6 +157,7 @@ class _Launch:
         command, host = self.command, listens_on(self.command)
         port = self.port or processes.free_port(host)
         filled = {"{port}": str(port), "{key_file}": str(engine_key_file.absolute())}
+        env = {variable: _fill(value, filled) for variable, value in command.env.items()}
         return Record(
             name=name,
             launch_id=uuid.uuid4().hex,
@@ -162,7 +165,7 @@ class _Launch:
             model=command.model,
             port=port,
             argv=tuple(_fill(word, filled) for word in command.argv),
-            env={variable: _fill(value, filled) for variable, value in command.env.items()},
+            env=env | direct_addresses({**os.environ, **env}, host),
             key_env=command.key_env,
             owner=processes.myself(),
             keep_running=self.keep_running,
@@ -207,8 +210,7 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
     """Start the detached supervisor and wait until it has recorded who runs."""
     argv = (sys.executable, "-I", "-S", "-B", supervisor.__file__, str(folder.path.absolute()))
     output_file = folder.path / "supervisor.log"
-    output_file.touch(mode=0o600)
-    with output_file.open("wb") as output:
+    with open_own(output_file) as output:
         # It forks and ends at once, so there is no child to wait for later. A launch that gives up before the supervisor
         # has written anything finds and ends it by the launch's id.
         env = {

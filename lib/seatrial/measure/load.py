@@ -19,6 +19,9 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
+from seatrial.json_text import JsonError
+from seatrial.measure.client_limits import named_limits
+from seatrial.measure.doubts import remarks
 from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import summarize, with_acceptance
@@ -84,7 +87,8 @@ def start_load(
             "The measuring client needs the package aiohttp, which is not installed.",
             remedy="Install it: pip install 'seatrial[measure]'",
         )
-    return Load(found, chosen, on_event)
+    with named_limits():
+        return Load(found, chosen, on_event)
 
 
 class Load:
@@ -209,7 +213,7 @@ class Load:
             try:
                 for line in self._output:
                     self._take(decode_event(line), telemetry)
-            except msgspec.DecodeError:  # half a line: the client was killed while it wrote it
+            except JsonError:  # half a line: the client was killed while it wrote it
                 self._process.kill()
         code = self._process.wait()
         if self._stopping:
@@ -242,7 +246,7 @@ class Load:
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
             case PointEnds():
-                self._notes += event.notes
+                self._notes += (*event.notes, *remarks(self._of_point, event.loop_lag_p99_s))
                 point = summarize(self._of_point, self._workload, self._begin_s, event)
                 self.recorder.add_point(with_acceptance(point, self._counted, self._read_metrics()))
             case Failed():

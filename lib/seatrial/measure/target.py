@@ -7,13 +7,12 @@ in it, and must not be one of the addresses at which clouds hand out credentials
 from __future__ import annotations
 
 import ipaddress
-import socket
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from seatrial.addresses import address_in, is_forbidden, is_forbidden_name, plain_host
 from seatrial.errors import UsageError
 from seatrial.printable import shortened
 
@@ -22,15 +21,7 @@ if TYPE_CHECKING:  # the measuring client does without the planner, which engine
     from seatrial.server.running import Server
 
 _MAX_URL = 2048
-
-# Cloud metadata services outside the link-local ranges: Alibaba, Oracle, Azure (WireServer), AWS over IPv6.
-_METADATA = frozenset(
-    map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"))
-)
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_MAX_MODEL = 1 << 16  # characters; a path of the engine's machine is the longest that makes sense
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +46,14 @@ def find_target(server: Server | str, *, api_key: str | None = None, model: str 
     """Return the target of a URL or a launched server.
 
     Raises:
-        UsageError: If no request may go to the URL, or the key cannot be sent.
+        UsageError: If no request may go to the URL, or the key or the model's id cannot be sent.
 
     """
     if isinstance(server, str):
-        return Target(check_url(server), model, _checked_key(api_key))
+        return Target(check_url(server), _checked_model(model), _checked_key(api_key))
     return Target(
         check_url(server.url),
-        model or server.model,
+        _checked_model(model) or server.model,
         _checked_key(api_key or server.api_key()),
         server.engine,
         server.pid,
@@ -105,10 +96,10 @@ def check_url(text: str) -> str:
 
 def _check_host(host: str) -> str:
     """Return ``host`` in the form that requests use; refuse a forbidden address in any spelling."""
-    plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
-    if not plain or plain in _METADATA_NAMES or "%" in plain:
+    plain = plain_host(host)
+    if is_forbidden_name(plain):
         raise _forbidden(host)
-    address = _address_of(plain)
+    address = address_in(plain)
     if address is None:
         return plain
     check_address(str(address), host)
@@ -122,33 +113,8 @@ def check_address(address: str, host: str) -> None:
         UsageError: If it is link-local, multicast, unspecified or a metadata address, also inside an IPv6 one.
 
     """
-    outer = ipaddress.ip_address(address.partition("%")[0])
-    for one in (outer, *_embedded(outer)):
-        if one.is_link_local or one.is_multicast or one.is_unspecified or one in _METADATA:
-            raise _forbidden(host)
-
-
-def _address_of(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    # 2852039166, 0xA9FEA9FE, 0251.0376.0251.0376 and 169.254.43518 are addresses to the C library.
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
-        return None
-
-
-def _embedded(address: Address) -> tuple[Address, ...]:
-    if isinstance(address, ipaddress.IPv4Address):
-        return ()
-    inside = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    low = int(address) & 0xFFFFFFFF
-    if address in _NAT64 or int(address) >> 32 == 0:
-        inside.append(ipaddress.IPv4Address(low))
-    # ::1 is loopback, not the IPv4 address 0.0.0.1.
-    return tuple(one for one in inside if one is not None and not address.is_loopback)
+    if is_forbidden(ipaddress.ip_address(address.partition("%")[0])):
+        raise _forbidden(host)
 
 
 def _forbidden(host: str) -> UsageError:
@@ -156,6 +122,21 @@ def _forbidden(host: str) -> UsageError:
         f"{shortened(host)} is a link-local, multicast, unspecified or cloud metadata address; no request is sent there.",
         remedy="Give the address on which the engine listens, for example http://127.0.0.1:8000.",
     )
+
+
+def _checked_model(model: str | None) -> str | None:
+    """Return a model's id with every blank and sign in it; None if it is empty."""
+    if model and (len(model) > _MAX_MODEL or not is_sendable(model)):
+        raise UsageError(
+            f"The model id {shortened(model)!r} cannot be sent: it is longer than {_MAX_MODEL:,} characters, or no text.",
+            remedy="Name one that the server lists at /v1/models.",
+        )
+    return model or None
+
+
+def is_sendable(text: str) -> bool:
+    """Return False if ``text`` holds half a character, as an argument that is no UTF-8 does: no server takes it."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _checked_key(key: str | None) -> str | None:

@@ -27,9 +27,10 @@ from typing import TypeVar
 
 from seatrial import paths
 from seatrial.errors import UsageError
-from seatrial.records import from_dict, read_json, write_json, write_text
+from seatrial.records import from_dict, read_json, write_json
 from seatrial.server.processes import this_boot
 from seatrial.server.state import Processes, Ready, Record
+from seatrial.writing import write_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KEY_BYTES = 32

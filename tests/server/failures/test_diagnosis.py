@@ -8,7 +8,7 @@ import pytest
 from seatrial.catalog.engine_facts import engine_ids
 from seatrial.cli.main import COMMANDS, build_parser
 from seatrial.server.failures.diagnosis import diagnose, how, signal_of
-from seatrial.server.failures.reading import known_failures
+from seatrial.server.failures.table import known_failures
 from seatrial.server.state import Exit
 
 
@@ -129,5 +129,5 @@ def test_remedies_are_commands_that_exist(engine):
     """Every ``seatrial`` command and option of it that a remedy names."""
     for row in known_failures(engine):
         assert set(re.findall(r"seatrial (\w+)", row.remedy)) <= set(COMMANDS), row.remedy
-        options = set(re.findall(r"(?<!docker run )(--(?!shm|ipc|pids)[a-z-]+)", row.remedy))
+        options = set(re.findall(r"(?<!docker run )(--(?!shm|ipc|pids|gpus|device|group-add)[a-z-]+)", row.remedy))
         assert options <= KNOWN_OPTIONS, row.remedy

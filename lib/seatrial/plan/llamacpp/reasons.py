@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from seatrial.hardware.unified import kernel_parameter, raised_limit
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import describe_need
 from seatrial.plan.llamacpp.drafting import drafting_of
@@ -12,6 +13,8 @@ from seatrial.plan.llamacpp.placement import Placed
 from seatrial.plan.vendor.limits import limit_reason
 from seatrial.records import Reason
 from seatrial.units import counted, format_bytes, format_gib
+
+_GTT_SOURCE = "Linux: drivers/gpu/drm/amd/amdgpu/amdgpu_ttm.c, drivers/gpu/drm/ttm/ttm_tt.c"
 
 
 def memory_reasons(candidate: Candidate, placed: Placed) -> list[Reason]:
@@ -24,7 +27,8 @@ def memory_reasons(candidate: Candidate, placed: Placed) -> list[Reason]:
     total = max(footprint.total_bytes, footprint.per_gpu_bytes * split.tensor)
     need = describe_need(candidate.checkpoint, footprint, total, gpus)
     pieces = [f"{format_gib(pools.gpu_bytes)} on {counted(pools.gpus, 'GPU')}"] if pools.gpus else []
-    if pools.host_known and split.tensor == 1 and not any(gpu.unified for gpu in hardware.gpus):
+    unified = any(gpu.unified for gpu in hardware.gpus)
+    if pools.host_known and split.tensor == 1 and (pools.host_bytes or not unified):
         pieces.append(f"{format_gib(pools.host_bytes)} of host memory")
     usable = " and ".join(pieces) or "no memory of known size"
     if split.shortfall_bytes:
@@ -41,6 +45,24 @@ def memory_reasons(candidate: Candidate, placed: Placed) -> list[Reason]:
         )
         found.append(limit_reason("host_memory", text))
     return found
+
+
+def limit_reasons(candidate: Candidate, placed: Placed) -> Iterator[Reason]:
+    """Name the system's limit on an AMD GPU's part of unified memory if it keeps layers off the GPU, or would as installed."""
+    hardware = candidate.request.hardware
+    gpu = next((gpu for gpu in hardware.gpus if gpu.unified and gpu.vendor == "amd"), None)
+    if gpu is None or gpu.memory_bytes is None:
+        return
+    raised, memory = raised_limit(gpu, hardware.host), format_gib(gpu.memory_bytes)
+    if gpu.memory_limit_bytes is None and placed.split.footprint.total_bytes > gpu.memory_bytes // 2:
+        text = f"As installed, Linux lets this GPU take half of the {memory}; the plan counts on {kernel_parameter(gpu.memory_bytes)}."
+        yield Reason(text, "verified", _GTT_SOURCE)
+    elif raised and (not placed.on_gpus or placed.split.shortfall_bytes):
+        text = (
+            f"The system lets the GPU take {format_gib(gpu.memory_limit_bytes)} of the {memory} it shares with the processor "
+            f"({raised.today}). More of the model runs on the GPU with {raised.how}."
+        )
+        yield Reason(text, hardware.origin, f"{hardware.source}; {_GTT_SOURCE}")
 
 
 def split_reason(split: Split, gpus: int) -> Reason:

@@ -30,7 +30,12 @@ _RAISES = re.compile(
     r"(?:(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Expired|Failure|NotFound|Timeout)|Exception)"
     r"|(?:[a-z_]\w*\.)+(?:exc|errors?|exceptions?)\.[A-Z]\w*)(?::\s|:?$)"
 )
-_INFORMS = frozenset({"TRACE", "DEBUG", "INFO", "WARN", "WARNING", "I", "W", "D"})
+_WARNS = frozenset({"WARN", "WARNING", "W"})
+# llama.cpp marks the level of each line: "0.00.003.630 E gguf_init: ...".
+_ERROR = re.compile(
+    r"^[\d.]+ E |\b(ERROR|CRITICAL|FATAL)\b|^\W*([Ee]rror|[Ff]atal)\b|^\w*(Error|Exception)\b|^Traceback"
+)
+_INFORMS = frozenset({"TRACE", "DEBUG", "INFO", "I", "D", *_WARNS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,17 @@ class Line:
     text: str  # with prefixes, without colours, cut if long
     message: str  # without prefixes
     informs: bool = False  # True if its level is below error
+    warns: bool = False  # True if its level is a warning
 
     @property
     def raises(self) -> bool:
         """True if it is the last line of a traceback: ``ValueError: why``."""
         return _RAISES.match(self.message) is not None
+
+    @property
+    def reports_error(self) -> bool:
+        """True if its level, or its first word, is that of an error."""
+        return not self.informs and _ERROR.search(self.text) is not None
 
 
 def split_lines(lines: Sequence[str]) -> list[Line]:
@@ -70,4 +81,4 @@ def _line(text: str) -> Line:
             break
         message = message[found.end() :]
         level = next((value for name, value in found.groupdict().items() if name != "end" and value), level)
-    return Line(text, message[:_LONGEST_MESSAGE], level in _INFORMS)
+    return Line(text, message[:_LONGEST_MESSAGE], level in _INFORMS, level in _WARNS)

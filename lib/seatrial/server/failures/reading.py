@@ -17,18 +17,15 @@ Rows and patterns are data: ``failures.toml`` beside this file, and the ``failur
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 
-from seatrial.catalog.engine_facts import Failure, engine_facts, engine_ids
-from seatrial.records import from_dict
+from seatrial.catalog.engine_facts import Failure
 from seatrial.server.failures.lines import Line, is_inside, leads_on, split_lines
+from seatrial.server.failures.table import WEIGHTS, failure_table, known_failures
 from seatrial.server.phases import PhaseProgress, advance, known_phases
 
-_KINDS = ("cause", "general", "consequence", "vague")
 _SURVIVED_WORK = 3
 _SURVIVED_PHASES = 2
 _LINES_AFTER = 6  # lines after an error that may still name its place
@@ -39,44 +36,6 @@ _SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True)
-class FailurePlace:
-    """One phase, with the look of a failure in it; ``failures.toml`` explains the fields of these four types."""
-
-    phase: str
-    during: str
-    frames: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Patterns of lines that are no failures."""
-
-    words: tuple[str, ...]
-    quiet: str
-    ready: str
-    again: str
-    work: str
-    request: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShortagePattern:
-    """Pattern of a line with the figures of a memory failure."""
-
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailureTable:
-    """Content of ``failures.toml``."""
-
-    places: tuple[FailurePlace, ...]
-    moments: Moments
-    shortages: tuple[ShortagePattern, ...]
-    failures: tuple[Failure, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """A failure that a log names."""
 
@@ -84,24 +43,6 @@ class Finding:
     lines: tuple[str, ...]  # that name its cause, first to last, each once
     phase: str  # it happened in, empty if unknown
     at: int  # index of the line that decided
-
-
-@cache
-def failure_table() -> FailureTable:
-    """Load failures.toml: the rows for every engine."""
-    return from_dict(FailureTable, tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")))
-
-
-@cache
-def known_failures(engine: str) -> tuple[Failure, ...]:
-    """Return the rows of this engine, then those of every engine; of rows that match a line the first decides."""
-    own = engine_facts(engine).failures if engine in engine_ids() else ()
-    return (*own, *failure_table().failures)
-
-
-def during(phase: str) -> str:
-    """Return a phase as a clause: ``while it loaded the weights``; empty if it has none."""
-    return next((place.during for place in failure_table().places if place.phase == phase), "")
 
 
 class LogEnd:
@@ -117,19 +58,46 @@ class LogEnd:
         self.engine = engine
         self.lines = split_lines(lines)
         self._rows: dict[str, Failure | None] = {}
+        self._given: dict[str, bool] = {}
         ready, again = _compiled(failure_table().moments.ready), _compiled(failure_table().moments.again)
         starts = [at + 1 for at, line in enumerate(self.lines) if ready.search(line.text)]
         self.serves = bool(starts)
-        self.begin = max([0, *starts, *(at + 1 for at, line in enumerate(self.lines) if again.search(line.text))])
-        self.candidates = list(self._find_candidates())
+        self._served = max([0, *starts])
+        self.begin = max([self._served, *(at + 1 for at, line in enumerate(self.lines) if again.search(line.text))])
+        self.candidates = list(self._find_candidates(self.begin))
 
     def failure(self) -> Finding | None:
         """Return the failure that the log names, None if it names none."""
+        found, root = self._lasting_failure(), self.root(self._served)
+        if root is None or (found is not None and found.at < root.at):
+            return found
+        moments = failure_table().moments
+        if found is None:
+            return None if self.serves else root
+        explained = found.row.cause in moments.led_to or found.row.kind in {"consequence", "vague"}
+        return root if explained else found
+
+    def root(self, since: int = 0) -> Finding | None:
+        """Return the first fault that keeps the engine from its GPUs, be it only a warning; None if the log names none.
+
+        Args:
+            since: Index of the first line to look at.
+
+        """
+        found = [(at, row) for at in self._find_candidates(since, warnings=True) if (row := self._row(self.lines[at]))]
+        roots = [(at, row) for at, row in found if row.kind == "root"]
+        if not roots:
+            return None
+        at, row = roots[0]
+        same = [self.lines[place] for place, other in found if other.cause == row.cause]
+        return Finding(row, distinct(same), row.phase or self._phase(at, self._places[at]), at)
+
+    def _lasting_failure(self) -> Finding | None:
         found = [(at, row) for at in self.candidates if (row := self._row(self.lines[at])) is not None]
         lasting = [(at, row) for at, row in found if not self._survived(at)]
         if not lasting:
             return None
-        at, row = min(lasting, key=lambda each: (_KINDS.index(each[1].kind), not self.lines[each[0]].raises, each[0]))
+        at, row = min(lasting, key=lambda each: (WEIGHTS[each[1].kind], not self.lines[each[0]].raises, each[0]))
         same = [self.lines[place] for place, other in lasting if other.cause == row.cause]
         return Finding(row, distinct(same), row.phase or self._phase(at, self._places[at]), at)
 
@@ -145,21 +113,54 @@ class LogEnd:
             ends = [at for at in ends if at < before and not self._survived(at)]
         return [self.lines[at] for at in ends]
 
+    @property
+    def works(self) -> bool:
+        """True if it was ready, or did what only a ready engine does."""
+        return self.serves or self._last_asked >= 0 or bool(self._work and self._work[0])
+
+    @property
+    def place(self) -> PhaseProgress:
+        """Place of the engine on its way up, at the end of the log."""
+        return self._places[-1] if self._places else PhaseProgress()
+
+    @property
+    def ends_badly(self) -> bool:
+        """True if an error that nobody explains was the end: the engine did nothing after it."""
+        last = [at for at in self.candidates if at > self._last_asked and not self._survived(at)]
+        raised = any(self.lines[at].raises for at in last)
+        reached = (at for at in last if self._places[at].index >= self.place.index)
+        return raised or (not self.serves and any(self.lines[at].reports_error for at in reached))
+
+    @cached_property
+    def _last_asked(self) -> int:
+        """Index of the last line about a request, -1 if there is none."""
+        asked = _compiled(failure_table().moments.asked)
+        return max((at for at, line in enumerate(self.lines) if asked.search(line.message)), default=-1)
+
     def _survived(self, at: int) -> bool:
         """Return True if the engine went on working after a line."""
         return self._work[at] >= _SURVIVED_WORK or self._went_on(self._places, at)
 
-    def _find_candidates(self) -> Iterator[int]:
-        """Yield the indexes of lines that may name a cause."""
-        quiet, apart = _compiled(failure_table().moments.quiet), set(self._of_requests())
-        words = failure_table().moments.words
+    def _find_candidates(self, since: int, *, warnings: bool = False) -> Iterator[int]:
+        """Yield the indexes of lines that may name a cause.
+
+        Args:
+            since: Index of the first line to look at.
+            warnings: Include warnings.
+
+        """
+        moments, apart = failure_table().moments, set(self._of_requests(since))
+        passed_over = [_compiled(moments.quoted), *([] if warnings else [_compiled(moments.quiet)])]
         worded = [
             at
-            for at in range(self.begin, len(self.lines))
-            if not self.lines[at].informs and at not in apart and _has_any(self.lines[at].message, words)
+            for at, line in enumerate(self.lines[since:], since)
+            if (not line.informs or (warnings and line.warns)) and at not in apart
+            if _has_any(line.message, moments.words)
         ]
         near = self._within(worded) | self._within(worded[::-1])
-        return (at for at in worded if at in near and not quiet.search(self.lines[at].message))
+        return (
+            at for at in worded if at in near and not any(each.search(self.lines[at].message) for each in passed_over)
+        )
 
     def _within(self, places: Sequence[int]) -> set[int]:
         """Return the first of these indexes, up to half of ``READ``; repeated messages do not count towards it."""
@@ -172,10 +173,10 @@ class LogEnd:
                 return set(places[:count])
         return set(places)
 
-    def _of_requests(self) -> Iterator[int]:
+    def _of_requests(self, since: int) -> Iterator[int]:
         """Yield the indexes of tracebacks about a single request, with the further ones they lead to."""
         request, inside, over = _compiled(failure_table().moments.request), False, False
-        for at in range(self.begin, len(self.lines)):
+        for at in range(since, len(self.lines)):
             line = self.lines[at]
             if request.search(line.text):
                 inside, over = True, False
@@ -190,9 +191,14 @@ class LogEnd:
     def _row(self, line: Line) -> Failure | None:
         if line.message not in self._rows:
             known = (row for row in known_failures(self.engine) if row.pattern)
-            rows = (row for row in known if _compiled(row.pattern).search(line.message))
-            self._rows[line.message] = min(rows, key=lambda row: _KINDS.index(row.kind), default=None)
+            rows = (row for row in known if _compiled(row.pattern).search(line.message) and self._has(row.given))
+            self._rows[line.message] = min(rows, key=lambda row: WEIGHTS[row.kind], default=None)
         return self._rows[line.message]
+
+    def _has(self, pattern: str) -> bool:
+        if pattern not in self._given:
+            self._given[pattern] = any(map(_compiled(pattern).search, (line.text for line in self.lines)))
+        return self._given[pattern]
 
     @cached_property
     def _places(self) -> list[PhaseProgress]:

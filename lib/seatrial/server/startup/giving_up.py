@@ -5,6 +5,7 @@ from __future__ import annotations
 from seatrial.errors import EngineError
 from seatrial.server import log, processes
 from seatrial.server.failures.diagnosis import LOG_LINES, diagnose, how
+from seatrial.server.failures.gpus import asks_for_gpus, without_gpus
 from seatrial.server.folder import ServerFolder
 from seatrial.server.state import Exit, Record
 
@@ -57,8 +58,34 @@ def ended_early(folder: ServerFolder, record: Record, ended: Exit, phase: str) -
     )
 
 
+def on_processor(folder: ServerFolder, record: Record, phase: str) -> EngineError | None:
+    """Return the error of an engine that was to use GPUs and serves without them; None if its log does not say so.
+
+    Args:
+        folder: Its server folder.
+        record: What was started.
+        phase: Phase it had reached.
+
+    """
+    if not asks_for_gpus(record.engine, record.argv):
+        return None
+    found = without_gpus(log.tail(folder.log_file, LOG_LINES), record.engine)
+    if found is None:
+        return None
+    return not_ready(
+        folder, record, found.what, cause=found.cause, remedy=found.remedy, phase=phase, evidence=found.evidence
+    )
+
+
 def not_ready(  # noqa: PLR0913 -- parts of an error
-    folder: ServerFolder, record: Record, what: str, *, cause: str, remedy: str, phase: str
+    folder: ServerFolder,
+    record: Record,
+    what: str,
+    *,
+    cause: str,
+    remedy: str,
+    phase: str,
+    evidence: tuple[str, ...] = (),
 ) -> EngineError:
     """Return the error of an engine that runs and does not get ready.
 
@@ -69,9 +96,10 @@ def not_ready(  # noqa: PLR0913 -- parts of an error
         cause: Short name of the reason.
         remedy: What to do, may be empty.
         phase: Phase it had reached.
+        evidence: Log lines that show the reason; by default the last ones.
 
     """
-    lines = tuple(log.tail(folder.log_file, _LAST_LINES))
+    lines = evidence or tuple(log.tail(folder.log_file, _LAST_LINES))
     return EngineError(
         _with_lines(f"{record.engine} did not get ready: {what}.", lines),
         remedy=f"{remedy} The whole log: seatrial logs {record.name}".strip(),

@@ -1,8 +1,8 @@
 """Waits until a launched engine truly answers, reports its progress, and gives up only for a reason.
 
 Ready means all of: its process lives; the socket on its port is its own, on no other address than the one asked for; it
-is healthy; it lists the model; it has generated one token with the key of this launch, and none without. There is no
-limit on the time as long as something moves.
+is healthy; it lists the model; it has generated one token with the key of this launch, and none without; its log does not
+say that it computes on the processor if it was to use GPUs. There is no limit on the time as long as something moves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ from seatrial.server.address import plain, reachable
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, most_informative, questions
-from seatrial.server.startup.giving_up import PortStolenError, ended_early, not_ready, port_stolen, removed
+from seatrial.server.startup.giving_up import (
+    PortStolenError,
+    ended_early,
+    not_ready,
+    on_processor,
+    port_stolen,
+    removed,
+)
 from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
 from seatrial.server.state import Exit, Processes, Ready, Record
 from seatrial.units import format_seconds
@@ -139,6 +146,8 @@ class Startup:
                 self._not_refused()
                 time.sleep(_REFUSED_POLL_S if self.refusals.is_error else _POLL_S)
         self._needs_the_key()
+        if (error := on_processor(self.folder, self.record, self.watch.place.name)) is not None:
+            raise error
         self._still_alive()
         ready_after_s = time.monotonic() - self.begun
         self._arrive()
