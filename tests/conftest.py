@@ -89,6 +89,7 @@ PARTS = {
     "mount": lambda: shutil.which("mount") and small_disks_can_be_mounted(),
     "slurm": slurm,
     "uv": lambda: find_spec("uv"),
+    "setpriv": lambda: os.getuid() or shutil.which("setpriv"),
     "ps": lambda: shutil.which("ps"),
     "repo2docker": lambda: find_spec("repo2docker"),
     "git": lambda: shutil.which("git") and (ROOT / ".git").exists(),

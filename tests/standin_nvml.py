@@ -9,17 +9,17 @@ SOURCE = Path(__file__).parent / "hardware" / "standin_nvml.c"
 LIBRARY = "libnvidia-ml.so.1"
 
 
-def build_standin(folder, source=SOURCE, name=LIBRARY):
+def build_standin(folder: Path, source: Path = SOURCE, name: str = LIBRARY) -> Path:
     """Compile a stand-in library into ``folder`` and return the folder; a second call does nothing."""
     library = folder / name
     if not library.exists():
-        compiler = shutil.which("cc") or shutil.which("gcc")
+        compiler = shutil.which("cc") or "gcc"
         command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{name}"]
         subprocess.run([*command, "-o", str(library), str(source)], check=True)
     return folder
 
 
-def standin_environment(folder, machine, errors="", state=None):
+def standin_environment(folder: Path, machine: str, errors: str = "", state: Path | None = None) -> dict[str, str]:
     """Environment of a process that meets the stand-in instead of a driver.
 
     ``machine`` is "8xH100", "4xA100,1xL40S", "1xH100:mig=7" or "" for none; ``errors`` is

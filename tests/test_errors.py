@@ -68,3 +68,13 @@ def test_an_error_survives_a_process_boundary():
     error = errors.EngineError("It died.", remedy="Look.", cause="oom", evidence=("line",))
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 -- made a line above
     assert ("It died.", "Look.", "oom", ("line",)) == (copy.what, copy.remedy, copy.cause, copy.evidence)
+
+
+def test_a_message_has_a_length_a_person_reads():
+    """Text of millions of letters, from a server or a file, does not fill the terminal, nor does a list of long names."""
+    for error in (
+        errors.UsageError("E" * 5_000_000, remedy="R" * 5_000_000),
+        errors.UsageError("\x1b" * 5_000_000),
+        errors.UnknownNameError("model", "m" * 5_000_000, ["n" * 5_000_000] * 12),
+    ):
+        assert len(str(error)) < 20_000

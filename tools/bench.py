@@ -30,8 +30,9 @@ from seatrial.hardware import Hardware, detect_hardware
 from seatrial.measure import Measurement, Workload, start_load
 from seatrial.measure.summary import rank
 from seatrial.plan import make_plan
-from seatrial.records import write_json
+from seatrial.records import document_with, write_json
 from seatrial.view.tables.table import Table
+from seatrial.writing import check_target
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 5
@@ -47,16 +48,21 @@ STREAMS_PLANNED = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 IMPORT = "import time; begin = time.perf_counter(); import seatrial; print(time.perf_counter() - begin)"
 
 
+OURS = document_with("machine", "figures")
+
+
 def main() -> int:
     """Run everything, print the table, write the JSON; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--streams", type=lambda text: tuple(map(int, text.split(","))), default=STREAMS)
     arguments = parser.parse_args()
+    if arguments.output:
+        check_target(arguments.output, OURS)
     figures = [*starts(), *planning(), *client(arguments.streams), *servers(), *runs()]
     print(table(figures).to_text())
     if arguments.output:
-        write_json(arguments.output, {"machine": machine(), "figures": figures})
+        write_json(arguments.output, {"machine": machine(), "figures": figures}, ours=OURS)
         print(f"Written: {arguments.output}")
     return int(any(figure.bar is not None and figure.value > figure.bar for figure in figures))
 

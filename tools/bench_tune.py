@@ -27,12 +27,13 @@ from seatrial.hardware import detect_hardware
 from seatrial.launching.tuned import tuned_plan
 from seatrial.plan import Plan, make_plan
 from seatrial.programs.find import installed_command
-from seatrial.records import write_json
+from seatrial.records import document_with, write_json
 from seatrial.tune import Budget, ServerBench, Track, TuneLoad, TuneRequest, tune_machine
 from seatrial.tune.grid import grid_of
 from seatrial.tune.pairs import Key, best_speed, compare, key_of
 from seatrial.view.tables.table import Table
 from seatrial.view.tables.tuning import describe
+from seatrial.writing import check_target
 
 STREAMS = (1, 4, 8)
 TUNE_S, GRID_S = 150.0, 195.0
@@ -125,12 +126,17 @@ def leaders(track: Track, grid: list[Key], kit: Key, number: int) -> list[Key]:
     return [key for _, key in reversed(ranked)][:number]
 
 
+OURS = document_with("measured_at", "cores", "load_average", "took_s", "bar", "shares")
+
+
 def main() -> int:
     """Print the table; return 1 if a share misses the bar."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="write the figures as JSON")
     parser.add_argument("--keep", action="store_true", help="keep the tuned settings for this machine")
     arguments = parser.parse_args()
+    if arguments.output:
+        check_target(arguments.output, OURS)
     begun = time.monotonic()
     found = list(shares(keep=arguments.keep))
     took_s = time.monotonic() - begun
@@ -144,7 +150,7 @@ def main() -> int:
             "bar": BAR,
             "shares": [one._asdict() for one in found],
         }
-        write_json(arguments.output, document)
+        write_json(arguments.output, document, ours=OURS)
     return int(any(one.share < BAR for one in found))
 
 

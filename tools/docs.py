@@ -22,6 +22,7 @@ import seatrial
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.cli.main import COMMANDS, build_parser
 from seatrial.server.failures.table import failure_table
+from seatrial.writing import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = "0*.ipynb"
@@ -113,7 +114,7 @@ def main() -> int:
     for name, text in pages.items():
         path = ROOT / "docs" / name
         if not arguments.check:
-            path.write_text(text, encoding="utf-8")
+            write_text(path, text)
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
     for name in stale:

@@ -25,6 +25,7 @@ from seatrial.errors import SeatrialError
 from seatrial.install.engine import install_engine
 from seatrial.install.steps import InstallEvent
 from seatrial.programs.own import Installation, installations
+from seatrial.writing import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINES = ROOT / ".engines"
@@ -168,7 +169,7 @@ def text_of(document: dict[str, Any]) -> str:
 def write_flags(engine: str) -> None:
     """Write the kit's own file anew, with today's date."""
     document = read(engine) | ask(engine) | {"checked": dt.datetime.now(dt.UTC).date().isoformat()}
-    (FLAGS / f"{engine}.json").write_text(text_of(document), encoding="utf-8")
+    write_text(FLAGS / f"{engine}.json", text_of(document))
 
 
 def main() -> None:

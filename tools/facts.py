@@ -26,7 +26,8 @@ from refresh.kinds import DataFile, data_files, named, parsed, problems_of, reco
 from refresh.report import Report, effects, row_changes, to_json
 from refresh.schema import joined, not_json, once
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.records import read_json, write_text
+from seatrial.records import read_json
+from seatrial.writing import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -140,7 +141,7 @@ def answers(root: Path, editions: Sequence[Made], hardware: Sequence[str]) -> tu
                 (copy / file.path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(root / file.path, copy / file.path)
         for each in editions:
-            (copy / each.file.path).write_text(each.text, encoding="utf-8")
+            write_text(copy / each.file.path, each.text)
         started = [_ask(place, hardware) for place in (root, copy)]
         old, new = (process.communicate() for process in started)
     for process, output, which in zip(started, (old, new), ("installed", "new"), strict=True):

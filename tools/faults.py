@@ -20,8 +20,9 @@ import pytest
 from _pytest.nodes import Node
 
 from seatrial import __version__
-from seatrial.records import write_json
+from seatrial.records import document_with, write_json
 from seatrial.view.tables.table import Table
+from seatrial.writing import check_target
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "tests" / "faults"
@@ -135,6 +136,9 @@ class Faults:
         return None if mark is None else int(mark.args[0])
 
 
+OURS = document_with("machine", "bars_s", "faults")
+
+
 def main() -> int:
     """Run, print the table, write the JSON; return 1 if a fault was not survived each time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -142,6 +146,8 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="9,14", help="numbers of faults")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
+    if arguments.output:
+        check_target(arguments.output, OURS)
     faults = Faults(arguments.repeat, frozenset(map(int, filter(None, arguments.only.split(",")))))
     os.chdir(ROOT)
     options = ["-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", str(FOLDER)]
@@ -160,7 +166,7 @@ def main() -> int:
         for line in (*result.failures, *(f"not run on this machine: {reason}" for reason in result.skipped)):
             print(f"  {result.number}: {line}")
     if arguments.output:
-        write_json(arguments.output, {"machine": machine(), "bars_s": TIMES, "faults": results})
+        write_json(arguments.output, {"machine": machine(), "bars_s": TIMES, "faults": results}, ours=OURS)
         print(f"Written: {arguments.output}")
     return int(broken or any(result.failures or result.orphans for result in results))
 

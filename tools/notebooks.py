@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from seatrial.writing import write_text
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 KEEP = "keep_output"
@@ -105,7 +107,7 @@ def main() -> int:
         if arguments.check:
             print(f"{path}: not in committed form; run python tools/notebooks.py")
         else:
-            path.write_text(after, encoding="utf-8")
+            write_text(path, after)
             print(f"{path}: rewritten")
     return 1 if arguments.check and out_of_form else 0
 

@@ -29,6 +29,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of SIGINT, as shells count."""
 
 _MOST_NAMES = 12
+_MOST_TEXT = 8000  # characters of a message: a hundred lines of a terminal
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 """Error numbers for a full disk or an exhausted quota."""
 
@@ -45,7 +46,8 @@ class SeatrialError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
-        what, remedy = printable(what), printable(remedy)  # they may hold names and log lines from outside
+        # They may hold names and log lines from outside.
+        what, remedy = (shortened(printable(text[: _MOST_TEXT + 1]), _MOST_TEXT) for text in (what, remedy))
         super().__init__(f"{what}\n{remedy}" if remedy else what)
         self.what = what
         self.remedy = remedy
@@ -88,9 +90,10 @@ class UnknownNameError(UsageError):
         close = difflib.get_close_matches(name[:200].casefold(), folded, n=3, cutoff=0.4)
         nearest = [folded[match] for match in close]
         if nearest:
-            remedy = f"Nearest: {', '.join(nearest)}."
+            remedy = f"Nearest: {', '.join(map(shortened, nearest))}."
         elif names:
-            remedy = f"Known: {', '.join(names[:_MOST_NAMES])}{' ...' if len(names) > _MOST_NAMES else '.'}"
+            shown = ", ".join(map(shortened, names[:_MOST_NAMES]))
+            remedy = f"Known: {shown}{' ...' if len(names) > _MOST_NAMES else '.'}"
         else:
             remedy = f"There is no {kind} at all."
         super().__init__(f"Unknown {kind} {shortened(name)!r}.", remedy=f"{hint} {remedy}".strip())

@@ -1,9 +1,23 @@
-"""Makes text from outside safe to read in a terminal, which obeys nothing in it and hides nothing."""
+"""Makes text from outside safe to read in a terminal, which obeys nothing in it and hides nothing.
+
+This is the door that outside text goes through before it is shown. ``cli/streams.py`` puts it into the command line's
+own streams, so that nothing that prints can go round it.
+"""
 
 from __future__ import annotations
 
+import re
+
 LINE = 80
 """Characters of a name or address that a message repeats: one line of a terminal."""
+
+# Python calls these printable, but an eye misses them: fillers, a blank of Braille, and selectors that choose a variant
+# of the character before. U+FE0E and U+FE0F stay: they make a sign an emoji or a letter.
+# Source: Default_Ignorable_Code_Point, https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
+)
+_DOUBTFUL = re.compile(r"[^\n\t -~]")
 
 
 def printable(text: str) -> str:
@@ -12,11 +26,12 @@ def printable(text: str) -> str:
     Newlines and tabs stay. A line of a log, a name or a message may hold colours, links, cursor movements, invisible
     characters or text that runs backwards.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        sign if sign.isprintable() or sign in "\n\t" else sign.encode("unicode_escape").decode() for sign in text
-    )
+    return _DOUBTFUL.sub(lambda sign: sign[0] if seen(sign[0]) else sign[0].encode("unicode_escape").decode(), text)
+
+
+def seen(text: str) -> bool:
+    """Return True if a terminal obeys nothing in ``text``, and an eye misses nothing."""
+    return text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None)
 
 
 def shortened(text: str, most: int = LINE) -> str:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from seatrial.errors import UsageError, cannot_write
+from seatrial.errors import UsageError
+from seatrial.json_text import JsonError, parse_json
+from seatrial.writing import Ours, write_text
 
 Origin = Literal["measured", "verified", "derived", "assumed"]
 """Measured on this machine; verified by a vendor who ran it; derived from exact data; assumed."""
@@ -80,43 +80,28 @@ def from_dict(kind: type[T], data: Any) -> T:
         ) from error
 
 
-def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write ``text`` to ``path`` completely or not at all (temporary file, then rename).
-
-    Raises:
-        UsageError: If the folder cannot be written; the old file stays.
-        DoesNotFitError: If the disk is full; the old file stays.
-
-    """
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error, "Free some space or choose another folder.") from error
-    finally:
-        if temporary:
-            temporary.unlink(missing_ok=True)  # already gone if the rename worked
+def write_json(path: Path, value: Any, mode: int = 0o644, *, ours: Ours | None = None) -> None:
+    """Write ``value`` as indented JSON to ``path``, by the rule of ``writing.write_text``."""
+    write_text(path, json.dumps(to_dict(value), indent=2, ensure_ascii=False) + "\n", mode, ours=ours)
 
 
-def write_json(path: Path, value: Any, mode: int = 0o644) -> None:
-    """Write ``value`` as indented JSON to ``path``, completely or not at all."""
-    write_text(path, json.dumps(to_dict(value), indent=2, ensure_ascii=False) + "\n", mode)
+def document_with(*fields: str) -> Ours:
+    """Return the kind of JSON document that has exactly these fields."""
+
+    def recognise(path: Path) -> bool:
+        try:
+            return set(read_json(path)) == set(fields)
+        except (UsageError, TypeError):
+            return False
+
+    return Ours(f"a JSON document of {', '.join(fields)}", recognise)
 
 
 def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
     """Load the JSON document in ``path``.
 
     Raises:
-        UsageError: If the file is missing, unreadable, a pipe, larger than ``most_bytes``, nested too deeply or not
-            JSON, or holds a number of thousands of digits.
+        UsageError: If the file is missing, unreadable, a pipe, larger than ``most_bytes``, or no JSON document.
 
     """
     again = "Fetch it again, or write it again with the command that made it."
@@ -130,18 +115,11 @@ def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
             raise UsageError(
                 f"{path} holds more than {most_bytes:,} bytes, too many for a record.", remedy="Check the path."
             )
-        return json.loads(content.decode("utf-8-sig"))  # editors of Windows begin a file with a byte-order mark
+        return parse_json(content)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
-    except RecursionError as error:
-        raise UsageError(f"{path} is nested too deeply.", remedy=again) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text (byte {error.start:,}).", remedy=again) from error
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path} is not JSON: {error}.", remedy=again) from error
-    except ValueError as error:  # the only other thing Python's reader refuses
-        most = sys.get_int_max_str_digits()
-        raise UsageError(f"{path} holds a number of more than {most:,} digits.", remedy=again) from error
+    except JsonError as error:
+        raise UsageError(f"{path} {error}.", remedy=again) from error
 
 
 def record(name: str, value: Any) -> None:

@@ -61,7 +61,7 @@ def test_links_inside_the_folder_are_refused(tmp_path):
 def test_files_that_no_run_made_are_not_overwritten(tmp_path):
     """--output notebooks would otherwise replace the notebooks themselves."""
     (tmp_path / "a.ipynb").write_text("mine")
-    with pytest.raises(UsageError, match="no run made it"):
+    with pytest.raises(UsageError, match="it is not a file that a run made"):
         check_targets(tmp_path, ["a.ipynb"])
 
 

@@ -59,3 +59,16 @@ def test_a_link_is_not_written_through(fake, tmp_path, caplog):
     assert () == keep_logs(tmp_path, "nb.ipynb", os.getpid(), "2020-01-01T00:00:00+00:00")
     assert "is a link" in caplog.text
     assert [] == list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_log_that_no_run_wrote_stays(fake, tmp_path, caplog):
+    """Somebody's file has that name: a warning. A log that an earlier run wrote there is replaced."""
+    fake()
+    since = "2020-01-01T00:00:00+00:00"
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "nb-fake.log"
+    log.write_text("mine")
+    assert ((), "mine") == (keep_logs(tmp_path, "nb.ipynb", os.getpid(), since), log.read_text())
+    assert "is there already, and it is not a file that a run made" in caplog.text
+    assert ("logs/nb-fake.log",) == keep_logs(tmp_path, "nb.ipynb", os.getpid(), since, {"logs/nb-fake.log"})
+    assert "mine" != log.read_text()

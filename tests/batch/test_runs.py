@@ -87,6 +87,27 @@ def test_a_failure_keeps_what_was_done(echo, write_notebook, tmp_path):
     assert 3 == run.exit_code == read_run(tmp_path / "run").exit_code
 
 
+ERRORS = [
+    ("raise ValueError('E' * 5_000_000)", "ValueError", "EEE"),
+    ("raise ValueError('\\n'.join('E' * 70 for _ in range(50_000)))", "ValueError", "EEE"),
+    ("raise type('E' * 5_000_000, (Exception,), {})('why')", "E", "why"),
+    ("raise ValueError('\\ud800')", "", ""),
+    ("raise ValueError", "ValueError", "ValueError, without a text that can be shown"),
+    ("class Odd(Exception):\n    def __str__(self):\n        raise RuntimeError('no text')\n\nraise Odd", "", ""),
+]
+
+
+@pytest.mark.parametrize(("source", "kind", "begins"), ERRORS)
+def test_an_error_s_text_is_short_and_there(write_notebook, tmp_path, source, kind, begins):
+    """An error of millions of letters does not fill the terminal, and one whose text cannot be formed has its kind."""
+    run = run_notebooks([write_notebook("odd", source)], output=tmp_path / "run")
+    error = run.notebooks[0].error
+    assert error.kind.startswith(kind)
+    assert error.message.startswith(begins)
+    assert 0 < len(error.message) <= 2000
+    assert len(error.kind) <= 80
+
+
 def test_an_error_of_the_kit_is_shown_without_a_traceback(write_notebook, tmp_path):
     """The notebook shows the message with its remedy, and nothing of our own stack."""
     path = write_notebook("typo", "from seatrial import detect_hardware", "detect_hardware('h200y4')")
@@ -330,6 +351,8 @@ def test_ctrl_c_is_said_and_gets_through(write_notebook, tmp_path, cell, presses
         ("text.txt", "x", "not a notebook"),
         ("broken.ipynb", "{", "cannot be read as a notebook"),
         ("empty.ipynb", "", "cannot be read as a notebook"),
+        ("deep.ipynb", '{"cells": ' + "[" * 100_000, "cannot be read as a notebook: it is nested too deeply"),
+        ("half.ipynb", '{"cells": ["\\ud800"]}', "cannot be read as a notebook: it holds half a character"),
         ("list.ipynb", "[]", "cannot be read as a notebook"),
     ],
 )

@@ -88,7 +88,7 @@ def test_a_drafter_is_read_as_one(tmp_path):
 @pytest.mark.parametrize(
     ("drop", "error", "message"),
     [
-        (("hyper_connection.count",), RefusedError, "a draft of another family than DeepSeek V4"),
+        (("hyper_connection.count",), RefusedError, "a draft of another file, and not of DeepSeek V4"),
         (("block_size",), ModelFileError, "block_size = None"),
         (("vocab_size",), ModelFileError, "vocab_size = None"),
         (("target_layers",), ModelFileError, "which layers it drafts from"),

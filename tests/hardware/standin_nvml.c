@@ -3,6 +3,8 @@
  *
  *   STANDIN_NVML         machine, as "8xH100", "4xA100,1xL40S", "1xH100:mig=7" (seven slices),
  *                        "" or unset: no GPU
+ *   STANDIN_NVML_GPUS    file with further GPUs, one a line, parted by tabs: memory in MiB (0: unified),
+ *                        compute capability, MIG slices, UUID ("-": made up), name
  *   STANDIN_NVML_ERRORS  functions that fail, as "nvmlDeviceGetPowerUsage=3" on every GPU or
  *                        "nvmlDeviceGetHandleByIndex_v2@2=15" on GPU 2 alone; the code HANG makes
  *                        the call never return. Codes are those of nvmlReturn_t.
@@ -32,6 +34,7 @@ enum {
 #define MIB (1ULL << 20)
 #define MAX_GPUS 32
 #define MAX_SLICES 7
+#define MAX_TEXT 96
 #define ANY_GPU (-1)
 
 /* ---- the GPUs it can play ------------------------------------------------------------- */
@@ -64,6 +67,7 @@ typedef struct {
     int slice;  /* -1: the whole GPU */
     int slices; /* on it */
     unsigned long long memory_mib;
+    const char *uuid; /* NULL: made of its number */
 } Device;
 
 static Device gpus[MAX_GPUS];
@@ -80,10 +84,31 @@ static const Model *find_model(const char *key) {
 
 static void add_gpu(const Model *model, int slice_count) {
     int index = gpu_count++;
-    gpus[index] = (Device){model, index, -1, slice_count, model->memory_mib};
+    gpus[index] = (Device){model, index, -1, slice_count, model->memory_mib, NULL};
     /* A 1g slice has an eighth of the memory and a seventh of the compute units. */
     for (int i = 0; i < slice_count; i++)
-        slices[index][i] = (Device){model, index, i, 0, model->memory_mib / 8};
+        slices[index][i] = (Device){model, index, i, 0, model->memory_mib / 8, NULL};
+}
+
+static void read_file(const char *path) {
+    static Model models[MAX_GPUS];
+    static char names[MAX_GPUS][MAX_TEXT], uuids[MAX_GPUS][MAX_TEXT];
+    FILE *file = fopen(path, "r");
+    if (!file) abort();
+    while (gpu_count < MAX_GPUS) {
+        Model *model = &models[gpu_count];
+        char *name = names[gpu_count], *uuid = uuids[gpu_count];
+        int slice_count = 0;
+        if (fscanf(file, "%llu\t%d.%d\t%d\t%95[^\t\n]\t%95[^\n]\n", &model->memory_mib, &model->major, &model->minor,
+                   &slice_count, uuid, name) != 6)
+            break;
+        model->name = name;
+        model->idle_watts = 30;
+        model->has_mig = slice_count > 0;
+        add_gpu(model, slice_count);
+        if (strcmp(uuid, "-") != 0) gpus[gpu_count - 1].uuid = uuid;
+    }
+    fclose(file);
 }
 
 static void read_machine(void) {
@@ -97,6 +122,8 @@ static void read_machine(void) {
         if (sscanf(part, "%dx%63[^:]:mig=%d", &count, key, &slice_count) < 2) abort();
         for (int i = 0; i < count && gpu_count < MAX_GPUS; i++) add_gpu(find_model(key), slice_count);
     }
+    const char *path = getenv("STANDIN_NVML_GPUS");
+    if (path) read_file(path);
 }
 
 /* ---- errors on demand ----------------------------------------------------------------- */
@@ -178,6 +205,7 @@ const char *nvmlErrorString(nvmlReturn_t code) {
         case 4: return "Insufficient Permissions";
         case 6: return "Not Found";
         case 9: return "Driver Not Loaded";
+        case 12: return "NVML Shared Library Not Found";
         case 15: return "GPU is lost";
         case 18: return "Driver/library version mismatch";
         default: return "Unknown Error";
@@ -211,7 +239,7 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, Device **device) 
 }
 
 nvmlReturn_t nvmlDeviceGetName(Device *device, char *name, unsigned int length) {
-    char text[96];
+    char text[2 * MAX_TEXT];
     CHECK(device->index);
     if (device->slice < 0) return put_text(name, length, device->model->name);
     snprintf(text, sizeof text, "%s MIG 1g.%llugb", device->model->name, (device->memory_mib + 512) / 1024);
@@ -219,8 +247,9 @@ nvmlReturn_t nvmlDeviceGetName(Device *device, char *name, unsigned int length) 
 }
 
 nvmlReturn_t nvmlDeviceGetUUID(Device *device, char *uuid, unsigned int length) {
-    char text[96];
+    char text[MAX_TEXT];
     CHECK(device->index);
+    if (device->uuid) return put_text(uuid, length, device->uuid);
     snprintf(text, sizeof text, "%s-%08x-0000-4000-8000-%012x", device->slice < 0 ? "GPU" : "MIG", device->index,
              device->slice + 1);
     return put_text(uuid, length, text);

@@ -4,7 +4,7 @@ import pytest
 
 from seatrial.hardware.apple import parse_profile
 from seatrial.hardware.named import machine_name
-from seatrial.hardware.types import Host
+from seatrial.hardware.types import WIRED_LIMIT, Host
 from seatrial.units import GIB
 
 PROFILE = """{
@@ -40,6 +40,24 @@ def test_m3_ultra():
 def test_the_processor_stands_in_for_a_profile_that_cannot_be_read(profile):
     """Sysctl names the same chip."""
     assert ["m4-max"] == [gpu.accelerator for gpu in parse_profile(profile, "Apple M4 Max", Host())]
+
+
+@pytest.mark.parametrize(
+    ("said", "limit"),
+    [
+        ("114688", 112 * GIB),
+        ("0", None),
+        ("", None),
+        ("-1", None),
+        ("1e5", None),
+        ("\u0661", None),
+        ("9" * 30, 128 * GIB),
+    ],
+)
+def test_the_limit_that_is_set_is_read(said, limit):
+    """In MiB, at most the memory there is; 0 and what is no number leave the limit to macOS."""
+    gpus = parse_profile("", "Apple M5 Max", Host(memory_bytes=128 * GIB), said)
+    assert [(limit, WIRED_LIMIT)] == [(gpu.memory_limit_bytes, gpu.limit_setting) for gpu in gpus]
 
 
 def test_an_unlisted_chip_keeps_its_name():

@@ -269,7 +269,7 @@ def edited(**fields):
         ("\x00\xff", "is not"),
         (edited(format=2), "has format 2, and this version reads 1"),
         (edited(read_bytes_per_s="fast"), "is not a BandwidthRecord"),
-        (edited(read_bytes_per_s=math.nan), "no machine has nan a second"),
+        (edited(read_bytes_per_s=math.nan), "holds NaN, which is no JSON number"),
         (edited(decode_bytes_per_s=-1.0), "no machine has -1 a second"),
         (edited(prompt_flops=1e300), "no machine has 1e+300 a second"),
         (edited(gpus=[{"name": "x", "memory_bytes": 1, "bytes_per_s": 0}]), "no machine has 0 a second"),

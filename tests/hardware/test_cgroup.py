@@ -1,5 +1,7 @@
 """Limits of containers and batch jobs, on made-up hierarchies of both versions."""
 
+import pytest
+
 from seatrial.hardware.cgroup import cpu_quota, groups, memory_left, memory_limit
 from seatrial.units import GIB, MIB
 
@@ -28,13 +30,66 @@ def test_v2_limit_anywhere_above_counts(tree):
     assert (8 * GIB, 5 * GIB) == (memory_limit(root), memory_left(root))
 
 
-def test_v2_page_cache_counts_as_free(tree):
-    """A model file that was read once does not use up the limit."""
+SERVED = {"anon": 4, "file": 95.5, "inactive_file": 10, "active_file": 85.5, "slab_reclaimable": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("stat", "left"),
+    [
+        (SERVED | {"inactive_file": 95, "active_file": 0.5}, 123.5),  # the weights were read once
+        (SERVED, 123.5),  # mapped and read more than once
+        (SERVED | {"inactive_file": 48, "active_file": 47.5}, 123.5),
+        (SERVED | {"shmem": 80, "inactive_anon": 80, "active_file": 5.5}, 43.5),  # /dev/shm is never given back
+        (SERVED | {"unevictable": 60, "active_file": 25.5}, 63.5),  # a model locked in memory (mlock)
+        (SERVED | {"file_dirty": 20, "file_writeback": 2}, 101.5),  # a download that is still written
+        (SERVED | {"file_dirty": 200}, 28),
+        ({"anon": 100, "inactive_file": 0}, 28),
+        ({"inactive_file": 300}, 128),  # the files are read one after the other
+        ({}, 28),
+    ],
+)
+def test_v2_page_cache_counts_as_free(tree, stat, left):
+    """Files in memory are given back, however often they were read; written, shared and locked memory is not."""
+    text = "".join(f"{name} {round(size * GIB)}\n" for name, size in stat.items())
     root = tree(
         {"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": V2_MOUNT}
-        | v2("", memory_max=str(8 * GIB), memory_current=str(7 * GIB), memory_stat=f"anon 1\ninactive_file {6 * GIB}")
+        | v2("", memory_max=str(128 * GIB), memory_current=str(100 * GIB), memory_stat=text)
     )
-    assert 7 * GIB == memory_left(root)
+    assert left * GIB == memory_left(root)
+
+
+@pytest.mark.parametrize(
+    ("stat", "left"),
+    [
+        ({"total_rss": 4, "total_cache": 96, "total_inactive_file": 10, "total_active_file": 86}, 124),
+        ({"total_inactive_file": 10, "total_active_file": 86, "total_dirty": 6, "total_writeback": 1}, 117),
+        # What the group holds without those below it, and what is locked or shared.
+        ({"inactive_file": 90, "total_inactive_file": 10, "total_unevictable": 60, "total_shmem": 20}, 38),
+    ],
+)
+def test_v1_page_cache_counts_as_free(tree, stat, left):
+    """The older hierarchy gives back the same, and counts the groups below in."""
+    group = "sys/fs/cgroup/memory/docker/abc"
+    root = tree(
+        {
+            "proc/self/cgroup": "4:memory:/docker/abc\n",
+            "proc/self/mountinfo": V1_MOUNTS,
+            f"{group}/memory.limit_in_bytes": f"{128 * GIB}\n",
+            f"{group}/memory.usage_in_bytes": f"{100 * GIB}\n",
+            f"{group}/memory.stat": "".join(f"{name} {size * GIB}\n" for name, size in stat.items()),
+        }
+    )
+    assert left * GIB == memory_left(root)
+
+
+@pytest.mark.parametrize("stat", ["inactive_file -5\n", "inactive_file many\nactive_file\n", "\0\n", "file_dirty 9\n"])
+def test_odd_statistics_free_nothing(tree, stat):
+    """What is no number of bytes does not count."""
+    root = tree(
+        {"proc/self/cgroup": "0::/\n", "proc/self/mountinfo": V2_MOUNT}
+        | v2("", memory_max=str(8 * GIB), memory_current=str(7 * GIB), memory_stat=stat)
+    )
+    assert GIB == memory_left(root)
 
 
 def test_v2_throttling_limit_counts_too(tree):

@@ -7,7 +7,7 @@ from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware import accelerators, detect_hardware
 from seatrial.hardware.accelerators import Accelerator
 from seatrial.hardware.named import named_machine
-from seatrial.units import GIB, MIB
+from seatrial.units import GB, GIB, MIB
 
 
 def _sold_sizes(row: Accelerator) -> list[str]:
@@ -51,13 +51,19 @@ def test_memory_is_what_the_driver_shows_or_else_what_is_marketed(name, count, m
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("m3-ultra-512gb", 512), ("m5-max-128gb", 128), ("strix-halo-128gb", 128), ("gb10x1", 128)]
+    ("name", "size"),
+    [
+        ("m3-ultra-512gb", 512 * GIB),
+        ("m5-max-128gb", 137_438_953_472),
+        ("strix-halo-128gb", 128 * GB),
+        ("gb10x1", 128 * GB),
+    ],
 )
 def test_unified_memory_is_shared_with_the_host(name, size):
-    """One memory, counted once: the GPU's is the host's."""
+    """One memory, counted once: the GPU's is the host's. Apple's sizes are binary, as sysctl hw.memsize shows them."""
     hardware = detect_hardware(name)
-    assert [size * 10**9] == [gpu.memory_bytes for gpu in hardware.gpus]
-    assert size * 10**9 == hardware.host.memory_bytes
+    assert [size] == [gpu.memory_bytes for gpu in hardware.gpus]
+    assert size == hardware.host.memory_bytes
     assert all(gpu.unified for gpu in hardware.gpus)
 
 

@@ -25,7 +25,8 @@ def streams(draw):
             # Without the space a text that begins with one would lose it.
             stream += b"data:" + (space if not text.startswith(" ") else b" ") + text.encode() + end
         stream += end
-        events.append("\n".join(lines).encode())
+        if any(text.strip(" \t") for text in lines):  # an event of blanks is none
+            events.append("\n".join(lines).encode())
     return stream, events
 
 
@@ -48,6 +49,59 @@ def test_byte_by_byte():
     """A stream that arrives one byte at a time brings the same events, each when its blank line is there."""
     stream = "data: Ahoi ⚓\r\n\r\ndata:море\n\n".encode()
     assert ["Ahoi ⚓".encode(), "море".encode()] == read(bytes((byte,)) for byte in stream)
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        b"data:\n\n",
+        b"data: \n\n",
+        b"data\n\n",
+        b"data:\ndata:\n\n",
+        b"data: \t\r\n\r\n",
+        b"event: ping\n\n",
+        b"event: ping\ndata: ping\n\n",
+        b"event:Heartbeat\rdata: 12:00\r\r",
+        b'event: keep-alive\ndata: {"type": "ping"}\n\n',
+        b":\n\n",
+        b": ping\n\n",
+        b"id: 7\n\n",
+        b"retry: 3000\n\n",
+        b"\n\n\n",
+        b"\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_signs_of_life_are_no_events(sign, size):
+    """What keeps a connection alive is no event, before, between and after those that are, in pieces of any size."""
+    stream = sign + b"data: 1\n\n" + sign + b"data: 2\n\n" + sign
+    assert [b"1", b"2"] == read(stream[at : at + size] for at in range(0, len(stream), size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_byte_order_mark(size):
+    """A byte-order mark before the first line belongs to no field."""
+    stream = b"\xef\xbb\xbfdata: 1\n\ndata: \xef\xbb\xbf\n\n"
+    assert [b"1", b"\xef\xbb\xbf"] == read(stream[at : at + size] for at in range(0, len(stream), size))
+
+
+@pytest.mark.parametrize(
+    ("data", "event"),
+    [
+        (b'{"message":"x"}', b'{"error":{"message":"x"}}'),
+        (b'"x"', b'{"error":"x"}'),
+        (b"it broke", b'{"error":"it broke"}'),
+        (b"\xff", '{"error":"\ufffd"}'.encode()),
+    ],
+)
+def test_an_event_called_an_error(data, event):
+    """An event whose name is error is one, whatever its data are."""
+    assert [event, b"1"] == read([b"event: error\ndata: " + data + b"\n\ndata: 1\n\n"])
+
+
+def test_an_event_of_another_name_counts():
+    """The name of an event says nothing else, and ends with the event."""
+    assert [b"1", b"2"] == read([b"event: message\ndata: 1\n\nevent: ping\n\ndata: 2\n\n"])
 
 
 def test_comments_and_fields_carry_nothing():

@@ -52,7 +52,7 @@ def test_not_valid_says_why():
     table = table_measurement(slow)
     assert "no" == table.rows[0][-1]
     assert "1000.00 ms late" in table.note
-    assert table_self_check(slow).title == "The client kept up at 0 of 1 load levels"
+    assert table_self_check(slow).title == "The times are the server's own at 0 of 1 load levels"
 
 
 def test_the_title_prefers_a_valid_level():

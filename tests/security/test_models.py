@@ -63,16 +63,15 @@ NAMES = {
     "a YAML tag": "!!python/object/apply:os.system [id]",
     "a Python format": "%(x)s/{0.__class__}.gguf",
     "markup": "<img src=x onerror=alert(1)>",
-    "a later model": "deepseek-ai/DeepSeek-V4.1-Flash",
+    "a later model": "deepseek-ai/DeepSeek-V5-Flash",
 }
 
 
 COMMANDS = ("fetch", "serve", "plan", "footprint")
-# A refusal is a result for plan, with a document of its own: tests/cli/test_plan.py.
-PAIRS = [(command, kind) for command in COMMANDS for kind in NAMES if (command, kind) != ("plan", "a later model")]
 
 
-@pytest.mark.parametrize(("command", "kind"), PAIRS)
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_name_that_is_no_model_is_one_clear_error(refused, command, kind):
     """Nothing is run, fetched or written, whichever command meets it."""
     words = {

@@ -23,11 +23,13 @@ from papermill.exceptions import PapermillExecutionError
 from seatrial import errors
 from seatrial.batch.kernel import Kernel
 from seatrial.batch.types import NotebookFailure, ParameterValue, Status
-from seatrial.records import write_text
+from seatrial.printable import shortened
 from seatrial.secret_text import masked, secrets_of
 from seatrial.server.folder import server_keys
+from seatrial.writing import open_own, write_text
 
 _ENGINE = "seatrial"
+_MOST_MESSAGE = 2000  # characters of an error; the executed notebook has all of it
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -93,7 +95,7 @@ class Execution:
         )
         if self._stopping:
             raise Interruption
-        with self._kernel.log.open("wb") as log:
+        with open_own(self._kernel.log) as log:
             try:
                 client.execute(env=self._kernel.environment, stderr=log, stdout=log, cleanup_kc=True)
             except DeadKernelError:
@@ -175,7 +177,10 @@ class Execution:
         return None if self._cell is None else str(self._cell.get("id", ""))
 
     def _failure(self, kind: str, message: str, exit_code: int) -> NotebookFailure:
-        return NotebookFailure(kind, self._masked(message.strip()), self._cell_id(), exit_code)
+        kind = shortened(kind)
+        # A class may fail to form its text, or form one that no message to the notebook can carry (half a character).
+        text = shortened(self._masked(message.strip()), _MOST_MESSAGE) or f"{kind}, without a text that can be shown"
+        return NotebookFailure(kind, text, self._cell_id(), exit_code)
 
 
 class _Papermill(Engine):  # type: ignore[misc]

@@ -16,9 +16,13 @@ from typing import Any
 
 from seatrial.batch.types import Run
 from seatrial.errors import UsageError, cannot_write
+from seatrial.paths import typed_path
 from seatrial.records import RECORD, RECORD_MIME, from_dict, read_json
+from seatrial.writing import Ours, check_target
 
 _RUNS = Path("runs")
+NOT_YET_OURS = Ours("a file that a run made", lambda _: False)
+"""For a name that the folder's record does not have: whatever is there is somebody's."""
 
 
 def choose_folder(output: Path | str | None) -> Path:
@@ -36,7 +40,7 @@ def choose_folder(output: Path | str | None) -> Path:
             f"{text[:80]!r} is not a folder to write to: braces, control characters and empty names are refused.",
             remedy="Name a plain folder, such as runs/first.",
         )
-    path = Path(text).expanduser()
+    path = typed_path(text, "The output path")
     if ".." in path.parts:
         raise UsageError(f"The output path {text!r} climbs with '..'.", remedy="Name the folder itself.")
     if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -49,19 +53,13 @@ def check_targets(folder: Path, names: Sequence[str]) -> Run | None:
     """Return the run already in ``folder``, if there is one; refuse to write over anything else.
 
     Raises:
-        UsageError: If a file to be written is a link, or no run made it.
+        UsageError: If something in the place of a file to be written is not an ordinary file, or no run made it.
 
     """
     earlier = read_run(folder)
     by_a_run = {one.notebook for one in earlier.notebooks} if earlier else set()
     for name in (RECORD, *names):
-        target = folder / name
-        if target.is_symlink():
-            raise UsageError(f"{target} is a link; writing would change its target.", remedy="Name another folder.")
-        if target.exists() and name != RECORD and name not in by_a_run:
-            raise UsageError(
-                f"{target} is there already, and no run made it.", remedy="Name another folder with --output."
-            )
+        check_target(folder / name, None if name in {RECORD, *by_a_run} else NOT_YET_OURS)
     return earlier
 
 

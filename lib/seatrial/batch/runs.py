@@ -107,6 +107,7 @@ class _Series:
         self.running: dict[int, Execution] = {}
         self.stopping = False
         self.started_at = earlier.started_at if earlier else _now()
+        self.earlier_logs = {name for one in earlier.notebooks for name in one.logs} if earlier else set()
         self.results = [self._result_before(source, given[source.path.name], earlier) for source in sources]
 
     def run(self, jobs: int) -> Run:
@@ -182,7 +183,7 @@ class _Series:
             with self.lock:
                 del self.running[index]
         took = monotonic() - start
-        logs = keep_logs(self.folder, result.notebook, execution.kernel_pid, started_at)
+        logs = keep_logs(self.folder, result.notebook, execution.kernel_pid, started_at, self.earlier_logs)
         with self.lock:
             self.results[index] = replace(result, status=status, error=failure, duration_s=round(took, 3), logs=logs)
             self._write(finished=False)

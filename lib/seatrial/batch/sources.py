@@ -11,6 +11,8 @@ from typing import Any
 
 from seatrial.batch.parameters import Parameter, read_parameters
 from seatrial.errors import UnknownNameError, UsageError
+from seatrial.json_text import JsonError, parse_json
+from seatrial.printable import LINE, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,13 @@ def _opened(path: Path) -> Any:
 
     invalid = (OSError, ValueError, TypeError, AttributeError, nbformat.ValidationError)  # nbformat raises all of these
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
+        text = path.read_text(encoding="utf-8")
+        parse_json(text)  # nbformat's own reader takes more, and overflows its stack
+        notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
         nbformat.validate(notebook)
     except invalid as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = shortened((str(error) or type(error).__name__).splitlines()[0], 4 * LINE)
+        reason = f"it {reason}" if isinstance(error, JsonError) else reason
         raise UsageError(
             f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import ModelFileError, RefusedError
+from seatrial.json_text import parse_json
 from seatrial.records import from_dict
 
 MODEL_TYPE = "deepseek_v4"
@@ -107,5 +107,5 @@ def _refused(what: str) -> RefusedError:
 @cache
 def _architectures() -> dict[str, Architecture]:
     path = Path(__file__).with_name("data") / "architectures.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    rows = parse_json(path.read_bytes())["rows"]
     return {row["id"]: from_dict(Architecture, row) for row in rows}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from math import ceil
 from pathlib import Path
+
+from seatrial.json_text import parse_json
 
 CSA, HCA = 4, 128
 """Tokens per cached vector: compressed sparse attention (with an indexer), heavily compressed attention."""
@@ -37,5 +38,5 @@ def bf16_bytes(values: int) -> int:
 @cache
 def _layout() -> dict[str, int]:
     path = Path(__file__).with_name("data") / "cached_vectors.json"
-    document: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
+    document: dict[str, int] = parse_json(path.read_bytes())
     return document

@@ -13,6 +13,7 @@ from seatrial.catalog.listing import checkpoints, drafters, models
 from seatrial.catalog.local import local_checkpoint
 from seatrial.catalog.types import PICKLED, Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
+from seatrial.paths import typed_path
 from seatrial.printable import shortened
 
 _MAX_NAME = 4096
@@ -70,9 +71,9 @@ def find_checkpoint(text: str) -> Checkpoint:
         return known[model.default_checkpoint.casefold()]
     if _is_path(name):
         try:
-            return local_checkpoint(Path(name).expanduser())
-        except (OSError, RuntimeError) as error:
-            why = getattr(error, "strerror", None) or error
+            return local_checkpoint(typed_path(name, "The checkpoint"))
+        except OSError as error:
+            why = error.strerror or error
             raise UsageError(f"{_quoted(name)} cannot be opened: {why}.", remedy="Check the path.") from error
     if not _HUB_ID.fullmatch(name):
         raise UsageError(

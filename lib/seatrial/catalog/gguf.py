@@ -6,7 +6,6 @@ fault of a file is a ``ModelFileError``.
 
 from __future__ import annotations
 
-import json
 import mmap
 import struct
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from seatrial.catalog.types import FETCH_AGAIN
 from seatrial.errors import ModelFileError, UsageError
+from seatrial.json_text import parse_json
 from seatrial.units import format_bytes
 
 _MAGIC = b"GGUF"
@@ -24,6 +24,8 @@ _VERSIONS = (2, 3)
 _DEFAULT_ALIGNMENT = 32
 _MAX_ALIGNMENT = 1 << 20
 _MAX_DIMENSIONS = 4
+_MAX_PADDING = 4096
+"""Bytes after the last tensor in which a second file's beginning is looked for."""
 _MAX_NAME_BYTES = 1 << 16
 _MAX_KEPT_TEXT_BYTES = 1 << 20
 _MAX_KEPT_VALUES = 1 << 14
@@ -193,14 +195,26 @@ class _Reader:
             )
         shape = tuple(self._number("<Q") for _ in range(dimensions))
         kind, offset = self._number("<I"), self._number("<Q")
-        if str(kind) not in _types():
-            raise self._wrong(f"stores the tensor {shown!r} as type {kind}, which this kit does not know")
-        label, block, size = _types()[str(kind)]
+        if str(kind) not in _data()["types"]:
+            raise self._unknown_type(shown, kind)
+        label, block, size = _data()["types"][str(kind)]
         if min(shape) < 1 or prod(shape) > _MAX_VALUES or shape[0] % block:
             raise self._wrong(f"gives the tensor {shown!r} a shape that is impossible for {label}: {shape}")
         if offset % alignment:
             raise self._wrong(f"puts the tensor {shown!r} at byte {offset}, which is not a multiple of {alignment}")
         return TensorInfo(name, shape, label, offset, prod(shape) // block * size)
+
+    def _unknown_type(self, tensor: str, kind: int) -> ModelFileError:
+        for other in _data()["elsewhere"]:
+            if str(kind) in other["types"]:
+                label = other["types"][str(kind)]
+                what = f"stores the tensor {tensor!r} as {label} (type {kind}), {other['why']}"
+                return ModelFileError(f"{self.path} {what}.", remedy=other["remedy"])
+        return ModelFileError(
+            f"{self.path} stores the tensor {tensor!r} as type {kind}, which this kit does not know: another build or a"
+            " newer llama.cpp made the file, or it is damaged.",
+            remedy="Take a GGUF that was made for llama.cpp (seatrial models lists them); or compare its SHA-256.",
+        )
 
     def _check_data(self, tensors: list[TensorInfo], start: int) -> None:
         if len({tensor.name for tensor in tensors}) != len(tensors):
@@ -215,6 +229,11 @@ class _Reader:
                 f"{self.path} is cut short: it has {self.size:,} bytes and its tensors need {start + end:,} "
                 f"({format_bytes(start + end - self.size)} are missing).",
                 remedy=FETCH_AGAIN,
+            )
+        if _MAGIC in self.view[start + end : start + end + _MAX_PADDING]:
+            raise ModelFileError(
+                f"{self.path} is several GGUF files joined end to end; an engine would read only the first.",
+                remedy="Give part 1 of the model as it was downloaded, or join the parts with llama-gguf-split --merge.",
             )
 
     def _check_entries(self, what: str, count: int, smallest: int) -> None:
@@ -254,7 +273,8 @@ class _Reader:
 
 
 @cache
-def _types() -> dict[str, tuple[str, int, int]]:
+def _data() -> dict[str, Any]:
+    """Load ggml_types.json: block sizes by type, and the types that only other builds read."""
     path = Path(__file__).with_name("data") / "ggml_types.json"
-    types: dict[str, tuple[str, int, int]] = json.loads(path.read_text(encoding="utf-8"))["types"]
-    return types
+    data: dict[str, Any] = parse_json(path.read_bytes())
+    return data

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 from seatrial.catalog.types import Checkpoint, Model
+from seatrial.json_text import parse_json
 from seatrial.records import from_dict
 
 _T = TypeVar("_T")
@@ -33,4 +33,4 @@ def drafters() -> tuple[Checkpoint, ...]:
 
 def _rows(name: str, kind: type[_T]) -> tuple[_T, ...]:
     path = Path(__file__).with_name("data") / name
-    return tuple(from_dict(kind, row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"])
+    return tuple(from_dict(kind, row) for row in parse_json(path.read_bytes())["rows"])

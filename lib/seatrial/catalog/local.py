@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seatrial.catalog import gguf, safetensors
 from seatrial.catalog.architecture import MODEL_TYPE, check_architecture, flattened
+from seatrial.catalog.companions import DFLASH, companion_kind
 from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.gguf_parts import read_parts
+from seatrial.catalog.hub_cache import named_file, snapshot
 from seatrial.catalog.listing import models
 from seatrial.catalog.parts import PART
 from seatrial.catalog.tensor_classes import sum_by_class
 from seatrial.catalog.types import FETCH_AGAIN, PICKLED, Checkpoint, CheckpointFile
-from seatrial.errors import ModelFileError, RefusedError, UsageError
+from seatrial.errors import ModelFileError, RefusedError, SeatrialError, UsageError
 from seatrial.records import read_json
-
-DFLASH = "dflash"
-"""llama.cpp's architecture of files that only draft for a model: DFlash, and DSpark as an extension of it."""
 
 DEEPSEEK4 = {
     "hidden_size": "embedding_length",
@@ -74,11 +73,11 @@ def local_checkpoint(path: Path) -> Checkpoint:
     if path.suffix.casefold() in PICKLED:
         raise RefusedError(f"{path} is a pickled checkpoint; loading it runs code from the file.", remedy=_NO_PICKLES)
     if path.is_dir():
-        return _from_folder(path.resolve())
+        return _from_folder(snapshot(path.resolve()))
     if path.is_file():
         if path.suffix.casefold() in {".safetensors", ".json"}:
             raise UsageError(f"{path} is one file of a model.", remedy=f"Give its folder: {path.parent}.")
-        return _from_gguf(path.resolve())
+        return _from_gguf(named_file(path))
     raise UsageError(f"There is no file or folder {str(path)[:200]!r}.", remedy=_CHECK_PATH_OR_ID)
 
 
@@ -104,8 +103,13 @@ def check_no_code(folder: Path) -> None:
 
 def _from_gguf(path: Path) -> Checkpoint:
     headers = read_parts(path)
-    drafter = headers[0].architecture == DFLASH
-    config = _dspark_config(headers[0]) if drafter else _gguf_config(headers[0])
+    first = headers[0]
+    drafter = first.architecture == DFLASH
+    if not drafter and (companion := companion_kind(first)):
+        raise RefusedError(
+            f"{path} is {companion} of another file, not a model.", remedy="Give the path of the model's own file."
+        )
+    config = _dspark_config(first) if drafter else _gguf_config(headers)
     tensors = [tensor for header in headers for tensor in header.tensors]
     if not tensors:
         raise ModelFileError(f"{path} holds no tensors: it is a vocabulary, not a model.", remedy=FETCH_AGAIN)
@@ -113,7 +117,7 @@ def _from_gguf(path: Path) -> Checkpoint:
     one_file = len(headers) == 1
     by_class = sum_by_class((tensor.name, tensor.size_bytes) for tensor in tensors)
     return Checkpoint(
-        id=str(path),
+        id=str(first.path),
         model="local" if drafter else _model_with(config),
         format="gguf",
         precision=_most_common(experts or [tensor.kind for tensor in tensors]),
@@ -186,19 +190,38 @@ def _refuse_pickled(folder: Path) -> None:
 
 
 def _gguf_in(folder: Path) -> Checkpoint:
-    files = sorted(folder.glob("*.gguf"))
-    firsts = [path for path in files if (part := PART.fullmatch(path.name)) is None or int(part["number"]) == 1]
-    if len(firsts) == 1:
-        return _from_gguf(firsts[0])
-    if firsts:
-        names = ", ".join(path.name for path in firsts[:8])
-        raise UsageError(f"{folder} holds {len(firsts)} models.", remedy=f"Give the path of one: {names}.")
+    """Read the one GGUF model in a folder, or in the folders directly below it; the files beside it do not count."""
+    firsts = _first_files(folder.glob("*.gguf")) or _first_files(folder.glob("*/*.gguf"))
+    models = [path for path in firsts if not _is_companion(path)] or firsts
+    if len(models) == 1:
+        return _from_gguf(models[0])
+    if models:
+        names = ", ".join(str(path.relative_to(folder)) for path in models[:8])
+        raise UsageError(f"{folder} holds {len(models)} models.", remedy=f"Give the path of one: {names}.")
     _refuse_pickled(folder)
     raise UsageError(f"{folder} holds neither config.json with safetensors nor a GGUF file.", remedy=_CHECK_PATH_OR_ID)
 
 
-def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:
-    """Build the fields of a config.json from a header."""
+def _first_files(paths: Iterable[Path]) -> list[Path]:
+    """Keep one file of each model: the first part that is there."""
+    models: dict[tuple[Path, str], Path] = {}
+    for path in sorted(paths):
+        part = PART.fullmatch(path.name)
+        models.setdefault((path.parent, f"{part['stem']} of {part['count']}" if part else path.name), path)
+    return list(models.values())
+
+
+def _is_companion(path: Path) -> bool:
+    """Return True if a file belongs to another one; a file that cannot be read is taken for a model."""
+    try:
+        return companion_kind(gguf.read_header(path)) is not None
+    except SeatrialError:
+        return False
+
+
+def _gguf_config(headers: Sequence[gguf.GgufHeader]) -> dict[str, Any]:
+    """Build the fields of a config.json from the headers of all parts; the first has the metadata."""
+    header = headers[0]
     kind = header.architecture
     if kind not in {"deepseek4", "llama"}:
         raise RefusedError(
@@ -208,8 +231,8 @@ def _gguf_config(header: gguf.GgufHeader) -> dict[str, Any]:
     keys = DEEPSEEK4 if kind == "deepseek4" else _LLAMA
     config: dict[str, Any] = {field: _whole(header, f"{kind}.{key}") for field, key in keys.items()}
     config["vocab_size"] = header.array_lengths.get("tokenizer.ggml.tokens") or _whole(header, f"{kind}.vocab_size")
-    names = {tensor.name for tensor in header.tensors}
-    config["tie_word_embeddings"] = "output.weight" not in names and "split.count" not in header.metadata
+    names = {tensor.name for part in headers for tensor in part.tensors}
+    config["tie_word_embeddings"] = "output.weight" not in names
     if kind == "llama":
         heads = config["num_attention_heads"]
         width = header.metadata.get("llama.attention.key_length", config["hidden_size"] // heads)
@@ -230,8 +253,8 @@ def _dspark_config(header: gguf.GgufHeader) -> dict[str, Any]:
         tensor.name for tensor in header.tensors
     }:
         raise RefusedError(
-            f"{header.path} is a draft of another family than DeepSeek V4: it has no DSpark stages of that shape.",
-            remedy="Give a DSpark drafter of DeepSeek V4; `seatrial models` lists them.",
+            f"{header.path} is a draft of another file, and not of DeepSeek V4: it has no DSpark stages of that shape.",
+            remedy="Name the model with --checkpoint, and with --drafter a DSpark drafter of it (see seatrial models).",
         )
     if not isinstance(targets, tuple) or not targets:
         raise ModelFileError(f"{header.path} does not say which layers it drafts from.", remedy=FETCH_AGAIN)

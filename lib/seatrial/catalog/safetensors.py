@@ -16,6 +16,7 @@ import msgspec
 from seatrial.catalog.parts import PART, missing_parts, part_names
 from seatrial.catalog.types import FETCH_AGAIN
 from seatrial.errors import ModelFileError, UsageError
+from seatrial.json_text import JsonDecoder, JsonError
 from seatrial.records import read_json
 
 _LENGTH_BYTES = 8
@@ -133,13 +134,17 @@ def _header_length(path: Path, start: bytes, size: int) -> int:
     return length
 
 
+_decode_header: JsonDecoder[dict[str, msgspec.Raw]] = JsonDecoder(dict[str, msgspec.Raw])
+_decode_entry: JsonDecoder[_Entry] = JsonDecoder(_Entry)
+
+
 def _entries(path: Path, raw: bytes) -> dict[str, _Entry]:
     try:
-        document = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        document = _decode_header(raw)
         document.pop("__metadata__", None)
-        entries = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in document.items()}
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"{path} has a malformed header: {error}.", remedy=FETCH_AGAIN) from error
+        entries = {name: _decode_entry(bytes(entry)) for name, entry in document.items()}
+    except JsonError as error:
+        raise ModelFileError(f"{path} has a malformed header, which {error}.", remedy=FETCH_AGAIN) from error
     # A decoder only returns the last of two equal names. Quotes inside a text are escaped, so the count is exact.
     if raw.count(b'"data_offsets"') != len(entries):
         raise ModelFileError(f"{path} names a tensor twice.", remedy=FETCH_AGAIN)

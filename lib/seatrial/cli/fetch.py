@@ -20,10 +20,14 @@ from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.engines.served import is_stand_in
 from seatrial.errors import DoesNotFitError, EngineMissingError, RefusedError
 from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
+from seatrial.fetch.line import ProgressLine
 from seatrial.fetch.progress import FetchEvent, OnProgress
 from seatrial.launching.this_machine import V4
 from seatrial.programs.preflight import proceeding_anyway
 from seatrial.units import format_gib
+
+_SAID = frozenset({"size", "note", "wait", "retry", "done"})
+"""Steps that stay on the screen, each a line of its own."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -121,30 +125,27 @@ def _choose_checkpoint(model: str) -> Checkpoint:
 
 @contextmanager
 def progress_bar() -> Iterator[OnProgress]:
-    """Yield a listener for :func:`fetch_checkpoint` that draws one bar on stderr, or lines if stderr is no terminal."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    """Yield a listener for :func:`fetch_checkpoint` that keeps one line on stderr; a line now and then if it is no terminal."""
+    from rich.progress import Progress, ProgressColumn, Task
+    from rich.text import Text
 
-    console = stderr()
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, visible=False)
+    console, line = stderr(), ProgressLine()
+
+    class Line(ProgressColumn):
+        def render(self, task: Task) -> Text:  # noqa: ARG002 -- the line has all that is shown
+            return Text(line.text(console.width), no_wrap=True, overflow="ellipsis")
+
+    live = Progress(Line(), console=console, transient=True, disable=not console.is_terminal)
+    with live:
+        task = live.add_task("", total=None, visible=False)
 
         def tell(event: FetchEvent) -> None:
-            if event.stage in {"size", "wait", "retry", "done"}:
+            if event.stage in _SAID:
                 console.print(event.text, soft_wrap=True)
-            if event.stage in {"download", "check"}:
-                bar.update(
-                    task,
-                    description=event.text[:48],
-                    completed=event.done_bytes,
-                    total=event.total_bytes or None,
-                    visible=True,
-                )
+                return
+            line.update(event)
+            live.update(task, visible=True)
+            if not console.is_terminal and line.is_due():
+                console.print(line.text(console.width), soft_wrap=True)
 
         yield tell

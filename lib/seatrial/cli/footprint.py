@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from seatrial.cli.machine import add_machine_options, machine_request
 from seatrial.cli.options import whole_number
 from seatrial.errors import ModelFileError, UsageError
 from seatrial.memory.options import ENGINES, HELP
+from seatrial.paths import typed_path
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="model name, hub id, repo:quantization, or local path; with --hardware a model's name stands for the checkpoint that a plan chooses",
     )
     parser.add_argument(
-        "--config", type=Path, help="config.json of any deepseek_v4 or deepseek_v41 model, instead of a checkpoint"
+        "--config",
+        type=partial(typed_path, what="--config"),
+        help="config.json of any deepseek_v4 or deepseek_v41 model, instead of a checkpoint",
     )
     parser.add_argument(
         "--engine", help="sglang, vllm, llamacpp, mlx or simulated (default: what loads the checkpoint)"

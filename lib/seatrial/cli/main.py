@@ -7,18 +7,22 @@ without the parts that ``seatrial measure`` needs.
 from __future__ import annotations
 
 import argparse
-import io
+import contextlib
+import errno
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import NoReturn
 
 from seatrial import __version__
 from seatrial.cli.answer import CommandResult
+from seatrial.cli.streams import escaped_streams, prepare_streams
+from seatrial.environment import drop_odd_sizes, is_text, variable
 from seatrial.errors import INTERRUPTED, SeatrialError, UnknownNameError, UsageError
+from seatrial.printable import shortened
 from seatrial.secret_text import masked, secrets_of
 
 COMMANDS = {
@@ -41,39 +45,29 @@ COMMANDS = {
 }
 
 
+_NOT_USABLE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EROFS}
+)
+"""Error numbers for a path that is a person's to correct, not a fault of the kit."""
+_LONGEST = 1_000
+"""Characters of a message about wrong usage, which repeats words of the command line."""
+_LONGEST_NAME = 300
+
+
 class Parser(argparse.ArgumentParser):
     """Argument parser whose errors read like all others: what, and what to do next."""
 
     def error(self, message: str) -> NoReturn:
         """Raise the message instead of printing the whole usage."""
-        raise UsageError(f"{message[:1].upper()}{message[1:]}.", remedy=f"{self.prog} --help lists its options.")
+        message = shortened(f"{message[:1].upper()}{message[1:]}", _LONGEST)
+        raise UsageError(f"{message}.", remedy=f"{self.prog} --help lists its options.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    _prepare_streams()
-    words = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in words
-    try:
-        return _dispatch(words)
-    except SeatrialError as error:
-        print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("seatrial: interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        _discard_output()
-        return 0
-    except Exception as error:  # noqa: BLE001 -- a person reads one line, not a traceback
-        if os.environ.get("SEATRIAL_TRACEBACK"):
-            print(masked(traceback.format_exc(), secrets_of()), file=sys.stderr)
-            return SeatrialError.exit_code
-        kind = type(error).__name__
-        note = " (the JSON document was not written)" if as_json else ""
-        text = f"seatrial: unexpected failure{note}: {kind}: {error}\nSet SEATRIAL_TRACEBACK=1 to see where, and report it."
-        print(masked(text, secrets_of()), file=sys.stderr)
-        return SeatrialError.exit_code
+    prepare_streams()
+    with escaped_streams():
+        return _run(list(sys.argv[1:] if argv is None else argv))
 
 
 def build_parser(command: str) -> argparse.ArgumentParser:
@@ -95,6 +89,56 @@ def build_parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     module.configure(parser)
     return parser
+
+
+@contextlib.contextmanager
+def _files_named() -> Iterator[None]:
+    """Raise a UsageError for a file that this user may not use, wherever it was met."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_USABLE or error.filename is None:
+            raise
+        name = shortened(os.fsdecode(error.filename), _LONGEST_NAME)
+        raise UsageError(
+            f"{name} cannot be used: {error.strerror}.", remedy="Check the path and who may read and write there."
+        ) from error
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse words that are no UTF-8 text: neither a record nor a request can hold them."""
+    for word in words:
+        if not is_text(word):
+            raise UsageError(f"{shortened(ascii(word))} is not UTF-8 text.", remedy="Correct it, or rename the file.")
+
+
+def _run(words: list[str]) -> int:
+    """Run one command line; every exception becomes a message and an exit code."""
+    as_json = "--json" in words
+    try:
+        drop_odd_sizes()
+        _check_words(words)
+        with _files_named():
+            return _dispatch(words)
+    except SeatrialError as error:
+        print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("seatrial: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _discard_output()
+        return 0
+    except Exception as error:  # noqa: BLE001 -- a person reads one line, not a traceback
+        if variable("SEATRIAL_TRACEBACK"):
+            lines = [shortened(line, _LONGEST) for line in traceback.format_exc().splitlines()]
+            print(masked("\n".join(lines), secrets_of()), file=sys.stderr)
+            return SeatrialError.exit_code
+        what = shortened(traceback.format_exception_only(error)[-1].strip(), _LONGEST)
+        note = " (the JSON document was not written)" if as_json else ""
+        text = f"seatrial: unexpected failure{note}: {what}\nSet SEATRIAL_TRACEBACK=1 to see where, and report it."
+        print(masked(text, secrets_of()), file=sys.stderr)
+        return SeatrialError.exit_code
 
 
 def _dispatch(words: list[str]) -> int:
@@ -135,24 +179,6 @@ def _write(show: Callable[[], None]) -> int:
 def _discard_output() -> None:
     """Discard the rest of standard output, so that the interpreter's own flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _prepare_streams() -> None:
-    """Make the standard streams safe to write to.
-
-    A stream that the calling process closed is replaced: the next file opened would take its number.
-    """
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 -- for the whole run
-    for stream in (sys.stdout, sys.stderr):
-        # A file name may have a character that the terminal's encoding lacks.
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _overview() -> str:

@@ -7,16 +7,17 @@ seatrial measure --server NAME --rate 2 --requests 120 --slo-ttft-s 0.5
                                                       latency under 2 requests a second
 
 TTFT is the time to the first token, TPOT the time for each later one; docs/measuring.md defines
-every figure. The exit code is 5 if no request succeeded or the client itself did not keep up.
+every figure. The exit code is 5 if no request succeeded, the client itself did not keep up, or
+something between server and client held the stream back.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
+from seatrial import environment
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.options import positive_number, whole_number
 from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
@@ -163,7 +164,7 @@ def _why_it_ended(target: Server | str) -> EngineError | None:
 def _api_key(variable: str | None) -> str | None:
     if variable is None:
         return None
-    key = os.environ.get(variable)
+    key = environment.variable(variable)
     if key is None:
         # Not repeated: somebody may have typed the key itself.
         raise UsageError(

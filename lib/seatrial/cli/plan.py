@@ -66,10 +66,10 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     def show() -> None:
         _show(plan, command, why=arguments.why)
 
-    return CommandResult(_document(plan, command), show, 0 if plan.runs else _DOES_NOT_RUN)
+    return CommandResult(plan_document(plan, command), show, 0 if plan.runs else _DOES_NOT_RUN)
 
 
-def _document(plan: Plan, command: Command | None) -> dict[str, Any]:
+def plan_document(plan: Plan, command: Command | None) -> dict[str, Any]:
     """Return the plan for programs: its fields, the command, and that of each machine, rank 0 first."""
     plain: dict[str, Any] = to_dict(plan)
     if plain["recipe"]:

@@ -13,7 +13,6 @@ from typing import Any
 from seatrial.cli.answer import CommandResult, stdout
 from seatrial.records import to_dict
 from seatrial.server import Server, list_servers
-from seatrial.server.folder import check_servers_dir
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """List the servers."""
-    check_servers_dir()
     servers = [(server, _state(server), _cause(server)) for server in list_servers(ended=arguments.all)]
     rows = [
         {

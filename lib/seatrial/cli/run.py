@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.options import whole_number
-from seatrial.errors import MeasurementError, UsageError
+from seatrial.errors import MeasurementError
 from seatrial.measure.types import Measurement
-from seatrial.records import RECORD, REPORT, from_dict, to_dict
+from seatrial.records import REPORT, from_dict, to_dict
 from seatrial.view.tables.table import Table
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     """Run every combination, write the report, and sum up."""
     from seatrial.batch import expand_grid, parse_assignments, run_notebooks
     from seatrial.batch.folders import choose_folder
-    from seatrial.view.report.page import write_report
+    from seatrial.view.report.page import check_report, write_report
 
     variants = expand_grid(arguments.grid, parse_assignments(arguments.parameters))
     top = choose_folder(arguments.output)
-    _check_report(top / REPORT, [top / name / RECORD for name in variants])
+    check_report(top / REPORT)
     runs: dict[Path, Run] = {}
     try:
         for name, parameters in variants.items():
@@ -88,12 +88,6 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     failed = next((one.exit_code for one in runs.values() if one.exit_code), 0)
     exit_code = failed or (MeasurementError.exit_code if unanswered else 0)
     return CommandResult(document, lambda: _show(runs, report), exit_code)
-
-
-def _check_report(report: Path, records: list[Path]) -> None:
-    """Raise if the report would replace a link, or a file that no run made."""
-    if report.is_symlink() or (report.exists() and not any(record.exists() for record in records)):
-        raise UsageError(f"{report} exists already, and no run made it.", remedy="Name another folder with --output.")
 
 
 def _errors(runs: Iterable[Run]) -> Iterator[str]:

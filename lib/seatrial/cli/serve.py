@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from seatrial.cli.answer import CommandResult, stderr, stdout
@@ -34,6 +34,7 @@ from seatrial.launching.next_plan import advise, why_ended, with_share
 from seatrial.launching.this_machine import fetch_stand_in
 from seatrial.launching.tuned import tuned_plan
 from seatrial.memory.types import Parallelism
+from seatrial.paths import typed_path
 from seatrial.programs.preflight import proceeding_anyway
 from seatrial.records import from_dict, read_json
 from seatrial.server import Server
@@ -67,7 +68,13 @@ class PlanFile:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial serve``."""
     add_plan_options(parser)
-    parser.add_argument("--plan", type=Path, metavar="FILE", default=None, help="document of seatrial plan --json")
+    parser.add_argument(
+        "--plan",
+        type=partial(typed_path, what="--plan"),
+        metavar="FILE",
+        default=None,
+        help="document of seatrial plan --json",
+    )
     parser.add_argument("--port", type=whole_number(0, LARGEST_PORT), default=0, help="0 chooses a free one (default)")
     parser.add_argument(
         "--keep-running", action="store_true", help="return once the server answers; end it with seatrial stop"
@@ -76,7 +83,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--expose", action="store_true", help="let --host be an address that other machines can reach")
     key = parser.add_mutually_exclusive_group()
-    key.add_argument("--api-key-file", type=Path, metavar="FILE", help="a key of your own, in a file only you can read")
+    key.add_argument(
+        "--api-key-file",
+        type=partial(typed_path, what="--api-key-file"),
+        metavar="FILE",
+        help="a key of your own, in a file only you can read",
+    )
     key.add_argument("--api-key-env", metavar="VAR", help="environment variable with a key of your own")
     parser.add_argument(
         "--anyway", action="store_true", help="launch even if this machine lacks what the engine requires"

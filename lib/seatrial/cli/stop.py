@@ -10,7 +10,7 @@ import argparse
 from seatrial.cli.answer import CommandResult, stdout
 from seatrial.errors import UsageError
 from seatrial.records import to_dict
-from seatrial.server import Stopped, list_servers
+from seatrial.server import Stopped
 from seatrial.server.registry import stop_each, together
 from seatrial.view.tables.servers import stopped_line
 
@@ -25,8 +25,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     """Stop the named servers, or all."""
     if bool(arguments.names) == arguments.all:
         raise UsageError("Name the servers, or give --all.", remedy="seatrial ps lists what runs.")
-    names = [server.name for server in list_servers()] if arguments.all else arguments.names
-    stopped, errors = stop_each(names)
+    stopped, errors = stop_each(None if arguments.all else arguments.names)
     if errors and not stopped:
         raise together(errors)
 

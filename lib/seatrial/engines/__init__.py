@@ -50,7 +50,8 @@ def build_command(
         error = RefusedError if plan.verdict == "refused" else DoesNotFitError
         raise error(why, remedy=plan.smallest_change or "")
     command = ENGINES[plan.engine].build(plan, model_path=model_path, runner=runner, host=host)
-    command = apply_settings(replace(command, nodes=plan.nodes), plan.settings)
+    seen = dict(setting.split("=", 1) for setting in plan.hardware.engine_env)
+    command = apply_settings(replace(command, nodes=plan.nodes, env=command.env | seen), plan.settings)
     return command if version is None else with_version_note(command, version)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -11,6 +10,7 @@ from pathlib import Path
 from seatrial.catalog.engine_facts import is_older, program_of
 from seatrial.engines.types import Command
 from seatrial.flags import Flags
+from seatrial.json_text import JsonError, parse_json
 
 FLAGS = Path(__file__).with_name("flags")
 NEVER_STARTED = frozenset({"--trust-remote-code", "--enable-custom-logit-processor", "--api-key"})
@@ -39,7 +39,7 @@ def has_snapshot(engine: str) -> bool:
 @cache
 def read_snapshot(engine: str) -> Snapshot:
     """Load the snapshot of an engine that has one."""
-    row = json.loads((FLAGS / f"{engine}.json").read_text(encoding="utf-8"))
+    row = parse_json((FLAGS / f"{engine}.json").read_bytes())
     for name in {"accepted", "switches", "python_accepted"} & row.keys():
         row[name] = frozenset(row[name])
     return Snapshot(**row)
@@ -90,7 +90,7 @@ def _keys(given: str, value: str | None) -> set[str]:
     if given:
         return {given.partition(".")[0]}
     try:
-        found = json.loads(value or "")
-    except ValueError:
+        found = parse_json(value or "")
+    except JsonError:
         return set()
     return set(found) if isinstance(found, dict) else set()

@@ -8,6 +8,7 @@ from seatrial.catalog import find_model
 from seatrial.engines.served import is_stand_in, served_name
 from seatrial.engines.types import Command
 from seatrial.flags import Flags
+from seatrial.json_text import parse_json
 from seatrial.plan.types import Plan
 
 _OWN = frozenset({
@@ -80,7 +81,7 @@ def _parallelism(plan: Plan, recipe: Flags) -> dict[str, object]:
 
 def _with_local_draft(recipe: Flags, checkpoint: str, model_path: str | None) -> Flags:
     """Return the flags with the draft read from the local folder, if the recipe names the checkpoint itself as draft."""
-    config = json.loads(recipe.get("--speculative-config") or "{}")
+    config = parse_json(recipe.get("--speculative-config") or "{}")
     if model_path is None or config.get("model") != checkpoint:
         return recipe
     config = {name: value for name, value in config.items() if name != "revision"} | {"model": model_path}

@@ -9,81 +9,52 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
+from seatrial.catalog.remote_file import RemoteFile
+from seatrial.catalog.stored import MANIFEST, Manifest, StoredFile, folder_of, read_manifest, weights_in
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import SeatrialError
-from seatrial.fetch.disk import writing
+from seatrial.fetch.disk import make_own_folder, writing
 from seatrial.fetch.progress import FetchEvent, OnProgress
-from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.verify import sha256_of
-from seatrial.paths import models_dir
-from seatrial.records import from_dict, read_json, write_json
-
-MANIFEST = "seatrial.json"
-"""This kit's own file beside a checkpoint's files; no source provides it."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file that was checked: its size, its hash, and its time stamps at the check."""
-
-    name: str
-    size_bytes: int
-    sha256: str
-    modified_ns: int
-    changed_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """Files of a checkpoint's folder, and their source."""
-
-    checkpoint: str
-    source: str
-    files: tuple[StoredFile, ...]
-
-
-def folder_of(checkpoint: Checkpoint) -> Path:
-    """Return the folder for a checkpoint, without creating it."""
-    return models_dir() / (re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint.id).lstrip(".-") or "unnamed")
+from seatrial.paths import typed_path
+from seatrial.records import write_json
+from seatrial.writing import open_own
 
 
 def own_path(checkpoint: Checkpoint) -> Path | None:
     """Return the local path that is the checkpoint's id, None if the id is a hub's."""
-    path = Path(checkpoint.id).expanduser()
+    path = typed_path(checkpoint.id, "The checkpoint")
     return path if path.is_absolute() or checkpoint.id.startswith(("./", "../")) else None
 
 
-def ready_path(folder: Path) -> Path | None:
-    """Return the path an engine loads from ``folder``, None if files are missing or have changed."""
-    try:
-        manifest = from_dict(Manifest, read_json(folder / MANIFEST))
-    except SeatrialError:
+def ready_path(checkpoint: Checkpoint) -> Path | None:
+    """Return the path an engine loads, None if the checkpoint was not fetched, or files are missing or have changed."""
+    folder = folder_of(checkpoint)
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.checkpoint != checkpoint.id:
         return None
-    fresh = tuple(filter(None, (_recheck(folder, file) for file in manifest.files)))
+    place = Path(manifest.folder) if manifest.folder else folder
+    fresh = tuple(filter(None, (_recheck(place, file) for file in manifest.files)))
     if not fresh or len(fresh) != len(manifest.files):
         return None
     if fresh != manifest.files:
         with contextlib.suppress(SeatrialError):  # in a read-only cache the next call hashes again
-            write_json(folder / MANIFEST, Manifest(manifest.checkpoint, manifest.source, fresh))
-    return weights_in(folder, manifest.files)
+            write_json(folder / MANIFEST, replace(manifest, files=fresh))
+    return weights_in(place, manifest.files)
 
 
-def write_manifest(folder: Path, checkpoint: Checkpoint, source: str, files: Sequence[RemoteFile]) -> None:
-    """Record that ``files`` in ``folder`` are complete and checked."""
-    stored = tuple(_stored(folder, file.name, file.sha256 or sha256_of(folder / file.name)) for file in files)
-    write_json(folder / MANIFEST, Manifest(checkpoint.id, source, stored))
-
-
-def weights_in(folder: Path, files: Sequence[StoredFile | RemoteFile]) -> Path:
-    """Return the path an engine loads: the first GGUF file, or the folder."""
-    gguf = sorted(file.name for file in files if file.name.casefold().endswith(".gguf"))
-    return folder / gguf[0] if gguf else folder
+def write_manifest(
+    folder: Path, checkpoint: Checkpoint, source: str, files: Sequence[RemoteFile], place: Path | None = None
+) -> None:
+    """Record in ``folder`` that ``files`` are complete and checked, there or in ``place``."""
+    base = place or folder
+    stored = tuple(_stored(base, file.name, file.sha256 or sha256_of(base / file.name)) for file in files)
+    write_json(folder / MANIFEST, Manifest(checkpoint.id, source, stored, str(place) if place else None))
 
 
 @contextlib.contextmanager
@@ -91,9 +62,9 @@ def locked(folder: Path, on_progress: OnProgress) -> Iterator[None]:
     """Hold the checkpoint's lock: the second of two processes waits, and then finds the files complete."""
     lock = folder.with_name(f"{folder.name}.lock")
     while True:
+        make_own_folder(lock.parent)
         with writing(lock):
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            stream = lock.open("a")
+            stream = open_own(lock, append=True)
         with stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,7 +80,7 @@ def locked(folder: Path, on_progress: OnProgress) -> Iterator[None]:
             return
 
 
-def _is_same_file(path: Path, stream: IO[str]) -> bool:
+def _is_same_file(path: Path, stream: FileIO) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
     except FileNotFoundError:

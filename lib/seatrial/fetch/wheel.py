@@ -16,9 +16,9 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from seatrial.catalog.remote_file import RemoteFile
 from seatrial.errors import ModelFileError, NetworkError
 from seatrial.fetch.progress import FetchProgress
-from seatrial.fetch.remote_file import RemoteFile
 from seatrial.fetch.transfer import CHUNK_BYTES, copy
 
 _ATTEMPTS = 3
@@ -90,7 +90,7 @@ def _run_pip(pip: list[str], requirement: str, target: Path, progress: FetchProg
         )
         try:
             while process.poll() is None:
-                progress.report("download", requirement, _largest_file_bytes(target.parent))
+                progress.count("download", requirement, requirement, _largest_file_bytes(target.parent))
                 time.sleep(_POLL_S)
         finally:
             if process.poll() is None:

@@ -10,8 +10,9 @@ from types import MappingProxyType
 
 import msgspec
 
-from seatrial.hardware.types import Gpu
-from seatrial.units import GB, MIB
+from seatrial.hardware.types import WIRED_LIMIT, Gpu
+from seatrial.json_text import parse_json
+from seatrial.units import GB, GIB, MIB
 
 DATA_FILE = "accelerators.json"
 _MEMORY_TOLERANCE = 0.08
@@ -56,7 +57,11 @@ class Accelerator:
         """Memory of one accelerator: the driver's figure if known, else the marketed one."""
         if self.reported_mib is not None:
             return self.reported_mib * MIB
-        return None if self.memory_gb is None else round(self.memory_gb * GB)
+        return None if self.memory_gb is None else self.bytes_of(self.memory_gb)
+
+    def bytes_of(self, size_gb: float) -> int:
+        """Return the bytes of a marketed size; Apple's sizes are binary: 128 GB show as 137,438,953,472 bytes."""
+        return round(size_gb * (GIB if self.vendor == "apple" else GB))
 
     def has_memory(self, memory_bytes: int | None) -> bool:
         """Return True if a card with ``memory_bytes`` can be this one; a card of unknown size can."""
@@ -77,6 +82,7 @@ class Accelerator:
             fp8_flops=_scaled(self.dense_tflops.fp8, 1e12),
             compute_capability=self.architecture,
             unified=self.unified_memory,
+            limit_setting=WIRED_LIMIT if self.vendor == "apple" else None,
         )
 
 
@@ -87,7 +93,7 @@ def _scaled(value: float | None, factor: float) -> float | None:
 @cache
 def accelerators() -> Mapping[str, Accelerator]:
     """Load every accelerator of the data file, by its key."""
-    document = msgspec.json.decode(Path(__file__).with_name(DATA_FILE).read_bytes())
+    document = parse_json(Path(__file__).with_name(DATA_FILE).read_bytes())
     rows = msgspec.convert(document["accelerators"], list[Accelerator])
     return MappingProxyType({row.key: row for row in rows})
 

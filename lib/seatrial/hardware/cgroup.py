@@ -91,18 +91,25 @@ def _limit(group: ControlGroup) -> int | None:
 
 def _used(group: ControlGroup) -> int | None:
     """Return the memory of the group without the page cache that the kernel can free at once."""
-    if group.version == _V1:
-        name, cache = "memory.usage_in_bytes", "total_inactive_file"
-    else:
-        name, cache = "memory.current", "inactive_file"
-    used = read_number(group.folder / name)
-    if used is None:
-        return None
-    for line in _lines(group.folder / "memory.stat"):
-        key, _, value = line.partition(" ")
-        if key == cache and value.isdecimal():
-            return max(0, used - int(value))
-    return used
+    used = read_number(group.folder / ("memory.usage_in_bytes" if group.version == _V1 else "memory.current"))
+    return None if used is None else max(0, used - _clean_cache(group))
+
+
+def _clean_cache(group: ControlGroup) -> int:
+    """Return the page cache of the group that needs no writing before it is freed.
+
+    A file that was mapped or read twice is on the active list and is freed as readily. Shared memory and locked pages are
+    on other lists (cgroup-v2.rst and cgroup-v1/memory.rst, memory.stat).
+    """
+    fields = dict(line.split(" ", 1) for line in _lines(group.folder / "memory.stat") if " " in line)
+    start, file = ("total_", "") if group.version == _V1 else ("", "file_")
+
+    def size(name: str) -> int:
+        value = fields.get(start + name, "")
+        return int(value) if value.isdecimal() else 0
+
+    clean = size("inactive_file") + size("active_file") - size(f"{file}dirty") - size(f"{file}writeback")
+    return max(0, clean)
 
 
 def _mounts(root: Path) -> dict[str, tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from seatrial.errors import UsageError
 from seatrial.hardware.amd import read_amd
@@ -45,27 +46,34 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
     return named_machine(name, host_memory_gib)
 
 
-def read_machine() -> Hardware:
-    """Read this machine, with the bandwidth of the data sheets."""
-    host = _read_host()
-    if sys.platform == "darwin":
+def read_machine(root: Path = Path("/"), system: str = sys.platform) -> Hardware:
+    """Read this machine, with the bandwidth of the data sheets.
+
+    Args:
+        root: Folder of ``/dev``, ``/proc`` and ``/sys``.
+        system: Operating system, as ``sys.platform`` calls it.
+
+    """
+    host = _read_host(root)
+    if system == "darwin":
         gpus, problems = read_apple(host)
         if gpus:
             host = replace(host, bandwidth_bytes_per_s=gpus[0].bandwidth_bytes_per_s)
         return Hardware(machine_name(gpus), gpus, host, None, None, "measured", "sysctl, system_profiler", problems)
-    nvidia = read_nvidia(host)
-    amd_gpus, amd_driver, amd_problems = read_amd()
-    gpus = (*nvidia.gpus, *amd_gpus)
-    sources = [nvidia.source, "amdgpu sysfs" if amd_gpus else "", "/proc", "/sys"]
+    nvidia = read_nvidia(host, root=root)
+    amd = read_amd(host, root=root, beside_cards=bool(nvidia.gpus))
+    gpus = (*nvidia.gpus, *amd.gpus)
+    sources = [nvidia.source, amd.source, "/proc", "/sys"]
     return Hardware(
         name=machine_name(gpus),
         gpus=gpus,
         host=host,
-        driver=nvidia.driver or amd_driver,
+        driver=nvidia.driver or amd.driver,
         cuda=nvidia.cuda,
         origin="measured",
         source=", ".join(filter(None, sources)),
-        problems=(*nvidia.problems, *amd_problems),
+        problems=(*nvidia.problems, *amd.problems),
+        engine_env=amd.engine_env,
     )
 
 
@@ -88,7 +96,7 @@ def _with_host_memory(hardware: Hardware, host_memory_gib: float | None) -> Hard
     )
 
 
-def _read_host() -> Host:
+def _read_host(root: Path = Path("/")) -> Host:
     from seatrial.hardware.host import read_host  # it loads psutil, which named machines do not need
 
-    return read_host()
+    return read_host(root)

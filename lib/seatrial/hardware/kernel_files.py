@@ -17,3 +17,12 @@ def read_number(path: Path) -> int | None:
     """Return the whole number in a file, None if it holds something else ("max") or cannot be read."""
     text = read_text(path)
     return int(text) if text.isdecimal() else None
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """Return the first ``size`` bytes of a file, b"" if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""

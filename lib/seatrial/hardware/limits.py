@@ -13,8 +13,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from seatrial.environment import variable
 from seatrial.hardware.host import disk_free
 from seatrial.hardware.types import ProcessLimits
+from seatrial.paths import home
 
 _TIMEOUT_S = 10.0
 _RELEASE = re.compile(r"release (\d+\.\d+)")
@@ -36,7 +38,7 @@ def read_limits(
     _, open_files_most = resource.getrlimit(resource.RLIMIT_NOFILE)
     locked, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     library, glibc = platform.libc_ver()
-    cache = Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(variable("XDG_CACHE_HOME", variables) or home() / ".cache")
     return ProcessLimits(
         system=sys.platform,
         machine=platform.machine(),
@@ -77,9 +79,9 @@ def nvcc_release(nvcc: str) -> str | None:
 
 
 def _nvcc_candidates(python: str | None, root: Path, environment: Mapping[str, str]) -> Iterator[Path]:
-    for variable in ("CUDA_HOME", "CUDA_PATH"):
-        if environment.get(variable):
-            yield Path(environment[variable]) / "bin/nvcc"
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        if folder := variable(name, environment):
+            yield Path(folder) / "bin/nvcc"
     on_path = shutil.which("nvcc", path=environment.get("PATH", ""))
     if on_path:
         yield Path(on_path)

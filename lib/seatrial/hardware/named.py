@@ -75,7 +75,7 @@ def _gpus(name: str, part: str) -> list[Gpu]:
     if count < 1:
         raise UsageError(f"{name} asks for {count} accelerators.", remedy=f"Ask for at least one: {key}x1.")
     _check_count(name, count, accelerator.gpus_per_node_max, part.removesuffix(f"x{count}"))
-    memory_bytes = accelerator.memory_bytes if size_gb is None else size_gb * GB
+    memory_bytes = accelerator.memory_bytes if size_gb is None else accelerator.bytes_of(size_gb)
     return [accelerator.to_gpu(memory_bytes)] * count
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from seatrial.json_text import JsonError, parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ def run_probe_program(
 def _parse(output: bytes) -> list[dict[str, Any]]:
     lines = []
     for text in output.splitlines():
-        with contextlib.suppress(ValueError):  # cut by the deadline
-            line = json.loads(text)
+        with contextlib.suppress(JsonError):  # cut by the deadline
+            line = parse_json(text)
             if isinstance(line, dict) and line:
                 lines.append(line)
     return lines

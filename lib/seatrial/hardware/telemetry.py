@@ -37,19 +37,22 @@ class GpuTelemetry:
         self._cards: list[amd.Card] = []
 
     def __enter__(self) -> Self:
-        self._cards = amd.cards(self._root)
+        self._read_nvml()
+        self._cards = amd.serving(amd.cards(self._root), beside_cards=bool(self._handles))
+        return self
+
+    def _read_nvml(self) -> None:
         import pynvml
 
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError:  # no driver, no library: nothing to read
-            return self
+            return
         self._nvml = pynvml
         with contextlib.suppress(pynvml.NVMLError):
             for index in range(pynvml.nvmlDeviceGetCount()):
                 with contextlib.suppress(pynvml.NVMLError):  # a lost GPU has no handle
                     self._handles.append(pynvml.nvmlDeviceGetHandleByIndex(index))
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -82,4 +85,5 @@ class GpuTelemetry:
 
 def _read_amd(card: amd.Card) -> GpuReading:
     busy = card.number("gpu_busy_percent")
-    return GpuReading(card.number("mem_info_vram_used"), None if busy is None else busy / 100, card.power_w)
+    used = amd.used_bytes(card) if amd.is_integrated(card) else card.number("mem_info_vram_used")
+    return GpuReading(used, None if busy is None else busy / 100, card.power_w)

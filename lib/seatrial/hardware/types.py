@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from seatrial.records import Origin
 
+WIRED_LIMIT = "iogpu.wired_limit_mb"
+"""The sysctl with the most memory that the GPU of a Mac may take, in MiB; 0 leaves the limit to macOS."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -32,6 +35,8 @@ class Gpu:
         compute_capability: "9.0" (NVIDIA) or "gfx942" (AMD), None for other vendors.
         mig: True if MIG is on.
         unified: True if CPU and GPU share one memory.
+        memory_limit_bytes: Most of unified memory that the system lets the GPU take, None if unknown.
+        limit_setting: Setting that raises that limit ("ttm.pages_limit"), None if there is none.
 
     """
 
@@ -47,6 +52,8 @@ class Gpu:
     mig: bool | None = None
     unified: bool = False
     bandwidth_measured_at: str | None = None
+    memory_limit_bytes: int | None = None
+    limit_setting: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,7 @@ class Hardware:
         origin: ``measured`` if detected, ``assumed`` if only named.
         source: Interfaces that were read (NVML, sysfs, ...), or the data file of a named machine.
         problems: Readings that failed, and how to fix each.
+        engine_env: Environment variables with which an engine sees these accelerators only, NAME=value.
 
     """
 
@@ -118,6 +126,7 @@ class Hardware:
     origin: Origin
     source: str
     problems: tuple[Problem, ...] = ()
+    engine_env: tuple[str, ...] = ()
 
     def times(self, count: int) -> str:
         """Return the name with a count if there are several: ``2 x h200x8``."""

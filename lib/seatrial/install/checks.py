@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import replace
 from seatrial import paths
 from seatrial.catalog.engine_facts import Install, engine_facts
 from seatrial.engines.requirements import Check, CheckedMachine, check_requirements
+from seatrial.environment import variable
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.hardware import detect_hardware
 from seatrial.hardware.host import disk_free
@@ -51,7 +51,7 @@ def _checks(engine: str, row: Install, python: str) -> Iterator[Check]:
     for check in check_requirements(engine, machine, installing=True):
         # A requirement of the installation only would make the whole download useless: it refuses, not warns.
         yield check if check in always or check.status == "ok" else replace(check, status="problem")
-    if row.compilers and not any(find_on_path(name) for name in (os.environ.get("CXX"), *row.compilers) if name):
+    if row.compilers and not any(find_on_path(name) for name in (variable("CXX"), *row.compilers) if name):
         found = f"{row.name} is compiled on this machine, and none of {', '.join(row.compilers)} was found"
         remedy = "Install a C++ compiler. On Debian and Ubuntu: apt install build-essential."
         yield Check(f"{engine_facts(engine).title}: compiler", "problem", found, remedy)
@@ -73,7 +73,7 @@ def sizes(row: Install) -> str:
 
 
 def _disk_shortage(row: Install) -> str:
-    folder = paths.engines_dir().absolute()
+    folder = paths.engines_dir()
     free = disk_free(folder)
     if free is None or free >= needed_bytes(row):
         return ""

@@ -16,9 +16,10 @@ from seatrial.errors import EngineError, UnknownNameError, UsageError
 from seatrial.install.checks import check_machine, find_python, python_version, sizes
 from seatrial.install.steps import InstallEvent, OnEvent, Steps, Tool, choose_tool, find_uv
 from seatrial.programs.own import NOTE, Installation, folder_of, installations, read_installation
-from seatrial.records import to_dict, write_json, write_text
+from seatrial.records import to_dict, write_json
 from seatrial.server.folder import folder_of as server_folder
 from seatrial.server.registry import list_servers
+from seatrial.writing import open_own, write_text
 
 _PROOF = (
     "import importlib, importlib.metadata, sys\n"
@@ -144,7 +145,7 @@ class _Job:
 def _install(job: _Job) -> Installation:
     row, folder, report = job.row, job.folder, job.report
     begun = time.monotonic()
-    log = paths.engines_dir().absolute() / f"{row.name}.log"
+    log = paths.engines_dir() / f"{row.name}.log"
     write_text(log, "", mode=0o600)
     temporary = folder / ".unpacked"
     temporary.mkdir(parents=True)
@@ -182,8 +183,8 @@ def _prove(python: str, row: Install, log: Path) -> tuple[str, int]:
     """Import an engine in its environment; return its version and the number of packages."""
     argv = (python, "-I", "-c", _PROOF, row.package, *row.proof)
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL)
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(f"$ {python} -c 'import {', '.join(row.proof)}'\n{done.stdout}{done.stderr}")
+    with open_own(log, append=True) as stream:
+        stream.write(f"$ {python} -c 'import {', '.join(row.proof)}'\n{done.stdout}{done.stderr}".encode())
     answer = dict(line.split(None, 1) for line in done.stdout.splitlines()[-2:] if " " in line)
     if done.returncode or answer.keys() != {"version", "packages"}:
         lines = tuple((done.stderr or done.stdout).strip().splitlines()[-4:])
@@ -209,7 +210,7 @@ def _locked(name: str) -> Iterator[int]:
         UsageError: If another process holds it.
 
     """
-    folder = paths.engines_dir().absolute()
+    folder = paths.engines_dir()
     with paths.locked(folder, name) as lock:
         if lock is None:
             raise UsageError(
@@ -252,8 +253,8 @@ def _remove_older(installation: Installation) -> None:
 
 
 def _folders_of(row: Install) -> list[Path]:
-    parent = paths.engines_dir().absolute()
-    return [path for path in parent.iterdir() if path.is_dir() and path.name.lstrip(".").startswith(f"{row.name}-")]
+    found = paths.content_of(paths.engines_dir())
+    return [path for path in found if path.is_dir() and path.name.lstrip(".").startswith(f"{row.name}-")]
 
 
 def _check_unused(found: Installation) -> None:

@@ -23,6 +23,7 @@ from seatrial.programs.probing import output_of
 from seatrial.programs.search_path import find_on_path, passed_over
 from seatrial.records import from_dict
 from seatrial.units import counted, format_bytes
+from seatrial.writing import open_own
 
 Tool = Literal["uv", "pip"]
 # Settings of pip about the source or choice of packages: uv reads none of them.
@@ -82,7 +83,7 @@ class Steps:
             EngineError: If the step failed, with the cause if its output shows one.
 
         """
-        with self._started(argv) as process, self.log.open("ab") as log:
+        with self._started(argv) as process, open_own(self.log, append=True) as log:
             log.write(f"$ {' '.join(argv)}\n".encode())
             for line in process.stdout or ():
                 log.write(line)

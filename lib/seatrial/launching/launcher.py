@@ -36,6 +36,7 @@ from seatrial.server.startup.stall import STALL_LIMIT_S
 from seatrial.server.startup.watch import ANOTHER_PORT, Event
 from seatrial.server.state import Record, StartConditions
 from seatrial.server.stopping import Stopped
+from seatrial.writing import open_own
 
 _PORTS_TRIED = 4
 _GRACE_S = 3.0
@@ -209,8 +210,7 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
     """Start the detached supervisor and wait until it has recorded who runs."""
     argv = (sys.executable, "-I", "-S", "-B", supervisor.__file__, str(folder.path.absolute()))
     output_file = folder.path / "supervisor.log"
-    output_file.touch(mode=0o600)
-    with output_file.open("wb") as output:
+    with open_own(output_file) as output:
         # It forks and ends at once, so there is no child to wait for later. A launch that gives up before the supervisor
         # has written anything finds and ends it by the launch's id.
         env = {

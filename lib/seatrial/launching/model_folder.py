@@ -13,6 +13,7 @@ from seatrial import paths
 from seatrial.catalog.engine_facts import MisreadConfig, engine_facts
 from seatrial.errors import cannot_write
 from seatrial.records import read_json
+from seatrial.writing import write_text
 
 _CONFIG = "config.json"
 
@@ -61,7 +62,7 @@ def _linked(folder: Path, config: dict[str, Any]) -> Path:
         try:
             for path in files:
                 (part / path.name).symlink_to(path)
-            (part / _CONFIG).write_text(text, encoding="utf-8")
+            write_text(part / _CONFIG, text)
             part.rename(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)

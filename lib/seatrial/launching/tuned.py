@@ -115,7 +115,7 @@ class Tuned:
 
 def folder() -> Path:
     """Return the folder of results, which need not exist."""
-    return paths.state_dir().absolute() / "tuned"
+    return paths.state_dir() / "tuned"
 
 
 def subject_of(plan: Plan, runner: str | None = None) -> TunedSubject:
@@ -157,7 +157,12 @@ def _machine_of(hardware: Hardware) -> TunedMachine:
 
 
 def read_tuned(subject: TunedSubject) -> Tuned | None:
-    """Return the result for a subject; None without one, or if it was unreadable and therefore set aside."""
+    """Return the result for a subject; None without one, or if it made no sense and was therefore set aside.
+
+    Raises:
+        UsageError: If this user cannot read it.
+
+    """
     path = subject.path
     try:
         found = from_dict(Tuned, read_json(path))
@@ -165,9 +170,10 @@ def read_tuned(subject: TunedSubject) -> Tuned | None:
     except UsageError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return None
-        if not isinstance(error.__cause__, OSError):
-            with contextlib.suppress(OSError):
-                path.replace(path.with_suffix(".unreadable"))
+        if isinstance(error.__cause__, OSError):
+            raise paths.cannot_read(path, error.__cause__) from error
+        with contextlib.suppress(OSError):
+            path.replace(path.with_suffix(".unreadable"))
         log.warning("The tuned settings in %s are not used: %s", path, error.what)
         return None
     return found if found.subject == subject else None
@@ -197,6 +203,8 @@ def forget_tuned(subject: TunedSubject) -> bool:
         subject.path.unlink()
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise paths.cannot_read(subject.path, error) from error
     return True
 
 
@@ -211,9 +219,10 @@ def tuned_plan(plan: Plan, runner: str | None = None) -> Plan:
     if not plan.runs or plan.settings or plan.hardware.only_named or not _any_for(plan.engine):
         return plan
     try:
-        found = read_tuned(subject_of(plan, runner))
+        subject = subject_of(plan, runner)
     except SeatrialError:  # the engine is missing or too old: its launch explains that
         return plan
+    found = read_tuned(subject)
     level = found.level(plan.concurrency) if found else None
     settings = _carried(plan, level) if level else {}
     if found is None or level is None or not settings:
@@ -222,7 +231,7 @@ def tuned_plan(plan: Plan, runner: str | None = None) -> Plan:
 
 
 def _any_for(engine: str) -> bool:
-    return any(folder().glob(f"{engine}-*.json"))
+    return any(path.name.startswith(f"{engine}-") and path.suffix == ".json" for path in paths.content_of(folder()))
 
 
 def _carried(plan: Plan, level: Level) -> dict[str, str]:

@@ -6,12 +6,18 @@ was parsed. docs/measuring.md has the definitions.
 
 from __future__ import annotations
 
-import msgspec
-
-from seatrial.measure.chunks import DONE, Chunk, Usage, decode_chunk, error_message
+from seatrial.json_text import JsonError
+from seatrial.measure.chunks import Chunk, Delta, Usage, decode_chunk, error_message, is_done
+from seatrial.measure.odd_chunk import OddChunkError, read_odd_chunk
 from seatrial.measure.sse import EventReader, OversizedEventError
 
 _MAX_TEXT = 1 << 20  # characters of an answer that are stored
+_NO_REASONS = frozenset(("", "null", "none"))  # finish reasons of an answer that goes on
+_FAILED = frozenset(("abort", "error"))  # finish reasons of vLLM and SGLang for an answer they gave up
+# An answer is given up some way above the tokens that were asked for: a quarter more, and a little.
+_SPARE_TOKENS = 32
+_LONGEST_TOKEN = 32  # characters, on average over an answer
+_SHORTEST_TOKEN = 4  # likewise, of an answer that comes letter by letter
 
 
 class StreamError(Exception):
@@ -25,13 +31,16 @@ class StreamError(Exception):
 class Answer:
     """An answer as it arrives; all clocks are nanoseconds."""
 
-    __slots__ = ("_events", "_texts", "_texts_size", "cached_tokens", "finished", "first_answer",
-                 "first_chunk_tokens", "first_text", "stamps", "usage")  # fmt: skip
+    __slots__ = ("_asked", "_enough", "_events", "_reasons_end", "_texts", "_texts_size", "cached_tokens", "done",
+                 "finished", "first_answer", "first_chunk_tokens", "first_text", "stamps", "usage")  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, asked: int = 1 << 30) -> None:
+        self._asked = asked  # most tokens of the answer
+        self._enough = asked + asked // 4 + _SPARE_TOKENS
         self._events = EventReader()
+        self._reasons_end = True  # a finish reason ends the answer; some servers send one in each chunk
         self._texts: list[str] = []
-        self._texts_size = 0
+        self._texts_size = 0  # characters that came
         self.stamps: list[int] = []  # clock of each chunk that carried tokens
         self.first_answer: int | None = None  # clock of the first token that is not reasoning
         self.first_chunk_tokens: int | None = None  # None unless the server counts them
@@ -39,6 +48,7 @@ class Answer:
         self.usage: Usage | None = None  # the server's last token counts
         self.cached_tokens: int | None = None  # prompt tokens in the prefix cache; None if unknown
         self.finished = False  # a finish reason or [DONE] came
+        self.done = False  # [DONE] came
 
     @property
     def text(self) -> str:
@@ -71,13 +81,12 @@ class Answer:
             raise StreamError("empty", "the stream ended without one token")
 
     def _take(self, stamp: int, event: bytes) -> None:
-        if event == DONE:
-            self.finished = True
+        if self.done:
             return
-        try:
-            chunk = decode_chunk(event)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise StreamError("malformed", f"an event is not a completion chunk ({error})") from error
+        if is_done(event):
+            self.done = self.finished = True
+            return
+        chunk = _read_chunk(event)
         message = error_message(chunk)
         if message is not None:
             raise StreamError("stream_error", message)
@@ -98,23 +107,51 @@ class Answer:
 
     def _note_choice(self, stamp: int, chunk: Chunk) -> None:
         choice = chunk.choices[0]
-        if choice.finish_reason is not None:
-            self.finished = True
-        delta = choice.delta
-        if delta is None:
-            answer, thought, called = choice.text, None, None
-        else:
-            answer, thought, called = delta.content, delta.reasoning_content or delta.reasoning, delta.tool_calls
-        if not (answer or thought or called):
+        delta = choice.delta or Delta(content=choice.text)
+        thought = delta.reasoning_content or delta.reasoning
+        if delta.content or thought or delta.tool_calls:
+            if not self.stamps:
+                self.first_text = f"{thought or ''}{delta.content or ''}"
+                if chunk.usage is not None and chunk.usage.completion_tokens:
+                    self.first_chunk_tokens = chunk.usage.completion_tokens
+            self._note_tokens(stamp, thought, delta)
+        reason = choice.finish_reason
+        if reason is None or reason.strip().lower() in _NO_REASONS:
             return
-        if not self.stamps:
-            self.first_text = f"{thought or ''}{answer or ''}"
-            if chunk.usage is not None and chunk.usage.completion_tokens:
-                self.first_chunk_tokens = chunk.usage.completion_tokens
+        if reason in _FAILED:
+            raise StreamError("stream_error", f"the server gave the answer up: its finish reason is {reason!r}")
+        self.finished = self._reasons_end
+
+    def _note_tokens(self, stamp: int, thought: str | None, delta: Delta) -> None:
+        if self.finished:  # text after a finish reason: of this server only [DONE] is an end
+            self.finished = self._reasons_end = False
         self.stamps.append(stamp)
-        if self.first_answer is None and (answer or called):
+        if self.first_answer is None and (delta.content or delta.tool_calls):
             self.first_answer = stamp
-        for text in (thought, answer):
-            if text and self._texts_size < _MAX_TEXT:
-                self._texts.append(text)
+        for text in (thought, delta.content):
+            if text:
+                if self._texts_size < _MAX_TEXT:
+                    self._texts.append(text)
                 self._texts_size += len(text)
+        if len(self.stamps) > self._enough or self._texts_size > _LONGEST_TOKEN * self._enough:
+            self._check_length()
+
+    def _check_length(self) -> None:
+        """Raise StreamError if the answer has more tokens than were asked for, however they are cut into chunks."""
+        chunks, letters = len(self.stamps), self._texts_size
+        # A gateway may cut an answer into letters; a call of a tool has no text.
+        if letters <= _SHORTEST_TOKEN * self._enough and chunks <= 2 * _SHORTEST_TOKEN * self._enough:
+            return
+        said = f"{chunks:,} chunks and {letters:,} characters came, and no end"
+        raise StreamError("overlong", f"{self._asked:,} tokens were asked for, {said}")
+
+
+def _read_chunk(event: bytes) -> Chunk:
+    try:
+        return decode_chunk(event)
+    except JsonError:
+        pass
+    try:
+        return read_odd_chunk(event)
+    except OddChunkError as error:
+        raise StreamError("malformed", f"an event is not a completion chunk: {error}") from error

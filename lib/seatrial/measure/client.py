@@ -11,23 +11,25 @@ import asyncio
 import contextlib
 import os
 import queue
-import resource
+import re
 import sys
 import threading
-from collections.abc import Coroutine
-from typing import Any
 
 import msgspec
 
 from seatrial.errors import MeasurementError, SeatrialError, UnknownNameError, UsageError
 from seatrial.measure.chunks import one_line
+from seatrial.measure.client_limits import check_file_limit, named_limits, raise_file_limit
 from seatrial.measure.levels import WARMUP_TOKENS, Emit, LevelRunner
 from seatrial.measure.messages import ClientReady, Event, Failed, LoadJob, decode_job
 from seatrial.measure.prompts import PromptWriter
 from seatrial.measure.sender import Sender
 from seatrial.measure.session import PLAIN, RequestError, Session
+from seatrial.printable import shortened
 
 STDIN, STDOUT = 0, 1
+# A server without the endpoint does not know that a model was asked for.
+_NAMES_MODEL = re.compile(r"\bmodels?\b", re.IGNORECASE)
 
 
 async def measure(job: LoadJob, emit: Emit) -> None:
@@ -68,14 +70,14 @@ async def _find_model(session: Session, job: LoadJob) -> str:
             f"{job.url} cannot be measured: {error}.",
             remedy="Check that the server runs and is ready, and that the address is right.",
         ) from error
-    names = [one_line(str(model["id"])) for model in listed or () if model.get("id")]
+    names = list(dict.fromkeys(str(model["id"]) for model in listed or () if model.get("id")))
     if job.model is not None:
         aliases = {str(model.get(name)) for model in listed or () for name in ("root", "name", "model")}
         if names and job.model not in aliases.union(names):
             raise UnknownNameError("model of that server", job.model, names)
         return job.model
     if len(names) != 1:
-        offered = f"lists {len(names)} models ({', '.join(names[:5])})" if names else "does not list its models"
+        offered = f"lists {len(names)} models ({', '.join(map(one_line, names[:5]))})" if names else "lists no model"
         raise UsageError(f"{job.url} {offered}.", remedy="Name one with --model.")
     return names[0]
 
@@ -90,6 +92,11 @@ async def _get_acquainted(sender: Sender, writer: PromptWriter, job: LoadJob) ->
         sender.path = PLAIN
         notes.append(f"The server has no chat endpoint or template: {PLAIN} was measured.")
         first = await sender.send(-1, prompt, job.start_ns, answer_tokens=tokens)
+    if first.error is not None and first.error.startswith("http_404") and _NAMES_MODEL.search(first.error):
+        raise UsageError(
+            f"{job.url} does not serve the model {shortened(sender.model)!r}: {first.error}.",
+            remedy="Name one that it serves with --model; GET /v1/models lists them.",
+        )
     if first.error is not None and first.error.startswith(("http_401", "http_403")):
         raise UsageError(
             f"{job.url} refuses completions: {first.error}.",
@@ -99,12 +106,14 @@ async def _get_acquainted(sender: Sender, writer: PromptWriter, job: LoadJob) ->
         notes.append("The server has no tokenizer: the length of prompts is approximate.")
     if first.prompt_tokens is not None:
         await writer.learn(prompt, first.prompt_tokens)
-    if first.error is None and first.token_source != "usage":  # noqa: S105 -- model tokens
+    if first.error is None and first.token_source != "usage" and not first.usage_doubt:  # noqa: S105 -- model tokens
         notes.append(f"The server sends no usage: output tokens are counted by {first.token_source}.")
     return tuple(notes)
 
 
 def _has_no_chat(error: str) -> bool:
+    if error.startswith("http_404") and _NAMES_MODEL.search(error):
+        return False
     return error.startswith(("http_404", "http_405", "http_501")) or "chat template" in error.casefold()
 
 
@@ -126,14 +135,17 @@ class EventWriter:
         self._thread.join()
 
     def _write(self) -> None:
-        encode = msgspec.json.Encoder().encode
         while (event := self._events.get()) is not None:
-            line = encode(event) + b"\n"
-            try:
-                while line:
-                    line = line[os.write(STDOUT, line) :]
-            except OSError:
-                os._exit(1)  # the parent is gone
+            _write_out(event)
+
+
+def _write_out(event: Event) -> None:
+    line = msgspec.json.encode(event) + b"\n"
+    try:
+        while line:
+            line = line[os.write(STDOUT, line) :]
+    except OSError:
+        os._exit(1)  # the parent is gone
 
 
 def _leave_with_parent() -> None:
@@ -142,33 +154,32 @@ def _leave_with_parent() -> None:
     os._exit(0)
 
 
-def _raise_file_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard) if soft < hard else (soft, hard))
+def _run(job: LoadJob, emit: Emit) -> None:
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(measure(job, emit))
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
+def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(main)
-        return
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def main() -> int:
     """Do the job on standard input; return 0 once every event is written."""
     job: LoadJob = decode_job(sys.stdin.buffer.readline())
-    threading.Thread(target=_leave_with_parent, name="parent-watch", daemon=True).start()
-    _raise_file_limit()
-    writer = EventWriter()
     try:
-        _run(measure(job, writer.emit))
+        with named_limits():
+            raise_file_limit()
+            check_file_limit(max(job.workload.concurrency, default=1))
+            threading.Thread(target=_leave_with_parent, name="parent-watch", daemon=True).start()
+            writer = EventWriter()
+            with contextlib.closing(writer):
+                _run(job, writer.emit)
     except SeatrialError as error:
-        writer.emit(Failed(isinstance(error, UsageError), error.what, error.remedy))
-    writer.close()
+        _write_out(Failed(isinstance(error, UsageError), error.what, error.remedy))
     return 0
 
 

@@ -136,7 +136,8 @@ class LevelRunner:
     def _notes(self, prompts: list[Prompt]) -> tuple[str, ...]:
         inexact = sum(not prompt.exact for prompt in prompts)
         if not inexact or not self._sender.counts_tokens:
-            return ()
+            return self._sender.notes
         return (
+            *self._sender.notes,
             f"{inexact} of {len(prompts)} prompts could not be made exactly {self._workload.prompt_tokens} tokens.",
         )

@@ -19,6 +19,8 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
+from seatrial.measure.client_limits import named_limits
+from seatrial.measure.doubts import remarks
 from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import summarize, with_acceptance
@@ -84,7 +86,8 @@ def start_load(
             "The measuring client needs the package aiohttp, which is not installed.",
             remedy="Install it: pip install 'seatrial[measure]'",
         )
-    return Load(found, chosen, on_event)
+    with named_limits():
+        return Load(found, chosen, on_event)
 
 
 class Load:
@@ -242,7 +245,7 @@ class Load:
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
             case PointEnds():
-                self._notes += event.notes
+                self._notes += (*event.notes, *remarks(self._of_point, event.loop_lag_p99_s))
                 point = summarize(self._of_point, self._workload, self._begin_s, event)
                 self.recorder.add_point(with_acceptance(point, self._counted, self._read_metrics()))
             case Failed():

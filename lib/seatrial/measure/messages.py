@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from seatrial.json_text import JsonDecoder
 from seatrial.measure.types import Completion, Workload
 
 
@@ -74,5 +75,5 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 Event = ClientReady | PointBegins | Tick | Finished | PointEnds | Failed
 
-decode_event: Any = msgspec.json.Decoder(Event).decode
-decode_job: Any = msgspec.json.Decoder(LoadJob).decode
+decode_event: Any = JsonDecoder(Event)
+decode_job: Any = JsonDecoder(LoadJob)

@@ -15,7 +15,7 @@ from importlib.resources import files
 from itertools import chain, islice
 from typing import Any
 
-import msgspec
+from seatrial.json_text import parse_json
 
 _NONCE_DIGITS = 8
 _NONCES = range(10**7, 10**8)  # all numbers of that many digits
@@ -123,5 +123,5 @@ def _endless(source: random.Random) -> Iterator[str]:
 
 @cache
 def _data(name: str) -> list[str]:
-    data: dict[str, Any] = msgspec.json.decode(files("seatrial.measure").joinpath("prompts.json").read_bytes())
+    data: dict[str, Any] = parse_json(files("seatrial.measure").joinpath("prompts.json").read_bytes())
     return list(data[name])

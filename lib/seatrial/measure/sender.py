@@ -10,7 +10,10 @@ from itertools import pairwise
 from typing import Any, cast
 
 from seatrial.measure.answer import StreamError
-from seatrial.measure.session import CHAT, Flight, RequestError, Session
+from seatrial.measure.counts import believed_cached, believed_first, doubt_output, doubt_prompt
+from seatrial.measure.flight import Flight
+from seatrial.measure.request_fields import RequestFields
+from seatrial.measure.session import CHAT, RequestError, Session
 from seatrial.measure.types import Completion, Workload
 
 _MAX_RETRIES = 3
@@ -27,7 +30,8 @@ class Sender:
         self.counts_tokens = False  # the server has a tokenizer
         self.chunks = 0  # with tokens, received so far by all streams
         self._session = session
-        self._model = model
+        self.model = model
+        self._fields = RequestFields(ignore_eos=workload.ignore_eos)
         self._workload = workload
         self._start_ns = start_ns  # zero of all times
         self._active: dict[Flight, asyncio.Task[Any]] = {}
@@ -40,6 +44,11 @@ class Sender:
         return len(self._active)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What requests leave out because the server refused it."""
+        return tuple(self._fields.notes)
+
+    @property
     def tokens_per_chunk(self) -> float:
         """Tokens in a chunk of the finished requests, 1.0 before the first."""
         tokens, chunks = self._settled
@@ -47,15 +56,12 @@ class Sender:
 
     async def send(self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None) -> Completion:
         """Send one request and follow it to its end; raise nothing, whatever the server does."""
-        body = self._body(prompt, answer_tokens or self._workload.answer_tokens)
-        flight = await self._attempt(body)
-        retries = 0
-        while (wait := _wait_s(flight.error, retries)) is not None:
-            await asyncio.sleep(wait)
-            flight = await self._attempt(body)
-            retries += 1
+        asked = answer_tokens or self._workload.answer_tokens
+        flight, retries = await self._until_answered(prompt, asked)
         answer, stamps = flight.answer, flight.answer.stamps
-        tokens, source = await self._tokens(flight)
+        doubts = (doubt_output(answer, asked), doubt_prompt(answer, prompt))
+        tokens, source = await self._tokens(flight, doubtful=bool(doubts[0]))
+        prompt_tokens = answer.usage.prompt_tokens if answer.usage and not doubts[1] else None
         return Completion(
             point=point,
             scheduled_s=self._seconds(scheduled_ns),
@@ -67,20 +73,21 @@ class Sender:
             tokens=tokens,
             token_source=source,
             first_chunk_tokens=await self._first_chunk_tokens(flight, tokens),
-            prompt_tokens=answer.usage.prompt_tokens if answer.usage else None,
-            cached_tokens=answer.cached_tokens,
+            prompt_tokens=prompt_tokens,
+            cached_tokens=believed_cached(answer, prompt_tokens),
             gaps_s=tuple((after - before) / 1e9 for before, after in pairwise(stamps)),
             error=str(flight.error) if flight.error is not None else None,
             text=answer.text,
             ended_s=self._seconds(flight.ended),
             retries=retries,
+            usage_doubt="; ".join(dict.fromkeys(filter(None, doubts))),
         )
 
     def expire(self) -> None:
         """Break off every request past a deadline."""
         now = time.perf_counter_ns()
         for flight, task in list(self._active.items()):
-            if flight in self._expired:
+            if flight in self._expired or flight.answer.finished:
                 continue
             if now - flight.started > self._workload.request_timeout_s * 1e9:
                 limit = f"not complete within {self._workload.request_timeout_s:g} s"
@@ -92,19 +99,28 @@ class Sender:
                 continue
             task.cancel()
 
-    def _body(self, prompt: str, answer_tokens: int) -> dict[str, Any]:
-        text = {"messages": [{"role": "user", "content": prompt}]} if self.path == CHAT else {"prompt": prompt}
-        body = {"model": self._model, **text, "max_tokens": answer_tokens, "stream": True}
-        if self._workload.ignore_eos:
-            body["ignore_eos"] = True
-        return {**body, "stream_options": {"include_usage": True}}
+    async def _until_answered(self, prompt: str, asked: int) -> tuple[Flight, int]:
+        """Send a request until it is answered or has failed; return its last attempt, and how often it was turned away."""
+        retries = 0
+        while True:
+            path = self.path
+            text = {"messages": [{"role": "user", "content": prompt}]} if path == CHAT else {"prompt": prompt}
+            flight = await self._attempt(path, self._fields.body(self.model, text, asked), asked)
+            if flight.error is None:
+                self._fields.accepted()
+                return flight, retries
+            if (wait := _wait_s(flight.error, retries)) is not None:
+                await asyncio.sleep(wait)
+                retries += 1
+            elif not self._fields.give_way(path, flight.error):
+                return flight, retries
 
-    async def _attempt(self, body: dict[str, Any]) -> Flight:
-        flight = Flight(self._count_chunks)
+    async def _attempt(self, path: str, body: dict[str, Any], asked: int) -> Flight:
+        flight = Flight(self._count_chunks, asked)
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._active[flight] = task
         try:
-            await self._session.stream(self.path, body, flight)
+            await self._session.stream(path, body, flight)
         except StreamError as error:
             flight.error = error
         except asyncio.CancelledError:
@@ -113,21 +129,21 @@ class Sender:
             task.uncancel()
             flight.error = self._expired[flight]
         finally:
-            flight.ended = time.perf_counter_ns()
+            flight.ended = flight.ended or time.perf_counter_ns()
             del self._active[flight]
             self._expired.pop(flight, None)
         return flight
 
-    async def _tokens(self, flight: Flight) -> tuple[int, str]:
+    async def _tokens(self, flight: Flight, *, doubtful: bool) -> tuple[int, str]:
         answer = flight.answer
         tokens, source = len(answer.stamps), "chunks"
-        if answer.usage is not None and answer.usage.completion_tokens is not None:
+        if answer.usage is not None and answer.usage.completion_tokens is not None and not doubtful:
             tokens, source = answer.usage.completion_tokens, "usage"
         elif self.counts_tokens and answer.text and flight.error is None:
             # Not after a failure: the server may hang and gets no further request. A tokenizer
             # that fails now leaves the chunks as the only count.
             with contextlib.suppress(RequestError):
-                tokens, source = await self._session.count_tokens(self._model, answer.text), "tokenize"
+                tokens, source = await self._session.count_tokens(self.model, answer.text), "tokenize"
         if flight.error is None:
             self._settled[0] += tokens
             self._settled[1] += len(answer.stamps)
@@ -135,10 +151,10 @@ class Sender:
 
     async def _first_chunk_tokens(self, flight: Flight, tokens: int) -> int | None:
         answer = flight.answer
-        known = answer.first_chunk_tokens
+        known = believed_first(answer, tokens)
         if known is None and flight.error is None and self.counts_tokens and tokens > len(answer.stamps):
             with contextlib.suppress(RequestError):
-                known = await self._session.count_tokens(self._model, answer.first_text)
+                known = await self._session.count_tokens(self.model, answer.first_text)
         return known
 
     def _count_chunks(self, chunks: int) -> None:

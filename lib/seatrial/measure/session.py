@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Self
@@ -18,18 +17,27 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from seatrial.errors import UsageError
-from seatrial.measure.answer import Answer, StreamError
-from seatrial.measure.chunks import error_text
+from seatrial.json_text import JsonError, parse_json
+from seatrial.measure.answer import StreamError
+from seatrial.measure.chunks import error_text, one_line
+from seatrial.measure.client_limits import CLIENT_LIMIT, own_limit
+from seatrial.measure.flight import Flight, StreamReader
+from seatrial.measure.odd_chunk import whole
 from seatrial.measure.target import check_address
 
 # uvicorn closes a silent connection after 5 s: give it up before, or a request meets the closing.
 _KEEPALIVE_S = 4.0
 _CONNECT_TIMEOUT_S = 10.0
 _SHORT_TIMEOUT_S = 30.0
+_ERROR_TIMEOUT_S = 5.0  # for the rest of an error, whose beginning says why
 _MAX_ERROR_BODY = 1 << 16
 _MAX_MODELS_BODY = 1 << 22
 # SGLang, vLLM and llama.cpp, then llama-cpp-python: path, and the fields that carry the text.
 _TOKENIZERS = (("/tokenize", ("prompt", "content")), ("/extras/tokenize", ("input",)))
+_STREAM_TYPES = frozenset(("text/event-stream", "application/octet-stream"))
+_STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")  # of a stream under another type
+_BOM = b"\xef\xbb\xbf"
+_SPECIAL_TOKENS = 8  # that a tokenizer may add to a text; every other token has a byte at least
 _NO_SUCH_PAGE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 
 CHAT = "/v1/chat/completions"
@@ -72,6 +80,7 @@ class Session:
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url
         self._api_key = api_key
+        self._reader = StreamReader()
         self._tokenizer: tuple[str, tuple[str, ...]] | None = None
         self._http: aiohttp.ClientSession
 
@@ -127,11 +136,10 @@ class Session:
         answer = await self._short("POST", path, body)
         if isinstance(answer, dict):
             for counted in (answer.get("count"), answer.get("tokens")):
-                if isinstance(counted, list):
-                    return len(counted)
-                if isinstance(counted, int):
-                    return counted
-        raise RequestError("no_tokenizer", "the tokenizer's answer has no tokens")
+                tokens = len(counted) if isinstance(counted, list) else whole(counted)
+                if tokens is not None and 0 < tokens <= len(text.encode()) + _SPECIAL_TOKENS:
+                    return tokens
+        raise RequestError("no_tokenizer", "the tokenizer's answer has no count of tokens that can be right")
 
     async def open_connections(self, number: int) -> None:
         """Open ``number`` connections at once, for the requests that follow."""
@@ -142,7 +150,7 @@ class Session:
         try:
             async with await self._send("POST", path, body, flight) as response:
                 await self._check(response)
-                await _follow(response, flight)
+                await self._reader.follow(response.content, flight, await _first_piece(response))
         except aiohttp.ClientError as error:
             if not flight.answer.finished:
                 raise _network_error(error, flight) from error
@@ -150,17 +158,18 @@ class Session:
             raise RequestError("refused_address", self._without_key(error.what)) from error
 
     async def _short(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        flight = Flight()
         try:
             async with asyncio.timeout(_SHORT_TIMEOUT_S):
-                async with await self._send(method, path, body, Flight()) as response:
+                async with await self._send(method, path, body, flight) as response:
                     await self._check(response)
-                    return msgspec.json.decode(await _bounded(response, _MAX_MODELS_BODY))
+                    return parse_json(await _bounded(response, _MAX_MODELS_BODY))
+        except aiohttp.ClientError as error:  # before the next: a connection not made in time is both
+            raise _network_error(error, flight) from error
         except TimeoutError as error:
             raise RequestError("timeout", f"{path} did not answer within {_SHORT_TIMEOUT_S:g} s") from error
-        except aiohttp.ClientError as error:
-            raise _network_error(error, None) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RequestError("malformed", f"{path} did not answer with JSON") from error
+        except JsonError as error:
+            raise RequestError("malformed", f"the answer of {path} {error}") from error
 
     async def _send(
         self, method: str, path: str, body: dict[str, Any] | None, flight: Flight
@@ -186,27 +195,11 @@ class Session:
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise RequestError("redirect", f"HTTP {status}: the server redirects, which is not followed", status)
         if status != HTTPStatus.OK:
-            text = self._without_key(error_text(await _bounded(response, _MAX_ERROR_BODY)))
+            text = self._without_key(await _error_text(response))
             raise RequestError(f"http_{status}", f"HTTP {status}: {text}", status, _retry_after(response))
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._api_key, "[key]") if self._api_key else text
-
-
-class Flight:
-    """An attempt at a request. All clocks are nanoseconds, 0 until it happens."""
-
-    __slots__ = ("answer", "count_chunks", "ended", "error", "progress", "reused", "sent", "started")
-
-    def __init__(self, count_chunks: Callable[[int], None] = lambda _: None) -> None:
-        self.answer = Answer()
-        self.started = time.perf_counter_ns()  # the request was built
-        self.sent = 0  # it was passed to its connection
-        self.progress = 0  # last token; before the first, an event that began and is not complete
-        self.ended = 0
-        self.reused = False  # over a connection that was open already
-        self.error: StreamError | None = None  # None unless it failed
-        self.count_chunks = count_chunks  # called with the number of token chunks of each read
 
 
 async def _note_sent(_: object, context: SimpleNamespace, __: object) -> None:
@@ -217,23 +210,13 @@ async def _note_reused(_: object, context: SimpleNamespace, __: object) -> None:
     context.trace_request_ctx.reused = True
 
 
-async def _follow(response: aiohttp.ClientResponse, flight: Flight) -> None:
-    if response.content_type not in {"text/event-stream", "application/octet-stream"}:
-        text = error_text(await _bounded(response, _MAX_ERROR_BODY))
-        raise RequestError("not_a_stream", f"the answer is {response.content_type}, not an event stream: {text}")
-    answer, read = flight.answer, response.content.readany
-    clock = time.perf_counter_ns
-    while piece := await read():
-        stamp = clock()
-        chunks = answer.feed(stamp, piece)
-        if chunks:
-            flight.progress = stamp
-            flight.count_chunks(chunks)
-        elif not answer.pending and not answer.stamps:
-            flight.progress = 0  # nothing but comments or an empty role chunk: still waiting in line
-        elif not flight.progress:
-            flight.progress = stamp
-    answer.close(clock())
+async def _first_piece(response: aiohttp.ClientResponse) -> bytes:
+    """Read what comes first; raise RequestError if that is no event stream, by its type and by itself."""
+    piece = await response.content.readany()
+    if response.content_type in _STREAM_TYPES or piece.removeprefix(_BOM).lstrip().startswith(_STREAM_STARTS):
+        return piece
+    text = await _error_text(response, piece)
+    raise RequestError("not_a_stream", f"the answer is {one_line(response.content_type)}, not an event stream: {text}")
 
 
 async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -241,6 +224,21 @@ async def _bounded(response: aiohttp.ClientResponse, limit: int) -> bytes:
     while len(body) < limit and (piece := await response.content.readany()):
         body += piece
     return bytes(body[:limit])
+
+
+async def _error_text(response: aiohttp.ClientResponse, begun: bytes = b"") -> str:
+    """Return the reason in an error, or what came of it in time: it may drip, never end, or be compressed in odd ways."""
+    body, unread = bytearray(begun), ""
+    try:
+        async with asyncio.timeout(_ERROR_TIMEOUT_S):
+            while len(body) < _MAX_ERROR_BODY and (piece := await response.content.readany()):
+                body += piece
+    except TimeoutError:
+        unread = f" (the rest did not come within {_ERROR_TIMEOUT_S:g} s)"
+    except aiohttp.ClientError:
+        unread = " (the rest cannot be read)"
+    text = error_text(bytes(body[:_MAX_ERROR_BODY])) or one_line(response.reason or "") or "no reason given"
+    return f"{text}{unread}"
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
@@ -251,16 +249,20 @@ def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     return seconds if 0 <= seconds < float("inf") else None
 
 
-def _network_error(error: aiohttp.ClientError, flight: Flight | None) -> RequestError:
+def _network_error(error: aiohttp.ClientError, flight: Flight) -> RequestError:
+    limit = own_limit(error)
+    if limit is not None:
+        return RequestError(CLIENT_LIMIT, str(limit))
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return RequestError("unknown_host", "the host name is not known")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return RequestError("tls", "the TLS connection was refused or its certificate is not trusted")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return RequestError("unreachable", f"no connection ({error.strerror or 'refused'})")
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return RequestError("unreachable", f"no connection within {_CONNECT_TIMEOUT_S:g} s")
-    received = len(flight.answer.stamps) if flight is not None else 0
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        passed_s = (time.perf_counter_ns() - flight.started) / 1e9  # several addresses are tried one after the other
+        late = isinstance(error, aiohttp.ConnectionTimeoutError)
+        why = f"within {passed_s:.0f} s" if late else f"({error.strerror or 'refused'})"
+        return RequestError("unreachable", f"no connection {why}")
+    received = len(flight.answer.stamps)
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | aiohttp.ClientPayloadError):
         return RequestError("disconnected", f"the server closed the connection after {received} chunks")
     return RequestError("not_http", f"the answer is not HTTP ({type(error).__name__})")

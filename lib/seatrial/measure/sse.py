@@ -2,11 +2,17 @@
 
 Sans-IO: bytes in, events out; no clock and no socket, so that every cut can be tested. Follows
 https://html.spec.whatwg.org/multipage/server-sent-events.html, except that a last event without
-its blank line counts and that ``error:`` lines, which some servers send, are events too.
+its blank line counts, that ``error:`` lines, which some servers send, are events too, and that
+signs of life carry nothing: an event of blanks, or one that is called a ping.
 """
 
 from __future__ import annotations
 
+import msgspec
+
+_BLANKS = b" \t\n"
+_BOM = b"\xef\xbb\xbf"
+_SIGNS_OF_LIFE = frozenset((b"ping", b"heartbeat", b"keepalive", b"keep-alive", b"keep_alive"))  # names of events
 _MAX_EVENT_BYTES = 1 << 20  # of a line or event; a usual chunk has a few hundred
 
 
@@ -17,7 +23,7 @@ class OversizedEventError(ValueError):
 class EventReader:
     """Reader that turns pieces of a stream into the data of its events."""
 
-    __slots__ = ("_data", "_limit", "_size", "_skip_newline", "_tail")
+    __slots__ = ("_begun", "_data", "_limit", "_name", "_size", "_skip_newline", "_tail")
 
     def __init__(self, max_event_bytes: int = _MAX_EVENT_BYTES) -> None:
         self._limit = max_event_bytes
@@ -25,6 +31,8 @@ class EventReader:
         self._data: list[bytes] = []
         self._size = 0
         self._skip_newline = False
+        self._begun = False  # the first line came, which a byte-order mark may open
+        self._name = b""  # of the event, in small letters
 
     @property
     def pending(self) -> bool:
@@ -62,19 +70,37 @@ class EventReader:
         return events
 
     def _take(self, line: bytes, events: list[bytes]) -> None:
+        if not self._begun:
+            self._begun, line = True, line.removeprefix(_BOM)
         if not line:
-            if self._data:
-                events.append(b"\n".join(self._data))
-                self._data.clear()
-                self._size = 0
-            return
-        if line.startswith(b"data:"):
-            value = line[5:].removeprefix(b" ")
+            self._end_event(events)
+        elif line.startswith(b"data:"):
+            self._add(line[5:].removeprefix(b" "))
         elif line.startswith(b"error:"):
-            value = b'{"error":' + line[6:] + b"}"
-        else:
-            return  # comments, event names, ids and retry times carry nothing to measure
+            self._add(b'{"error":' + line[6:] + b"}")
+        elif line == b"data":
+            self._add(b"")
+        elif line.startswith(b"event:"):
+            self._name = line[6:].strip().lower()
+        # Comments, ids and retry times carry nothing to measure.
+
+    def _add(self, value: bytes) -> None:
         self._size += len(value)
         if self._size > self._limit:
             raise OversizedEventError(f"an event of more than {self._limit:,} bytes")
         self._data.append(value)
+
+    def _end_event(self, events: list[bytes]) -> None:
+        if self._data:
+            event = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            if event.strip(_BLANKS) and self._name not in _SIGNS_OF_LIFE:
+                events.append(_as_error(event) if self._name == b"error" else event)
+            self._data.clear()
+            self._size = 0
+        self._name = b""
+
+
+def _as_error(data: bytes) -> bytes:
+    """Return an event called an error as the JSON object that says so."""
+    value = data if data.lstrip().startswith((b"{", b'"')) else msgspec.json.encode(data.decode("utf-8", "replace"))
+    return b'{"error":' + value + b"}"

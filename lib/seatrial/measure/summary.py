@@ -12,6 +12,8 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
+from seatrial.measure.client_limits import CLIENT_LIMIT
+from seatrial.measure.doubts import held_back
 from seatrial.measure.messages import PointEnds
 from seatrial.measure.types import Completion, Measurement, Point, Quantiles, RequestCounts, SelfCheck, Workload
 from seatrial.measure.workload import describe_level, levels_of
@@ -53,8 +55,8 @@ def ttft_s(completion: Completion) -> float | None:
 
 
 def tpot_s(completion: Completion) -> float | None:
-    """Return the seconds for each token after the first chunk; None for an answer of one chunk."""
-    if completion.first_token_s is None or completion.last_token_s is None or completion.chunks <= 1:
+    """Return the seconds for each token after the first chunk; None for an answer that came in one read."""
+    if completion.first_token_s is None or completion.last_token_s in {None, completion.first_token_s}:
         return None
     later = completion.tokens - (completion.first_chunk_tokens or 1)
     return (completion.last_token_s - completion.first_token_s) / later if later > 0 else None
@@ -121,7 +123,7 @@ def summarize(completions: Sequence[Completion], workload: Workload, begin_s: fl
         token_source=min(sources, key=_TOKEN_SOURCES.index, default=None),
         cached_tokens=sum(cached) if cached else None,
         duration_s=duration,
-        self_check=_check(completions, ttft, tpot, ended),
+        self_check=_check(completions, good, ttft, tpot, ended),
     )
 
 
@@ -151,8 +153,7 @@ def find_problems(measurement: Measurement) -> tuple[str, ...]:
     for point in measurement.points:
         level = describe_level(point.concurrency, point.rate)
         if not point.requests.succeeded:
-            kinds = ", ".join(f"{kind} x{times}" for kind, times in point.requests.errors.items())
-            problems.append(f"{level}: none of {point.requests.sent} requests succeeded ({kinds or 'none was sent'}).")
+            problems.append(f"{level}: none of {point.requests.sent} requests succeeded{_reasons(point.requests)}.")
         elif not point.self_check.valid:
             problems.append(f"{level}: {point.self_check.why}")
     return tuple(problems)
@@ -160,6 +161,7 @@ def find_problems(measurement: Measurement) -> tuple[str, ...]:
 
 def _check(
     completions: Sequence[Completion],
+    good: Sequence[Completion],
     ttft: Quantiles | None,
     tpot: Quantiles | None,
     ended: PointEnds,
@@ -169,25 +171,47 @@ def _check(
     delays = sorted(max(one.sent_s - one.scheduled_s, 0.0) for one in completions if not one.retries)
     delay = rank(delays, 0.99) if delays else 0.0
     allowed = max(_DISPATCH_FLOOR_S, _DISPATCH_SHARE * ttft.p50 if ttft else 0.0)
-    why = []
-    if tpot is not None and lag_s > _LAG_SHARE * tpot.p50:
+    # Of a stream that was held back, TPOT is no measure of how late the client may be.
+    held = held_back(good, lag_s)
+    why = [held] if held else []
+    name, bound = ("TPOT", tpot) if tpot or all(one.chunks < 2 for one in good) else ("TTFT", ttft)  # noqa: PLR2004
+    if not held and bound is not None and lag_s > _LAG_SHARE * bound.p50:
         why.append(
             f"the client's event loop was {lag_s * 1e3:.2f} ms late (p99), "
-            f"more than {_LAG_SHARE:.0%} of the TPOT of {tpot.p50 * 1e3:.2f} ms"
+            f"more than {_LAG_SHARE:.0%} of the {name} of {bound.p50 * 1e3:.2f} ms"
         )
     if cpu_share > CPU_SHARE:
         why.append(f"the client used {cpu_share:.0%} of a core, more than {CPU_SHARE:.0%}")
     if delay > allowed:
         why.append(f"requests left {delay * 1e3:.1f} ms late (p99), more than {allowed * 1e3:.1f} ms")
+    kept = [error for one in completions if (error := one.error or "").startswith(CLIENT_LIMIT)]
+    if kept:
+        limit = kept[0].partition(": ")[2]
+        why.append(f"{len(kept)} of {len(completions)} requests did not leave: {limit}")
     text = "; ".join(why)
     return SelfCheck(lag_s, cpu_share, delay, not why, f"{text[:1].upper()}{text[1:]}." if why else "")
 
 
 def _count(completions: Sequence[Completion]) -> RequestCounts:
-    kinds = Counter(one.error.partition(":")[0] for one in completions if one.error is not None)
-    failed = kinds.total()
-    retries = sum(one.retries for one in completions)
-    return RequestCounts(len(completions), len(completions) - failed, failed, dict(sorted(kinds.items())), retries)
+    failures = [one.error.partition(": ") for one in completions if one.error is not None]
+    kinds = Counter(kind for kind, _, _ in failures)
+    reasons = {kind: reason for kind, _, reason in reversed(failures)}  # of equal kinds the first
+    return RequestCounts(
+        sent=len(completions),
+        succeeded=len(completions) - len(failures),
+        failed=len(failures),
+        errors=dict(sorted(kinds.items())),
+        retries=sum(one.retries for one in completions),
+        reasons=dict(sorted(reasons.items())),
+    )
+
+
+def _reasons(requests: RequestCounts) -> str:
+    """Return the kinds of failure, each with what was said of its first, the most frequent kind first."""
+    if not requests.errors:
+        return " (none was sent)"
+    kinds = sorted(requests.errors.items(), key=lambda item: -item[1])
+    return " (" + "; ".join(f"{kind} x{times}: {requests.reasons.get(kind, '')}" for kind, times in kinds) + ")"
 
 
 def _meets(completion: Completion, workload: Workload) -> bool:

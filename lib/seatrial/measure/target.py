@@ -7,13 +7,12 @@ in it, and must not be one of the addresses at which clouds hand out credentials
 from __future__ import annotations
 
 import ipaddress
-import socket
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from seatrial.addresses import address_in, is_forbidden, is_forbidden_name, plain_host
 from seatrial.errors import UsageError
 from seatrial.printable import shortened
 
@@ -22,15 +21,6 @@ if TYPE_CHECKING:  # the measuring client does without the planner, which engine
     from seatrial.server.running import Server
 
 _MAX_URL = 2048
-
-# Cloud metadata services outside the link-local ranges: Alibaba, Oracle, Azure (WireServer), AWS over IPv6.
-_METADATA = frozenset(
-    map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"))
-)
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +95,10 @@ def check_url(text: str) -> str:
 
 def _check_host(host: str) -> str:
     """Return ``host`` in the form that requests use; refuse a forbidden address in any spelling."""
-    plain = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
-    if not plain or plain in _METADATA_NAMES or "%" in plain:
+    plain = plain_host(host)
+    if is_forbidden_name(plain):
         raise _forbidden(host)
-    address = _address_of(plain)
+    address = address_in(plain)
     if address is None:
         return plain
     check_address(str(address), host)
@@ -122,33 +112,8 @@ def check_address(address: str, host: str) -> None:
         UsageError: If it is link-local, multicast, unspecified or a metadata address, also inside an IPv6 one.
 
     """
-    outer = ipaddress.ip_address(address.partition("%")[0])
-    for one in (outer, *_embedded(outer)):
-        if one.is_link_local or one.is_multicast or one.is_unspecified or one in _METADATA:
-            raise _forbidden(host)
-
-
-def _address_of(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    # 2852039166, 0xA9FEA9FE, 0251.0376.0251.0376 and 169.254.43518 are addresses to the C library.
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
-        return None
-
-
-def _embedded(address: Address) -> tuple[Address, ...]:
-    if isinstance(address, ipaddress.IPv4Address):
-        return ()
-    inside = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    low = int(address) & 0xFFFFFFFF
-    if address in _NAT64 or int(address) >> 32 == 0:
-        inside.append(ipaddress.IPv4Address(low))
-    # ::1 is loopback, not the IPv4 address 0.0.0.1.
-    return tuple(one for one in inside if one is not None and not address.is_loopback)
+    if is_forbidden(ipaddress.ip_address(address.partition("%")[0])):
+        raise _forbidden(host)
 
 
 def _forbidden(host: str) -> UsageError:

@@ -63,6 +63,7 @@ class Completion:
         text: The answer, also if it broke off.
         ended_s: When the request was over, its slot free again.
         retries: Attempts the server turned away before (429 or 503).
+        usage_doubt: Why a count of the server cannot be right and was left out; empty if none is doubtful.
 
     """
 
@@ -83,6 +84,7 @@ class Completion:
     text: str
     ended_s: float
     retries: int = 0
+    usage_doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +129,26 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """Requests of a point; ``errors`` counts each kind of failure, ``retries`` attempts that were turned away."""
+    """Requests of a point.
+
+    Attributes:
+        errors: How many requests failed, by kind.
+        retries: Attempts that were turned away.
+        reasons: What was said of the first failure of each kind, by the server if it said why.
+
+    """
 
     sent: int
     succeeded: int
     failed: int
     errors: dict[str, int] = field(default_factory=dict)
     retries: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """Figures of the client itself; a point is valid only if the client kept up."""
+    """Figures of the client itself; a point is valid only if it kept up, and if the times are the server's own."""
 
     loop_lag_p99_s: float
     cpu_share: float

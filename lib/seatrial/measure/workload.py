@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-import msgspec
-
 from seatrial.errors import UsageError
+from seatrial.json_text import parse_json
 from seatrial.measure.types import Workload
 
 MAX_STREAMS = 1 << 14
@@ -84,5 +83,5 @@ def check_workload(workload: Workload, engine: str | None) -> None:
 
 def engines_with_ignore_eos() -> dict[str, str]:
     """Return the engines whose answers can be made to reach a length, each with its source."""
-    data = msgspec.json.decode(files("seatrial.measure").joinpath("engines.json").read_bytes())
+    data = parse_json(files("seatrial.measure").joinpath("engines.json").read_bytes())
     return dict(data["ignore_eos"])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+from seatrial.json_text import parse_json
 
 
 @cache
 def table(name: str) -> dict[str, Any]:
     """Load a file of ``memory/data``, by its name without ``.json``."""
-    document: dict[str, Any] = json.loads(
-        files("seatrial.memory").joinpath("data", f"{name}.json").read_text(encoding="utf-8")
-    )
+    document: dict[str, Any] = parse_json(files("seatrial.memory").joinpath("data", f"{name}.json").read_bytes())
     return document

@@ -23,8 +23,8 @@ class Pools:
 
 
 def usable_gpu_bytes(gpu: Gpu, fraction: float) -> int:
-    """Return the bytes an engine may take of one GPU: its fraction, and no more than is free."""
-    share = int((gpu.memory_bytes or 0) * fraction)
+    """Return the bytes an engine may take of one GPU: its limit or else its fraction, and no more than is free."""
+    share = int((gpu.memory_bytes or 0) * fraction) if gpu.memory_limit_bytes is None else gpu.memory_limit_bytes
     return share if gpu.memory_free_bytes is None else min(share, gpu.memory_free_bytes)
 
 
@@ -36,11 +36,10 @@ def visible_gpus(gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
 
 @lru_cache(maxsize=256)  # every checkpoint asks for the same machine
 def llamacpp_pools(hardware: Hardware, gpus: tuple[Gpu, ...]) -> Pools:
-    """Return GPU and host memory for llama.cpp; unified memory is one pool, counted once."""
+    """Return GPU and host memory for llama.cpp; unified memory is counted once."""
     unified = next((gpu for gpu in gpus if gpu.unified), None)
     if unified is not None:
-        fraction = limits().unified_apple if unified.vendor == "apple" else limits().unified_other
-        return Pools(gpu_bytes=usable_gpu_bytes(unified, fraction), host_bytes=0, gpus=1)
+        return _unified_pools(unified, hardware)
     known = visible_gpus(gpus)
     gpu_bytes = sum(usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in known)
     host = usable_host_bytes(hardware)
@@ -52,14 +51,39 @@ def llamacpp_pools(hardware: Hardware, gpus: tuple[Gpu, ...]) -> Pools:
     return Pools(gpu_bytes=gpu_bytes, host_bytes=ample, gpus=len(known), host_known=False)
 
 
+def unified_fraction(gpu: Gpu) -> float:
+    """Return the share of unified memory that a GPU may take if nobody set a limit."""
+    if gpu.vendor != "apple":
+        return limits().unified_other
+    small = (gpu.memory_bytes or 0) <= limits().unified_apple_small_bytes
+    return limits().unified_apple_small if small else limits().unified_apple
+
+
+def _unified_pools(gpu: Gpu, hardware: Hardware) -> Pools:
+    """Return one pool; if amdgpu limits the GPU's part of it, a second one of what only the processor can use."""
+    usable, host = usable_gpu_bytes(gpu, unified_fraction(gpu)), usable_host_bytes(hardware)
+    if gpu.vendor != "amd" or gpu.memory_limit_bytes is None or host is None:
+        return Pools(gpu_bytes=usable, host_bytes=0, gpus=1)
+    set_aside = (gpu.memory_bytes or 0) - (hardware.host.memory_bytes or 0)
+    if gpu.memory_limit_bytes <= set_aside:  # the GPU has what the firmware set aside, and the host has the rest
+        return Pools(gpu_bytes=usable, host_bytes=host, gpus=1)
+    usable = min(usable, host)
+    return Pools(gpu_bytes=usable, host_bytes=host - usable, gpus=1)
+
+
 def usable_host_bytes(hardware: Hardware) -> int | None:
     """Return the host memory a model may take; None if unknown."""
     installed = hardware.host.usable_memory_bytes
     if installed is None:
         return None
-    usable = installed - min(int(installed * limits().host_share), limits().host_share_most_bytes)
+    usable = beside_system(installed)
     free = hardware.host.memory_available_bytes
     return usable if free is None else min(usable, free)
+
+
+def beside_system(installed: int) -> int:
+    """Return the bytes of a memory that the operating system leaves to a model."""
+    return installed - min(int(installed * limits().host_share), limits().host_share_most_bytes)
 
 
 def describe_need(checkpoint: Checkpoint, footprint: Footprint, need: int, ranks: int) -> str:

@@ -8,15 +8,16 @@ from typing import Any
 
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.named import named_machine
-from seatrial.hardware.types import Gpu
+from seatrial.hardware.types import WIRED_LIMIT, Gpu
+from seatrial.hardware.unified import raised_limit
 from seatrial.plan.bisection import largest, least
 from seatrial.plan.candidate import Candidate, Trial, engines_for, preferred_checkpoints
-from seatrial.plan.capacity import usable_host_bytes
+from seatrial.plan.capacity import beside_system, unified_fraction, usable_gpu_bytes, usable_host_bytes
 from seatrial.plan.evaluate import evaluate
 from seatrial.plan.request import Request
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.plan.vendor.limits import limits
-from seatrial.units import GIB, counted, format_gib
+from seatrial.units import GIB, MIB, counted, format_gib
 
 _CONTEXT_STEP = 1024
 _HOST_STEP_GIB = 8  # machines are sold in such steps
@@ -48,13 +49,14 @@ def smallest_change(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = 
 def changes(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = ()) -> list[Change]:
     """Return the smallest changes that help, the least first.
 
-    One that needs nothing new is enough: other ranks, fewer requests, a shorter context. Else up to two of another
-    checkpoint, more host memory and more GPUs. If none of these helps another engine, then another machine.
+    One that needs nothing new is enough: other ranks, a limit of the system that can be raised, fewer requests, a
+    shorter context. Else up to two of another checkpoint, more host memory and more GPUs. If none of these helps another
+    engine, also with a raised limit, then another machine.
     """
     if plan.runs:
         return []
     refused = plan.verdict == "refused"
-    beside = (_no_drafter, _other_ranks)
+    beside = (_no_drafter, _other_ranks, _raised_limit, _raised_gtt)
     for find in (*beside, _shorter_context) if refused else (*beside, _fewer_requests, _shorter_context):
         if change := find(plan, candidate):
             return [change]
@@ -63,9 +65,10 @@ def changes(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = ()) -> l
     if not refused:
         tried = (_lighter(plan, candidate, failed), _more_host_memory(plan, candidate), _more_gpus(plan, candidate))
         found = [change for change in tried if change][:2]
-    if not found and (other := _other_engine(plan, candidate, failed) or _other_machine(candidate)):
-        found = [other]
-    return found
+    if found:
+        return found
+    other = _other_engine(plan, candidate, failed) or _other_with_raised_limit(plan, candidate)
+    return [other] if other else [change for change in (_other_machine(candidate),) if change]
 
 
 def _asking(candidate: Candidate, **changed: Any) -> Candidate:
@@ -92,6 +95,43 @@ def _other_ranks(plan: Plan, candidate: Candidate) -> Change | None:
     if ranks == asked or not evaluate(named).runs:
         return Change(f"the ranks left to the planner instead of tensor parallel {asked}", free)
     return Change(f"tensor parallel {ranks} instead of {asked}", named)
+
+
+def _raised_limit(_: Plan, candidate: Candidate) -> Change | None:
+    """Return the least limit of a Mac's GPU memory with which the candidate runs."""
+    gpu = next((gpu for gpu in candidate.request.gpus if gpu.limit_setting == WIRED_LIMIT and gpu.memory_bytes), None)
+    if gpu is None:
+        return None
+    first = usable_gpu_bytes(gpu, unified_fraction(gpu)) // GIB + 1
+
+    def with_limit(steps: int) -> Candidate:
+        return _with_limit(candidate, (first + steps) * GIB)
+
+    most = beside_system(gpu.memory_bytes or 0) // GIB - first
+    steps = least(most, lambda steps: evaluate(with_limit(steps)).runs) if most >= 0 else None
+    if steps is None:
+        return None
+    command = f"sudo sysctl {WIRED_LIMIT}={(first + steps) * (GIB // MIB)}"
+    return Change(f"a higher limit of the GPU's memory ({command}, until the next restart)", with_limit(steps))
+
+
+def _with_limit(candidate: Candidate, limit_bytes: int) -> Candidate:
+    hardware = candidate.request.hardware
+    gpus = tuple(replace(gpu, memory_limit_bytes=limit_bytes) for gpu in hardware.gpus)
+    return _asking(candidate, hardware=replace(hardware, gpus=gpus))
+
+
+def _raised_gtt(_: Plan, candidate: Candidate) -> Change | None:
+    """Return the kernel parameter that lets an AMD GPU take more of the memory it shares with the processor."""
+    hardware = candidate.request.hardware
+    gpu = next((gpu for gpu in hardware.gpus if gpu.unified), None)
+    raised = raised_limit(gpu, hardware.host) if gpu else None
+    if gpu is None or raised is None:
+        return None
+    host = replace(hardware.host, memory_bytes=gpu.memory_bytes)  # the firmware sets none of it aside any more
+    larger = replace(gpu, memory_limit_bytes=raised.limit_bytes, memory_free_bytes=None)
+    other = _asking(candidate, hardware=replace(hardware, gpus=(larger,), host=host))
+    return Change(raised.how, other) if evaluate(other).runs else None
 
 
 def _fewer_requests(plan: Plan, candidate: Candidate) -> Change | None:
@@ -192,6 +232,23 @@ def _other_engine(plan: Plan, candidate: Candidate, failed: set[tuple[str, str]]
                     without = ", without --tensor-parallel" if asked else ""
                     return Change(f"{engine} with {row.id} ({trial.verdict} on this machine{without})", other)
     return None
+
+
+def _other_with_raised_limit(plan: Plan, candidate: Candidate) -> Change | None:
+    """Return another checkpoint or engine that runs on this Mac once its limit is raised."""
+    request = candidate.request
+    if not any(gpu.limit_setting == WIRED_LIMIT for gpu in request.gpus):
+        return None
+    most = beside_system(request.gpus[0].memory_bytes or 0)
+    if (other := _other_engine(plan, _with_limit(candidate, most), set())) is None:
+        return None
+    same = replace(other.candidate, request=replace(other.candidate.request, hardware=request.hardware))
+    raised = _raised_limit(plan, same)
+    return (
+        None
+        if raised is None
+        else Change(f"{same.engine} with {same.checkpoint.id} and {raised.text}", raised.candidate)
+    )
 
 
 def _other_machine(candidate: Candidate) -> Change | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -14,8 +15,10 @@ from pathlib import Path
 from seatrial.catalog.engine_facts import Program, engine_facts, engine_ids, program_of
 from seatrial.engines import RUNNERS, build_command
 from seatrial.engines.types import Command
-from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError
+from seatrial.environment import variable
+from seatrial.errors import EngineMissingError, RefusedError, UnknownNameError, UsageError
 from seatrial.flags import Flags
+from seatrial.paths import typed_path
 from seatrial.plan.types import Plan
 from seatrial.programs.own import own_program
 from seatrial.programs.preflight import (
@@ -196,10 +199,12 @@ def _elsewhere(row: Program) -> str | None:
         EngineMissingError: If the setting names no program that can be run.
 
     """
-    path = os.environ.get(row.setting, "") if row.setting else ""
-    if not path:
+    path = variable(row.setting) if row.setting else None
+    if path is None:
         return own_program(row)
-    found = shutil.which(str(Path(path).expanduser()))
+    found = None
+    with contextlib.suppress(UsageError):  # no path at all, so no program either
+        found = shutil.which(typed_path(path, str(row.setting)))
     if found is None:
         raise EngineMissingError(
             f"{row.setting} is {path!r}, which is not a program that can be run.",

@@ -9,6 +9,7 @@ from typing import Literal
 
 from seatrial.catalog import Checkpoint
 from seatrial.catalog.engine_facts import EngineFacts, Program, Vulnerability, engine_facts, engine_ids, is_older
+from seatrial.environment import variable
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
 from seatrial.hardware.types import Hardware
 from seatrial.plan import make_plan
@@ -125,7 +126,7 @@ def _look(engine: str, row: Program) -> EngineProgram:
     try:
         found = look_up(row, limit_s=PROBE_S)
     except EngineMissingError as error:
-        named = bool(row.setting and os.environ.get(row.setting))
+        named = bool(row.setting and variable(row.setting))
         state: State = "broken" if named or error.cause in {"engine incomplete", "engine broken"} else "not installed"
         return _described(engine, row, state, problem=(error.what, error.remedy))
     except OSError as error:

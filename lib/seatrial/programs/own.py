@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +38,7 @@ class Installation:
 
 def folder_of(name: str, version: str) -> Path:
     """Return the folder of that release of an engine, installed or not."""
-    return paths.engines_dir().absolute() / f"{name}-{version}"
+    return paths.engines_dir() / f"{name}-{version}"
 
 
 def read_installation(folder: Path) -> Installation | None:
@@ -54,7 +53,7 @@ def read_installation(folder: Path) -> Installation | None:
 
 def installations(parent: Path | None = None) -> list[Installation]:
     """Return every complete installation in ``parent`` (default: the kit's own folder), the last installed first."""
-    found = map(read_installation, _folders(parent or paths.engines_dir().absolute()))
+    found = map(read_installation, paths.content_of(parent or paths.engines_dir()))
     return sorted((row for row in found if row), key=lambda row: row.installed_at, reverse=True)
 
 
@@ -66,10 +65,3 @@ def own_program(row: Program) -> str | None:
             if program.exists():
                 return str(program)
     return None
-
-
-def _folders(parent: Path) -> Iterator[Path]:
-    try:
-        yield from sorted(path for path in parent.iterdir() if path.is_dir())
-    except OSError:
-        return

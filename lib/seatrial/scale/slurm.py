@@ -16,7 +16,7 @@ from pathlib import Path
 
 from seatrial.errors import EngineError, EngineMissingError, RefusedError, UsageError
 from seatrial.printable import printable
-from seatrial.records import write_text
+from seatrial.writing import write_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _POLL_S = 0.25

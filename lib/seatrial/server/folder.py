@@ -27,9 +27,10 @@ from typing import TypeVar
 
 from seatrial import paths
 from seatrial.errors import UsageError
-from seatrial.records import from_dict, read_json, write_json, write_text
+from seatrial.records import from_dict, read_json, write_json
 from seatrial.server.processes import this_boot
 from seatrial.server.state import Processes, Ready, Record
+from seatrial.writing import write_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KEY_BYTES = 32
@@ -164,7 +165,7 @@ class ServerFolder:
             if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 return None
             if isinstance(error.__cause__, OSError):
-                raise  # no permission, no file handles left: the file itself may be fine
+                raise paths.cannot_read(path, error.__cause__) from error  # the file itself may be fine
             aside = path.with_name(f"{name}{_ASIDE}")
             with contextlib.suppress(OSError):
                 path.replace(aside)
@@ -174,7 +175,7 @@ class ServerFolder:
 
 def servers_dir() -> Path:
     """Return the folder of all server folders, which need not exist."""
-    return paths.state_dir().absolute() / "servers"
+    return paths.state_dir() / "servers"
 
 
 def check_name(name: str) -> str:
@@ -197,43 +198,27 @@ def folder_of(name: str) -> ServerFolder:
     return ServerFolder(servers_dir() / check_name(name))
 
 
-def check_servers_dir() -> None:
-    """Check that the servers can be listed, so that an unreadable folder is not taken for an empty one.
+def folders() -> list[ServerFolder]:
+    """Return every server folder, by name.
 
     Raises:
-        UsageError: If the state folder is no folder, or cannot be read.
+        UsageError: If they cannot be listed: servers may run all the same.
 
     """
+    entries = [entry for entry in paths.content_of(servers_dir()) if NAME.fullmatch(entry.name)]
     try:
-        next(servers_dir().iterdir(), None)
-    except FileNotFoundError:
-        pass  # no server was ever launched
+        return [ServerFolder(entry) for entry in entries if entry.is_dir() and not entry.is_symlink()]
     except OSError as error:
-        raise UsageError(
-            f"The servers in {servers_dir()} cannot be listed: {error.strerror}.",
-            remedy="Set SEATRIAL_STATE to the folder they were launched with.",
-        ) from error
-
-
-def folders() -> list[ServerFolder]:
-    """Return every server folder, by name."""
-    try:
-        entries = sorted(servers_dir().iterdir())
-    except OSError:
-        return []
-    return [
-        ServerFolder(entry)
-        for entry in entries
-        if NAME.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink()
-    ]
+        raise paths.cannot_read(servers_dir(), error) from error
 
 
 def server_keys() -> set[str]:
     """Return the keys of all servers that run, so that texts which may hold one can be masked."""
     found = set()
-    for folder in folders():
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            found.add(folder.key_file.read_text(encoding="utf-8").strip())
+    with contextlib.suppress(UsageError):  # who cannot list the servers knows none of their keys
+        for folder in folders():
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                found.add(folder.key_file.read_text(encoding="utf-8").strip())
     return found - {""}
 
 

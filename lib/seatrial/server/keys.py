@@ -7,6 +7,7 @@ import re
 import stat
 from pathlib import Path
 
+from seatrial import environment
 from seatrial.errors import UsageError
 
 LEAST_CHARACTERS = 22  # 128 bits of letters and digits
@@ -38,9 +39,10 @@ def own_key(file: Path | None = None, variable: str | None = None) -> str | None
         if not _VARIABLE.fullmatch(variable):
             # Not repeated: who mistakes the option may have typed the key itself.
             raise UsageError("--api-key-env takes the name of an environment variable.", remedy="Give only its name.")
-        if variable not in os.environ:
-            raise UsageError(f"The environment variable {variable} is not set.", remedy=f"Set {variable}.")
-        return _checked(os.environ[variable], f"in {variable}")
+        key = environment.variable(variable)
+        if key is None:
+            raise UsageError(f"There is no API key in {variable}: it is not set, or blank.", remedy=f"Set {variable}.")
+        return _checked(key, f"in {variable}")
     return None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from seatrial.json_text import JsonError, parse_json
 from seatrial.server.processes import LOOPBACK
 
 _LARGEST_ANSWER = 1 << 20
@@ -25,8 +26,8 @@ class HttpReply:
     def json(self) -> Any:
         """Return the body as JSON, None if it is something else."""
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):  # brackets can be nested without end
+            return parse_json(self.body)
+        except JsonError:
             return None
 
 

@@ -18,16 +18,27 @@ def list_servers(*, ended: bool = False) -> list[Server]:
     Args:
         ended: Include those that have ended; their logs can still be read.
 
+    Raises:
+        UsageError: If the state folder cannot be read.
+
     """
-    servers = []
+    servers, unreadable = _look(ended=ended)
+    for name, error in unreadable.items():
+        logging.getLogger("seatrial").warning("The server %r is left out: %s", name, error.what)
+    return servers
+
+
+def _look(*, ended: bool = False) -> tuple[list[Server], dict[str, SeatrialError]]:
+    """Return the servers as ``list_servers`` does, and the errors of those whose record cannot be read, by name."""
+    servers, unreadable = [], {}
     for found in folders.folders():
         try:
             server = server_of(found)
             if server is not None and (ended or server.state != "ended"):
                 servers.append(server)
-        except UsageError as error:
-            logging.getLogger("seatrial").warning("The server %r is left out: %s", found.path.name, error.what)
-    return servers
+        except SeatrialError as error:
+            unreadable[found.path.name] = error
+    return servers, unreadable
 
 
 def find_server(name: str) -> Server:
@@ -66,18 +77,23 @@ def stop_all() -> list[Stopped]:
     """Stop every server that runs; one that cannot be stopped does not keep the others running.
 
     Raises:
+        UsageError: If a record cannot be read, or the state folder: servers may run all the same.
         EngineError: If a process of one still runs.
 
     """
-    stopped, errors = stop_each(server.name for server in list_servers())
+    stopped, errors = stop_each()
     if errors:
         raise together(errors)
     return stopped
 
 
-def stop_each(names: Iterable[str]) -> tuple[list[Stopped], list[SeatrialError]]:
-    """Stop the servers of these names, whatever happens to one of them; return the proofs, and the errors of the rest."""
-    stopped, errors = [], []
+def stop_each(names: Iterable[str] | None = None) -> tuple[list[Stopped], list[SeatrialError]]:
+    """Stop the servers of these names, or all, whatever happens to one; return the proofs, and the errors of the rest."""
+    stopped: list[Stopped] = []
+    errors: list[SeatrialError] = []
+    if names is None:
+        servers, unreadable = _look()
+        names, errors = [server.name for server in servers], list(unreadable.values())
     for name in dict.fromkeys(names):
         try:
             stopped.append(stop_server(name))

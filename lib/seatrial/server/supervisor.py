@@ -276,7 +276,9 @@ class Supervisor:
 
     def _is_taken_over(self) -> bool:
         """Return True if a later launch has the folder: one on another machine, which cannot see this one."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # deleted or damaged: not taken over
+        with contextlib.suppress(
+            OSError, ValueError, RecursionError, AttributeError
+        ):  # deleted or damaged: not taken over
             now = Path("record.json").stat()
             if self.record_seen != (now.st_ino, now.st_mtime_ns):
                 if json.loads(Path("record.json").read_text()).get("launch_id") != self.record["launch_id"]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+from seatrial.environment import variable
 from seatrial.simulator import FAULTS, Settings
 from seatrial.simulator.startup import phases
 
@@ -56,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--startup-s",
         type=_seconds,
-        default=os.environ.get(_STARTUP, "0"),
+        default=variable(_STARTUP) or "0",
         help=f"phases before it listens ({_STARTUP})",
     )
     return parser

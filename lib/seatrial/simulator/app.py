@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
+from seatrial.json_text import JsonError, parse_json
 from seatrial.simulator import Settings
 from seatrial.simulator.stream import Stream, write_stream
 from seatrial.simulator.text import CHAT_TEMPLATE_TOKENS, PrefixCache, word, words_of
@@ -176,8 +176,8 @@ class SimulatedEngine:
 
 async def _json(request: web.Request) -> dict[str, Any] | None:
     try:
-        body = json.loads(await request.read())
-    except ValueError:
+        body = parse_json(await request.read())
+    except JsonError:
         return None
     return body if isinstance(body, dict) else None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from seatrial.json_text import parse_json
 from seatrial.records import Origin
 
 RANDOM = "random"
@@ -41,7 +41,7 @@ class Acceptance:
 @cache
 def acceptances() -> tuple[Acceptance, ...]:
     """Load acceptance.json."""
-    document = json.loads(Path(__file__).with_name("acceptance.json").read_text(encoding="utf-8"))
+    document = parse_json(Path(__file__).with_name("acceptance.json").read_bytes())
     found = []
     for row in document["rows"]:
         lengths = row.pop("accepted", None)

@@ -20,12 +20,12 @@ import msgspec
 
 from seatrial.catalog import find_model
 from seatrial.hardware.accelerators import accelerators
-from seatrial.records import write_text
 from seatrial.speed.attention import attention_of
 from seatrial.speed.published import PublishedRow, PublishedWork, read_published
 from seatrial.speed.rate import compute_rate
 from seatrial.speed.roofline import CALIBRATION, Constants, Speed, calibration, constants, gpu_speed
 from seatrial.speed.work import Ranks, ServingLoad, Work
+from seatrial.writing import write_text
 
 _BOUNDS = {
     "slow_host": (1.0, 4.0),

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from seatrial.json_text import JsonDecoder
+
 PUBLISHED = Path(__file__).with_name("published.json")
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 _NotNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -69,4 +71,4 @@ class PublishedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_published() -> PublishedFile:
     """Load published.json."""
-    return msgspec.json.decode(PUBLISHED.read_bytes(), type=PublishedFile)
+    return JsonDecoder(PublishedFile)(PUBLISHED.read_bytes())

@@ -8,13 +8,13 @@ next token.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from math import pi, sqrt
 from pathlib import Path
 from typing import Any
 
+from seatrial.json_text import parse_json
 from seatrial.speed.acceptance import accepted_tokens
 from seatrial.speed.work import Prompt, Ranks, ServingLoad, Work
 
@@ -59,7 +59,7 @@ class Speed:
 @cache
 def calibration() -> dict[str, Any]:
     """Load calibration.json: every constant, with its origin."""
-    document: dict[str, Any] = json.loads(CALIBRATION.read_text(encoding="utf-8"))
+    document: dict[str, Any] = parse_json(CALIBRATION.read_bytes())
     return document
 
 

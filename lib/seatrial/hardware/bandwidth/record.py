@@ -73,7 +73,7 @@ def record_path(kind: HostKind) -> Path:
 
 def folder() -> Path:
     """Return the folder of records, which need not exist."""
-    return paths.state_dir().absolute() / "bandwidth"
+    return paths.state_dir() / "bandwidth"
 
 
 def write_record(record: BandwidthRecord) -> Path:
@@ -114,7 +114,9 @@ def with_measured_bandwidth(hardware: Hardware) -> Hardware:
     except UsageError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return hardware
-        problem = Problem(f"The measured bandwidth in {record_path(kind)} is not used: {error.what}", REMEDY)
+        cause, path = error.__cause__, record_path(kind)
+        remedy = paths.cannot_read(path, cause).remedy if isinstance(cause, OSError) else REMEDY
+        problem = Problem(f"The measured bandwidth in {path} is not used: {error.what}", remedy)
         return replace(hardware, problems=(*hardware.problems, problem))
     return _with_record(hardware, record)
 

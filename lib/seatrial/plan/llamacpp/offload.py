@@ -74,7 +74,7 @@ def split_layers(offload: Offload, *, unified: bool) -> Split:
 
     Args:
         offload: Checkpoint, machine and load.
-        unified: CPU and GPU share one memory.
+        unified: CPU and GPU share one memory, of which the pool of the host is what the GPU may not take.
 
     """
     pools, layers = offload.pools, offload.layers
@@ -82,7 +82,9 @@ def split_layers(offload: Offload, *, unified: bool) -> Split:
         footprint = offload.measure(ALL_LAYERS, 0)
         if offload.drafter:
             footprint = with_drafter(footprint, offload.drafter)
-        return Split(ALL_LAYERS, 0, footprint, max(0, footprint.total_bytes - pools.gpu_bytes))
+        lacking = max(0, footprint.total_bytes - pools.gpu_bytes)
+        if not lacking or not pools.host_bytes:
+            return Split(ALL_LAYERS, 0, footprint, lacking)
     if pools.gpus == 0:
         return offload.split(offload.measure(0, 0), 0, 0)
     division = _division(offload)

@@ -72,6 +72,7 @@ def _split(
         return split_tensors(candidate, pools, draft_tokens, drafter)
     layers = int(model_bytes_of(candidate.checkpoint).config["num_hidden_layers"])
     gpus = candidate.request.hardware.gpus
+    unified = any(gpu.unified for gpu in gpus)
     usable = [usable_gpu_bytes(gpu, limits().llamacpp_gpu_fraction) for gpu in visible_gpus(gpus)]
-    offload = Offload(candidate, layers, pools, usable, draft_tokens, drafter)
-    return split_layers(offload, unified=any(gpu.unified for gpu in gpus))
+    offload = Offload(candidate, layers, pools, [pools.gpu_bytes] if unified else usable, draft_tokens, drafter)
+    return split_layers(offload, unified=unified)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from seatrial.hardware.unified import raised_limit
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import describe_need
 from seatrial.plan.llamacpp.drafting import drafting_of
@@ -24,7 +25,8 @@ def memory_reasons(candidate: Candidate, placed: Placed) -> list[Reason]:
     total = max(footprint.total_bytes, footprint.per_gpu_bytes * split.tensor)
     need = describe_need(candidate.checkpoint, footprint, total, gpus)
     pieces = [f"{format_gib(pools.gpu_bytes)} on {counted(pools.gpus, 'GPU')}"] if pools.gpus else []
-    if pools.host_known and split.tensor == 1 and not any(gpu.unified for gpu in hardware.gpus):
+    unified = any(gpu.unified for gpu in hardware.gpus)
+    if pools.host_known and split.tensor == 1 and (pools.host_bytes or not unified):
         pieces.append(f"{format_gib(pools.host_bytes)} of host memory")
     usable = " and ".join(pieces) or "no memory of known size"
     if split.shortfall_bytes:
@@ -41,6 +43,19 @@ def memory_reasons(candidate: Candidate, placed: Placed) -> list[Reason]:
         )
         found.append(limit_reason("host_memory", text))
     return found
+
+
+def limit_reasons(candidate: Candidate, placed: Placed) -> Iterator[Reason]:
+    """Name the system's limit on the GPU's part of unified memory if it keeps layers or experts off the GPU."""
+    hardware = candidate.request.hardware
+    for gpu in hardware.gpus:
+        raised = raised_limit(gpu, hardware.host)
+        if raised and gpu.unified and (not placed.on_gpus or placed.split.shortfall_bytes):
+            text = (
+                f"The system lets the GPU take {format_gib(gpu.memory_limit_bytes)} of the {format_gib(gpu.memory_bytes)} it "
+                f"shares with the processor (amdgpu's GTT). More of the model runs on the GPU with {raised.how}."
+            )
+            yield Reason(text, hardware.origin, f"{hardware.source}; amdgpu_ttm.c of the Linux kernel")
 
 
 def split_reason(split: Split, gpus: int) -> Reason:

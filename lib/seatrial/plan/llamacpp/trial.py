@@ -14,7 +14,7 @@ from seatrial.plan.llamacpp.drafting import drafter_for
 from seatrial.plan.llamacpp.offers import offers
 from seatrial.plan.llamacpp.offload import ALL_LAYERS, Split
 from seatrial.plan.llamacpp.placement import Placed, place
-from seatrial.plan.llamacpp.reasons import drafter_reasons, memory_reasons, split_reason
+from seatrial.plan.llamacpp.reasons import drafter_reasons, limit_reasons, memory_reasons, split_reason
 from seatrial.plan.llamacpp.tensor_parallel import tensor_problems
 from seatrial.plan.load import load_of, work_of
 from seatrial.plan.request import context_reason
@@ -87,6 +87,8 @@ class LlamacppTrial(Trial):
     def _reasons(self, context: int) -> Iterator[Reason]:
         candidate, placed, request = self.candidate, self.placed, self.candidate.request
         yield from self.refused or memory_reasons(candidate, placed)
+        if not self.refused and candidate.engine == "llamacpp":
+            yield from limit_reasons(candidate, placed)
         yield context_reason(candidate.model, request, context)
         if self.runs and candidate.engine == "llamacpp":
             if self._gpus:

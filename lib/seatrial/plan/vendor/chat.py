@@ -9,6 +9,7 @@ from typing import Any
 
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.flags import Flags
+from seatrial.json_text import parse_json
 from seatrial.plan.types import Chat, Recipe, Sampling, ThinkingMode
 from seatrial.records import Reason
 
@@ -70,7 +71,7 @@ def chat_reasons(chat: Chat, context_tokens: int) -> tuple[Reason, ...]:
 @lru_cache(maxsize=1024)
 def _default_kwargs(flags: Flags) -> tuple[tuple[str, str], ...]:
     """Return the chat_template_kwargs that a recipe sets for requests without any, as JSON or one flag for each."""
-    given = json.loads(flags.get(_DEFAULT_KWARGS.removesuffix(".")) or "{}")
+    given = parse_json(flags.get(_DEFAULT_KWARGS.removesuffix(".")) or "{}")
     dotted = {
         name.removeprefix(_DEFAULT_KWARGS): value for name, value in flags.items() if name.startswith(_DEFAULT_KWARGS)
     }
@@ -142,5 +143,5 @@ def _kwargs(switch: str, mode: dict[str, Any]) -> dict[str, bool | str]:
 
 @cache
 def _document(family: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(__file__).with_name(_FILES[family]).read_text(encoding="utf-8"))
+    document: dict[str, Any] = parse_json(Path(__file__).with_name(_FILES[family]).read_bytes())
     return document

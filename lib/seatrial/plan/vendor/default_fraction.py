@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from seatrial.hardware.types import Gpu
+from seatrial.json_text import parse_json
 from seatrial.memory.types import Parallelism
 
 _MIB = 1 << 20
@@ -88,5 +88,5 @@ def _size(gpu: Gpu) -> dict[str, int]:
 
 @cache
 def _rules() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(__file__).with_name("default_fraction.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = parse_json(Path(__file__).with_name("default_fraction.json").read_bytes())
     return document

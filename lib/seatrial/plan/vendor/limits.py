@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from seatrial.hardware.types import Gpu
+from seatrial.json_text import parse_json
 from seatrial.records import Origin, Reason
 
 _MIN_RUNNING = 16
@@ -24,6 +24,8 @@ class PlanningLimits:
     llamacpp_gpu_fraction: float  # share of GPU memory llama.cpp's layers may take
     llamacpp_tensor_fraction: float  # the same if each tensor is split over GPUs that do nothing else
     unified_apple: float  # share of unified memory a GPU may take on Apple silicon
+    unified_apple_small: float  # the same on Macs with little memory
+    unified_apple_small_bytes: int  # most memory that is little
     unified_other: float  # share of unified memory a GPU may take on other machines
     host_share: float  # share of host memory left to the operating system
     host_share_most_bytes: int  # most host memory left to it
@@ -48,6 +50,8 @@ def limits() -> PlanningLimits:
         llamacpp_gpu_fraction=rows["llamacpp_gpu_fraction"]["default"],
         llamacpp_tensor_fraction=rows["llamacpp_tensor_fraction"]["default"],
         unified_apple=rows["unified_fraction"]["apple"],
+        unified_apple_small=rows["unified_fraction"]["apple_small"],
+        unified_apple_small_bytes=rows["unified_fraction"]["apple_small_bytes"],
         unified_other=rows["unified_fraction"]["other"],
         host_share=rows["host_share"]["share"],
         host_share_most_bytes=rows["host_share"]["most_bytes"],
@@ -94,5 +98,5 @@ def limit_reason(name: str, text: str) -> Reason:
 
 @cache
 def _document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(__file__).with_name("limits.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = parse_json(Path(__file__).with_name("limits.json").read_bytes())
     return document

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -12,6 +11,7 @@ from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import UsageError
 from seatrial.flags import Flags
+from seatrial.json_text import parse_json
 from seatrial.memory.types import Parallelism
 from seatrial.plan.types import Objective, Recipe, RecipeStatus, Strategy
 from seatrial.plan.vendor.recipes_file import Catalogue, RecipeRow, RecipesFile, RunFacts, catalogues, load_recipes
@@ -167,7 +167,7 @@ def drafting_of(flags: Flags, checkpoint: Checkpoint | None) -> tuple[str | None
     SGLang reads the size of a DSpark block from the checkpoint if no flag gives it.
     """
     if config := flags.get("--speculative-config"):
-        row = json.loads(config)
+        row = parse_json(config)
         return str(row["method"]), int(row["num_speculative_tokens"])
     method = flags.get("--speculative-algorithm")
     if method == "DSPARK":

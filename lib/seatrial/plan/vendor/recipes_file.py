@@ -13,6 +13,7 @@ from seatrial.catalog import checkpoints
 from seatrial.catalog.listing import models
 from seatrial.errors import UsageError
 from seatrial.hardware.accelerators import accelerators
+from seatrial.json_text import JsonError, parse_json
 from seatrial.plan.types import RecipeStatus, Strategy
 
 FOLDER = Path(__file__).parent
@@ -94,7 +95,7 @@ class RecipesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 @cache
 def catalogues() -> tuple[Catalogue, ...]:
     """Return the catalogues whose recipes are planned, the preferred first."""
-    document = msgspec.json.decode(FOLDER.joinpath("catalogues.json").read_bytes())
+    document = parse_json(FOLDER.joinpath("catalogues.json").read_bytes())
     return tuple(msgspec.convert(document["catalogues"], list[Catalogue]))
 
 
@@ -127,8 +128,8 @@ def load_recipes(catalogue: Catalogue) -> RecipesFile:
 
     """
     try:
-        document = msgspec.json.decode(catalogue.path.read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
+        document = parse_json(catalogue.path.read_bytes())
+    except (OSError, JsonError) as error:
         raise _wrong(catalogue.path.name, str(error)) from error
     return read_recipes(document, catalogue.path.name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from operator import itemgetter
@@ -12,6 +11,7 @@ from typing import Any
 from seatrial.catalog.base_model import base_model_of
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.hardware.types import Gpu
+from seatrial.json_text import parse_json
 from seatrial.memory.types import Parallelism
 from seatrial.plan.types import TENSOR_PARALLEL
 from seatrial.records import Reason
@@ -165,5 +165,5 @@ def _rules(fixed: tuple[Any, ...], *, late: bool) -> list[dict[str, Any]]:
 
 @cache
 def _document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(__file__).with_name("rules.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = parse_json(Path(__file__).with_name("rules.json").read_bytes())
     return document

@@ -14,9 +14,11 @@ from statistics import median
 
 from seatrial import paths
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.records import Interval, from_dict, to_dict, write_text
+from seatrial.json_text import JsonError, parse_json
+from seatrial.records import Interval, from_dict, to_dict
 from seatrial.server.state import PhaseTime, StartConditions
 from seatrial.units import counted
+from seatrial.writing import open_own, write_text
 
 FOLDER, FILE = "startups", "startups.jsonl"
 KEPT = 200
@@ -177,9 +179,9 @@ def _scaled(start: Start, weights_bytes: int) -> tuple[PhaseTime, ...]:
 def _read(path: Path) -> list[Start]:
     starts = []
     with contextlib.suppress(OSError), path.open("rb") as file:
-        for line in filter(None, file.read(MOST_BYTES).decode(errors="replace").splitlines()):
-            with contextlib.suppress(ValueError, RecursionError, UsageError):
-                starts.append(from_dict(Start, json.loads(line)))
+        for line in filter(None, file.read(MOST_BYTES).splitlines()):
+            with contextlib.suppress(JsonError, UsageError):
+                starts.append(from_dict(Start, parse_json(line)))
     return starts
 
 
@@ -188,12 +190,9 @@ def _line(start: Start) -> str:
 
 
 def _append(path: Path, line: str) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
+    with open_own(path, append=True) as file:
         # Begin a new line: a full disk or a crash may have cut the last one short.
-        os.write(file, f"\n{line}".encode())
-    finally:
-        os.close(file)
+        file.write(f"\n{line}".encode())
 
 
 @contextlib.contextmanager

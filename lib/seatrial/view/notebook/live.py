@@ -7,12 +7,12 @@ Without a front end that shows widgets, the panel draws plain figures at the end
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from seatrial.environment import variable
 from seatrial.measure.load import Load
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import best_point
@@ -32,7 +32,7 @@ _WAITING = "Press Start: the plot moves while the load runs"
 
 def is_headless() -> bool:
     """Return True if nobody sees widgets: a batch run or test sets a variable, or this is no notebook kernel."""
-    if os.environ.get(HEADLESS, "") not in {"", "0"}:
+    if variable(HEADLESS) not in {None, "0"}:
         return True
     try:
         from IPython.core.getipython import get_ipython

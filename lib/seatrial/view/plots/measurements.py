@@ -136,7 +136,7 @@ def _conditions(measurements: Sequence[Measurement]) -> str:
     points = [point for one in measurements for point in one.points]
     doubtful = sum(not point.self_check.valid for point in points)
     if doubtful:
-        labels.append(f"NOT VALID at {doubtful} of {len(points)} load levels: the client did not keep up")
+        labels.append(f"NOT VALID at {doubtful} of {len(points)} load levels: these are not the server's own times")
     model = f"{', '.join(models)}{' on ' + ', '.join(engines) if engines else ''}"
     return "; ".join([model, *labels])
 

@@ -97,7 +97,7 @@ def _banners(run: RunRecord) -> Iterator[tuple[str, str, bool]]:
     doubtful = [point for point in points if not point.self_check.valid]
     if doubtful:
         reasons = [f"{describe_load(point)}: {point.self_check.why or 'no reason was recorded.'}" for point in doubtful]
-        text = f"The measuring client itself did not keep up. {' '.join(reasons)}"
+        text = f"These are not the server's own times. {' '.join(reasons)}"
         yield f"Not valid at {len(doubtful)} of {len(points)} load levels.", text, True
     for row in run.failed:
         yield f"{row.get('notebook', 'A notebook')} did not complete.", _failure(row), True

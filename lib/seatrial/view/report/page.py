@@ -11,7 +11,7 @@ from pathlib import Path
 from seatrial import __version__
 from seatrial.errors import UsageError
 from seatrial.plan.types import Plan
-from seatrial.records import REPORT, write_text
+from seatrial.records import REPORT
 from seatrial.units import counted, format_seconds
 from seatrial.view.chart.chart import Chart
 from seatrial.view.chart.svg import to_svg
@@ -22,8 +22,16 @@ from seatrial.view.report.run_record import RunRecord, read_record
 from seatrial.view.tables.measurements import describe_rate
 from seatrial.view.tables.table import Table
 from seatrial.view.template import load_template, trusted
+from seatrial.writing import Ours, check_target, write_text
 
 _PACKAGE = "seatrial.view.report"
+_BEGINNING = b"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="generator" content="seatrial">
+"""
+"""First bytes of every report: the mark by which a later one knows that it may take its place."""
 
 
 def write_report(run_dirs: Sequence[Path | str], output: Path | str) -> Path:
@@ -37,15 +45,34 @@ def write_report(run_dirs: Sequence[Path | str], output: Path | str) -> Path:
         The file.
 
     Raises:
-        UsageError: If no run was named, one is not a run, or the page cannot be written.
+        UsageError: If no run was named, one is not a run, the page cannot be written, or something other than a report
+            is in its place.
 
     """
     runs = read_runs(run_dirs)
     target = Path(output)
     if target.is_dir():
         target /= REPORT
-    write_text(target, _render(runs))
+    write_text(target, _render(runs), ours=_OURS)
     return target
+
+
+def check_report(target: Path) -> None:
+    """Refuse a place of a report that has something else in it.
+
+    Raises:
+        UsageError: If there is a link, a folder, a device or a file that is no report.
+
+    """
+    check_target(target, _OURS)
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_BEGINNING)) == _BEGINNING
+
+
+_OURS = Ours("a report of seatrial", _is_report)
 
 
 def read_runs(run_dirs: Sequence[Path | str]) -> list[RunRecord]:
@@ -96,20 +123,24 @@ def _render(runs: Sequence[RunRecord]) -> str:
     names = _names_of(runs)
     measured = {name: run.measurement for name, run in zip(names, runs, strict=True) if run.measurement}
     several = len(runs) > 1
-    return load_template(_PACKAGE, "report.html.j2").render(
-        title=f"{len(runs)} runs compared" if several else described[0]["headline"],
-        style=trusted(style),
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        runs=described,
-        names=names,
-        targets=[("compare", "Comparison"), *((f"run-{place}", name) for place, name in enumerate(names, 1))],
-        comparison=comparison_table(runs) if several else None,
-        charts=[throughput_chart(measured), ttft_chart(measured)] if several and measured else [],
-        unmeasured=[name for name in names if name not in measured],
-        version=__version__,
-        counted=counted,
-        svg=_svg,
-    )
+    return (
+        load_template(_PACKAGE, "report.html.j2")
+        .render(
+            title=f"{len(runs)} runs compared" if several else described[0]["headline"],
+            style=trusted(style),
+            style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            runs=described,
+            names=names,
+            targets=[("compare", "Comparison"), *((f"run-{place}", name) for place, name in enumerate(names, 1))],
+            comparison=comparison_table(runs) if several else None,
+            charts=[throughput_chart(measured), ttft_chart(measured)] if several and measured else [],
+            unmeasured=[name for name in names if name not in measured],
+            version=__version__,
+            counted=counted,
+            svg=_svg,
+        )
+        .lstrip()
+    )  # the macros before it leave empty lines
 
 
 def _svg(chart: Chart, width: int, name: str) -> str:

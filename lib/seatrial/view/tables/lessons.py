@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -12,6 +11,7 @@ from seatrial.catalog import Checkpoint, find_checkpoint, model_of
 from seatrial.engines import Command, machine_commands
 from seatrial.flags import Flags
 from seatrial.hardware import Hardware, accelerators
+from seatrial.json_text import parse_json
 from seatrial.memory import compute_footprint
 from seatrial.plan import Plan
 from seatrial.plan.load import work_of
@@ -232,5 +232,5 @@ def _meaning(flag: str) -> str:
 
 @cache
 def _meanings() -> dict[str, str]:
-    text = files("seatrial.view.tables").joinpath("flags.json").read_text(encoding="utf-8")
-    return dict(json.loads(text)["flags"])
+    text = files("seatrial.view.tables").joinpath("flags.json").read_bytes()
+    return dict(parse_json(text)["flags"])

@@ -41,7 +41,7 @@ def table_self_check(measurement: Measurement) -> Table:
     """Return how well the client itself kept up, a row for each load level."""
     bad = sum(not point.self_check.valid for point in measurement.points)
     return Table(
-        title=f"The client kept up at {len(measurement.points) - bad} of {len(measurement.points)} load levels",
+        title=f"The times are the server's own at {len(measurement.points) - bad} of {len(measurement.points)} load levels",
         columns=("Load", "Loop lag p99>", "Client CPU>", "Sent late p99>", "Tokens by", "Tokens a chunk>", "Cached>"),
         rows=tuple(map(_check_row, measurement.points)),
         details=tuple(point.self_check.why for point in measurement.points),

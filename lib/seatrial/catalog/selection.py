@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from seatrial.catalog.parts import PART
+from seatrial.catalog.remote_file import RemoteFile
+from seatrial.catalog.stored import MANIFEST
 from seatrial.catalog.types import PICKLED
 from seatrial.errors import ModelFileError, RefusedError, UsageError
-from seatrial.fetch.cache import MANIFEST
-from seatrial.fetch.remote_file import RemoteFile
 from seatrial.units import format_bytes
 
 _BESIDE_WEIGHTS = re.compile(

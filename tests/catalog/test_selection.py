@@ -2,9 +2,9 @@
 
 import pytest
 
+from seatrial.catalog.remote_file import RemoteFile
+from seatrial.catalog.selection import choose_files
 from seatrial.errors import UsageError
-from seatrial.fetch.remote_file import RemoteFile
-from seatrial.fetch.selection import choose_files
 
 NAMES = (
     "dspark-V4-Flash-Q8_0.gguf",

@@ -1,0 +1,144 @@
+"""Finds checkpoints that Hugging Face's own cache holds, so that nobody downloads one twice; never writes there.
+
+The layout is huggingface_hub's: ``models--OWNER--NAME`` has ``refs/main``, ``snapshots/<commit>/`` with links, and
+``blobs/`` whose names are hashes: SHA-256 of large files, Git's SHA-1 of small ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seatrial.catalog import safetensors
+from seatrial.catalog.gguf_parts import read_parts
+from seatrial.catalog.remote_file import RemoteFile
+from seatrial.catalog.selection import choose_files
+from seatrial.catalog.stored import weights_in
+from seatrial.errors import ModelFileError, SeatrialError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_GIT_OID = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A checkpoint in the cache, complete by the names and sizes of its files; its bytes were not checked."""
+
+    folder: Path  # the snapshot
+    revision: str  # its commit
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def path(self) -> Path:
+        """Return the path an engine loads."""
+        return weights_in(self.folder, self.files)
+
+
+def hub_cache_dir() -> Path:
+    """Return the folder of the cache, as huggingface_hub finds it; an empty variable counts as unset."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(name):
+            return _expanded(os.environ[name])
+    if os.environ.get("HF_HOME"):
+        return _expanded(os.environ["HF_HOME"]) / "hub"
+    return _expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub"
+
+
+def split_id(text: str) -> tuple[str, str | None]:
+    """Return repository and quantization of a hub id, the latter None if it names none."""
+    repository, _, quantization = text.partition(":")
+    return repository, quantization or None
+
+
+def find_held(repository: str, quantization: str | None, revision: str | None = None) -> Held | None:
+    """Return the checkpoint's complete snapshot: of ``revision``, else of the newest that was fetched; None if there is none.
+
+    Args:
+        repository: ``owner/name``.
+        quantization: Of a GGUF; None for safetensors, or the only GGUF.
+        revision: A commit or its first digits, which comes before the others.
+
+    """
+    for folder in _snapshots(repository, revision):
+        try:
+            files = choose_files(tuple(_files_in(folder)), str(folder), quantization)
+            _check_complete(folder, files)
+        except (SeatrialError, OSError):
+            continue  # another snapshot may be complete
+        return Held(folder, folder.name, files)
+    return None
+
+
+def held_file(repository: str, file: RemoteFile) -> Path | None:
+    """Return the cache's file with this hash and size, None if it has none; the bytes are not checked."""
+    digest = file.sha256 or file.git_oid
+    path = _folder_of(repository) / "blobs" / (digest or "")
+    try:
+        same = digest is not None and path.is_file() and path.stat().st_size == file.size_bytes
+    except OSError:
+        return None
+    return path if same else None
+
+
+def holds_part_of(repository: str) -> bool:
+    """Return True if the cache holds any file of a repository."""
+    try:
+        return any((_folder_of(repository) / "blobs").iterdir())
+    except OSError:
+        return False
+
+
+def _folder_of(repository: str) -> Path:
+    return hub_cache_dir() / f"models--{repository.replace('/', '--')}"
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(os.path.expandvars(text)).expanduser().absolute()
+    except RuntimeError:  # the home of a user that does not exist
+        return Path(text).absolute()
+
+
+def _snapshots(repository: str, revision: str | None) -> Iterator[Path]:
+    """Yield the folders of all snapshots: the wanted revision first, then the newest on the hub's main branch."""
+    root = _folder_of(repository)
+    try:
+        folders = [folder for folder in (root / "snapshots").iterdir() if folder.is_dir()]
+        folders.sort(key=lambda folder: -folder.stat().st_mtime_ns)
+    except OSError:
+        return
+    try:
+        main = (root / "refs" / "main").read_text(encoding="ascii", errors="replace")[:200].strip()
+    except OSError:
+        main = ""
+    wanted = revision or main
+    folders.sort(key=lambda folder: (not (wanted and folder.name.startswith(wanted)), folder.name != main))
+    yield from folders
+
+
+def _files_in(folder: Path) -> Iterator[RemoteFile]:
+    """Yield the files of a snapshot that are there; the name of the blob behind a link is the file's hash."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest = path.resolve().name if path.is_symlink() else ""
+            yield RemoteFile(
+                name=path.relative_to(folder).as_posix(),
+                size_bytes=path.stat().st_size,
+                sha256=digest if _SHA256.fullmatch(digest) else None,
+                git_oid=digest if _GIT_OID.fullmatch(digest) else None,
+                url=str(path),
+            )
+
+
+def _check_complete(folder: Path, files: tuple[RemoteFile, ...]) -> None:
+    """Read the headers of a snapshot's weights, which show missing parts and files that are cut short."""
+    path = weights_in(folder, files)
+    if path.is_file():
+        read_parts(path)
+    elif not (folder / "config.json").is_file():
+        raise ModelFileError(f"{folder} has no config.json.")
+    else:
+        safetensors.read_folder(folder)

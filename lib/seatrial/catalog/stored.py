@@ -1,0 +1,92 @@
+"""Reads what a fetch left on this disk: the folder of each checkpoint, and the list of its checked files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seatrial.catalog.remote_file import RemoteFile
+from seatrial.catalog.types import Checkpoint
+from seatrial.errors import SeatrialError
+from seatrial.paths import cannot_read, models_dir
+from seatrial.records import from_dict, read_json
+
+MANIFEST = "seatrial.json"
+"""This kit's own file beside a checkpoint's files; no source provides it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file that was checked: its size, its hash, and its time stamps at the check."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    modified_ns: int
+    changed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Files of a checkpoint's folder, and their source."""
+
+    checkpoint: str
+    source: str
+    files: tuple[StoredFile, ...]
+    folder: str | None = None  # where the files are, if in another cache; None: beside the manifest
+
+
+def folder_of(checkpoint: Checkpoint) -> Path:
+    """Return the folder for a checkpoint, without creating it."""
+    return models_dir() / (re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint.id).lstrip(".-") or "unnamed")
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return the list of a folder's files, None if there is none, or a damaged one.
+
+    Raises:
+        UsageError: If this user may not read it: the files may be whole, and nobody should fetch them again.
+
+    """
+    try:
+        return from_dict(Manifest, read_json(folder / MANIFEST))
+    except SeatrialError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise cannot_read(folder, error.__cause__) from error
+        return None
+
+
+def weights_in(folder: Path, files: Sequence[StoredFile | RemoteFile]) -> Path:
+    """Return the path an engine loads: the first GGUF file, or the folder."""
+    gguf = sorted(file.name for file in files if file.name.casefold().endswith(".gguf"))
+    return folder / gguf[0] if gguf else folder
+
+
+def fetched_path(name: str) -> Path | None:
+    """Return the path of a fetched checkpoint by its hub id; without a quantization, of the only one that was fetched.
+
+    None if there is none, or if a file is gone. The bytes are not checked again.
+    """
+    wanted = name.casefold()
+    found = []
+    try:
+        folders = sorted(models_dir().iterdir())
+    except PermissionError as error:
+        raise cannot_read(models_dir(), error) from error
+    except OSError:
+        return None
+    for folder in folders:
+        manifest = read_manifest(folder)
+        if manifest is None:
+            continue
+        known = manifest.checkpoint.casefold()
+        place = Path(manifest.folder) if manifest.folder else folder
+        if not manifest.files or not all((place / file.name).is_file() for file in manifest.files):
+            continue
+        if known == wanted:
+            return weights_in(place, manifest.files)
+        if known.partition(":")[0] == wanted:
+            found.append(weights_in(place, manifest.files))
+    return found[0] if len(found) == 1 else None
