@@ -138,6 +138,7 @@ def isolated_state(monkeypatch, tmp_path_factory):
     """Keep server records and engines of a test apart from those of the person who runs it."""
     monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("SEATRIAL_ENGINES", str(tmp_path_factory.mktemp("engines")))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
 
 
 @pytest.fixture(autouse=True)

@@ -128,19 +128,20 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self.reply(404, b"not found")
             return
-        start = 0
-        wanted = self.headers.get("Range")
-        if wanted and hub.ranges:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        start, end = 0, len(content)
+        wanted = self.headers.get("Range") if hub.ranges else None
+        if wanted:
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, end = int(first), min(int(last or end) + 1, end)
             if start >= len(content):
                 self.reply(416, b"")
                 return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(end - start))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
         self.end_headers()
-        self.pour(hub, content[start:])
+        self.pour(hub, content[start:end])
 
     def pour(self, hub, body):
         if hub.cuts:

@@ -25,6 +25,29 @@ def test_its_first_line_comes_before_llama_cpp_is_loaded(tmp_path):
     assert "loaded seatrial\n" == output.stdout
 
 
+DEVICES = """
+from types import SimpleNamespace
+def get_device_info():
+    return [{{"type": SimpleNamespace(name=name)}} for name in {names}]
+Server = print
+CommonParams = exit
+"""
+
+
+@pytest.mark.parametrize(
+    ("devices", "layers", "warned"),
+    [(["CPU"], 9, True), ([], 9, True), (["CPU"], 0, False), (["GPU", "CPU"], 9, False), (["IGPU"], 9, False)],
+)
+def test_layers_for_gpus_that_it_has_not_are_warned_of(tmp_path, devices, layers, warned):
+    """In llama-server's own words, which a launch takes for what they say: the usual package knows no GPU."""
+    (tmp_path / "xllamacpp.py").write_text(DEVICES.format(names=devices))
+    argv = [sys.executable, "-m", "seatrial.xllamacpp_server", "--model=m", "--alias=a", "--port=1"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    argv.append(f"--gpu-layers={layers}")
+    output = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment)
+    assert warned == ("no usable GPU found, --gpu-layers option will be ignored" in output.stderr)
+
+
 def chosen(*flags):
     """Return what xllamacpp is given for these flags."""
     return parameters(parser().parse_args(["--model=m.gguf", "--alias=small", "--port=1", "--threads=3", *flags]))

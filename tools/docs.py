@@ -21,7 +21,7 @@ from typing import Any
 import seatrial
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.cli.main import COMMANDS, build_parser
-from seatrial.server.failures.reading import failure_table
+from seatrial.server.failures.table import failure_table
 from seatrial.writing import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,10 +84,13 @@ the command of the next smaller plan that fits. A wrong cause is worse than none
   the phase after the next one, or wrote three more lines of ordinary work.
 * A line that names a cause comes before a general one, and that before a failure that follows from another. Among equals
   a raised error comes before a logged one, and then the first line wins: the other ranks die of it.
+* GPUs that do not start are the cause of what comes of it, be they only named in a warning: the engine goes on without them, and
+  ends because it finds no GPU or because the host's memory is too small.
 * If nothing fits, the cause is `unknown`, and the last lines of the first tracebacks are shown.
 
 If the log names nothing, the signal decides. A process that was killed while the kernel counted an out-of-memory kill
-ran out of host memory. `seatrial ps --all`, `logs` and `measure` name the cause of a server that ended later. Real reports of
+ran out of host memory. `seatrial ps --all`, `logs` and `measure` name the cause of a server that ended later, and
+`seatrial explain LOG` that of any log ([servers.md](servers.md#logs-of-other-machines)). Real reports of
 each, in our own words, are the tests: `tests/server/failures/cases/`; healthy logs with words of failures are in
 `tests/server/failures/healthy/`.
 
@@ -170,12 +173,13 @@ def row(action: argparse.Action) -> str:
 
 
 def failures_page() -> str:
-    """Return the text of docs/failures.md: every cause once for each engine that has rows of its own."""
+    """Return the text of docs/failures.md: every cause, once for each engine and each remedy."""
     rows = [("any", row) for row in failure_table().failures]
     rows += [(engine_facts(name).title, row) for name in engine_ids() for row in engine_facts(name).failures]
-    lines: dict[tuple[str, str], str] = {}
+    lines: dict[tuple[str, ...], str] = {}
     for engine, failure in rows:
-        lines.setdefault((failure.cause, engine), f"| {failure.cause} | {engine} | {failure.what} | {failure.remedy} |")
+        place = (failure.cause, engine, failure.what, failure.remedy)
+        lines.setdefault(place, f"| {failure.cause} | {engine} | {failure.what} | {failure.remedy} |")
     return FAILURES_HEAD + "\n".join(lines[key] for key in sorted(lines)) + "\n"
 
 

@@ -20,6 +20,7 @@ from .memory import compute_footprint
 from .plan import make_plan
 from .records import record
 from .server import list_servers
+from .server.failures.explain import explain
 
 __version__: str
 
@@ -31,6 +32,7 @@ __all__ = [
     "checkpoints",
     "compute_footprint",
     "detect_hardware",
+    "explain",
     "fetch_stand_in",
     "find_checkpoint",
     "find_model",

@@ -36,7 +36,7 @@ def test_json_is_a_list_of_points(measure):
     points = json.loads(done.stdout)
     assert [1, 2] == [point["concurrency"] for point in points]
     for point in points:
-        assert {"sent": 4, "succeeded": 4, "failed": 0, "errors": {}, "retries": 0} == point["requests"]
+        assert {"sent": 4, "succeeded": 4, "failed": 0, "errors": {}, "retries": 0, "reasons": {}} == point["requests"]
         for name in ("ttft_s", "ttft_from_schedule_s", "ttfo_s", "tpot_s", "chunk_gap_s", "e2e_s"):
             assert {"mean", "p50", "p90", "p99"} == set(point[name])
         assert point["ttft_s"]["p99"] is None
@@ -86,7 +86,7 @@ def test_no_request_succeeds(measure):
         done = measure("--url", server.url, *SMALL, "--json")
     points = json.loads(done.stdout)
     assert (5, [{"http_500": 4}]) == (done.returncode, [point["requests"]["errors"] for point in points])
-    assert "none of 4 requests succeeded (http_500 x4)" in done.stderr
+    assert "none of 4 requests succeeded (http_500 x4: HTTP 500: " in done.stderr
 
 
 def test_nobody_answers(measure):

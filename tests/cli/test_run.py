@@ -138,7 +138,7 @@ def test_a_measurement_without_one_answer_is_no_success(seatrial, tmp_path):
     with running_simulator("--fault=http_500") as server:
         done = seatrial("failing.ipynb", "-p", "url", server.url, "--output", "out")
     assert 5 == done.returncode, done.stderr
-    assert "seatrial: 1 stream: none of 2 requests succeeded (http_500 x2)." in done.stderr
+    assert "seatrial: 1 stream: none of 2 requests succeeded (http_500 x2: HTTP 500: " in done.stderr
     assert "Report: out/report.html" in done.stdout
 
 

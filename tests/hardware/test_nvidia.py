@@ -5,7 +5,8 @@ import pytest
 from tests.standin_nvml import standin_environment
 
 from seatrial.hardware.nvidia.driver import check_library, run_probe
-from seatrial.hardware.types import Gpu
+from seatrial.hardware.nvidia.problems import failed_readings, failed_start
+from seatrial.hardware.types import Gpu, Host
 from seatrial.units import MIB
 
 
@@ -77,9 +78,10 @@ def test_a_driver_without_gpus(detect_nvidia):
     ("code", "what", "remedy"),
     [
         (9, "not loaded", "modprobe"),
-        (18, "different versions", "Reboot"),
+        (18, "different versions", ""),
         (4, "may not open", "permissions"),
-        (999, "NVML reports", "Reboot"),
+        (12, "stub", "LD_LIBRARY_PATH"),
+        (999, "Unknown Error", ""),
     ],
 )
 def test_a_driver_that_does_not_start_leaves_the_cpu(detect_nvidia, code, what, remedy):
@@ -87,6 +89,76 @@ def test_a_driver_that_does_not_start_leaves_the_cpu(detect_nvidia, code, what, 
     hardware = detect_nvidia("2xH100", f"nvmlInitWithFlags={code}")
     assert "cpu" == hardware.name
     assert [True] == [what in problem.what and remedy in problem.remedy for problem in hardware.problems]
+
+
+@pytest.mark.parametrize(
+    ("code", "host", "words"),
+    [
+        (999, Host(), "Reboot"),
+        (18, Host(), "Reboot"),
+        (9, Host(), "modprobe"),
+        (999, Host(container=True), "Start the container anew: its devices are lost"),
+        (18, Host(container=True), "Start the container anew"),
+        (9, Host(container=True), "on the host"),
+        (1, Host(container=True), "Start the container anew"),
+        (17, Host(container=True), "--gpus all"),
+        (999, Host(wsl=True), "wsl --shutdown"),
+    ],
+)
+def test_the_remedy_is_the_cheapest_that_mends_it_here(code, host, words):
+    """A container is started anew; whoever sits at the host itself may have to reboot."""
+    problem = failed_start({"code": code, "text": "Unknown Error"}, host, {})
+    assert words in problem.remedy
+    assert ("Reboot" in problem.remedy) == ("Reboot" == words)
+
+
+@pytest.mark.parametrize("container", [True, False])
+def test_a_stub_of_the_library_is_taken_out_of_the_path(container, tmp_path):
+    """The folder is named: the toolkit's stubs, or else the first with a copy of the library, such as conda's."""
+    copy = tmp_path / "conda"
+    copy.mkdir()
+    (copy / "libnvidia-ml.so").touch()
+
+    def remedy(path):
+        environment = {} if path is None else {"LD_LIBRARY_PATH": path}
+        return failed_start({"code": 12, "text": ""}, Host(container=container), environment).remedy
+
+    assert "Take /usr/local/cuda/lib64/stubs, " in remedy(f"{copy}:/usr/local/cuda/lib64/stubs")
+    assert f"Take {copy}, " in remedy(f"/nowhere::{copy}")
+    assert "Take the folder of stubs" in remedy(None)
+    assert "eboot" not in remedy("/a:/b")
+
+
+@pytest.mark.parametrize(
+    ("indexes", "code", "container", "what"),
+    [
+        (range(8), 999, True, "This container has lost its access to GPUs 0 to 7 (NVML: Unknown Error)."),
+        ((1, 4), 999, True, "This container has lost its access to GPUs 1, 4 (NVML: Unknown Error)."),
+        ((None,), 999, True, "This container has lost its access to the NVIDIA driver (NVML: Unknown Error)."),
+        (range(8), 999, False, "GPUs 0 to 7: handle could not be read (Unknown Error)."),
+        ((0, 1), 15, False, "GPUs 0, 1 are lost: each has fallen off the bus."),
+        ((3,), 16, False, "GPU 3 is to be reset before it can be used."),
+    ],
+)
+def test_what_fails_the_same_way_everywhere_is_one_problem(indexes, code, container, what):
+    """Eight GPUs that fail alike have one cause."""
+    failure = {"reading": "handle", "code": code, "text": "Unknown Error"}
+    problems = list(failed_readings([(index, failure) for index in indexes], Host(container=container)))
+    assert [what] == [problem.what for problem in problems]
+    assert container == ("Start the container anew" in problems[0].remedy)
+
+
+def test_different_failures_stay_apart():
+    """Each reading of a GPU has its own remedy."""
+    failures = [
+        (0, {"reading": "memory", "code": 3, "text": "Not Supported"}),
+        (1, {"reading": "memory", "code": 3, "text": "Not Supported"}),
+        (1, {"reading": "name", "code": 3, "text": "Not Supported"}),
+        (2, {"reading": "memory", "code": 4, "text": "Insufficient Permissions"}),
+    ]
+    assert ["GPUs 0, 1: memory", "GPU 1: name", "GPU 2: memory"] == [
+        problem.what.partition(" could")[0] for problem in failed_readings(failures, Host())
+    ]
 
 
 @pytest.mark.parametrize("function", ["nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetMemoryInfo"])
@@ -131,8 +203,8 @@ def test_a_failing_version_is_unknown_and_named(detect_nvidia, function, field):
 
 def test_a_count_that_fails_is_a_problem(detect_nvidia):
     """No GPU is listed, and a problem gives the reason."""
-    hardware = detect_nvidia("2xH100", "nvmlDeviceGetCount_v2=999")
-    assert ["The NVIDIA driver: number of GPUs could not be read (Unknown Error)."] == [
+    hardware = detect_nvidia("2xH100", "nvmlDeviceGetCount_v2=4")
+    assert ["The NVIDIA driver: number of GPUs could not be read (Insufficient Permissions)."] == [
         problem.what for problem in hardware.problems
     ]
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.amdgpu_files import gpu_files
 from tests.standin_nvml import standin_environment
 
 from seatrial.hardware.telemetry import GpuReading, GpuTelemetry
@@ -69,3 +70,18 @@ def test_amd_by_sysfs(tree):
     with GpuTelemetry(root) as telemetry:
         readings = telemetry.read()
     assert [GpuReading(1000, 0.5, 120.0), GpuReading(None, None, None)] == readings[-2:]
+
+
+def test_memory_of_a_gpu_inside_the_processor(tree):
+    """What it maps of the host's memory is in use too."""
+    strix = gpu_files(0, vram=512, used=100, gtt=64000, gtt_used=50000, device="0x1586", gfx=110501)
+    with GpuTelemetry(tree(strix)) as telemetry:
+        assert [50100 * MIB] == [gpu.used_memory_bytes for gpu in telemetry.read()]
+
+
+def test_the_gpu_inside_the_processor_is_not_read_beside_a_card(tree):
+    """The readings are of the GPUs that the plan counts."""
+    card = gpu_files(0, vram=32768, used=20000, gtt=64000, device="0x7551", gfx=120001)
+    small = gpu_files(1, vram=512, used=100, gtt=64000, device="0x164e", gfx=100306)
+    with GpuTelemetry(tree(card | small)) as telemetry:
+        assert [20000 * MIB] == [gpu.used_memory_bytes for gpu in telemetry.read()]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from seatrial.errors import UnknownNameError
+from seatrial.fetch.tiny import write_tiny
 from seatrial.hardware import detect_hardware
 from seatrial.launching.this_machine import (
     fetch_stand_in,
@@ -82,10 +83,11 @@ def test_a_checkpoint_that_was_not_fetched_is_not_launched(monkeypatch, tmp_path
 
 def test_only_stand_ins_are_fetched(monkeypatch, tmp_path):
     """A plan for V4, or for a file of one's own, downloads nothing."""
-    monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path))
+    own = write_tiny(tmp_path / "of-my-own.gguf")
+    monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path / "cache"))
     fetch_stand_in(plan_for("h200x4", engine="sglang"))
-    fetch_stand_in(replace(plan_for("cpu", "smollm2"), model="local", checkpoint="./of-my-own.gguf"))
-    assert [] == list(tmp_path.iterdir())
+    fetch_stand_in(replace(plan_for("cpu", "smollm2"), model="local", checkpoint=str(own)))
+    assert [own] == list(tmp_path.iterdir())
 
 
 def test_predictions_at_every_level():

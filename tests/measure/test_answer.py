@@ -95,6 +95,93 @@ def test_finish_reason_without_done():
     assert follow(chunk({"content": "A"}), STOP).finished
 
 
+@pytest.mark.parametrize("reason", ["", " ", None, "null", "None"])
+def test_an_empty_finish_reason_is_none(reason):
+    """An empty reason beside each piece ends nothing: the stream that breaks off then is incomplete."""
+    answer = Answer()
+    with pytest.raises(StreamError, match=r"^incomplete: .* after 2 chunks"):
+        follow(chunk({"content": "A"}, finish=reason), chunk({"content": "B"}, finish=reason), answer=answer)
+    assert follow(chunk({"content": "A"}, finish=reason), DONE).finished
+
+
+def test_a_finish_reason_in_each_chunk_is_no_end():
+    """A server that names a reason before it is at the end is believed only at [DONE]."""
+    reasons = [chunk({"content": "A"}, finish="stop"), chunk({"content": "B"}, finish="stop")]
+    with pytest.raises(StreamError, match="incomplete"):
+        follow(*reasons)
+    assert follow(*reasons, DONE).text == "AB"
+
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_an_answer_that_the_server_gave_up(reason):
+    """An answer that the server gave up is no success, whatever came before."""
+    with pytest.raises(StreamError, match=f"stream_error: .*{reason}"):
+        follow(chunk({"content": "A"}), chunk({}, finish=reason), DONE)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        b"data:[DONE]\n\n",
+        b"data: [DONE] \n\n",
+        b"data:  [DONE]\r\n\r\n",
+        b'data: "[DONE]"\n\n',
+        b"data: [done]\r\r",
+        b"data: DONE\n\n",
+        b"data: [DONE]",
+        b"event: done\ndata: [DONE]\n\n",
+    ],
+)
+def test_forms_of_done(form):
+    """The end is an end in each form that servers and gateways write."""
+    assert follow(chunk({"content": "A"}), form).done
+
+
+def test_nothing_counts_after_done():
+    """What comes after [DONE] is no part of the answer."""
+    answer = follow(chunk({"content": "A"}), DONE + chunk({"content": "B"}) + b'data: {"error":"late"}\n\n')
+    assert ([1], "A") == (answer.stamps, answer.text)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": " word"},
+        {"content": "\u4e00"},
+        {"content": "x"},
+        {"reasoning_content": "hm "},
+        {"reasoning": "hm "},
+        {"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]},
+        {"content": "word " * 1000},
+        {"role": "assistant", "content": ""},
+    ],
+)
+def test_an_answer_without_end(delta):
+    """An answer that goes on some way above what was asked for is given up under its own name, and little is kept."""
+    answer = Answer(8)
+    piece = chunk(delta) * 50
+    with pytest.raises(StreamError, match="overlong: 8 tokens were asked for, "):
+        follow(*[piece] * 10_000, answer=answer)
+    assert len(answer.stamps) < 400
+    assert len(answer.text) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "chunks"),
+    [
+        (8, " word", 8),
+        (8, " word", 12),
+        (64, "a", 300),
+        (1, " " * 100, 1),
+        (4096, "\u4e00", 4096),
+        (4096, " word", 5000),
+    ],
+)
+def test_an_answer_a_little_longer_counts(asked, text, chunks):
+    """A few tokens more, an answer cut into letters, and long tokens are no endless answer."""
+    assert chunks == len(follow(chunk({"content": text}) * chunks, STOP, DONE, answer=Answer(asked)).stamps)
+
+
 @pytest.mark.parametrize(
     ("reads", "kind"),
     [
@@ -126,8 +213,8 @@ def test_broken_streams(reads, kind):
         (b'{"object":"error","message":"too long","type":"BadRequestError"}', "too long"),
         (b'{"error":"plain"}', "plain"),
         (b'{"detail":"Not Found"}', "Not Found"),
-        (b"<h1>Bad\n gateway</h1>", "<h1>Bad gateway</h1>"),
-        (b"\xff\x00", "\ufffd"),
+        (b"<h1>Bad\n gateway</h1>", "Bad gateway"),
+        (b"\xff\x00", "2 bytes that are no text"),
         (b"", ""),
     ],
 )

@@ -189,14 +189,14 @@ def test_problems_name_the_level():
     measurement = replace(MEASUREMENT, points=(failed,))
     assert find_problems(measurement) == (
         "1 of 2 load levels were completed.",
-        "2 streams: none of 1 requests succeeded (http_500 x1).",
+        "2 streams: none of 1 requests succeeded (http_500 x1: x).",
     )
 
 
 def test_one_stream_is_no_streams():
     """A level of one stream is called so, also in the problems."""
     failed = summary([completion(error="http_500: x")], Workload(concurrency=(1,)), 1)
-    assert ("1 stream: none of 1 requests succeeded (http_500 x1).",) == find_problems(
+    assert ("1 stream: none of 1 requests succeeded (http_500 x1: x).",) == find_problems(
         replace(MEASUREMENT, workload=Workload(concurrency=(1,)), points=(failed,))
     )
 

@@ -72,15 +72,17 @@ COMMANDS = ("fetch", "serve", "plan", "footprint")
 
 @pytest.mark.parametrize("kind", NAMES)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_name_that_is_no_model_is_one_clear_error(refused, command, kind):
+def test_a_name_that_is_no_model_is_one_clear_error(refused, monkeypatch, command, kind):
     """Nothing is run, fetched or written, whichever command meets it."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     words = {
         "fetch": ["fetch", "--", NAMES[kind]],
         "footprint": ["footprint", "--", NAMES[kind]],
         "serve": ["serve", f"--checkpoint={NAMES[kind]}", "--engine=simulated"],
         "plan": ["plan", f"--checkpoint={NAMES[kind]}", "--hardware=h200x8", "--json"],
     }[command]
-    refused(*words)
+    # What a hub id in no catalog is, only the hub knows: here nothing listens, which is exit code 1.
+    refused(*words, codes=(1,) if (command, kind) == ("fetch", "a later model") else (2, 3))
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.pt", "model.pth", "model.pkl", "model.ckpt", "MODEL.BIN", "m.PT"])

@@ -4,6 +4,7 @@ Run by the supervisor as the real ones are: ``python fake_engine.py --port=... -
 """
 
 import argparse
+import contextlib
 import ctypes
 import json
 import os
@@ -43,6 +44,8 @@ def options():
     add("--refuse", type=int, nargs="?", const=500, help="completions answer so (500), and repeat the key")
     add("--refuse-for-s", type=float, default=float("inf"), help="so long after it listens")
     add("--unlisted", action="store_true", help="there is no list of models")
+    add("--drip", help="answer requests of this path a blank each 0.1 s, for ever; headers: within those of /health")
+    add("--drip-late", action="store_true", help="only once a completion was answered")
     add("--deaf", action="store_true", help="accept connections and never answer")
     add("--ignore-term", action="store_true", help="ignore SIGTERM")
     add("--headless", action="store_true", help="end the first thread alone on SIGUSR1 (Linux)")
@@ -64,6 +67,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer health and models."""
         if self.server.chosen.deaf:
             time.sleep(3600)
+        self.drip()
         if self.path == "/health":
             healthy = time.monotonic() > self.server.healthy_at
             self.answer({}, 200 if healthy else 503)
@@ -77,15 +81,29 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         """Answer a completion with one word."""
         self.rfile.read(int(self.headers["Content-Length"]))
+        self.drip()
         if self.path != "/v1/completions":
             return self.answer({"error": "not found"}, 404)
         if self.server.chosen.refuse and time.monotonic() < self.server.refuses_until:
             return self.answer({"error": f"CUDA error, {self.headers['Authorization']}"}, self.server.chosen.refuse)
         count = 0 if self.server.chosen.no_tokens else 1
+        self.server.drips = True
         self.answer({"choices": [{"text": "word" * count}], "usage": {"completion_tokens": count}}, None)
         if self.server.chosen.die_after_s is not None:
             threading.Timer(self.server.chosen.die_after_s, os.kill, (os.getpid(), signal.SIGSEGV)).start()
         return None
+
+    def drip(self):
+        """Never come to an end, if asked to."""
+        in_headers = self.server.chosen.drip == "headers"
+        if self.server.drips and self.server.chosen.drip in {
+            self.path,
+            "headers" if self.path == "/health" else self.path,
+        }:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"X: " if in_headers else b"\r\n"))
+            while True:
+                self.wfile.write(b" ")
+                time.sleep(0.1)
 
     def answer(self, document, status):
         """Send JSON with a status: None means 200, or 401 without the right key."""
@@ -97,6 +115,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def handle(self):
+        """Answer until whoever asked has gone."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
 
     def log_message(self, *_):
         """Log no requests."""
@@ -198,6 +221,7 @@ def serve(chosen):
     engine.chosen = chosen
     engine.healthy_at = time.monotonic() + chosen.healthy_after_s
     engine.was_healthy = threading.Event()
+    engine.drips = not chosen.drip_late
     engine.refuses_until = time.monotonic() + chosen.refuse_for_s
     engine.key = chosen.key_file.read_text().strip() if chosen.key_file else os.environ.get(chosen.key_env or "")
     threading.Thread(target=engine.serve_forever, daemon=True).start()

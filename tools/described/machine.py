@@ -62,7 +62,9 @@ class DescribedMachine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Document:
+class Machines:
+    """A file of described machines."""
+
     machines: tuple[dict[str, Any], ...]
 
 
@@ -74,7 +76,7 @@ def read_machines(path: Path) -> tuple[list[DescribedMachine], list[str]]:
 
     """
     try:
-        entries = from_dict(_Document, read_json(path, _MOST_FILE_BYTES)).machines
+        entries = from_dict(Machines, read_json(path, _MOST_FILE_BYTES)).machines
     except UsageError as error:
         raise UsageError(
             f"{path} lists no machines: {error.what}", remedy='It must hold {"machines": [{"name": ...}, ...]}.'

@@ -9,8 +9,10 @@ import re
 from functools import cache
 from pathlib import Path
 
+from seatrial.catalog.held import find_held, split_id
 from seatrial.catalog.listing import checkpoints, drafters, models
 from seatrial.catalog.local import local_checkpoint
+from seatrial.catalog.stored import find_fetched
 from seatrial.catalog.types import PICKLED, Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.paths import typed_path
@@ -50,7 +52,8 @@ def find_checkpoint(text: str) -> Checkpoint:
     Args:
         text: A model name (its default release), a hub id, for GGUF with its quantization
             (``unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL``), or a path to a ``.gguf`` file or to a
-            folder with ``config.json`` and safetensors. Case does not matter in names.
+            folder with ``config.json`` and safetensors. Case does not matter in names. A hub id that is in no catalog
+            means what was fetched by that id, or what Hugging Face's own cache holds.
 
     Returns:
         The row of the catalog, or for a local path one with the exact bytes of the files' headers.
@@ -80,9 +83,26 @@ def find_checkpoint(text: str) -> Checkpoint:
             f"{_quoted(name)} is neither a checkpoint name nor a path that exists.",
             remedy="Give a hub id (owner/name), for GGUF owner/name:quantization, or the path of a local model.",
         )
+    path = path_on_disk(name)
+    if path is not None:
+        return local_checkpoint(path)
     _ask_for_quantization(name)
     rows = (*checkpoints(), *drafters())
     raise _unknown("checkpoint", name, [*(row.id for row in rows), *(model.id for model in models())])
+
+
+def is_hub_id(text: str) -> bool:
+    """Return True if ``text`` can only be the id of a repository on a hub, with or without a quantization."""
+    name = text.strip(" ")
+    return "/" in name and _HUB_ID.fullmatch(name) is not None and not _is_path(name)
+
+
+def path_on_disk(name: str) -> Path | None:
+    """Return the path of a hub id that was fetched, or that Hugging Face's own cache holds; None if it is not here."""
+    if not is_hub_id(name):
+        return None
+    here = find_fetched(name) or find_held(*split_id(name))
+    return here.path if here else None
 
 
 @cache

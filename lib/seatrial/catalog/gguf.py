@@ -20,6 +20,7 @@ from seatrial.json_text import parse_json
 from seatrial.units import format_bytes
 
 _MAGIC = b"GGUF"
+_ARCHITECTURE = "general.architecture"
 _VERSIONS = (2, 3)
 _DEFAULT_ALIGNMENT = 32
 _MAX_ALIGNMENT = 1 << 20
@@ -66,7 +67,7 @@ class GgufHeader:
     @property
     def architecture(self) -> str:
         """``general.architecture``: "deepseek4", "llama"; empty if the file names none."""
-        return str(self.metadata.get("general.architecture", ""))
+        return str(self.metadata.get(_ARCHITECTURE, ""))
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -90,10 +91,20 @@ def read_header(path: Path) -> GgufHeader:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.", remedy="Check the path.") from error
 
 
+def architecture_at(start: bytes, name: str) -> str:
+    """Return ``general.architecture`` from the first bytes of a file, which is not here yet; empty if it is not in them.
+
+    Raises:
+        ModelFileError: If these are not the first bytes of a GGUF file; ``name`` is the file's in the message.
+
+    """
+    return _Reader(Path(name), start, len(start)).architecture()
+
+
 class _Reader:
     """Walks through the header and checks every length against the rest of the file."""
 
-    def __init__(self, path: Path, view: mmap.mmap, size: int) -> None:
+    def __init__(self, path: Path, view: mmap.mmap | bytes, size: int) -> None:
         self.path = path
         self.view = view
         self.size = size
@@ -118,6 +129,21 @@ class _Reader:
         start = -(-self.at // alignment) * alignment
         self._check_data(tensors, start)
         return GgufHeader(self.path, version, metadata, lengths, tuple(tensors), start, self.size)
+
+    def architecture(self) -> str:
+        self._check_magic()
+        self._number("<I")
+        self._number("<Q")
+        metadata: dict[str, Any] = {}
+        lengths: dict[str, int] = {}
+        for _ in range(self._number("<Q")):
+            try:
+                self._pair(metadata, lengths)
+            except ModelFileError:
+                break  # in the middle of a long value, or malformed; the whole file is checked once it is here
+            if _ARCHITECTURE in metadata:
+                return str(metadata[_ARCHITECTURE])
+        return ""
 
     def _check_magic(self) -> None:
         start = self.view[: min(self.size, 512)]

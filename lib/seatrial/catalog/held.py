@@ -14,6 +14,7 @@ from pathlib import Path
 
 from seatrial.catalog import safetensors
 from seatrial.catalog.gguf_parts import read_parts
+from seatrial.catalog.parts import PART, part_names
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.selection import choose_files
 from seatrial.catalog.stored import weights_in
@@ -72,6 +73,22 @@ def find_held(repository: str, quantization: str | None, revision: str | None = 
     return None
 
 
+def held_at(path: Path) -> Held | None:
+    """Return the checkpoint at a path inside a snapshot of such a cache, None if it is elsewhere."""
+    folder = next((one for one in (path, *path.parents) if _is_snapshot(one)), None)
+    if folder is None:
+        return None
+    part = PART.fullmatch(path.name)
+    names = set(part_names(part)) if part else {path.name}
+    try:
+        files = tuple(_files_in(folder))
+        chosen = choose_files(files, str(folder), None) if path == folder else files
+    except (SeatrialError, OSError):
+        return None
+    beside = tuple(file for file in chosen if path == folder or Path(file.url).parent / path.name == path)
+    return Held(folder, folder.name, tuple(file for file in beside if path == folder or Path(file.url).name in names))
+
+
 def held_file(repository: str, file: RemoteFile) -> Path | None:
     """Return the cache's file with this hash and size, None if it has none; the bytes are not checked."""
     digest = file.sha256 or file.git_oid
@@ -93,6 +110,10 @@ def holds_part_of(repository: str) -> bool:
 
 def _folder_of(repository: str) -> Path:
     return hub_cache_dir() / f"models--{repository.replace('/', '--')}"
+
+
+def _is_snapshot(folder: Path) -> bool:
+    return folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
 
 
 def _expanded(text: str) -> Path:

@@ -219,15 +219,25 @@ def _is_companion(path: Path) -> bool:
         return False
 
 
+def check_gguf_architecture(kind: str, name: str) -> None:
+    """Refuse a GGUF of an architecture that this kit cannot size.
+
+    Raises:
+        RefusedError: If the architecture is another one; ``name`` is the file's in the message.
+
+    """
+    if kind not in {"deepseek4", "llama"}:
+        raise RefusedError(
+            f"{name} holds a model of architecture {kind[:80]!r}; this kit serves deepseek4, and llama as stand-ins.",
+            remedy="Give a GGUF of DeepSeek V4; `seatrial models` lists them.",
+        )
+
+
 def _gguf_config(headers: Sequence[gguf.GgufHeader]) -> dict[str, Any]:
     """Build the fields of a config.json from the headers of all parts; the first has the metadata."""
     header = headers[0]
     kind = header.architecture
-    if kind not in {"deepseek4", "llama"}:
-        raise RefusedError(
-            f"{header.path} holds a model of architecture {kind[:80]!r}; this kit serves deepseek4, and llama as stand-ins.",
-            remedy="Give a GGUF of DeepSeek V4; `seatrial models` lists them.",
-        )
+    check_gguf_architecture(kind, str(header.path))
     keys = DEEPSEEK4 if kind == "deepseek4" else _LLAMA
     config: dict[str, Any] = {field: _whole(header, f"{kind}.{key}") for field, key in keys.items()}
     config["vocab_size"] = header.array_lengths.get("tokenizer.ggml.tokens") or _whole(header, f"{kind}.vocab_size")

@@ -12,6 +12,7 @@ from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.stored import MANIFEST
 from seatrial.catalog.types import PICKLED
 from seatrial.errors import ModelFileError, RefusedError, UsageError
+from seatrial.printable import shortened
 from seatrial.units import format_bytes
 
 _BESIDE_WEIGHTS = re.compile(
@@ -44,7 +45,7 @@ def choose_files(files: Sequence[RemoteFile], name: str, quantization: str | Non
         beside = (file for file in files if _BESIDE_WEIGHTS.fullmatch(file.name) and "/" not in file.name)
         # Weights in sub-folders are other layouts of the same model ("original/", "inference/").
         top = [file for file in safetensors if "/" not in file.name]
-        return (*_by_name(top or safetensors), *beside)
+        return _distinct((*_by_name(top or safetensors), *beside), name)
     groups = _gguf_groups(files)
     if not groups:
         if any(file.name.casefold().endswith(PICKLED) for file in files) and not safetensors:
@@ -56,7 +57,20 @@ def choose_files(files: Sequence[RemoteFile], name: str, quantization: str | Non
         raise UsageError(f"{name} holds no {kind}.", remedy="Check the spelling, or choose another repository.")
     stem = _one_group(groups, name, quantization)
     _check_parts(groups[stem], stem)
-    return _by_name(groups[stem])
+    return _distinct(_by_name(groups[stem]), name)
+
+
+def _distinct(files: tuple[RemoteFile, ...], name: str) -> tuple[RemoteFile, ...]:
+    """Return the files; refuse two of them that some disks keep under one name."""
+    folded: dict[str, str] = {}
+    for file in files:
+        other = folded.setdefault(file.name.casefold(), file.name)
+        if other != file.name:
+            raise ModelFileError(
+                f"{name} holds {shortened(other)!r} and {shortened(file.name)!r}, which differ only in case.",
+                remedy="Choose another repository.",
+            )
+    return files
 
 
 def _by_name(files: Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,15 @@ class Manifest:
     folder: str | None = None  # where the files are, if in another cache; None: beside the manifest
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A checkpoint on this disk."""
+
+    id: str
+    path: Path  # that an engine loads
+    files: tuple[StoredFile, ...]
+
+
 def folder_of(checkpoint: Checkpoint) -> Path:
     """Return the folder for a checkpoint, without creating it."""
     return models_dir() / (re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint.id).lstrip(".-") or "unnamed")
@@ -64,29 +73,30 @@ def weights_in(folder: Path, files: Sequence[StoredFile | RemoteFile]) -> Path:
     return folder / gguf[0] if gguf else folder
 
 
-def fetched_path(name: str) -> Path | None:
-    """Return the path of a fetched checkpoint by its hub id; without a quantization, of the only one that was fetched.
+def find_fetched(name: str) -> Fetched | None:
+    """Return a fetched checkpoint by its hub id; without a quantization, the only one of the repository.
 
     None if there is none, or if a file is gone. The bytes are not checked again.
     """
-    wanted = name.casefold()
-    found = []
+    wanted, others = name.casefold(), []
+    for one in _all_fetched():
+        known = one.id.casefold()
+        if known == wanted:
+            return one
+        if known.partition(":")[0] == wanted:
+            others.append(one)
+    return others[0] if len(others) == 1 else None
+
+
+def _all_fetched() -> Iterator[Fetched]:
     try:
         folders = sorted(models_dir().iterdir())
-    except PermissionError as error:
-        raise cannot_read(models_dir(), error) from error
     except OSError:
-        return None
+        return
     for folder in folders:
         manifest = read_manifest(folder)
-        if manifest is None:
+        if manifest is None or not manifest.files:
             continue
-        known = manifest.checkpoint.casefold()
         place = Path(manifest.folder) if manifest.folder else folder
-        if not manifest.files or not all((place / file.name).is_file() for file in manifest.files):
-            continue
-        if known == wanted:
-            return weights_in(place, manifest.files)
-        if known.partition(":")[0] == wanted:
-            found.append(weights_in(place, manifest.files))
-    return found[0] if len(found) == 1 else None
+        if all((place / file.name).is_file() for file in manifest.files):
+            yield Fetched(manifest.checkpoint, weights_in(place, manifest.files), manifest.files)

@@ -4,6 +4,7 @@ seatrial detect                               this machine
 seatrial detect --hardware h100x8             eight H100 in one machine
 seatrial detect --hardware m3-ultra-512gb     unified memory names its size
 seatrial detect --hardware cpu --host-memory-gib 192
+seatrial detect --json > machine.json         for plans elsewhere: seatrial plan --hardware machine.json
 seatrial detect --measure                     this machine, and how fast its memory is read (about 5 s)
 """
 
@@ -21,7 +22,9 @@ from seatrial.records import to_dict
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial detect``."""
     parser.add_argument(
-        "--hardware", default="auto", help="auto (default), cpu, h100x8, rtx4090x2, m3-ultra-512gb, ..."
+        "--hardware",
+        default="auto",
+        help="auto (default), cpu, h100x8, m3-ultra-512gb, ..., or a file of seatrial detect --json",
     )
     parser.add_argument(
         "--host-memory-gib", type=positive_number(), default=None, help="host memory of a named machine"

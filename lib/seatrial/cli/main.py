@@ -37,6 +37,7 @@ COMMANDS = {
     "ps": "list the servers that run",
     "logs": "show the log of a server",
     "stop": "stop a server and prove that it is gone",
+    "explain": "explain any engine's log, also of another machine: what failed and what to do",
     "measure": "send load to a server and sum up the answers",
     "tune": "search the fastest settings of an engine on this machine, and save them",
     "run": "run notebooks headlessly, with one record for each run",

@@ -50,7 +50,9 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         "--model", default=None, help="flash, pro, v4.1-flash, flash-vision-exp, smollm2 or tiny-v4 (default: flash)"
     )
     parser.add_argument("--checkpoint", default=None, help="hub id, repo:quantization for GGUF, or a local path")
-    parser.add_argument("--hardware", default="auto", help="auto, cpu, h100x8, rtx4090x2, m3-ultra-512gb, ...")
+    parser.add_argument(
+        "--hardware", default="auto", help="auto, cpu, h100x8, m3-ultra-512gb, ..., or a file of seatrial detect --json"
+    )
     parser.add_argument(
         "--nodes", type=whole_number(), default=1, help="machines of that kind, at most 16 (default: 1)"
     )

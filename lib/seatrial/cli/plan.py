@@ -2,6 +2,7 @@
 
 seatrial plan                                        DeepSeek V4 Flash on this machine
 seatrial plan --model pro --hardware h200x8          on a named one
+seatrial plan --hardware machine.json                on one where seatrial detect --json wrote this file
 seatrial plan --hardware h100x8 --nodes 2 --model pro
 seatrial plan --checkpoint unsloth/DeepSeek-V4-Flash-GGUF:UD-Q4_K_XL --hardware rtx4090x1 --host-memory-gib 192
 seatrial plan --hardware h200x8 --why                every reason with its source
@@ -130,6 +131,8 @@ def _show(plan: Plan, command: Command | None, *, why: bool) -> None:
     console = stdout()
     soft = not console.is_terminal  # a file keeps its sentences on one line, a terminal breaks them between words
     console.print(verdict_line(plan), style="bold", soft_wrap=soft)
+    if plan.hardware.from_file:
+        console.print(f"{plan.hardware.name} is described by {plan.hardware.source}.", soft_wrap=soft)
     if plan.smallest_change:
         console.print(plan.smallest_change, soft_wrap=soft)
     if command and command.stand_in:

@@ -8,11 +8,18 @@ if they ended by themselves. --json adds requests, queue and KV cache of servers
 from __future__ import annotations
 
 import argparse
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from seatrial.cli.answer import CommandResult, stdout
 from seatrial.records import to_dict
 from seatrial.server import Server, list_servers
+from seatrial.server.metrics import ServerMetrics
+from seatrial.units import format_seconds
+
+_AT_ONCE = 32
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,18 +29,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """List the servers."""
-    servers = [(server, _state(server), _cause(server)) for server in list_servers(ended=arguments.all)]
+    servers = list_servers(ended=arguments.all)
+    with ThreadPoolExecutor(
+        _AT_ONCE
+    ) as beside:  # each is asked with a limit of its own: one that hangs delays no other
+        looks = list(beside.map(_look, servers))
     rows = [
         {
             **document(server),
-            "state": state,
+            "state": look.state,
             "launched_at": server.launched_at,
-            "cause": cause,
-            "metrics": to_dict(server.metrics()) if state == "ready" else None,
+            "cause": look.cause,
+            "metrics": to_dict(look.metrics),
         }
-        for server, state, cause in servers
+        for server, look in zip(servers, looks, strict=True)
     ]
-    shown = [(server, f"{state}: {cause}" if cause else state) for server, state, cause in servers]
+    shown = [
+        (server, f"{look.state}: {look.cause}" if look.cause else look.state)
+        for server, look in zip(servers, looks, strict=True)
+    ]
 
     def show() -> None:
         from seatrial.view.tables.servers import table_servers
@@ -61,11 +75,21 @@ def document(server: Server) -> dict[str, Any]:
     }
 
 
-def _state(server: Server) -> str:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One server, as it is now."""
+
+    state: str  # of the server, or ``hangs``
+    cause: str | None = None  # why it ended by itself, or for how long it did not answer
+    metrics: ServerMetrics | None = None  # None unless it is ready
+
+
+def _look(server: Server) -> _Look:
     state = server.state
-    return "hangs" if state == "ready" and not server.responds() else state
-
-
-def _cause(server: Server) -> str | None:
+    if state == "ready":
+        begun = time.monotonic()
+        if server.responds():
+            return _Look(state, metrics=server.metrics())
+        return _Look("hangs", f"no answer within {format_seconds(time.monotonic() - begun)}")
     why = server.why_ended()
-    return None if why is None else why.cause
+    return _Look(state, None if why is None else why.cause)

@@ -6,6 +6,7 @@ model, ``machine_commands`` returns the command of each, and ``{head_address}`` 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from seatrial.catalog.engine_facts import engine_ids
@@ -17,6 +18,8 @@ from seatrial.engines.snapshot import with_version_note
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError
 from seatrial.plan.types import Plan
+
+_VISIBILITY = re.compile(r"(?:HIP|ROCR|CUDA|GGML_VK)_VISIBLE_DEVICES|CUDA_DEVICE_ORDER")
 
 ENGINES: dict[str, Engine] = {name: find_engine(name) for name in engine_ids()}
 """Every engine, by id, the preferred first: each data file in ``catalog/engines/`` with its module."""
@@ -50,9 +53,15 @@ def build_command(
         error = RefusedError if plan.verdict == "refused" else DoesNotFitError
         raise error(why, remedy=plan.smallest_change or "")
     command = ENGINES[plan.engine].build(plan, model_path=model_path, runner=runner, host=host)
-    seen = dict(setting.split("=", 1) for setting in plan.hardware.engine_env)
-    command = apply_settings(replace(command, nodes=plan.nodes, env=command.env | seen), plan.settings)
+    env = command.env | _visibility(plan.hardware.engine_env)
+    command = apply_settings(replace(command, nodes=plan.nodes, env=env), plan.settings)
     return command if version is None else with_version_note(command, version)
+
+
+def _visibility(settings: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables of a machine that say which GPUs are seen; a description from elsewhere may hold others."""
+    pairs = (setting.partition("=") for setting in settings)
+    return {name: value for name, _, value in pairs if _VISIBILITY.fullmatch(name)}
 
 
 __all__ = ["ENGINES", "RUNNERS", "Command", "Engine", "MachineCommand", "build_command", "machine_commands"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seatrial.catalog import gguf, safetensors
 from seatrial.catalog.gguf_parts import read_parts
-from seatrial.catalog.held import Held, find_held, holds_part_of, hub_cache_dir, split_id
+from seatrial.catalog.held import Held, find_held, held_at, holds_part_of, hub_cache_dir, split_id
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.stored import MANIFEST, folder_of, weights_in
 from seatrial.catalog.types import Checkpoint
@@ -17,11 +17,12 @@ from seatrial.errors import ModelFileError, RefusedError, UsageError
 from seatrial.fetch import cache
 from seatrial.fetch.disk import check_free_space, check_no_link, free_bytes, remove_empty_folders_on_failure, writing
 from seatrial.fetch.parallel import for_each_file
-from seatrial.fetch.progress import FetchEvent, FetchProgress, OnProgress
+from seatrial.fetch.progress import FetchEvent, FetchProgress, OnProgress, ignore
 from seatrial.fetch.sources import HubSource, Source, check_source, source_of
 from seatrial.fetch.verify import matches, set_aside
 from seatrial.paths import typed_path
 from seatrial.units import format_bytes
+from seatrial.writing import check_target
 
 _HEADERS: dict[str, Callable[[Path], object]] = {".gguf": gguf.read_header, ".safetensors": safetensors.read_header}
 
@@ -47,17 +48,20 @@ def found_path(checkpoint: Checkpoint) -> Path | None:
 def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None = None) -> Path | None:
     """Check a checkpoint that Hugging Face's own cache holds, once, and return its path there; write nothing there.
 
-    None if that cache does not hold all of it, or holds other bytes than its names say.
+    None if that cache does not hold all of it.
 
     Args:
         checkpoint: From :func:`seatrial.catalog.find_checkpoint`.
         on_progress: Called at every step; a large checkpoint takes minutes, but only the first time.
 
+    Raises:
+        ModelFileError: If a file has other bytes than its name there says.
+
     """
-    on_progress = on_progress or _ignore
-    held = _held(checkpoint)
-    if held is None:
-        return None
+    on_progress = on_progress or ignore
+    ready, held = cache.ready_path(checkpoint), _held(checkpoint)
+    if ready is not None or held is None:
+        return ready
     total = sum(file.size_bytes or 0 for file in held.files)
     where = f"in Hugging Face's cache, {held.folder}{_revision_note(checkpoint, held)}"
     on_progress(FetchEvent("size", f"{checkpoint.id}: {format_bytes(total)} {where}; checked once", 0, total))
@@ -67,16 +71,12 @@ def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None =
         progress.report("check", f"checking {file.name}")
         if not matches(Path(file.url), file, progress):
             raise ModelFileError(
-                f"{file.url} does not have the bytes that its name says. It is left as it is.",
-                remedy=f"Remove it, and fetch it again: seatrial fetch {checkpoint.id}",
+                f"{file.url} does not have the bytes that its name in Hugging Face's cache says; it is left as it is.",
+                remedy=f"Fetch it again: seatrial fetch {checkpoint.id}",
             )
         progress.finish(file.name, file.size_bytes or 0)
 
-    try:
-        for_each_file(held.files, check, progress)
-    except ModelFileError as error:
-        on_progress(FetchEvent("note", error.what))
-        return None
+    for_each_file(held.files, check, progress)
     folder = folder_of(checkpoint)
     with cache.locked(folder, on_progress):
         cache.write_manifest(folder, checkpoint, where, held.files, held.folder)
@@ -107,7 +107,7 @@ def fetch_checkpoint(
         UsageError: If the source has no such checkpoint, or the cache cannot be written.
 
     """
-    on_progress = on_progress or _ignore
+    on_progress = on_progress or ignore
     own = cache.own_path(checkpoint)
     if own is not None:
         return check_weights(own)
@@ -123,7 +123,7 @@ def fetch_checkpoint(
             f"{checkpoint.id} is not downloaded: no engine can load it{f' ({checkpoint.note})' if checkpoint.note else ''}.",
             remedy="seatrial models lists the checkpoints and the engines that run them.",
         )
-    adopted = adopt_checkpoint(checkpoint, on_progress=on_progress) if source is None else None
+    adopted = _adopt(checkpoint, on_progress) if source is None else None
     if adopted is not None:
         return adopted
     check_no_link(folder)
@@ -160,8 +160,20 @@ def check_weights(path: Path) -> Path:
     return path
 
 
+def _adopt(checkpoint: Checkpoint, on_progress: OnProgress) -> Path | None:
+    """Return the checkpoint's path in Hugging Face's cache; None if a file is missing or damaged there, which is told."""
+    try:
+        return adopt_checkpoint(checkpoint, on_progress=on_progress)
+    except ModelFileError as error:
+        on_progress(FetchEvent("note", error.what))
+        return None
+
+
 def _held(checkpoint: Checkpoint) -> Held | None:
     """Return what Hugging Face's own cache holds of a checkpoint that comes from a hub, None if that is not all of it."""
+    own = cache.own_path(checkpoint)
+    if own is not None:
+        return held_at(own)
     if checkpoint.wheel or checkpoint.model == "tiny-v4" or not checkpoint.engines:
         return None
     held = find_held(*split_id(checkpoint.id), checkpoint.revision)
@@ -205,6 +217,7 @@ def _fetch(source: Source, folder: Path, checkpoint: Checkpoint, on_progress: On
     total = sum(file.size_bytes or 0 for file in source.files)
     progress = FetchProgress(on_progress, total, len(source.files))
     missing: list[RemoteFile] = []
+    check_target(folder / MANIFEST)  # before hours of download
 
     def look(file: RemoteFile) -> None:
         if _is_complete(folder / file.name, file, progress):
@@ -246,7 +259,3 @@ def _check_header(path: Path) -> None:
     except ModelFileError:
         set_aside(path)
         raise
-
-
-def _ignore(_: FetchEvent) -> None:
-    """Take an event and do nothing."""

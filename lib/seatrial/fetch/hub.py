@@ -68,6 +68,8 @@ class Hub:
 
     def start_of(self, file: RemoteFile, most_bytes: int, progress: FetchProgress) -> bytes:
         """Return the first ``most_bytes`` of a file, or all of a shorter one."""
+        if file.size_bytes == 0:
+            return b""  # no range of it can be asked for
         retry = RetryPolicy(file.name, self.host, progress)
         while True:
             try:

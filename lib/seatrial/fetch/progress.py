@@ -30,6 +30,10 @@ class FetchEvent:
 OnProgress = Callable[[FetchEvent], None]
 
 
+def ignore(_: FetchEvent) -> None:
+    """Take an event and do nothing."""
+
+
 class StoppedError(Exception):
     """The fetch was interrupted, or another file failed: the part stays, and the next fetch resumes it."""
 

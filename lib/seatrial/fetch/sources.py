@@ -15,7 +15,7 @@ from seatrial.errors import ModelFileError, NetworkError, UsageError
 from seatrial.fetch.disk import make_own_folder, writing
 from seatrial.fetch.hub import Hub
 from seatrial.fetch.parallel import for_each_file
-from seatrial.fetch.progress import FetchProgress, OnProgress
+from seatrial.fetch.progress import FetchProgress, OnProgress, ignore
 from seatrial.fetch.tiny import write_tiny, write_tiny_drafter
 from seatrial.fetch.transfer import CHUNK_BYTES, copy, download, link
 from seatrial.fetch.wheel import extract, wheel_in, wheel_of
@@ -31,13 +31,18 @@ class HubSource:
     label: str
     files: tuple[RemoteFile, ...]
     extra_bytes: int = 0
-    repository: str = ""  # whose files the hub cache may hold
+    repository: str = ""  # whose files Hugging Face's own cache may hold
+    on_progress: OnProgress = ignore
 
     @property
     def held(self) -> dict[str, Path]:
         """Return the files that Hugging Face's own cache holds, by name; their bytes were not checked."""
         found = {file.name: held_file(self.repository, file) for file in self.files} if self.repository else {}
         return {name: path for name, path in found.items() if path is not None}
+
+    def start_of(self, file: RemoteFile, most_bytes: int) -> bytes:
+        """Return the first bytes of a file."""
+        return self.hub.start_of(file, most_bytes, FetchProgress(self.on_progress))
 
     def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Download each file, or the rest of a partial one; link to those that the hub cache holds."""
@@ -62,6 +67,15 @@ class FolderSource:
     label: str
     files: tuple[RemoteFile, ...]
     extra_bytes: int = 0
+
+    def start_of(self, file: RemoteFile, most_bytes: int) -> bytes:
+        """Return the first bytes of a file."""
+        start = b""
+        for chunk in _chunks(self.root / file.url):
+            start += chunk
+            if len(start) >= most_bytes:
+                break
+        return start[:most_bytes]
 
     def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Copy each file."""
@@ -159,7 +173,7 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, on_progress: On
     label = f"from {repository}{f' at {pinned[:8]}' if pinned else ''} on {hub.host}"
     if checkpoint.revision and not pinned:
         label += f" as it is now (the catalog has the {checkpoint.describe_revision})"
-    return HubSource(hub, label, _with_known_hashes(chosen, known), repository=repository)
+    return HubSource(hub, label, _with_known_hashes(chosen, known), 0, repository, on_progress)
 
 
 def check_source(root: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from seatrial.errors import UsageError
+from seatrial.errors import UnknownNameError, UsageError
 from seatrial.given import text
 from seatrial.hardware.amd import read_amd
 from seatrial.hardware.apple import read_apple
 from seatrial.hardware.bandwidth.record import with_measured_bandwidth
+from seatrial.hardware.machine_file import file_named, read_machine_file
 from seatrial.hardware.named import AUTO, CPU, machine_name, named_machine
 from seatrial.hardware.nvidia import read_nvidia
 from seatrial.hardware.types import Hardware, Host
@@ -20,17 +22,18 @@ _MAX_HOST_MEMORY_GIB = 65536.0
 
 
 def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None) -> Hardware:
-    """Describe this machine, or a named one.
+    """Describe this machine, a named one, or one that was detected elsewhere.
 
     Args:
         name: ``auto`` reads this machine; ``cpu`` is this machine without accelerators;
-            ``h100x8``, ``rtx4090x2``, ``m3-ultra-512gb`` and so on are named machines.
+            ``h100x8``, ``rtx4090x2``, ``m3-ultra-512gb`` and so on are named machines. Anything else is
+            the path of a file that ``seatrial detect --json`` wrote.
         host_memory_gib: Host memory in GiB. By default ``auto`` and ``cpu`` have that of this
-            machine, and that of a named machine is unknown (None).
+            machine, a file's machine has its own, and that of a named machine is unknown (None).
 
     Raises:
-        UnknownNameError: If there is no such machine; the message lists the nearest names.
-        UsageError: If the count or the memory is impossible.
+        UnknownNameError: If there is neither such a machine nor such a file; the message lists the nearest names.
+        UsageError: If the count or the memory is impossible, or the file describes no machine.
 
     """
     if host_memory_gib is not None and not 0 < host_memory_gib <= _MAX_HOST_MEMORY_GIB:
@@ -41,11 +44,21 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
     name = text("hardware", name)
     folded = name.casefold()
     if folded == AUTO:
-        return _with_host_memory(with_measured_bandwidth(read_machine()), host_memory_gib)
+        return _with_host_memory(_dated(with_measured_bandwidth(read_machine())), host_memory_gib)
     if folded == CPU and host_memory_gib is None:
         source = "host of this machine, accelerators left out"
-        return with_measured_bandwidth(Hardware(CPU, (), _read_host(), None, None, "measured", source))
-    return named_machine(name, host_memory_gib)
+        return _dated(with_measured_bandwidth(Hardware(CPU, (), _read_host(), None, None, "measured", source)))
+    try:
+        return named_machine(name, host_memory_gib)
+    except UnknownNameError:
+        path = file_named(name)
+        if path is None:
+            raise
+    return _with_host_memory(read_machine_file(path), host_memory_gib)
+
+
+def _dated(hardware: Hardware) -> Hardware:
+    return replace(hardware, detected_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def read_machine(root: Path = Path("/"), system: str = sys.platform) -> Hardware:
@@ -75,7 +88,7 @@ def read_machine(root: Path = Path("/"), system: str = sys.platform) -> Hardware
         origin="measured",
         source=", ".join(filter(None, sources)),
         problems=(*nvidia.problems, *amd.problems),
-        engine_env=amd.engine_env,
+        engine_env=(*nvidia.engine_env, *amd.engine_env),
     )
 
 
@@ -85,7 +98,7 @@ def _with_host_memory(hardware: Hardware, host_memory_gib: float | None) -> Hard
         return hardware
     if any(gpu.unified for gpu in hardware.gpus):
         raise UsageError(
-            f"CPU and GPU of this machine ({hardware.name}) share one memory, so its host memory cannot be replaced.",
+            f"CPU and GPU of {hardware.name} share one memory, so its host memory cannot be replaced.",
             remedy="Leave the host memory out, or name a machine with the size you mean.",
         )
     size = from_gib(host_memory_gib)
@@ -93,7 +106,7 @@ def _with_host_memory(hardware: Hardware, host_memory_gib: float | None) -> Hard
     return replace(
         hardware,
         host=host,
-        origin="assumed",
+        origin="derived" if hardware.from_file else "assumed",
         source=f"{hardware.source}; host memory as given, {host_memory_gib:g} GiB",
     )
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware.accelerators import DATA_FILE, Accelerator, accelerators
-from seatrial.hardware.types import Gpu, Hardware, Host
+from seatrial.hardware.types import CUDA_ORDER, Gpu, Hardware, Host
 from seatrial.units import GB, GIB, from_gib
 
 _SIZE_SUFFIX = re.compile(r"(?P<key>.+)-(?P<size>[0-9]+)gb")
@@ -59,6 +59,7 @@ def named_machine(name: str, host_memory_gib: float | None = None) -> Hardware:
         cuda=None,
         origin="assumed",
         source=f"{DATA_FILE} ({_checked(gpus)})",
+        engine_env=(CUDA_ORDER,) if any(gpu.vendor == "nvidia" for gpu in gpus) else (),
     )
 
 
@@ -100,7 +101,8 @@ def _split(name: str, part: str) -> tuple[str, int, int | None]:
 
 def _unknown(name: str) -> UnknownNameError:
     released = [row.key for row in accelerators().values() if row.memory_gb is not None]
-    return UnknownNameError("hardware", name, [*released, CPU, AUTO])
+    a_path = "/" in name or name.endswith(".json")
+    return UnknownNameError("hardware", name, [*released, CPU, AUTO], hint="There is no such file." if a_path else "")
 
 
 def _max_count(gpu: Gpu) -> int:
@@ -160,7 +162,7 @@ def _checked(gpus: list[Gpu]) -> str:
 def _key(gpu: Gpu) -> str:
     """Return the key of an accelerator; for an unlisted one, the driver's name as a key."""
     if gpu.accelerator is None:
-        return re.sub(r"[^a-z0-9.]+", "-", gpu.name.casefold().removeprefix("nvidia ")).strip("-")
+        return re.sub(r"[^a-z0-9.]+", "-", gpu.name.casefold().removeprefix("nvidia ")).strip("-") or gpu.vendor
     options, reported = accelerators()[gpu.accelerator].memory_options_gb, gpu.memory_bytes
     if not options or reported is None:
         return gpu.accelerator

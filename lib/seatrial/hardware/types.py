@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seatrial.records import Origin
 
 WIRED_LIMIT = "iogpu.wired_limit_mb"
 """The sysctl with the most memory that the GPU of a Mac may take, in MiB; 0 leaves the limit to macOS."""
+
+CUDA_ORDER = "CUDA_DEVICE_ORDER=PCI_BUS_ID"
+"""With it CUDA counts the GPUs as NVML and this kit do; else the fastest is number 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +114,11 @@ class Hardware:
         host: CPU, memory, disk.
         driver: GPU driver version, None if unknown.
         cuda: Highest CUDA version the driver supports, None if unknown.
-        origin: ``measured`` if detected, ``assumed`` if only named.
-        source: Interfaces that were read (NVML, sysfs, ...), or the data file of a named machine.
+        origin: ``measured`` if detected here, ``derived`` if a file describes it, ``assumed`` if only named.
+        source: Interfaces that were read (NVML, sysfs, ...), the file that describes it, or the data file of a named one.
         problems: Readings that failed, and how to fix each.
         engine_env: Environment variables with which an engine sees these accelerators only, NAME=value.
+        detected_at: When it was detected (UTC, ISO 8601), None if it was not.
 
     """
 
@@ -127,6 +131,7 @@ class Hardware:
     source: str
     problems: tuple[Problem, ...] = ()
     engine_env: tuple[str, ...] = ()
+    detected_at: str | None = field(default=None, compare=False)
 
     def times(self, count: int) -> str:
         """Return the name with a count if there are several: ``2 x h200x8``."""
@@ -135,7 +140,18 @@ class Hardware:
     @property
     def only_named(self) -> bool:
         """True if its accelerators are not this machine's, so that no engine can be launched for them."""
-        return bool(self.gpus) and self.origin != "measured"
+        return self.from_file or (bool(self.gpus) and self.origin != "measured")
+
+    @property
+    def unseen(self) -> Problem | None:
+        """Problem that keeps every GPU of the machine from being seen, None if there is none."""
+        found = (problem for problem in self.problems if "GPU" in problem.what or "NVIDIA" in problem.what)
+        return None if self.gpus else next(found, None)
+
+    @property
+    def from_file(self) -> bool:
+        """True if a file describes it: it was detected on another machine, or at another time."""
+        return self.origin == "derived"
 
 
 @dataclass(frozen=True, slots=True)

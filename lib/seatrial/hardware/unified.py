@@ -21,6 +21,7 @@ class RaisedLimit:
     """A larger limit."""
 
     limit_bytes: int
+    today: str  # what sets the present one
     how: str  # what to set, as part of a sentence
 
 
@@ -35,10 +36,20 @@ def raised_limit(gpu: Gpu, host: Host) -> RaisedLimit | None:
     memory, limit, setting = gpu.memory_bytes, gpu.memory_limit_bytes, gpu.limit_setting
     if memory is None or limit is None or setting not in _PAGES_SETTINGS:
         return None
-    most = (memory - min(int(memory * _SYSTEM_SHARE), _SYSTEM_MOST)) // _STEP * _STEP
+    most = _most(memory)
     if most <= limit:
         return None
-    how = f"the kernel parameter {setting}={most // _PAGE} (pages of 4 KiB: {format_gib(most)}), then a reboot"
-    if memory - (host.memory_bytes or memory) > _SMALL_PART:
+    how, set_aside = f"{kernel_parameter(memory, setting)}, then a reboot", memory - (host.memory_bytes or memory)
+    if set_aside > _SMALL_PART:
         how += ", with the GPU's own memory set to the smallest in the firmware"
-    return RaisedLimit(most, how)
+    return RaisedLimit(most, "the firmware's setting" if limit <= set_aside else "amdgpu's GTT", how)
+
+
+def kernel_parameter(memory_bytes: int, setting: str = _PAGES_SETTINGS[0]) -> str:
+    """Return the kernel parameter with which an AMD GPU may take nearly all memory it shares."""
+    most = _most(memory_bytes)
+    return f"the kernel parameter {setting}={most // _PAGE} (pages of 4 KiB: {format_gib(most)})"
+
+
+def _most(memory: int) -> int:
+    return (memory - min(int(memory * _SYSTEM_SHARE), _SYSTEM_MOST)) // _STEP * _STEP

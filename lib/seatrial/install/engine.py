@@ -21,6 +21,7 @@ from seatrial.server.folder import folder_of as server_folder
 from seatrial.server.registry import list_servers
 from seatrial.writing import open_own, write_text
 
+_PROOF_S = 600.0  # a first import compiles everything, from a slow disk
 _PROOF = (
     "import importlib, importlib.metadata, sys\n"
     "for name in sys.argv[2:]: importlib.import_module(name)\n"
@@ -182,7 +183,22 @@ def _install(job: _Job) -> Installation:
 def _prove(python: str, row: Install, log: Path) -> tuple[str, int]:
     """Import an engine in its environment; return its version and the number of packages."""
     argv = (python, "-I", "-c", _PROOF, row.package, *row.proof)
-    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False, stdin=subprocess.DEVNULL)
+    try:
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=_PROOF_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(
+            f"{row.name} was installed, and its import did not end within {error.timeout:g} s.",
+            remedy=f"It was removed again. Run it yourself to see where it hangs: {python} -c 'import {row.package}'",
+            cause="does not import",
+        ) from error
     with open_own(log, append=True) as stream:
         stream.write(f"$ {python} -c 'import {', '.join(row.proof)}'\n{done.stdout}{done.stderr}".encode())
     answer = dict(line.split(None, 1) for line in done.stdout.splitlines()[-2:] if " " in line)

@@ -12,7 +12,7 @@ from seatrial.catalog import find_checkpoint
 from seatrial.catalog.local import check_no_code
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError, UsageError
-from seatrial.fetch.checkpoint import check_weights, local_path
+from seatrial.fetch.checkpoint import adopt_checkpoint, check_weights, local_path
 from seatrial.launching.access import Access, listens_on, secured
 from seatrial.launching.model_folder import readable_folder
 from seatrial.launching.tuned import tuned_plan
@@ -57,7 +57,7 @@ def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None
         return replace(plan, argv=resolve_program(plan))
     _check_plan(plan)
     plan = tuned_plan(plan, runner) if tuned else plan
-    local = None if plan.simulated else model_path or local_path(find_checkpoint(plan.checkpoint))
+    local = None if plan.simulated else model_path or _path_of(plan.checkpoint)
     if local is not None and local.is_dir():
         check_no_code(local)
         local = readable_folder(plan.engine, local)
@@ -78,11 +78,17 @@ def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None
     return command
 
 
+def _path_of(name: str) -> Path | None:
+    """Return the path of a checkpoint that was fetched, or that Hugging Face's cache holds; the latter is checked once."""
+    checkpoint = find_checkpoint(name)
+    return adopt_checkpoint(checkpoint) or local_path(checkpoint)
+
+
 def _drafter_path(plan: Plan) -> Path | None:
     """Return the file of the plan's drafter; None if it has none, or if the draft is inside the checkpoint."""
     if plan.drafter is None or plan.drafter == plan.checkpoint:
         return None
-    path = local_path(find_checkpoint(plan.drafter))
+    path = _path_of(plan.drafter)
     if path is None:
         raise UsageError(
             f"The drafter {plan.drafter} is not on this machine yet.", remedy=f"Run: seatrial fetch {plan.drafter}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from seatrial.catalog import find_model
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import EngineMissingError, RefusedError, SeatrialError
-from seatrial.fetch.checkpoint import local_path
+from seatrial.fetch.checkpoint import found_path
 from seatrial.plan.candidate import engines_for, preferred_checkpoints
 from seatrial.plan.choose import plan_of
 from seatrial.plan.rank import verdict_preference
@@ -125,7 +125,7 @@ def _downloaded(plan: Plan) -> Iterator[Checkpoint]:
     """Yield the downloaded checkpoints that the plan's engine can serve, the plan's own first."""
     rows = preferred_checkpoints(plan.model, plan.engine)
     for row in sorted(rows, key=lambda row: row.id != plan.checkpoint):
-        if local_path(row) is not None:
+        if found_path(row) is not None:
             yield row
 
 

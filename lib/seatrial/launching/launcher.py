@@ -218,8 +218,18 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
             "SEATRIAL_LAUNCH_ID": record.launch_id,
             "SEATRIAL_MASKED": ",".join(name for name, value in os.environ.items() if secrets_of({name: value})),
         }
-        subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", env=env, check=False)
-    deadline = time.monotonic() + COMING_UP_S
+        deadline = time.monotonic() + COMING_UP_S
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=env,
+                check=False,
+                timeout=COMING_UP_S,
+            )
     while time.monotonic() < deadline:
         known = folder.processes(record.launch_id)
         if known is not None and (known.engine or known.exit):

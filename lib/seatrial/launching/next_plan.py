@@ -26,7 +26,7 @@ from seatrial.plan.request import Request
 from seatrial.plan.types import Plan
 from seatrial.records import write_json
 from seatrial.server.failures.diagnosis import GPU_MEMORY, HOST_MEMORY, MEMORY, Diagnosis
-from seatrial.server.failures.reading import failure_table
+from seatrial.server.failures.table import failure_table
 from seatrial.server.folder import ServerFolder, folder_of
 from seatrial.server.running import Server
 from seatrial.units import counted, format_bytes, format_gib, parse_bytes

@@ -12,7 +12,7 @@ from typing import Any
 
 from seatrial.catalog import find_checkpoint
 from seatrial.engines.served import is_stand_in
-from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
+from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, found_path, local_path
 from seatrial.hardware import detect_hardware
 from seatrial.launching.choose import choose_plan, find_obstacle
 from seatrial.launching.launcher import launch
@@ -118,16 +118,22 @@ def predict_levels(
 def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None) -> None:
     """Download the small stand-in, and its drafter, if the plan serves it and it is missing; nothing else.
 
+    Any other checkpoint that Hugging Face's own cache holds is checked once, so that the launch finds it.
+
     Raises:
         NetworkError: If it cannot be reached.
         DoesNotFitError: If the disk is too small.
+        ModelFileError: If a file in Hugging Face's cache is damaged.
 
     """
-    if plan.runs and not plan.simulated and is_stand_in(plan.model):
-        for name in filter(None, (plan.checkpoint, plan.drafter)):
-            checkpoint = find_checkpoint(name)
-            if local_path(checkpoint) is None:
-                fetch_checkpoint(checkpoint, on_progress=on_progress)
+    if not plan.runs or plan.simulated:
+        return
+    for name in filter(None, (plan.checkpoint, plan.drafter)):
+        checkpoint = find_checkpoint(name)
+        if not is_stand_in(plan.model):
+            adopt_checkpoint(checkpoint, on_progress=on_progress)
+        elif local_path(checkpoint) is None:
+            fetch_checkpoint(checkpoint, on_progress=on_progress)
 
 
 def launch_if_possible(plan: Plan, *, on_event: Callable[[Event], None] | None = None) -> Server | NotLaunched:
@@ -149,7 +155,7 @@ def launch_if_possible(plan: Plan, *, on_event: Callable[[Event], None] | None =
     obstacle = find_obstacle(plan)
     if obstacle is not None:
         return NotLaunched(obstacle.what, obstacle.remedy)
-    if local_path(find_checkpoint(plan.checkpoint)) is None:
+    if found_path(find_checkpoint(plan.checkpoint)) is None:
         return NotLaunched(f"{plan.checkpoint} is not on this machine.", f"Run: seatrial fetch {plan.checkpoint}")
     return launch(plan, on_event=on_event)
 

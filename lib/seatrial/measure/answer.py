@@ -18,6 +18,7 @@ _FAILED = frozenset(("abort", "error"))  # finish reasons of vLLM and SGLang for
 _SPARE_TOKENS = 32
 _LONGEST_TOKEN = 32  # characters, on average over an answer
 _SHORTEST_TOKEN = 4  # likewise, of an answer that comes letter by letter
+_MOST_BYTES = 1 << 16  # a token's share of a stream, empty chunks and signs of life included
 
 
 class StreamError(Exception):
@@ -31,12 +32,13 @@ class StreamError(Exception):
 class Answer:
     """An answer as it arrives; all clocks are nanoseconds."""
 
-    __slots__ = ("_asked", "_enough", "_events", "_reasons_end", "_texts", "_texts_size", "cached_tokens", "done",
+    __slots__ = ("_asked", "_bytes", "_enough", "_events", "_reasons_end", "_texts", "_texts_size", "cached_tokens", "done",
                  "finished", "first_answer", "first_chunk_tokens", "first_text", "stamps", "usage")  # fmt: skip
 
     def __init__(self, asked: int = 1 << 30) -> None:
         self._asked = asked  # most tokens of the answer
         self._enough = asked + asked // 4 + _SPARE_TOKENS
+        self._bytes = 0  # that came
         self._events = EventReader()
         self._reasons_end = True  # a finish reason ends the answer; some servers send one in each chunk
         self._texts: list[str] = []
@@ -69,6 +71,9 @@ class Answer:
         before = len(self.stamps)
         for event in events:
             self._take(stamp, event)
+        self._bytes += len(piece)
+        if self._bytes > _MOST_BYTES * self._enough:
+            raise self._overlong()
         return len(self.stamps) - before
 
     def close(self, stamp: int) -> None:
@@ -142,8 +147,11 @@ class Answer:
         # A gateway may cut an answer into letters; a call of a tool has no text.
         if letters <= _SHORTEST_TOKEN * self._enough and chunks <= 2 * _SHORTEST_TOKEN * self._enough:
             return
-        said = f"{chunks:,} chunks and {letters:,} characters came, and no end"
-        raise StreamError("overlong", f"{self._asked:,} tokens were asked for, {said}")
+        raise self._overlong()
+
+    def _overlong(self) -> StreamError:
+        came = f"{len(self.stamps):,} chunks with {self._texts_size:,} characters came, and no end"
+        return StreamError("overlong", f"{self._asked:,} tokens were asked for, {came}")
 
 
 def _read_chunk(event: bytes) -> Chunk:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Self, cast
 import msgspec
 
 from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
+from seatrial.json_text import JsonError
 from seatrial.measure.client_limits import named_limits
 from seatrial.measure.doubts import remarks
 from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
@@ -212,7 +213,7 @@ class Load:
             try:
                 for line in self._output:
                     self._take(decode_event(line), telemetry)
-            except msgspec.DecodeError:  # half a line: the client was killed while it wrote it
+            except JsonError:  # half a line: the client was killed while it wrote it
                 self._process.kill()
         code = self._process.wait()
         if self._stopping:

@@ -211,9 +211,12 @@ async def _note_reused(_: object, context: SimpleNamespace, __: object) -> None:
 
 
 async def _first_piece(response: aiohttp.ClientResponse) -> bytes:
-    """Read what comes first; raise RequestError if that is no event stream, by its type and by itself."""
+    """Read what comes first; raise RequestError if that is no event stream. What it begins with counts more than its type."""
     piece = await response.content.readany()
-    if response.content_type in _STREAM_TYPES or piece.removeprefix(_BOM).lstrip().startswith(_STREAM_STARTS):
+    begin = piece.removeprefix(_BOM).lstrip()
+    if response.content_type in _STREAM_TYPES and not begin.startswith((b"{", b"<")):  # an error, or a page
+        return piece
+    if begin.startswith(_STREAM_STARTS):
         return piece
     text = await _error_text(response, piece)
     raise RequestError("not_a_stream", f"the answer is {one_line(response.content_type)}, not an event stream: {text}")
@@ -262,7 +265,17 @@ def _network_error(error: aiohttp.ClientError, flight: Flight) -> RequestError:
         late = isinstance(error, aiohttp.ConnectionTimeoutError)
         why = f"within {passed_s:.0f} s" if late else f"({error.strerror or 'refused'})"
         return RequestError("unreachable", f"no connection {why}")
-    received = len(flight.answer.stamps)
+    return _broken(error, len(flight.answer.stamps))
+
+
+def _broken(error: aiohttp.ClientError, received: int) -> RequestError:
+    """Return the error of an answer that broke off after so many chunks, or that is none."""
+    if "decode content-encoding" in str(error):
+        return RequestError(
+            "compressed", f"the answer cannot be unpacked after {received} chunks; plain text was asked for"
+        )
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | aiohttp.ClientPayloadError):
         return RequestError("disconnected", f"the server closed the connection after {received} chunks")
-    return RequestError("not_http", f"the answer is not HTTP ({type(error).__name__})")
+    # A body in an encoding that nobody asked for and nothing here reads (br) is such an answer, too.
+    why = one_line(str(getattr(error, "message", ""))) or type(error).__name__
+    return RequestError("not_http", f"the answer is not HTTP that can be read ({why})")

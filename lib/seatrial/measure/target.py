@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the measuring client does without the planner, which engine
     from seatrial.server.running import Server
 
 _MAX_URL = 2048
+_MAX_MODEL = 1 << 16  # characters; a path of the engine's machine is the longest that makes sense
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,14 @@ def find_target(server: Server | str, *, api_key: str | None = None, model: str 
     """Return the target of a URL or a launched server.
 
     Raises:
-        UsageError: If no request may go to the URL, or the key cannot be sent.
+        UsageError: If no request may go to the URL, or the key or the model's id cannot be sent.
 
     """
     if isinstance(server, str):
-        return Target(check_url(server), model, _checked_key(api_key))
+        return Target(check_url(server), _checked_model(model), _checked_key(api_key))
     return Target(
         check_url(server.url),
-        model or server.model,
+        _checked_model(model) or server.model,
         _checked_key(api_key or server.api_key()),
         server.engine,
         server.pid,
@@ -121,6 +122,21 @@ def _forbidden(host: str) -> UsageError:
         f"{shortened(host)} is a link-local, multicast, unspecified or cloud metadata address; no request is sent there.",
         remedy="Give the address on which the engine listens, for example http://127.0.0.1:8000.",
     )
+
+
+def _checked_model(model: str | None) -> str | None:
+    """Return a model's id with every blank and sign in it; None if it is empty."""
+    if model and (len(model) > _MAX_MODEL or not is_sendable(model)):
+        raise UsageError(
+            f"The model id {shortened(model)!r} cannot be sent: it is longer than {_MAX_MODEL:,} characters, or no text.",
+            remedy="Name one that the server lists at /v1/models.",
+        )
+    return model or None
+
+
+def is_sendable(text: str) -> bool:
+    """Return False if ``text`` holds half a character, as an argument that is no UTF-8 does: no server takes it."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _checked_key(key: str | None) -> str | None:

@@ -36,12 +36,17 @@ class Change:
 def smallest_change(plan: Plan, candidate: Candidate, trials: Iterable[Trial] = ()) -> str | None:
     """Return what would make ``plan`` run, as one sentence; None if it runs or nothing tried helps.
 
+    Nobody is told to buy what the machine may have: if its GPUs are not seen, that is mended first.
+
     Args:
         plan: The plan.
         candidate: What it is of.
         trials: What was evaluated for the same request on the way to it.
 
     """
+    unseen = candidate.request.hardware.unseen
+    if unseen is not None and not plan.runs:
+        return f"First mend what keeps this machine's GPUs from being seen: {unseen.what} {unseen.remedy}"
     texts = [change.text for change in changes(plan, candidate, trials)]
     return f"Smallest change that fits: {', or '.join(texts)}." if texts else None
 
@@ -123,12 +128,14 @@ def _with_limit(candidate: Candidate, limit_bytes: int) -> Candidate:
 
 def _raised_gtt(_: Plan, candidate: Candidate) -> Change | None:
     """Return the kernel parameter that lets an AMD GPU take more of the memory it shares with the processor."""
-    hardware = candidate.request.hardware
+    hardware, host = candidate.request.hardware, candidate.request.hardware.host
     gpu = next((gpu for gpu in hardware.gpus if gpu.unified), None)
-    raised = raised_limit(gpu, hardware.host) if gpu else None
+    raised = raised_limit(gpu, host) if gpu else None
     if gpu is None or raised is None:
         return None
-    host = replace(hardware.host, memory_bytes=gpu.memory_bytes)  # the firmware sets none of it aside any more
+    given_back = (gpu.memory_bytes or 0) - (host.memory_bytes or 0)  # the firmware sets no part aside any more
+    free = None if host.memory_available_bytes is None else host.memory_available_bytes + given_back
+    host = replace(host, memory_bytes=gpu.memory_bytes, memory_available_bytes=free)
     larger = replace(gpu, memory_limit_bytes=raised.limit_bytes, memory_free_bytes=None)
     other = _asking(candidate, hardware=replace(hardware, gpus=(larger,), host=host))
     return Change(raised.how, other) if evaluate(other).runs else None

@@ -25,6 +25,9 @@ def run_notes(plan: Plan, checkpoint: Checkpoint, nodes: int) -> Iterator[Reason
         nodes: Machines asked for.
 
     """
+    if plan.hardware.from_file:
+        text = f"{plan.hardware.name} is described by a file, with the memory that was free then."
+        yield Reason(text, "derived", plan.hardware.source)
     yield from _version_notes(plan, checkpoint)
     if not plan.runs:
         return

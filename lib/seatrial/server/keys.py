@@ -41,7 +41,9 @@ def own_key(file: Path | None = None, variable: str | None = None) -> str | None
             raise UsageError("--api-key-env takes the name of an environment variable.", remedy="Give only its name.")
         key = environment.variable(variable)
         if key is None:
-            raise UsageError(f"There is no API key in {variable}: it is not set, or blank.", remedy=f"Set {variable}.")
+            raise UsageError(
+                f"There is no API key in {variable}: {variable} is not set, or blank.", remedy=f"Set {variable}."
+            )
         return _checked(key, f"in {variable}")
     return None
 

@@ -1,18 +1,22 @@
-"""Sends requests to a server on this machine: at its own address, no redirects, never more than a megabyte."""
+"""Sends requests to a server on this machine: at its own address, no redirects, never more than a megabyte or too long."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import io
 import json
-import select
+import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from seatrial.json_text import JsonError, parse_json
 from seatrial.server.processes import LOOPBACK
 
 _LARGEST_ANSWER = 1 << 20
+_LOOK_S = 0.1
 NO_ANSWER = (OSError, http.client.HTTPException)  # raised if nobody answers, or not in HTTP
 
 
@@ -31,6 +35,28 @@ class HttpReply:
             return None
 
 
+class _BoundedReads(io.RawIOBase):
+    """Reads of a socket that all end together: every byte that drips in is answered with a look at the time."""
+
+    def __init__(self, sock: socket.socket, still_worth_it: Callable[[], None]) -> None:
+        self._socket, self._still_worth_it = sock, still_worth_it
+
+    def makefile(self, *_: object) -> io.BufferedReader:
+        """Return the file that ``http.client`` reads its answer from."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """Return True: it is read from."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what has come, once something has."""
+        while True:
+            self._still_worth_it()
+            with contextlib.suppress(TimeoutError):
+                return self._socket.recv_into(buffer)
+
+
 def ask(  # noqa: PLR0913 -- parts of a request
     port: int,
     path: str,
@@ -41,7 +67,7 @@ def ask(  # noqa: PLR0913 -- parts of a request
     timeout_s: float = 1.0,
     while_waiting: Callable[[], None] | None = None,
 ) -> HttpReply:
-    """Send one request to a server of ours: POST with a body, else GET.
+    """Send one request to a server of ours: POST with a body, else GET. The only place that does.
 
     Args:
         port: Port on this machine.
@@ -49,14 +75,21 @@ def ask(  # noqa: PLR0913 -- parts of a request
         key: API key to send; give it only to a server known to be ours.
         body: JSON body.
         host: Address of this machine at which the server is reached.
-        timeout_s: Seconds to connect and between bytes.
-        while_waiting: Called ten times a second until the answer begins, however long that takes; may raise.
+        timeout_s: Seconds to connect, and for the whole answer unless ``while_waiting`` is given.
+        while_waiting: Called ten times a second, and at each piece of the answer, until that is whole. It raises once
+            waiting is no use; no other limit on the time holds then.
 
     Raises:
         OSError: If nobody answers, or not in time.
         http.client.HTTPException: If the server does not speak HTTP.
 
     """
+    deadline = time.monotonic() + timeout_s
+
+    def in_time() -> None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no whole answer within {timeout_s:g} s")
+
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
@@ -64,11 +97,11 @@ def ask(  # noqa: PLR0913 -- parts of a request
             connection.request("GET", path, headers=headers)
         else:
             connection.request("POST", path, json.dumps(body), {**headers, "Content-Type": "application/json"})
-        if while_waiting:
-            while not select.select([connection.sock], [], [], 0.1)[0]:
-                while_waiting()
-        answer = connection.getresponse()
-        return HttpReply(answer.status, answer.read(_LARGEST_ANSWER))
+        connection.sock.settimeout(_LOOK_S)
+        reads = _BoundedReads(connection.sock, while_waiting or in_time)
+        with http.client.HTTPResponse(cast("socket.socket", reads)) as answer:
+            answer.begin()
+            return HttpReply(answer.status, answer.read(_LARGEST_ANSWER))
     finally:
         connection.close()
 

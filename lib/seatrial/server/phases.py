@@ -16,7 +16,7 @@ from seatrial.server import log
 STARTING = "starting"
 READ_BYTES, SEARCHED_BYTES = 1 << 18, 1 << 22
 """Of what a log has grown by, how much is read in full, and how much before that is searched for phases."""
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _LINE_END = re.compile(rb"(\r\n|\n|\r)")
 # Parts of a line that change although nothing has moved: clocks, times left, rates, percentages beside a count,
 # spinners and bars.
@@ -79,7 +79,7 @@ def _arrive(place: PhaseProgress, index: int, name: str, groups: dict[str, str |
 
 def plain(line: bytes) -> str:
     """Return a line without secrets and terminal commands, cut if it is long."""
-    text = _ESCAPES.sub("", line[: log.LONGEST_LINE].decode(errors="replace"))
+    text = ESCAPES.sub("", line[: log.LONGEST_LINE].decode(errors="replace"))
     return printable(SECRET.sub(MASK, text)).rstrip()
 
 

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 
 POLL_S = 0.15  # also the longest a lease outlives its owner; the end of a child wakes the supervisor at once
 ENDING_S = 1.0
+COMMAND_S = 10.0
 MACOS_IDENTITY_S = 2.0  # `ps` costs milliseconds there; in between a bare signal 0 will do
 PR_SET_CHILD_SUBREAPER = 36
 PROC = Path("/proc")
@@ -117,7 +118,9 @@ def _output(*argv: str) -> str:
 
     # lstart is local time: a fixed zone keeps it comparable between processes.
     env = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-    return subprocess.run(argv, env=env, capture_output=True, text=True, check=False).stdout
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=COMMAND_S).stdout
+    return ""
 
 
 # Counting out-of-memory kills

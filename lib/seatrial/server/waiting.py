@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,8 +14,10 @@ from seatrial.server.running import Server
 from seatrial.server.startup.readiness import Startup
 from seatrial.server.startup.stall import STALL_LIMIT_S
 from seatrial.server.startup.watch import Event
+from seatrial.units import format_seconds
 
 _POLL_S = 0.05
+_TRIED_AGAIN_S = 60.0  # a launch stops its first engine within 10 s and starts the next within 15 s
 _WATCH_S = 0.5  # between two looks at the process that launched it
 
 
@@ -31,7 +32,8 @@ def wait_ready(
     Args:
         server: As ``find_server`` returns it.
         on_event: As for ``launch``.
-        stall_limit_s: As for ``launch``, if this process decides.
+        stall_limit_s: Seconds without any progress after which the wait is given up. The server goes on if another
+            process launched it: that one decides.
 
     Raises:
         UsageError: If it has ended.
@@ -41,15 +43,16 @@ def wait_ready(
     folder = folder_of(server.name)
     on_event = on_event or (lambda _: None)
     startup: Startup | None = None
+    seen = time.monotonic()
     with contextlib.ExitStack() as open_until_the_end:
         while True:
             with launching(server.name) as free:
                 now = server_of(folder)
                 if now is None or now.state in {"ended", "stale"}:
-                    if free:
-                        raise UsageError(f"The server {server.name!r} has ended.", remedy="Launch it again.")
-                    time.sleep(_POLL_S)  # its launch is under way, and tries another port
+                    _check_under_way(server.name, free, time.monotonic() - seen, stall_limit_s)
+                    time.sleep(_POLL_S)
                     continue
+                seen = time.monotonic()
                 if folder.ready():
                     if startup is not None:
                         startup.follow(0.0)
@@ -57,15 +60,15 @@ def wait_ready(
                 if startup is None or startup.record.launch_id != now.launch_id:
                     begun = now.record.begun_s
                     startup = Startup(
-                        folder, now.record, now.api_key(), stall_limit_s=math.inf, on_event=on_event, begun=begun
+                        folder, now.record, now.api_key(), stall_limit_s=stall_limit_s, on_event=on_event, begun=begun
                     )
                     open_until_the_end.callback(startup.watch.close)
                 if free and folder.processes() is not None:
-                    return _take_over(folder, startup, stall_limit_s)
+                    return _take_over(folder, startup)
             try:
                 startup.follow(_WATCH_S)
             except EngineError as error:
-                if not _is_tried_again(folder, startup.record.launch_id):
+                if error.cause == "stalled" or not _is_tried_again(folder, startup.record.launch_id):
                     startup.report_failure(error)
                     raise
 
@@ -75,7 +78,8 @@ def _is_tried_again(folder: ServerFolder, launch_id: str) -> bool:
 
     A launch whose port was taken ends its first engine and starts another one, and holds the name meanwhile.
     """
-    while True:
+    deadline = time.monotonic() + _TRIED_AGAIN_S
+    while time.monotonic() < deadline:
         with launching(folder.path.name) as free:
             record = folder.record()
             if record is not None and record.launch_id != launch_id:
@@ -83,10 +87,22 @@ def _is_tried_again(folder: ServerFolder, launch_id: str) -> bool:
             if free:
                 return False
         time.sleep(_POLL_S)
+    return False
 
 
-def _take_over(folder: ServerFolder, startup: Startup, stall_limit_s: float) -> Server:
-    startup.watch.movement.limit_s = stall_limit_s
+def _check_under_way(name: str, free: bool, waited_s: float, limit_s: float) -> None:
+    """Raise unless a launch is under way, which may try another port, and has not hung for too long."""
+    if free:
+        raise UsageError(f"The server {name!r} has ended.", remedy="Launch it again.")
+    if waited_s > limit_s:
+        raise EngineError(
+            f"The launch of {name!r} is under way and has started nothing for {format_seconds(waited_s)}.",
+            remedy="Look at the process that launches it: it may be suspended.",
+            cause="stalled",
+        )
+
+
+def _take_over(folder: ServerFolder, startup: Startup) -> Server:
     try:
         # Nobody has watched all of the start: the times of its phases are not known.
         ready = replace(startup.wait(), phases=())

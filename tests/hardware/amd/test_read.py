@@ -143,7 +143,7 @@ def test_it_may_come_first(tree):
     assert ("gfx1201", ("HIP_VISIBLE_DEVICES=1",)) == (found.gpus[0].compute_capability, found.engine_env)
 
 
-@pytest.mark.parametrize("inside", [DESKTOP, {"vram": 98304, "gtt": 16000, "device": "0x1586", "gfx": 110501}])
+@pytest.mark.parametrize("inside", [DESKTOP, {"vram": 512, "gtt": 64000, "device": "0x1586", "gfx": 110501}])
 def test_left_out_beside_a_card_of_another_vendor(tree, inside):
     """HIP shows none of it, be it small or the large one of a Strix Halo: the plan is that of the card."""
     found = read(tree(PROCESSOR | gpu_files(0, **inside)), beside_cards=True)
@@ -207,3 +207,54 @@ def test_hiding_the_processors_gpu_is_no_problem(tree):
     root = tree(PROCESSOR | gpu_files(0, **DESKTOP))
     found = read(root, environment={"CUDA_VISIBLE_DEVICES": "GPU-0b1c"}, beside_cards=True)
     assert ((), (), ()) == (found.gpus, found.problems, found.engine_env)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, ()),
+        ({"HIP_VISIBLE_DEVICES": "1,0"}, ()),
+        ({"ROCR_VISIBLE_DEVICES": "1"}, ()),
+        ({"GPU_DEVICE_ORDINAL": "1,0"}, ("HIP_VISIBLE_DEVICES=1,0",)),  # HIP itself takes no notice of it
+        ({"ROCR_VISIBLE_DEVICES": "1,0", "GPU_DEVICE_ORDINAL": "1"}, ("HIP_VISIBLE_DEVICES=1",)),
+    ],
+)
+def test_what_the_engine_is_told(tree, environment, said):
+    """Nothing if HIP shows the same by itself."""
+    root = tree(PROCESSOR | gpu_files(0, **R9700) | gpu_files(1, **R9700))
+    assert said == read(root, environment=environment).engine_env
+
+
+def test_cards_of_both_vendors(tree):
+    """HIP reads CUDA's variable too, which may come to hold the UUIDs of NVIDIA cards: its own variable goes before."""
+    found = read(tree(PROCESSOR | gpu_files(0, **R9700) | gpu_files(1, **DESKTOP)), beside_cards=True)
+    assert (1, ("HIP_VISIBLE_DEVICES=0",)) == (len(found.gpus), found.engine_env)
+
+
+def test_a_strix_halo_without_the_compute_driver(tree):
+    """Its device id tells which machine it is."""
+    found = read(tree(gpu_files(0, vram=512, gtt=62 * 1024, device="0x1586", gfx=None)), Host(memory_bytes=125 * GIB))
+    assert [("strix-halo", True)] == [(gpu.accelerator, gpu.unified) for gpu in found.gpus]
+
+
+@pytest.mark.parametrize(("vram", "said"), [(512, []), (2048, []), (16384, ["16.0 GiB"]), (98304, ["96.0 GiB"])])
+def test_memory_kept_for_a_gpu_that_serves_nothing(tree, vram, said):
+    """The firmware's setup gives it back to the host, where the experts lie."""
+    found = read(tree(PROCESSOR | gpu_files(0, **DESKTOP | {"vram": vram})), beside_cards=True)
+    assert said == [problem.what.partition(" of ")[0].removeprefix("The firmware keeps ") for problem in found.problems]
+
+
+def test_a_gpu_that_the_compute_driver_does_not_show(tree):
+    """A container with one of two GPUs sees both in /sys and one in KFD; numbers in variables count that one."""
+    files = PROCESSOR | gpu_files(0, **R9700 | {"gfx": None}) | gpu_files(1, **R9700)
+    found = read(tree(files), environment={"HIP_VISIBLE_DEVICES": "0"})
+    assert (["gfx1201"], ()) == ([gpu.compute_capability for gpu in found.gpus], found.engine_env)
+    assert "amdgpu sysfs; left out: AMD GPU (0x7551), not in the KFD topology" == found.source
+
+
+@pytest.mark.parametrize("environment", [{"ROCR_VISIBLE_DEVICES": ""}, {"CUDA_VISIBLE_DEVICES": "-1"}])
+def test_vulkan_hides_what_rocm_hides(tree, environment):
+    """A person who hides the only GPU gets an engine that does not use it either."""
+    strix = gpu_files(0, vram=512, gtt=64000, device="0x1586", gfx=110501)
+    found = read(tree(PROCESSOR | strix), environment=environment)
+    assert (("GGML_VK_VISIBLE_DEVICES=",), 1) == (found.engine_env, len(found.problems))

@@ -103,6 +103,9 @@ def test_memory_set_aside_by_the_firmware(tree):
     """64 GB of 128: the kernel's limit helps once the firmware gives the memory back."""
     (problem,) = read(tree(PROCESSOR | gpu_files(0, vram=64 * 1024, gtt=31 * 1024, **STRIX)), 62).problems
     assert "with the GPU's own memory set to the smallest in the firmware" in problem.remedy
+    assert problem.what.endswith(
+        "may take 64.0 GiB of the 126.0 GiB it shares with the processor (the firmware's setting)."
+    )
 
 
 def test_the_older_parameter_is_named(tree):

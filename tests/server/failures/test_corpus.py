@@ -8,7 +8,8 @@ import pytest
 
 from seatrial.catalog.engine_facts import engine_ids
 from seatrial.server.failures.diagnosis import diagnose
-from seatrial.server.failures.reading import READ, LogEnd, known_failures
+from seatrial.server.failures.reading import READ, LogEnd
+from seatrial.server.failures.table import known_failures
 from seatrial.server.state import Exit
 
 FAILURES = Path(__file__).with_name("cases")

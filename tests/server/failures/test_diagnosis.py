@@ -8,7 +8,7 @@ import pytest
 from seatrial.catalog.engine_facts import engine_ids
 from seatrial.cli.main import COMMANDS, build_parser
 from seatrial.server.failures.diagnosis import diagnose, how, signal_of
-from seatrial.server.failures.reading import known_failures
+from seatrial.server.failures.table import known_failures
 from seatrial.server.state import Exit
 
 

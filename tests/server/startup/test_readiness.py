@@ -311,3 +311,14 @@ def test_an_engine_that_ended_is_no_failure_while_its_launch_tries_again(fake):
     assert "failed" not in told
     folder.write_record(record)
     folder.write_processes(known)
+
+
+def test_an_engine_that_serves_on_the_processor_is_not_ready(scripted):
+    """It was to use GPUs, and its log says that it does not; nothing of it is left."""
+    on_processor = [(0, "[2026-11-20 09:14:02] server_args=ServerArgs(model_path='x', device='cpu')\n"), *SGLANG[1:]]
+    with pytest.raises(EngineError) as caught:
+        scripted(on_processor)
+    assert "serves on the processor" == caught.value.cause
+    assert "device='cpu'" in caught.value.evidence[0]
+    assert "not on the GPUs that it was to use" in str(caught.value)
+    assert [] == launched_processes()

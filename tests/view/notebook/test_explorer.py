@@ -1,6 +1,7 @@
 """The plan explorer: every control changes the plan and the page, nothing impossible breaks it, and all text stays text."""
 
 import ast
+import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from nbconvert import HTMLExporter
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.plan import make_plan
-from seatrial.records import Reason
+from seatrial.records import Reason, to_dict
 from seatrial.view import plan_explorer
 from seatrial.view.chart.chart import PLOTLY_MIME
 from seatrial.view.notebook.explorer import ExplorerChoice, command_of
@@ -130,6 +131,15 @@ def test_a_machine_is_found_in_the_list_by_its_name():
         machine, count = find_choice(detect_hardware(name), name)
         assert expected == (machine.key, count)
         assert detect_hardware(name).name == detect_hardware(machine.named(count)).name
+
+
+def test_a_file_s_machine_is_an_entry_of_its_own(tmp_path, monkeypatch):
+    """Its path is kept as it is written, and the machine stays the one of the file, with its own memory."""
+    monkeypatch.chdir(tmp_path)
+    node = replace(detect_hardware("h200x4", host_memory_gib=512), origin="measured")
+    (tmp_path / "Node.json").write_text(json.dumps(to_dict(node)))
+    machine, count = find_choice(detect_hardware("Node.json"), "Node.json")
+    assert node.host == detect_hardware(machine.named(count)).host
 
 
 def test_the_context_slider_reaches_a_million_in_even_steps():

@@ -15,6 +15,7 @@ import msgspec
 
 from seatrial.hardware.amd.cards import Card
 from seatrial.hardware.kernel_files import read_start
+from seatrial.json_text import parse_json
 
 _INTEGRATED_TABLES = (b"\2", b"\3")
 """Revisions of the driver's gpu_metrics table for chips with processor cores (kgd_pp_interface.h); cards have 1."""
@@ -35,7 +36,7 @@ class Chip:
 @cache
 def chips() -> tuple[Chip, ...]:
     """Load the known chips whose GPU is inside the processor."""
-    document = msgspec.json.decode(Path(__file__).with_name("chips.json").read_bytes())
+    document = parse_json(Path(__file__).with_name("chips.json").read_bytes())
     return msgspec.convert(document["chips"], tuple[Chip, ...])
 
 

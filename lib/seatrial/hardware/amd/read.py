@@ -15,10 +15,13 @@ from seatrial.hardware.amd.visible import Visible, visible_cards
 from seatrial.hardware.kernel_files import read_text
 from seatrial.hardware.types import Gpu, Host, Problem
 from seatrial.hardware.unified import NARROW, raised_limit
-from seatrial.units import format_gib
+from seatrial.units import GIB, format_gib
 
 _VULKAN_NONE = "GGML_VK_VISIBLE_DEVICES="
 """An empty list: llama.cpp's Vulkan backend then uses no GPU (ggml-vulkan.cpp, ggml_vk_instance_init)."""
+
+_MUCH = 4 * GIB
+"""So much of the host's memory is worth a visit to the firmware's setup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +54,33 @@ def read_amd(
     found = cards(root)
     if not found:
         return AmdReading()
-    visible = visible_cards(found, os.environ if environment is None else environment)
+    known = [card for card in found if card.node] or found
+    visible = visible_cards(known, os.environ if environment is None else environment)
     chosen = serving(visible.cards, beside_cards=beside_cards)
     left_out = [card for card in visible.cards if card not in chosen]
     gpus = tuple(_to_gpu(card, host, root) for card in chosen)
-    env = visible.variable_for(chosen)
-    if left_out and not chosen and not beside_cards:
+    env: tuple[str, ...] = ()
+    # CUDA's variable is HIP's too, and beside NVIDIA cards the engine may get one with their UUIDs.
+    if tuple(chosen) != visible.hip or (chosen and beside_cards):
+        env = (visible.variable_for(chosen),)
+    if not chosen and not beside_cards:
         env = (*env, _VULKAN_NONE)
     notes = []
-    if visible.cards != tuple(found):
-        notes = [f"{' and '.join(visible.settings)} leaves {len(visible.cards)} of {len(found)}"]
+    if visible.cards != tuple(known):
+        notes = [f"{' and '.join(visible.settings)} leaves {len(visible.cards)} of {len(known)}"]
     notes += [f"left out: {card.product(root) or card.label}, inside the processor" for card in left_out]
+    unknown = [card for card in found if card not in known]
+    notes += [f"left out: {card.product(root) or card.label}, not in the KFD topology" for card in unknown]
     return AmdReading(
         gpus,
         read_text(root / "sys/module/amdgpu/version") or None,
         "; ".join(["amdgpu sysfs", *notes]),
-        (*_problems(chosen, root), *_hidden(found, visible), *_limits(gpus, host, root)),
+        (
+            *_problems(chosen, root),
+            *_hidden(known, visible, beside_cards=beside_cards),
+            *_limits(gpus, host, root),
+            *_set_aside(left_out, root),
+        ),
         env,
     )
 
@@ -85,10 +99,9 @@ def _problems(chosen: Sequence[Card], root: Path) -> Iterator[Problem]:
             )
 
 
-def _hidden(found: Sequence[Card], visible: Visible) -> Iterator[Problem]:
-    """Name the variable that hides every card."""
-    hidden = [card for card in found if not is_integrated(card)]
-    if hidden and visible.settings and not visible.cards:
+def _hidden(found: Sequence[Card], visible: Visible, *, beside_cards: bool) -> Iterator[Problem]:
+    """Name the variables that hide every GPU that would serve."""
+    if visible.settings and not visible.cards and serving(found, beside_cards=beside_cards):
         names = " and ".join(setting.partition("=")[0] for setting in visible.settings)
         yield Problem(
             f"{' and '.join(visible.settings)} hides all {len(found)} AMD GPUs from this process.",
@@ -106,9 +119,21 @@ def _limits(gpus: Sequence[Gpu], host: Host, root: Path) -> Iterator[Problem]:
         old = gtt_parameter(root)
         instead = f" instead of {old}, which is deprecated" if old else ""
         yield Problem(
-            f"{gpu.name} may take {format_gib(limit)} of the {format_gib(memory)} it shares with the processor (amdgpu's GTT).",
+            f"{gpu.name} may take {format_gib(limit)} of the {format_gib(memory)} it shares with the processor ({raised.today}).",
             f"Raise the limit{instead}: {raised.how}.",
         )
+
+
+def _set_aside(left_out: Sequence[Card], root: Path) -> Iterator[Problem]:
+    """Name memory of the host that the firmware keeps for a GPU that serves no model."""
+    for card in left_out:
+        size = card.number("mem_info_vram_total") or 0
+        if size >= _MUCH:
+            yield Problem(
+                f"The firmware keeps {format_gib(size)} of the host's memory for {card.product(root) or card.label}, "
+                "which serves no model here.",
+                "Set the memory of the integrated GPU (UMA frame buffer) to the smallest in the firmware's setup.",
+            )
 
 
 def _to_gpu(card: Card, host: Host, root: Path) -> Gpu:

@@ -30,12 +30,9 @@ class Visible:
     rocr: tuple[Card, ...]  # those that HIP_VISIBLE_DEVICES counts
     settings: tuple[str, ...]  # variables that had a say, as NAME=value
 
-    def variable_for(self, chosen: Sequence[Card]) -> tuple[str, ...]:
-        """Return HIP_VISIBLE_DEVICES=... with which HIP shows exactly these; empty if it does so already."""
-        if tuple(chosen) == self.hip:
-            return ()
-        numbers = [str(self.rocr.index(card)) for card in chosen]
-        return (f"HIP_VISIBLE_DEVICES={','.join(numbers) or '-1'}",)
+    def variable_for(self, chosen: Sequence[Card]) -> str:
+        """Return HIP_VISIBLE_DEVICES=... with which HIP shows exactly these."""
+        return f"HIP_VISIBLE_DEVICES={','.join(str(self.rocr.index(card)) for card in chosen) or '-1'}"
 
 
 def visible_cards(found: Sequence[Card], environment: Mapping[str, str]) -> Visible:

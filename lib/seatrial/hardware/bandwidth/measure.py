@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +65,8 @@ def measure_bandwidth(hardware: Hardware | None = None, *, deadline_s: float = D
     measured: list[GpuBandwidth] = []
     for vendor in dict.fromkeys(gpu.vendor for gpu in hardware.gpus):
         gpus = [gpu for gpu in hardware.gpus if gpu.vendor == vendor]
-        found, failed = _read_gpus(vendor, gpus, max(0.0, until - time.monotonic()))
+        environment = {**os.environ, **dict(setting.split("=", 1) for setting in hardware.engine_env)}
+        found, failed = _read_gpus(vendor, gpus, max(0.0, until - time.monotonic()), environment)
         measured += found
         problems += failed
     record = BandwidthRecord(
@@ -98,7 +100,9 @@ def _read_host(host: Host, deadline_s: float) -> tuple[dict[str, float], list[Pr
     return figures, []
 
 
-def _read_gpus(vendor: str, gpus: Sequence[Gpu], deadline_s: float) -> tuple[list[GpuBandwidth], list[Problem]]:
+def _read_gpus(
+    vendor: str, gpus: Sequence[Gpu], deadline_s: float, environment: Mapping[str, str] | None = None
+) -> tuple[list[GpuBandwidth], list[Problem]]:
     """Return the bandwidth of each GPU of a vendor, and the problems of those without."""
     if vendor not in _DRIVERS:
         what = f"The memory bandwidth of {gpus[0].name} is not measured: Metal has no copy that a program can time."
@@ -106,7 +110,7 @@ def _read_gpus(vendor: str, gpus: Sequence[Gpu], deadline_s: float) -> tuple[lis
     driver, name = _DRIVERS[vendor]
     seconds = min(_GPU_S, deadline_s / 4)
     program = Path(__file__).with_name("gpu_probe.py")
-    done = run_probe_program(program, driver, str(seconds), deadline_s=deadline_s)
+    done = run_probe_program(program, driver, str(seconds), deadline_s=deadline_s, environment=environment)
     problems, rates = [], {}
     shown = sum(line.get("count", 0) for line in done.lines)
     for line in (line for line in done.lines if "count" not in line):

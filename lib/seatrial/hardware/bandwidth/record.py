@@ -186,11 +186,15 @@ def _exchanged(gpus: tuple[Gpu, ...], record: BandwidthRecord) -> Iterator[Probl
 
 def _by_position(gpus: tuple[Gpu, ...], measured: tuple[GpuBandwidth, ...]) -> list[float | None]:
     """Return the bandwidth of each GPU: its own if the machine has the same GPUs as then, else the least of its kind."""
-    kinds = [(gpu.name, gpu.memory_bytes) for gpu in gpus]
-    if kinds == [(gpu.name, gpu.memory_bytes) for gpu in measured]:
+    kinds, then = [_kind(gpu) for gpu in gpus], [_kind(gpu) for gpu in measured]
+    if kinds == then:
         return [gpu.bytes_per_s for gpu in measured]
     least: dict[tuple[str, int | None], float] = {}
-    for gpu in measured:
-        kind = (gpu.name, gpu.memory_bytes)
+    for kind, gpu in zip(then, measured, strict=True):
         least[kind] = min(gpu.bytes_per_s, least.get(kind, math.inf))
     return [least.get(kind) for kind in kinds]
+
+
+def _kind(gpu: Gpu | GpuBandwidth) -> tuple[str, int | None]:
+    """Return name and memory in full GiB: of memory shared with the host the last digits change from boot to boot."""
+    return gpu.name, None if gpu.memory_bytes is None else round(to_gib(gpu.memory_bytes))

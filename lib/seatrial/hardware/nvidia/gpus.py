@@ -11,7 +11,8 @@ from typing import Any
 
 from seatrial.hardware.accelerators import Accelerator, match_driver_name
 from seatrial.hardware.nvidia.driver import DEADLINE_S, check_library, run_probe
-from seatrial.hardware.nvidia.problems import NOT_SUPPORTED, failed_reading, failed_start, is_lost
+from seatrial.hardware.nvidia.problems import NOT_SUPPORTED, Failure, failed_readings, failed_start, is_lost
+from seatrial.hardware.nvidia.visible import visible_gpus
 from seatrial.hardware.types import Gpu, Host, Problem
 
 _PROFILE = re.compile(r"MIG (?P<compute>[0-9]+)(?:c\.[0-9]+)?g\.")
@@ -28,6 +29,7 @@ class NvmlReading:
     cuda: str | None = None  # highest CUDA version the driver supports
     source: str = ""
     problems: tuple[Problem, ...] = ()
+    engine_env: tuple[str, ...] = ()  # variables with which an engine sees these GPUs in this order, NAME=value
 
 
 def read_nvidia(
@@ -46,71 +48,42 @@ def read_nvidia(
     if missing is not None:
         return NvmlReading(problems=missing)
     lines, problems = run_probe(deadline_s)
+    variables = os.environ if environment is None else environment
     system: dict[str, Any] = {}
     entries: list[dict[str, Any]] = []
+    failures: list[Failure] = []
     for line in lines:
         kind = line["kind"]
         if kind == "start":
-            problems.append(failed_start(line))
+            problems.append(failed_start(line, host, variables))
         elif kind == "gpu":
             entries.append(line)
         else:
             system.update(line)
-            problems += [failed_reading(failure, None) for failure in line["failed"]]
-    visible, note, hidden = _visible(entries, os.environ if environment is None else environment)
+            failures += [(None, failure) for failure in line["failed"]]
+    visible = visible_gpus(entries, variables)
     gpus: list[Gpu] = []
-    for entry in visible:
-        found, failures = _to_gpus(entry, host)
+    for entry in visible.entries:
+        found, failed, without_slices = _to_gpus(entry, host)
         gpus += found
-        problems += failures
+        failures += [(entry["index"], failure) for failure in failed]
+        problems += without_slices
     return NvmlReading(
-        tuple(gpus), system.get("driver"), _cuda(system.get("cuda")), f"NVML{note}", (*problems, *hidden)
+        tuple(gpus),
+        system.get("driver"),
+        _cuda(system.get("cuda")),
+        f"NVML{visible.note}",
+        (*failed_readings(failures, host), *problems, *visible.problems),
+        visible.engine_env,
     )
 
 
-def _visible(
-    entries: list[dict[str, Any]], environment: Mapping[str, str]
-) -> tuple[list[dict[str, Any]], str, list[Problem]]:
-    """Return the entries in CUDA_VISIBLE_DEVICES, a note about it, and a problem if it hides every GPU.
-
-    The list ends at its first invalid entry, as in CUDA.
-    """
-    setting = environment.get("CUDA_VISIBLE_DEVICES")
-    if setting is None or not entries:
-        return entries, "", []
-    chosen: list[dict[str, Any]] = []
-    for word in setting.split(","):
-        found = _find(entries, word.strip())
-        if found is None:
-            break
-        chosen.append(found)
-    note = f"; CUDA_VISIBLE_DEVICES={setting[:80]} leaves {len(chosen)} of {len(entries)}"
-    hidden = Problem(
-        f"CUDA_VISIBLE_DEVICES={setting[:80]!r} hides all {len(entries)} GPUs from this process.",
-        "Unset CUDA_VISIBLE_DEVICES to use them.",
-    )
-    return chosen, note, [] if chosen else [hidden]
-
-
-def _find(entries: list[dict[str, Any]], word: str) -> dict[str, Any] | None:
-    """Find the GPU of an entry of CUDA_VISIBLE_DEVICES: a number, or the start of a UUID."""
-    for entry in entries:
-        if word.isdecimal() and int(word) == entry["index"]:
-            return entry
-        if word.startswith("GPU-") and str(entry.get("uuid")).startswith(word):
-            return entry
-        slices = [part for part in entry.get("slices", ()) if word.startswith("MIG-") and part["uuid"] == word]
-        if slices:
-            return {**entry, "slices": slices}
-    return None
-
-
-def _to_gpus(entry: dict[str, Any], host: Host) -> tuple[list[Gpu], list[Problem]]:
-    """Return the GPU of one line, or its slices, and the problems of readings that failed."""
+def _to_gpus(entry: dict[str, Any], host: Host) -> tuple[list[Gpu], list[dict[str, Any]], list[Problem]]:
+    """Return the GPU of one line, or its slices, the readings that failed, and a problem if there are no slices."""
     index = entry["index"]
     lost = next(filter(is_lost, entry["failed"]), None)
     if lost or "name" not in entry:
-        return [], [failed_reading(lost or entry["failed"][0], index)]
+        return [], [lost or entry["failed"][0]], []
     accelerator = match_driver_name(entry["name"], entry["memory_bytes"]) if entry["name"] else None
     gpu = _gpu(entry, accelerator)
     failures = entry["failed"]
@@ -119,18 +92,15 @@ def _to_gpus(entry: dict[str, Any], host: Host) -> tuple[list[Gpu], list[Problem
         if gpu.memory_bytes is None:
             gpu = replace(gpu, memory_bytes=host.memory_bytes, memory_free_bytes=host.memory_available_bytes)
             failures = [failure for failure in failures if failure["reading"] != "memory"]
-    problems = [failed_reading(failure, index) for failure in failures]
     if not entry["mig"]:
-        return [gpu], problems
-    slices = [_slice(part, gpu) for part in entry["slices"]]
-    if not slices:
-        problems.append(
-            Problem(
-                f"GPU {index} ({gpu.name}) has MIG on but no slices, so nothing can run on it.",
-                f"Create slices, or turn MIG off: sudo nvidia-smi -i {index} -mig 0.",
-            )
-        )
-    return slices, problems
+        return [gpu], failures, []
+    if slices := [_slice(part, gpu) for part in entry["slices"]]:
+        return slices, failures, []
+    empty = Problem(
+        f"GPU {index} ({gpu.name}) has MIG on but no slices, so nothing can run on it.",
+        f"Create slices, or turn MIG off: sudo nvidia-smi -i {index} -mig 0.",
+    )
+    return [], failures, [empty]
 
 
 def _gpu(entry: dict[str, Any], accelerator: Accelerator | None) -> Gpu:

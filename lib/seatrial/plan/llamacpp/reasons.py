@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seatrial.hardware.unified import raised_limit
+from seatrial.hardware.unified import kernel_parameter, raised_limit
 from seatrial.plan.candidate import Candidate
 from seatrial.plan.capacity import describe_need
 from seatrial.plan.llamacpp.drafting import drafting_of
@@ -13,6 +13,8 @@ from seatrial.plan.llamacpp.placement import Placed
 from seatrial.plan.vendor.limits import limit_reason
 from seatrial.records import Reason
 from seatrial.units import counted, format_bytes, format_gib
+
+_GTT_SOURCE = "Linux: drivers/gpu/drm/amd/amdgpu/amdgpu_ttm.c, drivers/gpu/drm/ttm/ttm_tt.c"
 
 
 def memory_reasons(candidate: Candidate, placed: Placed) -> list[Reason]:
@@ -46,16 +48,21 @@ def memory_reasons(candidate: Candidate, placed: Placed) -> list[Reason]:
 
 
 def limit_reasons(candidate: Candidate, placed: Placed) -> Iterator[Reason]:
-    """Name the system's limit on the GPU's part of unified memory if it keeps layers or experts off the GPU."""
+    """Name the system's limit on an AMD GPU's part of unified memory if it keeps layers off the GPU, or would as installed."""
     hardware = candidate.request.hardware
-    for gpu in hardware.gpus:
-        raised = raised_limit(gpu, hardware.host)
-        if raised and gpu.unified and (not placed.on_gpus or placed.split.shortfall_bytes):
-            text = (
-                f"The system lets the GPU take {format_gib(gpu.memory_limit_bytes)} of the {format_gib(gpu.memory_bytes)} it "
-                f"shares with the processor (amdgpu's GTT). More of the model runs on the GPU with {raised.how}."
-            )
-            yield Reason(text, hardware.origin, f"{hardware.source}; amdgpu_ttm.c of the Linux kernel")
+    gpu = next((gpu for gpu in hardware.gpus if gpu.unified and gpu.vendor == "amd"), None)
+    if gpu is None or gpu.memory_bytes is None:
+        return
+    raised, memory = raised_limit(gpu, hardware.host), format_gib(gpu.memory_bytes)
+    if gpu.memory_limit_bytes is None and placed.split.footprint.total_bytes > gpu.memory_bytes // 2:
+        text = f"As installed, Linux lets this GPU take half of the {memory}; the plan counts on {kernel_parameter(gpu.memory_bytes)}."
+        yield Reason(text, "verified", _GTT_SOURCE)
+    elif raised and (not placed.on_gpus or placed.split.shortfall_bytes):
+        text = (
+            f"The system lets the GPU take {format_gib(gpu.memory_limit_bytes)} of the {memory} it shares with the processor "
+            f"({raised.today}). More of the model runs on the GPU with {raised.how}."
+        )
+        yield Reason(text, hardware.origin, f"{hardware.source}; {_GTT_SOURCE}")
 
 
 def split_reason(split: Split, gpus: int) -> Reason:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from dataclasses import dataclass, replace
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.errors import EngineError
 from seatrial.printable import printable
-from seatrial.server.failures.reading import Finding, LogEnd, distinct, during, failure_table
+from seatrial.server.failures.reading import Finding, LogEnd, distinct
+from seatrial.server.failures.table import during, failure_table
 from seatrial.server.state import Exit
 
 LOG_LINES = 4000  # last lines of a log that are read: eight ranks write hundreds after the first error
@@ -20,13 +20,10 @@ _LAST_LINES = 8
 _SHELL_SIGNAL_BASE = 128
 _SIGNAL_NAMES = {number.value: number.name for number in signal.Signals}
 _CRASHES = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"})
+UNKNOWN = "unknown"
 GPU_MEMORY = "gpu out of memory"
 HOST_MEMORY = "host out of memory"
 MEMORY = frozenset({GPU_MEMORY, HOST_MEMORY, "out of memory"})  # the last if the log does not say which
-# llama.cpp marks the level of each line: "0.00.003.630 E gguf_init: ...".
-_ERROR_LINE = re.compile(
-    r"^[\d.]+ E |\b(ERROR|CRITICAL|FATAL)\b|^\W*([Ee]rror|[Ff]atal)\b|^\w*(Error|Exception)\b|^Traceback"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +85,19 @@ def _diagnosed(ended: Exit, lines: Sequence[str], engine: str) -> Diagnosis:
     if found is not None:
         return _from_log(found)
     return _from_signal(name, log) or _unknown(ended, log)
+
+
+def diagnose_log(log: LogEnd) -> Diagnosis | None:
+    """Name the cause of an end by the log only; None if the log shows no failure that the engine did not survive."""
+    found = log.failure()
+    if found is None:
+        return (
+            Diagnosis(UNKNOWN, "the cause is not known", "Read the whole log.", _last(log)) if log.ends_badly else None
+        )
+    before = found.at if found.row.kind == "consequence" else None
+    if found.row.kind in {"vague", "consequence"} and log.unexplained(before):
+        return Diagnosis(UNKNOWN, "the cause is not known", "Read the whole log.", _last(log))
+    return replace(_from_log(found), remedy=_named(found.row.remedy, log.engine, None))
 
 
 def _beside_vague(ended: Exit, name: str | None, found: Finding, log: LogEnd) -> Diagnosis:
@@ -174,7 +184,7 @@ def _from_signal(name: str | None, log: LogEnd) -> Diagnosis | None:
 
 
 def _unknown(ended: Exit, log: LogEnd) -> Diagnosis:
-    return Diagnosis("unknown", f"the cause is not known ({how(ended)})", "Read the whole log.", _last(log))
+    return Diagnosis(UNKNOWN, f"the cause is not known ({how(ended)})", "Read the whole log.", _last(log))
 
 
 def _last(log: LogEnd) -> tuple[str, ...]:
@@ -183,7 +193,7 @@ def _last(log: LogEnd) -> tuple[str, ...]:
     if raised:
         return shown(tuple(dict.fromkeys([*raised[:2], raised[-1]])))
     written = [line for line in log.lines if line.text.strip()]
-    errors = [line for line in written if not line.informs and _ERROR_LINE.search(line.text)]
+    errors = [line for line in written if line.reports_error]
     return shown([line.text for line in (errors or written)[-_LAST_LINES:]])
 
 

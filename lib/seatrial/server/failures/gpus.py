@@ -39,8 +39,7 @@ def without_gpus(lines: Sequence[str], engine: str) -> Diagnosis | None:
         engine: Engine id.
 
     """
-    signs = _signs(engine)
-    said = processor_lines(lines, signs) if signs else ()
+    signs, said = _signs(engine), processor_lines(lines, engine)
     if signs is None or not said:
         return None
     root = LogEnd(lines, engine).root()
@@ -51,9 +50,10 @@ def without_gpus(lines: Sequence[str], engine: str) -> Diagnosis | None:
     )
 
 
-def processor_lines(lines: Sequence[str], signs: LogSigns) -> tuple[str, ...]:
+def processor_lines(lines: Sequence[str], engine: str) -> tuple[str, ...]:
     """Return the lines that say that the weights are in host memory, or that no GPU was found; none if one is at work."""
-    if not signs.on_processor or _any(signs.on_gpu, lines):
+    signs = _signs(engine)
+    if signs is None or not signs.on_processor or _any(signs.on_gpu, lines):
         return ()
     missing = [line for line in lines if signs.gpu_missing and _compiled(signs.gpu_missing).search(line)]
     if placed := [line for line in lines if _compiled(signs.on_processor).search(line)]:

@@ -31,6 +31,10 @@ _RAISES = re.compile(
     r"|(?:[a-z_]\w*\.)+(?:exc|errors?|exceptions?)\.[A-Z]\w*)(?::\s|:?$)"
 )
 _WARNS = frozenset({"WARN", "WARNING", "W"})
+# llama.cpp marks the level of each line: "0.00.003.630 E gguf_init: ...".
+_ERROR = re.compile(
+    r"^[\d.]+ E |\b(ERROR|CRITICAL|FATAL)\b|^\W*([Ee]rror|[Ff]atal)\b|^\w*(Error|Exception)\b|^Traceback"
+)
 _INFORMS = frozenset({"TRACE", "DEBUG", "INFO", "I", "D", *_WARNS})
 
 
@@ -47,6 +51,11 @@ class Line:
     def raises(self) -> bool:
         """True if it is the last line of a traceback: ``ValueError: why``."""
         return _RAISES.match(self.message) is not None
+
+    @property
+    def reports_error(self) -> bool:
+        """True if its level, or its first word, is that of an error."""
+        return not self.informs and _ERROR.search(self.text) is not None
 
 
 def split_lines(lines: Sequence[str]) -> list[Line]:

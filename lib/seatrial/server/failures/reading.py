@@ -17,18 +17,15 @@ Rows and patterns are data: ``failures.toml`` beside this file, and the ``failur
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 
-from seatrial.catalog.engine_facts import Failure, engine_facts, engine_ids
-from seatrial.records import from_dict
+from seatrial.catalog.engine_facts import Failure
 from seatrial.server.failures.lines import Line, is_inside, leads_on, split_lines
+from seatrial.server.failures.table import WEIGHTS, failure_table, known_failures
 from seatrial.server.phases import PhaseProgress, advance, known_phases
 
-_WEIGHTS = {"root": 0, "cause": 0, "general": 1, "consequence": 2, "vague": 3}
 _SURVIVED_WORK = 3
 _SURVIVED_PHASES = 2
 _LINES_AFTER = 6  # lines after an error that may still name its place
@@ -39,46 +36,6 @@ _SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True)
-class FailurePlace:
-    """One phase, with the look of a failure in it; ``failures.toml`` explains the fields of these four types."""
-
-    phase: str
-    during: str
-    frames: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Patterns of lines that are no failures."""
-
-    words: tuple[str, ...]
-    quiet: str
-    quoted: str
-    led_to: tuple[str, ...]
-    ready: str
-    again: str
-    work: str
-    request: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShortagePattern:
-    """Pattern of a line with the figures of a memory failure."""
-
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailureTable:
-    """Content of ``failures.toml``."""
-
-    places: tuple[FailurePlace, ...]
-    moments: Moments
-    shortages: tuple[ShortagePattern, ...]
-    failures: tuple[Failure, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """A failure that a log names."""
 
@@ -86,24 +43,6 @@ class Finding:
     lines: tuple[str, ...]  # that name its cause, first to last, each once
     phase: str  # it happened in, empty if unknown
     at: int  # index of the line that decided
-
-
-@cache
-def failure_table() -> FailureTable:
-    """Load failures.toml: the rows for every engine."""
-    return from_dict(FailureTable, tomllib.loads(Path(__file__).with_name("failures.toml").read_text(encoding="utf-8")))
-
-
-@cache
-def known_failures(engine: str) -> tuple[Failure, ...]:
-    """Return the rows of this engine, then those of every engine; of rows that match a line the first decides."""
-    own = engine_facts(engine).failures if engine in engine_ids() else ()
-    return (*own, *failure_table().failures)
-
-
-def during(phase: str) -> str:
-    """Return a phase as a clause: ``while it loaded the weights``; empty if it has none."""
-    return next((place.during for place in failure_table().places if place.phase == phase), "")
 
 
 class LogEnd:
@@ -158,7 +97,7 @@ class LogEnd:
         lasting = [(at, row) for at, row in found if not self._survived(at)]
         if not lasting:
             return None
-        at, row = min(lasting, key=lambda each: (_WEIGHTS[each[1].kind], not self.lines[each[0]].raises, each[0]))
+        at, row = min(lasting, key=lambda each: (WEIGHTS[each[1].kind], not self.lines[each[0]].raises, each[0]))
         same = [self.lines[place] for place, other in lasting if other.cause == row.cause]
         return Finding(row, distinct(same), row.phase or self._phase(at, self._places[at]), at)
 
@@ -173,6 +112,30 @@ class LogEnd:
         if before is not None and ends:
             ends = [at for at in ends if at < before and not self._survived(at)]
         return [self.lines[at] for at in ends]
+
+    @property
+    def works(self) -> bool:
+        """True if it was ready, or did what only a ready engine does."""
+        return self.serves or self._last_asked >= 0 or bool(self._work and self._work[0])
+
+    @property
+    def place(self) -> PhaseProgress:
+        """Place of the engine on its way up, at the end of the log."""
+        return self._places[-1] if self._places else PhaseProgress()
+
+    @property
+    def ends_badly(self) -> bool:
+        """True if an error that nobody explains was the end: the engine did nothing after it."""
+        last = [at for at in self.candidates if at > self._last_asked and not self._survived(at)]
+        raised = any(self.lines[at].raises for at in last)
+        reached = (at for at in last if self._places[at].index >= self.place.index)
+        return raised or (not self.serves and any(self.lines[at].reports_error for at in reached))
+
+    @cached_property
+    def _last_asked(self) -> int:
+        """Index of the last line about a request, -1 if there is none."""
+        asked = _compiled(failure_table().moments.asked)
+        return max((at for at, line in enumerate(self.lines) if asked.search(line.message)), default=-1)
 
     def _survived(self, at: int) -> bool:
         """Return True if the engine went on working after a line."""
@@ -229,7 +192,7 @@ class LogEnd:
         if line.message not in self._rows:
             known = (row for row in known_failures(self.engine) if row.pattern)
             rows = (row for row in known if _compiled(row.pattern).search(line.message) and self._has(row.given))
-            self._rows[line.message] = min(rows, key=lambda row: _WEIGHTS[row.kind], default=None)
+            self._rows[line.message] = min(rows, key=lambda row: WEIGHTS[row.kind], default=None)
         return self._rows[line.message]
 
     def _has(self, pattern: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from seatrial.errors import EngineError
 from seatrial.server import log, processes
 from seatrial.server.failures.diagnosis import LOG_LINES, diagnose, how
+from seatrial.server.failures.gpus import asks_for_gpus, without_gpus
 from seatrial.server.folder import ServerFolder
 from seatrial.server.state import Exit, Record
 
@@ -54,6 +55,25 @@ def ended_early(folder: ServerFolder, record: Record, ended: Exit, phase: str) -
         cause=found.cause,
         evidence=found.evidence,
         phase=phase,
+    )
+
+
+def on_processor(folder: ServerFolder, record: Record, phase: str) -> EngineError | None:
+    """Return the error of an engine that was to use GPUs and serves without them; None if its log does not say so.
+
+    Args:
+        folder: Its server folder.
+        record: What was started.
+        phase: Phase it had reached.
+
+    """
+    if not asks_for_gpus(record.engine, record.argv):
+        return None
+    found = without_gpus(log.tail(folder.log_file, LOG_LINES), record.engine)
+    if found is None:
+        return None
+    return not_ready(
+        folder, record, found.what, cause=found.cause, remedy=found.remedy, phase=phase, evidence=found.evidence
     )
 
 

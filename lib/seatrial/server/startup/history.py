@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ _COUNTED_ONCE = (WEIGHTS, "downloading")  # counted from first part to last once
 ALONE_LOW, ALONE_HIGH = 0.5, 2.0
 _SINGLE_SECONDS_S, _FIVE_SECONDS_S = 10, 90  # up to which a forecast is given so exactly
 _HOUR_MIN = 60
+_LOCK_S, _LOCK_POLL_S = 5.0, 0.05
 
 log = logging.getLogger("seatrial")
 
@@ -201,7 +203,16 @@ def _locked() -> Iterator[Path]:
     path = history_file()
     lock = os.open(paths.private_dir(path.parent) / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        deadline = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:  # a writer that is suspended, say
+                    raise
+                time.sleep(_LOCK_POLL_S)
+            else:
+                break
         yield path
     finally:
         os.close(lock)

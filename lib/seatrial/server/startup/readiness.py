@@ -18,14 +18,19 @@ from psutil import Process
 
 from seatrial.errors import EngineError
 from seatrial.printable import printable
-from seatrial.server import log, loopback, processes
+from seatrial.server import loopback, processes
 from seatrial.server.address import plain, reachable
-from seatrial.server.failures.diagnosis import LOG_LINES
-from seatrial.server.failures.gpus import asks_for_gpus, without_gpus
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, most_informative, questions
-from seatrial.server.startup.giving_up import PortStolenError, ended_early, not_ready, port_stolen, removed
+from seatrial.server.startup.giving_up import (
+    PortStolenError,
+    ended_early,
+    not_ready,
+    on_processor,
+    port_stolen,
+    removed,
+)
 from seatrial.server.startup.watch import FIRST_TOKEN, LOADING, READY, Event, Watch
 from seatrial.server.state import Exit, Processes, Ready, Record
 from seatrial.units import format_seconds
@@ -141,7 +146,8 @@ class Startup:
                 self._not_refused()
                 time.sleep(_REFUSED_POLL_S if self.refusals.is_error else _POLL_S)
         self._needs_the_key()
-        self._uses_its_gpus()
+        if (error := on_processor(self.folder, self.record, self.watch.place.name)) is not None:
+            raise error
         self._still_alive()
         ready_after_s = time.monotonic() - self.begun
         self._arrive()
@@ -206,13 +212,6 @@ class Startup:
             self._ask(*question, None).status == HTTPStatus.OK for question in questions(self.record.model)
         ):
             raise self._failed("it answers requests without its API key", cause="key not asked for")
-
-    def _uses_its_gpus(self) -> None:
-        """Look in the log whether an engine that was to use GPUs serves without them."""
-        lines = log.tail(self.folder.log_file, LOG_LINES)
-        found = without_gpus(lines, self.record.engine) if asks_for_gpus(self.record.engine, self.record.argv) else None
-        if found is not None:
-            raise self._failed(found.what, cause=found.cause, remedy=found.remedy, evidence=found.evidence)
 
     def _check_port(self) -> None:
         for address, ours in self._port_listeners():
@@ -309,6 +308,5 @@ class Startup:
         self.watch.catch_up()
         return ended_early(self.folder, self.record, ended, self.watch.place.name)
 
-    def _failed(self, what: str, *, cause: str, remedy: str = "", evidence: tuple[str, ...] = ()) -> EngineError:
-        phase = self.watch.place.name
-        return not_ready(self.folder, self.record, what, cause=cause, remedy=remedy, phase=phase, evidence=evidence)
+    def _failed(self, what: str, *, cause: str, remedy: str = "") -> EngineError:
+        return not_ready(self.folder, self.record, what, cause=cause, remedy=remedy, phase=self.watch.place.name)

@@ -69,7 +69,9 @@ def _label(name: str, memory_gb: float) -> str:
 
 def find_choice(hardware: Hardware, name: str) -> tuple[MachineChoice, int]:
     """Return a machine's entry of the list and its number of GPUs; a machine that is not listed gets an entry."""
-    known = machines()
+    known, unified = machines(), any(gpu.unified for gpu in hardware.gpus)
+    if hardware.from_file:
+        return MachineChoice(hardware.name, name, takes_host_memory=not unified), 1
     folded = name.casefold()
     if folded in known and not known[folded].most_gpus:
         return known[folded], 1
@@ -77,7 +79,7 @@ def find_choice(hardware: Hardware, name: str) -> tuple[MachineChoice, int]:
     key = next(iter(kinds)) if len(kinds) == 1 else None
     if key in known and known[key].most_gpus and known[key].named(len(hardware.gpus)) == hardware.name:
         return known[key], len(hardware.gpus)
-    return MachineChoice(hardware.name, folded, takes_host_memory=not any(gpu.unified for gpu in hardware.gpus)), 1
+    return MachineChoice(hardware.name, folded, takes_host_memory=not unified), 1
 
 
 def model_options(chosen: str) -> list[str]:

@@ -13,7 +13,11 @@ from seatrial.view.untrusted import PlainText
 
 _FEW_GB = 100
 """A bandwidth of fewer GB/s is shown with a decimal."""
-_ORIGINS = {"measured": "Read on this machine", "assumed": "Described by its name, not read on a machine"}
+_ORIGINS = {
+    "measured": "Read on this machine",
+    "derived": "Read on another machine or at another time",
+    "assumed": "Described by its name, not read on a machine",
+}
 
 
 def tables_hardware(hardware: Hardware) -> list[Table]:

@@ -1,0 +1,206 @@
+"""What Hugging Face's own cache holds is found, checked once, used where it is, and never downloaded again."""
+
+import hashlib
+import json
+import os
+
+import pytest
+from tests.fetch.test_checkpoint import NAME, cache, checkpoint, gguf, hub
+from tests.hub_cache import MAIN, HubCache
+from tests.safetensors_bytes import vectors
+
+from seatrial.catalog import find_checkpoint
+from seatrial.errors import ModelFileError, NetworkError, UnknownNameError
+from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, found_path, local_path
+from seatrial.fetch.tiny import write_tiny
+
+__all__ = ["cache", "gguf", "hub"]
+
+PARTS = {f"model-0000{n}-of-00002.safetensors": vectors(**{f"w{n}": n}) for n in (1, 2)}
+INDEX = {
+    "metadata": {"total_size": 6},
+    "weight_map": {f"w{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)},
+}
+SAFETENSORS = PARTS | {
+    "model.safetensors.index.json": json.dumps(INDEX).encode(),
+    "config.json": b"{}",
+    "tokenizer.json": b"[]",
+}
+
+
+@pytest.fixture
+def theirs(monkeypatch, tmp_path):
+    """Return an empty cache of Hugging Face's, and no hub that could be asked."""
+    for name in ("HF_HOME", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "theirs"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    return HubCache(tmp_path / "theirs")
+
+
+def of_safetensors(name="someone/model-GGUF", **fields):
+    """Make a checkpoint of safetensors that is in no catalog."""
+    return checkpoint(name, format="safetensors", engines=("sglang",), **fields)
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "copies"])
+def test_a_complete_snapshot_is_used_where_it_is(theirs, gguf, cache, links):
+    """Without a request, without a copy, without a change there; what it is and where it was found is told."""
+    snapshot = theirs.add({NAME: gguf, "model-Q8_0.gguf": b"other", "README.md": b"about"}, links=links)
+    before, told = theirs.state(), []
+    assert snapshot / NAME == found_path(checkpoint())
+    path = fetch_checkpoint(checkpoint(), on_progress=lambda event: told.append(event.text))
+    assert snapshot / NAME == path == local_path(checkpoint())
+    assert "in Hugging Face's cache" in told[0]
+    assert str(snapshot) in told[0]
+    assert before == theirs.state()
+    assert [] == list(cache.rglob("*.gguf"))
+
+
+def test_the_bytes_are_checked_once(theirs, gguf):
+    """The second time costs a look at the time stamps; a change after it is noticed."""
+    theirs.add({NAME: gguf})
+    fetch_checkpoint(checkpoint())
+    told = []
+    fetch_checkpoint(checkpoint(), on_progress=lambda event: told.append((event.stage, event.text)))
+    assert ["done"] == [stage for stage, _ in told]
+    assert "already on this disk" in told[0][1]
+    blob = next((theirs.folder / "blobs").iterdir())
+    blob.write_bytes(gguf[:-1] + bytes([gguf[-1] ^ 1]))
+    assert None is local_path(checkpoint())
+
+
+def test_all_parts_of_a_split_model_are_found_with_their_names(theirs, gguf, cache):
+    """A sub-folder of the snapshot: the engine gets the first part's name, not that of a blob."""
+    names = [f"Q4_K_M/big-Q4_K_M-0000{n}-of-00001.gguf" for n in (1,)]
+    snapshot = theirs.add(dict.fromkeys(names, gguf))
+    assert snapshot / names[0] == fetch_checkpoint(checkpoint())
+    assert not list(cache.rglob("*.gguf"))
+
+
+def test_safetensors_are_complete_by_their_index(theirs):
+    """Every shard, the index, config and tokenizer: the snapshot's folder is what an engine gets."""
+    snapshot = theirs.add(SAFETENSORS)
+    assert snapshot == fetch_checkpoint(of_safetensors())
+
+
+@pytest.mark.parametrize(
+    ("variable", "place"),
+    [
+        ("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub"),
+        ("XDG_CACHE_HOME", "huggingface/hub"), ("HOME", ".cache/huggingface/hub"),
+    ],
+)  # fmt: skip
+def test_the_cache_is_where_the_hubs_library_has_it(monkeypatch, tmp_path, gguf, theirs, variable, place):  # noqa: PLR0913, PLR0917 -- one case
+    """Each variable moves it; one that is set and empty counts as unset."""
+    monkeypatch.setenv("HF_HUB_CACHE", "")
+    monkeypatch.setenv("HF_HOME", "")
+    monkeypatch.setenv(variable, str(tmp_path / "moved"))
+    assert not theirs.folder.exists()
+    snapshot = HubCache(tmp_path / "moved" / place).add({NAME: gguf})
+    assert snapshot / NAME == found_path(checkpoint())
+
+
+def test_the_wanted_revision_comes_first(theirs, gguf):
+    """Then the newest of the main branch; another revision than the catalog's is told."""
+    old, told = theirs.add({NAME: gguf}, "b" * 40, main=False), []
+    new = theirs.add({NAME: gguf})
+    assert old / NAME == found_path(checkpoint(revision="b" * 40))
+    assert old / NAME == found_path(checkpoint(revision="bbbbbbbb"))
+    assert new / NAME == found_path(checkpoint())
+    fetch_checkpoint(checkpoint(revision="c" * 40), on_progress=lambda event: told.append(event.text))
+    assert f"(revision {MAIN[:8]}; the catalog has the bytes of revision cccccccc)" in told[0]
+
+
+def test_an_older_snapshot_that_is_complete_is_used(theirs):
+    """The newest lacks a shard."""
+    old = theirs.add(SAFETENSORS, "b" * 40, main=False)
+    theirs.add({name: body for name, body in SAFETENSORS.items() if "00002" not in name})
+    assert old == found_path(of_safetensors())
+
+
+@pytest.mark.parametrize("lost", sorted(SAFETENSORS.keys() - {"tokenizer.json", "model.safetensors.index.json"}))
+def test_an_incomplete_snapshot_is_completed_in_our_cache(theirs, hub, cache, lost):
+    """Only the missing file is downloaded; the others are links to theirs, which stay as they are."""
+    hub.files = dict(SAFETENSORS)
+    os.environ["HF_ENDPOINT"] = hub.url  # the fixtures' monkeypatch puts it back
+    theirs.add({name: body for name, body in SAFETENSORS.items() if name != lost})
+    before, told = theirs.state(), []
+    folder = fetch_checkpoint(of_safetensors(), on_progress=lambda event: told.append(event.text))
+    assert folder.is_relative_to(cache)
+    assert SAFETENSORS == {name: (folder / name).read_bytes() for name in SAFETENSORS}
+    assert [lost] == [path.rpartition("/")[2] for path, _ in hub.requests if "/resolve/" in path]
+    assert [lost] == [name for name in sorted(SAFETENSORS) if not (folder / name).is_symlink()]
+    assert before == theirs.state()
+    assert any("are in Hugging Face's cache" in text for text in told)
+    assert folder == local_path(of_safetensors())
+
+
+def test_what_is_still_being_downloaded_there_is_not_used(theirs, hub, gguf, cache):
+    """``.incomplete`` blobs and links that lead nowhere are no files."""
+    os.environ["HF_ENDPOINT"] = hub.url
+    snapshot = theirs.add({"README.md": b"about"})
+    digest = hashlib.sha256(gguf).hexdigest()
+    (theirs.folder / "blobs" / f"{digest}.incomplete").write_bytes(gguf[:1000])
+    (snapshot / NAME).symlink_to(f"../../blobs/{digest}")
+    assert None is found_path(checkpoint())
+    path = fetch_checkpoint(checkpoint())
+    assert (gguf, False) == (path.read_bytes(), path.is_symlink())
+    assert path.is_relative_to(cache)
+
+
+def test_a_damaged_file_there_is_left_and_fetched_into_our_cache(theirs, hub, gguf, cache):
+    """Right size, wrong bytes: told, not used, not touched."""
+    os.environ["HF_ENDPOINT"] = hub.url
+    snapshot, told = theirs.add({NAME: gguf}), []
+    wrong = gguf[:-1] + bytes([gguf[-1] ^ 1])
+    (snapshot / NAME).resolve().write_bytes(wrong)
+    before = theirs.state()
+    with pytest.raises(ModelFileError, match="left as it is"):
+        adopt_checkpoint(checkpoint())
+    path = fetch_checkpoint(checkpoint(), on_progress=lambda event: told.append(event.text))
+    assert gguf == path.read_bytes()
+    assert path.is_relative_to(cache)
+    assert any("left as it is" in text for text in told)
+    assert before == theirs.state()
+
+
+def test_files_that_were_deleted_there_are_fetched_again(theirs, hub):
+    """Somebody cleaned their cache: our links lead nowhere, and the next fetch brings the files."""
+    hub.files = dict(SAFETENSORS)
+    os.environ["HF_ENDPOINT"] = hub.url
+    theirs.add({name: body for name, body in SAFETENSORS.items() if name != "config.json"})
+    folder = fetch_checkpoint(of_safetensors())
+    for blob in (theirs.folder / "blobs").iterdir():
+        blob.unlink()
+    assert None is local_path(of_safetensors())
+    assert folder == fetch_checkpoint(of_safetensors())
+    assert SAFETENSORS == {name: (folder / name).read_bytes() for name in SAFETENSORS}
+
+
+@pytest.mark.parametrize("spoil", ["a file", "a loop", "refs"])
+def test_an_odd_cache_is_as_none(theirs, spoil):
+    """A file in the place of a folder, a link to itself, a reference that is no commit: no traceback."""
+    if spoil == "a file":
+        theirs.folder.parent.mkdir(parents=True)
+        theirs.folder.write_text("in the way")
+    elif spoil == "a loop":
+        snapshot = theirs.add({"README.md": b""})
+        (snapshot / NAME).symlink_to(NAME)
+    else:
+        theirs.add({"README.md": b""}, MAIN)
+        (theirs.folder / "refs" / "main").write_bytes(b"../../..\xff")
+    assert None is found_path(checkpoint())
+    with pytest.raises(NetworkError):
+        fetch_checkpoint(checkpoint())
+
+
+def test_a_hub_id_in_no_catalog_means_what_the_cache_holds(theirs, tmp_path):
+    """For plan and serve too: by its id, with or without the quantization, as the same file by its path."""
+    tiny = write_tiny(tmp_path / "tiny-Q4_K_M.gguf").read_bytes()
+    snapshot = theirs.add({"tiny-Q4_K_M.gguf": tiny})
+    by_path = find_checkpoint(str(snapshot / "tiny-Q4_K_M.gguf"))
+    assert by_path == find_checkpoint("someone/model-GGUF:Q4_K_M") == find_checkpoint("someone/model-GGUF")
+    assert snapshot / "tiny-Q4_K_M.gguf" == adopt_checkpoint(by_path)
+    with pytest.raises(UnknownNameError):
+        find_checkpoint("someone/other-GGUF")
