@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.batch.parameters import Parameter, read_parameters
+from seatrial.environment import is_text
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.json_text import JsonError, parse_json
 from seatrial.printable import LINE, shortened
@@ -44,6 +45,8 @@ def read_sources(paths: Sequence[Path | str]) -> list[Source]:
 
 
 def _read_notebook(path: Path) -> Source:
+    if not is_text(str(path)):  # neither a record nor the executed notebook could name it
+        raise UsageError(f"{str(path)!a} is not UTF-8 text.", remedy="Rename the notebook.")
     notebook = _opened(path)
     language = notebook.metadata.get("kernelspec", {}).get("language", "python")
     if language != "python":
