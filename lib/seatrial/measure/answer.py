@@ -91,7 +91,10 @@ class Answer:
         if is_done(event):
             self.done = self.finished = True
             return
-        chunk = _read_chunk(event)
+        try:
+            chunk = decode_chunk(event)
+        except JsonError:
+            chunk = _read_odd(event)
         message = error_message(chunk)
         if message is not None:
             raise StreamError("stream_error", message)
@@ -154,11 +157,7 @@ class Answer:
         return StreamError("overlong", f"{self._asked:,} tokens were asked for, {came}")
 
 
-def _read_chunk(event: bytes) -> Chunk:
-    try:
-        return decode_chunk(event)
-    except JsonError:
-        pass
+def _read_odd(event: bytes) -> Chunk:
     try:
         return read_odd_chunk(event)
     except OddChunkError as error:
