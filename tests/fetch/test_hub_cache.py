@@ -11,7 +11,7 @@ from tests.safetensors_bytes import vectors
 
 from seatrial.catalog import find_checkpoint
 from seatrial.engines.served import served_name
-from seatrial.errors import ModelFileError, NetworkError, UnknownNameError
+from seatrial.errors import ModelFileError, NetworkError, UnknownNameError, UsageError
 from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, found_path, local_path
 from seatrial.fetch.tiny import write_tiny
 
@@ -233,3 +233,13 @@ def test_a_path_too_long_for_a_folder_s_name_is_remembered_too(theirs, gguf):
     told = []
     assert path == adopt_checkpoint(own, on_progress=told.append)
     assert [] == told
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_CACHE", "HF_HOME"])
+def test_a_variable_that_names_no_path_is_bad_input(theirs, monkeypatch, name):
+    """The message names it; nothing is downloaded a second time for a typing error."""
+    assert not theirs.folder.exists()
+    monkeypatch.setenv("HF_HUB_CACHE", "")
+    monkeypatch.setenv(name, "~nobody-has-this-name/hub")
+    with pytest.raises(UsageError, match=name):
+        fetch_checkpoint(checkpoint())

@@ -18,8 +18,12 @@ from seatrial.catalog.parts import PART, part_names
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.selection import choose_files
 from seatrial.catalog.stored import weights_in
+from seatrial.environment import variable
 from seatrial.errors import ModelFileError, SeatrialError
+from seatrial.paths import home, typed_path
 
+_VARIABLES = {"HF_HUB_CACHE": "", "HUGGINGFACE_HUB_CACHE": "", "HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"}
+"""Variables that move the cache, the first that is set, and its folder below each."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_OID = re.compile(r"[0-9a-f]{40}")
 
@@ -39,13 +43,17 @@ class Held:
 
 
 def hub_cache_dir() -> Path:
-    """Return the folder of the cache, as huggingface_hub finds it; an empty variable counts as unset."""
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(name):
-            return _expanded(os.environ[name])
-    if os.environ.get("HF_HOME"):
-        return _expanded(os.environ["HF_HOME"]) / "hub"
-    return _expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub"
+    """Return the folder of the cache, as huggingface_hub finds it; an empty variable counts as unset.
+
+    Raises:
+        UsageError: If a variable names no path.
+
+    """
+    for name, below in _VARIABLES.items():
+        text = variable(name)
+        if text is not None:
+            return typed_path(os.path.expandvars(text), name).absolute() / below
+    return home() / ".cache/huggingface/hub"
 
 
 def split_id(text: str) -> tuple[str, str | None]:
@@ -114,13 +122,6 @@ def _folder_of(repository: str) -> Path:
 
 def _is_snapshot(folder: Path) -> bool:
     return folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
-
-
-def _expanded(text: str) -> Path:
-    try:
-        return Path(os.path.expandvars(text)).expanduser().absolute()
-    except RuntimeError:  # the home of a user that does not exist
-        return Path(text).absolute()
 
 
 def _snapshots(repository: str, revision: str | None) -> Iterator[Path]:
