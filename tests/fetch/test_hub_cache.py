@@ -137,6 +137,16 @@ def test_an_incomplete_snapshot_is_completed_in_our_cache(theirs, hub, cache, lo
     assert folder == local_path(of_safetensors())
 
 
+def test_copies_in_a_snapshot_complete_it_too(theirs, hub):
+    """On disks without links, snapshots hold the files themselves."""
+    hub.files = dict(SAFETENSORS)
+    os.environ["HF_ENDPOINT"] = hub.url
+    theirs.add({name: body for name, body in SAFETENSORS.items() if "00001" not in name}, links=False)
+    fetch_checkpoint(of_safetensors())
+    asked = [path.rpartition("/")[2] for path, _ in hub.requests if "/resolve/" in path]
+    assert ["model-00001-of-00002.safetensors"] == asked
+
+
 def test_what_is_still_being_downloaded_there_is_not_used(theirs, hub, gguf, cache):
     """``.incomplete`` blobs and links that lead nowhere are no files."""
     os.environ["HF_ENDPOINT"] = hub.url

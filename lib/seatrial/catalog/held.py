@@ -98,14 +98,16 @@ def held_at(path: Path) -> Held | None:
 
 
 def held_file(repository: str, file: RemoteFile) -> Path | None:
-    """Return the cache's file with this hash and size, None if it has none; the bytes are not checked."""
+    """Return a file of the cache that can be this one by its hash or name, and its size; the bytes are not checked."""
     digest = file.sha256 or file.git_oid
-    path = _folder_of(repository) / "blobs" / (digest or "")
+    if digest is None:
+        return None
+    # On disks without links, snapshots hold the files themselves.
+    places = [_folder_of(repository) / "blobs" / digest, *(one / file.name for one in _snapshots(repository, None))]
     try:
-        same = digest is not None and path.is_file() and path.stat().st_size == file.size_bytes
+        return next((one for one in places if one.is_file() and one.stat().st_size == file.size_bytes), None)
     except OSError:
         return None
-    return path if same else None
 
 
 def holds_part_of(repository: str) -> bool:
