@@ -7,6 +7,7 @@ own streams, so that nothing that prints can go round it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 LINE = 80
 """Characters of a name or address that a message repeats: one line of a terminal."""
@@ -26,7 +27,12 @@ def printable(text: str) -> str:
     Newlines and tabs stay. A line of a log, a name or a message may hold colours, links, cursor movements, invisible
     characters or text that runs backwards.
     """
-    return _DOUBTFUL.sub(lambda sign: sign[0] if seen(sign[0]) else sign[0].encode("unicode_escape").decode(), text)
+    return escaped(text, lambda sign: sign.encode("unicode_escape").decode())
+
+
+def escaped(text: str, how: Callable[[str], str]) -> str:
+    """Return ``text`` with another form for each sign that a terminal would obey or an eye would miss."""
+    return _DOUBTFUL.sub(lambda sign: sign[0] if seen(sign[0]) else how(sign[0]), text)
 
 
 def seen(text: str) -> bool:
