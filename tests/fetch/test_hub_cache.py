@@ -10,6 +10,7 @@ from tests.hub_cache import MAIN, HubCache
 from tests.safetensors_bytes import vectors
 
 from seatrial.catalog import find_checkpoint
+from seatrial.engines.served import served_name
 from seatrial.errors import ModelFileError, NetworkError, UnknownNameError
 from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, found_path, local_path
 from seatrial.fetch.tiny import write_tiny
@@ -204,3 +205,31 @@ def test_a_hub_id_in_no_catalog_means_what_the_cache_holds(theirs, tmp_path):
     assert snapshot / "tiny-Q4_K_M.gguf" == adopt_checkpoint(by_path)
     with pytest.raises(UnknownNameError):
         find_checkpoint("someone/other-GGUF")
+
+
+def test_a_snapshot_is_called_by_its_repository(tmp_path):
+    """Not by the hash that its folder is called by; any other path by its last part."""
+    snapshot = str(tmp_path / "models--some--model--V4" / "snapshots" / MAIN)
+    assert "some/model--V4" == served_name(snapshot)
+    assert "x-Q4.gguf" == served_name(f"{snapshot}/x-Q4.gguf")
+    assert MAIN == served_name(str(tmp_path / MAIN))
+
+
+def test_a_cache_of_ours_that_cannot_be_written_costs_another_check(theirs, gguf, monkeypatch, tmp_path):
+    """The files are used all the same."""
+    snapshot = theirs.add({NAME: gguf})
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path / "file"))
+    assert snapshot / NAME == fetch_checkpoint(checkpoint())
+    assert snapshot / NAME == adopt_checkpoint(checkpoint())
+
+
+def test_a_path_too_long_for_a_folder_s_name_is_remembered_too(theirs, gguf):
+    """The check of a local path is kept under a shortened name."""
+    snapshot = theirs.add({f"{'deep/' * 60}{NAME}": gguf})
+    path = snapshot / ("deep/" * 60) / NAME
+    own = checkpoint(str(path))
+    assert path == adopt_checkpoint(own)
+    told = []
+    assert path == adopt_checkpoint(own, on_progress=told.append)
+    assert [] == told

@@ -25,13 +25,14 @@ ASKS = {
     "server/loopback.py": "the one question to a server of ours",
     "measure/ask.py": "questions to a server that a person names",
     "measure/session.py": "the measured requests, each with limits for its first and its next byte",
-    "fetch/hub.py": "questions to the hub",
+    "fetch/web.py": "questions to the hub and its storage, at a pace that has a floor",
 }
 """Files that speak HTTP, each with a limit of its own."""
 
 WITHOUT_LIMIT = {
     "batch/runs.py future.result": "of futures that are done",
     "fetch/cache.py fcntl.flock": "another download, which has a floor of its own, and says so",
+    "fetch/parallel.py done.result": "of futures that are done",
     "fetch/wheel.py process.wait": "after the process was ended",
     "hardware/bandwidth/gpu_probe.py done.result": "a process of its own with a deadline runs it",
     "hardware/bandwidth/host_probe.py done.result": "a process of its own with a deadline runs it",

@@ -18,7 +18,9 @@ from seatrial.catalog.parts import PART, part_names
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.selection import choose_files
 from seatrial.catalog.stored import weights_in
+from seatrial.environment import variable
 from seatrial.errors import ModelFileError, SeatrialError
+from seatrial.paths import typed_path
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_OID = re.compile(r"[0-9a-f]{40}")
@@ -41,11 +43,11 @@ class Held:
 def hub_cache_dir() -> Path:
     """Return the folder of the cache, as huggingface_hub finds it; an empty variable counts as unset."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(name):
-            return _expanded(os.environ[name])
-    if os.environ.get("HF_HOME"):
-        return _expanded(os.environ["HF_HOME"]) / "hub"
-    return _expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hub"
+        if folder := variable(name):
+            return _expanded(folder, name)
+    if folder := variable("HF_HOME"):
+        return _expanded(folder, "HF_HOME") / "hub"
+    return _expanded(variable("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME") / "huggingface" / "hub"
 
 
 def split_id(text: str) -> tuple[str, str | None]:
@@ -116,11 +118,8 @@ def _is_snapshot(folder: Path) -> bool:
     return folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
 
 
-def _expanded(text: str) -> Path:
-    try:
-        return Path(os.path.expandvars(text)).expanduser().absolute()
-    except RuntimeError:  # the home of a user that does not exist
-        return Path(text).absolute()
+def _expanded(text: str, name: str) -> Path:
+    return typed_path(os.path.expandvars(text), name).absolute()
 
 
 def _snapshots(repository: str, revision: str | None) -> Iterator[Path]:

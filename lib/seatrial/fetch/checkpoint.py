@@ -13,7 +13,7 @@ from seatrial.catalog.held import Held, find_held, held_at, holds_part_of, hub_c
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.stored import MANIFEST, folder_of, weights_in
 from seatrial.catalog.types import Checkpoint
-from seatrial.errors import ModelFileError, RefusedError, UsageError
+from seatrial.errors import ModelFileError, RefusedError, SeatrialError, UsageError
 from seatrial.fetch import cache
 from seatrial.fetch.disk import check_free_space, check_no_link, free_bytes, remove_empty_folders_on_failure, writing
 from seatrial.fetch.parallel import for_each_file
@@ -78,7 +78,8 @@ def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None =
 
     for_each_file(held.files, check, progress)
     folder = folder_of(checkpoint)
-    with cache.locked(folder, on_progress):
+    # If our cache cannot be written, the next call checks again.
+    with contextlib.suppress(SeatrialError), cache.locked(folder, on_progress):
         cache.write_manifest(folder, checkpoint, where, held.files, held.folder)
     on_progress(FetchEvent("done", f"{checkpoint.id} is {where}", total, total, len(held.files), len(held.files)))
     return held.path

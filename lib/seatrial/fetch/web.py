@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import http.client
 import ipaddress
-import os
 import socket
 import ssl
 import string
@@ -19,6 +18,7 @@ from functools import cache
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from seatrial import __version__
+from seatrial.environment import variable
 from seatrial.errors import NetworkError, UsageError
 from seatrial.fetch.dial import checked_addresses, connect, is_loopback, names_loopback
 from seatrial.fetch.pace import SILENCE_S, Pace, PacedSocket
@@ -43,7 +43,7 @@ class Web:
 
     def __init__(self, endpoint: str) -> None:
         self._origin = _origin_of(urlsplit(endpoint))
-        self._token = os.environ.get("HF_TOKEN", "").strip()
+        self._token = variable("HF_TOKEN") or ""
         if not (self._token.isascii() and self._token.isprintable()) or " " in self._token:
             raise UsageError(
                 "HF_TOKEN has characters that no token has.", remedy="Set it again, without blanks and line breaks."

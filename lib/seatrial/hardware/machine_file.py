@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -15,6 +16,7 @@ from seatrial.errors import UsageError
 from seatrial.hardware.accelerators import accelerators
 from seatrial.hardware.named import machine_name
 from seatrial.hardware.types import CUDA_ORDER, WIRED_LIMIT, Gpu, Hardware, Problem
+from seatrial.paths import typed_path
 from seatrial.printable import printable, shortened
 from seatrial.records import from_dict, read_json
 
@@ -33,8 +35,10 @@ _REMEDY = "Write it on that machine: seatrial detect --json > machine.json."
 
 def file_named(name: str) -> Path | None:
     """Return the file that a name stands for, None if there is no such file."""
-    path = os.path.expanduser(name)  # noqa: PTH111 -- pathlib raises for ~nobody
-    return Path(path) if os.path.lexists(path) else None
+    with contextlib.suppress(UsageError):  # a name that is no path is a machine's, or nobody's
+        path = typed_path(name)
+        return path if os.path.lexists(path) else None
+    return None
 
 
 def read_machine_file(path: Path) -> Hardware:

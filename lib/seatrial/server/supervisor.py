@@ -6,9 +6,13 @@ interface:
 
     record.json    what to start, whose lease it is (written by ``launch``); once it is deleted, or is that of a later
                    launch, nobody finds the server any more, and the engine is stopped; a damaged one is written again
+                   at once, and kept as record.json.damaged
     process.json   written here: who runs, and how it ended
     stop           appears when somebody wants the engine stopped
     engine.log     the engine's output; past its cap the tail moves to engine.log.1
+
+If the supervisor is killed, a shell in the engine's session (``lease.sh``) keeps the lease. Once that is over, it runs
+``supervisor.py --end REASON``, which ends what is left of the session and records it.
 
 It runs on Linux and macOS. The rest of the kit uses its functions that tell one process from another.
 """
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import re
@@ -32,6 +37,9 @@ from typing import Any, NamedTuple
 POLL_S = 0.15  # also the longest a lease outlives its owner; the end of a child wakes the supervisor at once
 ENDING_S = 1.0
 COMMAND_S = 10.0
+GRACE_S = 3.0
+SHELL, LEASE_FD = "/bin/sh", 9
+TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MACOS_IDENTITY_S = 2.0  # `ps` costs milliseconds there; in between a bare signal 0 will do
 PR_SET_CHILD_SUBREAPER = 36
 PROC = Path("/proc")
@@ -148,6 +156,55 @@ def _oom_counters(cgroups: Path, proc: Path) -> Iterator[tuple[str, Path]]:
                 yield "cgroup", cgroups / "memory" / inside.lstrip("/") / "memory.oom_control"
 
 
+# Ending processes
+
+
+def end_process(row: Row, number: int) -> None:
+    """Send a signal to exactly this process, and wake it if it is stopped."""
+    with contextlib.suppress(ProcessLookupError):
+        if start_of(row.pid) == row.start or row.state[0] in "ZX":  # of a zombie other threads may live
+            os.kill(row.pid, number)
+            os.kill(row.pid, signal.SIGCONT)  # a stopped process receives nothing else
+
+
+def orphans(launch_id: str) -> list[Row]:
+    """Return the living processes of this session and of this launch, without this process."""
+    mine, session, mark = os.getpid(), os.getsid(0), f"SEATRIAL_LAUNCH_ID={launch_id}".encode()
+    rows = (row for row in process_table() if row.pid not in {1, mine} and not row.gone)
+    return [row for row in rows if row.session == session or mark in _environment(row.pid)]
+
+
+def _environment(pid: int) -> list[bytes]:
+    with contextlib.suppress(OSError):
+        return (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    return []
+
+
+def end_orphans(reason: str) -> None:
+    """End what is left of a launch whose supervisor was killed, and record its end; runs in the engine's session."""
+    launch_id = os.environ["SEATRIAL_LAUNCH_ID"]
+    kill_from = time.monotonic() + GRACE_S
+    asked: set[int] = set()
+    while left := orphans(launch_id):
+        late = time.monotonic() > kill_from
+        for row in left:
+            if late or row.pid not in asked:
+                asked.add(row.pid)
+                end_process(row, signal.SIGKILL if late else signal.SIGTERM)
+        if time.monotonic() > kill_from + GRACE_S:
+            return  # they wait for a device: nothing is proven
+        time.sleep(POLL_S / 4)
+    with contextlib.suppress(OSError):
+        if _launch_of(Path("record.json")) not in {launch_id, None}:
+            return  # a later launch has the folder
+    with contextlib.suppress(OSError, ValueError, KeyError):  # no folder any more, or a damaged record of who ran
+        _remove_keys()
+        state = json.loads(Path("process.json").read_text())
+        if state["launch_id"] == launch_id and not state["finished"]:
+            ended = state["exit"] or _exit(reason)
+            _write_json("process.json", {**state, "exit": ended, "finished": True})
+
+
 # Supervising
 
 
@@ -184,7 +241,7 @@ class Supervisor:
         self.secrets: list[bytes] = []
         self.ended: int | None = None
         self.owner_checked = 0.0
-        self.record_seen = (0, 0)
+        self.record_seen = (0, 0, 0)
 
     def run(self) -> None:
         """Start the engine and return when nothing of it is left."""
@@ -196,14 +253,17 @@ class Supervisor:
             self._finish()
             return
         self._write_state()
+        lease = self._start_lease()
         try:
             engine = self._start_engine()
         except OSError as error:
             self._note_exit("not started", error=f"{error.strerror}: {self.record['argv'][0]}")
+            self._stop(0)
             self._finish()
             return
         self.state["engine"] = _identity(engine)
         try:
+            os.write(lease, f"{engine} {self.state['engine']['start']}\n".encode())
             self._write_state()
             reason = self._watch(engine)
         except BaseException:
@@ -224,6 +284,32 @@ class Supervisor:
 
     def _ask(self, *_: object) -> None:
         self.asked = True
+
+    def _start_lease(self) -> int:
+        """Start the shell that keeps the lease if this process is killed; return the pipe that ends with this process."""
+        read, write = os.pipe()
+        own = fcntl.fcntl(read, fcntl.F_DUPFD_CLOEXEC, LEASE_FD + 1)  # to be copied onto LEASE_FD, so another number
+        owner, keep = self.record["owner"], "1" if self.record["keep_running"] else "0"
+        program = Path(__file__).absolute()
+        env = {**os.environ, "SEATRIAL_LEASE_PYTHON": sys.executable, "SEATRIAL_LEASE_PROGRAM": str(program)}
+        try:
+            os.posix_spawn(
+                SHELL,
+                [SHELL, "-s", str(owner["pid"]), owner["start"], keep],
+                env,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, str(program.with_name("lease.sh")), os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, own, LEASE_FD),
+                ],
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=TO_DEFAULT,
+            )
+        except OSError as error:  # the engine has its lease as long as this process lives
+            sys.stderr.write(f"No lease beside this process: {SHELL}: {error.strerror}\n")
+        os.close(own)
+        os.set_blocking(write, False)
+        return write  # the end for reading stays open here: writing never fails
 
     def _start_engine(self) -> int:
         argv = self.record["argv"]
@@ -248,7 +334,7 @@ class Supervisor:
             ],
             setpgroup=0,
             setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+            setsigdef=TO_DEFAULT,
         )
 
     def _watch(self, engine: int) -> str:
@@ -279,14 +365,15 @@ class Supervisor:
 
     def _is_taken_over(self) -> bool:
         """Return True if a later launch has the folder: one on another machine, which cannot see this one."""
-        with contextlib.suppress(
-            OSError, ValueError, RecursionError, AttributeError
-        ):  # deleted or damaged: not taken over
+        with contextlib.suppress(OSError):  # deleted: not taken over
             now = Path("record.json").stat()
-            if self.record_seen != (now.st_ino, now.st_mtime_ns):
-                if json.loads(Path("record.json").read_text()).get("launch_id") != self.record["launch_id"]:
+            if self.record_seen != (now.st_ino, now.st_mtime_ns, now.st_size):
+                found = _launch_of(Path("record.json"))
+                if found is None:
+                    Path("record.json").replace("record.json.unreadable")
+                elif found != self.record["launch_id"]:
                     return True
-                self.record_seen = (now.st_ino, now.st_mtime_ns)
+                self.record_seen = (now.st_ino, now.st_mtime_ns, now.st_size)
         return False
 
     def _write_again(self) -> None:
@@ -345,9 +432,7 @@ class Supervisor:
             for row in members:
                 if late or row.pid not in asked:
                     asked.add(row.pid)
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(row.pid, signal.SIGKILL if late else signal.SIGTERM)
-                        os.kill(row.pid, signal.SIGCONT)  # a stopped process receives nothing else
+                    end_process(row, signal.SIGKILL if late else signal.SIGTERM)
             self._wait(POLL_S / 4)
             self._reap(engine)
         self._reap(engine)
@@ -412,15 +497,7 @@ class Supervisor:
         return size
 
     def _note_exit(self, reason: str, *, error: str = "", oom_kills: dict[str, int] | None = None) -> None:
-        status = self.ended
-        self.state["exit"] = {
-            "reason": reason,
-            "code": os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
-            "signal": os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None,
-            "error": error,
-            "oom_kills": oom_kills or {},
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        }
+        self.state["exit"] = _exit(reason, self.ended, error, oom_kills)
 
     def _finish(self) -> None:
         """Remove the keys and record that nothing of the engine is left."""
@@ -431,8 +508,7 @@ class Supervisor:
             return
         # A deleted folder, a full disk: readers see without this record that no process is left.
         with contextlib.suppress(OSError):
-            for path in (Path("key"), *Path().glob("engine_key*")):
-                path.unlink(missing_ok=True)
+            _remove_keys()
         with contextlib.suppress(OSError):
             self._write_state()
 
@@ -440,6 +516,33 @@ class Supervisor:
         if self._is_taken_over():
             return
         _write_json("process.json", self.state)
+
+
+def _exit(
+    reason: str, status: int | None = None, error: str = "", oom_kills: dict[str, int] | None = None
+) -> dict[str, Any]:
+    return {
+        "reason": reason,
+        "code": os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
+        "signal": os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None,
+        "error": error,
+        "oom_kills": oom_kills or {},
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _launch_of(record: Path) -> str | None:
+    """Return the launch that a record names, None if it is damaged."""
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(record.read_text())
+        named = found.get("launch_id") if isinstance(found, dict) else None
+        return named if isinstance(named, str) else None
+    return None
+
+
+def _remove_keys() -> None:
+    for path in (Path("key"), *Path().glob("engine_key*")):
+        path.unlink(missing_ok=True)
 
 
 def _identity(pid: int) -> dict[str, Any]:
@@ -464,7 +567,10 @@ def _adopt_orphans() -> None:
 
 
 def main() -> None:
-    """Detach from the launching process, then supervise."""
+    """Detach from the launching process, then supervise; with ``--end`` end what is left instead."""
+    if sys.argv[1] == "--end":
+        end_orphans(sys.argv[2])
+        return
     folder = Path(sys.argv[1])
     os.chdir(folder)
     if os.fork():
