@@ -15,9 +15,7 @@ LINE = 80
 # Python calls these printable, but an eye misses them: fillers, a blank of Braille, and selectors that choose a variant
 # of the character before. U+FE0E and U+FE0F stay: they make a sign an emoji or a letter.
 # Source: Default_Ignorable_Code_Point, https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt
-_UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
-)
+UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]")
 _DOUBTFUL = re.compile(r"[^\n\t -~]")
 
 
@@ -37,7 +35,7 @@ def escaped(text: str, how: Callable[[str], str]) -> str:
 
 def seen(text: str) -> bool:
     """Return True if a terminal obeys nothing in ``text``, and an eye misses nothing."""
-    return text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None)
+    return text.isprintable() and (text.isascii() or UNSEEN.search(text) is None)
 
 
 def shortened(text: str, most: int = LINE) -> str:

@@ -134,7 +134,7 @@ def document_with(*fields: str) -> Ours:
     return Ours(f"a JSON document of {', '.join(fields)}", recognise)
 
 
-def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
+def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES, *, mended: bool = False) -> Any:
     """Load the JSON document in ``path``.
 
     Raises:
@@ -152,7 +152,7 @@ def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
             raise UsageError(
                 f"{path} holds more than {most_bytes:,} bytes, too many for a record.", remedy="Check the path."
             )
-        return parse_json(content)
+        return parse_json(content, mend_halves=mended, mend_numbers=mended)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
     except JsonError as error:

@@ -90,8 +90,7 @@ def _opened(path: Path) -> Any:
     import nbformat
 
     try:
-        text = json.dumps(mended(json.loads(_text(path))))
-        parse_json(text)  # refuses what the executed notebook could not hold
+        text = json.dumps(mended(parse_json(_content(path), mend_numbers=True)))
         with warnings.catch_warnings(action="ignore"):  # about ids, which are made here
             notebook = nbformat.convert(nbformat.reader.reads(text), 4)  # type: ignore[no-untyped-call]
             nbformat.validate(notebook)
@@ -103,24 +102,20 @@ def _opened(path: Path) -> Any:
     return notebook
 
 
-def _text(path: Path) -> str:
-    """Return the text of an ordinary file."""
+def _content(path: Path) -> bytes:
+    """Return the content of an ordinary file."""
     if not path.is_file():  # a pipe would be waited for
         raise OSError("it is no ordinary file")
     with path.open("rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise OSError(f"it has more than {_MOST_BYTES:,} bytes")
-    return content.decode("utf-8-sig")  # editors of Windows begin a file with a byte-order mark
+    return content
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, JsonError):
         return f"it {error}"
-    if isinstance(error, UnicodeError):
-        return f"it is not UTF-8 text ({error.reason})." if hasattr(error, "reason") else "it is not UTF-8 text."
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply."
     text = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     place = ".".join(map(str, getattr(error, "absolute_path", ())))
     return shortened(f"{place}: {text}" if place else text, _LONGEST)

@@ -13,7 +13,7 @@ from seatrial.hardware.types import Hardware
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Measurement, Point
 from seatrial.plan.types import Plan
-from seatrial.records import RECORD, finite, from_dict, read_json
+from seatrial.records import RECORD, from_dict, read_json
 from seatrial.server.state import PhaseTime
 from seatrial.speed.types import Prediction
 
@@ -103,11 +103,7 @@ def read_record(path: Path) -> RunRecord:
         known = [str(found.parent) for found in sorted(path.parent.glob(f"*/{RECORD}"))[-3:]]
         hint = f" Runs beside it: {', '.join(known)}." if known else ""
         raise UsageError(f"There is no run in {path}: {file} does not exist.", remedy=f"Name a folder of runs/.{hint}")
-    document = read_json(file)
-    try:
-        document = finite(document)
-    except ValueError as error:
-        raise UsageError(f"{file} is nested too deeply.", remedy="Run the notebooks again: seatrial run.") from error
+    document = read_json(file, mended=True)
     if not isinstance(document, dict) or not isinstance(document.get("results", {}), dict):
         raise UsageError(f"{file} is not a run's record.", remedy="Run the notebooks again: seatrial run.")
     reader = _Reader(document.get("results") or {})
