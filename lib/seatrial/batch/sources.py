@@ -90,8 +90,7 @@ def _opened(path: Path) -> Any:
     import nbformat
 
     try:
-        text = json.dumps(mended(json.loads(_text(path))))
-        parse_json(text)  # refuses what the executed notebook could not hold
+        text = json.dumps(mended(parse_json(_text(path))))
         with warnings.catch_warnings(action="ignore"):  # about ids, which are made here
             notebook = nbformat.convert(nbformat.reader.reads(text), 4)  # type: ignore[no-untyped-call]
             nbformat.validate(notebook)
