@@ -10,6 +10,7 @@ from tests.hub_cache import MAIN, HubCache
 from tests.safetensors_bytes import vectors
 
 from seatrial.catalog import find_checkpoint
+from seatrial.cli.main import main
 from seatrial.engines.served import served_name
 from seatrial.errors import ModelFileError, NetworkError, UnknownNameError, UsageError
 from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, found_path, local_path
@@ -253,3 +254,15 @@ def test_a_variable_that_names_no_path_is_bad_input(theirs, monkeypatch, name):
     monkeypatch.setenv(name, "~nobody-has-this-name/hub")
     with pytest.raises(UsageError, match=name):
         fetch_checkpoint(checkpoint())
+
+
+def test_a_plan_says_where_the_checkpoint_is(gguf, capsys):
+    """In Hugging Face's cache, for a checkpoint of the catalog; without it nothing is said."""
+    name = "unsloth/DeepSeek-V4-Flash-0731-GGUF"
+    words = ["plan", f"--checkpoint={name}:UD-Q4_K_XL", "--hardware=h200x8"]
+    assert 0 == main(words)
+    assert "on this disk" not in capsys.readouterr().out
+    snapshot = HubCache(os.environ["HF_HUB_CACHE"], name).add({"UD-Q4_K_XL/model-UD-Q4_K_XL-00001-of-00001.gguf": gguf})
+    assert 0 == main(words)
+    expected = f"The checkpoint is on this disk: {snapshot}/UD-Q4_K_XL/model-UD-Q4_K_XL-00001-of-00001.gguf\n"
+    assert expected in capsys.readouterr().out
