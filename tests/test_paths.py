@@ -66,7 +66,6 @@ def test_a_relative_folder_of_ones_own_is_beside_where_one_stands(monkeypatch, t
         ("", "no path"),
         ("  ", "no path"),
         ("a\0b", "no path"),
-        ("b\udcff", "no path"),
         ("~nobody_here/x", "no user 'nobody_here'"),
         ("n" * 256, "too long"),
         ("ö" * 128, "too long"),
@@ -81,7 +80,7 @@ def test_a_path_that_no_file_can_have_is_refused(text, says):
     assert len(caught.value.what) < 200
 
 
-@pytest.mark.parametrize("text", ["a", "n" * 255, "a b ", "größe", "-x", "/a/./b"])
+@pytest.mark.parametrize("text", ["a", "n" * 255, "a b ", "größe", "-x", "/a/./b", "b\udcff"])
 def test_other_paths_are_taken_as_they_are(text):
     """Odd is not wrong."""
     assert Path(text) == paths.typed_path(text)

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from seatrial.environment import is_text, variable
+from seatrial.environment import variable
 from seatrial.errors import UsageError, cannot_write
 from seatrial.printable import shortened
 
@@ -78,12 +78,12 @@ def typed_path(text: str | os.PathLike[str], what: str = "A path") -> Path:
         what: Name of the option or variable that it was given for.
 
     Raises:
-        UsageError: If no file can have this path: it is empty, no UTF-8 text, too long, or in a home that nobody has.
+        UsageError: If no file can have this path: it is empty, too long, or in a home that nobody has.
 
     """
     written = os.fspath(text)
     odd = f"{what} is {shortened(ascii(written))}"
-    if not written.strip() or "\0" in written or not is_text(written):
+    if not written.strip() or "\0" in written:
         raise UsageError(f"{odd}, which is no path.", remedy="Write a path in plain text.")
     name, _, rest = written.partition("/")
     path = Path(written)

@@ -323,3 +323,31 @@ def test_ctrl_c_leaves_a_followed_log(seatrial):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert (0, True) == (process.returncode, server.alive())
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--nodes=2",), 3, "An engine is launched on this machine only, and 2 machines were asked for."),
+        (("--runner=nonsense",), 2, "Unknown llama.cpp runner 'nonsense'."),
+        (("--runner=xllamacpp",), 2, "The runner xllamacpp runs llama.cpp, and the plan is for simulated."),
+        (("--expose",), 2, "--expose lets --host be an address that other machines reach"),
+        (("--host-memory-gib=64",), 2, "--host-memory-gib is for a machine that is only named"),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(words, code, says, capsys):
+    """Nothing is launched as if nothing had been said; the message says what to do."""
+    assert code == main(["serve", "--engine=simulated", "--model=smollm2", *words])
+    message = capsys.readouterr().err
+    assert says in message
+    assert 2 <= len(message.splitlines())
+    assert [] == list_servers(ended=True)
+
+
+def test_a_plan_for_several_machines_is_not_launched_on_one(tmp_path, capsys):
+    """Nor if it comes from a file."""
+    file = tmp_path / "plan.json"
+    assert 0 == main(["plan", "--engine=simulated", "--model=smollm2", "--json"])
+    file.write_text(json.dumps({**json.loads(capsys.readouterr().out), "nodes": 2}))
+    assert 3 == main(["serve", f"--plan={file}"])
+    assert "2 machines were asked for" in capsys.readouterr().err

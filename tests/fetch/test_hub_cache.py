@@ -11,7 +11,7 @@ from tests.safetensors_bytes import vectors
 
 from seatrial.catalog import find_checkpoint
 from seatrial.engines.served import served_name
-from seatrial.errors import ModelFileError, NetworkError, UnknownNameError
+from seatrial.errors import ModelFileError, NetworkError, UnknownNameError, UsageError
 from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, found_path, local_path
 from seatrial.fetch.tiny import write_tiny
 
@@ -137,6 +137,16 @@ def test_an_incomplete_snapshot_is_completed_in_our_cache(theirs, hub, cache, lo
     assert folder == local_path(of_safetensors())
 
 
+def test_copies_in_a_snapshot_complete_it_too(theirs, hub):
+    """On disks without links, snapshots hold the files themselves."""
+    hub.files = dict(SAFETENSORS)
+    os.environ["HF_ENDPOINT"] = hub.url
+    theirs.add({name: body for name, body in SAFETENSORS.items() if "00001" not in name}, links=False)
+    fetch_checkpoint(of_safetensors())
+    asked = [path.rpartition("/")[2] for path, _ in hub.requests if "/resolve/" in path]
+    assert ["model-00001-of-00002.safetensors"] == asked
+
+
 def test_what_is_still_being_downloaded_there_is_not_used(theirs, hub, gguf, cache):
     """``.incomplete`` blobs and links that lead nowhere are no files."""
     os.environ["HF_ENDPOINT"] = hub.url
@@ -233,3 +243,13 @@ def test_a_path_too_long_for_a_folder_s_name_is_remembered_too(theirs, gguf):
     told = []
     assert path == adopt_checkpoint(own, on_progress=told.append)
     assert [] == told
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_CACHE", "HF_HOME"])
+def test_a_variable_that_names_no_path_is_bad_input(theirs, monkeypatch, name):
+    """The message names it; nothing is downloaded a second time for a typing error."""
+    assert not theirs.folder.exists()
+    monkeypatch.setenv("HF_HUB_CACHE", "")
+    monkeypatch.setenv(name, "~nobody-has-this-name/hub")
+    with pytest.raises(UsageError, match=name):
+        fetch_checkpoint(checkpoint())

@@ -199,3 +199,10 @@ def test_equal_gpus_that_come_first_need_no_list():
     """The engine takes these by itself."""
     plan = make_plan("flash", hardware=named_machine("rtxpro6000x2+rtx3090x1"), engine="sglang")
     assert "CUDA_VISIBLE_DEVICES" not in build_command(plan).env
+
+
+@pytest.mark.parametrize(("name", "said"), [("rtx3090x1+rtx5090x1", True), ("rtx3090x2", False)])
+def test_a_named_mixture_says_whose_order_its_shares_have(name, said):
+    """Nobody knows on which bus the cards of a named machine are."""
+    plan = make_plan("flash", hardware=named_machine(name, 192), engine="llamacpp")
+    assert said == any("follow the order of the name" in reason.text for reason in plan.reasons)

@@ -52,3 +52,13 @@ def test_bad_usage_is_told_before_anything_starts(capsys, words, said):
     """Exit code 2 with what was wrong."""
     assert 2 == main([*WHAT, *SHORT, *words])
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["--show", "--forget"])
+@pytest.mark.parametrize(
+    "option", ["--budget-s=5", "--server-options=threads=1", "--prompt-tokens=64", "--answer-tokens=32"]
+)
+def test_options_of_the_search_do_not_stand_beside_what_does_not_search(what, option, capsys):
+    """Nobody believes that they changed anything."""
+    assert 2 == main(["tune", what, option])
+    assert f"{option.partition('=')[0]} would change nothing" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from typing import Any
 
 from seatrial.batch.metadata import mended
 from seatrial.batch.parameters import Parameter, read_parameters
+from seatrial.environment import is_text
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.json_text import JsonError, parse_json
 from seatrial.printable import printable, shortened
@@ -58,6 +59,8 @@ def cells_of(cells: Sequence[Any]) -> Cells:
 
 
 def _read_notebook(path: Path) -> Source:
+    if not is_text(str(path)):  # neither a record nor the executed notebook could name it
+        raise UsageError(f"{str(path)!a} is not UTF-8 text.", remedy="Rename the notebook.")
     notebook = _opened(path)
     metadata = notebook.metadata
     language = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")

@@ -93,10 +93,17 @@ def build_parser(command: str) -> argparse.ArgumentParser:
 
 
 @contextlib.contextmanager
-def _files_named() -> Iterator[None]:
-    """Raise a UsageError for a file that this user may not use, wherever it was met."""
+def _input_named() -> Iterator[None]:
+    """Raise a UsageError for a file that this user may not use, and for a word that is no text, wherever it was met."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        if is_text(error.object):  # the encoding's fault
+            raise
+        raise UsageError(
+            f"{shortened(ascii(error.object), _LONGEST_NAME)} is not UTF-8 text.",
+            remedy="Type it again, or rename the file.",
+        ) from error
     except OSError as error:
         if error.errno not in _NOT_USABLE or error.filename is None:
             raise
@@ -106,20 +113,12 @@ def _files_named() -> Iterator[None]:
         ) from error
 
 
-def _check_words(words: Sequence[str]) -> None:
-    """Refuse words that are no UTF-8 text: neither a record nor a request can hold them."""
-    for word in words:
-        if not is_text(word):
-            raise UsageError(f"{shortened(ascii(word))} is not UTF-8 text.", remedy="Correct it, or rename the file.")
-
-
 def _run(words: list[str]) -> int:
     """Run one command line; every exception becomes a message and an exit code."""
     as_json = "--json" in words
     try:
         drop_odd_sizes()
-        _check_words(words)
-        with _files_named():
+        with _input_named():
             return _dispatch(words)
     except SeatrialError as error:
         print(masked(f"seatrial: {error}", secrets_of()), file=sys.stderr)

@@ -29,7 +29,7 @@ from seatrial.engines import RUNNERS
 from seatrial.errors import UsageError
 from seatrial.launching import launch
 from seatrial.launching.access import Access
-from seatrial.launching.checks import check_launch
+from seatrial.launching.checks import check_launch, check_one_machine
 from seatrial.launching.next_plan import advise, why_ended, with_share
 from seatrial.launching.this_machine import fetch_stand_in
 from seatrial.launching.tuned import tuned_plan
@@ -120,6 +120,7 @@ def _serve(arguments: argparse.Namespace) -> CommandResult:
     leaving = _Leaving()
     access = Access(arguments.host, arguments.expose, arguments.api_key_file, arguments.api_key_env)
     access.own_key()  # before anything that takes time
+    _check_used(arguments)
     plan = _planned(arguments)
     if arguments.gpu_memory_fraction is not None:
         plan = with_share(plan, arguments.gpu_memory_fraction)
@@ -176,6 +177,7 @@ def _planned(arguments: argparse.Namespace) -> Plan:
         decided = {part.name: getattr(chosen, part.name) for part in fields(chosen) if part.name != "parallelism"}
         ranks = chosen.parallelism.tensor if hardware.gpus else None
         request = replace(request, **decided, tensor_parallel=ranks)
+    check_one_machine(request.nodes)
     choice = choose_plan(request, arguments.runner)
     if choice.missing is not None:
         raise choice.missing
@@ -187,6 +189,20 @@ def _planned(arguments: argparse.Namespace) -> Plan:
     if plan.settings:
         stderr().print(plan.reasons[-1].text, soft_wrap=True)
     return plan
+
+
+def _check_used(arguments: argparse.Namespace) -> None:
+    """Raise if an option would change nothing, so that nobody believes that it did."""
+    if arguments.expose and arguments.host == LOOPBACK:
+        raise UsageError(
+            f"--expose lets --host be an address that other machines reach, and {LOOPBACK} is none.",
+            remedy="Leave --expose out, or add --host.",
+        )
+    if arguments.host_memory_gib is not None and arguments.hardware == "auto":
+        raise UsageError(
+            "--host-memory-gib is for a machine that is only named; an engine is launched with the memory there is.",
+            remedy="Leave it out. For another machine: seatrial plan --hardware NAME --host-memory-gib N.",
+        )
 
 
 def _check_beside_plan(arguments: argparse.Namespace) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _MAX_STREAMS = 256
 _MAX_LEVELS = 8
+_SEARCH = ("budget_s", "prompt_tokens", "answer_tokens")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +88,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     """Tune, or show or forget the result."""
     from seatrial.launching.tuned import forget_tuned, read_tuned, subject_of
 
+    _check_used(arguments)
     plan = _planned(arguments)
     if not arguments.show and not arguments.forget:
         return _answer(_tune(plan, arguments))
@@ -103,7 +105,22 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     return _answer(found)
 
 
+def _check_used(arguments: argparse.Namespace) -> None:
+    """Raise if options of the search stand beside --show or --forget, which do not search."""
+    from seatrial.tune import TuneRequest
+
+    if not arguments.show and not arguments.forget:
+        return
+    defaults = {**{name: getattr(TuneRequest(), name) for name in _SEARCH}, "server_options": []}
+    beside = [name for name, default in defaults.items() if getattr(arguments, name) != default]
+    if beside:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in beside)
+        done = "--show" if arguments.show else "--forget"
+        raise UsageError(f"{done} measures nothing: {named} would change nothing.", remedy=f"Leave out {named}.")
+
+
 def _planned(arguments: argparse.Namespace) -> Plan:
+    from seatrial.launching.checks import check_runner
     from seatrial.launching.this_machine import plan_here
 
     load: dict[str, Any] = {"context_tokens": arguments.context_tokens, "concurrency": max(arguments.streams)}
@@ -114,9 +131,11 @@ def _planned(arguments: argparse.Namespace) -> Plan:
         from seatrial.launching.choose import choose_plan
         from seatrial.plan.request import Request
 
-        model = None if arguments.checkpoint else {"auto": "smollm2"}.get(arguments.model, arguments.model)
+        usual = None if arguments.checkpoint else "smollm2"
+        model = usual if arguments.model == "auto" else arguments.model
         named = {"model": model, "checkpoint": arguments.checkpoint, "engine": arguments.engine}
         plan = choose_plan(Request(detect_hardware(), **named, **load), arguments.runner).plan
+    check_runner(plan, arguments.runner)
     return replace(plan, settings={})
 
 

@@ -19,7 +19,7 @@ from seatrial.fetch.disk import check_free_space, check_no_link, free_bytes, rem
 from seatrial.fetch.parallel import for_each_file
 from seatrial.fetch.progress import FetchEvent, FetchProgress, OnProgress, ignore
 from seatrial.fetch.sources import HubSource, Source, check_source, source_of
-from seatrial.fetch.verify import matches, set_aside
+from seatrial.fetch.verify import holds, matches, set_aside
 from seatrial.paths import typed_path
 from seatrial.units import format_bytes
 from seatrial.writing import check_target
@@ -69,7 +69,7 @@ def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None =
 
     def check(file: RemoteFile) -> None:
         progress.report("check", f"checking {file.name}")
-        if not matches(Path(file.url), file, progress):
+        if not holds(Path(file.url), file, progress):
             raise ModelFileError(
                 f"{file.url} does not have the bytes that its name in Hugging Face's cache says; it is left as it is.",
                 remedy=f"Fetch it again: seatrial fetch {checkpoint.id}",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.local import check_no_code
+from seatrial.engines import RUNNERS
 from seatrial.engines.types import Command
-from seatrial.errors import DoesNotFitError, RefusedError, UsageError
+from seatrial.errors import DoesNotFitError, RefusedError, UnknownNameError, UsageError
 from seatrial.fetch.checkpoint import adopt_checkpoint, check_weights, local_path
 from seatrial.launching.access import Access, listens_on, secured
 from seatrial.launching.model_folder import readable_folder
@@ -44,6 +45,7 @@ def check_launch(  # noqa: PLR0913 -- a person's choices, as for launch
 
     """
     _check_plan(plan)
+    check_runner(plan, runner)
     who = access or Access()
     who.own_key()
     check_port(port, listens_on(secured(installed_command(plan, runner=runner), who, options)))
@@ -56,6 +58,7 @@ def command_of(plan: Plan | Command, runner: str | None, model_path: Path | None
     if isinstance(plan, Command):
         return replace(plan, argv=resolve_program(plan))
     _check_plan(plan)
+    check_runner(plan, runner)
     plan = tuned_plan(plan, runner) if tuned else plan
     local = None if plan.simulated else model_path or _path_of(plan.checkpoint)
     if local is not None and local.is_dir():
@@ -96,7 +99,40 @@ def _drafter_path(plan: Plan) -> Path | None:
     return path
 
 
+def check_runner(plan: Plan, runner: str | None) -> None:
+    """Refuse a way to run llama.cpp that does not exist, and any for another engine.
+
+    Raises:
+        UnknownNameError: If there is no such runner.
+        UsageError: If the plan is not for llama.cpp.
+
+    """
+    if runner is not None and runner not in RUNNERS:
+        raise UnknownNameError("llama.cpp runner", runner, RUNNERS)
+    if runner is not None and plan.engine != "llamacpp":
+        raise UsageError(
+            f"The runner {runner} runs llama.cpp, and the plan is for {plan.engine}.",
+            remedy="Leave --runner out, or add --engine llamacpp.",
+        )
+
+
+def check_one_machine(nodes: int) -> None:
+    """Refuse to launch on several machines: a launch starts one process, on this one.
+
+    Raises:
+        RefusedError: If there are several.
+
+    """
+    if nodes > 1:
+        raise RefusedError(
+            f"An engine is launched on this machine only, and {nodes} machines were asked for.",
+            remedy=f"Leave --nodes out. For {nodes} machines seatrial plan --nodes {nodes} shows the command of each, and "
+            "seatrial.scale.submit runs them with Slurm.",
+        )
+
+
 def _check_plan(plan: Plan) -> None:
+    check_one_machine(plan.nodes)
     if not plan.runs:
         why = plan.reasons[0].text if plan.reasons else ""
         what = f"{plan.checkpoint} does not run on {plan.hardware.name} with {plan.engine}. {why}".strip()
@@ -104,7 +140,7 @@ def _check_plan(plan: Plan) -> None:
         raise kind(what, remedy=plan.smallest_change or "seatrial plan --all ranks what does run.")
     if plan.hardware.only_named and not plan.simulated:
         raise RefusedError(
-            f"The plan is for {plan.hardware.name}, a machine that was only named; an engine is launched on this one.",
+            f"The plan is for {plan.hardware.name}, a machine that was only named or described; an engine is launched on this one.",
             remedy="Leave --hardware out to plan for this machine, or take the command that seatrial plan shows.",
         )
 
