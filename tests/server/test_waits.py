@@ -206,7 +206,7 @@ def test_one_server_that_drips_delays_no_other_in_ps(fake, capsys):
     assert 0 == main(["ps", "--json"])
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert ["hangs"] * 3 + ["ready"] == [rows[name]["state"] for name in sorted(rows)]
-    assert all(rows[f"drips-{number}"]["cause"].startswith("no answer within 2") for number in range(3))
+    assert all(rows[f"drips-{number}"]["cause"].startswith("runs but does not answer within 2") for number in range(3))
 
 
 def test_figures_that_drip_leave_the_rest_of_ps(fake):

@@ -90,6 +90,6 @@ def _look(server: Server) -> _Look:
         begun = time.monotonic()
         if server.responds():
             return _Look(state, metrics=server.metrics())
-        return _Look("hangs", f"no answer within {format_seconds(time.monotonic() - begun)}")
+        return _Look("hangs", f"runs but does not answer within {format_seconds(time.monotonic() - begun)}")
     why = server.why_ended()
     return _Look(state, None if why is None else why.cause)

@@ -38,6 +38,7 @@ POLL_S = 0.15  # also the longest a lease outlives its owner; the end of a child
 ENDING_S = 1.0
 COMMAND_S = 10.0
 GRACE_S = 3.0
+LOST = "lost"
 SHELL, LEASE_FD = "/bin/sh", 9
 TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MACOS_IDENTITY_S = 2.0  # `ps` costs milliseconds there; in between a bare signal 0 will do
@@ -194,6 +195,8 @@ def end_orphans(reason: str) -> None:
         if time.monotonic() > kill_from + GRACE_S:
             return  # they wait for a device: nothing is proven
         time.sleep(POLL_S / 4)
+    if reason == LOST:
+        return  # nobody knows how it ended: whoever launched it, or finds it, says so
     with contextlib.suppress(OSError):
         if _launch_of(Path("record.json")) not in {launch_id, None}:
             return  # a later launch has the folder
