@@ -9,8 +9,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from seatrial.catalog.held import find_held, split_id
-from seatrial.catalog.hub_cache import local_name
+from seatrial.catalog.hub_cache import find_cached, local_name, split_id
 from seatrial.catalog.listing import checkpoints, drafters, models
 from seatrial.catalog.local import local_checkpoint
 from seatrial.catalog.stored import find_fetched
@@ -102,7 +101,7 @@ def path_on_disk(name: str) -> Path | None:
     """Return the path of a hub id that was fetched, or that Hugging Face's own cache holds; None if it is not here."""
     if not is_hub_id(name):
         return None
-    here = find_fetched(name) or find_held(*split_id(name))
+    here = find_fetched(name) or find_cached(*split_id(name))
     return here.path if here else None
 
 

@@ -1,13 +1,123 @@
-"""Reads the names in a Hugging Face cache, where files are links into ``blobs/`` and folders are called by a revision.
+"""Finds checkpoints in Hugging Face's own cache, so that nobody downloads one twice; never writes there.
 
-Layout: ``models--ORG--NAME/{blobs,refs,snapshots}``; see the huggingface_hub documentation, "Understand caching".
+The layout is huggingface_hub's ("Understand caching" in its documentation): ``models--OWNER--NAME`` has ``refs/main``,
+``snapshots/<commit>/`` with links, and ``blobs/`` whose names are hashes: SHA-256 of large files, Git's SHA-1 of small ones.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from seatrial.errors import UsageError
+from seatrial.catalog import safetensors
+from seatrial.catalog.gguf_parts import read_parts
+from seatrial.catalog.parts import PART, part_names
+from seatrial.catalog.remote_file import RemoteFile
+from seatrial.catalog.selection import choose_files
+from seatrial.catalog.stored import weights_in
+from seatrial.environment import variable
+from seatrial.errors import ModelFileError, SeatrialError, UsageError
+from seatrial.paths import home, typed_path
+
+_VARIABLES = {"HF_HUB_CACHE": "", "HUGGINGFACE_HUB_CACHE": "", "HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"}
+"""Variables that move the cache, the first that is set, and its folder below each."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_GIT_OID = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class CachedSnapshot:
+    """A checkpoint in the cache, complete by the names and sizes of its files; its bytes were not checked."""
+
+    folder: Path  # the snapshot
+    revision: str  # its commit
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def path(self) -> Path:
+        """Return the path an engine loads."""
+        return weights_in(self.folder, self.files)
+
+
+def hub_cache_dir() -> Path:
+    """Return the folder of the cache, as huggingface_hub finds it; an empty variable counts as unset.
+
+    Raises:
+        UsageError: If a variable names no path.
+
+    """
+    for name, below in _VARIABLES.items():
+        text = variable(name)
+        if text is not None:
+            return typed_path(os.path.expandvars(text), name).absolute() / below
+    return home() / ".cache/huggingface/hub"
+
+
+def split_id(text: str) -> tuple[str, str | None]:
+    """Return repository and quantization of a hub id, the latter None if it names none."""
+    repository, _, quantization = text.partition(":")
+    return repository, quantization or None
+
+
+def find_cached(repository: str, quantization: str | None, revision: str | None = None) -> CachedSnapshot | None:
+    """Return the checkpoint's complete snapshot: of ``revision``, else of the newest that was fetched; None if there is none.
+
+    Args:
+        repository: ``owner/name``.
+        quantization: Of a GGUF; None for safetensors, or the only GGUF.
+        revision: A commit or its first digits, which comes before the others.
+
+    """
+    for folder in _snapshots(repository, revision):
+        try:
+            files = choose_files(tuple(_files_in(folder)), str(folder), quantization)
+            _check_complete(folder, files)
+        except (SeatrialError, OSError):
+            continue  # another snapshot may be complete
+        return CachedSnapshot(folder, folder.name, files)
+    return None
+
+
+def cached_at(path: Path) -> CachedSnapshot | None:
+    """Return the checkpoint at a path inside a snapshot of such a cache, None if it is elsewhere."""
+    folder = next((one for one in (path, *path.parents) if _is_snapshot(one)), None)
+    if folder is None:
+        return None
+    part = PART.fullmatch(path.name)
+    names = set(part_names(part)) if part else {path.name}
+    try:
+        files = tuple(_files_in(folder))
+        chosen = choose_files(files, str(folder), None) if path == folder else files
+    except (SeatrialError, OSError):
+        return None
+    beside = tuple(file for file in chosen if path == folder or Path(file.url).parent / path.name == path)
+    return CachedSnapshot(
+        folder, folder.name, tuple(file for file in beside if path == folder or Path(file.url).name in names)
+    )
+
+
+def cached_file(repository: str, file: RemoteFile) -> Path | None:
+    """Return a file of the cache that can be this one by its hash or name, and its size; the bytes are not checked."""
+    digest = file.sha256 or file.git_oid
+    if digest is None:
+        return None
+    # On disks without links, snapshots hold the files themselves.
+    places = [_folder_of(repository) / "blobs" / digest, *(one / file.name for one in _snapshots(repository, None))]
+    try:
+        return next((one for one in places if one.is_file() and one.stat().st_size == file.size_bytes), None)
+    except OSError:
+        return None
+
+
+def holds_part_of(repository: str) -> bool:
+    """Return True if the cache holds any file of a repository."""
+    try:
+        return any((_folder_of(repository) / "blobs").iterdir())
+    except OSError:
+        return False
 
 
 def named_file(path: Path) -> Path:
@@ -52,3 +162,53 @@ def local_name(path: PurePath) -> str:
     if path.parent.name == "snapshots" and repository.startswith("models--"):
         return repository.removeprefix("models--").replace("--", "/", 1)
     return path.name
+
+
+def _folder_of(repository: str) -> Path:
+    return hub_cache_dir() / f"models--{repository.replace('/', '--')}"
+
+
+def _is_snapshot(folder: Path) -> bool:
+    return folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
+
+
+def _snapshots(repository: str, revision: str | None) -> Iterator[Path]:
+    """Yield the folders of all snapshots: the wanted revision first, then the newest on the hub's main branch."""
+    root = _folder_of(repository)
+    try:
+        folders = [folder for folder in (root / "snapshots").iterdir() if folder.is_dir()]
+        folders.sort(key=lambda folder: -folder.stat().st_mtime_ns)
+    except OSError:
+        return
+    try:
+        main = (root / "refs" / "main").read_text(encoding="ascii", errors="replace")[:200].strip()
+    except OSError:
+        main = ""
+    wanted = revision or main
+    folders.sort(key=lambda folder: (not (wanted and folder.name.startswith(wanted)), folder.name != main))
+    yield from folders
+
+
+def _files_in(folder: Path) -> Iterator[RemoteFile]:
+    """Yield the files of a snapshot that are there; the name of the blob behind a link is the file's hash."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest = path.resolve().name if path.is_symlink() else ""
+            yield RemoteFile(
+                name=path.relative_to(folder).as_posix(),
+                size_bytes=path.stat().st_size,
+                sha256=digest if _SHA256.fullmatch(digest) else None,
+                git_oid=digest if _GIT_OID.fullmatch(digest) else None,
+                url=str(path),
+            )
+
+
+def _check_complete(folder: Path, files: tuple[RemoteFile, ...]) -> None:
+    """Read the headers of a snapshot's weights, which show missing parts and files that are cut short."""
+    path = weights_in(folder, files)
+    if path.is_file():
+        read_parts(path)
+    elif not (folder / "config.json").is_file():
+        raise ModelFileError(f"{folder} has no config.json.")
+    else:
+        safetensors.read_folder(folder)

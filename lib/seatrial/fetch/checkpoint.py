@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seatrial.catalog import gguf, safetensors
 from seatrial.catalog.gguf_parts import read_parts
-from seatrial.catalog.held import Held, find_held, held_at, holds_part_of, hub_cache_dir, split_id
+from seatrial.catalog.hub_cache import CachedSnapshot, cached_at, find_cached, holds_part_of, hub_cache_dir, split_id
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.stored import MANIFEST, folder_of, weights_in
 from seatrial.catalog.types import Checkpoint
@@ -41,8 +41,8 @@ def local_path(checkpoint: Checkpoint) -> Path | None:
 def found_path(checkpoint: Checkpoint) -> Path | None:
     """Return the checkpoint's path if it was fetched, or if Hugging Face's own cache holds it, unchecked; else None."""
     ready = local_path(checkpoint)
-    held = _held(checkpoint) if ready is None else None
-    return held.path if held else ready
+    cached = _cached(checkpoint) if ready is None else None
+    return cached.path if cached else ready
 
 
 def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None = None) -> Path | None:
@@ -59,13 +59,13 @@ def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None =
 
     """
     on_progress = on_progress or ignore
-    ready, held = cache.ready_path(checkpoint), _held(checkpoint)
-    if ready is not None or held is None:
+    ready, cached = cache.ready_path(checkpoint), _cached(checkpoint)
+    if ready is not None or cached is None:
         return ready
-    total = sum(file.size_bytes or 0 for file in held.files)
-    where = f"in Hugging Face's cache, {held.folder}{_revision_note(checkpoint, held)}"
+    total = sum(file.size_bytes or 0 for file in cached.files)
+    where = f"in Hugging Face's cache, {cached.folder}{_revision_note(checkpoint, cached)}"
     on_progress(FetchEvent("size", f"{checkpoint.id}: {format_bytes(total)} {where}; checked once", 0, total))
-    progress = FetchProgress(on_progress, total, len(held.files))
+    progress = FetchProgress(on_progress, total, len(cached.files))
 
     def check(file: RemoteFile) -> None:
         progress.report("check", f"checking {file.name}")
@@ -76,13 +76,13 @@ def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None =
             )
         progress.finish(file.name, file.size_bytes or 0)
 
-    for_each_file(held.files, check, progress)
+    for_each_file(cached.files, check, progress)
     folder = folder_of(checkpoint)
     # If our cache cannot be written, the next call checks again.
     with contextlib.suppress(SeatrialError), cache.locked(folder, on_progress):
-        cache.write_manifest(folder, checkpoint, where, held.files, held.folder)
-    on_progress(FetchEvent("done", f"{checkpoint.id} is {where}", total, total, len(held.files), len(held.files)))
-    return held.path
+        cache.write_manifest(folder, checkpoint, where, cached.files, cached.folder)
+    on_progress(FetchEvent("done", f"{checkpoint.id} is {where}", total, total, len(cached.files), len(cached.files)))
+    return cached.path
 
 
 def fetch_checkpoint(
@@ -170,30 +170,30 @@ def _adopt(checkpoint: Checkpoint, on_progress: OnProgress) -> Path | None:
         return None
 
 
-def _held(checkpoint: Checkpoint) -> Held | None:
+def _cached(checkpoint: Checkpoint) -> CachedSnapshot | None:
     """Return what Hugging Face's own cache holds of a checkpoint that comes from a hub, None if that is not all of it."""
     own = cache.own_path(checkpoint)
     if own is not None:
-        return held_at(own)
+        return cached_at(own)
     if checkpoint.wheel or checkpoint.model == "tiny-v4" or not checkpoint.engines:
         return None
-    held = find_held(*split_id(checkpoint.id), checkpoint.revision)
+    cached = find_cached(*split_id(checkpoint.id), checkpoint.revision)
     known = {file.name: file.sha256 for file in checkpoint.files if file.sha256}
-    if held is None or any(file.sha256 != known.get(file.name, file.sha256) for file in held.files):
+    if cached is None or any(file.sha256 != known.get(file.name, file.sha256) for file in cached.files):
         return None
-    return held
+    return cached
 
 
-def _revision_note(checkpoint: Checkpoint, held: Held) -> str:
-    if checkpoint.revision is None or held.revision.startswith(checkpoint.revision):
+def _revision_note(checkpoint: Checkpoint, cached: CachedSnapshot) -> str:
+    if checkpoint.revision is None or cached.revision.startswith(checkpoint.revision):
         return ""
-    return f" (revision {held.revision[:8]}; the catalog has the {checkpoint.describe_revision})"
+    return f" (revision {cached.revision[:8]}; the catalog has the {checkpoint.describe_revision})"
 
 
 def _check_disk(source: Source, folder: Path, checkpoint: Checkpoint, on_progress: OnProgress) -> None:
     total = sum(file.size_bytes or 0 for file in source.files)
-    held = source.held if isinstance(source, HubSource) else {}
-    elsewhere = sum(file.size_bytes or 0 for file in source.files if file.name in held)
+    cached = source.cached if isinstance(source, HubSource) else {}
+    elsewhere = sum(file.size_bytes or 0 for file in source.files if file.name in cached)
     present, free = _present_bytes(folder) + elsewhere, free_bytes(folder)
     unknown = " (some sizes are unknown)" if any(file.size_bytes is None for file in source.files) else ""
     text = f"{checkpoint.id}: {format_bytes(total)}{unknown} {source.label}, into {folder}; {format_bytes(free)} free"

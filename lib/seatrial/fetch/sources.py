@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seatrial.catalog.held import held_file, split_id
+from seatrial.catalog.hub_cache import cached_file, split_id
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.selection import choose_files
 from seatrial.catalog.types import Checkpoint
@@ -35,9 +35,9 @@ class HubSource:
     on_progress: OnProgress = ignore
 
     @property
-    def held(self) -> dict[str, Path]:
+    def cached(self) -> dict[str, Path]:
         """Return the files that Hugging Face's own cache holds, by name; their bytes were not checked."""
-        found = {file.name: held_file(self.repository, file) for file in self.files} if self.repository else {}
+        found = {file.name: cached_file(self.repository, file) for file in self.files} if self.repository else {}
         return {name: path for name, path in found.items() if path is not None}
 
     def start_of(self, file: RemoteFile, most_bytes: int) -> bytes:
@@ -46,12 +46,12 @@ class HubSource:
 
     def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
         """Download each file, or the rest of a partial one; link to those that the hub cache holds."""
-        held = self.held
+        cached = self.cached
         for file in missing:
             check_target(folder / file.name)
 
         def fetch_one(file: RemoteFile) -> None:
-            path = held.get(file.name)
+            path = cached.get(file.name)
             if path is None or not link(path, file, folder / file.name, progress):
                 download(file, folder / file.name, self.hub, progress)
             progress.finish(file.name, (folder / file.name).stat().st_size)

@@ -82,15 +82,15 @@ def download(file: RemoteFile, target: Path, hub: Hub, progress: FetchProgress) 
             set_aside(part)
 
 
-def link(held: Path, file: RemoteFile, target: Path, progress: FetchProgress) -> bool:
+def link(cached: Path, file: RemoteFile, target: Path, progress: FetchProgress) -> bool:
     """Link ``target`` to a file of another cache, and return True, if it has the bytes of ``file``; never write there."""
-    progress.report("check", f"checking {file.name} in {held.parent}")
-    if not holds(held, file, progress):
-        progress.report("note", f"{held} does not have the bytes of {file.name}; it is left as it is, and not used.")
+    progress.report("check", f"checking {file.name} in {cached.parent}")
+    if not holds(cached, file, progress):
+        progress.report("note", f"{cached} does not have the bytes of {file.name}; it is left as it is, and not used.")
         return False
     make_own_folder(target.parent)
     with writing(target):
-        target.symlink_to(held)
+        target.symlink_to(cached)
     return True
 
 

@@ -10,7 +10,7 @@ from seatrial.catalog.architecture import check_architecture, flattened
 from seatrial.catalog.companions import DFLASH
 from seatrial.catalog.engine_facts import loaders
 from seatrial.catalog.gguf import architecture_at
-from seatrial.catalog.held import find_held, split_id
+from seatrial.catalog.hub_cache import find_cached, split_id
 from seatrial.catalog.local import check_gguf_architecture
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.stored import StoredFile, find_fetched
@@ -45,10 +45,10 @@ def unlisted_checkpoint(text: str, on_progress: OnProgress, source: str | Path |
     fetched = find_fetched(text)
     if fetched is not None:
         return _checkpoint(fetched.id, fetched.files)
-    held = find_held(*split_id(text)) if source is None else None
+    cached = find_cached(*split_id(text)) if source is None else None
     origin: HubSource | FolderSource
-    if held is not None:
-        origin = FolderSource(held.folder, "", held.files)
+    if cached is not None:
+        origin = FolderSource(cached.folder, "", cached.files)
     else:
         found = source_of(_checkpoint(text, ()), source, on_progress)
         origin = cast("HubSource | FolderSource", found)
