@@ -1,12 +1,13 @@
 """Environment variables as people have them: blank ones, odd ones, and no place that reads them otherwise."""
 
 import ast
+import os
 from pathlib import Path
 
 import pytest
 
 import seatrial
-from seatrial.environment import drop_odd_sizes, is_text, variable
+from seatrial.environment import drop_odd_sizes, inherited, is_text, variable
 from seatrial.errors import UsageError
 
 PACKAGE = Path(seatrial.__file__).parent
@@ -96,3 +97,12 @@ def test_every_variable_is_read_by_the_one_reader():
         for line in reads_around(ast.parse(path.read_text()))
     ]
     assert [] == found
+
+
+def test_what_is_started_gets_the_variables_as_they_were(monkeypatch):
+    """A size that only this process drops may mean something else to an engine's own script."""
+    monkeypatch.setenv("LINES", "all")
+    drop_odd_sizes()
+    assert (None, "all") == (os.environ.get("LINES"), inherited()["LINES"])
+    monkeypatch.setenv("LINES", "24")
+    assert "24" == inherited()["LINES"]

@@ -24,7 +24,7 @@ from refresh.convert import Form, Made
 from refresh.forms import form_of, place_of_prose
 from refresh.kinds import DataFile, data_files, named, parsed, problems_of, recognised, unread_fields
 from refresh.report import Report, effects, row_changes, to_json
-from refresh.schema import joined, not_json, once
+from refresh.schema import joined, once
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.records import read_json
 from seatrial.writing import write_text
@@ -48,8 +48,6 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
     text = path.read_text(encoding="utf-8-sig")
     if not isinstance(document, dict):
         raise UsageError(f"{path} holds a {type(document).__name__}, not a table with names.", remedy="Check the file.")
-    if found := not_json(document, text):
-        raise _malformed(path, found)
     return document, text
 
 

@@ -13,6 +13,7 @@ from seatrial.errors import UsageError
 
 _TERMINAL = {"COLUMNS": (10, 1000), "LINES": (5, 1000)}
 """Least and most of the sizes of a terminal that its programs may trust."""
+_dropped: dict[str, str] = {}
 
 
 def variable(name: str, environment: Mapping[str, str] | None = None) -> str | None:
@@ -50,4 +51,14 @@ def drop_odd_sizes(environment: MutableMapping[str, str] | None = None) -> None:
     for name, (least, most) in _TERMINAL.items():
         value = variables.get(name)
         if value is not None and not (value.isascii() and value.isdigit() and least <= int(value[:9]) <= most):
+            if variables is os.environ:
+                _dropped[name] = value
             del variables[name]
+
+
+def inherited() -> dict[str, str]:
+    """Return the environment that this process was started with and has changed since, with the sizes it dropped for itself.
+
+    What it starts for a person gets that person's variables.
+    """
+    return {**_dropped, **os.environ}

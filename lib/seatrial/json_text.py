@@ -12,6 +12,7 @@ import math
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -35,12 +36,13 @@ class JsonError(ValueError):
     """Text that is no JSON document. The message is what is said of the text: "is not JSON: ..."."""
 
 
-def parse_json(content: bytes | str, *, mend_halves: bool = False) -> Any:
+def parse_json(content: bytes | str, *, mend_halves: bool = False, mend_numbers: bool = False) -> Any:
     """Return the document in ``content``.
 
     Args:
         content: UTF-8 text, with or without a byte-order mark.
         mend_halves: Take half a character (a lone surrogate) for U+FFFD instead of refusing the document.
+        mend_numbers: Take NaN, Infinity and what is out of range for null instead of refusing the document.
 
     Raises:
         JsonError: If it is not UTF-8 or not JSON, is nested too deeply, names a key twice, or holds a number out of range
@@ -51,7 +53,7 @@ def parse_json(content: bytes | str, *, mend_halves: bool = False) -> Any:
         encoded = content.encode() if isinstance(content, str) else bytes(content)
         encoded = _without_halves(encoded, mend=mend_halves)
         # Editors of Windows begin a file with a byte-order mark.
-        document = _READER.decode(encoded.decode("utf-8-sig"))
+        document = (_MENDING if mend_numbers else _READER).decode(encoded.decode("utf-8-sig"))
         _check_levels(document)
     except RecursionError as error:
         raise JsonError("is nested too deeply") from error
@@ -153,4 +155,22 @@ def _no_number(text: str) -> Any:
 
 _READER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_whole, parse_float=_fraction, parse_constant=_no_number
+)
+
+
+def _or_none(read: Callable[[str], T]) -> Callable[[str], T | None]:
+    def mended(text: str) -> T | None:
+        try:
+            return read(text)
+        except JsonError:
+            return None
+
+    return mended
+
+
+_MENDING = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_int=_or_none(_whole),
+    parse_float=_or_none(_fraction),
+    parse_constant=_or_none(_no_number),
 )

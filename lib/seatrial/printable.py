@@ -7,6 +7,7 @@ own streams, so that nothing that prints can go round it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 LINE = 80
 """Characters of a name or address that a message repeats: one line of a terminal."""
@@ -14,9 +15,7 @@ LINE = 80
 # Python calls these printable, but an eye misses them: fillers, a blank of Braille, and selectors that choose a variant
 # of the character before. U+FE0E and U+FE0F stay: they make a sign an emoji or a letter.
 # Source: Default_Ignorable_Code_Point, https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt
-_UNSEEN = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
-)
+UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]")
 _DOUBTFUL = re.compile(r"[^\n\t -~]")
 
 
@@ -26,12 +25,17 @@ def printable(text: str) -> str:
     Newlines and tabs stay. A line of a log, a name or a message may hold colours, links, cursor movements, invisible
     characters or text that runs backwards.
     """
-    return _DOUBTFUL.sub(lambda sign: sign[0] if seen(sign[0]) else sign[0].encode("unicode_escape").decode(), text)
+    return escaped(text, lambda sign: sign.encode("unicode_escape").decode())
+
+
+def escaped(text: str, how: Callable[[str], str]) -> str:
+    """Return ``text`` with another form for each sign that a terminal would obey or an eye would miss."""
+    return _DOUBTFUL.sub(lambda sign: sign[0] if seen(sign[0]) else how(sign[0]), text)
 
 
 def seen(text: str) -> bool:
     """Return True if a terminal obeys nothing in ``text``, and an eye misses nothing."""
-    return text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None)
+    return text.isprintable() and (text.isascii() or UNSEEN.search(text) is None)
 
 
 def shortened(text: str, most: int = LINE) -> str:

@@ -8,6 +8,7 @@ nobody has to read printed text.
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import msgspec
 
 from seatrial.errors import UsageError
 from seatrial.json_text import JsonError, parse_json
+from seatrial.printable import escaped
 from seatrial.writing import Ours, write_text
 
 Origin = Literal["measured", "verified", "derived", "assumed"]
@@ -30,6 +32,12 @@ RECORD_MIME = "application/vnd.seatrial.record+json"
 
 _MAX_JSON_BYTES = 256 << 20
 """More than any record or notebook has: reading stops here for a device or an endless stream."""
+
+MOST_RECORD_LEVELS = 100
+_MOST_LEVELS = 150
+"""Brackets inside one another in what is written: readers of JSON give up above some hundreds."""
+_MOST_WHOLE = 1 << 1023
+"""Whole numbers of more digits are infinity to a reader that counts in floating point."""
 
 T = TypeVar("T")
 
@@ -80,9 +88,38 @@ def from_dict(kind: type[T], data: Any) -> T:
         ) from error
 
 
+def finite(value: Any, levels: int = _MOST_LEVELS) -> Any:
+    """Return a JSON value with None for what JSON has no number for: NaN, infinity, and whole numbers as large.
+
+    Raises:
+        ValueError: If it is nested more than ``levels`` deep.
+
+    """
+    if levels < 0:
+        raise ValueError("is nested too deeply")
+    if isinstance(value, dict):
+        return {name: finite(one, levels - 1) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one, levels - 1) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if not isinstance(value, int) or abs(value) < _MOST_WHOLE else None
+
+
+def document_text(value: Any) -> str:
+    """Return ``value`` as one indented JSON document, in which a terminal obeys nothing and an eye misses nothing.
+
+    Raises:
+        ValueError: If it is nested too deeply.
+
+    """
+    text = json.dumps(finite(to_dict(value)), indent=2, ensure_ascii=False)
+    return escaped(text, lambda sign: json.dumps(sign)[1:-1])
+
+
 def write_json(path: Path, value: Any, mode: int = 0o644, *, ours: Ours | None = None) -> None:
     """Write ``value`` as indented JSON to ``path``, by the rule of ``writing.write_text``."""
-    write_text(path, json.dumps(to_dict(value), indent=2, ensure_ascii=False) + "\n", mode, ours=ours)
+    write_text(path, document_text(value) + "\n", mode, ours=ours)
 
 
 def document_with(*fields: str) -> Ours:
@@ -97,7 +134,7 @@ def document_with(*fields: str) -> Ours:
     return Ours(f"a JSON document of {', '.join(fields)}", recognise)
 
 
-def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
+def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES, *, mended: bool = False) -> Any:
     """Load the JSON document in ``path``.
 
     Raises:
@@ -115,7 +152,7 @@ def read_json(path: Path, most_bytes: int = _MAX_JSON_BYTES) -> Any:
             raise UsageError(
                 f"{path} holds more than {most_bytes:,} bytes, too many for a record.", remedy="Check the path."
             )
-        return parse_json(content)
+        return parse_json(content, mend_halves=mended, mend_numbers=mended)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", remedy="Check the path.") from error
     except JsonError as error:
@@ -127,8 +164,16 @@ def record(name: str, value: Any) -> None:
 
     The notebook shows one line of text. A MIME bundle (``application/vnd.seatrial.record+json``) carries the value, and
     ``seatrial run`` collects it into ``record.json``. Outside a notebook nothing happens.
+
+    Raises:
+        UsageError: If ``value`` is nested too deeply.
+
     """
-    plain = to_dict(value)
+    try:
+        plain = finite(to_dict(value), MOST_RECORD_LEVELS)
+    except (ValueError, RecursionError) as error:
+        what = f"The result {name!r} is nested more than {MOST_RECORD_LEVELS} levels deep."
+        raise UsageError(what, remedy="Record a flatter value.") from error
     from IPython.core.getipython import get_ipython
     from IPython.display import display
 

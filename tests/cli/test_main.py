@@ -57,7 +57,7 @@ def test_a_reader_that_leaves_ends_it_quietly():
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_a_name_the_encoding_lacks_is_written_all_the_same(tmp_path, encoding):
     """The JSON document holds the exact name in every encoding, the table a readable form of it."""
-    config = tmp_path / "\N{WAVE DASH}\udcff.json"
+    config = tmp_path / "\N{WAVE DASH}\u200b.json"
     config.write_text(json.dumps(dict(find_model("flash").config)))
     settings = {"capture_output": True, "env": {**os.environ, "PYTHONIOENCODING": encoding}}
     code, out, messages = run(*SEATRIAL, "footprint", "--config", config, "--json", **settings)

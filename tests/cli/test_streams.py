@@ -162,7 +162,6 @@ OF_THEIR_OWN = {
     "seatrial/simulator/__main__.py": "a program of its own, whose output a log file or a pipe takes",
     "seatrial/xllamacpp_server.py": "the same",
     "seatrial/server/supervisor.py": "the same",
-    "seatrial/measure/client.py": "the same: JSON for the process that started it",
     "seatrial/speed/calibrate.py": "a program for who maintains the kit",
     "seatrial/hardware/bandwidth/gpu_probe.py": "the same: JSON for the process that started it",
     "seatrial/hardware/bandwidth/host_probe.py": "the same",
@@ -172,7 +171,7 @@ OF_THEIR_OWN = {
 
 PAST_IT = re.compile(
     r"\b(?:rich\.)?Console\(|sys\.__std|(?:stdout|stderr)\.buffer\b|\.behind\b|os\.write\(\s*[12]\b|os\.writev|/dev/(?:tty|std)|"
-    r"getpass|input\(|StreamHandler|basicConfig|faulthandler|markup=True|from_markup|from_ansi|\.out\(|print_json|"
+    r"getpass|\binput\(|\(Console\)|StreamHandler|basicConfig|faulthandler|markup=True|from_markup|from_ansi|\.out\(|print_json|"
     r"stdout\.write|stderr\.write"
 )
 

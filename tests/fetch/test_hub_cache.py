@@ -10,7 +10,9 @@ from tests.hub_cache import MAIN, HubCache
 from tests.safetensors_bytes import vectors
 
 from seatrial.catalog import find_checkpoint
-from seatrial.errors import ModelFileError, NetworkError, UnknownNameError
+from seatrial.cli.main import main
+from seatrial.engines.served import served_name
+from seatrial.errors import ModelFileError, NetworkError, UnknownNameError, UsageError
 from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, found_path, local_path
 from seatrial.fetch.tiny import write_tiny
 
@@ -136,6 +138,16 @@ def test_an_incomplete_snapshot_is_completed_in_our_cache(theirs, hub, cache, lo
     assert folder == local_path(of_safetensors())
 
 
+def test_copies_in_a_snapshot_complete_it_too(theirs, hub):
+    """On disks without links, snapshots hold the files themselves."""
+    hub.files = dict(SAFETENSORS)
+    os.environ["HF_ENDPOINT"] = hub.url
+    theirs.add({name: body for name, body in SAFETENSORS.items() if "00001" not in name}, links=False)
+    fetch_checkpoint(of_safetensors())
+    asked = [path.rpartition("/")[2] for path, _ in hub.requests if "/resolve/" in path]
+    assert ["model-00001-of-00002.safetensors"] == asked
+
+
 def test_what_is_still_being_downloaded_there_is_not_used(theirs, hub, gguf, cache):
     """``.incomplete`` blobs and links that lead nowhere are no files."""
     os.environ["HF_ENDPOINT"] = hub.url
@@ -204,3 +216,53 @@ def test_a_hub_id_in_no_catalog_means_what_the_cache_holds(theirs, tmp_path):
     assert snapshot / "tiny-Q4_K_M.gguf" == adopt_checkpoint(by_path)
     with pytest.raises(UnknownNameError):
         find_checkpoint("someone/other-GGUF")
+
+
+def test_a_snapshot_is_called_by_its_repository(tmp_path):
+    """Not by the hash that its folder is called by; any other path by its last part."""
+    snapshot = str(tmp_path / "models--some--model--V4" / "snapshots" / MAIN)
+    assert "some/model--V4" == served_name(snapshot)
+    assert "x-Q4.gguf" == served_name(f"{snapshot}/x-Q4.gguf")
+    assert MAIN == served_name(str(tmp_path / MAIN))
+
+
+def test_a_cache_of_ours_that_cannot_be_written_costs_another_check(theirs, gguf, monkeypatch, tmp_path):
+    """The files are used all the same."""
+    snapshot = theirs.add({NAME: gguf})
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SEATRIAL_CACHE", str(tmp_path / "file"))
+    assert snapshot / NAME == fetch_checkpoint(checkpoint())
+    assert snapshot / NAME == adopt_checkpoint(checkpoint())
+
+
+def test_a_path_too_long_for_a_folder_s_name_is_remembered_too(theirs, gguf):
+    """The check of a local path is kept under a shortened name."""
+    snapshot = theirs.add({f"{'deep/' * 60}{NAME}": gguf})
+    path = snapshot / ("deep/" * 60) / NAME
+    own = checkpoint(str(path))
+    assert path == adopt_checkpoint(own)
+    told = []
+    assert path == adopt_checkpoint(own, on_progress=told.append)
+    assert [] == told
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_CACHE", "HF_HOME"])
+def test_a_variable_that_names_no_path_is_bad_input(theirs, monkeypatch, name):
+    """The message names it; nothing is downloaded a second time for a typing error."""
+    assert not theirs.folder.exists()
+    monkeypatch.setenv("HF_HUB_CACHE", "")
+    monkeypatch.setenv(name, "~nobody-has-this-name/hub")
+    with pytest.raises(UsageError, match=name):
+        fetch_checkpoint(checkpoint())
+
+
+def test_a_plan_says_where_the_checkpoint_is(gguf, capsys):
+    """In Hugging Face's cache, for a checkpoint of the catalog; without it nothing is said."""
+    name = "unsloth/DeepSeek-V4-Flash-0731-GGUF"
+    words = ["plan", f"--checkpoint={name}:UD-Q4_K_XL", "--hardware=h200x8"]
+    assert 0 == main(words)
+    assert "on this disk" not in capsys.readouterr().out
+    snapshot = HubCache(os.environ["HF_HUB_CACHE"], name).add({"UD-Q4_K_XL/model-UD-Q4_K_XL-00001-of-00001.gguf": gguf})
+    assert 0 == main(words)
+    expected = f"The checkpoint is on this disk: {snapshot}/UD-Q4_K_XL/model-UD-Q4_K_XL-00001-of-00001.gguf\n"
+    assert expected in capsys.readouterr().out

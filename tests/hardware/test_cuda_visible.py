@@ -1,5 +1,7 @@
 """CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER: the kit and the engine mean the same GPUs, in the same order."""
 
+from dataclasses import replace
+
 import pytest
 
 from seatrial.engines import build_command
@@ -100,7 +102,18 @@ def test_numbers_are_nvml_s_and_the_engine_is_told_so(order):
     """Without a wish the kit decides: CUDA counts as NVML does."""
     environment = {"CUDA_VISIBLE_DEVICES": "0"} | ({} if order is None else {"CUDA_DEVICE_ORDER": order})
     visible = visible_gpus(THREE, environment)
-    assert (["3090"], (ORDER,)) == ([one["name"] for one in visible.entries], visible.engine_env)
+    assert (["3090"], (ORDER, "CUDA_VISIBLE_DEVICES=0")) == (
+        [one["name"] for one in visible.entries],
+        visible.engine_env,
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"), [(" 2 ,0,9", "2,0"), ("1st", "1"), ("GPU-11aa,GPU-00,x", "GPU-11aa,GPU-00")]
+)
+def test_the_engine_gets_the_valid_part_of_the_list(setting, said):
+    """A command that is copied to another shell means the same GPUs."""
+    assert f"CUDA_VISIBLE_DEVICES={said}" in visible_gpus(THREE, {"CUDA_VISIBLE_DEVICES": setting}).engine_env
 
 
 def test_numbers_of_whoever_wants_the_fastest_first_count_so():
@@ -164,3 +177,32 @@ def test_machines_without_nvidia_need_no_order(machine):
     """The variable would say nothing there."""
     plan = make_plan("tiny-v4", hardware=machine, engine="llamacpp")
     assert "CUDA_DEVICE_ORDER" not in build_command(plan).env
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ((), "1,2"),
+        (("CUDA_VISIBLE_DEVICES=5,3,1",), "3,1"),
+        (("CUDA_VISIBLE_DEVICES=GPU-a,GPU-b,GPU-c",), "GPU-b,GPU-c"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["sglang", "vllm"])
+def test_engines_that_need_equal_gpus_get_those_of_the_plan(engine, seen, said):
+    """The first GPU they see is another card here."""
+    machine = replace(named_machine("rtx3090x1+rtxpro6000x2"), engine_env=(ORDER, *seen))
+    plan = make_plan("flash", hardware=machine, engine=engine)
+    assert (True, said) == (plan.runs, build_command(plan).env["CUDA_VISIBLE_DEVICES"])
+
+
+def test_equal_gpus_that_come_first_need_no_list():
+    """The engine takes these by itself."""
+    plan = make_plan("flash", hardware=named_machine("rtxpro6000x2+rtx3090x1"), engine="sglang")
+    assert "CUDA_VISIBLE_DEVICES" not in build_command(plan).env
+
+
+@pytest.mark.parametrize(("name", "said"), [("rtx3090x1+rtx5090x1", True), ("rtx3090x2", False)])
+def test_a_named_mixture_says_whose_order_its_shares_have(name, said):
+    """Nobody knows on which bus the cards of a named machine are."""
+    plan = make_plan("flash", hardware=named_machine(name, 192), engine="llamacpp")
+    assert said == any("follow the order of the name" in reason.text for reason in plan.reasons)

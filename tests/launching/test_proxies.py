@@ -3,6 +3,7 @@
 import psutil
 import pytest
 
+from seatrial.errors import UsageError
 from seatrial.launching.proxies import direct_addresses
 
 PROXY = {"http_proxy": "http://proxy.example.net:3128"}
@@ -36,6 +37,12 @@ def test_both_spellings_name_its_own_addresses(environment, expected):
 def test_the_address_it_listens_on_is_named_too(host):
     """SGLang asks itself at the very address it was told to listen on."""
     assert f"{OWN},{host}" == direct_addresses(PROXY, host)["NO_PROXY"]
+
+
+def test_what_is_no_text_is_refused():
+    """The server's record could not hold it."""
+    with pytest.raises(UsageError, match="NO_PROXY"):
+        direct_addresses(PROXY | {"NO_PROXY": "\udcff"}, "127.0.0.1")
 
 
 def test_a_launched_engine_has_them(fake, monkeypatch):

@@ -187,6 +187,8 @@ def test_an_answer_a_little_longer_counts(asked, text, chunks):
     [
         ((chunk({"content": "A"}),), "incomplete"),
         ((chunk({"content": "A"}), chunk(usage={"completion_tokens": 1})), "incomplete"),
+        ((chunk({"content": "A"}), b'data: {"choices":[{"del'), "incomplete"),
+        ((chunk({"content": "A"}), b'data: {"choices":[{"delta":{"content":"'), "incomplete"),
         ((STOP, DONE), "empty"),
         ((chunk({"content": "A"}), b'data: {"choices":[{"del\n\n'), "malformed"),
         ((chunk({"content": "A"}), b"data: \xff\xfe\n\n"), "malformed"),

@@ -62,6 +62,7 @@ OWN = {
     "the end together": [*sent()[:50], *[sent()[63]] * 14],
     "faster than reads": [TTFT_S + number // 32 * 0.001 for number in range(640)],
     "at once": [0.001] * 16,
+    "three tokens together": [TTFT_S] * 3,
 }
 
 

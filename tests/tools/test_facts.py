@@ -283,7 +283,7 @@ def test_a_cookbook_needs_source_day_and_cells(installed, facts):
     [
         (ACCELERATORS, lambda one: one["accelerators"][0].update(memory_gb=-80), "(h100).memory_gb takes a number from 0, not -80"),
         (ACCELERATORS, lambda one: one["accelerators"][0].update(dense_tflops="fast"), "dense_tflops takes a table (bf16, fp8, fp4)"),
-        (ACCELERATORS, lambda one: one["accelerators"][0].update(bandwidth_gb_s=float("nan")), "is nan, which is no number of JSON"),
+        (ACCELERATORS, lambda one: one["accelerators"][0].update(bandwidth_gb_s=float("nan")), "holds NaN, which is no JSON number"),
         (ACCELERATORS, lambda one: one["accelerators"][0].update(checked="yesterday"), "checked takes a day"),
         (ACCELERATORS, lambda one: one["accelerators"].append(one["accelerators"][0]), "have the same h100; a row stands once"),
         (ACCELERATORS, lambda one: one.update(accelerators=[]), "accelerators is empty"),
@@ -317,8 +317,8 @@ def test_a_malformed_edition_is_refused_with_one_clear_message(installed, editio
         (" ", "is not JSON"),
         ("[1]", "holds a list, not a table with names"),
         ("{}", "is like none of the project's data files"),
-        ('{"about": 1, "about": 2}', "'about' stands twice"),
-        ('{"about": Infinity}', "about is inf, which is no number of JSON"),
+        ('{"about": 1, "about": 2}', "names 'about' twice in one object"),
+        ('{"about": Infinity}', "holds Infinity, which is no JSON number"),
     ],
 )
 def test_a_file_that_is_no_document_is_refused(installed, edition, text, told):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import math
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -29,28 +28,6 @@ _SHOWN = 60
 _MANY = 40
 """Problems that one message lists; the others are counted."""
 Label = Callable[[Any], str]
-
-
-def not_json(document: Any, text: str) -> list[str]:
-    """Return what a JSON reader should have refused: numbers that are none, and names that stand twice."""
-    found = [f"{place} is {value}, which is no number of JSON" for place, value in _odd_numbers(document, "")]
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        twice = dict.fromkeys(name for name in names if names.count(name) > 1)
-        found.extend(f"{name!r} stands twice in {shown(dict(pairs))}" for name in twice)
-        return dict(pairs)
-
-    json.loads(text, object_pairs_hook=once)
-    return found
-
-
-def _odd_numbers(value: Any, place: str) -> Iterator[tuple[str, float]]:
-    if isinstance(value, float) and not math.isfinite(value):
-        yield place, value
-    each = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, inner in each:
-        yield from _odd_numbers(inner, f"{place}[{name}]" if isinstance(value, list) else f"{place}.{name}".lstrip("."))
 
 
 def shown(value: Any) -> str:

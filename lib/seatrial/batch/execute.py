@@ -22,6 +22,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from seatrial import errors
 from seatrial.batch.kernel import Kernel
+from seatrial.batch.outputs import Outputs
+from seatrial.batch.sources import Source
 from seatrial.batch.types import NotebookFailure, ParameterValue, Status
 from seatrial.printable import shortened
 from seatrial.secret_text import masked, secrets_of
@@ -31,6 +33,8 @@ from seatrial.writing import open_own, write_text
 _ENGINE = "seatrial"
 _MOST_MESSAGE = 2000  # characters of an error; the executed notebook has all of it
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a character, which no UTF-8 file can have."""
 
 
 class Interruption(Exception):  # noqa: N818 -- asked for, so no error
@@ -41,11 +45,13 @@ class Interruption(Exception):  # noqa: N818 -- asked for, so no error
 class Execution:
     """One notebook while it runs."""
 
-    source: Path
+    source: Source
     target: Path  # file of the executed notebook
     parameters: Mapping[str, ParameterValue]
     on_cell: Callable[[str, int], None]  # called with the id and the place (from 1) of each code cell that starts
     kernel_pid: int | None = None  # None before the first cell
+    outputs: Outputs = field(default_factory=Outputs)  # bounds of its outputs, and what was left out
+    saved: bool = False  # the executed notebook is written
     _kernel: Kernel = field(default_factory=Kernel)
     _notebook: Any = None
     _cell: Any = None
@@ -83,7 +89,8 @@ class Execution:
     def execute_cells(self, papermill: Any, kernel_name: str) -> None:
         """Run the notebook that papermill has prepared."""
         self._notebook = papermill.nb
-        client = PapermillNotebookClient(
+        self._notebook.metadata.papermill["input_path"] = str(self.source.path)  # not the copy that is executed
+        client = _Client(
             papermill,
             km=self._kernel.manager(),
             kernel_name=kernel_name,
@@ -93,6 +100,7 @@ class Execution:
             on_cell_execute=self._begin_cell,
             on_cell_executed=self._end_cell,
         )
+        client.admitted = self.outputs
         if self._stopping:
             raise Interruption
         with open_own(self._kernel.log) as log:
@@ -110,9 +118,11 @@ class Execution:
         papermill_engines.register(_ENGINE, _Papermill)
         with tempfile.TemporaryDirectory(prefix="seatrial-") as scratch:
             self._kernel.scratch = Path(scratch)
+            copy = self._kernel.scratch / "notebook.ipynb"
+            write_text(copy, nbformat.writes(self.source.notebook))  # type: ignore[no-untyped-call]
             try:
                 execute_notebook(
-                    str(self.source).replace("{", "{{").replace("}", "}}"),  # papermill fills in {name} in a path
+                    str(copy),
                     None,
                     parameters=dict(self.parameters),
                     engine_name=_ENGINE,
@@ -128,7 +138,11 @@ class Execution:
                 return self._failure(str(error.ename), _ANSI.sub("", str(error.evalue)), exit_code)
             except Interruption:
                 return None  # self._stopping says so
-            except RuntimeError as error:  # the kernel never answered
+            except errors.SeatrialError:  # nothing can be written
+                raise
+            except Exception as error:  # noqa: BLE001 -- whatever papermill stumbles over ends this notebook only
+                if self._cell is not None:
+                    return self._failure(type(error).__name__, str(error), errors.SeatrialError.exit_code)
                 message = f"The notebook's kernel did not start: {error} {self._kernel.last_words()}"
                 return self._failure("KernelDied", message, errors.SeatrialError.exit_code)
             finally:
@@ -157,8 +171,9 @@ class Execution:
 
     def _save(self) -> None:
         if self._notebook is not None:
-            text = nbformat.writes(self._notebook)  # type: ignore[no-untyped-call]
+            text = _HALF.sub("\ufffd", nbformat.writes(self._notebook))  # type: ignore[no-untyped-call]
             write_text(self.target, self._masked(text) + "\n")
+            self.saved = True
 
     def _masked(self, text: str) -> str:
         """Return a text without the environment's secrets and the keys of servers seen so far."""
@@ -181,6 +196,16 @@ class Execution:
         # A class may fail to form its text, or form one that no message to the notebook can carry (half a character).
         text = shortened(self._masked(message.strip()), _MOST_MESSAGE) or f"{kind}, without a text that can be shown"
         return NotebookFailure(kind, text, self._cell_id(), exit_code)
+
+
+class _Client(PapermillNotebookClient):  # type: ignore[misc]
+    """papermill's client, with outputs within bounds."""
+
+    admitted: Outputs
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        bounded = self.admitted.bounded(msg, str(cell.get("id", cell_index)))
+        return super().process_message(bounded, cell, cell_index)
 
 
 class _Papermill(Engine):  # type: ignore[misc]

@@ -12,12 +12,11 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from seatrial.batch.types import Run
 from seatrial.errors import UsageError, cannot_write
 from seatrial.paths import typed_path
-from seatrial.records import RECORD, RECORD_MIME, from_dict, read_json
+from seatrial.records import RECORD, from_dict, read_json
 from seatrial.writing import Ours, check_target
 
 _RUNS = Path("runs")
@@ -113,21 +112,6 @@ def _lock(handle: int, folder: Path) -> None:
     raise UsageError(
         f"Another run is writing into {folder}.", remedy="Wait for it, or choose another folder with --output."
     )
-
-
-def read_results(folder: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Return the values recorded by the executed notebooks in ``folder``, by name; of equal names the last."""
-    results: dict[str, Any] = {}
-    for name in names:
-        path = folder / name
-        if not path.exists():
-            continue
-        for cell in read_json(path)["cells"]:
-            for output in cell.get("outputs", ()):
-                bundle = output.get("data", {}).get(RECORD_MIME)
-                if bundle:
-                    results[bundle["name"]] = bundle["value"]
-    return results
 
 
 def _new_folder() -> Path:

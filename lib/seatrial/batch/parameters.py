@@ -9,21 +9,18 @@ from __future__ import annotations
 import ast
 import keyword
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from seatrial.batch.types import ParameterValue
 from seatrial.errors import UnknownNameError, UsageError
+from seatrial.given import read_text, refused
 from seatrial.printable import shortened
 from seatrial.secret_text import looks_secret
 
-_KINDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 _MAX_TEXT = 4096
-
-_TRUE, _FALSE = {"true", "yes", "1", "on"}, {"false", "no", "0", "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,33 +141,18 @@ def _check_value(name: str, value: Any) -> None:
 def _typed(parameter: Parameter, value: Any) -> ParameterValue:
     kind = parameter.kind
     if isinstance(value, str) and kind != "str":
-        value = _read(kind, value)
+        value = read_text(kind, value)
     if kind == "float" and _is("int", value):
         value = float(value)
     if not _is(kind, value) or (kind == "float" and not math.isfinite(value)):
-        raise UsageError(
-            f"The parameter {parameter.name} takes {_KINDS[kind]}, not {_shown(value)}.",
-            remedy=f"{parameter.name}: {parameter.help or parameter.kind} (default: {parameter.default!r}).",
-        )
+        remedy = f"{parameter.name}: {parameter.help or parameter.kind} (default: {parameter.default!r})."
+        raise refused(parameter.name, kind, value, remedy)
     result: ParameterValue = value
     return result
 
 
 def _is(kind: str, value: Any) -> bool:
     return type(value) is TYPES[kind]  # not isinstance: True is no whole number
-
-
-def _read(kind: str, text: str) -> Any:
-    """Return ``text`` as a value of that kind, or unchanged if it is none."""
-    word = text.strip().lower()
-    if kind == "bool":
-        return True if word in _TRUE else False if word in _FALSE else text
-    if not re.fullmatch(r"[+-]?[0-9][0-9_]{0,18}" if kind == "int" else r"[0-9eE+.-]{1,32}", word):
-        return text
-    try:
-        return int(word) if kind == "int" else float(word)
-    except ValueError:
-        return text
 
 
 def _shown(value: Any) -> str:

@@ -19,15 +19,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from seatrial import __version__
-from seatrial.batch.folders import check_targets, choose_folder, claimed, read_results
+from seatrial.batch.folders import check_targets, choose_folder, claimed
 from seatrial.batch.leases import end_leases
 from seatrial.batch.logs import keep_logs
 from seatrial.batch.parameters import choose_parameters
+from seatrial.batch.results import kept_results, read_results
 from seatrial.batch.signals import shielded_from_signals, stop_signals
 from seatrial.batch.sources import Source, groups_of, read_sources
 from seatrial.batch.types import NotebookResult, ParameterValue, Run, RunProgress
 from seatrial.batch.versions import versions
-from seatrial.errors import EngineMissingError
+from seatrial.errors import EngineMissingError, UsageError
 from seatrial.records import RECORD, write_json
 
 if TYPE_CHECKING:
@@ -108,7 +109,10 @@ class _Series:
         self.stopping = False
         self.started_at = earlier.started_at if earlier else _now()
         self.earlier_logs = {name for one in earlier.notebooks for name in one.logs} if earlier else set()
-        self.results = [self._result_before(source, given[source.path.name], earlier) for source in sources]
+        self.recorded: dict[int, dict[str, Any]] = {}  # what the notebooks recorded, by their place
+        self.results = [
+            self._result_before(index, given[source.path.name], earlier) for index, source in enumerate(sources)
+        ]
 
     def run(self, jobs: int) -> Run:
         """Run every notebook without a result, ``jobs`` at a time, and return the finished record."""
@@ -165,7 +169,7 @@ class _Series:
         source, result = self.sources[index], self.results[index]
         start, started_at = monotonic(), _now()
         execution = Execution(
-            source=source.path,
+            source=source,
             target=self.folder / result.notebook,
             parameters=result.parameters,
             on_cell=lambda cell, place: self._report(
@@ -185,19 +189,30 @@ class _Series:
         took = monotonic() - start
         logs = keep_logs(self.folder, result.notebook, execution.kernel_pid, started_at, self.earlier_logs)
         with self.lock:
-            self.results[index] = replace(result, status=status, error=failure, duration_s=round(took, 3), logs=logs)
+            left_out = execution.outputs.left_out
+            try:
+                self.recorded[index] = read_results(execution.target) if execution.saved else {}
+            except UsageError as error:
+                left_out = [*left_out, f"all results: {error.what}"]
+            self.results[index] = replace(
+                result, status=status, error=failure, duration_s=round(took, 3), logs=logs, left_out=tuple(left_out)
+            )
             self._write(finished=False)
         self._report("finished", index, status=status, elapsed_s=took)
 
-    def _result_before(self, source: Source, given: dict[str, ParameterValue], earlier: Run | None) -> NotebookResult:
+    def _result_before(self, index: int, given: dict[str, ParameterValue], earlier: Run | None) -> NotebookResult:
         """Return the result a notebook has before the run: one of an earlier run, or ``not_run``."""
+        source = self.sources[index]
         fresh = NotebookResult(source.path.name, source.title, "not_run", None, given, source.sha256)
         if earlier is None or earlier.seatrial_version != __version__:
             return fresh
         for old in earlier.notebooks:
             same = (old.notebook, old.source_sha256, old.parameters) == (fresh.notebook, source.sha256, given)
-            if same and old.status == "completed" and (self.folder / old.notebook).exists():
-                return replace(old, kept=True)
+            if same and old.status == "completed":
+                recorded = kept_results(self.folder / old.notebook, source)
+                if recorded is not None:
+                    self.recorded[index] = recorded
+                    return replace(old, kept=True)
         return fresh
 
     def _report(self, event: Any, index: int, **more: Any) -> None:
@@ -223,7 +238,7 @@ class _Series:
             seatrial_version=__version__,
             versions=versions(),
             notebooks=tuple(self.results),
-            results=read_results(self.folder, [result.notebook for result in self.results]),
+            results={name: value for _, found in sorted(self.recorded.items()) for name, value in found.items()},
         )
         write_json(self.folder / RECORD, run)
         return run

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seatrial.batch.metadata import mended
 from seatrial.batch.parameters import Parameter, read_parameters
 from seatrial.environment import is_text
 from seatrial.errors import UnknownNameError, UsageError
 from seatrial.json_text import JsonError, parse_json
-from seatrial.printable import LINE, shortened
+from seatrial.printable import printable, shortened
+
+Cells = list[tuple[str, str]]
+
+_MOST_BYTES = 256 << 20
+_LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +31,10 @@ class Source:
     title: str
     parameters: dict[str, Parameter]
     code_cells: int
-    sha256: str
+    cells: Cells  # kind and text of each
+    sha256: str  # of these
     alone: bool  # must not run beside another
+    notebook: Any  # an nbformat node
 
 
 def read_sources(paths: Sequence[Path | str]) -> list[Source]:
@@ -44,22 +53,30 @@ def read_sources(paths: Sequence[Path | str]) -> list[Source]:
     return sources
 
 
+def cells_of(cells: Sequence[Any]) -> Cells:
+    """Return kind and text of each cell; a file has the text as lines."""
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+
+
 def _read_notebook(path: Path) -> Source:
     if not is_text(str(path)):  # neither a record nor the executed notebook could name it
         raise UsageError(f"{str(path)!a} is not UTF-8 text.", remedy="Rename the notebook.")
     notebook = _opened(path)
-    language = notebook.metadata.get("kernelspec", {}).get("language", "python")
-    if language != "python":
+    metadata = notebook.metadata
+    language = metadata.get("kernelspec", {}).get("language") or metadata.get("language_info", {}).get("name")
+    if language and str(language).casefold() not in {"python", "ipython"}:
         raise UsageError(f"{path} is a notebook for {language}.", remedy="Only Python notebooks can be run.")
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    cells = json.dumps([[cell.cell_type, cell.source] for cell in notebook.cells])
+    cells = cells_of(notebook.cells)
+    own = metadata.get("seatrial")
     return Source(
         path=path,
-        title=_title(notebook) or path.stem,
+        title=shortened(printable(_title(notebook) or path.stem)),
         parameters=read_parameters(notebook),
-        code_cells=len(code),
-        sha256=hashlib.sha256(cells.encode()).hexdigest(),
-        alone=bool(notebook.metadata.get("seatrial", {}).get("alone", False)),
+        code_cells=sum(kind == "code" and bool(text.strip()) for kind, text in cells),
+        cells=cells,
+        sha256=hashlib.sha256(json.dumps(cells).encode()).hexdigest(),
+        alone=isinstance(own, dict) and bool(own.get("alone", False)),
+        notebook=notebook,
     )
 
 
@@ -72,19 +89,36 @@ def _opened(path: Path) -> Any:
         raise _missing(path)
     import nbformat
 
-    invalid = (OSError, ValueError, TypeError, AttributeError, nbformat.ValidationError)  # nbformat raises all of these
     try:
-        text = path.read_text(encoding="utf-8")
-        parse_json(text)  # nbformat's own reader takes more, and overflows its stack
-        notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-        nbformat.validate(notebook)
-    except invalid as error:
-        reason = shortened((str(error) or type(error).__name__).splitlines()[0], 4 * LINE)
-        reason = f"it {reason}" if isinstance(error, JsonError) else reason
+        text = json.dumps(mended(parse_json(_content(path), mend_numbers=True)))
+        with warnings.catch_warnings(action="ignore"):  # about ids, which are made here
+            notebook = nbformat.convert(nbformat.reader.reads(text), 4)  # type: ignore[no-untyped-call]
+            nbformat.validate(notebook)
+    except Exception as error:
+        # nbformat raises whatever its versions stumble over: KeyError, AttributeError, RecursionError, its own ...
         raise UsageError(
-            f"{path} cannot be read as a notebook: {reason}", remedy="Save it again in JupyterLab."
+            f"{path} cannot be read as a notebook: {_reason(error)}", remedy="Save it again in JupyterLab."
         ) from error
     return notebook
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of an ordinary file."""
+    if not path.is_file():  # a pipe would be waited for
+        raise OSError("it is no ordinary file")
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(f"it has more than {_MOST_BYTES:,} bytes")
+    return content
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, JsonError):
+        return f"it {error}"
+    text = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
+    place = ".".join(map(str, getattr(error, "absolute_path", ())))
+    return shortened(f"{place}: {text}" if place else text, _LONGEST)
 
 
 def _missing(path: Path) -> UsageError:

@@ -35,6 +35,7 @@ class NotebookResult:
         error: Error that stopped it, None if it completed.
         kept: True if this result is from an earlier run into the same folder.
         logs: Logs of the engines it launched, relative to the run's folder.
+        left_out: Outputs that were not kept, a phrase for each.
 
     """
 
@@ -47,6 +48,7 @@ class NotebookResult:
     error: NotebookFailure | None = None
     kept: bool = False
     logs: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from seatrial.catalog.held import find_held, split_id
+from seatrial.catalog.hub_cache import local_name
 from seatrial.catalog.listing import checkpoints, drafters, models
 from seatrial.catalog.local import local_checkpoint
 from seatrial.catalog.stored import find_fetched
@@ -139,7 +140,7 @@ def model_of(checkpoint: Checkpoint) -> Model:
     config = checkpoint.config
     return Model(
         id="local",
-        name=Path(checkpoint.id).name,
+        name=local_name(Path(checkpoint.id)),
         architecture=str(config.get("model_type", "")),
         role="local",
         context_tokens=int(config["max_position_embeddings"]),

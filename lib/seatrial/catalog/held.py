@@ -20,8 +20,10 @@ from seatrial.catalog.selection import choose_files
 from seatrial.catalog.stored import weights_in
 from seatrial.environment import variable
 from seatrial.errors import ModelFileError, SeatrialError
-from seatrial.paths import typed_path
+from seatrial.paths import home, typed_path
 
+_VARIABLES = {"HF_HUB_CACHE": "", "HUGGINGFACE_HUB_CACHE": "", "HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"}
+"""Variables that move the cache, the first that is set, and its folder below each."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_OID = re.compile(r"[0-9a-f]{40}")
 
@@ -41,13 +43,17 @@ class Held:
 
 
 def hub_cache_dir() -> Path:
-    """Return the folder of the cache, as huggingface_hub finds it; an empty variable counts as unset."""
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if folder := variable(name):
-            return _expanded(folder, name)
-    if folder := variable("HF_HOME"):
-        return _expanded(folder, "HF_HOME") / "hub"
-    return _expanded(variable("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME") / "huggingface" / "hub"
+    """Return the folder of the cache, as huggingface_hub finds it; an empty variable counts as unset.
+
+    Raises:
+        UsageError: If a variable names no path.
+
+    """
+    for name, below in _VARIABLES.items():
+        text = variable(name)
+        if text is not None:
+            return typed_path(os.path.expandvars(text), name).absolute() / below
+    return home() / ".cache/huggingface/hub"
 
 
 def split_id(text: str) -> tuple[str, str | None]:
@@ -92,14 +98,16 @@ def held_at(path: Path) -> Held | None:
 
 
 def held_file(repository: str, file: RemoteFile) -> Path | None:
-    """Return the cache's file with this hash and size, None if it has none; the bytes are not checked."""
+    """Return a file of the cache that can be this one by its hash or name, and its size; the bytes are not checked."""
     digest = file.sha256 or file.git_oid
-    path = _folder_of(repository) / "blobs" / (digest or "")
+    if digest is None:
+        return None
+    # On disks without links, snapshots hold the files themselves.
+    places = [_folder_of(repository) / "blobs" / digest, *(one / file.name for one in _snapshots(repository, None))]
     try:
-        same = digest is not None and path.is_file() and path.stat().st_size == file.size_bytes
+        return next((one for one in places if one.is_file() and one.stat().st_size == file.size_bytes), None)
     except OSError:
         return None
-    return path if same else None
 
 
 def holds_part_of(repository: str) -> bool:
@@ -116,10 +124,6 @@ def _folder_of(repository: str) -> Path:
 
 def _is_snapshot(folder: Path) -> bool:
     return folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
-
-
-def _expanded(text: str, name: str) -> Path:
-    return typed_path(os.path.expandvars(text), name).absolute()
 
 
 def _snapshots(repository: str, revision: str | None) -> Iterator[Path]:

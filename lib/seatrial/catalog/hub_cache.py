@@ -5,7 +5,7 @@ Layout: ``models--ORG--NAME/{blobs,refs,snapshots}``; see the huggingface_hub do
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from seatrial.errors import UsageError
 
@@ -44,3 +44,11 @@ def snapshot(folder: Path) -> Path:
         if found
         else "Fetch the model again.",
     )
+
+
+def local_name(path: PurePath) -> str:
+    """Return what a local model is called: by its file or folder, or by its repository if the folder is a snapshot."""
+    repository = path.parent.parent.name
+    if path.parent.name == "snapshots" and repository.startswith("models--"):
+        return repository.removeprefix("models--").replace("--", "/", 1)
+    return path.name

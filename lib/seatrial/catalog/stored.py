@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from seatrial.records import from_dict, read_json
 
 MANIFEST = "seatrial.json"
 """This kit's own file beside a checkpoint's files; no source provides it."""
+
+_LONGEST_NAME = 200
+"""Characters of a folder's name; file systems take 255, and a lock's name is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,10 @@ class Fetched:
 
 def folder_of(checkpoint: Checkpoint) -> Path:
     """Return the folder for a checkpoint, without creating it."""
-    return models_dir() / (re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint.id).lstrip(".-") or "unnamed")
+    name = re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint.id).lstrip(".-") or "unnamed"
+    if len(name) > _LONGEST_NAME:  # a local path
+        name = f"{name[-_LONGEST_NAME + 13 :].lstrip('.-')}-{hashlib.sha256(checkpoint.id.encode(errors='surrogateescape')).hexdigest()[:12]}"
+    return models_dir() / name
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -23,6 +23,7 @@ from seatrial.cli.streams import escaped_streams, prepare_streams
 from seatrial.environment import drop_odd_sizes, is_text, variable
 from seatrial.errors import INTERRUPTED, SeatrialError, UnknownNameError, UsageError
 from seatrial.printable import shortened
+from seatrial.records import finite
 from seatrial.secret_text import masked, secrets_of
 
 COMMANDS = {
@@ -152,7 +153,7 @@ def _dispatch(words: list[str]) -> int:
         return int(leaving.code or 0)
     answer: CommandResult = import_module(f"seatrial.cli.{words[0]}").run(arguments)
     if arguments.json:
-        text = json.dumps(answer.document, indent=2)  # in ASCII: it passes through every encoding
+        text = json.dumps(finite(answer.document), indent=2)  # in ASCII: it passes through every encoding
         _write(lambda: print(text))
     else:
         _write(answer.show)

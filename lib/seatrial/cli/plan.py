@@ -26,6 +26,7 @@ from seatrial.cli.options import add_plan_options, plan_request
 from seatrial.engines import Command, build_command, machine_commands
 from seatrial.engines.extra import add_options
 from seatrial.errors import DoesNotFitError, RefusedError, SeatrialError
+from seatrial.fetch.cache import own_path
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.launching.tuned import tuned_plan
 from seatrial.plan import Plan
@@ -160,8 +161,16 @@ def _show(plan: Plan, command: Command | None, *, why: bool) -> None:
         console.print(table_plan_alternatives(plan, most=None if why else _ALTERNATIVES).to_rich())
 
 
+def _path_here(plan: Plan) -> Path | None:
+    """Return where a hub's checkpoint is on this disk, fetched or in Hugging Face's own cache; None if it is not here."""
+    from seatrial.fetch.checkpoint import found_path
+
+    checkpoint = find_checkpoint(plan.checkpoint)
+    return None if plan.simulated or own_path(checkpoint) else found_path(checkpoint)
+
+
 def _figures(plan: Plan) -> Iterator[str]:
-    """Yield the memory and the speed of a plan, a line each."""
+    """Yield the memory, the speed and the checkpoint's path if it is here, a line each."""
     from seatrial.view.plots.gpu_memory import memory_bars
     from seatrial.view.tables.plans import describe_speed
 
@@ -176,6 +185,8 @@ def _figures(plan: Plan) -> Iterator[str]:
         yield plan.prediction.basis
     elif plan.prediction:
         yield f"Predicted: {describe_speed(plan.prediction, plan.concurrency)}."
+    if plan.runs and (path := _path_here(plan)):
+        yield f"The checkpoint is on this disk: {path}"
 
 
 def _describe_gpus(plan: Plan, bars: Sequence[MemoryBar]) -> str:

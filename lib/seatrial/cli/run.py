@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.options import whole_number
-from seatrial.errors import MeasurementError
+from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure.types import Measurement
 from seatrial.records import REPORT, from_dict, to_dict
 from seatrial.view.tables.table import Table
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             stderr().print(f"Finished notebooks are kept. Continue with: --output {top}")
         raise
     unanswered = _unanswered(runs.values())
-    for line in (*_errors(runs.values()), *unanswered):
+    for line in (*_errors(runs.values()), *_left_out(runs.values()), *unanswered):
         stderr().print(f"seatrial: {line}", soft_wrap=True)
     report = top / REPORT
     write_report(list(runs), report)
@@ -98,6 +98,15 @@ def _errors(runs: Iterable[Run]) -> Iterator[str]:
             yield f"{place}: {result.error.message}"
 
 
+def _left_out(runs: Iterable[Run]) -> Iterator[str]:
+    """Yield a line for each output that was not kept, and for a measurement that is none."""
+    for one in runs:
+        for result in one.notebooks:
+            yield from (f"{result.notebook}: left out, {what}" for what in result.left_out)
+        if "measurement" in one.results and _measurement(one) is None:
+            yield "The result 'measurement' is no measurement; the report says why."
+
+
 def _unanswered(runs: Iterable[Run]) -> list[str]:
     """Return the problems of measurements in which not one request succeeded."""
     from seatrial.measure import find_problems
@@ -108,7 +117,10 @@ def _unanswered(runs: Iterable[Run]) -> list[str]:
 
 
 def _measurement(one: Run) -> Measurement | None:
-    return from_dict(Measurement, one.results["measurement"]) if "measurement" in one.results else None
+    try:
+        return from_dict(Measurement, one.results["measurement"]) if "measurement" in one.results else None
+    except UsageError:  # a notebook may record anything under that name
+        return None
 
 
 def _show(runs: dict[Path, Run], report: Path) -> None:

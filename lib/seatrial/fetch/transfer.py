@@ -19,7 +19,7 @@ from seatrial.fetch.disk import check_free_space, make_own_folder, writing
 from seatrial.fetch.hub import Hub
 from seatrial.fetch.progress import FetchProgress
 from seatrial.fetch.retry import RetryPolicy
-from seatrial.fetch.verify import corrupt, matches, set_aside
+from seatrial.fetch.verify import corrupt, holds, matches, set_aside
 from seatrial.units import format_bytes
 from seatrial.writing import check_target, open_own, put_in_place
 
@@ -85,7 +85,7 @@ def download(file: RemoteFile, target: Path, hub: Hub, progress: FetchProgress) 
 def link(held: Path, file: RemoteFile, target: Path, progress: FetchProgress) -> bool:
     """Link ``target`` to a file of another cache, and return True, if it has the bytes of ``file``; never write there."""
     progress.report("check", f"checking {file.name} in {held.parent}")
-    if not matches(held, file, progress):
+    if not holds(held, file, progress):
         progress.report("note", f"{held} does not have the bytes of {file.name}; it is left as it is, and not used.")
         return False
     make_own_folder(target.parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +19,7 @@ from seatrial.errors import ModelFileError
 from seatrial.fetch.hub import check_repository
 from seatrial.fetch.progress import OnProgress
 from seatrial.fetch.sources import FolderSource, HubSource, source_of
+from seatrial.json_text import JsonError, parse_json
 
 _MOST_OF_GGUF_BYTES = 1 << 20
 """Writers put the architecture first, before the vocabulary's megabytes."""
@@ -75,8 +75,8 @@ def _check(origin: HubSource | FolderSource, name: str) -> None:
 
 def _parsed(text: bytes, name: str) -> dict[str, Any]:
     try:
-        config = json.loads(text)
-    except (ValueError, RecursionError):
+        config = parse_json(text)
+    except JsonError:
         config = None
     if not isinstance(config, dict):
         raise ModelFileError(f"{_CONFIG} of {name} is no JSON object.", remedy="Choose another repository.")

@@ -51,6 +51,19 @@ def _digest(path: Path, digest: hashlib._Hash, progress: FetchProgress | None) -
     return digest.hexdigest()
 
 
+def holds(path: Path, file: RemoteFile, progress: FetchProgress) -> bool:
+    """Return True if a file of another cache can be read and has the bytes of ``file``.
+
+    Raises:
+        StoppedError: If the fetch is to end meanwhile.
+
+    """
+    try:
+        return matches(path, file, progress)
+    except OSError:
+        return False
+
+
 def set_aside(path: Path) -> Path:
     """Rename a wrong file to ``NAME.corrupt``, which nothing uses."""
     aside = path.with_name(f"{path.name}.corrupt")

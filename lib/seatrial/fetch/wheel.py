@@ -18,6 +18,7 @@ from pathlib import Path
 
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.errors import ModelFileError, NetworkError
+from seatrial.fetch.pace import Pace
 from seatrial.fetch.progress import FetchProgress
 from seatrial.fetch.transfer import CHUNK_BYTES, copy
 
@@ -25,6 +26,8 @@ _ATTEMPTS = 3
 _NOT_FOUND = "No matching distribution"
 _NO_CONNECTION = "after connection broken by"
 _POLL_S = 0.1
+_PIP_LIMIT_S = 180.0
+"""Longest time in which pip may bring next to nothing; its own limits and retries for one index take up to a minute."""
 
 
 def wheel_of(requirement: str, folder: Path, progress: FetchProgress) -> Path:
@@ -84,13 +87,19 @@ def _run_pip(pip: list[str], requirement: str, target: Path, progress: FetchProg
     # Only wheels: building a source package would run its code.
     flags = ("--no-deps", "--only-binary=:all:", "--no-input", "--retries=2", f"--dest={target}")
     command = [*pip, "download", *flags, requirement]
+    pace, came = Pace(requirement, progress, _PIP_LIMIT_S), 0
+    pace.waiting_for = "pip's download"
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=_environment(scratch)
         )
         try:
             while process.poll() is None:
-                progress.count("download", requirement, requirement, _largest_file_bytes(target.parent))
+                size = _largest_file_bytes(target.parent)
+                pace.gain(max(0, size - came))
+                came = max(came, size)
+                progress.count("download", requirement, requirement, size)
+                pace.left_s()
                 time.sleep(_POLL_S)
         finally:
             if process.poll() is None:

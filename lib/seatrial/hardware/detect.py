@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from seatrial.errors import UnknownNameError, UsageError
+from seatrial.given import text
 from seatrial.hardware.amd import read_amd
 from seatrial.hardware.apple import read_apple
 from seatrial.hardware.bandwidth.record import with_measured_bandwidth
@@ -40,6 +41,7 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
             f"A host memory of {host_memory_gib:g} GiB makes no sense.",
             remedy=f"Give a number of GiB above 0 and at most {_MAX_HOST_MEMORY_GIB:,.0f}.",
         )
+    name = text("hardware", name)
     folded = name.casefold()
     if folded == AUTO:
         return _with_host_memory(_dated(with_measured_bandwidth(read_machine())), host_memory_gib)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from seatrial.catalog.engine_facts import engine_facts
 from seatrial.engines.extra import add_options, check_flags, closed_variables, engine_options, host_of, set_host
 from seatrial.engines.types import Command
+from seatrial.environment import inherited
 from seatrial.errors import UsageError
 from seatrial.secret_text import SECRET_NAME, looks_secret
 from seatrial.server.address import listening_address, plain
@@ -79,7 +79,7 @@ def environment_without(engine: str) -> dict[str, str]:
     closed = [pattern.casefold() for pattern in closed_variables(engine)]
     return {
         name: value
-        for name, value in os.environ.items()
+        for name, value in inherited().items()
         if not any(fnmatch.fnmatchcase(name.casefold(), pattern) for pattern in closed)
     }
 

@@ -140,7 +140,7 @@ def _check_plan(plan: Plan) -> None:
         raise kind(what, remedy=plan.smallest_change or "seatrial plan --all ranks what does run.")
     if plan.hardware.only_named and not plan.simulated:
         raise RefusedError(
-            f"The plan is for {plan.hardware.name}, a machine that was only named; an engine is launched on this one.",
+            f"The plan is for {plan.hardware.name}, a machine that was only named or described; an engine is launched on this one.",
             remedy="Leave --hardware out to plan for this machine, or take the command that seatrial plan shows.",
         )
 

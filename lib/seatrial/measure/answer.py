@@ -6,6 +6,8 @@ was parsed. docs/measuring.md has the definitions.
 
 from __future__ import annotations
 
+import contextlib
+
 from seatrial.json_text import JsonError
 from seatrial.measure.chunks import Chunk, Delta, Usage, decode_chunk, error_message, is_done
 from seatrial.measure.odd_chunk import OddChunkError, read_odd_chunk
@@ -27,6 +29,10 @@ class StreamError(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
+
+
+class MalformedError(StreamError):
+    """An event that is no completion chunk."""
 
 
 class Answer:
@@ -79,7 +85,8 @@ class Answer:
     def close(self, stamp: int) -> None:
         """End the stream; raise StreamError if the answer is not complete or brought no token."""
         for event in self._events.close():
-            self._take(stamp, event)
+            with contextlib.suppress(MalformedError):  # the stream was cut within its last event
+                self._take(stamp, event)
         if not self.finished:
             raise StreamError("incomplete", f"the stream ended after {len(self.stamps)} chunks without a finish reason")
         if not self.stamps:
@@ -91,7 +98,10 @@ class Answer:
         if is_done(event):
             self.done = self.finished = True
             return
-        chunk = _read_chunk(event)
+        try:
+            chunk = decode_chunk(event)
+        except JsonError:
+            chunk = _read_odd(event)
         message = error_message(chunk)
         if message is not None:
             raise StreamError("stream_error", message)
@@ -154,12 +164,8 @@ class Answer:
         return StreamError("overlong", f"{self._asked:,} tokens were asked for, {came}")
 
 
-def _read_chunk(event: bytes) -> Chunk:
-    try:
-        return decode_chunk(event)
-    except JsonError:
-        pass
+def _read_odd(event: bytes) -> Chunk:
     try:
         return read_odd_chunk(event)
     except OddChunkError as error:
-        raise StreamError("malformed", f"an event is not a completion chunk: {error}") from error
+        raise MalformedError("malformed", f"an event is not a completion chunk: {error}") from error

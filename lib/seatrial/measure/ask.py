@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from seatrial.errors import MeasurementError, UsageError
+from seatrial.given import number, text, whole
 from seatrial.json_text import JsonError, parse_json
 from seatrial.measure.chunks import error_text, one_line
 from seatrial.measure.client_limits import own_limit
@@ -81,9 +82,11 @@ def ask(  # noqa: PLR0913 -- each is a choice of the person who asks
         MeasurementError: If the server does not answer, or answers with an error or something else.
 
     """
+    question, answer_tokens = text("question", question), whole("answer_tokens", answer_tokens)
+    temperature = number("temperature", temperature)
+    _check(question, answer_tokens, temperature)
     if isinstance(server, NotLaunched):
         return server
-    _check(question, answer_tokens, temperature)
     target = find_target(server, api_key=api_key, model=model)
     body = {
         "model": target.model,

@@ -15,7 +15,6 @@ import msgspec
 from seatrial.json_text import JsonDecoder, JsonError, parse_json
 from seatrial.printable import shortened
 
-DONE = b"[DONE]"
 _LONGEST_DONE = 20
 _DONE_WORDS = frozenset((b"[DONE]", b"DONE"))
 MAX_MESSAGE = 300
@@ -77,7 +76,7 @@ decode_chunk: JsonDecoder[Chunk] = JsonDecoder(Chunk, mend_halves=True)  # a chu
 
 def is_done(event: bytes) -> bool:
     """Return True for the event that ends a stream, also in quotes, between blanks or in small letters."""
-    return event == DONE or (len(event) < _LONGEST_DONE and event.strip().strip(b'"').upper() in _DONE_WORDS)
+    return len(event) < _LONGEST_DONE and event.strip().strip(b'"').upper() in _DONE_WORDS
 
 
 def error_message(chunk: Chunk) -> str | None:

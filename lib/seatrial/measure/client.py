@@ -72,7 +72,7 @@ async def _find_model(session: Session, job: LoadJob) -> str:
         ) from error
     names = list(dict.fromkeys(str(model["id"]) for model in listed or () if model.get("id")))
     if job.model is not None:
-        aliases = {str(model.get(name)) for model in listed or () for name in ("root", "name", "model")}
+        aliases = {str(model[name]) for model in listed or () for name in ("root", "name", "model") if model.get(name)}
         if names and job.model not in aliases.union(names):
             raise UnknownNameError("model of that server", job.model, names)
         return job.model

@@ -38,7 +38,9 @@ _LIMITS = {
         "this machine has no local port left for a connection (sysctl net.ipv4.ip_local_port_range)",
         "Wait a minute, until those of closed connections are free again, or ask for fewer streams",
     ),
-    errno.EAGAIN: OwnLimit("this user may start no more processes and threads (ulimit -u)", "End some, or raise it"),
+    errno.EAGAIN: OwnLimit(
+        "no further process or thread can be started (ulimit -u, ulimit -v)", "End some, or raise the limit"
+    ),
     errno.ENOMEM: _NO_MEMORY,
     errno.ENOBUFS: _NO_MEMORY,
 }

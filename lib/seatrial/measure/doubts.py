@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from seatrial.measure.types import Completion
 
 _DOUBTFUL_SHARE = 0.25  # of the answers, from which on a level is in doubt
+_FEWEST = 4  # chunks of an answer that is judged: two or three come in one read of a client that is busy for a moment
 _LARGEST_STEP = 8  # tokens of a verify step with a drafter, on average over an answer
 _SHORTEST_WAIT_S = 0.005  # between reads; a faster server is read in pieces of the client's own making
 _LATE = 2  # a client that is late by half of the wait between reads explains them
@@ -50,7 +51,12 @@ def reads(completion: Completion) -> int:
 def _bunched(good: Sequence[Completion], lag_s: float) -> str:
     """Return a remark if answers begin with a few events together, which a short hold and a long step both do."""
     begun = [
-        one for one in good if _first_read(one) > 1 and _wait_s(one) > _SHORTEST_WAIT_S and not _is_late(one, lag_s)
+        one
+        for one in good
+        if one.chunks >= _FEWEST
+        and _first_read(one) > 1
+        and _wait_s(one) > _SHORTEST_WAIT_S
+        and not _is_late(one, lag_s)
     ]
     # Two tokens in the first read of some answers are chance: the server or the client had to wait for a processor.
     if len(begun) <= len(good) / 2 or held_back(good, lag_s):
@@ -72,7 +78,7 @@ def _doubtful_usage(good: Sequence[Completion]) -> str:
 
 
 def _is_held(completion: Completion) -> bool:
-    if completion.chunks < 2 or _wait_s(completion) <= _SHORTEST_WAIT_S:  # noqa: PLR2004 -- several
+    if completion.chunks < _FEWEST or _wait_s(completion) <= _SHORTEST_WAIT_S:
         return False
     number = reads(completion)
     return number == 1 or max(completion.chunks / number, _first_read(completion)) > _LARGEST_STEP

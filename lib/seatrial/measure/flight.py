@@ -59,7 +59,7 @@ class StreamReader:
             flight.take(piece)
         answer.close(time.perf_counter_ns())
         flight.ended = time.perf_counter_ns()
-        if answer.done:
+        if answer.done and self._end_s:
             await self._reach_end(content)
 
     async def _read(self, content: aiohttp.StreamReader, flight: Flight) -> bytes:

@@ -47,6 +47,7 @@ class LevelRunner:
         self._workload = workload
         self._emit = emit
         self._point = -1
+        self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
 
     async def run(self, start_ns: int) -> None:
         """Run all levels; stop after a level at which no request succeeds."""
@@ -56,16 +57,15 @@ class LevelRunner:
 
     async def watch(self, start_ns: int) -> None:
         """Break off late requests and emit a tick, four times a second, until cancelled."""
-        before, chunks = time.perf_counter_ns(), 0
         while True:
             await asyncio.sleep(_TICK_S)
             self._sender.expire()
             now, received = time.perf_counter_ns(), self._sender.chunks
-            tokens = (received - chunks) * self._sender.tokens_per_chunk
+            tokens = (received - self._counted) * self._sender.tokens_per_chunk
             if self._point >= 0:
-                rate = tokens / ((now - before) / 1e9)
+                rate = tokens / ((now - self._ticked) / 1e9)
                 self._emit(Tick(self._point, (now - start_ns) / 1e9, rate, self._sender.active_streams))
-            before, chunks = now, received
+            self._ticked, self._counted = now, received
 
     async def _level(self, point: int, streams: int | None, start_ns: int) -> bool:
         prompts = await self._prompts(_requests_of(self._workload, streams))
@@ -76,6 +76,7 @@ class LevelRunner:
         gc.disable()  # a collection in the middle would delay tokens that are being timed
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
         self._point = point
+        self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
         self._emit(PointBegins(point, (begin - start_ns) / 1e9, len(prompts)))
         with LagProbe() as probe:
             send = self._closed(point, streams, prompts) if streams is not None else self._open(point, prompts)

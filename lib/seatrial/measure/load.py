@@ -162,7 +162,8 @@ class Load:
         collected = self.recorder.points or self.recorder.completions
         if self._error is not None and not collected:
             raise self._error
-        notes = [*self._notes, *([self._error.what] if self._error else [])]
+        lag_s = max((point.self_check.loop_lag_p99_s for point in self.recorder.points), default=0.0)
+        notes = [*self._notes, *remarks(self.recorder.completions, lag_s), *([self._error.what] if self._error else [])]
         return Measurement(
             url=self._target.url,
             model=self._model,
@@ -246,7 +247,7 @@ class Load:
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
             case PointEnds():
-                self._notes += (*event.notes, *remarks(self._of_point, event.loop_lag_p99_s))
+                self._notes += event.notes
                 point = summarize(self._of_point, self._workload, self._begin_s, event)
                 self.recorder.add_point(with_acceptance(point, self._counted, self._read_metrics()))
             case Failed():

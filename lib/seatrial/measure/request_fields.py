@@ -57,7 +57,7 @@ class RequestFields:
         if path in self._tried or not (named or self._may_be_a_field(error)):
             return self._restore(path)
         if self._before is None:
-            self._before, self._refusal = (list(self._sent), self._length), str(error)
+            self._before, self._refusal = (list(self._sent), self._length), str(error).partition(": ")[2]
         if named == [_NEW_LENGTH]:
             self._length = _NEW_LENGTH
         else:

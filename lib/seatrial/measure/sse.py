@@ -93,7 +93,7 @@ class EventReader:
     def _end_event(self, events: list[bytes]) -> None:
         if self._data:
             event = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-            if event.strip(_BLANKS) and self._name not in _SIGNS_OF_LIFE:
+            if (event[:1] > b" " or event.strip(_BLANKS)) and self._name not in _SIGNS_OF_LIFE:
                 events.append(_as_error(event) if self._name == b"error" else event)
             self._data.clear()
             self._size = 0

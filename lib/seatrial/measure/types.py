@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seatrial.given import whole
 from seatrial.records import Interval, Origin
 
 
@@ -39,6 +40,12 @@ class Workload:
     slo_tpot_s: float | None = None
     request_timeout_s: float = 600.0
     token_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Read the whole numbers, so that a wrong one is an error before anything is launched."""
+        for name in ("requests", "prompt_tokens", "answer_tokens"):
+            if name != "requests" or self.requests is not None:
+                object.__setattr__(self, name, whole(name, getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from seatrial.errors import UsageError
+from seatrial.given import text
 from seatrial.json_text import parse_json
 from seatrial.measure.types import Workload
 
@@ -21,18 +22,20 @@ def describe_level(streams: int | None, rate: float | None = None) -> str:
     return f"{streams} stream{'' if streams == 1 else 's'}"
 
 
-def read_concurrency(text: str) -> tuple[int, ...]:
-    """Return the streams at once of each point, from text such as ``1,2,4,8``.
+def read_concurrency(levels: object) -> tuple[int, ...]:
+    """Return the streams at once of each point, from text such as ``1,2,4,8``, a number or a list of numbers.
 
     Raises:
         UsageError: If these are not whole numbers from 1, or too many.
 
     """
-    words = [word.strip() for word in text.split(",")]
+    parts = levels if isinstance(levels, list | tuple) else [levels]
+    typed = ",".join(text("concurrency", part) for part in parts)
+    words = [word.strip() for word in typed.split(",")]
     known = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) <= len(str(MAX_STREAMS))]
     if len(known) != len(words) or len(words) > MAX_LEVELS or not all(1 <= level <= MAX_STREAMS for level in known):
         raise UsageError(
-            f"concurrency {text[:60]!r} is not a list of up to {MAX_LEVELS} whole numbers from 1 to {MAX_STREAMS:,}.",
+            f"concurrency {typed[:60]!r} is not a list of up to {MAX_LEVELS} whole numbers from 1 to {MAX_STREAMS:,}.",
             remedy="Write the streams at once with commas: 1,2,4,8.",
         )
     return tuple(known)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from seatrial.catalog.engine_facts import engine_facts
 from seatrial.catalog.types import Checkpoint, Model
 from seatrial.errors import UnknownNameError, UsageError
+from seatrial.given import text, whole
 from seatrial.hardware.types import Gpu, Hardware
 from seatrial.memory.options import ENGINES, MOST_DRAFT_TOKENS
 from seatrial.plan.types import Objective
@@ -20,6 +22,13 @@ _MAX_NODES = 16
 _MAX_CONCURRENCY = 1 << 16
 _MAX_TOKENS = 1 << 24
 _MAX_RANKS = 1 << 12
+
+_WHOLE = ("nodes", "concurrency", "context_tokens", "tensor_parallel", "prompt_tokens", "answer_tokens", "draft_tokens")
+_CHOICES: dict[str, Callable[[str, object], object]] = {
+    **dict.fromkeys(("model", "engine", "objective"), text),
+    **dict.fromkeys(_WHOLE, whole),
+}
+_NEVER_NONE = {"engine", "objective", "nodes", "concurrency"}
 
 _TOO_LONG = "No model of the catalog takes as many; `seatrial models` names the context of each."
 _REMEDIES = {  # if a number is above its bound; the bounds are wider than what any engine serves
@@ -55,7 +64,13 @@ class Request:
     gpus: tuple[Gpu, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Find the equal GPUs once, since every layout asks for them; a drafter chooses the engine if nobody did."""
+        """Read the choices; find the equal GPUs once, since every layout asks for them.
+
+        A drafter chooses the engine if nobody did.
+        """
+        for name, read in _CHOICES.items():
+            if (value := getattr(self, name)) is not None or name in _NEVER_NONE:
+                object.__setattr__(self, name, read(name, value))
         if self.drafter is not None and self.engine == "auto":
             object.__setattr__(self, "engine", _DRAFTING[0])
         object.__setattr__(self, "gpus", _largest_group(self.hardware))

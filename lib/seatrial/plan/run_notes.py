@@ -69,6 +69,12 @@ def _machine_notes(plan: Plan, nodes: int) -> Iterator[Reason]:
     """Yield which GPUs and machines stay idle, and how several machines start."""
     gpus, row = plan.hardware.gpus, engine_facts(plan.engine).versions
     slices = len(gpus) > 1 and all(gpu.mig for gpu in gpus)
+    if plan.hardware.origin == "assumed" and len({gpu.name for gpu in gpus}) > 1:
+        text = (
+            f"Shares and numbers of GPUs follow the order of the name {plan.hardware.name}. The machine itself may list them in "
+            "another: plan there, or with the file that seatrial detect --json writes there."
+        )
+        yield Reason(text, "derived", "NVML lists GPUs by their place on the PCI bus")
     used = [f"{plan.nodes} of the {nodes} machines"] if plan.nodes < nodes else []
     if plan.gpus_per_node < len(gpus):
         used.append(f"{plan.gpus_per_node} of the {len(gpus)} GPUs{' in each' if plan.nodes > 1 else ''}")

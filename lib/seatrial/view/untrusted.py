@@ -11,6 +11,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from seatrial.printable import UNSEEN
+
 _LONGEST = 20_000
 
 _ESCAPES = re.compile(
@@ -34,10 +36,14 @@ def plain_text(text: object, limit: int = _LONGEST) -> str:
     part = whole[: 2 * limit].replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
     if not part.isascii() or not part.isprintable():
         part = _ESCAPES.sub("", part)
-        part = "".join(sign for sign in part if sign in _KEPT or unicodedata.category(sign) not in _HIDDEN)
+        part = "".join(sign for sign in part if sign in _KEPT or _is_seen(sign))
     if len(part) > limit or len(whole) > 2 * limit:
         return f"{part[:limit]} ... ({len(whole) - limit:,} more characters)"
     return part
+
+
+def _is_seen(sign: str) -> bool:
+    return unicodedata.category(sign) not in _HIDDEN and not UNSEEN.match(sign)
 
 
 _BLOCK = (

@@ -6,6 +6,7 @@ from seatrial import measure_bandwidth
 from seatrial.hardware import Hardware, Host
 from seatrial.hardware.named import named_machine
 from seatrial.view import show_accelerators, show_bandwidth, table_host
+from seatrial.view.tables.hardware import table_accelerators
 
 DAY = "2026-11-30T08:00:00+00:00"
 NAMED = named_machine("h100x2", 256)
@@ -42,3 +43,11 @@ def test_a_named_machine_is_not_measured_and_says_so():
     """It comes back as it is: it is not here."""
     assert NAMED == measure_bandwidth(NAMED)
     assert "Nothing was measured: h100x2 is only named." == show_bandwidth(NAMED).text
+
+
+def test_a_limit_on_unified_memory_is_shown():
+    """What the GPU of a Mac may take, if somebody set it."""
+    mac = named_machine("m3-ultra-96gb")
+    raised = replace(mac, gpus=tuple(replace(gpu, memory_limit_bytes=88 << 30) for gpu in mac.gpus))
+    assert "unified" == table_accelerators(mac).rows[0][-1]
+    assert "unified, at most 88.0 GiB" == table_accelerators(raised).rows[0][-1]

@@ -47,11 +47,18 @@ def visible_gpus(entries: list[dict[str, Any]], environment: Mapping[str, str]) 
         remedy = "Name each GPU once." if "twice" in why else "Unset CUDA_VISIBLE_DEVICES to use them."
         return Visible([], note, (Problem(f"{hidden}{why and f': {why}'}.", remedy),), order)
     if not fastest:
-        return Visible(chosen, note, engine_env=order)
+        return Visible(chosen, note, engine_env=(*order, f"CUDA_VISIBLE_DEVICES={_words(setting, chosen, entries)}"))
     note += f"; its numbers count the fastest first, as CUDA_DEVICE_ORDER={_FASTEST} says"
     uuids = [entry.get("uuid") for entry in chosen]
     pinned = (CUDA_ORDER, f"CUDA_VISIBLE_DEVICES={','.join(map(str, uuids))}")
     return Visible(chosen, note, engine_env=pinned if all(uuids) else (f"CUDA_DEVICE_ORDER={_FASTEST}",))
+
+
+def _words(setting: str, chosen: Sequence[dict[str, Any]], entries: Sequence[dict[str, Any]]) -> str:
+    """Return the valid entries of a list; copied to another shell, a command then means the same GPUs."""
+    if setting.lstrip().startswith(("GPU-", "MIG-")):
+        return ",".join(word.strip() for word in setting.split(",")[: len(chosen)])
+    return ",".join(str(entries.index(entry)) for entry in chosen)
 
 
 def _choose(setting: str, entries: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:

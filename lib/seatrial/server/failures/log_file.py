@@ -16,9 +16,11 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from seatrial.errors import UsageError
+from seatrial.paths import typed_path
 from seatrial.printable import shortened
 from seatrial.server.phases import ESCAPES
 
@@ -95,7 +97,7 @@ def read_log_text(name: str) -> LogText:
 
 def _ends_of_file(name: str, shown: str) -> tuple[bytes, bytes, int]:
     """Return the first bytes of a file, the last ones, and the number of those in between; never wait for a writer."""
-    with _ordinary(name, shown) as file:
+    with _ordinary(typed_path(name, "The log"), shown) as file:
         head = file.read(HEAD_BYTES)
         if unpack := _unpacker(head):
             file.seek(0)
@@ -108,13 +110,13 @@ def _ends_of_file(name: str, shown: str) -> tuple[bytes, bytes, int]:
 
 
 @contextlib.contextmanager
-def _ordinary(name: str, shown: str) -> Iterator[IO[bytes]]:
-    kind = os.stat(name).st_mode  # noqa: PTH116 -- a name may be no path: an empty one is not the folder
+def _ordinary(path: Path, shown: str) -> Iterator[IO[bytes]]:
+    kind = path.stat().st_mode
     if not stat.S_ISREG(kind):
         what = "a folder" if stat.S_ISDIR(kind) else "a pipe" if stat.S_ISFIFO(kind) else "a device or socket"
         remedy = "Pipe what writes it into: seatrial explain -" if stat.S_ISFIFO(kind) else _PATH
         raise UsageError(f"{shown} is {what}, and no log file.", remedy=remedy)
-    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         yield file
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
+from seatrial.json_text import JsonError, parse_json
 
 _MOST_LAYERS = 6
 _MOST_LINES = 0.6  # of the lines must have a prefix that a log may also have of itself
@@ -99,8 +99,8 @@ def _from_json(text: str) -> tuple[str, str] | None:
     if not text.startswith("{"):
         return None
     try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError, ValueError):
+        found = parse_json(text, mend_halves=True)
+    except JsonError:
         return None
     for key in _MESSAGE_KEYS:
         message = found.get(key)

@@ -8,6 +8,7 @@ from typing import Any
 
 from seatrial.engines import build_command
 from seatrial.errors import SeatrialError
+from seatrial.given import text, whole
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.plan import Plan, make_plan
 from seatrial.plan.request import OBJECTIVES
@@ -81,6 +82,7 @@ def plan_explorer(  # noqa: PLR0913 -- a person's choices, one for each control
         UsageError: If no machine has such a number.
 
     """
+    hardware, context_tokens = text("hardware", hardware), whole("context_tokens", context_tokens)
     return PlanExplorer(ExplorerChoice(hardware, 1, 0, model, AUTO, engine, context_tokens, concurrency, objective))
 
 

@@ -101,6 +101,8 @@ def _banners(run: RunRecord) -> Iterator[tuple[str, str, bool]]:
         yield f"Not valid at {len(doubtful)} of {len(points)} load levels.", text, True
     for row in run.failed:
         yield f"{row.get('notebook', 'A notebook')} did not complete.", _failure(row), True
+    for what in run.left_out:
+        yield "Left out.", what, False
     for problem in run.problems:
         yield "Damaged record.", problem, True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +47,12 @@ class RunRecord:
     def failed(self) -> list[dict[str, Any]]:
         """Notebooks that did not complete."""
         return [row for row in self.notebooks if row.get("status") != "completed"]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Outputs of notebooks that the run did not keep, a sentence for each."""
+        found = [(row.get("notebook"), row.get("left_out")) for row in self.notebooks]
+        return [f"{name}, {what}." for name, whats in found if isinstance(whats, list) for what in whats]
 
     @property
     def phases(self) -> tuple[PhaseTime, ...]:
@@ -98,11 +103,7 @@ def read_record(path: Path) -> RunRecord:
         known = [str(found.parent) for found in sorted(path.parent.glob(f"*/{RECORD}"))[-3:]]
         hint = f" Runs beside it: {', '.join(known)}." if known else ""
         raise UsageError(f"There is no run in {path}: {file} does not exist.", remedy=f"Name a folder of runs/.{hint}")
-    document = read_json(file)
-    try:
-        document = _finite(document)
-    except RecursionError as error:
-        raise UsageError(f"{file} is nested too deeply.", remedy="Run the notebooks again: seatrial run.") from error
+    document = read_json(file, mended=True)
     if not isinstance(document, dict) or not isinstance(document.get("results", {}), dict):
         raise UsageError(f"{file} is not a run's record.", remedy="Run the notebooks again: seatrial run.")
     reader = _Reader(document.get("results") or {})
@@ -121,15 +122,6 @@ def read_record(path: Path) -> RunRecord:
         predictions=reader.predictions(),
         problems=tuple(reader.problems),
     )
-
-
-def _finite(value: Any) -> Any:
-    """Return a JSON value with None for NaN and Infinity, which Python's JSON reader accepts."""
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class _Reader:

@@ -55,8 +55,13 @@ def _accelerator_row(kind: Gpu, count: int, gpus: Sequence[Gpu]) -> Row:
         format_gib(free),
         _bandwidth([gpu.bandwidth_bytes_per_s for gpu in equal], kind.bandwidth_measured_at),
         kind.compute_capability or "unknown",
-        "MIG slice" if kind.mig else "unified" if kind.unified else "GPU",
+        "MIG slice" if kind.mig else _unified(kind) if kind.unified else "GPU",
     )
+
+
+def _unified(gpu: Gpu) -> str:
+    limit = gpu.memory_limit_bytes
+    return "unified" if limit is None else f"unified, at most {format_gib(limit)}"
 
 
 def _bandwidth(rates: Sequence[float | None], measured_at: str | None) -> str:
@@ -118,7 +123,14 @@ def show_bandwidth(hardware: Hardware) -> PlainText:
         sentences.append(f"llama.cpp, which also has to multiply, gets through {rate} of four-bit weights.")
     if not sentences:
         here = hardware.origin == "measured"
-        sentences = ["Nothing was measured: " + ("see the problems." if here else f"{hardware.name} is only named.")]
+        sentences = [
+            "Nothing was measured: "
+            + (
+                "see the problems."
+                if here
+                else f"{hardware.name} is {'described by a file' if hardware.from_file else 'only named'}."
+            )
+        ]
     return PlainText(" ".join(sentences), title="Memory bandwidth, measured" if day else "Memory bandwidth")
 
 
