@@ -11,7 +11,7 @@ import pytest
 from tests.server.conftest import launched_processes, until
 
 from seatrial.errors import EngineError, UsageError
-from seatrial.server import list_servers, supervisor
+from seatrial.server import list_servers, stop_all, supervisor
 from seatrial.server.folder import folder_of
 
 
@@ -102,6 +102,10 @@ def test_one_server_that_cannot_be_read_does_not_hide_the_others(fake, caplog):
     odd.mkdir(parents=True)
     assert ["fake"] == [listed.name for listed in list_servers()]
     assert "'odd' is left out" in caplog.text
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        stop_all()
+    assert "ended" == server.state  # stopped all the same
+    shutil.rmtree(odd.parent)
 
 
 def test_a_supervisor_that_ends_as_it_is_told_to_stop(fake, monkeypatch):
