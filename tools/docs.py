@@ -94,6 +94,15 @@ ran out of host memory. `seatrial ps --all`, `logs` and `measure` name the cause
 each, in our own words, are the tests: `tests/server/failures/cases/`; healthy logs with words of failures are in
 `tests/server/failures/healthy/`.
 
+Two rules keep the kit itself out of this table. Each stands in one place of the code, with a test that finds a new place
+which goes round it:
+
+* **Every wait has a limit, and progress has a floor.** Servers are asked through `server/loopback.py` and hubs through
+  `fetch/web.py`, paced by `fetch/pace.py`; what is said is the time that passed
+  ([servers.md](servers.md#every-wait-has-a-limit-progress-has-a-floor), `tests/server/test_waits.py`).
+* **Ask the kernel what a thing is**, never infer it from a ratio that the rest of the machine sets: `hardware/amd/integrated.py`
+  ([planning.md](planning.md#what-a-gpu-is-and-what-it-may-take), `tests/hardware/amd/test_integrated.py`).
+
 | cause | engine | what | remedy |
 |---|---|---|---|
 """
