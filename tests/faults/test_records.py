@@ -12,9 +12,10 @@ import psutil
 import pytest
 from tests.server.conftest import fake_command, launched_processes, until
 
-from seatrial.errors import EngineError
+from seatrial.cli.main import main
+from seatrial.errors import EngineError, UsageError
 from seatrial.launching import launch
-from seatrial.server import find_server, list_servers, stop_server, supervisor
+from seatrial.server import find_server, list_servers, stop_all, stop_server, supervisor
 from seatrial.server.folder import folder_of
 from seatrial.server.processes import lives, members, this_boot
 from seatrial.server.waiting import wait_ready
@@ -180,7 +181,44 @@ def test_stop_proves_nothing_of_another_machine_that_does_not_answer(fake):
     assert fake().responds()
 
 
-def test_a_name_taken_from_another_machine_that_does_not_answer_yet(fake, caplog):
+def test_a_server_of_another_machine_is_left_alone(fake, caplog, capsys):
+    """Its processes cannot be seen from here: no launch takes its name, stop --all skips it, and its key stays."""
+    fake(name=None, keep_running=True)
+    folder = folder_of("fake-model")
+    record = json.loads(folder.path.joinpath("record.json").read_text())
+    folder.path.joinpath("record.json").write_text(json.dumps(record | {"boot_id": "another", "machine": "node-7"}))
+    before = sorted(path.name for path in folder.path.iterdir())
+    with fake(name=None) as other:
+        assert "fake-model-2" == other.name
+        with pytest.raises(UsageError, match="launched on node-7, and may run there"):
+            fake(name="fake-model")
+        assert ["fake-model-2"] == [stopped.name for stopped in stop_all()]
+    assert "'fake-model' was launched on node-7 and is left alone" in caplog.text
+    assert before == sorted(path.name for path in folder.path.iterdir())
+    assert "elsewhere" == find_server("fake-model").state
+    assert 0 == main(["ps"])
+    assert "elsewhere: on node-7" in capsys.readouterr().out
+    assert supervisor.start_of(folder.processes().engine.pid) is not None
+    assert stop_server("fake-model").was_running
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_record_of_another_machine_that_has_ended_is_free(fake, finished):
+    """A recorded end frees the name; without one it may run there, whether or not its supervisor has spoken."""
+    fake(name=None).stop()
+    folder = folder_of("fake-model")
+    record = json.loads(folder.path.joinpath("record.json").read_text())
+    folder.path.joinpath("record.json").write_text(json.dumps(record | {"boot_id": "another", "machine": "node-7"}))
+    if not finished:
+        folder.path.joinpath("process.json").unlink()
+    assert ("ended" if finished else "elsewhere") == find_server("fake-model").state
+    assert ("fake-model" if finished else "fake-model-2") == fake(name=None).name
+    if not finished:
+        with pytest.raises(EngineError, match="not proven"):
+            stop_server("fake-model")
+
+
+def test_a_name_taken_from_another_machine_that_does_not_answer_yet(fake):
     """The request is not lost: its supervisor sees the later launch of the name, and ends its own engine only."""
     first = fake(keep_running=True)
     hanging = folder_of("fake").processes().supervisor.pid
@@ -188,8 +226,9 @@ def test_a_name_taken_from_another_machine_that_does_not_answer_yet(fake, caplog
     try:
         rewrite("record.json", boot_id="another", machine="node-7")
         rewrite("process.json", boot_id="another")
+        with pytest.raises(EngineError, match=r"launched on node-7\..* not proven"):
+            stop_server("fake")
         later = fake()
-        assert "'fake' of node-7 was asked to stop" in caplog.text
         assert psutil.pid_exists(first.pid)
     finally:
         os.kill(hanging, signal.SIGCONT)

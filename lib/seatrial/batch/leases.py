@@ -43,7 +43,7 @@ def end_leases(timeout_s: float = _LEASE_S) -> list[Server]:
 def _orphans() -> list[tuple[Server, str]]:
     """Return the servers whose owner has ended and that have not, each with its state."""
     looks = [(server, server.state) for server in list_servers() if not server.keep_running and _owner_ended(server)]
-    return [(server, state) for server, state in looks if state not in {"ended", "stale"}]
+    return [(server, state) for server, state in looks if state not in {"ended", "stale", "elsewhere"}]
 
 
 def _owner_ended(server: Server) -> bool:

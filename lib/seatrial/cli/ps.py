@@ -1,7 +1,8 @@
 """List the servers that run on this machine, whoever launched them: name, state, model, address.
 
 A server hangs if it runs and does not answer. A record is stale if its processes are gone and nothing
-noted their end (a reboot, a kill). --all adds servers that have ended, with the cause
+noted their end (a reboot, a kill). A server is elsewhere if another machine that shares the state folder launched it.
+--all adds servers that have ended, with the cause
 if they ended by themselves. --json adds requests, queue and KV cache of servers that are ready.
 """
 
@@ -80,7 +81,7 @@ class _Look:
     """One server, as it is now."""
 
     state: str  # of the server, or ``hangs``
-    cause: str | None = None  # why it ended by itself, or for how long it did not answer
+    cause: str | None = None  # why it ended by itself, for how long it did not answer, or on which machine it is
     metrics: ServerMetrics | None = None  # None unless it is ready
 
 
@@ -91,5 +92,7 @@ def _look(server: Server) -> _Look:
         if server.responds():
             return _Look(state, metrics=server.metrics())
         return _Look("hangs", f"runs but does not answer within {format_seconds(time.monotonic() - begun)}")
+    if state == "elsewhere":
+        return _Look(state, f"on {server.record.machine}")
     why = server.why_ended()
     return _Look(state, None if why is None else why.cause)

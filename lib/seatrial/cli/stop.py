@@ -1,6 +1,6 @@
 """Stop servers, or all of them, and prove that every process is gone and the port is free.
 
-An unknown name, or a server that cannot be stopped, is reported at the end with its exit code; the others are stopped.
+--all leaves the servers of other machines that share the state folder alone, and names them. An unknown name, or a server that cannot be stopped, is reported at the end with its exit code; the others are stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from seatrial.view.tables.servers import stopped_line
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial stop``."""
     parser.add_argument("names", metavar="NAME", nargs="*", help="names of servers: seatrial ps")
-    parser.add_argument("--all", action="store_true", help="stop every server that runs")
+    parser.add_argument("--all", action="store_true", help="stop every server of this machine")
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
@@ -39,6 +39,6 @@ def run(arguments: argparse.Namespace) -> CommandResult:
 
 def _show(stopped: list[Stopped]) -> None:
     if not stopped:
-        stdout().print("No server runs.")
+        stdout().print("No server runs on this machine.")
     for proof in stopped:
         stdout().print(stopped_line(proof), soft_wrap=True)

@@ -164,7 +164,7 @@ def claimed(name: str | None, model: str) -> Iterator[ServerFolder]:
         candidate = base if number == 1 else f"{base}-{number}"
         with launching(candidate) as free:
             server = server_of(folder_of(candidate)) if free else None
-            if free and (server is None or not server.running):
+            if free and (server is None or (server.state != "elsewhere" and not server.running)):
                 yield folder_of(candidate)
                 return
         number += 1
@@ -179,6 +179,11 @@ def _check_not_running(name: str) -> None:
     server = server_of(folder_of(name))
     if server is not None and server.state == "ending":
         server.stop()  # waits until it has ended
+    elif server is not None and server.state == "elsewhere":
+        raise UsageError(
+            f"A server named {name!r} was launched on {server.record.machine}, and may run there.",
+            remedy=f"Choose another --name; if it has ended or should, close its record first: seatrial stop {name}.",
+        )
     elif server is not None and server.running:
         raise UsageError(
             f"A server named {name!r} runs already: {server.model} at {server.url} (pid {server.pid}).",

@@ -122,7 +122,7 @@ class _Launch:
     def run(self, folder: ServerFolder, plan: Plan | Command) -> Server:
         """Start the engine on a port, on another one if that was stolen, and wait until it answers."""
         begun = time.monotonic()
-        _stop_earlier(folder)
+        _stop(folder)  # what an earlier launch of this name may have left, before its record is gone
         for attempt in range(1, _PORTS_TRIED + 1):
             with _discarding(folder):
                 folder.clear()
@@ -242,18 +242,6 @@ def _start_supervisor(folder: ServerFolder, record: Record) -> None:
         remedy="Check that the state folder can be written and its disk is not full.",
         cause="supervisor did not start",
     )
-
-
-def _stop_earlier(folder: ServerFolder) -> None:
-    """Stop what an earlier launch of this name may have left, before its record is gone."""
-    stopped = _stop(folder)
-    if stopped is not None and stopped.asked:
-        log.warning(
-            "The server %r of %s was asked to stop and has not answered yet. Its supervisor ends it when it sees that "
-            "this launch has the name now; if that machine is gone, so is the server.",
-            stopped.name,
-            stopped.asked,
-        )
 
 
 def _stop(folder: ServerFolder) -> Stopped | None:

@@ -74,7 +74,7 @@ def stop_server(name: str) -> Stopped:
 
 
 def stop_all() -> list[Stopped]:
-    """Stop every server that runs; one that cannot be stopped does not keep the others running.
+    """Stop every server of this machine; one that cannot be stopped does not keep the others running.
 
     Raises:
         UsageError: If a record cannot be read, or the state folder: servers may run all the same.
@@ -88,18 +88,29 @@ def stop_all() -> list[Stopped]:
 
 
 def stop_each(names: Iterable[str] | None = None) -> tuple[list[Stopped], list[SeatrialError]]:
-    """Stop the servers of these names, or all, whatever happens to one; return the proofs, and the errors of the rest."""
+    """Stop the servers of these names, or all of this machine, whatever happens to one; return proofs, and the rest's errors."""
     stopped: list[Stopped] = []
     errors: list[SeatrialError] = []
     if names is None:
         servers, unreadable = _look()
-        names, errors = [server.name for server in servers], list(unreadable.values())
+        here = [server for server in servers if server.state != "elsewhere"]
+        for server in servers:
+            if server not in here:
+                _say_elsewhere(server)
+        names, errors = [server.name for server in here], list(unreadable.values())
     for name in dict.fromkeys(names):
         try:
             stopped.append(stop_server(name))
         except SeatrialError as error:
             errors.append(error)
     return stopped, errors
+
+
+def _say_elsewhere(server: Server) -> None:
+    logging.getLogger("seatrial").warning(
+        "The server %r was launched on %s and is left alone: stop it there, or by its name (seatrial stop %s).",
+        *(server.name, server.record.machine, server.name),
+    )
 
 
 def together(errors: Sequence[SeatrialError]) -> SeatrialError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -112,13 +113,14 @@ class Server:
 
     @property
     def state(self) -> str:
-        """``starting``, ``ready``, ``unsupervised`` (its supervisor is lost), ``ending``, ``ended`` or ``stale``.
+        """``starting``, ``ready``, ``unsupervised`` (its supervisor is lost), ``ending``, ``ended``, ``stale`` or ``elsewhere``.
 
-        ``stale`` is a record whose processes are gone without a word: a reboot, or a kill of both.
+        ``stale`` is a record whose processes are gone without a word: a reboot, or a kill of both. ``elsewhere`` is one
+        of another machine or container, whose processes cannot be seen from here: it may run.
         """
         record, known = self._record(), self._processes()
-        if record is None:
-            return "ended"
+        if record is None or _of_another_machine(record):
+            return "elsewhere" if record and not (known and known.finished) else "ended"
         watched = known is not None and processes.lives(known.supervisor, record.boot_id)
         running, known = self.running, self._processes()  # read last: the supervisor writes the end, then goes
         closed = known is not None and known.finished
@@ -224,6 +226,10 @@ class Server:
 
     def _processes(self) -> Processes | None:
         return self._folder.processes(self.launch_id)
+
+
+def _of_another_machine(record: Record) -> bool:
+    return record.boot_id != processes.this_boot() and record.machine not in {"", platform.node()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,11 @@ class Stopping:
         """
         begun, record, known, asked = time.monotonic(), self.record, self._processes(), ""
         if record is not None:
-            if known is None:
+            if record.boot_id != processes.this_boot():
+                if known is None or not known.finished:
+                    was_running = self._ended_elsewhere(begun + min(_ELSEWHERE_S, self.timeout_s))
+                    asked = record.machine if not was_running and record.machine != platform.node() else ""
+            elif known is None:
                 # Its supervisor has not come up yet: it looks for the request before it starts anything.
                 self.folder.request_stop()
             elif known.supervisor and processes.lives(known.supervisor, record.boot_id):
@@ -73,9 +77,6 @@ class Stopping:
                     with contextlib.suppress(ProcessLookupError):  # it ends just now
                         os.kill(known.supervisor.pid, signal.SIGTERM)
                 self._wait_for_supervisor(known, begun + max(0.5, self.timeout_s - _HELP_S))
-            elif not known.finished and record.boot_id != processes.this_boot():
-                was_running = self._ended_elsewhere(begun + min(_ELSEWHERE_S, self.timeout_s))
-                asked = record.machine if not was_running and record.machine != platform.node() else ""
             if record.boot_id == processes.this_boot():
                 processes.end(self._processes(), self.launch_id, grace_s=_HELP_S / 2)
                 if known is not None and known.supervisor:

@@ -48,7 +48,7 @@ def wait_ready(
         while True:
             with launching(server.name) as free:
                 now = server_of(folder)
-                if now is None or now.state in {"ended", "stale"}:
+                if now is None or now.state in {"ended", "stale", "elsewhere"}:
                     _check_under_way(server.name, free, time.monotonic() - seen, stall_limit_s)
                     time.sleep(_POLL_S)
                     continue

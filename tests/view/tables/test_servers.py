@@ -41,10 +41,11 @@ def test_a_server_that_never_started_has_no_pid():
     assert "unknown" == table_servers([(server(pid=None), "starting")]).rows[0][4]
 
 
-@pytest.mark.parametrize("state", ["hangs", "stale", "unsupervised"])
+@pytest.mark.parametrize("state", ["hangs", "stale", "unsupervised", "elsewhere"])
 def test_a_state_that_needs_an_explanation_has_one(state):
     """The note below says what it means and what to do."""
     assert f"{state}:" in table_servers([(server(), state)]).note
+    assert f"{state}:" in table_servers([(server(), f"{state}: for a reason")]).note
     assert f"{state}:" not in table_servers([(server(), "ready")]).note
 
 

@@ -13,15 +13,16 @@ _RUNNING = {"ready", "starting", "unsupervised", "hangs", "ending"}
 _KEPT = "Kept: outlives the process that launched it."
 _MEANINGS = {
     "hangs": "hangs: runs but does not answer; seatrial stop ends it.",
-    "stale": "stale: ended without a record (a reboot or a kill), or of another machine or container; seatrial stop clears it.",
+    "stale": "stale: ended without a record (a reboot or a kill); seatrial stop clears it.",
+    "elsewhere": "elsewhere: launched on another machine or container that shares this state folder; seatrial stop asks it to end.",
     "unsupervised": "unsupervised: its supervisor was killed, so its lease no longer holds; seatrial stop ends it.",
 }
 
 
 def table_servers(servers: Sequence[tuple[Server, str]]) -> Table:
     """Return a row for each server, given with its state."""
-    running = sum(state in _RUNNING for _, state in servers)
-    states = {state for _, state in servers}
+    running = sum(state.partition(":")[0] in _RUNNING for _, state in servers)
+    states = {state.partition(":")[0] for _, state in servers}
     return Table(
         title=f"{counted(running, 'server')} running",
         columns=("Name", "State", "URL", "Model", "Pid>", "Kept"),
