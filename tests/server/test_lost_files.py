@@ -36,6 +36,15 @@ def test_a_server_whose_folder_was_deleted_ends(fake):
     until(lambda: not launched_processes(), "the end of the engine")
 
 
+def test_a_server_whose_folder_was_deleted_is_stopped_for_good(fake):
+    """Its processes are found by the launch: the proof waits for an engine that takes its time to end."""
+    server = fake("--ignore-term", "--children=1", keep_running=True)
+    shutil.rmtree(Path(server.log).parent)
+    proof = server.stop()
+    assert [] == launched_processes()
+    assert (True, 0, True) == (proof.was_running, proof.processes_left, proof.port_free)
+
+
 def test_a_folder_deleted_during_the_start_is_said(fake):
     """What happened, not that somebody killed the supervisor; nothing of the engine is left."""
     folder = folder_of("fake").path

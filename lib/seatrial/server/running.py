@@ -198,7 +198,7 @@ class Server:
             EngineError: If something of it still runs after ``timeout_s`` seconds.
 
         """
-        stopping = Stopping(self._folder, self._record(), self.launch_id, self.port, self.host, timeout_s)
+        stopping = Stopping(self._folder, self._record(), self.record, timeout_s)
         return stopping.run(was_running=self.running)
 
     def __enter__(self) -> Self:

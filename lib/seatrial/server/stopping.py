@@ -51,9 +51,7 @@ class Stopping:
 
     folder: ServerFolder
     record: Record | None  # None if a later launch has the folder, or somebody removed it
-    launch_id: str
-    port: int  # it listened on
-    host: str  # address it listened on
+    held: Record  # as whoever stops it knows it: by this its processes are found
     timeout_s: float
 
     def run(self, *, was_running: bool) -> Stopped:
@@ -65,7 +63,7 @@ class Stopping:
         """
         begun, record, known, asked = time.monotonic(), self.record, self._processes(), ""
         if record is not None:
-            if record.boot_id != processes.this_boot():
+            if not self._here:
                 if known is None or not known.finished:
                     was_running = self._ended_elsewhere(begun + min(_ELSEWHERE_S, self.timeout_s))
                     asked = record.machine if not was_running and record.machine != platform.node() else ""
@@ -77,14 +75,19 @@ class Stopping:
                     with contextlib.suppress(ProcessLookupError):  # it ends just now
                         os.kill(known.supervisor.pid, signal.SIGTERM)
                 self._wait_for_supervisor(known, begun + max(0.5, self.timeout_s - _HELP_S))
-            if record.boot_id == processes.this_boot():
-                processes.end(self._processes(), self.launch_id, grace_s=_HELP_S / 2)
-                if known is not None and known.supervisor:
-                    processes.kill(known.supervisor)  # it hangs, and nothing is left for it to watch
+        if self._here:
+            was_running = was_running or (record is None and bool(processes.members(known, self.held.launch_id)))
+            processes.end(self._processes(), self.held.launch_id, grace_s=_HELP_S / 2)
+            if known is not None and known.supervisor:
+                processes.kill(known.supervisor)  # it hangs, and nothing is left for it to watch
         return replace(self._prove(begun, was_running=was_running), asked=asked)
 
+    @property
+    def _here(self) -> bool:
+        return self.held.boot_id == processes.this_boot()
+
     def _processes(self) -> Processes | None:
-        return self.folder.processes(self.launch_id)
+        return self.folder.processes(self.held.launch_id)
 
     def _wait_for_supervisor(self, known: Processes, deadline: float) -> None:
         while time.monotonic() < deadline and processes.lives(known.supervisor):
@@ -114,13 +117,12 @@ class Stopping:
 
     def _prove(self, begun: float, *, was_running: bool) -> Stopped:
         record, known = self.record, self._processes()
-        on_this_machine = record is not None and record.boot_id == processes.this_boot()
         while True:
-            left = processes.members(known, self.launch_id) if on_this_machine else []
-            free = processes.port_is_free(self.port, self.host)
+            left = processes.members(known, self.held.launch_id) if self._here else []
+            free = processes.port_is_free(self.held.port, self.held.host)
             late = time.monotonic() - begun > self.timeout_s
             # A port that is taken though nothing of ours is left belongs to somebody else by now.
-            if not left and (free or late or not was_running or processes.listeners(self.port)):
+            if not left and (free or late or not was_running or processes.listeners(self.held.port)):
                 break
             if late:
                 pids = ", ".join(str(process.pid) for process in left)
@@ -133,4 +135,4 @@ class Stopping:
             time.sleep(_POLL_S)
         if record is not None and (known is None or not known.finished):
             self._close(record, "stopped" if was_running else "lost")
-        return Stopped(self.folder.path.name, self.port, free, len(left), time.monotonic() - begun, was_running)
+        return Stopped(self.folder.path.name, self.held.port, free, len(left), time.monotonic() - begun, was_running)
