@@ -178,6 +178,7 @@ class LogSigns(msgspec.Struct, frozen=True):
     names: str  # lines that only this engine writes
     source: str
     checked: str
+    processes: str = ""  # its processes as the kernel names them (15 characters), and its units; empty: unknown
     begins: str = ""  # the first lines of a start; empty: unknown
     layers_flags: tuple[str, ...] = ()  # arguments with the layers for GPUs; empty: it is always meant to use GPUs
     on_gpu: str = ""  # weights are on a GPU

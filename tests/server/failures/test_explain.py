@@ -225,6 +225,35 @@ def test_another_service_beside_a_healthy_engine_is_not_its_failure(log):
     assert "host out of memory" == explain(log(kernel + lost)).cause
 
 
+KILL = "Nov 02 09:00:00 n7 kernel: Out of memory: Killed process {} total-vm:1kB, anon-rss:1kB\n"
+CGROUP = "Nov 02 09:00:00 n7 kernel: Memory cgroup out of memory: Killed process {}, UID 1000, total-vm:1kB\n"
+
+
+@pytest.mark.parametrize(
+    ("last", "cause"),
+    [
+        (KILL.format("91 (VLLM::EngineCor)"), "host out of memory"),
+        (KILL.format("91 (VLLM::Worker_TP)"), "host out of memory"),
+        (CGROUP.format("42 (python3)"), "host out of memory"),  # a pid that the log itself names
+        (KILL.format("4 (chrome)") + KILL.format("91 (VLLM::EngineCor)"), "host out of memory"),
+        ("Nov 02 09:00:01 n7 systemd[1]: vllm.service: Failed with result 'oom-kill'.\n", "host out of memory"),
+        (KILL.format("91 (chrome)"), None),
+        (KILL.format("43 (python3)"), None),
+        ("Nov 02 09:00:01 n7 systemd[1]: cron.service: Failed with result 'oom-kill'.\n", None),
+    ],
+)
+@pytest.mark.parametrize("unit", ["vllm", "python3"])
+def test_a_server_that_memory_killed_while_it_served_has_failed(last, cause, unit, log):
+    """The engine itself says nothing then; the kernel or systemd names one of its processes, and no other counts."""
+    ready = f"{READY}(EngineCore pid=42) INFO 11-02 08:14:05 [core.py:1] up\n"
+    engine = "".join(f"Nov 02 08:14:03 n7 {unit}[7]: {line}\n" for line in ready.splitlines())
+    found = explain(log(engine + last))
+    assert (cause, cause is not None) == (found.cause, found.failed)
+    assert not cause or found.phase == "serving"
+    assert not any("chrome" in line for line in found.evidence)
+    assert ("serving", None) == ((before := explain(log(last + engine))).state, before.cause)
+
+
 def test_files_one_after_another_are_told_apart(log):
     """As tail shows several."""
     text = f"==> rank-0.log <==\n{READY.splitlines()[0]}\n\n==> rank-1.log <==\n{READY.splitlines()[0]}\n{OOM}"

@@ -30,6 +30,12 @@ _STOPPED = re.compile(
     r"Application shutdown complete|Finished server process|\b[Ss]hutting down\b|cleaning up before exit|"
     r"[Rr]eceived (SIGTERM|SIGINT|signal to terminate)|Gracefully stopping"
 )
+_KILLED = re.compile(
+    r"\bKilled process (?P<pid>\d+)\b[^(]*\((?P<process>[^)]*)\)|"
+    r"^(?P<unit>\S+): (?:Failed with result 'oom-kill'|.*killed by the OOM killer)"
+)
+_NO_ENGINES = {"systemd", "init.scope"}  # they name an engine's unit
+_OWN_PIDS = re.compile(r"\bpid=(\d+)|\bprocess \[(\d+)\]")  # (EngineCore pid=91), Started server process [7]
 State = Literal["failed", "unknown", "stopped", "serving", "starting", "unrecognised"]
 _STATES = ("failed", "unknown", "stopped", "serving", "starting", "unrecognised")
 _LOOKS_BAD = re.compile(
@@ -140,7 +146,7 @@ def explain(log: str | Path, engine: str | None = None) -> Explanation:
     parts = [_part(who, rows, guess) for who, rows in written.items()]
     if engine and not any(part.recognised for part in parts):
         parts = [replace(part, recognised=True) for part in parts]
-    part = _processor_found(_worst(parts), guess)
+    part = _processor_found(_killed_found(_worst(parts), written, guess), guess)
     notes = [_LONG] if text.left_out else []
     if part.starts > 1:
         notes.append(f"The log holds {part.starts} starts; this is the last one that shows how it went.")
@@ -173,7 +179,7 @@ def _part(who: str, rows: Sequence[WrittenLine], engine: str | None) -> _Part:
     for chosen in reversed(starts):
         lines = [row.text for row in chosen]
         log = LogEnd(lines, engine or "")
-        own = engine is not None and _score(engine, lines) > 0
+        own = engine is not None and who not in _NO_ENGINES and _score(engine, lines) > 0
         begun = log.works or (own and (log.place.index >= 0 or any(line.informs for line in log.lines)))
         found = diagnose_log(log) or (None if begun else _bad_looking(log))
         part = _Part(who, log, tuple(row.at for row in chosen), own, found, len(starts))
@@ -207,6 +213,26 @@ def _worst(parts: Sequence[_Part]) -> _Part:
         return min(own, key=lambda part: part.rank)
     failed = [part for part in parts if part.state == "failed" or (part.state == UNKNOWN and part in own)]
     return min(failed or own or parts, key=lambda part: part.rank)
+
+
+def _killed_found(part: _Part, written: dict[str, list[WrittenLine]], engine: str | None) -> _Part:
+    """Return the part of a server that was up, failed if the kernel or systemd says later that memory killed it."""
+    signs = engine_facts(engine).log if engine else None
+    if part.state not in {"serving", "stopped"} or signs is None:
+        return part
+    up, own = part.places[max(0, part.log.begin - 1)], signs.processes
+    pids = {pid for line in part.log.lines for found in _OWN_PIDS.findall(line.text) for pid in found if pid}
+    later = sorted((row for rows in written.values() for row in rows if row.at > up), key=lambda row: row.at)
+    killed = []
+    for row in later:
+        found = _KILLED.search(row.text)
+        named = (found["process"] or found["unit"] or "") if found else ""
+        if found and (found["pid"] in pids or found["unit"] == part.who or (own and _compiled(own).search(named))):
+            killed.append(row)
+    if not killed:
+        return part
+    log = LogEnd([*(line.text for line in part.log.lines), *(row.text for row in killed)], engine or "")
+    return replace(part, log=log, found=diagnose_log(log), places=(*part.places, *(row.at for row in killed)))
 
 
 def _explained(log: str, engine: str | None, part: _Part, *, guessed: bool, notes: Sequence[str]) -> Explanation:
