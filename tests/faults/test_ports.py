@@ -2,12 +2,13 @@
 
 import os
 import socket
+import sys
 
 import pytest
 
 from seatrial.errors import EngineError, UsageError
 from seatrial.server import list_servers
-from seatrial.server.processes import free_port
+from seatrial.server.processes import free_port, port_owner
 
 
 @pytest.mark.fault(11)
@@ -30,6 +31,21 @@ def test_a_port_stolen_in_between(fake, thief, seen):
     assert thief.socket.getsockname()[1] != server.port
     assert server.responds()
     seen.ran("a port the kit chose")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere one loopback address must be set up before it can be used"
+)
+def test_a_port_taken_on_another_address(fake):
+    """It is in nobody's way: the server comes up on its own address, and the other one goes on."""
+    with socket.create_server(("127.0.0.2", 0)) as other:
+        port = other.getsockname()[1]
+        with fake(port=port) as server:
+            assert (port, True) == (server.port, server.responds())
+            proof = server.stop()
+        assert (True, 0) == (proof.port_free, proof.processes_left)
+        assert os.getpid() == port_owner(port, "127.0.0.2")[0]
+        assert (None, "another process") == port_owner(port)
 
 
 @pytest.mark.fault(12)

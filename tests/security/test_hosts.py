@@ -14,7 +14,8 @@ from seatrial.launching import launch
 from seatrial.launching.access import Access, is_keyed, secured
 from seatrial.plan import make_plan
 from seatrial.server import loopback
-from seatrial.server.address import listening_address, plain, reachable, url_host
+from seatrial.server.address import listening_address, reachable, url_host
+from seatrial.server.processes import plain
 
 OPEN = [
     "0.0.0.0",  # noqa: S104

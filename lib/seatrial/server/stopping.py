@@ -86,6 +86,9 @@ class Stopping:
     def _here(self) -> bool:
         return self.held.boot_id == processes.this_boot()
 
+    def _is_anothers_port(self) -> bool:
+        return any(processes.meets(address, self.held.host) for address, _ in processes.listeners(self.held.port))
+
     def _processes(self) -> Processes | None:
         return self.folder.processes(self.held.launch_id)
 
@@ -122,7 +125,7 @@ class Stopping:
             free = processes.port_is_free(self.held.port, self.held.host)
             late = time.monotonic() - begun > self.timeout_s
             # A port that is taken though nothing of ours is left belongs to somebody else by now.
-            if not left and (free or late or not was_running or processes.listeners(self.held.port)):
+            if not left and (free or late or not was_running or self._is_anothers_port()):
                 break
             if late:
                 pids = ", ".join(str(process.pid) for process in left)

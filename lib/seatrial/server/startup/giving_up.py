@@ -24,7 +24,7 @@ class PortStolenError(EngineError):
 
 def port_stolen(record: Record) -> PortStolenError:
     """Return the error of an engine on whose port somebody else listens."""
-    pid, name = processes.port_owner(record.port)
+    pid, name = processes.port_owner(record.port, record.host)
     owner = f"{name} (pid {pid})" if pid else name
     return PortStolenError(
         f"Port {record.port} was taken by {owner} before {record.engine} could listen on it.",

@@ -19,7 +19,7 @@ from psutil import Process
 from seatrial.errors import EngineError
 from seatrial.printable import printable
 from seatrial.server import loopback, processes
-from seatrial.server.address import plain, reachable
+from seatrial.server.address import reachable
 from seatrial.server.folder import ServerFolder
 from seatrial.server.phases import STARTING
 from seatrial.server.startup.answers import Refusals, answer_text, most_informative, questions
@@ -217,18 +217,20 @@ class Startup:
         for address, ours in self._port_listeners():
             if not ours:
                 raise port_stolen(self.record)
-            if plain(address) != plain(self.record.host):
+            if processes.plain(address) != processes.plain(self.record.host):
                 raise self._failed(f"it listens on {address}, not only on {self.record.host}", cause="exposed")
 
     # What every step needs
 
     def _port_listeners(self) -> list[tuple[str, bool]]:
-        """Return the address of each socket that listens on its port, and True if it is the engine's own."""
+        """Return the address of each socket that listens on its port, and True if it is the engine's own.
+
+        Sockets of others on other addresses are left out: they are in nobody's way.
+        """
         found = processes.port_listeners(self.record.port, self._members())
-        if all(ours for _, ours in found):
-            return found
-        # A slower look, for processes that left the session.
-        return processes.port_listeners(self.record.port, self._members(thorough=True))
+        if not all(ours for _, ours in found):  # a slower look, for processes that left the session
+            found = processes.port_listeners(self.record.port, self._members(thorough=True))
+        return [(address, ours) for address, ours in found if ours or processes.meets(address, self.record.host)]
 
     def _get(self, path: str) -> loopback.HttpReply:
         return self._ask(path, None, self.key)
