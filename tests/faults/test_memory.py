@@ -164,3 +164,22 @@ def test_the_cache_does_not_fit_under_a_plan(engine_that_says, on_gpus, seen):
     engine_that_says(ENDS["llamacpp-oom-kv"]["log"])
     error = next_plan(seen, *on_gpus("smollm2", "rtx4090x1"))
     assert ("gpu out of memory", "allocating caches") == (error.cause, error.phase)
+
+
+def test_a_kill_of_long_ago_is_no_cause(tmp_path):
+    """Memory ran out on day 2 and the engine lived on; what ended it on day 10 was something else."""
+    events = tmp_path / "vmstat"
+    events.write_text("oom_kill 0\n")
+    counts = supervisor.OomCounts(0.0, lambda: supervisor.oom_kills(tmp_path, tmp_path))
+    counts.look(30.0)
+    events.write_text("oom_kill 1\n")
+    assert {"machine": 1} == counts.latest()
+    counts.look(60.0)
+    assert {"machine": 1} == counts.latest()  # a moment ago: the engine may need one to end
+    counts.look(119.0)
+    counts.look(120.0)
+    assert {"machine": 0} == counts.latest()
+    events.write_text("oom_kill 2\n")
+    assert {"machine": 1} == counts.latest()
+    events.unlink()
+    assert {} == counts.latest()

@@ -30,7 +30,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ POLL_S = 0.15  # also the longest a lease outlives its owner; the end of a child
 ENDING_S = 1.0
 COMMAND_S = 10.0
 GRACE_S = 3.0
+OOM_PERIOD_S = 60.0
 LOST = "lost"
 SHELL, LEASE_FD = "/bin/sh", 9
 TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -146,6 +147,29 @@ def oom_kills(cgroups: Path = Path("/sys/fs/cgroup"), proc: Path = PROC) -> dict
     return counts
 
 
+class OomCounts:
+    """Out-of-memory kills of the last minute or two: an earlier one did not end an engine that still runs.
+
+    Args:
+        now: Monotonic clock.
+        count: Returns the kills so far.
+
+    """
+
+    def __init__(self, now: float, count: Callable[[], dict[str, int]] = oom_kills) -> None:
+        self.count, self.looked = count, now
+        self.earlier = self.before = count()
+
+    def look(self, now: float) -> None:
+        """Count again if a minute has passed."""
+        if now - self.looked >= OOM_PERIOD_S:
+            self.earlier, self.before, self.looked = self.before, self.count(), now
+
+    def latest(self) -> dict[str, int]:
+        """Return the kills since the look before the last one."""
+        return {where: count - self.earlier.get(where, count) for where, count in self.count().items()}
+
+
 def _oom_counters(cgroups: Path, proc: Path) -> Iterator[tuple[str, Path]]:
     yield "machine", proc / "vmstat"
     with contextlib.suppress(OSError):
@@ -244,13 +268,13 @@ class Supervisor:
         self.secrets: list[bytes] = []
         self.ended: int | None = None
         self.owner_checked = 0.0
+        self.oom_counts = OomCounts(time.monotonic())
         self.record_seen = (0, 0, 0)
 
     def run(self) -> None:
         """Start the engine and return when nothing of it is left."""
         if os.environ.get("SEATRIAL_LAUNCH_ID") != self.record["launch_id"]:
             return  # came up so late that another launch has the folder by now
-        oom_before = oom_kills()
         if self.asked or Path("stop").exists():
             self._note_exit("stopped")
             self._finish()
@@ -275,8 +299,7 @@ class Supervisor:
             raise
         if reason == "exited":
             # Written at once: whoever waits learns the cause before the engine's other processes are gone.
-            killed = {where: count - oom_before.get(where, count) for where, count in oom_kills().items()}
-            self._note_exit(reason, oom_kills=killed)
+            self._note_exit(reason, oom_kills=self.oom_counts.latest())
             with contextlib.suppress(OSError):
                 self._write_state()
         # The engine's own children end with it, however it ended.
@@ -351,6 +374,7 @@ class Supervisor:
                 return "exited"
             if reason:
                 return reason
+            self.oom_counts.look(time.monotonic())
             self._cap_log()
             self._write_again()
             self._wait(POLL_S)
