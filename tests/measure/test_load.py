@@ -19,6 +19,8 @@ from tests.measure.conftest import SMALL, TPOT_S, TTFT_S
 
 from seatrial.errors import EngineMissingError, MeasurementError, UsageError
 from seatrial.measure import Workload, find_problems, measure_server, start_load
+from seatrial.measure.load import Load
+from seatrial.measure.target import find_target
 from seatrial.measure.workload import check_workload
 
 DEADLINE_S = 120.0
@@ -289,3 +291,31 @@ def test_client_dies_in_the_middle_of_a_line(simulate):
             read.set()
         with pytest.raises(MeasurementError, match="ended unexpectedly with code -9"):
             load.result()
+
+
+def test_an_error_while_the_load_is_followed_is_said(simulate):
+    """A state folder that cannot be read any more, say: the client is ended, and the result says what happened."""
+
+    def broken(_timeout_s):
+        raise UsageError("The state folder cannot be read.", remedy="Mend it.")
+
+    target = replace(find_target(simulate().url), metrics=broken)
+    with Load(target, ENDLESS, None) as load:
+        with pytest.raises(MeasurementError, match=r"broken off \(UsageError: The state folder cannot be read"):
+            load.result()
+        assert gone(load.pid)
+    assert not load.running
+
+
+def test_without_a_thread_no_client_is_left(simulate, monkeypatch):
+    """This machine starts no further thread: an error at once, and nothing that nobody follows."""
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    target = find_target(simulate().url)
+    before = {process.pid for process in psutil.Process().children()}
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        Load(target, ENDLESS, None)
+    assert before == {process.pid for process in psutil.Process().children()}

@@ -29,6 +29,7 @@ from seatrial.measure.target import Target, find_target
 from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
 from seatrial.measure.types import Completion, Measurement, Sample, Workload
 from seatrial.measure.workload import check_workload, describe_level, levels_of
+from seatrial.printable import shortened
 
 if TYPE_CHECKING:  # the client's process starts faster without it
     from seatrial.server.metrics import ServerMetrics
@@ -115,9 +116,15 @@ class Load:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
         self._process = self._spawn()
         self._input, self._output = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
-        self._send_job()
         self._thread = threading.Thread(target=self._follow, name="load", daemon=True)
-        self._thread.start()
+        try:
+            self._send_job()
+            self._thread.start()
+        except BaseException:  # no thread can be started: nobody would follow the client
+            self._process.kill()
+            self._process.communicate()
+            self._errors.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -210,12 +217,16 @@ class Load:
             self._input.flush()
 
     def _follow(self) -> None:
-        with Telemetry(self._target.pid, self._target.metrics) as telemetry:
-            try:
+        try:
+            with Telemetry(self._target.pid, self._target.metrics) as telemetry:
                 for line in self._output:
                     self._take(decode_event(line), telemetry)
-            except JsonError:  # half a line: the client was killed while it wrote it
-                self._process.kill()
+        except JsonError:  # half a line: the client was killed while it wrote it
+            self._process.kill()
+        except Exception as error:  # noqa: BLE001 -- whoever waits for this thread is told, whatever it was
+            self._process.kill()
+            what = shortened(f"{type(error).__name__}: {error}")
+            self._error = MeasurementError(f"The load was broken off ({what}).", remedy="Measure again.")
         code = self._process.wait()
         if self._stopping:
             self._notes.append("Stopped before its end.")

@@ -210,9 +210,9 @@ class Server:
         self.stop()
 
     def _ask(self, path: str, timeout_s: float) -> loopback.HttpReply | None:
-        if not self.alive():
-            return None
         try:
+            if not self.alive():
+                return None
             key, host = self.api_key(), reachable(self.host)
             reply = loopback.ask(self.port, path, key=key, host=host, timeout_s=timeout_s)
         except (*loopback.NO_ANSWER, UsageError):
