@@ -3,6 +3,9 @@
 import gzip
 import io
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +58,19 @@ def test_bad_usage_is_one_message(words, capsys):
     """Exit code 2, and what to do."""
     assert 2 == main(["explain", *words])
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize(
+    ("line", "code"), [("torch.OutOfMemoryError: CUDA out of memory.\n", 4), ("INFO: all is well\n", 0)]
+)
+def test_a_reader_that_has_seen_enough_changes_no_exit_code(tmp_path, form, line, code):
+    """As head does: it closes the pipe before everything is written."""
+    log = tmp_path / "engine.log"
+    log.write_text(line)
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-m", "seatrial", "explain", str(log), *form]
+    ended = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (code, b"") == (ended.returncode, ended.stderr)

@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from typing import NoReturn
 
@@ -152,11 +153,15 @@ def _dispatch(words: list[str]) -> int:
     except SystemExit as leaving:
         return int(leaving.code or 0)
     answer: CommandResult = import_module(f"seatrial.cli.{words[0]}").run(arguments)
+    show = answer.show
     if arguments.json:
         text = json.dumps(finite(answer.document), indent=2)  # in ASCII: it passes through every encoding
-        _write(lambda: print(text))
-    else:
-        _write(answer.show)
+        show = partial(print, text)
+    try:
+        _write(show)
+    except BrokenPipeError:  # the reader (head, less) has seen enough: what was found stays
+        _discard_output()
+        return answer.exit_code
     return answer.exit_code if answer.then is None else answer.then()
 
 

@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             raise together(errors)
         return 0
 
-    return CommandResult({"stopped": to_dict(stopped)}, lambda: _show(stopped), then=then)
+    code = together(errors).exit_code if errors else 0
+    return CommandResult({"stopped": to_dict(stopped)}, lambda: _show(stopped), exit_code=code, then=then)
 
 
 def _show(stopped: list[Stopped]) -> None:
