@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
 
+import psutil
 import pytest
 from tests.server.conftest import until
 
@@ -58,9 +60,32 @@ def test_a_server_elsewhere():
 def test_this_process():
     """The reading of a process that runs arrives in the background."""
     with Telemetry(os.getpid()) as telemetry:
-        while telemetry.latest.memory_bytes is None:
-            pass
-    assert telemetry.latest.memory_bytes > 1 << 20
+        resident = until(lambda: telemetry.latest.memory_bytes, "a reading")
+    assert resident > 1 << 20
+
+
+def test_a_reading_that_no_other_follows_is_none():
+    """What reads hangs in the driver: its last figures are not those of later instants."""
+    hangs = threading.Event()
+
+    def metrics(_timeout_s):
+        if telemetry.latest.memory_bytes is not None:
+            hangs.wait()
+
+    with Telemetry(os.getpid(), metrics) as telemetry:
+        until(lambda: telemetry.latest != Reading(), "a reading")
+        until(lambda: telemetry.latest == Reading(), "the end of that reading")
+        hangs.set()
+        until(lambda: telemetry.latest != Reading(), "another reading")
+
+
+def test_a_process_of_the_same_number_is_another():
+    """The engine has ended, and the system has given its number away: nothing is read of the new one."""
+    tree = ProcessTree(os.getpid())
+    assert tree.read()[1]
+    tree._first = psutil.Process(os.getpid())
+    tree._first._ident = (os.getpid(), 1.0)  # as psutil noted it of an earlier process
+    assert (None, None) == tree.read()
 
 
 def test_a_server_is_asked_for_its_queue_and_cache():

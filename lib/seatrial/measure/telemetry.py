@@ -25,6 +25,7 @@ _PERIOD_S = 0.25
 _METRICS_PERIOD_S = 1.0  # seldom, since the engine answers beside its work
 METRICS_LIMIT_S = 0.5
 _LEAVE_S = 1.0
+_FRESH_S = 1.0  # a reading is no older, or it is none: the driver hangs
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class ProcessTree:
     """CPU and memory of a process and all its descendants."""
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
+        self._first: psutil.Process | None = None
+        with contextlib.suppress(psutil.Error):
+            self._first = psutil.Process(pid)  # at once: psutil tells it from a later process of this number
         self._cpu_s: dict[int, float] = {}
         self._read_at: float | None = None
 
@@ -67,11 +70,10 @@ class ProcessTree:
         return share, resident
 
     def _processes(self) -> list[psutil.Process]:
-        try:
-            first = psutil.Process(self._pid)
-            return [first, *first.children(recursive=True)]
-        except psutil.Error:
-            return []
+        with contextlib.suppress(psutil.Error):
+            if self._first is not None and self._first.is_running():
+                return [self._first, *self._first.children(recursive=True)]
+        return []
 
 
 class Telemetry:
@@ -81,7 +83,7 @@ class Telemetry:
         self._metrics = metrics  # asks the server for its queue and cache; None if it has no such page
         self._asked_at = -math.inf
         self._server: ServerMetrics | None = None
-        self._latest = Reading()
+        self._latest, self._read_at = Reading(), -math.inf
         self._stopped = threading.Event()
         self._thread = None
         if pid is not None:
@@ -89,8 +91,8 @@ class Telemetry:
 
     @property
     def latest(self) -> Reading:
-        """Last complete reading."""
-        return self._latest
+        """Last complete reading; an empty one if that is older than a second."""
+        return self._latest if time.monotonic() - self._read_at <= _FRESH_S else Reading()
 
     def __enter__(self) -> Self:
         if self._thread is not None:
@@ -111,6 +113,7 @@ class Telemetry:
                 server = self._ask_server()
                 waiting, cache = (server.waiting, server.kv_cache_usage) if server else (None, None)
                 self._latest = Reading(share, resident, used, busy, power, waiting, cache)
+                self._read_at = time.monotonic()
                 if self._stopped.wait(_PERIOD_S):
                     return
 
