@@ -169,14 +169,14 @@ def test_another_process_that_has_the_number_by_now_is_not_signalled():
         assert -signal.SIGKILL == other.wait(10)
 
 
-def lease_of(folder, owner, start, keep="0"):
+def lease_of(folder, owner, start, keep="0", lease=LEASE):
     """Start the shell that keeps a lease over a process of its own session, ``sleep``; return both."""
     program = "import os, sys; os.dup2(0, 9); os.dup2(os.open(sys.argv[1], os.O_RDONLY), 0); os.execv('/bin/sh', sys.argv[2:])"
     engine = subprocess.Popen(["sleep", "1000"])
     read, write = os.pipe()
     env = {**os.environ, "SEATRIAL_LAUNCH_ID": "a" * 32, "SEATRIAL_LEASE_PYTHON": sys.executable}
     shell = subprocess.Popen(
-        [sys.executable, "-c", program, str(LEASE), "sh", "-s", str(owner), start, keep],
+        [sys.executable, "-c", program, str(lease), "sh", "-s", str(owner), start, keep],
         stdin=read,
         cwd=folder,
         start_new_session=True,
@@ -185,6 +185,29 @@ def lease_of(folder, owner, start, keep="0"):
     os.close(read)
     os.write(write, f"{engine.pid} {supervisor.start_of(engine.pid)}\n".encode())
     return shell, engine, write
+
+
+def test_without_proc_a_lease_is_kept_as_long_as_nobody_knows(tmp_path, monkeypatch):
+    """MacOS: `ps` may tell nothing of a process that is there. Once it tells another start, the lease ends."""
+    (tmp_path / "record.json").write_text("{}")
+    lease = tmp_path / "lease.sh"
+    lease.write_text(LEASE.read_text().replace("/proc/self/stat", "/none"))
+    ps, looks = tmp_path / "ps", tmp_path / "looks"
+    ps.write_text(f"#!/bin/sh\necho >> '{looks}'\n")
+    ps.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    shell, engine, write = lease_of(tmp_path, os.getpid(), "1", lease=lease)
+    with shell, engine:
+        os.close(write)
+        until(lambda: looks.exists() and len(looks.read_text()) > 3, "two looks at engine and launcher")
+        assert shell.poll() is None
+        monkeypatch.setattr(supervisor, "HAS_PROC", False)
+        assert supervisor.may_live({"pid": os.getpid(), "start": "1"})
+        ps.write_text(f"#!/bin/sh\necho {os.getpid()} 1 1 S Mon Nov 30 15:42:01 2026\n")
+        assert not supervisor.may_live({"pid": os.getpid(), "start": "1"})
+        assert supervisor.may_live({"pid": os.getpid(), "start": "Mon Nov 30 15:42:01 2026"})
+        assert 0 == shell.wait(60)
+        engine.kill()
 
 
 def test_a_launcher_whose_number_another_process_has_is_gone(tmp_path):

@@ -206,6 +206,17 @@ def test_processes_are_told_apart_without_a_proc_filesystem(require, monkeypatch
     assert supervisor.start_of(2**22 + 1) is None
 
 
+def test_a_number_that_another_process_has_by_now_is_not_signalled():
+    """Whatever state the process was in that had the number."""
+    other = subprocess.Popen(["sleep", "1000"])
+    row = supervisor.process_row(other.pid)
+    for state in ("S", "Z", "X"):
+        supervisor.end_process(row._replace(start="1", state=state, threads=2), signal.SIGKILL)
+    assert other.poll() is None
+    supervisor.end_process(row, signal.SIGKILL)
+    assert -signal.SIGKILL == other.wait()
+
+
 def test_the_supervisor_needs_the_standard_library_alone():
     """It starts isolated, without site packages, and imports nothing of the kit."""
     code = "import sys; sys.argv[1:] = []; import runpy; runpy.run_path(sys.orig_argv[-1]); print('seatrial' in sys.modules)"

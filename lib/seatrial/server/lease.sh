@@ -18,6 +18,12 @@ start_of() {  # of a process, with single blanks; nothing if it is gone
     fi
 }
 
+lives() {  # process $1 with start $2, or nobody knows: without /proc, `ps` may tell nothing of a process that is there
+    found=$(start_of "$1")
+    [ "$found" = "$2" ] && return 0
+    [ -z "$found" ] && [ ! -r /proc/self/stat ] && kill -0 "$1" 2>/dev/null
+}
+
 single_blanks() {
     set -- $1
     echo "$*"
@@ -31,11 +37,11 @@ keep_lease() {
     exec 9<&-
     while :; do
         reason=lost
-        [ -n "$engine_start" ] && [ "$(start_of "$engine")" = "$engine_start" ] || break
+        [ -n "$engine_start" ] && lives "$engine" "$engine_start" || break
         reason="record deleted"
         [ -e record.json ] || [ -e record.json.unreadable ] || break
         reason="lease ended"
-        [ "$keep" = 1 ] || [ "$(start_of "$owner")" = "$owner_start" ] || break
+        [ "$keep" = 1 ] || lives "$owner" "$owner_start" || break
         sleep 2
     done
     exec "$SEATRIAL_LEASE_PYTHON" -I -S -B "$SEATRIAL_LEASE_PROGRAM" --end "$reason"

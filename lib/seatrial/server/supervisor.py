@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 POLL_S = 0.15  # also the longest a lease outlives its owner; the end of a child wakes the supervisor at once
+LONGEST_POLL_S = 1.0
 ENDING_S = 1.0
 COMMAND_S = 10.0
 GRACE_S = 3.0
@@ -99,6 +100,12 @@ def start_of(pid: int) -> str | None:
     """Return when this process started, None if it is gone or only waits to be reaped."""
     row = process_row(pid)
     return None if row is None or row.state[0] in "ZX" else row.start
+
+
+def may_live(identity: dict[str, Any]) -> bool:
+    """Return False if this process is gone or another one; True if it runs, and if `ps` tells nothing about its number."""
+    row = process_row(identity["pid"])
+    return row is None or (row.state[0] not in "ZX" and row.start == identity["start"])
 
 
 def boot_id() -> str:
@@ -187,7 +194,8 @@ def _oom_counters(cgroups: Path, proc: Path) -> Iterator[tuple[str, Path]]:
 def end_process(row: Row, number: int) -> None:
     """Send a signal to exactly this process, and wake it if it is stopped."""
     with contextlib.suppress(ProcessLookupError):
-        if start_of(row.pid) == row.start or row.state[0] in "ZX":  # of a zombie other threads may live
+        now = process_row(row.pid)  # not ``start_of``: of a zombie other threads may live
+        if now is not None and now.start == row.start:
             os.kill(row.pid, number)
             os.kill(row.pid, signal.SIGCONT)  # a stopped process receives nothing else
 
@@ -448,19 +456,21 @@ class Supervisor:
         if time.monotonic() - self.owner_checked < MACOS_IDENTITY_S:
             return True
         self.owner_checked = time.monotonic()
-        return bool(start_of(owner["pid"]) == owner["start"])
+        return may_live(owner)
 
     def _stop(self, engine: int) -> None:
         """End every process of the engine: TERM, then KILL after the grace period."""
         term_until = time.monotonic() + self.record["grace_s"]
         asked: set[int] = set()
         while members := self._members():
-            late = time.monotonic() > term_until
+            past = time.monotonic() - term_until
+            late = past > 0
             for row in members:
                 if late or row.pid not in asked:
                     asked.add(row.pid)
                     end_process(row, signal.SIGKILL if late else signal.SIGTERM)
-            self._wait(POLL_S / 4)
+            # What waits for a device outlives even KILL, for hours perhaps: looked at ever more seldom.
+            self._wait(min(LONGEST_POLL_S, max(POLL_S / 4, past / 10)))
             self._reap(engine)
         self._reap(engine)
 
