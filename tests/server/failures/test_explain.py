@@ -2,15 +2,18 @@
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import re
+from types import SimpleNamespace
 
 import pytest
 from tests.server.failures.test_corpus import HEALTHY, cases
 
 from seatrial import explain
 from seatrial.errors import UnknownNameError, UsageError
+from seatrial.server.failures import log_file
 from seatrial.server.failures.log_file import HEAD_BYTES, TAIL_BYTES
 from seatrial.server.failures.wrapping import unwrapped
 
@@ -204,6 +207,31 @@ def test_of_several_starts_the_last_counts(log):
     assert "gpu out of memory" == explain(log(READY + failed)).cause
     assert "gpu out of memory" == (found := explain(log(failed + began))).cause
     assert any("2 starts" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("times", "said"), [(2, "holds 2 starts"), (11, "holds at least 11"), (200, "holds at least 11")]
+)
+def test_of_very_many_starts_not_all_are_counted(log, times, said):
+    """Only of the last ones somebody looked how they went."""
+    (note,) = explain(log(READY * times)).notes
+    assert said in note
+
+
+def test_standard_input_without_end_is_read_to_its_end(monkeypatch):
+    """Only what is packed has a limit: what was written last is what failed."""
+    monkeypatch.setattr(log_file, "MOST_UNPACKED_BYTES", 1 << 20)
+    filler = b"INFO 11-02 08:14:03 [loggers.py:1] step\n" * ((HEAD_BYTES + TAIL_BYTES) // 20)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(filler + FABRIC.encode())))
+    found = explain("-")
+    assert "gpu fabric not up" == found.cause
+    assert any("its end" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("message", [[1.0], [True, 65.5, None, "x", -1, 300], [[]], [{}]])
+def test_bytes_of_a_record_that_are_none_are_passed_over(log, message):
+    """Numbers as journald writes them, or whatever else stands there."""
+    assert "unrecognised" == explain(log(json.dumps({"log": message}) + "\nhello\n")).state
 
 
 def test_the_rank_that_failed_speaks_for_all(log):

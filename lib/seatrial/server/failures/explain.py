@@ -103,6 +103,7 @@ class _Part:
     recognised: bool  # True if they look like the engine's
     found: Diagnosis | None
     starts: int = 1
+    earlier: bool = False  # True if there are more, of which nobody looked how they went
 
     @property
     def state(self) -> State:
@@ -149,7 +150,8 @@ def explain(log: str | Path, engine: str | None = None) -> Explanation:
     part = _processor_found(_killed_found(_worst(parts), written, guess), guess)
     notes = [_LONG] if text.left_out else []
     if part.starts > 1:
-        notes.append(f"The log holds {part.starts} starts; this is the last one that shows how it went.")
+        least = "at least " if part.earlier else ""
+        notes.append(f"The log holds {least}{part.starts} starts; this is the last one that shows how it went.")
     if not part.found and guess and (said := processor_lines([line.text for line in part.log.lines], guess)):
         notes.append(f"It computes on the processor: {_safe(said[-1])}")
     return _explained(name, guess, part, guessed=engine is None, notes=notes)
@@ -175,14 +177,14 @@ def _score(engine: str, lines: Sequence[str]) -> int:
 def _part(who: str, rows: Sequence[WrittenLine], engine: str | None) -> _Part:
     """Return what the lines of one writer show: of several starts the last one that tells more than that it began."""
     signs = engine_facts(engine).log if engine else None
-    starts = _starts(rows, engine or "", signs.begins if signs else "")
+    starts, earlier = _starts(rows, engine or "", signs.begins if signs else "")
     for chosen in reversed(starts):
         lines = [row.text for row in chosen]
         log = LogEnd(lines, engine or "")
         own = engine is not None and who not in _NO_ENGINES and _score(engine, lines) > 0
         begun = log.works or (own and (log.place.index >= 0 or any(line.informs for line in log.lines)))
         found = diagnose_log(log) or (None if begun else _bad_looking(log))
-        part = _Part(who, log, tuple(row.at for row in chosen), own, found, len(starts))
+        part = _Part(who, log, tuple(row.at for row in chosen), own, found, len(starts), earlier)
         if part.state != "starting":
             break
     return part
@@ -194,8 +196,11 @@ def _bad_looking(log: LogEnd) -> Diagnosis | None:
     return Diagnosis(UNKNOWN, _NO_START, _NAME_IT, tuple(bad[-_LAST_LINES:])) if bad else None
 
 
-def _starts(rows: Sequence[WrittenLine], engine: str, begins: str) -> list[Sequence[WrittenLine]]:
-    """Return the lines of each start: one begins if the one before was ready or failed."""
+def _starts(rows: Sequence[WrittenLine], engine: str, begins: str) -> tuple[list[Sequence[WrittenLine]], bool]:
+    """Return the lines of each start, and True if the first of them may be several.
+
+    One begins if the one before was ready or failed.
+    """
     found, begin = [], 0
     places = [at for at, row in enumerate(rows) if begins and _compiled(begins).search(row.text)]
     for at in places[-_MOST_STARTS:]:
@@ -203,7 +208,7 @@ def _starts(rows: Sequence[WrittenLine], engine: str, begins: str) -> list[Seque
         if before.works or diagnose_log(before) is not None:
             found.append(rows[begin:at])
             begin = at
-    return [*found, rows[begin:]]
+    return [*found, rows[begin:]], len(places) > _MOST_STARTS
 
 
 def _worst(parts: Sequence[_Part]) -> _Part:

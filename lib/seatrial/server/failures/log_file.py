@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import math
 import os
 import re
 import stat
@@ -102,7 +103,7 @@ def _ends_of_file(name: str, shown: str) -> tuple[bytes, bytes, int]:
         if unpack := _unpacker(head):
             file.seek(0)
             with unpack(file, "rb") as unpacked:
-                return _ends_of_stream(unpacked)
+                return _ends_of_stream(unpacked, MOST_UNPACKED_BYTES)
         begin = max(len(head), os.fstat(file.fileno()).st_size - TAIL_BYTES)
         begin += (begin - len(head)) % 4  # a whole character in UTF-16 and UTF-32
         file.seek(begin)
@@ -128,7 +129,7 @@ def _ends_of_input() -> tuple[bytes, bytes, int]:
         if unpack is None:
             return _ends_of_stream(stream)
         with unpack(stream, "rb") as unpacked:
-            return _ends_of_stream(unpacked)
+            return _ends_of_stream(unpacked, MOST_UNPACKED_BYTES)
     finally:
         stream.detach()  # else standard input would be closed
 
@@ -138,10 +139,10 @@ def _unpacker(begin: bytes) -> Any:
     return next((unpack for magic, unpack in _COMPRESSED.items() if begin.startswith(magic)), None)
 
 
-def _ends_of_stream(stream: IO[bytes]) -> tuple[bytes, bytes, int]:
+def _ends_of_stream(stream: IO[bytes], most_bytes: float = math.inf) -> tuple[bytes, bytes, int]:
     head = stream.read(HEAD_BYTES)
     last, kept, total = deque[bytes](), 0, 0
-    while total < MOST_UNPACKED_BYTES and (chunk := stream.read(_CHUNK)):
+    while total < most_bytes and (chunk := stream.read(_CHUNK)):
         last.append(chunk)
         total, kept = total + len(chunk), kept + len(chunk)
         while kept - len(last[0]) >= TAIL_BYTES:

@@ -105,7 +105,9 @@ def _from_json(text: str) -> tuple[str, str] | None:
     for key in _MESSAGE_KEYS:
         message = found.get(key)
         if isinstance(message, list):  # journald gives bytes that are no text as numbers
-            message = bytes(byte for byte in message if byte in _BYTES).decode(errors="replace")
+            message = bytes(byte for byte in message if isinstance(byte, int) and byte in _BYTES).decode(
+                errors="replace"
+            )
         if isinstance(message, str):
             who = next((name for each in _WHO_KEYS if isinstance(name := found.get(each), str)), "")
             return who, message.rstrip("\r\n")
