@@ -37,6 +37,37 @@ def test_the_tail_reaches_into_the_part_moved_aside(tmp_path):
     assert ["one", "two", "three", "four"] == tail(log, 99)
 
 
+def test_parts_that_do_not_belong_together_are_not_joined(tmp_path):
+    """Of a long log the end is read: the earlier part ends elsewhere, and no line is made of both."""
+    log = tmp_path / "engine.log"
+    log.with_name("engine.log.1").write_text("one\nfreed 3 GiB of")
+    log.write_text(f"{'x' * (2 << 20)}\nlast\n")
+    lines = tail(log, 9)
+    assert ["last"] == lines[1:]
+    assert lines[0].startswith("xxx")
+
+
+def test_a_character_that_is_written_in_two_parts_is_one(tmp_path):
+    """As a full pipe or a read in between cuts it; half a character at the end is shown as such."""
+    log, over, seen = tmp_path / "engine.log", threading.Event(), []
+    half, rest = "模型".encode()[:4], "模型".encode()[4:]
+    log.write_bytes(b"begin\n")
+    lines = follow(log, ended=over.is_set, poll_s=0.001)
+
+    def read():
+        seen.extend(lines)
+
+    reader = threading.Thread(target=read)
+    with log.open("ab", buffering=0) as file:
+        file.write(b"first\n" + half)
+        reader.start()
+        until(lambda: seen, "the first line")
+        file.write(rest + b"\n" + half)
+    over.set()
+    reader.join()
+    assert ["first", "模型", "模\ufffd"] == seen
+
+
 def test_no_log_is_no_lines(tmp_path):
     """A server that never wrote anything has an empty log."""
     assert [] == tail(tmp_path / "engine.log", 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -35,9 +36,11 @@ def tail(log: Path, lines: int, *, end: int | None = None) -> list[str]:
         end: Byte up to which to read, None for all.
 
     """
-    text = _end_of(log, end)
-    if len(_LINE_END.findall(text)) < lines:
-        text = _end_of(log.with_name(f"{log.name}.1")) + text
+    stop = size(log) if end is None else end
+    text = _end_of(log, stop)
+    if stop <= _TAIL_BYTES and len(_LINE_END.findall(text)) < lines:  # else what follows the earlier part was not read
+        earlier = log.with_name(f"{log.name}.1")
+        text = _end_of(earlier, size(earlier)) + text
     last = deque(_LINE_END.split(text.removesuffix("\n")) if text else (), maxlen=lines)
     return [_shown(line) for line in last]
 
@@ -58,14 +61,15 @@ def follow(log: Path, *, ended: Callable[[], bool], lines: int = 0, poll_s: floa
 
 
 def _new_lines(log: Path, position: int, ended: Callable[[], bool], poll_s: float) -> Iterator[str]:
-    rest = ""
+    rest, decoder = "", getincrementaldecoder("utf-8")("replace")  # a read may end within a character
     while True:
         over = ended()  # before the read: what was written until then is given
         if size(log) < position:
             position = 0  # it passed its cap and was emptied
+            decoder.reset()
         new = read(log, position)
         position += len(new)
-        *lines, rest = _LINE_END.split(rest + new.decode(errors="replace"))
+        *lines, rest = _LINE_END.split(rest + decoder.decode(new, final=over and not new))
         yield from map(_shown, lines)
         if not new and over:
             if rest:
@@ -75,8 +79,7 @@ def _new_lines(log: Path, position: int, ended: Callable[[], bool], poll_s: floa
             time.sleep(poll_s)
 
 
-def _end_of(log: Path, end: int | None = None) -> str:
-    stop = size(log) if end is None else end
+def _end_of(log: Path, stop: int) -> str:
     begin = max(0, stop - _TAIL_BYTES)
     return read(log, begin)[: stop - begin].decode(errors="replace")
 
