@@ -11,7 +11,7 @@ import pytest
 from tests.server.conftest import launched_processes, until
 
 from seatrial.errors import EngineError, UsageError
-from seatrial.server import list_servers, stop_all, supervisor
+from seatrial.server import list_servers, stop_all, stop_server, supervisor
 from seatrial.server.folder import folder_of
 
 
@@ -113,6 +113,8 @@ def test_one_server_that_cannot_be_read_does_not_hide_the_others(fake, caplog):
     assert "'odd' is left out" in caplog.text
     with pytest.raises(UsageError, match="cannot be read: Is a directory"):
         stop_all()
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        stop_server("odd")
     assert "ended" == server.state  # stopped all the same
     shutil.rmtree(odd.parent)
 

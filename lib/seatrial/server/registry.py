@@ -46,9 +46,13 @@ def find_server(name: str) -> Server:
 
     Raises:
         UnknownNameError: If there is none; the message gives the nearest names.
+        UsageError: If its record cannot be read.
 
     """
-    servers = {server.name: server for server in list_servers(ended=True)}
+    found, unreadable = _look(ended=True)
+    servers = {server.name: server for server in found}
+    if name in unreadable:
+        raise unreadable[name]
     if name not in servers:
         raise UnknownNameError("server", name, servers)
     return servers[name]
