@@ -244,3 +244,11 @@ def test_acceptance_is_unknown_if_nothing_was_counted(before, after):
     """No page, nothing drafted, a server that began anew, more accepted than drafted: None, never 0."""
     point = with_acceptance(summary([completion()]), before, after)
     assert (None, None, None) == (point.acceptance_length, point.drafted_tokens, point.accepted_tokens)
+
+
+def test_goodput_counts_the_wait_after_an_attempt_that_was_turned_away():
+    """The person waited ten seconds for the first token, however quickly the second attempt was answered."""
+    workload = replace(WORKLOAD, slo_ttft_s=1.0)
+    turned_away = completion(sent=10.0, first=10.1, scheduled_s=0.0, retries=1)
+    at_once = completion(sent=10.0, first=10.1, scheduled_s=0.0)
+    assert 0.1 == summary([turned_away, at_once], workload).goodput_per_s

@@ -215,10 +215,13 @@ def _reasons(requests: RequestCounts) -> str:
 
 
 def _meets(completion: Completion, workload: Workload) -> bool:
-    """Return True if every objective is met; under open load TTFT counts from the schedule, as a person waits."""
+    """Return True if every objective is met; TTFT counts as a person waits.
+
+    Under open load that is from the schedule; after attempts that the server turned away, from the first of them.
+    """
     if completion.error is not None:
         return False
-    begin = completion.scheduled_s if workload.rate is not None else completion.sent_s
+    begin = completion.scheduled_s if workload.rate is not None or completion.retries else completion.sent_s
     if workload.slo_ttft_s is not None and (
         completion.first_token_s is None or completion.first_token_s - begin > workload.slo_ttft_s
     ):
