@@ -131,3 +131,9 @@ def test_remedies_are_commands_that_exist(engine):
         assert set(re.findall(r"seatrial (\w+)", row.remedy)) <= set(COMMANDS), row.remedy
         options = set(re.findall(r"(?<!docker run )(--(?!shm|ipc|pids|gpus|device|group-add)[a-z-]+)", row.remedy))
         assert options <= KNOWN_OPTIONS, row.remedy
+
+
+@pytest.mark.parametrize(("reason", "words"), [("lost", "nobody saw how"), ("not started", "not started")])
+def test_an_end_that_nobody_saw_is_no_failed_start(reason, words):
+    """Its processes are gone, and neither code nor signal is known."""
+    assert words == how(Exit(reason=reason, code=None, signal=None, error="", oom_kills={}, at=""))

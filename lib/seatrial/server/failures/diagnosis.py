@@ -155,7 +155,9 @@ def how(ended: Exit) -> str:
     """Return how it ended, in words: ``exit code 1`` or ``SIGSEGV``."""
     if ended.signal is not None:
         return _SIGNAL_NAMES.get(ended.signal, f"signal {ended.signal}")
-    return "not started" if ended.code is None else f"exit code {ended.code}"
+    if ended.code is None:
+        return "nobody saw how" if ended.reason == "lost" else "not started"
+    return f"exit code {ended.code}"
 
 
 def _killed_for_memory(ended: Exit, name: str | None, found: Finding | None) -> bool:

@@ -203,7 +203,7 @@ class Watch:
     def _measure(self) -> None:
         if not self.record.simulated:
             self._gpus.start()
-        of = processes.members(self._folder.processes(), self.record.launch_id, thorough=False)
+        of = processes.members(self._folder.processes(self.record.launch_id), self.record.launch_id, thorough=False)
         self.movement.note_activity(processes.activity(of, self._gpus.used_bytes))
 
     def _enter(self, place: PhaseProgress, text: str) -> None:
