@@ -24,7 +24,7 @@ class CommandResult:
 
     document: Any  # plain JSON values, printed with ``--json``
     show: Callable[[], None]  # prints the same for people
-    exit_code: int = 0  # 0 done, 3 does not fit or refused, 5 not valid
+    exit_code: int = 0  # 0 done, 3 does not fit or refused, 4 a log shows a failure, 5 not valid
     then: Callable[[], int] | None = None  # runs after the result is printed, returns the exit code
 
 

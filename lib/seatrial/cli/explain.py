@@ -4,8 +4,8 @@ seatrial explain engine.log                       the file that an engine wrote
 kubectl logs --prefix pod/x | seatrial explain -  standard input
 seatrial explain node7.log.gz --engine vllm       the engine, if its log does not show it
 
-Prefixes of Docker, Kubernetes, journald and Slurm are taken off. A log without a failure is called that, exit code 0;
-with one the exit code is 4.
+Prefixes of Docker, Kubernetes, journald and Slurm are taken off. The exit code is 0 if the log shows no failure, and 4
+if it shows one.
 """
 
 from __future__ import annotations

@@ -151,10 +151,10 @@ def _post(target: Target, path: str, body: dict[str, Any], timeout_s: float) -> 
     if target.api_key:
         headers["Authorization"] = f"Bearer {target.api_key}"
     try:
-        with _told(target, "no connection"):
+        with _errors_named(target, "no connection"):
             connection.connect()
         check_address(connection.sock.getpeername()[0], parts.hostname or "")
-        with _told(target, "no complete answer"), _cut_after(connection.sock, timeout_s):
+        with _errors_named(target, "no complete answer"), _cut_after(connection.sock, timeout_s):
             sock = connection.sock
             connection.request("POST", parts.path + path, json.dumps(body), headers)
             with connection.getresponse() as response:
@@ -204,7 +204,7 @@ def _cut_after(sock: socket.socket, limit_s: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _told(target: Target, what: str) -> Iterator[None]:
+def _errors_named(target: Target, what: str) -> Iterator[None]:
     """Turn an error of the network into one that names the limit of this machine, or the time that passed.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Says what of a load level is not the server's own: times of a stream that something held back, counts that cannot be right.
+"""Finds the figures of a load level that are not the server's own: times of a held-back stream, counts that cannot be right.
 
 A gateway that buffers (16 KiB, half a second, the whole answer) sends the events of several tokens together: the client
 then measures the gateway. A late client reads several events at once, too, and so it does with a server that sends the

@@ -211,7 +211,7 @@ class Load:
 
     def _send_job(self) -> None:
         target = self._target
-        job = LoadJob(target.url, self._workload, time.perf_counter_ns(), target.model, target.api_key, target.engine)
+        job = LoadJob(target.url, self._workload, time.perf_counter_ns(), target.model, target.api_key)
         with contextlib.suppress(BrokenPipeError):  # the client died at once: ``_follow`` finds its exit code
             self._input.write(msgspec.json.encode(job) + b"\n")
             self._input.flush()

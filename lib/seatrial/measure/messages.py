@@ -22,7 +22,6 @@ class LoadJob(msgspec.Struct, frozen=True):
     start_ns: int
     model: str | None = None
     api_key: str | None = None
-    engine: str | None = None
 
 
 class ClientReady(msgspec.Struct, frozen=True, tag="ready"):

@@ -125,7 +125,7 @@ def _forbidden(host: str) -> UsageError:
 
 
 def _checked_model(model: str | None) -> str | None:
-    """Return a model's id with every blank and sign in it; None if it is empty."""
+    """Return a model's id unchanged, None if it is empty; raise a UsageError if it cannot be sent."""
     if model and (len(model) > _MAX_MODEL or not is_sendable(model)):
         raise UsageError(
             f"The model id {shortened(model)!r} cannot be sent: it is longer than {_MAX_MODEL:,} characters, or no text.",

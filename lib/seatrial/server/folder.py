@@ -93,7 +93,7 @@ class ServerFolder:
         write_json(self.path / "record.json", record, mode=0o600)
 
     def write_processes(self, processes: Processes) -> None:
-        """Record the end of a server whose supervisor could not."""
+        """Record the end of a server in place of its supervisor, which is gone."""
         write_json(self.path / "process.json", processes, mode=0o600)
 
     def write_ready(self, ready: Ready) -> None:

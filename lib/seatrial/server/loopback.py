@@ -67,7 +67,7 @@ def ask(  # noqa: PLR0913 -- parts of a request
     timeout_s: float = 1.0,
     while_waiting: Callable[[], None] | None = None,
 ) -> HttpReply:
-    """Send one request to a server of ours: POST with a body, else GET. The only place that does.
+    """Send one request to a server of ours: POST with a body, else GET.
 
     Args:
         port: Port on this machine.

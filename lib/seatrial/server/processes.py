@@ -127,20 +127,15 @@ def _is_still_ours(processes: Processes, launch_id: str) -> bool:
     return False
 
 
-def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> bool:
-    """End the processes of a launch without its supervisor: TERM, then KILL.
-
-    Returns:
-        True if none is left.
-
-    """
+def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> None:
+    """End the processes of a launch without its supervisor: TERM, then KILL, then give up."""
     kill_from = time.monotonic() + grace_s
     give_up = kill_from + grace_s
     asked: set[int] = set()
     while left := members(processes, launch_id):
         late = time.monotonic() > kill_from
         if time.monotonic() > give_up:
-            return False
+            return
         for process in left:
             if late or process.pid not in asked:
                 asked.add(process.pid)
@@ -148,7 +143,6 @@ def end(processes: Processes | None, launch_id: str, *, grace_s: float) -> bool:
                     process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
                     process.send_signal(signal.SIGCONT)  # a stopped process receives nothing else
         time.sleep(0.02)
-    return True
 
 
 @dataclass(frozen=True, slots=True)
