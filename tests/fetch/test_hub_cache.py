@@ -1,5 +1,7 @@
 """What Hugging Face's own cache holds is found, checked once, used where it is, and never downloaded again."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -364,3 +366,14 @@ def test_a_file_both_here_and_there_is_subtracted_once(theirs, hub, cache, free)
     with pytest.raises(DoesNotFitError, match="too little"):
         fetch_checkpoint(of_safetensors())
     assert not any(second in path for path, _ in hub.asked("/resolve/"))
+
+
+def test_a_cache_of_ours_without_locks_costs_another_check(theirs, gguf, monkeypatch):
+    """What Hugging Face's cache holds is used all the same."""
+    snapshot = theirs.add({NAME: gguf})
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert snapshot / NAME == fetch_checkpoint(checkpoint())
