@@ -170,7 +170,7 @@ def check_weights(path: Path) -> Path:
 
 
 def _adopt(checkpoint: Checkpoint, on_progress: OnProgress) -> Path | None:
-    """Return the checkpoint's path in Hugging Face's cache; None if a file is missing there, or damaged, and report that."""
+    """Return the checkpoint's path in Hugging Face's cache; None if a file is missing there, or damaged (with a note)."""
     try:
         return adopt_checkpoint(checkpoint, on_progress=on_progress)
     except ModelFileError as error:
