@@ -90,6 +90,7 @@ PARTS = {
     "slurm": slurm,
     "uv": lambda: find_spec("uv"),
     "setpriv": lambda: os.getuid() or shutil.which("setpriv"),
+    "openssl": lambda: shutil.which("openssl"),
     "ps": lambda: shutil.which("ps"),
     "repo2docker": lambda: find_spec("repo2docker"),
     "git": lambda: shutil.which("git") and (ROOT / ".git").exists(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import socket
 import unicodedata
@@ -14,6 +15,21 @@ _METADATA = frozenset(
 )
 _METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_NAT64_BYTES = ((6, 7, 9, 10), (7, 9, 10, 11), (9, 10, 11, 12), (12, 13, 14, 15))
+"""Places of the IPv4 address behind a prefix of 48, 56, 64 or 96 bits (RFC 6052, section 2.2)."""
+_PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
+"""Addresses inside a home, a company or a provider's network (RFC 1918, 6598 and 4193)."""
+
+
+class Reach(enum.IntEnum):
+    """How far away an address is; a larger number is nearer."""
+
+    ANYWHERE = 0
+    PRIVATE_NETWORK = 1
+    THIS_MACHINE = 2
 
 
 def plain_host(host: str) -> str:
@@ -39,6 +55,37 @@ def is_forbidden_name(host: str) -> bool:
     return not host or host in _METADATA_NAMES or "%" in host
 
 
+def spells_forbidden(host: str) -> bool:
+    """Return True if a plain host is a forbidden name, or spells a forbidden address."""
+    spelled = address_in(host)
+    return is_forbidden_name(host) or (spelled is not None and is_forbidden(spelled))
+
+
+def is_loopback(address: Address) -> bool:
+    """Return True for a loopback address, also one inside an IPv6 address."""
+    return any(one.is_loopback for one in (address, *_embedded(address)))
+
+
+def reach_of(address: Address) -> Reach:
+    """Return how far away an address is, also one inside an IPv6 address."""
+    every = (address, *_embedded(address))
+    if is_loopback(address) or any(map(_is_own, every)):
+        return Reach.THIS_MACHINE
+    private = any(one in network for one in every for network in _PRIVATE if one.version == network.version)
+    return Reach.PRIVATE_NETWORK if private else Reach.ANYWHERE
+
+
+def _is_own(address: Address) -> bool:
+    """Return True if a network card of this machine has the address: only then can a socket take it."""
+    family = socket.AF_INET if isinstance(address, ipaddress.IPv4Address) else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as own:
+            own.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
+
+
 def is_forbidden(address: Address) -> bool:
     """Return True for a link-local, multicast, unspecified or metadata address, also one inside an IPv6 address."""
     return any(
@@ -54,5 +101,8 @@ def _embedded(address: Address) -> tuple[Address, ...]:
     low = int(address) & 0xFFFFFFFF
     if address in _NAT64 or int(address) >> 32 == 0:
         inside.append(ipaddress.IPv4Address(low))
+    if address in _LOCAL_NAT64:
+        found = (ipaddress.IPv4Address(bytes(address.packed[at] for at in places)) for places in _NAT64_BYTES)
+        inside += [one for one in found if int(one)]
     # ::1 is loopback, not the IPv4 address 0.0.0.1.
     return tuple(one for one in inside if one is not None and not address.is_loopback)

@@ -69,7 +69,7 @@ def page(require):
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=PARTS["chromium"](), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(180_000)  # a whole measurement on busy cores
         yield page
         browser.close()
 

@@ -44,7 +44,7 @@ def test_ps_names_a_state_folder_that_cannot_be_read(capsys, monkeypatch, tmp_pa
     (tmp_path / "file").touch()
     monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path / "file"))
     assert 2 == main(["ps"])
-    assert "cannot be listed: Not a directory." in capsys.readouterr().err
+    assert "cannot be read: Not a directory." in capsys.readouterr().err
     monkeypatch.setenv("SEATRIAL_STATE", str(tmp_path / "new"))
     assert 0 == main(["ps"])
     assert "No server runs" in capsys.readouterr().out

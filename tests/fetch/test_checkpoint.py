@@ -1,6 +1,7 @@
 """Fetches from a hub: complete, resumed, checked, or not at all."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from tests.standin_hub import StandinHub
 
 from seatrial.catalog.types import Checkpoint, CheckpointFile
 from seatrial.errors import DoesNotFitError, ModelFileError, NetworkError, RefusedError, UsageError
-from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
+from seatrial.fetch.checkpoint import fetch_checkpoint, found_path, local_path
 from seatrial.fetch.disk import writing
 
 NAME = "model-Q4_K_M.gguf"
@@ -255,6 +256,35 @@ def test_a_part_of_another_version_is_removed(cache):
     assert [NAME, "seatrial.json"] == everything_under(cache)
 
 
+def test_a_part_of_a_file_with_a_longer_name_stays(hub, gguf, cache):
+    """``LICENSE.model.gguf.<digits>.part`` is no other version of ``LICENSE``."""
+    hub.files = {"model.safetensors": vectors(w=1), "config.json": b"{}", "LICENSE": b"free"}
+    folder = cache / "models" / "someone--model-GGUF"
+    folder.mkdir(parents=True)
+    kept = ["LICENSE.txt.0123456789ab.part", "LICENSE.0123456789abc.part", "LICENSE.x.part"]
+    for name in (*kept, "LICENSE.0123456789ab.part", "LICENSE.unknown.part"):
+        (folder / name).write_bytes(gguf[:10])
+    fetch_checkpoint(checkpoint("someone/model-GGUF", format="safetensors", engines=("sglang",)))
+    assert sorted(kept) == sorted(path.name for path in folder.glob("*.part"))
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_bad_input(monkeypatch, cache, number):
+    """Lustre and NFS can be mounted so: the message names the variable that moves the cache, and nothing is left."""
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UsageError, match="SEATRIAL_CACHE") as caught:
+        fetch_checkpoint(checkpoint())
+    assert f"cannot be locked, and two fetches at once would mix their files: {os.strerror(number)}." in str(
+        caught.value
+    )
+    assert [] == [path for path in cache.rglob("*") if path.is_file()]
+
+
 @pytest.mark.usefixtures("hub")
 def test_a_file_that_changed_on_the_disk_is_never_used(gguf):
     """One byte flipped after the fetch: not found locally any more, set aside and fetched again."""
@@ -273,6 +303,35 @@ def test_a_touched_file_is_hashed_again_and_kept(hub):
     os.utime(path, (1, 1))
     assert path == local_path(checkpoint())
     assert 1 == len(hub.asked("/resolve/"))
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_new_owner_costs_a_plan_nothing(gguf):
+    """``chown -R`` changes a time stamp of every file: a plan reads no byte, and whoever needs the bytes reports it."""
+    path, told = fetch_checkpoint(checkpoint()), []
+    status = path.stat()
+    path.write_bytes(b"x" * len(gguf))  # other bytes, which only reading them shows
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path == found_path(checkpoint())
+    assert None is local_path(checkpoint(), on_progress=lambda event: told.append((event.stage, event.text)))
+    assert [("check", f"checking {NAME} again (3.0 MiB): it has new time stamps")] == told
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_file_that_was_modified_or_is_gone_is_not_found_unread():
+    """Another time of modification, another size, no file."""
+    path = fetch_checkpoint(checkpoint())
+    content = path.read_bytes()
+    path.write_bytes(b"x" + content[1:])
+    assert None is found_path(checkpoint())
+    path.write_bytes(content)
+    assert path == found_path(checkpoint())
+    status = path.stat()
+    path.write_bytes(content[:-1])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert None is found_path(checkpoint())
+    path.unlink()
+    assert None is found_path(checkpoint())
 
 
 def test_the_token_stays_on_its_origin(hub, gguf, monkeypatch):
@@ -567,3 +626,22 @@ def test_a_disk_that_fills_up_during_a_download_causes_no_second_request(gguf, h
     hub.files[NAME] = gguf[:1000]
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=ROOT)
     assert 1 == len(hub.asked("/resolve/"))
+
+
+def test_a_disk_that_fills_up_during_a_copy_is_no_corrupt_file(gguf, tmp_path):
+    """The last write before the disk was full takes only some of its bytes; the limit stands in for a full disk."""
+    code = f"""
+        import resource
+        from tests.fetch.test_checkpoint import checkpoint
+        from seatrial.errors import UsageError
+        from seatrial.fetch.checkpoint import fetch_checkpoint
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+        try:
+            fetch_checkpoint(checkpoint(), source={str(tmp_path)!r})
+        except UsageError as error:
+            assert "part cannot be written: File too large" in str(error), error
+        else:
+            raise AssertionError
+    """
+    (tmp_path / NAME).write_bytes(gguf)
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=ROOT)

@@ -1,8 +1,12 @@
 """What Hugging Face's own cache holds is found, checked once, used where it is, and never downloaded again."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import shutil
+from types import SimpleNamespace
 
 import pytest
 from tests.fetch.test_checkpoint import NAME, cache, checkpoint, gguf, hub
@@ -10,9 +14,10 @@ from tests.hub_cache import MAIN, HubCache
 from tests.safetensors_bytes import vectors
 
 from seatrial.catalog import find_checkpoint
+from seatrial.catalog.hub_cache import cached_at
 from seatrial.cli.main import main
 from seatrial.engines.served import served_name
-from seatrial.errors import ModelFileError, NetworkError, UnknownNameError, UsageError
+from seatrial.errors import DoesNotFitError, ModelFileError, NetworkError, UnknownNameError, UsageError
 from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, found_path, local_path
 from seatrial.fetch.tiny import write_tiny
 
@@ -38,6 +43,16 @@ def theirs(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "theirs"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     return HubCache(tmp_path / "theirs")
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """Return a function that leaves only so many bytes free on the disk."""
+
+    def leave(count):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=count))
+
+    return leave
 
 
 def of_safetensors(name="someone/model-GGUF", **fields):
@@ -266,3 +281,99 @@ def test_a_plan_says_where_the_checkpoint_is(gguf, capsys):
     assert 0 == main(words)
     expected = f"The checkpoint is on this disk: {snapshot}/UD-Q4_K_XL/model-UD-Q4_K_XL-00001-of-00001.gguf\n"
     assert expected in capsys.readouterr().out
+
+
+def test_a_sub_folder_of_a_snapshot_is_a_checkpoint_of_its_own(theirs):
+    """Another layout with its own config.json: its files and its path, not those of the snapshot."""
+    snapshot = theirs.add(SAFETENSORS | {"inference/config.json": b"{}", "inference/model.safetensors": vectors(w=1)})
+    place = snapshot / "inference"
+    assert ["config.json", "model.safetensors"] == sorted(file.name for file in cached_at(place).files)
+    assert place == adopt_checkpoint(of_safetensors(str(place)))
+    assert place == local_path(of_safetensors(str(place)))
+
+
+@pytest.mark.parametrize("place", ["docs", "docs/about.md", "nowhere", "lost.gguf"])
+def test_a_place_in_a_snapshot_without_weights_is_no_checkpoint_there(theirs, place):
+    """A folder of texts, a name that is not there, a link that leads nowhere."""
+    snapshot = theirs.add({NAME: b"", "docs/about.md": b"about"})
+    (snapshot / "lost.gguf").symlink_to("../../blobs/gone")
+    found = cached_at(snapshot / place)
+    assert found is None or [place] == [f"docs/{file.name}" for file in found.files]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"config.json": b"{}", "model.safetensors.index.json": SAFETENSORS["model.safetensors.index.json"]},
+        {"config.json": b"{}", "original/model.safetensors": vectors(w=1)},
+    ],
+    ids=["only the index", "only another layout"],
+)
+def test_a_snapshot_without_weights_is_not_complete(theirs, files):
+    """An index without its shards, or weights only in a sub-folder: fetched, not given to an engine."""
+    theirs.add(files)
+    assert None is found_path(of_safetensors())
+
+
+def test_a_shard_of_another_revision_is_not_taken_for_the_missing_one(theirs, hub):
+    """Shards of two revisions have the same size; a link's blob has another hash in its name."""
+    lost, told = "model-00001-of-00002.safetensors", []
+    hub.files = dict(SAFETENSORS)
+    os.environ["HF_ENDPOINT"] = hub.url
+    theirs.add({lost: SAFETENSORS[lost][:-1] + b"x"}, "b" * 40, main=False)
+    theirs.add({name: body for name, body in SAFETENSORS.items() if name != lost})
+    folder = fetch_checkpoint(of_safetensors(), on_progress=lambda event: told.append(event.text))
+    assert SAFETENSORS[lost] == (folder / lost).read_bytes()
+    assert not any("does not have the bytes" in text for text in told)
+
+
+def test_a_damaged_file_there_that_does_not_fit_here_is_not_downloaded(theirs, hub, gguf, free):
+    """Its bytes counted as held until they were checked: then the disk is looked at again."""
+    os.environ["HF_ENDPOINT"] = hub.url
+    snapshot = theirs.add({NAME: gguf})
+    (snapshot / NAME).resolve().write_bytes(b"x" * len(gguf))
+    free(len(gguf) // 2)
+    with pytest.raises(DoesNotFitError, match="too little"):
+        fetch_checkpoint(checkpoint())
+    assert [] == hub.asked("/resolve/")
+
+
+LARGE = SAFETENSORS | {name: vectors(**{f"w{n}": 200_000}) for n, name in enumerate(sorted(PARTS), 1)}
+
+
+def test_bytes_there_count_although_a_corrupt_file_is_here(theirs, hub, cache, free):
+    """One large shard is only linked to: the space is enough for the other, whatever was set aside."""
+    hub.files = dict(LARGE)
+    os.environ["HF_ENDPOINT"] = hub.url
+    theirs.add({name: body for name, body in LARGE.items() if "00001" not in name})
+    folder = cache / "models" / "someone--model-GGUF"
+    folder.mkdir(parents=True)
+    (folder / "config.json.corrupt").write_bytes(b"x")
+    free(500_000)
+    assert folder == fetch_checkpoint(of_safetensors())
+
+
+def test_a_file_both_here_and_there_is_subtracted_once(theirs, hub, cache, free):
+    """A copy here and a blob there of the same shard do not make room for the other shard."""
+    first, second = sorted(PARTS)
+    hub.files = dict(LARGE)
+    os.environ["HF_ENDPOINT"] = hub.url
+    theirs.add({first: LARGE[first]})
+    folder = cache / "models" / "someone--model-GGUF"
+    folder.mkdir(parents=True)
+    (folder / first).write_bytes(LARGE[first])
+    free(100_000)
+    with pytest.raises(DoesNotFitError, match="too little"):
+        fetch_checkpoint(of_safetensors())
+    assert not any(second in path for path, _ in hub.asked("/resolve/"))
+
+
+def test_a_cache_of_ours_without_locks_costs_another_check(theirs, gguf, monkeypatch):
+    """What Hugging Face's cache holds is used all the same."""
+    snapshot = theirs.add({NAME: gguf})
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert snapshot / NAME == fetch_checkpoint(checkpoint())

@@ -12,6 +12,8 @@ from tests.fetch.test_checkpoint import NAME, cache, checkpoint, everything_unde
 from seatrial.errors import NetworkError
 from seatrial.fetch import pace
 from seatrial.fetch.checkpoint import fetch_checkpoint
+from seatrial.fetch.progress import FetchProgress
+from seatrial.fetch.retry import RetryPolicy
 
 __all__ = ["cache", "gguf", "hub"]
 
@@ -23,7 +25,7 @@ def short(monkeypatch):
     """Wait a second instead of the usual time, told from a tenth of it on."""
     monkeypatch.setattr(pace, "LIMIT_S", 1.0)
     monkeypatch.setattr(pace, "SILENCE_S", 0.4)
-    monkeypatch.setattr(pace, "_TOLD_AFTER_S", 0.1)
+    monkeypatch.setattr(pace, "_REPORT_AFTER_S", 0.1)
 
 
 @pytest.fixture
@@ -144,3 +146,52 @@ def test_a_name_server_that_says_nothing_is_given_up(monkeypatch):
     with pytest.raises(NetworkError, match=r"waited \d+ s for a connection to hub\.example"):
         fetch_checkpoint(checkpoint())
     answered.set()
+
+
+def test_a_second_attempt_from_the_first_byte_is_not_given_up(monkeypatch, listening, gguf):
+    """A mirror without Range cuts near the end, and sends all of it again: every byte counts for the pace."""
+    attempts = itertools.count()
+
+    def handle(connection, request):
+        if "/api/" in request:
+            connection.sendall(listing(gguf))
+            return
+        connection.sendall(OK + b"Content-Length: %d\r\n\r\n" % len(gguf))
+        if next(attempts) == 0:
+            connection.sendall(gguf[:-1])
+            return
+        for at in range(0, len(gguf), 100_000):
+            connection.sendall(gguf[at : at + 100_000])
+            threading.Event().wait(0.06)
+
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening(handle)}")
+    assert gguf == fetch_checkpoint(checkpoint()).read_bytes()
+
+
+def test_a_long_list_that_keeps_coming_is_not_given_up(monkeypatch, listening, gguf):
+    """Longer than the limit in all, and never slower than the floor."""
+
+    def handle(connection, request):
+        if "/api/" not in request:
+            connection.sendall(OK + b"Content-Length: %d\r\n\r\n" % len(gguf) + gguf)
+            return
+        body = b" " * 60_000 + listed(gguf)
+        connection.sendall(OK + b"Content-Length: %d\r\n\r\n" % len(body))
+        for at in range(0, len(body), 2500):
+            connection.sendall(body[at : at + 2500])
+            threading.Event().wait(0.06)
+
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening(handle)}")
+    assert gguf == fetch_checkpoint(checkpoint()).read_bytes()
+
+
+def test_what_an_earlier_process_left_is_no_progress():
+    """The first bytes after a part of a megabyte do not reset the count of failures; enough new ones do."""
+    retry = RetryPolicy("a file", "a host", FetchProgress(lambda _: None), 1_000_000)
+    retry.failures = 5
+    retry.record(1, 1_000_001)
+    assert 5 == retry.failures
+    retry.record(500_000, 500_000)
+    assert 5 == retry.failures
+    retry.record(2000, 1_002_001)
+    assert 0 == retry.failures

@@ -1,15 +1,18 @@
 """tiny-v4: made by the kit, sized by its own header, and run by the real engine."""
 
+import errno
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from math import prod
 
 import pytest
 
 from seatrial.catalog import find_checkpoint
 from seatrial.catalog.gguf import read_header
-from seatrial.errors import ModelFileError, UsageError
+from seatrial.errors import DoesNotFitError, ModelFileError, UsageError
 from seatrial.fetch.tiny import DRAFTER, write_tiny, write_tiny_drafter
 from seatrial.memory import compute_footprint
 from seatrial.memory.drafter import drafter_bytes
@@ -80,6 +83,17 @@ def test_the_same_seed_gives_the_same_file(tiny, tmp_path):
     """Another seed gives another file."""
     assert tiny.read_bytes() == write_tiny(tmp_path / "again.gguf").read_bytes()
     assert tiny.read_bytes() != write_tiny(tmp_path / "other.gguf", seed=1).read_bytes()
+
+
+def test_a_full_disk_does_not_fit(tmp_path, monkeypatch):
+    """Exit code 3, as for every full disk."""
+
+    def refuse(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(DoesNotFitError, match="No space left"):
+        write_tiny(tmp_path / "x.gguf")
 
 
 def test_a_folder_that_cannot_be_made_is_bad_usage(tmp_path):

@@ -1,12 +1,15 @@
 """Who is asked, through which proxy, who gets the token, and where no redirect leads."""
 
 import socket
+import ssl
+import subprocess
 
 import pytest
 from tests.fetch.test_checkpoint import NAME, TOKEN, cache, checkpoint, gguf, hub
 from tests.standin_hub import StandinHub
 
 from seatrial.errors import NetworkError, UsageError
+from seatrial.fetch import web
 from seatrial.fetch.checkpoint import fetch_checkpoint
 from seatrial.fetch.hub import Hub
 from seatrial.fetch.pace import Pace
@@ -132,6 +135,7 @@ def test_a_token_that_no_header_may_carry_is_bad_input(monkeypatch, hub, token):
 METADATA = [
     "169.254.169.254", "169.254.170.2", "2852039166", "0xA9FEA9FE", "0251.0376.0251.0376", "169.254.43518",
     "[::ffff:169.254.169.254]", "[::ffff:a9fe:a9fe]", "[fe80::1]", "[fd00:ec2::254]", "[64:ff9b::a9fe:a9fe]",
+    "[64:ff9b:1::a9fe:a9fe]", "[64:ff9b:1:a9fe:a9:fe00::]",
     "[2002:a9fe:a9fe::1]", "169.254.169.254.", "\uff11\uff16\uff19.254.169.254", "metadata.google.internal",
     "METADATA.google.internal.", "100.100.100.200", "0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]",  # noqa: S104
 ]  # fmt: skip
@@ -195,8 +199,117 @@ def test_a_hub_elsewhere_does_not_lead_to_this_machine(monkeypatch, listening):
 
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listening(proxy)}")
     monkeypatch.setenv("HF_ENDPOINT", f"http://{PUBLIC}")
-    with pytest.raises(NetworkError, match=r"127\.0\.0\.1 is a link-local, metadata or other address"):
+    with pytest.raises(NetworkError, match=r"127\.0\.0\.1 leads into a private network or to this machine"):
         fetch()
+
+
+PRIVATE = [
+    "10.1.2.3", "172.16.0.1", "172.31.255.254", "192.168.1.1", "100.64.1.1", "3232235777", "[fd12::1]",
+    "[::ffff:10.0.0.1]", "[64:ff9b::a00:1]", "[64:ff9b:1::a00:1]", "[2002:c0a8:101::1]", "[::1]", "localhost",
+]  # fmt: skip
+
+
+def redirecting(place, heard):
+    """Return a proxy that answers the first request with a redirect to ``place``, and no other one."""
+
+    def proxy(connection, request):
+        heard.append(request.split("\r\n")[0])
+        answer = "404 Not Found\r\n" if len(heard) > 1 else f"302 Found\r\nLocation: {place}\r\n"
+        connection.sendall(f"HTTP/1.1 {answer}Content-Length: 0\r\n\r\n".encode())
+
+    return proxy
+
+
+@pytest.mark.parametrize("host", [*PRIVATE, "own"])
+def test_a_public_hub_does_not_lead_into_a_private_network(monkeypatch, listening, host):
+    """In any spelling, also this machine's own address there: no router and no disk of a home is asked."""
+    heard = []
+    place = f"http://{own_address() if host == 'own' else host}:9/"
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listening(redirecting(place, heard))}")
+    monkeypatch.setenv("HF_ENDPOINT", f"http://{PUBLIC}")
+    with pytest.raises(NetworkError, match="leads into a private network or to this machine"):
+        fetch()
+    assert 1 == len(heard)
+
+
+def own_address():
+    """Return the address that this machine has on its network, loopback without one; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        try:
+            one.connect((PUBLIC, 9))
+        except OSError:
+            return "127.0.0.1"
+        return one.getsockname()[0]
+
+
+def test_a_hub_in_a_private_network_may_lead_to_its_store_there(monkeypatch, listening):
+    """A company's mirror and its store are both inside; but this machine is nearer than the mirror."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://192.168.77.1")
+    heard = []
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listening(redirecting('http://10.0.0.9/', heard))}")
+    with pytest.raises(UsageError, match="nothing of that name"):
+        fetch()
+    assert "GET http://10.0.0.9/ HTTP/1.1" == heard[1]
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listening(redirecting('http://127.0.0.1:9/', []))}")
+    with pytest.raises(NetworkError, match="leads into a private network or to this machine"):
+        fetch()
+
+
+def test_a_name_in_a_private_network_is_no_store_of_a_public_hub(resolver, monkeypatch, listening):
+    """Every address of the name is looked at."""
+    answers, _ = resolver
+    answers["store.example"] = [[PUBLIC, "192.168.0.7"]]
+    heard = []
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listening(redirecting('http://store.example/', heard))}")
+    monkeypatch.setenv("HF_ENDPOINT", f"http://{PUBLIC}")
+    with pytest.raises(NetworkError, match=r"store\.example leads into a private network"):
+        fetch()
+    assert 1 == len(heard)
+
+
+def test_the_next_page_stays_on_the_hub(monkeypatch, listening):
+    """A path that begins with two slashes is no host."""
+    heard = []
+
+    def handle(connection, request):
+        heard.append(request.split("\r\n")[0])
+        link = 'Link: <http://127.0.0.1//other.example/list?cursor=2>; rel="next"\r\n' if len(heard) == 1 else ""
+        body = '[{"type": "file", "path": "a.txt", "size": 1}]'
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{link}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening(handle)}")
+    with pytest.raises(UsageError, match="holds no"):
+        fetch()
+    assert "GET //other.example/list?cursor=2 HTTP/1.1" == heard[1]
+
+
+@pytest.mark.parametrize(("port", "host"), [("", "203.0.113.9"), (":8443", "203.0.113.9:8443")])
+def test_the_usual_port_of_https_is_not_named(monkeypatch, tmp_path, listening, require, port, host):  # noqa: PLR0913, PLR0917 -- one case
+    """Some stores sign the host without it, and refuse another one; a certificate made here stands for theirs."""
+    key, certificate, heard = tmp_path / "key.pem", tmp_path / "certificate.pem", []
+    require("openssl")
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=hub"]
+    make += ["-keyout", str(key), "-out", str(certificate), "-addext", f"subjectAltName=IP:{PUBLIC}"]
+    subprocess.run(make, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def proxy(connection, _):
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with context.wrap_socket(connection.dup(), server_side=True) as wire:
+            heard.append(wire.recv(65536).decode())
+            wire.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listening(proxy)}")
+    monkeypatch.setenv("HF_ENDPOINT", f"https://{PUBLIC}{port}")
+    web._encryption.cache_clear()
+    try:
+        with pytest.raises(UsageError, match="nothing of that name"):
+            fetch()
+    finally:
+        web._encryption.cache_clear()
+    assert f"Host: {host}" in heard[0].split("\r\n")
 
 
 @pytest.mark.parametrize("endpoint", [f"http://{host}" for host in METADATA])

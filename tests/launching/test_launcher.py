@@ -209,6 +209,7 @@ def test_an_unwritable_state_folder_is_said(monkeypatch, tmp_path):
     """A file stands where the folder should be: one clear line, nothing started."""
     blocked = tmp_path / "state"
     blocked.write_text("")
-    monkeypatch.setenv("SEATRIAL_STATE", str(blocked))
-    with pytest.raises(UsageError, match="cannot be written"):
-        launch(fake_command(), name="fake")
+    with monkeypatch.context() as patch:
+        patch.setenv("SEATRIAL_STATE", str(blocked))
+        with pytest.raises(UsageError, match="cannot be written"):
+            launch(fake_command(), name="fake")

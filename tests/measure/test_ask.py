@@ -58,7 +58,7 @@ def test_brings_back_the_answer(simulate):
         ("Why?", {"answer_tokens": 0}, "answer_tokens is 0"),
         ("Why?", {"answer_tokens": 10_000_000}, "answer_tokens is 10,000,000"),
         ("Why?", {"temperature": -5.0}, "temperature is -5"),
-        ("Why?", {"temperature": float("nan")}, "temperature is nan"),
+        ("Why?", {"temperature": float("nan")}, "temperature takes a number, not nan"),
     ],
 )
 def test_what_no_server_takes_is_not_sent(question, settings, message):

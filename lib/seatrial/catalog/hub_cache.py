@@ -32,7 +32,7 @@ _GIT_OID = re.compile(r"[0-9a-f]{40}")
 class CachedSnapshot:
     """A checkpoint in the cache, complete by the names and sizes of its files; its bytes were not checked."""
 
-    folder: Path  # the snapshot
+    folder: Path  # the snapshot, or a folder in it
     revision: str  # its commit
     files: tuple[RemoteFile, ...]
 
@@ -82,21 +82,23 @@ def find_cached(repository: str, quantization: str | None, revision: str | None 
 
 
 def cached_at(path: Path) -> CachedSnapshot | None:
-    """Return the checkpoint at a path inside a snapshot of such a cache, None if it is elsewhere."""
+    """Return the checkpoint at a path inside a snapshot of such a cache, None if it is elsewhere or holds no weights.
+
+    A sub-folder is a checkpoint of its own, with its own config.json.
+    """
     folder = next((one for one in (path, *path.parents) if _is_snapshot(one)), None)
     if folder is None:
         return None
     part = PART.fullmatch(path.name)
     names = set(part_names(part)) if part else {path.name}
     try:
-        files = tuple(_files_in(folder))
-        chosen = choose_files(files, str(folder), None) if path == folder else files
+        place = path if path.is_dir() else path.parent
+        files = tuple(_files_in(place))
+        chosen = choose_files(files, str(place), None) if place == path else files
     except (SeatrialError, OSError):
         return None
-    beside = tuple(file for file in chosen if path == folder or Path(file.url).parent / path.name == path)
-    return CachedSnapshot(
-        folder, folder.name, tuple(file for file in beside if path == folder or Path(file.url).name in names)
-    )
+    found = tuple(file for file in chosen if place == path or file.name in names)
+    return CachedSnapshot(place, folder.name, found) if found else None
 
 
 def cached_file(repository: str, file: RemoteFile) -> Path | None:
@@ -104,8 +106,10 @@ def cached_file(repository: str, file: RemoteFile) -> Path | None:
     digest = file.sha256 or file.git_oid
     if digest is None:
         return None
-    # On disks without links, snapshots hold the files themselves.
-    places = [_folder_of(repository) / "blobs" / digest, *(one / file.name for one in _snapshots(repository, None))]
+    blob = _folder_of(repository) / "blobs" / digest
+    # On disks without links, snapshots hold the files themselves. A link leads to a blob, whose name is another hash.
+    copies = (one / file.name for one in _snapshots(repository, None))
+    places = (blob, *(copy for copy in copies if not copy.is_symlink()))
     try:
         return next((one for one in places if one.is_file() and one.stat().st_size == file.size_bytes), None)
     except OSError:
@@ -210,5 +214,5 @@ def _check_complete(folder: Path, files: tuple[RemoteFile, ...]) -> None:
         read_parts(path)
     elif not (folder / "config.json").is_file():
         raise ModelFileError(f"{folder} has no config.json.")
-    else:
-        safetensors.read_folder(folder)
+    elif not safetensors.read_folder(folder)[2]:
+        raise ModelFileError(f"{folder} holds no weights of its own.")

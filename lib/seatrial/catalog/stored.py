@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.types import Checkpoint
-from seatrial.errors import SeatrialError
+from seatrial.errors import SeatrialError, UsageError
 from seatrial.paths import cannot_read, models_dir
 from seatrial.records import from_dict, read_json
 
@@ -53,10 +53,14 @@ class Fetched:
 
 def folder_of(checkpoint: Checkpoint) -> Path:
     """Return the folder for a checkpoint, without creating it."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint.id).lstrip(".-") or "unnamed"
+    name = _folder_name(checkpoint.id)
     if len(name) > _LONGEST_NAME:  # a local path
         name = f"{name[-_LONGEST_NAME + 13 :].lstrip('.-')}-{hashlib.sha256(checkpoint.id.encode(errors='surrogateescape')).hexdigest()[:12]}"
     return models_dir() / name
+
+
+def _folder_name(checkpoint_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "--", checkpoint_id).lstrip(".-") or "unnamed"
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -84,9 +88,13 @@ def find_fetched(name: str) -> Fetched | None:
     """Return a fetched checkpoint by its hub id; without a quantization, the only one of the repository.
 
     None if there is none, or if a file is gone. The bytes are not checked again.
+
+    Raises:
+        UsageError: If this user may not read its list of files.
+
     """
     wanted, others = name.casefold(), []
-    for one in _all_fetched():
+    for one in _all_fetched(wanted):
         known = one.id.casefold()
         if known == wanted:
             return one
@@ -95,13 +103,19 @@ def find_fetched(name: str) -> Fetched | None:
     return others[0] if len(others) == 1 else None
 
 
-def _all_fetched() -> Iterator[Fetched]:
+def _all_fetched(wanted: str) -> Iterator[Fetched]:
+    """Yield what was fetched; an unreadable list of files counts only in a folder that can be the wanted one's."""
     try:
         folders = sorted(models_dir().iterdir())
     except OSError:
         return
     for folder in folders:
-        manifest = read_manifest(folder)
+        try:
+            manifest = read_manifest(folder)
+        except UsageError:
+            if f"{folder.name.casefold()}--".startswith(f"{_folder_name(wanted)}--"):
+                raise
+            continue
         if manifest is None or not manifest.files:
             continue
         place = Path(manifest.folder) if manifest.folder else folder

@@ -15,10 +15,10 @@ from seatrial.catalog.stored import MANIFEST, folder_of, weights_in
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, RefusedError, SeatrialError, UsageError
 from seatrial.fetch import cache
-from seatrial.fetch.disk import check_free_space, check_no_link, free_bytes, remove_empty_folders_on_failure, writing
+from seatrial.fetch.disk import check_free_space, check_no_link, free_bytes, reading, remove_empty_folders_on_failure
 from seatrial.fetch.parallel import for_each_file
 from seatrial.fetch.progress import FetchEvent, FetchProgress, OnProgress, ignore
-from seatrial.fetch.sources import HubSource, Source, check_source, source_of
+from seatrial.fetch.sources import HubSource, Source, check_source, needed_bytes, source_of
 from seatrial.fetch.verify import holds, matches, set_aside
 from seatrial.paths import typed_path
 from seatrial.units import format_bytes
@@ -27,20 +27,28 @@ from seatrial.writing import check_target
 _HEADERS: dict[str, Callable[[Path], object]] = {".gguf": gguf.read_header, ".safetensors": safetensors.read_header}
 
 
-def local_path(checkpoint: Checkpoint) -> Path | None:
+def local_path(checkpoint: Checkpoint, *, on_progress: OnProgress | None = None) -> Path | None:
     """Return the checkpoint's path on this machine: the first weights file of a GGUF, the folder of other formats.
 
     None if a file is missing or has other bytes than those that were checked.
+
+    Args:
+        checkpoint: From :func:`seatrial.catalog.find_checkpoint`.
+        on_progress: Called at every step if files have new time stamps and are checked again.
+
     """
     own = cache.own_path(checkpoint)
     if own is not None:
         return own if own.exists() else None
-    return cache.ready_path(checkpoint)
+    return cache.ready_path(checkpoint, on_progress or ignore)
 
 
 def found_path(checkpoint: Checkpoint) -> Path | None:
-    """Return the checkpoint's path if it was fetched, or if Hugging Face's own cache holds it, unchecked; else None."""
-    ready = local_path(checkpoint)
+    """Return the checkpoint's path if it was fetched, or if Hugging Face's own cache holds it; else None.
+
+    Bytes are checked only if a file was modified after the fetch, not for a new owner or new permissions.
+    """
+    ready = cache.unmodified_path(checkpoint) or local_path(checkpoint)
     cached = _cached(checkpoint) if ready is None else None
     return cached.path if cached else ready
 
@@ -59,7 +67,7 @@ def adopt_checkpoint(checkpoint: Checkpoint, *, on_progress: OnProgress | None =
 
     """
     on_progress = on_progress or ignore
-    ready, cached = cache.ready_path(checkpoint), _cached(checkpoint)
+    ready, cached = cache.ready_path(checkpoint, on_progress), _cached(checkpoint)
     if ready is not None or cached is None:
         return ready
     total = sum(file.size_bytes or 0 for file in cached.files)
@@ -113,7 +121,7 @@ def fetch_checkpoint(
     if own is not None:
         return check_weights(own)
     folder = folder_of(checkpoint)
-    ready = cache.ready_path(checkpoint)
+    ready = cache.ready_path(checkpoint, on_progress)
     if source is not None:
         check_source(typed_path(source, "The source"))
     if ready is not None:
@@ -134,7 +142,7 @@ def fetch_checkpoint(
     origin = source_of(checkpoint, source, on_progress)
     _check_disk(origin, folder, checkpoint, on_progress)
     with remove_empty_folders_on_failure(folder), cache.locked(folder, on_progress):
-        ready = cache.ready_path(checkpoint)  # another process may have fetched it meanwhile
+        ready = cache.ready_path(checkpoint, on_progress)  # another process may have fetched it meanwhile
         if ready is None:
             ready = _fetch(origin, folder, checkpoint, on_progress)
     on_progress(FetchEvent("done", f"{checkpoint.id}: {ready}"))
@@ -162,7 +170,7 @@ def check_weights(path: Path) -> Path:
 
 
 def _adopt(checkpoint: Checkpoint, on_progress: OnProgress) -> Path | None:
-    """Return the checkpoint's path in Hugging Face's cache; None if a file is missing or damaged there, which is told."""
+    """Return the checkpoint's path in Hugging Face's cache; None if a file is missing there, or damaged (with a note)."""
     try:
         return adopt_checkpoint(checkpoint, on_progress=on_progress)
     except ModelFileError as error:
@@ -194,23 +202,25 @@ def _check_disk(source: Source, folder: Path, checkpoint: Checkpoint, on_progres
     total = sum(file.size_bytes or 0 for file in source.files)
     cached = source.cached if isinstance(source, HubSource) else {}
     elsewhere = sum(file.size_bytes or 0 for file in source.files if file.name in cached)
-    present, free = _present_bytes(folder) + elsewhere, free_bytes(folder)
+    needed, free = needed_bytes(source, folder), free_bytes(folder)
     unknown = " (some sizes are unknown)" if any(file.size_bytes is None for file in source.files) else ""
     text = f"{checkpoint.id}: {format_bytes(total)}{unknown} {source.label}, into {folder}; {format_bytes(free)} free"
     if elsewhere:
         text += f"; {format_bytes(elsewhere)} are in Hugging Face's cache, {hub_cache_dir()}, and are used from there"
+    present = max(0, total + source.extra_bytes - needed)
     on_progress(FetchEvent("size", text, min(present, total), total, 0, len(source.files)))
-    check_free_space(total + source.extra_bytes - present, folder)
+    check_free_space(needed, folder)
 
 
 def _present_bytes(folder: Path) -> int:
     """Return the bytes of the checkpoint that are on the disk already, partial files included."""
     size = 0
-    with writing(folder):
-        for path in folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):  # another process moves its parts into place
-                if path.suffix != ".corrupt" and path.name != MANIFEST and not path.is_symlink() and path.is_file():
-                    size += path.stat().st_size
+    with reading(folder):
+        for place, _, names in os.walk(folder):  # unlike rglob, it takes a folder that goes away meanwhile
+            for path in (Path(place, name) for name in names):
+                with contextlib.suppress(FileNotFoundError):  # another process moves its parts into place
+                    if path.suffix != ".corrupt" and path.name != MANIFEST and not path.is_symlink() and path.is_file():
+                        size += path.stat().st_size
     return size
 
 
@@ -228,8 +238,7 @@ def _fetch(source: Source, folder: Path, checkpoint: Checkpoint, on_progress: On
 
     for_each_file([file for file in source.files if os.path.lexists(folder / file.name)], look, progress)
     missing += [file for file in source.files if not os.path.lexists(folder / file.name) and file not in missing]
-    if any(folder.rglob("*.corrupt")):  # a file set aside still takes its space
-        check_free_space(total - _present_bytes(folder), folder)
+    check_free_space(needed_bytes(source, folder), folder)  # again: a file set aside still takes its space
     source.fetch(sorted(missing, key=source.files.index), folder, progress)
     for file in source.files:
         _check_header(folder / file.name)

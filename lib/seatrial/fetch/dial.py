@@ -9,7 +9,7 @@ import urllib.error
 from concurrent.futures import Future
 from typing import Any
 
-from seatrial.addresses import Address, address_in, is_forbidden, is_forbidden_name, plain_host
+from seatrial.addresses import Address, Reach, address_in, is_forbidden, plain_host, reach_of, spells_forbidden
 from seatrial.errors import NetworkError
 from seatrial.fetch.pace import SILENCE_S, Pace
 from seatrial.printable import shortened
@@ -18,14 +18,14 @@ _LOOK_S = 0.25
 _LOCAL_NAMES = ("localhost", ".localhost")
 
 
-def connect(host: str, port: int, pace: Pace, *, loopback: bool = True) -> socket.socket:
+def connect(host: str, port: int, pace: Pace, nearest: Reach = Reach.THIS_MACHINE) -> socket.socket:
     """Connect to one of the addresses of ``host``, after each of them was checked.
 
     Args:
         host: A name, or an address in any spelling.
         port: Its port.
         pace: How long it may take.
-        loopback: True if the host may be this machine.
+        nearest: How near the host may be.
 
     Raises:
         NetworkError: If an address is one that no request goes to; nothing was connected to.
@@ -33,13 +33,13 @@ def connect(host: str, port: int, pace: Pace, *, loopback: bool = True) -> socke
 
     """
     pace.waiting_for = f"a connection to {host}"
-    found = checked_addresses(host, port, pace, loopback=loopback)
+    found = checked_addresses(host, port, pace, nearest)
     problem: OSError = OSError("it has no address")
     for family, address in found:
-        left_s = min(SILENCE_S, pace.left_s())
+        limit_s = min(SILENCE_S, pace.remaining_s())
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
-            connection.settimeout(left_s)
+            connection.settimeout(limit_s)
             connection.connect(address)
         except OSError as error:
             connection.close()
@@ -49,7 +49,7 @@ def connect(host: str, port: int, pace: Pace, *, loopback: bool = True) -> socke
     raise urllib.error.URLError(problem) from problem
 
 
-def checked_addresses(host: str, port: int, pace: Pace, *, loopback: bool = True) -> list[tuple[int, Any]]:
+def checked_addresses(host: str, port: int, pace: Pace, nearest: Reach = Reach.THIS_MACHINE) -> list[tuple[int, Any]]:
     """Return family and socket address of each address of ``host``, all of them checked; arguments as for ``connect``.
 
     Raises:
@@ -58,37 +58,38 @@ def checked_addresses(host: str, port: int, pace: Pace, *, loopback: bool = True
 
     """
     plain = plain_host(host)
-    spelled = address_in(plain)
-    if is_forbidden_name(plain) or (spelled is not None and is_forbidden(spelled)):
+    if spells_forbidden(plain):
         raise _forbidden(host)
+    spelled = address_in(plain)
     found = []
     for family, address in _look_up(str(spelled) if spelled else plain, port, pace):
-        one = ipaddress.ip_address(str(address[0]).partition("%")[0])
-        if is_forbidden(one) or (not loopback and is_loopback(one)):
+        one = _plain_address(address)
+        if is_forbidden(one):
             raise _forbidden(host)
+        if reach_of(one) > nearest:
+            raise _too_near(host)
         found.append((family, address))
     return found
 
 
-def is_loopback(address: Address) -> bool:
-    """Return True if an address is this machine's own, also written as an IPv6 one."""
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-def names_loopback(host: str, pace: Pace) -> bool:
-    """Return True if ``host`` is this machine, by its spelling or by every address it has."""
+def reach_of_host(host: str, pace: Pace) -> Reach:
+    """Return how far away ``host`` is: by its spelling, or its farthest address; anywhere if it has none here."""
     plain = plain_host(host)
     spelled = address_in(plain)
     if spelled is not None:
-        return is_loopback(spelled)
+        return reach_of(spelled)
     if plain == _LOCAL_NAMES[0] or plain.endswith(_LOCAL_NAMES[1]):
-        return True
+        return Reach.THIS_MACHINE
     try:
         found = _look_up(plain, 80, pace)
     except urllib.error.URLError:
-        return False
-    return all(is_loopback(ipaddress.ip_address(str(address[0]).partition("%")[0])) for _, address in found)
+        return Reach.ANYWHERE
+    return min(reach_of(_plain_address(address)) for _, address in found)
+
+
+def _plain_address(address: Any) -> Address:
+    """Return the address of a socket address, without its zone."""
+    return ipaddress.ip_address(str(address[0]).partition("%")[0])
 
 
 def _look_up(host: str, port: int, pace: Pace) -> list[tuple[int, Any]]:
@@ -104,9 +105,9 @@ def _look_up(host: str, port: int, pace: Pace) -> list[tuple[int, Any]]:
 
     threading.Thread(target=ask, daemon=True).start()
     while True:
-        left_s = pace.left_s()
+        limit_s = min(_LOOK_S, pace.remaining_s())
         try:
-            found = answer.result(min(_LOOK_S, left_s))
+            found = answer.result(limit_s)
         except TimeoutError:
             if answer.done():
                 raise
@@ -124,4 +125,12 @@ def _forbidden(host: str) -> NetworkError:
     return NetworkError(
         f"{shortened(host)} is a link-local, metadata or other address that no file is fetched from. Nothing was sent there.",
         remedy="Check HF_ENDPOINT, or use another hub: a redirect there asks for credentials of this machine, not for a model.",
+    )
+
+
+def _too_near(host: str) -> NetworkError:
+    return NetworkError(
+        f"{shortened(host)} leads into a private network or to this machine itself, unlike the hub that redirects there."
+        " Nothing was sent there.",
+        remedy="Check HF_ENDPOINT, or use another hub: no public hub keeps its files there.",
     )

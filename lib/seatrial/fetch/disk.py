@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seatrial.errors import DISK_FULL, DoesNotFitError, UsageError
-from seatrial.paths import models_dir
+from seatrial.paths import cannot_read, models_dir
 from seatrial.units import format_bytes
 
 
@@ -34,6 +34,20 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a file or folder that cannot be looked at into an error a person can act on.
+
+    Raises:
+        UsageError: If ``path`` cannot be read.
+
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
 def make_own_folder(folder: Path) -> None:
     """Create a folder below the models folder, none of which may be a link.
 
@@ -55,7 +69,7 @@ def check_no_link(folder: Path) -> None:
         UsageError: If the models folder, or a folder between it and ``folder``, is a link.
 
     """
-    with writing(folder):
+    with reading(folder):
         links = [path for path in (folder, *folder.parents) if path.is_relative_to(models_dir()) and path.is_symlink()]
     if links:
         raise UsageError(
@@ -66,7 +80,7 @@ def check_no_link(folder: Path) -> None:
 
 def free_bytes(folder: Path) -> int:
     """Return the free bytes of the disk of a folder, which need not exist yet."""
-    with writing(folder):
+    with reading(folder):
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
         return shutil.disk_usage(folder).free
@@ -83,7 +97,7 @@ def check_free_space(need_bytes: int, folder: Path) -> None:
     if need_bytes > free:
         raise DoesNotFitError(
             f"{format_bytes(need_bytes)} are needed under {folder}, but only {format_bytes(free)} are free:"
-            f" {format_bytes(need_bytes - free)} too little. Nothing was downloaded.",
+            f" {format_bytes(need_bytes - free)} too little.",
             remedy="Free some space, or set SEATRIAL_CACHE to a folder on a larger disk.",
         )
 

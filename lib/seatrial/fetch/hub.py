@@ -7,7 +7,7 @@ import http.client
 import re
 from urllib.parse import quote, urljoin, urlsplit
 
-from seatrial.addresses import address_in, is_forbidden, is_forbidden_name, plain_host
+from seatrial.addresses import plain_host, spells_forbidden
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.environment import variable
 from seatrial.errors import UsageError
@@ -18,6 +18,7 @@ from seatrial.fetch.retry import RetryPolicy
 from seatrial.fetch.web import Web
 from seatrial.printable import shortened
 
+_CHUNK_BYTES = 1 << 16
 _ENDPOINT = "https://huggingface.co"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 
@@ -75,7 +76,7 @@ class Hub:
             try:
                 with self.open(file.url, {"Range": f"bytes=0-{most_bytes - 1}"}, retry.pace) as response:
                     retry.pace.waiting_for = f"the first bytes of {file.name}"
-                    start = response.read(most_bytes)
+                    start = _read(response, most_bytes, retry.pace)
                     if len(start) == most_bytes or not response.length:
                         return start
                 retry.pause("the connection was cut")
@@ -87,7 +88,7 @@ class Hub:
             try:
                 with self.open(url, {"Accept": "application/json"}, retry.pace) as response:
                     retry.pace.waiting_for = "the list of files"
-                    text = response.read(LISTING_LIMIT_BYTES)
+                    text = _read(response, LISTING_LIMIT_BYTES, retry.pace)
                     if not response.length or len(text) == LISTING_LIMIT_BYTES:
                         return text, self._next_page(url, response)
                 retry.pause("the connection was cut")
@@ -101,8 +102,17 @@ class Hub:
         # Some mirrors pass on the link with the original hub's host: keep this hub's host.
         with contextlib.suppress(ValueError):  # without the next page, the wanted file may not be found
             following = urlsplit(urljoin(url, found[1]))
-            return urljoin(url, f"{following.path}?{following.query}")
+            return urlsplit(url)._replace(path=following.path, query=following.query).geturl()
         return None
+
+
+def _read(response: http.client.HTTPResponse, most_bytes: int, pace: Pace) -> bytes:
+    """Return the first ``most_bytes`` of an answer, or all of a shorter one."""
+    text = bytearray()
+    while len(text) < most_bytes and (chunk := response.read1(min(_CHUNK_BYTES, most_bytes - len(text)))):
+        pace.count_body(len(chunk))
+        text += chunk
+    return bytes(text)
 
 
 def check_repository(repository: str) -> None:
@@ -138,8 +148,7 @@ def _checked_host(endpoint: str) -> str:
             remedy=f"Unset it, or set it to something like {_ENDPOINT}.",
         )
     host = plain_host(parts.hostname or "")
-    spelled = address_in(host)
-    if is_forbidden_name(host) or (spelled is not None and is_forbidden(spelled)):
+    if spells_forbidden(host):
         raise UsageError(
             f"HF_ENDPOINT names {shortened(host)}, a link-local, metadata or other address that is no hub's.",
             remedy=f"Unset it, or set it to something like {_ENDPOINT}.",

@@ -1,4 +1,4 @@
-"""Reads a hub's list of files, each file once, and refuses names and numbers that cannot be."""
+"""Reads a hub's list of files, each file once, and refuses names that no file of a model can have."""
 
 from __future__ import annotations
 
@@ -104,5 +104,5 @@ def _file_of(entry: dict[str, Any], base: str) -> RemoteFile:
 
 
 def _size_of(value: object) -> int | None:
-    """Return a size in bytes, None if it is none: negative, no whole number, or absent."""
+    """Return a size in bytes; None if the value is negative, no whole number, or absent."""
     return value if type(value) is int and value >= 0 else None

@@ -21,7 +21,7 @@ FLOOR_BYTES_PER_S = 1024
 SILENCE_S = 15.0
 """Longest time without a byte on one connection; then another connection is tried."""
 _LOOK_S = 0.25
-_TOLD_AFTER_S = 5.0
+_REPORT_AFTER_S = 5.0
 
 
 class Pace:
@@ -39,21 +39,20 @@ class Pace:
         self.progress = progress
         self._limit_s = LIMIT_S if limit_s is None else limit_s
         self.waiting_for = "a connection"
+        self.enough_bytes = FLOOR_BYTES_PER_S * self._limit_s
         self._since = time.monotonic()
-        self._came_bytes = 0
-        self._gained_bytes = 0
+        self._any_bytes = 0
+        self._body_bytes = 0
 
-    def gain(self, count: int) -> bool:
-        """Count new bytes of the file, and return True if they satisfy the floor, so that the time starts anew."""
-        self._gained_bytes += count
-        if self._gained_bytes < FLOOR_BYTES_PER_S * self._limit_s:
-            return False
-        self._since, self._gained_bytes, self._came_bytes = time.monotonic(), 0, 0
-        return True
+    def count_body(self, count: int) -> None:
+        """Count bytes of files and lists, also those that came before; the time starts anew after enough of them."""
+        self._body_bytes += count
+        if self._body_bytes >= self.enough_bytes:
+            self._since, self._body_bytes, self._any_bytes = time.monotonic(), 0, 0
 
-    def arrived(self, count: int) -> None:
-        """Count bytes of any kind for the message."""
-        self._came_bytes += count
+    def count_any(self, count: int) -> None:
+        """Count bytes of any kind, such as headers: the message names them, but they win no time."""
+        self._any_bytes += count
 
     def pause(self, seconds: float) -> None:
         """Wait before another attempt; a pause that the server asked for is no slowness.
@@ -66,8 +65,8 @@ class Pace:
         self.progress.go_on()
         self._since += seconds
 
-    def left_s(self) -> float:
-        """Return the seconds that the server still has.
+    def remaining_s(self) -> float:
+        """Return the seconds until the server is given up, unless more comes.
 
         Raises:
             NetworkError: If it has none.
@@ -78,11 +77,11 @@ class Pace:
         waited_s = time.monotonic() - self._since
         if waited_s >= self._limit_s:
             raise NetworkError(
-                f"{self.what}: waited {waited_s:.0f} s for {self.waiting_for}; {format_bytes(self._came_bytes)} came, and"
+                f"{self.what}: waited {waited_s:.0f} s for {self.waiting_for}; {format_bytes(self._any_bytes)} came, and"
                 f" less than {format_bytes(FLOOR_BYTES_PER_S)} a second is given up.",
                 remedy="Try again later: the next fetch resumes. HF_ENDPOINT names a mirror; --source DIR takes a folder.",
             )
-        if waited_s >= _TOLD_AFTER_S:
+        if waited_s >= _REPORT_AFTER_S:
             passed = counted(int(waited_s), "second")
             self.progress.wait(
                 f"{self.what}: waiting for {self.waiting_for}, {passed} so far (at most {self._limit_s:.0f})"
@@ -130,15 +129,14 @@ class _PacedReader(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         began = time.monotonic()
         while True:
-            left_s = self._pace.left_s()
-            self._inner.settimeout(min(_LOOK_S, left_s))
+            self._inner.settimeout(min(_LOOK_S, self._pace.remaining_s()))
             try:
                 count = self._inner.recv_into(buffer)
             except TimeoutError:
                 if time.monotonic() - began > SILENCE_S:
                     raise
             else:
-                self._pace.arrived(count)
+                self._pace.count_any(count)
                 return count
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ class FetchProgress:
             self._tell(stage, text)
 
     def count(self, stage: Stage, name: str, text: str, file_bytes: int) -> None:
-        """Report that ``file_bytes`` of the file ``name`` are on this disk; of many reports in a row one is told.
+        """Report that ``file_bytes`` of the file ``name`` are on this disk; of many reports in a row, the listener gets one.
 
         Raises:
             StoppedError: If the fetch is to end.
@@ -80,7 +80,7 @@ class FetchProgress:
             self._tell("check", f"{name} is complete")
 
     def wait(self, text: str) -> None:
-        """Report what is waited for; several threads that wait are told of as one."""
+        """Report what is waited for; threads that wait at the same time make one report."""
         with self._lock:
             if self._is_due("wait", _WAIT_EVERY_S):
                 self._tell("wait", text)

@@ -21,22 +21,37 @@ _RETRIED = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 
 
 class RetryPolicy:
-    """Bounded retries: pauses that double, at most six failures in a row without progress, and a pace for all of them."""
+    """Bounded retries: pauses that double, at most six failures in a row without progress, and a pace for all of them.
 
-    def __init__(self, what: str, host: str, progress: FetchProgress) -> None:
+    Args:
+        what: What is fetched, in messages.
+        host: Who is asked, in messages.
+        progress: Hears of each pause.
+        have_bytes: What an earlier process left of the file.
+
+    """
+
+    def __init__(self, what: str, host: str, progress: FetchProgress, have_bytes: int = 0) -> None:
         self.what = what
         self.host = host
         self.progress = progress
         self.pace = Pace(what, progress)
         self.failures = 0
-        self.best_bytes = 0
+        self._best_bytes = have_bytes
+        self._new_bytes = 0
+        self._received = False
 
-    def record_size(self, size_bytes: int) -> None:
-        """Record that the file has ``size_bytes``; enough new ones reset the count of failures."""
-        if size_bytes > self.best_bytes:
-            if self.pace.gain(size_bytes - self.best_bytes):
-                self.failures = 0
-            self.best_bytes = size_bytes
+    def record(self, received_bytes: int, size_bytes: int) -> None:
+        """Record bytes that came, and the size of the file with them.
+
+        All of them count for the pace; only bytes that the file never had reset the count of failures.
+        """
+        self._received = True
+        self.pace.count_body(received_bytes)
+        self._new_bytes += max(0, size_bytes - self._best_bytes)
+        self._best_bytes = max(size_bytes, self._best_bytes)
+        if self._new_bytes >= self.pace.enough_bytes:
+            self.failures = self._new_bytes = 0
 
     def pause(self, why: str, retry_after_s: float | None = None) -> None:
         """Wait before the next attempt.
@@ -47,7 +62,7 @@ class RetryPolicy:
 
         """
         self.failures += 1
-        self.pace.left_s()
+        self.pace.remaining_s()
         if self.failures >= _ATTEMPTS:
             raise NetworkError(
                 f"{self.what}: {why}, {self.failures} times in a row.",
@@ -72,7 +87,7 @@ class RetryPolicy:
             if error.code not in _RETRIED:
                 raise _refused(self.what, error.code) from error
             self.pause(f"the server answers {error.code}", _retry_after_s(error))
-        elif self.best_bytes == 0 and _never_connected(error):
+        elif not self._received and _never_connected(error):
             raise NetworkError(
                 f"{self.host} cannot be reached: {_reason(error)}.",
                 remedy="Check the network, set HF_ENDPOINT to a mirror, or use --source DIR with files you have.",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from seatrial.catalog.hub_cache import cached_file, split_id
@@ -12,12 +12,12 @@ from seatrial.catalog.remote_file import RemoteFile
 from seatrial.catalog.selection import choose_files
 from seatrial.catalog.types import Checkpoint
 from seatrial.errors import ModelFileError, NetworkError, UsageError
-from seatrial.fetch.disk import make_own_folder, writing
+from seatrial.fetch.disk import check_free_space, make_own_folder, writing
 from seatrial.fetch.hub import Hub
 from seatrial.fetch.parallel import for_each_file
 from seatrial.fetch.progress import FetchProgress, OnProgress, ignore
 from seatrial.fetch.tiny import write_tiny, write_tiny_drafter
-from seatrial.fetch.transfer import CHUNK_BYTES, copy, download, link
+from seatrial.fetch.transfer import CHUNK_BYTES, copy, download, left_bytes, link
 from seatrial.fetch.wheel import extract, wheel_in, wheel_of
 from seatrial.paths import typed_path
 from seatrial.writing import check_target
@@ -31,32 +31,33 @@ class HubSource:
     label: str
     files: tuple[RemoteFile, ...]
     extra_bytes: int = 0
-    repository: str = ""  # whose files Hugging Face's own cache may hold
+    cached: Mapping[str, Path] = field(default_factory=dict)  # in Hugging Face's own cache, unchecked, by name
     on_progress: OnProgress = ignore
-
-    @property
-    def cached(self) -> dict[str, Path]:
-        """Return the files that Hugging Face's own cache holds, by name; their bytes were not checked."""
-        found = {file.name: cached_file(self.repository, file) for file in self.files} if self.repository else {}
-        return {name: path for name, path in found.items() if path is not None}
 
     def start_of(self, file: RemoteFile, most_bytes: int) -> bytes:
         """Return the first bytes of a file."""
         return self.hub.start_of(file, most_bytes, FetchProgress(self.on_progress))
 
     def fetch(self, missing: Sequence[RemoteFile], folder: Path, progress: FetchProgress) -> None:
-        """Download each file, or the rest of a partial one; link to those that the hub cache holds."""
-        cached = self.cached
+        """Link to the files that the hub cache holds; then download each other one, or the rest of a partial one."""
         for file in missing:
             check_target(folder / file.name)
+        linked: set[str] = set()
 
-        def fetch_one(file: RemoteFile) -> None:
-            path = cached.get(file.name)
-            if path is None or not link(path, file, folder / file.name, progress):
-                download(file, folder / file.name, self.hub, progress)
+        def link_one(file: RemoteFile) -> None:
+            if link(self.cached[file.name], file, folder / file.name, progress):
+                progress.finish(file.name, file.size_bytes or 0)
+                linked.add(file.name)
+
+        def download_one(file: RemoteFile) -> None:
+            download(file, folder / file.name, self.hub, progress)
             progress.finish(file.name, (folder / file.name).stat().st_size)
 
-        for_each_file(missing, fetch_one, progress)
+        for_each_file([file for file in missing if file.name in self.cached], link_one, progress)
+        rest = tuple(file for file in missing if file.name not in linked)
+        # A file of the hub cache with other bytes must be downloaded after all.
+        check_free_space(needed_bytes(replace(self, files=rest, cached={}), folder), folder)
+        for_each_file(rest, download_one, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,16 @@ class TinySource:
 Source = HubSource | FolderSource | WheelSource | TinySource
 
 
+def needed_bytes(source: Source, folder: Path) -> int:
+    """Return the bytes that a fetch into ``folder`` writes; unknown sizes count as 0.
+
+    Files in Hugging Face's cache are only linked to. Of the others, bytes that ``folder`` has, also in parts, are there.
+    """
+    cached = source.cached if isinstance(source, HubSource) else {}
+    missing = (file for file in source.files if file.name not in cached)
+    return source.extra_bytes + sum(left_bytes(file, folder / file.name) for file in missing)
+
+
 def source_of(checkpoint: Checkpoint, source: str | Path | None, on_progress: OnProgress) -> Source:
     """Return the source of a checkpoint, with the exact files it needs; write nothing yet.
 
@@ -174,7 +185,10 @@ def source_of(checkpoint: Checkpoint, source: str | Path | None, on_progress: On
     label = f"from {repository}{f' at {pinned[:8]}' if pinned else ''} on {hub.host}"
     if checkpoint.revision and not pinned:
         label += f" as it is now (the catalog has the {checkpoint.describe_revision})"
-    return HubSource(hub, label, _with_known_hashes(chosen, known), 0, repository, on_progress)
+    files = _with_known_hashes(chosen, known)
+    found = {file.name: cached_file(repository, file) for file in files}
+    cached = {name: path for name, path in found.items() if path is not None}
+    return HubSource(hub, label, files, cached=cached, on_progress=on_progress)
 
 
 def check_source(root: Path) -> None:

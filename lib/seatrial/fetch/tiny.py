@@ -19,7 +19,7 @@ from typing import Any
 from seatrial.catalog.companions import DFLASH
 from seatrial.catalog.find import find_checkpoint, find_model
 from seatrial.catalog.local import DEEPSEEK4
-from seatrial.errors import EngineMissingError, UsageError
+from seatrial.errors import EngineMissingError, cannot_write
 from seatrial.fetch.tiny_tensors import Filler, Tensor, drafter_tensors, model_tensors
 from seatrial.writing import check_target, put_in_place
 
@@ -53,6 +53,7 @@ def write_tiny(path: Path, *, seed: int = 0, **sizes: Any) -> Path:
     Raises:
         EngineMissingError: If the package ``gguf`` or ``numpy`` is not installed.
         UsageError: If ``path`` cannot be written.
+        DoesNotFitError: If the disk is full.
 
     """
     config = {**find_model("tiny-v4").config, **sizes}
@@ -92,9 +93,7 @@ def _write(path: Path, architecture: str, config: dict[str, Any], tensors: Itera
         part.chmod(0o644)
         put_in_place(part, path)
     except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}.", remedy="Free some space or choose another folder."
-        ) from error
+        raise cannot_write(path, error, "Free some space or choose another folder.") from error
     finally:
         if part is not None:
             part.unlink(missing_ok=True)  # already gone if the rename worked

@@ -6,7 +6,10 @@ process or another. The file gets its final name only when its hash is right. No
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import re
+import stat
 from collections.abc import Iterable
 from dataclasses import replace
 from io import FileIO
@@ -15,7 +18,7 @@ from urllib.parse import urlsplit
 
 from seatrial.catalog.remote_file import RemoteFile
 from seatrial.errors import ModelFileError
-from seatrial.fetch.disk import check_free_space, make_own_folder, writing
+from seatrial.fetch.disk import check_free_space, make_own_folder, reading, writing
 from seatrial.fetch.hub import Hub
 from seatrial.fetch.progress import FetchProgress
 from seatrial.fetch.retry import RetryPolicy
@@ -43,7 +46,7 @@ def copy(chunks: Iterable[bytes], file: RemoteFile, target: Path, progress: Fetc
     try:
         with writing(part), open_own(part) as stream:
             for chunk in chunks:
-                stream.write(chunk)
+                _write_all(stream, chunk)
                 progress.count("download", file.name, f"writing {file.name}", stream.tell())
         if not matches(part, file, progress):
             raise corrupt(part, file)
@@ -63,8 +66,7 @@ def download(file: RemoteFile, target: Path, hub: Hub, progress: FetchProgress) 
         UsageError: If a link or another thing that is no file of ours is in the place of one.
 
     """
-    mark = (file.sha256 or file.git_oid or "unknown")[:12]
-    part = target.with_name(f"{target.name}.{mark}.part")
+    part = _part_of(target, file)
     make_own_folder(target.parent)
     check_target(part)
     with writing(part):
@@ -82,6 +84,16 @@ def download(file: RemoteFile, target: Path, hub: Hub, progress: FetchProgress) 
             set_aside(part)
 
 
+def left_bytes(file: RemoteFile, target: Path) -> int:
+    """Return the bytes of ``file`` still to be written: all but those in ``target`` or in its part; 0 if unknown."""
+    present = 0
+    for path in (target, _part_of(target, file)):
+        with reading(path), contextlib.suppress(FileNotFoundError):
+            status = path.lstat()
+            present += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return max(0, (file.size_bytes or 0) - present)
+
+
 def link(cached: Path, file: RemoteFile, target: Path, progress: FetchProgress) -> bool:
     """Link ``target`` to a file of another cache, and return True, if it has the bytes of ``file``; never write there."""
     progress.report("check", f"checking {file.name} in {cached.parent}")
@@ -94,15 +106,16 @@ def link(cached: Path, file: RemoteFile, target: Path, progress: FetchProgress) 
     return True
 
 
+def _part_of(target: Path, file: RemoteFile) -> Path:
+    return target.with_name(f"{target.name}.{(file.sha256 or file.git_oid or 'unknown')[:12].casefold()}.part")
+
+
 def _fill(part: Path, file: RemoteFile, hub: Hub, progress: FetchProgress) -> None:
-    retry = RetryPolicy(file.name, urlsplit(file.url).netloc, progress)
     if file.sha256 is None and file.git_oid is None:
         part.unlink(missing_ok=True)  # no hash would show whether the two halves belong together
+    retry = RetryPolicy(file.name, urlsplit(file.url).netloc, progress, _usable_bytes(part, file))
     while True:
-        have = part.stat().st_size if part.exists() else 0
-        if file.size_bytes is not None and have > file.size_bytes:
-            part.unlink()
-            have = 0
+        have = _usable_bytes(part, file)
         progress.count("check", file.name, file.name, have)  # what an earlier attempt left did not come now
         if have == file.size_bytes and part.exists():
             return
@@ -116,6 +129,15 @@ def _fill(part: Path, file: RemoteFile, hub: Hub, progress: FetchProgress) -> No
             retry.wait_or_raise(error)
         except http.client.HTTPException as error:
             retry.wait_or_raise(error)
+
+
+def _usable_bytes(part: Path, file: RemoteFile) -> int:
+    """Return the bytes of a part, after removing one that is longer than its file."""
+    have = part.stat().st_size if part.exists() else 0
+    if file.size_bytes is None or have <= file.size_bytes:
+        return have
+    part.unlink()
+    return 0
 
 
 def _receive(part: Path, have: int, file: RemoteFile, hub: Hub, retry: RetryPolicy) -> bool:
@@ -151,16 +173,21 @@ def _write_body(
 ) -> int:
     while chunk := response.read1(CHUNK_BYTES):
         with writing(part):
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[stream.write(rest) :]
+            _write_all(stream, chunk)
             size = stream.seek(0, 2)
-        retry.record_size(size)
+        retry.record(len(chunk), size)
         retry.progress.count("download", file.name, file.name, size)
         if file.size_bytes is not None and size > file.size_bytes:
             stream.truncate(0)
             raise _other_size(file, "more")
     return stream.seek(0, 2)
+
+
+def _write_all(stream: FileIO, chunk: bytes) -> None:
+    """Write all of ``chunk``: the last write before a disk is full takes only some of its bytes."""
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[stream.write(rest) :]
 
 
 def _other_size(file: RemoteFile, sent: str) -> ModelFileError:
@@ -176,6 +203,7 @@ def _starts_at(response: http.client.HTTPResponse, have: int) -> bool:
 
 def _remove_other_parts(target: Path, part: Path) -> None:
     """Remove parts of other versions of this file, which no fetch will finish."""
+    of_target = re.compile(rf"{re.escape(target.name)}\.([0-9a-f]{{12}}|unknown)\.part")
     for other in target.parent.glob("*.part"):
-        if other != part and other.name.startswith(f"{target.name}."):
+        if other != part and of_target.fullmatch(other.name):
             other.unlink()

@@ -18,9 +18,10 @@ from functools import cache
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from seatrial import __version__
+from seatrial.addresses import Reach, is_loopback
 from seatrial.environment import variable
 from seatrial.errors import NetworkError, UsageError
-from seatrial.fetch.dial import checked_addresses, connect, is_loopback, names_loopback
+from seatrial.fetch.dial import checked_addresses, connect, reach_of_host
 from seatrial.fetch.pace import SILENCE_S, Pace, PacedSocket
 from seatrial.printable import shortened
 
@@ -49,7 +50,7 @@ class Web:
                 "HF_TOKEN has characters that no token has.", remedy="Set it again, without blanks and line breaks."
             )
         self._proxies = urllib.request.getproxies()
-        self._local: dict[str, bool] = {}
+        self._reaches: dict[str, Reach] = {}
         self._withheld = False
 
     def open(self, url: str, headers: dict[str, str], pace: Pace) -> http.client.HTTPResponse:
@@ -84,7 +85,7 @@ class Web:
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         proxy = self._proxy_for(parts, pace)
         if proxy is None:
-            wire = connect(host, port, pace, loopback=self._may_be_local(host, pace))
+            wire = connect(host, port, pace, self._nearest(host, pace))
         else:
             self._check_behind_proxy(host, port, pace)
             wire = connect(proxy.hostname or "", proxy.port or _PORTS["http"], pace)
@@ -99,6 +100,7 @@ class Web:
             if parts.scheme == "https":
                 wire = _encrypted(wire, host, port, proxy, pace)
             connection = http.client.HTTPConnection(host, port)
+            connection.default_port = _PORTS[parts.scheme]  # which the field Host leaves out
             connection.sock = PacedSocket(wire, pace)
             connection.request("GET", target, headers=sent)
             return connection.getresponse()
@@ -109,7 +111,7 @@ class Web:
     def _proxy_for(self, parts: SplitResult, pace: Pace) -> SplitResult | None:
         """Return the proxy to ask, None for this machine itself, for hosts of ``no_proxy``, and without a proxy."""
         address, host = self._proxies.get(parts.scheme), parts.hostname or ""
-        if not address or urllib.request.proxy_bypass(parts.netloc) or self._is_local(host, pace):
+        if not address or urllib.request.proxy_bypass(parts.netloc) or self._reach_of(host, pace) is Reach.THIS_MACHINE:
             return None
         proxy = urlsplit(address if "://" in address else f"http://{address}")
         if proxy.scheme != "http" or not proxy.hostname:
@@ -119,19 +121,20 @@ class Web:
             )
         return proxy
 
-    def _is_local(self, host: str, pace: Pace) -> bool:
-        if host not in self._local:
-            self._local[host] = names_loopback(host, pace)
-        return self._local[host]
+    def _reach_of(self, host: str, pace: Pace) -> Reach:
+        if host not in self._reaches:
+            self._reaches[host] = reach_of_host(host, pace)
+        return self._reaches[host]
 
-    def _may_be_local(self, host: str, pace: Pace) -> bool:
-        """Return False for a host that a hub elsewhere redirects to: no file of this machine's own servers is fetched."""
-        return host == self._origin[1] or self._is_local(self._origin[1], pace)
+    def _nearest(self, host: str, pace: Pace) -> Reach:
+        """Return how near a host may be: a redirect leads no nearer than the hub, so not to a person's own servers."""
+        hub = self._origin[1]
+        return Reach.THIS_MACHINE if host == hub else self._reach_of(hub, pace)
 
     def _check_behind_proxy(self, host: str, port: int, pace: Pace) -> None:
         """Check an address that a proxy is asked for, as far as this machine can look it up."""
         try:
-            checked_addresses(host, port, pace, loopback=self._may_be_local(host, pace))
+            checked_addresses(host, port, pace, self._nearest(host, pace))
         except urllib.error.URLError:
             return  # only the proxy knows the name
 

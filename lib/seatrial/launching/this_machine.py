@@ -132,7 +132,7 @@ def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None)
         checkpoint = find_checkpoint(name)
         if not is_stand_in(plan.model):
             adopt_checkpoint(checkpoint, on_progress=on_progress)
-        elif local_path(checkpoint) is None:
+        elif local_path(checkpoint, on_progress=on_progress) is None:
             fetch_checkpoint(checkpoint, on_progress=on_progress)
 
 
