@@ -109,6 +109,7 @@ class Watch:
         self._gpus = GpuMemory()
         self._entered = self._looked = self._reported = self._measured = time.monotonic()
         self._counted: list[tuple[float, int]] = []
+        self._shown = self.place
         self._read_before = 0
         self._text = ""
 
@@ -184,6 +185,8 @@ class Watch:
         if place.index < 0:
             return
         if place.name != self.place.name:
+            if self.place.done is not None and self.place != self._shown:  # its last count and its end came in one look
+                self._report(begins=False)
             self._enter(place, f"{self.record.engine}: {place.name}")
         elif place != self.place:
             anew = (place.step, place.total) != (self.place.step, self.place.total)
@@ -219,6 +222,7 @@ class Watch:
 
     def _report(self, *, begins: bool) -> None:
         self._reported = time.monotonic()
+        self._shown = self.place
         place, left = self.place, None if self.place.name == READY else self._left()
         counted = f"{place.done} of {place.total}" if place.done is not None else ""
         parts = [self._text, *filter(None, (place.step, counted, self._detail()))]
