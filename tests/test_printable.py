@@ -15,3 +15,14 @@ def test_what_fits_on_a_line_stays_as_it_is(length):
 def test_what_is_longer_ends_in_three_dots(text, most, expected):
     """The dots count as part of the limit."""
     assert expected == shortened(text, most)
+
+
+@pytest.mark.parametrize("start", ["/tmp/", "org/", "./"])
+def test_a_long_path_keeps_its_end(start):
+    """The name of a file stands at the end of its path."""
+    text = f"{start}{'x' * 300}/engine.log"
+    assert (LINE, True, True) == (
+        len(shortened(text)),
+        shortened(text).startswith(start),
+        shortened(text).endswith("/engine.log"),
+    )

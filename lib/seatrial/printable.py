@@ -39,5 +39,12 @@ def seen(text: str) -> bool:
 
 
 def shortened(text: str, most: int = LINE) -> str:
-    """Return ``text`` in at most ``most`` characters, cut with three dots if it is longer."""
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    """Return ``text`` in at most ``most`` characters; dots stand for what was cut.
+
+    A path or a hub id is cut in the middle, because its end tells most.
+    """
+    if len(text) <= most:
+        return text
+    kept = most - 3
+    end = kept // 2 if "/" in text[:most] and " " not in text[:most] else 0
+    return f"{text[: kept - end]}...{text[len(text) - end :]}"

@@ -261,7 +261,8 @@ def test_a_launch_between_two_ports_is_waited_for(fake):
     found = fake()
     folder = folder_of("fake")
     record = folder.record()
-    os.kill(folder.processes().supervisor.pid, signal.SIGKILL)  # it would end an engine without a record
+    (folder.path / "record.json.unreadable").touch()  # without one or the other the lease's shell would end the engine
+    os.kill(folder.processes().supervisor.pid, signal.SIGKILL)  # it would do the same
     (folder.path / "record.json").rename(folder.path / "aside")
     with launching("fake"):
         second = threading.Timer(0.3, folder.write_record, (record,))
