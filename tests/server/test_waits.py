@@ -40,6 +40,7 @@ WITHOUT_LIMIT = {
     "measure/client.py self._thread.join": "a thread that writes what it was given",
     "measure/lag.py self._thread.join": "a thread that ends at its next beat",
     "measure/load.py load.result": "the load, whose requests have limits",
+    "measure/load.py self._process.communicate": "after the process was ended",
     "measure/load.py self._process.wait": "after the process was ended or closed its output",
     "measure/load.py self._thread.join": "the load, whose requests have limits",
     "programs/groups.py process.wait": "after the process was ended",
