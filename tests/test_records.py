@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,23 @@ def test_recording_outside_a_notebook_does_nothing(capsys):
     """The same call is harmless in a script."""
     record("machine", MACHINE)
     assert "" == capsys.readouterr().out
+
+
+def test_threads_may_read_records_of_a_new_type_at_once():
+    """One interpreter for many rounds: msgspec alone crashes it, as two servers that ps asks at once have shown."""
+    code = """
+import dataclasses, threading
+from seatrial.records import from_dict
+for number in range(300):
+    inner = dataclasses.make_dataclass(f"Inner{number}", [("a", "int"), ("b", "str | None", None)])
+    kind = dataclasses.make_dataclass(f"Kind{number}", [("x", inner), ("y", "float", 0.0)])
+    start = threading.Barrier(8)
+    def read():
+        start.wait()
+        assert from_dict(kind, {"x": {"a": number}}).x.a == number
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import stat
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -73,6 +74,10 @@ def _own_document(value: Any) -> Any:
         raise NotImplementedError from None  # msgspec names the type
 
 
+_CONVERTING = threading.Lock()
+"""msgspec crashes (a segmentation fault) if two threads ask it for the same new type at once."""
+
+
 def from_dict(kind: type[T], data: Any) -> T:
     """Rebuild a dataclass from the result of ``to_dict``.
 
@@ -81,7 +86,8 @@ def from_dict(kind: type[T], data: Any) -> T:
 
     """
     try:
-        return msgspec.convert(data, kind)
+        with _CONVERTING:
+            return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         raise UsageError(
             f"This is not a {kind.__name__} record: {error}.", remedy="Write it again with the command that made it."
