@@ -113,6 +113,7 @@ def test_a_crash_is_no_stop_though_a_stop_follows_at_once(fake):
     os.kill(hanging, signal.SIGSTOP)
     try:
         os.kill(server.pid, signal.SIGSEGV)
+        until(lambda: psutil.Process(server.pid).status() == psutil.STATUS_ZOMBIE, "the crash")
         assert folder_of("fake").request_stop()
     finally:
         os.kill(hanging, signal.SIGCONT)

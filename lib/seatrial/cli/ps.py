@@ -31,9 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> CommandResult:
     """List the servers."""
     servers = list_servers(ended=arguments.all)
-    with ThreadPoolExecutor(
-        _AT_ONCE
-    ) as beside:  # each is asked with a limit of its own: one that hangs delays no other
+    # Each is asked with a limit of its own: one that hangs delays no other.
+    with ThreadPoolExecutor(_AT_ONCE) as beside:
         looks = list(beside.map(_look, servers))
     rows = [
         {

@@ -80,9 +80,8 @@ def _content(archive: zipfile.ZipFile, name: str, wheel: Path) -> Iterator[bytes
         with archive.open(name) as member:
             while chunk := member.read(CHUNK_BYTES):
                 yield chunk
-    except (
-        Exception
-    ) as error:  # zlib.error, LZMAError, NotImplementedError: zipfile passes on what a decompressor raises
+    # zlib.error, LZMAError, NotImplementedError: zipfile passes on whatever a decompressor raises.
+    except Exception as error:
         raise _damaged(wheel, error) from error
 
 

@@ -16,10 +16,8 @@ _OPTIONAL = {
     "stream_options": (("stream_options", "include_usage"), "the server may then send no usage"),
     "ignore_eos": (("ignore_eos",), "answers then end where the model ends them"),
 }  # of each field: the words that name it in a refusal, and what its absence means
-_LENGTH, _NEW_LENGTH = (
-    "max_tokens",
-    "max_completion_tokens",
-)  # OpenAI's own servers take only the new name for some models
+_LENGTH = "max_tokens"
+_NEW_LENGTH = "max_completion_tokens"  # OpenAI's own servers take no other name for some models
 _MAY_NAME_NONE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 
 

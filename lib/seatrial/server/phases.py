@@ -58,7 +58,7 @@ def advance(place: PhaseProgress, lines: Iterable[str], phases: Sequence[Phase])
     """
     for line in lines:
         for index in range(max(place.index, 0), len(phases)):
-            found = _pattern(phases[index].pattern).search(line)
+            found = compiled(phases[index].pattern).search(line)
             if found:
                 place = _arrive(place, index, phases[index].name, found.groupdict())
                 break
@@ -144,5 +144,6 @@ class LogReader:
 
 
 @cache
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern of the data files once; ``re`` itself remembers fewer than they hold."""
+    return re.compile(pattern)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.errors import UnknownNameError
@@ -19,6 +18,7 @@ from seatrial.server.failures.log_file import read_log_text
 from seatrial.server.failures.reading import LogEnd
 from seatrial.server.failures.table import WEIGHTS
 from seatrial.server.failures.wrapping import WrittenLine, unwrapped
+from seatrial.server.phases import compiled
 
 _SIGN_WEIGHT = 3  # of a line that only this engine writes, against one that looks like one of its phases
 _LONGEST = 300
@@ -37,7 +37,7 @@ _KILLED = re.compile(
 _NO_ENGINES = {"systemd", "init.scope"}  # they name an engine's unit
 _OWN_PIDS = re.compile(r"\bpid=(\d+)|\bprocess \[(\d+)\]")  # (EngineCore pid=91), Started server process [7]
 State = Literal["failed", "unknown", "stopped", "serving", "starting", "unrecognised"]
-_STATES = ("failed", "unknown", "stopped", "serving", "starting", "unrecognised")
+_STATES = get_args(State)  # the one that tells most first
 _LOOKS_BAD = re.compile(
     r"\b(error|fatal|traceback|exception|killed|denied|abort(ed)?|segfault|core dumped|no such file|not found)\b",
     re.IGNORECASE,
@@ -166,11 +166,11 @@ def guess_engine(lines: Sequence[str]) -> str | None:
 
 def _score(engine: str, lines: Sequence[str]) -> int:
     facts = engine_facts(engine)
-    names = _any_of((facts.log.names,) if facts.log else ())
-    phases = _any_of(tuple(row.pattern for row in facts.phases))
-    failures = _any_of(tuple(row.pattern for row in facts.failures if row.pattern))
+    words = [facts.log.names] if facts.log else []
+    own_words = [compiled(pattern) for pattern in (*words, *(row.pattern for row in facts.failures if row.pattern))]
+    phases = [compiled(row.pattern) for row in facts.phases]
     cut = [line[:_LONGEST] for line in lines]
-    own = sum(any(pattern.search(line) for pattern in (*names, *failures)) for line in cut)
+    own = sum(any(pattern.search(line) for pattern in own_words) for line in cut)
     return own and own * _SIGN_WEIGHT + sum(any(pattern.search(line) for pattern in phases) for line in cut)
 
 
@@ -202,7 +202,7 @@ def _starts(rows: Sequence[WrittenLine], engine: str, begins: str) -> tuple[list
     One begins if the one before was ready or failed.
     """
     found, begin = [], 0
-    places = [at for at, row in enumerate(rows) if begins and _compiled(begins).search(row.text)]
+    places = [at for at, row in enumerate(rows) if begins and compiled(begins).search(row.text)]
     for at in places[-_MOST_STARTS:]:
         before = LogEnd([each.text for each in rows[begin:at]], engine)
         if before.works or diagnose_log(before) is not None:
@@ -232,7 +232,7 @@ def _killed_found(part: _Part, written: dict[str, list[WrittenLine]], engine: st
     for row in later:
         found = _KILLED.search(row.text)
         named = (found["process"] or found["unit"] or "") if found else ""
-        if found and (found["pid"] in pids or found["unit"] == part.who or (own and _compiled(own).search(named))):
+        if found and (found["pid"] in pids or found["unit"] == part.who or (own and compiled(own).search(named))):
             killed.append(row)
     if not killed:
         return part
@@ -271,13 +271,3 @@ def _safe(line: str) -> str:
 def _weight(log: LogEnd) -> int:
     found = log.failure()
     return WEIGHTS[found.row.kind] if found else len(WEIGHTS)
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
-
-
-@cache
-def _any_of(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    return tuple(map(re.compile, patterns))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from functools import cache
 
 from seatrial.catalog.engine_facts import LogSigns, engine_facts, engine_ids
 from seatrial.server.failures.diagnosis import Diagnosis, shown
 from seatrial.server.failures.reading import LogEnd
+from seatrial.server.phases import compiled
 
 _CAUSE = "serves on the processor"
 _EVIDENCE_LINES = 4
@@ -55,8 +54,8 @@ def processor_lines(lines: Sequence[str], engine: str) -> tuple[str, ...]:
     signs = _signs(engine)
     if signs is None or not signs.on_processor or _any(signs.on_gpu, lines):
         return ()
-    missing = [line for line in lines if signs.gpu_missing and _compiled(signs.gpu_missing).search(line)]
-    if placed := [line for line in lines if _compiled(signs.on_processor).search(line)]:
+    missing = [line for line in lines if signs.gpu_missing and compiled(signs.gpu_missing).search(line)]
+    if placed := [line for line in lines if compiled(signs.on_processor).search(line)]:
         return (*missing, placed[0])
     return () if _any(signs.gpu_found, lines) else tuple(missing)
 
@@ -74,9 +73,4 @@ def _value(argv: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _any(pattern: str, lines: Sequence[str]) -> bool:
-    return bool(pattern) and any(map(_compiled(pattern).search, lines))
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+    return bool(pattern) and any(map(compiled(pattern).search, lines))

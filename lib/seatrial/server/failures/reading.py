@@ -19,12 +19,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 from seatrial.catalog.engine_facts import Failure
 from seatrial.server.failures.lines import Line, is_inside, leads_on, split_lines
 from seatrial.server.failures.table import WEIGHTS, failure_table, known_failures
-from seatrial.server.phases import PhaseProgress, advance, known_phases
+from seatrial.server.phases import PhaseProgress, advance, compiled, known_phases
 
 _SURVIVED_WORK = 3
 _SURVIVED_PHASES = 2
@@ -59,7 +59,7 @@ class LogEnd:
         self.lines = split_lines(lines)
         self._rows: dict[str, Failure | None] = {}
         self._given: dict[str, bool] = {}
-        ready, again = _compiled(failure_table().moments.ready), _compiled(failure_table().moments.again)
+        ready, again = compiled(failure_table().moments.ready), compiled(failure_table().moments.again)
         starts = [at + 1 for at, line in enumerate(self.lines) if ready.search(line.text)]
         self.serves = bool(starts)
         self._served = max([0, *starts])
@@ -134,7 +134,7 @@ class LogEnd:
     @cached_property
     def _last_asked(self) -> int:
         """Index of the last line about a request, -1 if there is none."""
-        asked = _compiled(failure_table().moments.asked)
+        asked = compiled(failure_table().moments.asked)
         return max((at for at, line in enumerate(self.lines) if asked.search(line.message)), default=-1)
 
     def _survived(self, at: int) -> bool:
@@ -150,7 +150,7 @@ class LogEnd:
 
         """
         moments, apart = failure_table().moments, set(self._of_requests(since))
-        passed_over = [_compiled(moments.quoted), *([] if warnings else [_compiled(moments.quiet)])]
+        passed_over = [compiled(moments.quoted), *([] if warnings else [compiled(moments.quiet)])]
         worded = [
             at
             for at, line in enumerate(self.lines[since:], since)
@@ -175,7 +175,7 @@ class LogEnd:
 
     def _of_requests(self, since: int) -> Iterator[int]:
         """Yield the indexes of tracebacks about a single request, with the further ones they lead to."""
-        request, inside, over = _compiled(failure_table().moments.request), False, False
+        request, inside, over = compiled(failure_table().moments.request), False, False
         for at in range(since, len(self.lines)):
             line = self.lines[at]
             if request.search(line.text):
@@ -191,13 +191,13 @@ class LogEnd:
     def _row(self, line: Line) -> Failure | None:
         if line.message not in self._rows:
             known = (row for row in known_failures(self.engine) if row.pattern)
-            rows = (row for row in known if _compiled(row.pattern).search(line.message) and self._has(row.given))
+            rows = (row for row in known if compiled(row.pattern).search(line.message) and self._has(row.given))
             self._rows[line.message] = min(rows, key=lambda row: WEIGHTS[row.kind], default=None)
         return self._rows[line.message]
 
     def _has(self, pattern: str) -> bool:
         if pattern not in self._given:
-            self._given[pattern] = any(map(_compiled(pattern).search, (line.text for line in self.lines)))
+            self._given[pattern] = any(map(compiled(pattern).search, (line.text for line in self.lines)))
         return self._given[pattern]
 
     @cached_property
@@ -212,7 +212,7 @@ class LogEnd:
     @cached_property
     def _work(self) -> list[int]:
         """Number of lines of ordinary work after each line."""
-        pattern, count, counts = _compiled(failure_table().moments.work), 0, []
+        pattern, count, counts = compiled(failure_table().moments.work), 0, []
         for line in reversed(self.lines):
             counts.append(count)
             count += bool(pattern.search(line.text))
@@ -228,7 +228,7 @@ class LogEnd:
             return _SERVING
         for line in [*self.lines[at : at + _LINES_AFTER], *reversed(self.lines[max(self.begin, at - 60) : at])]:
             for row in failure_table().places:
-                if row.frames and _compiled(row.frames).search(line.message):
+                if row.frames and compiled(row.frames).search(line.message):
                     return row.phase
         return place.name
 
@@ -236,11 +236,6 @@ class LogEnd:
 def _has_any(message: str, words: Sequence[str]) -> bool:
     lowered = message.lower()
     return any(word in lowered for word in words)
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
 
 
 def distinct(lines: Sequence[Line]) -> tuple[str, ...]:
