@@ -8,8 +8,8 @@ import time
 from tests.measure.scripted_server import Script, scripted_server
 
 from seatrial.measure import Workload
-from seatrial.measure.sender import Sender
-from seatrial.measure.session import CHAT, PLAIN, Session
+from seatrial.measure.client.sender import Sender
+from seatrial.measure.client.session import CHAT, PLAIN, Session
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -13,7 +13,7 @@ from tests.measure.scripted_server import Script, scripted_server
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.measure import find_problems, measure_server
 from seatrial.measure.ask import ask
-from seatrial.measure.chunks import MAX_MESSAGE
+from seatrial.measure.stream.chunks import MAX_MESSAGE
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 FEW = replace(SMALL, concurrency=(1,), requests=3, prompt_tokens=16, answer_tokens=8)

@@ -24,8 +24,8 @@ from tests.measure.raw_server import (
 )
 
 from seatrial.measure import Workload, find_problems, measure_server
-from seatrial.measure.flight import Flight
-from seatrial.measure.session import CHAT, Session
+from seatrial.measure.client.session import CHAT, Session
+from seatrial.measure.stream.flight import Flight
 
 WORKLOAD = Workload(concurrency=(1,), requests=3, prompt_tokens=16, answer_tokens=24)
 TOKENS = [token()] * 24

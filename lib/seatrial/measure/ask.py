@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.given import number, text, whole
 from seatrial.json_text import JsonError, parse_json
-from seatrial.measure.chunks import error_text, one_line
 from seatrial.measure.client_limits import own_limit
+from seatrial.measure.stream.chunks import error_text, one_line
 from seatrial.measure.target import Target, check_address, find_target, is_sendable
 from seatrial.measure.workload import MAX_TOKENS
 from seatrial.server.running import NotLaunched, Server

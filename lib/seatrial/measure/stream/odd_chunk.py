@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from seatrial.json_text import JsonError, parse_json
-from seatrial.measure.chunks import Choice, Chunk, Delta, PromptDetails, Timings, Usage
+from seatrial.measure.stream.chunks import Choice, Chunk, Delta, PromptDetails, Timings, Usage
 from seatrial.printable import shortened
 
 _LONGEST_NUMBER = 300  # digits; more than a float holds

@@ -6,7 +6,7 @@ tokens are counted otherwise.
 
 from __future__ import annotations
 
-from seatrial.measure.answer import Answer
+from seatrial.measure.stream.answer import Answer
 
 _SPARE_TEMPLATE = 1 << 14  # tokens that a server may put before a prompt of its own accord
 _WORDS_A_TOKEN = 2  # no tokenizer puts more of them together, on average

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from seatrial.measure.prompts import PromptWriter
+from seatrial.measure.client.prompts import PromptWriter
 
 
 def by_words(text):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 
 from seatrial.json_text import JsonError
-from seatrial.measure.chunks import Chunk, Delta, Usage, decode_chunk, error_message, is_done
-from seatrial.measure.odd_chunk import OddChunkError, read_odd_chunk
-from seatrial.measure.sse import EventReader, OversizedEventError
+from seatrial.measure.stream.chunks import Chunk, Delta, Usage, decode_chunk, error_message, is_done
+from seatrial.measure.stream.odd_chunk import OddChunkError, read_odd_chunk
+from seatrial.measure.stream.sse import EventReader, OversizedEventError
 
 _MAX_TEXT = 1 << 20  # characters of an answer that are stored
 _NO_REASONS = frozenset(("", "null", "none"))  # finish reasons of an answer that goes on

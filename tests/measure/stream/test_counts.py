@@ -5,8 +5,8 @@ from tests.measure.conftest import SMALL
 from tests.measure.raw_server import DONE, HEAD, answer_of, event, in_pieces, raw_server, token, usage
 
 from seatrial.measure import find_problems, measure_server
-from seatrial.measure.answer import Answer
-from seatrial.measure.counts import believed_cached, believed_first, doubt_output, doubt_prompt
+from seatrial.measure.stream.answer import Answer
+from seatrial.measure.stream.counts import believed_cached, believed_first, doubt_output, doubt_prompt
 
 
 def answered(chunks, *, text=" word", **counts):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from seatrial.measure.answer import StreamError
-from seatrial.measure.session import RequestError
+from seatrial.measure.client.session import RequestError
+from seatrial.measure.stream.answer import StreamError
 
 _OPTIONAL = {
     "stream_options": (("stream_options", "include_usage"), "the server may then send no usage"),

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from seatrial.measure.lag import BEAT_S, LagProbe
+from seatrial.measure.client.lag import BEAT_S, LagProbe
 
 
 def test_a_blocked_loop_is_seen():

@@ -123,5 +123,5 @@ def _endless(source: random.Random) -> Iterator[str]:
 
 @cache
 def _data(name: str) -> list[str]:
-    data: dict[str, Any] = parse_json(files("seatrial.measure").joinpath("prompts.json").read_bytes())
+    data: dict[str, Any] = parse_json(files("seatrial.measure.client").joinpath("prompts.json").read_bytes())
     return list(data[name])

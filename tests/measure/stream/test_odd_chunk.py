@@ -5,9 +5,9 @@ import json
 import pytest
 
 from seatrial.json_text import JsonError
-from seatrial.measure.answer import Answer, StreamError
-from seatrial.measure.chunks import decode_chunk
-from seatrial.measure.odd_chunk import OddChunkError, read_odd_chunk, whole
+from seatrial.measure.stream.answer import Answer, StreamError
+from seatrial.measure.stream.chunks import decode_chunk
+from seatrial.measure.stream.odd_chunk import OddChunkError, read_odd_chunk, whole
 
 ODD = [None, 0, 1, 8.0, 1.5, -1, "", "8", "x", True, False, [], {}, [None], [1], {"a": 1}, "\ud83d", 10**400, 1e300]
 NO_JSON = [b"NaN", b"-Infinity", b"Infinity", b"1e400", b"-1E+999", b"9" * 400]

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from itertools import accumulate
 
-from seatrial.measure.lag import LagProbe
+from seatrial.measure.client.lag import LagProbe
+from seatrial.measure.client.prompts import Prompt, PromptWriter
+from seatrial.measure.client.sender import Sender
+from seatrial.measure.client.session import Session
 from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Tick
-from seatrial.measure.prompts import Prompt, PromptWriter
-from seatrial.measure.sender import Sender
-from seatrial.measure.session import Session
 from seatrial.measure.types import Workload
 from seatrial.measure.workload import levels_of
 

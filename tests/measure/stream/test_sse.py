@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.measure.sse import EventReader, OversizedEventError
+from seatrial.measure.stream.sse import EventReader, OversizedEventError
 
 texts = st.text(alphabet=st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1, max_size=12)
 line_ends = st.sampled_from([b"\n", b"\r\n", b"\r"])

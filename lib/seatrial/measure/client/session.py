@@ -18,11 +18,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from seatrial.errors import UsageError
 from seatrial.json_text import JsonError, parse_json
-from seatrial.measure.answer import StreamError
-from seatrial.measure.chunks import error_text, one_line
 from seatrial.measure.client_limits import CLIENT_LIMIT, own_limit
-from seatrial.measure.flight import Flight, StreamReader
-from seatrial.measure.odd_chunk import whole
+from seatrial.measure.stream.answer import StreamError
+from seatrial.measure.stream.chunks import error_text, one_line
+from seatrial.measure.stream.flight import Flight, StreamReader
+from seatrial.measure.stream.odd_chunk import whole
 from seatrial.measure.target import check_address
 
 # uvicorn closes a silent connection after 5 s: give it up before, or a request meets the closing.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import aiohttp
 
-from seatrial.measure.answer import Answer, StreamError
+from seatrial.measure.stream.answer import Answer, StreamError
 
 _REST_S = 2.0  # after a finish reason, for counts and [DONE] ...
 _KNOWN_REST_S = 0.25  # ... of a server that left a connection open after one

@@ -18,13 +18,13 @@ import threading
 import msgspec
 
 from seatrial.errors import MeasurementError, SeatrialError, UnknownNameError, UsageError
-from seatrial.measure.chunks import one_line
+from seatrial.measure.client.levels import WARMUP_TOKENS, Emit, LevelRunner
+from seatrial.measure.client.prompts import PromptWriter
+from seatrial.measure.client.sender import Sender
+from seatrial.measure.client.session import PLAIN, RequestError, Session
 from seatrial.measure.client_limits import check_file_limit, named_limits, raise_file_limit
-from seatrial.measure.levels import WARMUP_TOKENS, Emit, LevelRunner
 from seatrial.measure.messages import ClientReady, Event, Failed, LoadJob, decode_job
-from seatrial.measure.prompts import PromptWriter
-from seatrial.measure.sender import Sender
-from seatrial.measure.session import PLAIN, RequestError, Session
+from seatrial.measure.stream.chunks import one_line
 from seatrial.printable import shortened
 
 STDIN, STDOUT = 0, 1

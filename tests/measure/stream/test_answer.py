@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from seatrial.measure.answer import Answer, StreamError
-from seatrial.measure.chunks import MAX_MESSAGE, error_text, one_line
+from seatrial.measure.stream.answer import Answer, StreamError
+from seatrial.measure.stream.chunks import MAX_MESSAGE, error_text, one_line
 
 
 def chunk(delta=None, *, finish=None, **more):

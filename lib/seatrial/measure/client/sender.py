@@ -9,11 +9,11 @@ from http import HTTPStatus
 from itertools import pairwise
 from typing import Any, cast
 
-from seatrial.measure.answer import StreamError
-from seatrial.measure.counts import believed_cached, believed_first, doubt_output, doubt_prompt
-from seatrial.measure.flight import Flight
-from seatrial.measure.request_fields import RequestFields
-from seatrial.measure.session import CHAT, RequestError, Session
+from seatrial.measure.client.request_fields import RequestFields
+from seatrial.measure.client.session import CHAT, RequestError, Session
+from seatrial.measure.stream.answer import StreamError
+from seatrial.measure.stream.counts import believed_cached, believed_first, doubt_output, doubt_prompt
+from seatrial.measure.stream.flight import Flight
 from seatrial.measure.types import Completion, Workload
 
 _MAX_RETRIES = 3

@@ -5,9 +5,9 @@ from tests.measure.conftest import SMALL
 from tests.measure.raw_server import CHAT, DONE, END, HEAD, PLAIN, answers_of, event, http_error, raw_server, token
 
 from seatrial.measure import measure_server
-from seatrial.measure.answer import StreamError
-from seatrial.measure.request_fields import RequestFields
-from seatrial.measure.session import RequestError
+from seatrial.measure.client.request_fields import RequestFields
+from seatrial.measure.client.session import RequestError
+from seatrial.measure.stream.answer import StreamError
 
 WHOLE = HEAD + token() * 8
 NO_USAGE = token("", "stop") + DONE
