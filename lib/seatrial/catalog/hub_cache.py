@@ -144,19 +144,15 @@ def snapshot(folder: Path) -> Path:
     snapshots = folder / "snapshots"
     if not folder.name.startswith("models--") or not snapshots.is_dir():
         return folder
-    main = folder / "refs" / "main"
-    if main.is_file():
-        named = snapshots / main.read_text(encoding="utf-8", errors="replace").strip()
-        if named.parent == snapshots and named.is_dir():
-            return named
     found = sorted(path for path in snapshots.iterdir() if path.is_dir())
-    if len(found) == 1:
-        return found[0]
+    main = _main_revision(folder)
+    meant = [path for path in found if path.name == main] or found
+    if len(meant) == 1:
+        return meant[0]
+    listed = f"Give the path of one: {', '.join(map(str, found[:4]))}."
     raise UsageError(
         f"{folder} holds {len(found)} snapshots and does not say which one is meant.",
-        remedy=f"Give the path of one: {', '.join(str(path) for path in found[:4])}."
-        if found
-        else "Fetch the model again.",
+        remedy=listed if found else "Fetch the model again.",
     )
 
 
@@ -184,13 +180,18 @@ def _snapshots(repository: str, revision: str | None) -> Iterator[Path]:
         folders.sort(key=lambda folder: -folder.stat().st_mtime_ns)
     except OSError:
         return
-    try:
-        main = (root / "refs" / "main").read_text(encoding="ascii", errors="replace")[:200].strip()
-    except OSError:
-        main = ""
+    main = _main_revision(root)
     wanted = revision or main
     folders.sort(key=lambda folder: (not (wanted and folder.name.startswith(wanted)), folder.name != main))
     yield from folders
+
+
+def _main_revision(root: Path) -> str:
+    """Return the commit that was the hub's main branch at the last download, empty if nobody knows."""
+    try:
+        return (root / "refs" / "main").read_text(encoding="ascii", errors="replace")[:200].strip()
+    except OSError:
+        return ""
 
 
 def _files_in(folder: Path) -> Iterator[RemoteFile]:

@@ -55,7 +55,8 @@ def folder_of(checkpoint: Checkpoint) -> Path:
     """Return the folder for a checkpoint, without creating it."""
     name = _folder_name(checkpoint.id)
     if len(name) > _LONGEST_NAME:  # a local path
-        name = f"{name[-_LONGEST_NAME + 13 :].lstrip('.-')}-{hashlib.sha256(checkpoint.id.encode(errors='surrogateescape')).hexdigest()[:12]}"
+        digest = hashlib.sha256(checkpoint.id.encode(errors="surrogateescape")).hexdigest()[:12]
+        name = f"{name[-_LONGEST_NAME + len(digest) + 1 :].lstrip('.-')}-{digest}"
     return models_dir() / name
 
 

@@ -130,6 +130,6 @@ def _out_of_range(value: Any, name: str) -> Iterator[str]:
         if len(value) > _MOST_TEXT * 5:
             yield f"{name} has {len(value):,} letters."
     elif isinstance(value, int) and not 0 <= value <= _MOST_BYTES:
-        yield f"{name} is {shortened(str(value), 40) if abs(value) < 10**100 else 'beyond all sense'}."
+        yield f"{name} is {shortened(str(value), 40) if abs(value) < 10**100 else 'a number of more than 100 digits'}."
     elif isinstance(value, float) and not (math.isfinite(value) and _LEAST_RATE <= value <= _MOST_RATE):
         yield f"{name} is {value:g}, which no machine has."

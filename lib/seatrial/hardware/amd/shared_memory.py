@@ -34,9 +34,8 @@ def with_shared_memory(gpu: Gpu, card: Card, host: Host, root: Path = Path("/"))
     mapped_size, mapped_free = mapped or (0, 0)
     module = next((name for name in _TTM_MODULES if (root / f"sys/module/{name}").exists()), _TTM_MODULES[-1])
     pages = read_number(root / f"sys/module/{module}/parameters/pages_limit")
-    if (
-        pages is not None and 0 < pages * _PAGE < mapped_size
-    ):  # amdgpu.gttsize may be set to more than there is to hand out
+    # amdgpu.gttsize may be set to more than there is to hand out.
+    if pages is not None and 0 < pages * _PAGE < mapped_size:
         mapped_free = max(0, mapped_free - (mapped_size - pages * _PAGE))
         mapped_size = pages * _PAGE
     rest = mapped_size if host.memory_bytes is None else host.memory_bytes
