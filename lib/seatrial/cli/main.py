@@ -24,7 +24,6 @@ from seatrial.cli.streams import escaped_streams, prepare_streams
 from seatrial.environment import drop_odd_sizes, is_text, variable
 from seatrial.errors import INTERRUPTED, SeatrialError, UnknownNameError, UsageError
 from seatrial.printable import shortened
-from seatrial.records import finite
 from seatrial.secret_text import masked, secrets_of
 
 COMMANDS = {
@@ -155,6 +154,8 @@ def _dispatch(words: list[str]) -> int:
     answer: CommandResult = import_module(f"seatrial.cli.{words[0]}").run(arguments)
     show = answer.show
     if arguments.json:
+        from seatrial.records import finite
+
         text = json.dumps(finite(answer.document), indent=2)  # in ASCII: it passes through every encoding
         show = partial(print, text)
     try:
