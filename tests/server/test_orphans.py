@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import psutil
@@ -174,7 +175,8 @@ def lease_of(folder, owner, start, keep="0", lease=LEASE):
     program = "import os, sys; os.dup2(0, 9); os.dup2(os.open(sys.argv[1], os.O_RDONLY), 0); os.execv('/bin/sh', sys.argv[2:])"
     engine = subprocess.Popen(["sleep", "1000"])
     read, write = os.pipe()
-    env = {**os.environ, "SEATRIAL_LAUNCH_ID": "a" * 32, "SEATRIAL_LEASE_PYTHON": sys.executable}
+    launch_id = uuid.uuid4().hex  # whoever ends a launch ends every process of its id: no other test's shell
+    env = {**os.environ, "SEATRIAL_LAUNCH_ID": launch_id, "SEATRIAL_LEASE_PYTHON": sys.executable}
     shell = subprocess.Popen(
         [sys.executable, "-c", program, str(lease), "sh", "-s", str(owner), start, keep],
         stdin=read,
