@@ -108,6 +108,18 @@ class Sample:
         gpu_power_w: Per GPU.
         waiting_requests: Requests in the server's own queue, by its ``/metrics``.
         kv_cache_usage: Share of its KV cache that is taken, 0 to 1, likewise.
+        running_requests: Requests that the server works on, likewise.
+        prompt_tokens: Prompt tokens that the server has read since its start, likewise.
+        generated_tokens: Tokens that it has generated since its start, likewise.
+        cached_tokens: Prompt tokens that its prefix cache has answered since its start, likewise.
+        drafted_tokens: Tokens that it has drafted since its start, likewise.
+        accepted_tokens: Drafted tokens that it has accepted since its start, likewise.
+        preemptions: Requests that it has put back into the queue since its start, likewise.
+        host_cpu_share: CPU in use on the machine or in its control group, 0 to 1.
+        host_memory_bytes: Memory in use there.
+        gpu_temperature_c: Per GPU.
+        gpu_clock_mhz: Per GPU, of the compute units.
+        gpu_throttle: Per GPU, why its clock is held down; empty if it is not.
 
     """
 
@@ -122,6 +134,18 @@ class Sample:
     gpu_power_w: tuple[float | None, ...] = ()
     waiting_requests: int | None = None
     kv_cache_usage: float | None = None
+    running_requests: int | None = None
+    prompt_tokens: int | None = None
+    generated_tokens: int | None = None
+    cached_tokens: int | None = None
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
+    preemptions: int | None = None
+    host_cpu_share: float | None = None
+    host_memory_bytes: int | None = None
+    gpu_temperature_c: tuple[float | None, ...] = ()
+    gpu_clock_mhz: tuple[float | None, ...] = ()
+    gpu_throttle: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +179,40 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """Figures of the client itself; a point is valid only if it kept up, and if the times are the server's own."""
+    """Figures of the client itself; a point is valid only if it kept up, and if the times are the server's own.
+
+    Attributes:
+        valid: False if the figures are not the server's; ``why`` says the reason.
+        ttft_error_s: How much of TTFT the client's own lateness may be, None if unknown.
+        tpot_error_s: The same of TPOT.
+        warnings: What a reader must know of figures that are valid, one sentence each.
+
+    """
 
     loop_lag_p99_s: float
     cpu_share: float
     dispatch_delay_p99_s: float
     valid: bool
     why: str = ""
+    ttft_error_s: float | None = None
+    tpot_error_s: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Figures of a load level. Definitions: docs/measuring.md."""
+    """Figures of a load level. Definitions: docs/measuring.md.
+
+    Attributes:
+        label: The level in words, such as "8 streams" or "8 streams, prompts of 32,768 tokens".
+        partial: True if the level was stopped before its end.
+        output_tokens_per_s_interval: Of repeated runs: mean and 95 % interval; the same of TTFT and TPOT medians.
+        energy_per_token_j: GPU energy for each output token, None if no power is read.
+        preemptions: Requests that the server put back into its queue.
+        checked_answers: Answers that were checked among the load, None if none were.
+        right_answers: Those of them that were right.
+
+    """
 
     concurrency: int | None
     rate: float | None
@@ -191,6 +237,15 @@ class Point:
     acceptance_length: float | None = None
     drafted_tokens: int | None = None
     accepted_tokens: int | None = None
+    label: str = ""
+    partial: bool = False
+    output_tokens_per_s_interval: Interval | None = None
+    ttft_interval_s: Interval | None = None
+    tpot_interval_s: Interval | None = None
+    energy_per_token_j: float | None = None
+    preemptions: int | None = None
+    checked_answers: int | None = None
+    right_answers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +256,7 @@ class Measurement:
         stand_in: True for a stand-in rather than DeepSeek V4.
         simulated: True if the server only pretends to be an engine.
         notes: Remarks on how it was measured, one sentence each.
+        missing: Readings that no sample has, each with the reason.
         origin: Origin of its figures; those of a simulated server are measured too.
         source: Client that measured, and where its figures are defined.
 
@@ -217,5 +273,6 @@ class Measurement:
     stand_in: bool = False
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    missing: dict[str, str] = field(default_factory=dict)
     origin: Origin = "measured"
     source: str = "this kit's client; each figure is defined in docs/measuring.md"
