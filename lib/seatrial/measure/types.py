@@ -25,6 +25,7 @@ class Workload:
         slo_tpot_s: Goodput counts requests with at most this TPOT.
         request_timeout_s: A request that takes longer is a failure.
         token_timeout_s: A stream that has begun and brings no token for longer is a failure.
+        until_stopped: Closed loop without an end: ``Load.set_streams`` changes its streams, and each change begins a point.
 
     """
 
@@ -40,6 +41,7 @@ class Workload:
     slo_tpot_s: float | None = None
     request_timeout_s: float = 600.0
     token_timeout_s: float = 60.0
+    until_stopped: bool = False
 
     def __post_init__(self) -> None:
         """Read the whole numbers, so that a wrong one is an error before anything is launched."""

@@ -7,9 +7,10 @@ import gc
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import accumulate
 
+from seatrial.measure.client.endless import EndlessStreams, Wish
 from seatrial.measure.client.lag import LagProbe
 from seatrial.measure.client.prompts import Prompt, PromptWriter
 from seatrial.measure.client.sender import Sender
@@ -23,6 +24,7 @@ _WRITERS = 8  # prompts made at the same time before a point: each asks the serv
 _MAX_TEXTS = 512  # different texts of a point; further requests repeat them under new nonces
 # Requests of a point if the workload has no number: enough for a steady stretch.
 _REQUESTS_A_STREAM, _MIN_REQUESTS = 4, 8
+_ENDLESS_TEXTS = 64  # of a load that runs until it is stopped
 _OPEN_LOOP_S, _MIN_ARRIVALS = 30, 20
 WARMUP_TOKENS = 16  # longest answer of a discarded request
 
@@ -40,17 +42,23 @@ def _requests_of(workload: Workload, streams: int | None) -> int:
 class LevelRunner:
     """Load levels of a workload against one server."""
 
-    def __init__(self, sender: Sender, session: Session, writer: PromptWriter, workload: Workload, emit: Emit) -> None:
+    def __init__(  # noqa: PLR0913 -- what a level is made of
+        self, sender: Sender, session: Session, writer: PromptWriter, workload: Workload, emit: Emit, *, wish: Wish
+    ) -> None:
         self._sender = sender
         self._session = session
         self._writer = writer
         self._workload = workload
         self._emit = emit
+        self._wish = wish
         self._point = -1
         self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
 
     async def run(self, start_ns: int) -> None:
         """Run all levels; stop after a level at which no request succeeds."""
+        if self._workload.until_stopped:
+            await self._until_stopped(start_ns)
+            return
         for point, streams in enumerate(levels_of(self._workload)):
             if not await self._level(point, streams, start_ns):
                 return
@@ -70,24 +78,40 @@ class LevelRunner:
     async def _level(self, point: int, streams: int | None, start_ns: int) -> bool:
         prompts = await self._prompts(_requests_of(self._workload, streams))
         await self._warm_up(streams or 1)
-        succeeded = 0
+        send = self._closed(point, streams, prompts) if streams is not None else self._open(point, prompts)
+        return await self._timed(point, streams, prompts, send, start_ns) > 0
+
+    async def _until_stopped(self, start_ns: int) -> None:
+        """Keep streams busy, as many as wished; a level ends when the wish changes, the last when the client does."""
+        (streams,) = self._workload.concurrency
+        prompts = await self._prompts(_ENDLESS_TEXTS)
+        endless = EndlessStreams(prompts, self._one, self._wish)
+        await self._warm_up(streams)
+        point = 0
+        while not endless.hopeless:
+            await self._timed(point, streams, prompts, endless.run(point, streams), start_ns)
+            point, streams = point + 1, self._wish.streams or streams
+
+    async def _timed(
+        self, point: int, streams: int | None, prompts: list[Prompt], send: Awaitable[int], start_ns: int
+    ) -> int:
+        """Send a level between the messages of its begin and its end; return how many requests succeeded."""
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle would delay tokens that are being timed
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
         self._point = point
         self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
-        self._emit(PointBegins(point, (begin - start_ns) / 1e9, len(prompts)))
+        requests = 0 if self._workload.until_stopped else len(prompts)
+        self._emit(PointBegins(point, (begin - start_ns) / 1e9, requests, streams))
         with LagProbe() as probe:
-            send = self._closed(point, streams, prompts) if streams is not None else self._open(point, prompts)
             succeeded = await send
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
         self._point = -1
         gc.enable()
-        self._emit(
-            PointEnds(point, (end - start_ns) / 1e9, probe.p99_s(), cpu / max(end - begin, 1), self._notes(prompts))
-        )
-        return succeeded > 0
+        cpu_share = cpu / max(end - begin, 1)
+        self._emit(PointEnds(point, (end - start_ns) / 1e9, probe.p99_s(), cpu_share, self._notes(prompts), streams))
+        return succeeded
 
     async def _closed(self, point: int, streams: int, prompts: list[Prompt]) -> int:
         queue = iter(prompts)
