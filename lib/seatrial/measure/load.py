@@ -197,18 +197,16 @@ class Load:
         )
 
     def set_streams(self, streams: int) -> None:
-        """Keep so many streams busy from now on; do nothing if the load has ended.
+        """Keep so many streams busy from now on, until the load is stopped; do nothing if it has ended.
+
+        Each change begins a level of its own. Levels of the workload that have not ended by then are not sent.
 
         Raises:
-            UsageError: If the load does not run until it is stopped, or has no such number of streams.
+            UsageError: If requests arrive at a rate, or there is no such number of streams.
 
         """
-        if not self._workload.until_stopped:
-            raise UsageError(
-                "The streams of this load are set by its levels.",
-                remedy="Start one with Workload(until_stopped=True, concurrency=(4,)).",
-            )
-        check_workload(replace(self._workload, concurrency=(streams,)), self._target.engine)
+        changed = replace(self._workload, concurrency=(streams,), requests=None, until_stopped=True)
+        check_workload(changed, self._target.engine)
         with self._writing, contextlib.suppress(OSError, ValueError):  # ended, or stopped
             self._input.write(msgspec.json.encode(SetStreams(streams)) + b"\n")
             self._input.flush()
@@ -276,8 +274,10 @@ class Load:
                 self._begin_s, self._of_point = event.at_s, []
                 self._counted = self._read_metrics()
                 level = describe_level(event.streams, self._workload.rate)
-                points = 0 if self._workload.until_stopped else len(levels_of(self._workload))
-                self._report(LoadProgress(event.point, points, level, 0, event.requests, None, 0))
+                points = len(levels_of(self._workload)) if event.requests else 0
+                self._report(
+                    LoadProgress(event.point, points, level, 0, event.requests, None, 0, event.at_s, event.later)
+                )
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))

@@ -25,7 +25,7 @@ class LoadJob(msgspec.Struct, frozen=True):
 
 
 class SetStreams(msgspec.Struct, frozen=True):
-    """So many streams from now on, of a load that runs until it is stopped."""
+    """So many streams from now on and until the load is stopped."""
 
     streams: int
 
@@ -44,6 +44,7 @@ class PointBegins(msgspec.Struct, frozen=True, tag="point_begins"):
     at_s: float
     requests: int
     streams: int | None = None  # None for an open loop
+    later: int = 0  # requests of the levels after it
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):
@@ -62,7 +63,7 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
 
 
 class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
-    """A load level is over: the client's own figures of it."""
+    """A load level is over: the client's own figures of it; ``partial`` if a person set other streams before its end."""
 
     point: int
     at_s: float
@@ -70,6 +71,7 @@ class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
     cpu_share: float
     notes: tuple[str, ...] = ()
     streams: int | None = None  # None for an open loop
+    partial: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
