@@ -19,7 +19,7 @@ from seatrial.given import number, text, whole
 from seatrial.json_text import JsonError, parse_json
 from seatrial.measure.client_limits import own_limit
 from seatrial.measure.stream.chunks import error_text, one_line
-from seatrial.measure.target import Target, check_address, find_target, is_sendable
+from seatrial.measure.target import Target, find_target, is_sendable
 from seatrial.measure.workload import MAX_TOKENS
 from seatrial.server.running import NotLaunched, Server
 
