@@ -93,9 +93,9 @@ def start_load(
     chosen = workload or Workload()
     found = find_target(target, api_key=api_key, model=model)
     check_workload(chosen, found.engine)
-    if find_spec("aiohttp") is None:
+    if find_spec("httptools") is None:
         raise EngineMissingError(
-            "The measuring client needs the package aiohttp, which is not installed.",
+            "The measuring client needs the package httptools, which is not installed.",
             remedy="Install it: pip install 'seatrial[measure]'",
         )
     with named_limits():
