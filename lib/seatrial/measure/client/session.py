@@ -22,7 +22,7 @@ from seatrial.measure.client_limits import CLIENT_LIMIT, own_limit
 from seatrial.measure.stream.answer import StreamError
 from seatrial.measure.stream.chunks import error_text, one_line
 from seatrial.measure.stream.flight import Flight, StreamReader
-from seatrial.measure.stream.odd_chunk import whole
+from seatrial.measure.stream.usage import whole
 from seatrial.measure.target import check_address
 
 # uvicorn closes a silent connection after 5 s: give it up before, or a request meets the closing.
