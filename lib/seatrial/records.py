@@ -145,6 +145,16 @@ def write_record(path: Path, document: Any, *, ours: Ours | None = None) -> None
     write_text(path, escaped(text, lambda sign: json.dumps(sign)[1:-1]), ours=ours)
 
 
+def _is_record(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_BEGINNING)) == _BEGINNING
+
+
+_BEGINNING = f'{{\n "format": {json.dumps(FORMAT)},'.encode()
+RECORDS = Ours("a record of seatrial", _is_record)
+"""What a record may be written over, if somebody named its file."""
+
+
 def document_with(*fields: str) -> Ours:
     """Return the kind of JSON document that has exactly these fields."""
 
