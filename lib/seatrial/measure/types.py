@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from seatrial.given import whole
 from seatrial.records import Interval, Origin
@@ -278,3 +279,9 @@ class Measurement:
     missing: dict[str, str] = field(default_factory=dict)
     origin: Origin = "measured"
     source: str = "this kit's client; each figure is defined in docs/measuring.md"
+
+    def recorded(self) -> Any:
+        """Return what a record keeps of it: its series in columns, answers without their text."""
+        from seatrial.measure.record import to_record
+
+        return to_record(self)
