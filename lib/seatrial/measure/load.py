@@ -22,7 +22,17 @@ from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError,
 from seatrial.json_text import JsonError
 from seatrial.measure.client_limits import named_limits
 from seatrial.measure.doubts import remarks
-from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
+from seatrial.measure.messages import (
+    ClientReady,
+    Failed,
+    Finished,
+    LoadJob,
+    PointBegins,
+    PointEnds,
+    SetStreams,
+    Tick,
+    decode_event,
+)
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import summarize, with_acceptance
 from seatrial.measure.target import Target, find_target
@@ -109,6 +119,7 @@ class Load:
         self._notes: list[str] = []
         self._error: SeatrialError | None = None
         self._stopping = False
+        self._writing = threading.Lock()  # of messages to the client
         self._begin_s = 0.0
         self._of_point: list[Completion] = []
         self._counted: ServerMetrics | None = None  # when the point began
@@ -185,10 +196,25 @@ class Load:
             notes=tuple(dict.fromkeys(notes)),
         )
 
+    def set_streams(self, streams: int) -> None:
+        """Keep so many streams busy from now on, until the load is stopped; do nothing if it has ended.
+
+        Each change begins a level of its own. Levels of the workload that have not ended by then are not sent.
+
+        Raises:
+            UsageError: If requests arrive at a rate, or there is no such number of streams.
+
+        """
+        changed = replace(self._workload, concurrency=(streams,), requests=None, until_stopped=True)
+        check_workload(changed, self._target.engine)
+        with self._writing, contextlib.suppress(OSError, ValueError):  # ended, or stopped
+            self._input.write(msgspec.json.encode(SetStreams(streams)) + b"\n")
+            self._input.flush()
+
     def stop(self) -> None:
         """End the load now, process and threads; do nothing if it has ended."""
         self._stopping = self._stopping or self._process.poll() is None
-        with contextlib.suppress(OSError):
+        with self._writing, contextlib.suppress(OSError):
             self._input.close()  # the client leaves when its standard input ends
         try:
             self._process.wait(_STOP_S)
@@ -247,14 +273,17 @@ class Load:
             case PointBegins():
                 self._begin_s, self._of_point = event.at_s, []
                 self._counted = self._read_metrics()
-                levels = levels_of(self._workload)
-                level = describe_level(levels[event.point], self._workload.rate)
-                self._report(LoadProgress(event.point, len(levels), level, 0, event.requests, None, 0))
+                level = describe_level(event.streams, self._workload.rate)
+                points = len(levels_of(self._workload)) if event.requests else 0
+                self._report(
+                    LoadProgress(event.point, points, level, 0, event.requests, None, 0, event.at_s, event.later)
+                )
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
             case Finished():
-                self._of_point.append(event.completion)
+                if event.completion.point == progress.point:  # not sent before the streams were set anew
+                    self._of_point.append(event.completion)
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
             case PointEnds():

@@ -94,7 +94,7 @@ def tokens_between(completion: Completion, begin: float, end: float) -> float:
 
 def summarize(completions: Sequence[Completion], workload: Workload, begin_s: float, ended: PointEnds) -> Point:
     """Sum up one load level. Latencies are of the requests that succeeded, failures count as goodput misses."""
-    streams = levels_of(workload)[ended.point]
+    streams = levels_of(workload)[ended.point] if ended.streams is None else ended.streams
     good = [one for one in completions if one.error is None]
     ttft, tpot = quantiles(_known(map(ttft_s, good))), quantiles(_known(map(tpot_s, good)))
     window = steady_window(completions, streams)
@@ -124,6 +124,7 @@ def summarize(completions: Sequence[Completion], workload: Workload, begin_s: fl
         cached_tokens=sum(cached) if cached else None,
         duration_s=duration,
         self_check=_check(completions, good, ttft, tpot, ended),
+        partial=ended.partial,
     )
 
 

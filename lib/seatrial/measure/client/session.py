@@ -18,7 +18,7 @@ from seatrial.measure.client.failure import RequestError, UnansweredError
 from seatrial.measure.client.pool import Pool
 from seatrial.measure.stream.answer import StreamError
 from seatrial.measure.stream.flight import Flight
-from seatrial.measure.stream.odd_chunk import whole
+from seatrial.measure.stream.usage import whole
 
 __all__ = ["CHAT", "PLAIN", "RequestError", "Session"]
 
