@@ -21,13 +21,13 @@ import msgspec
 from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
 from seatrial.json_text import JsonError
 from seatrial.measure.client_limits import named_limits
-from seatrial.measure.doubts import remarks
+from seatrial.measure.counted import why_no_energy
+from seatrial.measure.level import RunningLevel, server_gone
 from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
 from seatrial.measure.recorder import LoadProgress, Recorder
-from seatrial.measure.summary import summarize, with_acceptance
 from seatrial.measure.target import Target, find_target
 from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
-from seatrial.measure.types import Completion, Measurement, Sample, Workload
+from seatrial.measure.types import Measurement, Sample, Workload
 from seatrial.measure.workload import check_workload, describe_level, levels_of
 from seatrial.printable import shortened
 
@@ -109,9 +109,8 @@ class Load:
         self._notes: list[str] = []
         self._error: SeatrialError | None = None
         self._stopping = False
-        self._begin_s = 0.0
-        self._of_point: list[Completion] = []
-        self._counted: ServerMetrics | None = None  # when the point began
+        self._gone = ""  # why no further level is measured: the server went away
+        self._level: RunningLevel | None = None
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
         self._process = self._spawn()
@@ -169,8 +168,8 @@ class Load:
         collected = self.recorder.points or self.recorder.completions
         if self._error is not None and not collected:
             raise self._error
-        lag_s = max((point.self_check.loop_lag_p99_s for point in self.recorder.points), default=0.0)
-        notes = [*self._notes, *remarks(self.recorder.completions, lag_s), *([self._error.what] if self._error else [])]
+        notes = [*self._notes, *([self._error.what] if self._error else [])]
+        unmeasured = any(point.energy_per_token_j is None for point in self.recorder.points)
         return Measurement(
             url=self._target.url,
             model=self._model,
@@ -183,10 +182,14 @@ class Load:
             stand_in=self._target.stand_in,
             simulated=self._target.simulated,
             notes=tuple(dict.fromkeys(notes)),
+            missing={"energy_per_token_j": why_no_energy(self.recorder.samples)} if unmeasured else {},
         )
 
     def stop(self) -> None:
-        """End the load now, process and threads; do nothing if it has ended."""
+        """End the load now, process and threads; what was complete stays, the level in progress becomes a partial one.
+
+        Does nothing if the load has ended.
+        """
         self._stopping = self._stopping or self._process.poll() is None
         with contextlib.suppress(OSError):
             self._input.close()  # the client leaves when its standard input ends
@@ -221,6 +224,9 @@ class Load:
             with Telemetry(self._target.pid, self._target.metrics) as telemetry:
                 for line in self._output:
                     self._take(decode_event(line), telemetry)
+                    if self._gone:
+                        self._input.close()  # the client leaves: nobody answers it any more
+                        break
         except JsonError:  # half a line: the client was killed while it wrote it
             self._process.kill()
         except Exception as error:  # noqa: BLE001 -- whoever waits for this thread is told, whatever it was
@@ -228,7 +234,11 @@ class Load:
             what = shortened(f"{type(error).__name__}: {error}")
             self._error = MeasurementError(f"The load was broken off ({what}).", remedy="Measure again.")
         code = self._process.wait()
-        if self._stopping:
+        if self._level is not None and (point := self._level.break_off(None)) is not None:
+            self.recorder.add_point(point)
+        if self._gone:
+            self._notes.append(self._gone)
+        elif self._stopping and (self._level is not None or len(self.recorder.points) < len(levels_of(self._workload))):
             self._notes.append("Stopped before its end.")
         elif code and self._error is None:
             self._errors.seek(0)
@@ -245,8 +255,8 @@ class Load:
                 self._model = event.model
                 self._notes += event.notes
             case PointBegins():
-                self._begin_s, self._of_point = event.at_s, []
-                self._counted = self._read_metrics()
+                before = self.recorder.samples[-1:]
+                self._level = RunningLevel(event, self._workload, self._read_metrics(), before)
                 levels = levels_of(self._workload)
                 level = describe_level(levels[event.point], self._workload.rate)
                 self._report(LoadProgress(event.point, len(levels), level, 0, event.requests, None, 0))
@@ -254,16 +264,26 @@ class Load:
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
             case Finished():
-                self._of_point.append(event.completion)
+                if self._level is not None:
+                    self._level.completions.append(event.completion)
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
             case PointEnds():
                 self._notes += event.notes
-                point = summarize(self._of_point, self._workload, self._begin_s, event)
-                self.recorder.add_point(with_acceptance(point, self._counted, self._read_metrics()))
+                self._end_level(event)
             case Failed():
                 kind = UsageError if event.usage else MeasurementError
                 self._error = kind(event.what, remedy=event.remedy)
+
+    def _end_level(self, event: PointEnds) -> None:
+        level, self._level = self._level, None
+        if level is None:
+            return
+        point = level.end(event, self._read_metrics())
+        self.recorder.add_point(point)
+        error = server_gone(level.completions)
+        if error and any(one.requests.succeeded for one in self.recorder.points):
+            self._gone = f"The server went away during {describe_level(point.concurrency, point.rate)} ({error})."
 
     def _read_metrics(self) -> ServerMetrics | None:
         return None if self._target.metrics is None else self._target.metrics(METRICS_LIMIT_S)
@@ -280,3 +300,5 @@ class Load:
     def _add_sample(self, tick: Tick, telemetry: Telemetry) -> None:
         sample = Sample(tick.at_s, tick.point, tick.tokens_per_s, tick.active_streams, **asdict(telemetry.latest))
         self.recorder.add_sample(sample)
+        if self._level is not None:
+            self._level.add_tick(tick, sample)

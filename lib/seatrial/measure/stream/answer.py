@@ -7,6 +7,7 @@ was parsed. docs/measuring.md has the definitions.
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 
 from seatrial.json_text import JsonError
 from seatrial.measure.stream.chunks import Chunk, Delta, Usage, decode_chunk, error_message, is_done
@@ -14,6 +15,7 @@ from seatrial.measure.stream.odd_chunk import OddChunkError, read_odd_chunk
 from seatrial.measure.stream.sse import EventReader, OversizedEventError
 
 _MAX_TEXT = 1 << 20  # characters of an answer that are stored
+_COUNTING_EVENTS = 3
 _NO_REASONS = frozenset(("", "null", "none"))  # finish reasons of an answer that goes on
 _FAILED = frozenset(("abort", "error"))  # finish reasons of vLLM and SGLang for an answer they gave up
 # An answer is given up some way above the tokens that were asked for: a quarter more, and a little.
@@ -38,7 +40,8 @@ class MalformedError(StreamError):
 class Answer:
     """An answer as it arrives; all clocks are nanoseconds."""
 
-    __slots__ = ("_asked", "_bytes", "_enough", "_events", "_reasons_end", "_texts", "_texts_size", "cached_tokens", "done",
+    __slots__ = ("_asked", "_bytes", "_enough", "_events", "_reasons_end", "_texts", "_texts_size", "cached_tokens",
+                 "counting_events", "done",
                  "finished", "first_answer", "first_chunk_tokens", "first_text", "stamps", "usage")  # fmt: skip
 
     def __init__(self, asked: int = 1 << 30) -> None:
@@ -54,6 +57,7 @@ class Answer:
         self.first_chunk_tokens: int | None = None  # None unless the server counts them
         self.first_text = ""  # of the first chunk
         self.usage: Usage | None = None  # the server's last token counts
+        self.counting_events: deque[bytes] = deque(maxlen=_COUNTING_EVENTS)  # the last ones that may hold other counts
         self.cached_tokens: int | None = None  # prompt tokens in the prefix cache; None if unknown
         self.finished = False  # a finish reason or [DONE] came
         self.done = False  # [DONE] came
@@ -105,6 +109,8 @@ class Answer:
         message = error_message(chunk)
         if message is not None:
             raise StreamError("stream_error", message)
+        if chunk.usage is not None or chunk.timings is not None or (chunk.choices and chunk.choices[0].finish_reason):
+            self.counting_events.append(event)
         if chunk.usage is not None:
             self._note_usage(chunk.usage)
         if chunk.timings is not None and chunk.timings.cache_n is not None and self.cached_tokens is None:
