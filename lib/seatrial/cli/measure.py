@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from seatrial import environment
 from seatrial.cli.answer import CommandResult, stderr, stdout
+from seatrial.cli.measure_record import record_path, write_measurement
 from seatrial.cli.options import positive_number, whole_number
 from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
 from seatrial.launching.next_plan import why_ended
@@ -67,6 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=whole_number(0), default=defaults.seed, help="seed of prompts and arrivals (default: 0)"
     )
+    parser.add_argument("--output", metavar="FILE", help="write a record, which seatrial report shows")
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
@@ -81,6 +83,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         slo_ttft_s=arguments.slo_ttft_s,
         slo_tpot_s=arguments.slo_tpot_s,
     )
+    output = record_path(arguments.output)
     api_key = _api_key(arguments.api_key_env)
     target = _target(arguments)
     with _Display() if not arguments.json else nullcontext() as display:
@@ -94,6 +97,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             raise ended from error
     if ended := _why_it_ended(target):
         stderr().print(f"{ended.what}\n{ended.remedy}", soft_wrap=True)
+    if output is not None:
+        write_measurement(output, measurement, target)
     problems = find_problems(measurement)
     if arguments.json:
         for line in (*measurement.notes, *problems):

@@ -11,7 +11,6 @@ from seatrial.measure.figures import rank
 from seatrial.measure.messages import PointBegins, PointEnds, Tick
 from seatrial.measure.summary import summarize
 from seatrial.measure.types import Completion, Point, Sample, Workload
-from seatrial.measure.workload import levels_of
 
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
     from seatrial.server.metrics import ServerMetrics
@@ -49,8 +48,9 @@ class RunningLevel:
     def end(self, ended: PointEnds, counted: ServerMetrics | None) -> Point:
         """Sum up; a level in which some requests succeeded before the server went away is partial."""
         point = summarize(self.completions, self._workload, self._begins.at_s, ended, [*self._before, *self._samples])
-        partial = point.requests.succeeded > 0 and server_gone(self.completions) is not None
-        return replace(with_counted(point, self.completions, self._samples, self._counted, counted), partial=partial)
+        if point.requests.succeeded and server_gone(self.completions):
+            point = replace(point, partial=True)
+        return with_counted(point, self.completions, self._samples, self._counted, counted)
 
     def break_off(self, counted: ServerMetrics | None) -> Point | None:
         """Sum up what came until now as a partial level; None if nothing came.
@@ -62,13 +62,18 @@ class RunningLevel:
         times = [tick.at_s for tick in self._ticks] + [one.ended_s for one in self.completions]
         lags = sorted(tick.loop_lag_s for tick in self._ticks) or [0.0]
         shares = [tick.cpu_share for tick in self._ticks] or [0.0]
-        index = self._begins.point
+        begins = self._begins
         ended = PointEnds(
-            index, max(times), rank(lags, 0.99), sum(shares) / len(shares), loop_lag_p90_s=rank(lags, 0.9)
+            begins.point,
+            max(times),
+            rank(lags, 0.99),
+            sum(shares) / len(shares),
+            streams=begins.streams,
+            partial=begins.requests > 0,  # a level without an end is complete when it is stopped
+            loop_lag_p90_s=rank(lags, 0.9),
         )
-        busy = _busy(self._samples, levels_of(self._workload)[index])
-        rate = sum(busy) / len(busy) if busy else None
-        return replace(self.end(ended, counted), partial=True, output_tokens_per_s=rate)
+        busy = _busy(self._samples, begins.streams)
+        return replace(self.end(ended, counted), output_tokens_per_s=sum(busy) / len(busy) if busy else None)
 
 
 def server_gone(completions: Sequence[Completion]) -> str | None:

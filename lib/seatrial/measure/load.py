@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -14,16 +10,25 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Self
 
 from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
 from seatrial.json_text import JsonError
 from seatrial.measure.client_limits import named_limits
+from seatrial.measure.client_process import ClientProcess
 from seatrial.measure.counted import why_no_energy
 from seatrial.measure.level import RunningLevel, server_gone
-from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
+from seatrial.measure.messages import (
+    ClientReady,
+    Failed,
+    Finished,
+    LoadJob,
+    PointBegins,
+    PointEnds,
+    SetStreams,
+    Tick,
+    decode_event,
+)
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.target import Target, find_target
 from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
@@ -37,7 +42,6 @@ if TYPE_CHECKING:  # the client's process starts faster without it
 
 _logger = logging.getLogger("seatrial")
 
-_STOP_S = 2.0
 _OnEvent = Callable[[LoadProgress], None]
 
 
@@ -83,9 +87,9 @@ def start_load(
     chosen = workload or Workload()
     found = find_target(target, api_key=api_key, model=model)
     check_workload(chosen, found.engine)
-    if find_spec("aiohttp") is None:
+    if find_spec("httptools") is None:
         raise EngineMissingError(
-            "The measuring client needs the package aiohttp, which is not installed.",
+            "The measuring client needs the package httptools, which is not installed.",
             remedy="Install it: pip install 'seatrial[measure]'",
         )
     with named_limits():
@@ -112,17 +116,16 @@ class Load:
         self._gone = ""  # why no further level is measured: the server went away
         self._level: RunningLevel | None = None
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
-        self._process = self._spawn()
-        self._input, self._output = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
+        self._process = ClientProcess()
         self._thread = threading.Thread(target=self._follow, name="load", daemon=True)
         try:
-            self._send_job()
+            job = LoadJob(target.url, workload, time.perf_counter_ns(), target.model, target.api_key)
+            self._process.send(job)
             self._thread.start()
         except BaseException:  # no thread can be started: nobody would follow the client
             self._process.kill()
-            self._process.communicate()
-            self._errors.close()
+            self._process.wait()
+            self._process.close()
             raise
 
     def __enter__(self) -> Self:
@@ -185,47 +188,36 @@ class Load:
             missing={"energy_per_token_j": why_no_energy(self.recorder.samples)} if unmeasured else {},
         )
 
+    def set_streams(self, streams: int) -> None:
+        """Keep so many streams busy from now on, until the load is stopped; do nothing if it has ended.
+
+        Each change begins a level of its own. Levels of the workload that have not ended by then are not sent.
+
+        Raises:
+            UsageError: If requests arrive at a rate, or there is no such number of streams.
+
+        """
+        changed = replace(self._workload, concurrency=(streams,), requests=None, until_stopped=True)
+        check_workload(changed, self._target.engine)
+        self._process.send(SetStreams(streams))
+
     def stop(self) -> None:
         """End the load now, process and threads; what was complete stays, the level in progress becomes a partial one.
 
         Does nothing if the load has ended.
         """
-        self._stopping = self._stopping or self._process.poll() is None
-        with contextlib.suppress(OSError):
-            self._input.close()  # the client leaves when its standard input ends
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._stopping = self._stopping or not self._process.ended
+        self._process.stop()
         self._thread.join()
-        self._output.close()
-        self._errors.close()
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C reaches only this process, which then ends the client.
-        return subprocess.Popen(
-            [sys.executable, "-m", "seatrial.measure.client"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-        )
-
-    def _send_job(self) -> None:
-        target = self._target
-        job = LoadJob(target.url, self._workload, time.perf_counter_ns(), target.model, target.api_key)
-        with contextlib.suppress(BrokenPipeError):  # the client died at once: ``_follow`` finds its exit code
-            self._input.write(msgspec.json.encode(job) + b"\n")
-            self._input.flush()
+        self._process.close()
 
     def _follow(self) -> None:
         try:
             with Telemetry(self._target.pid, self._target.metrics) as telemetry:
-                for line in self._output:
+                for line in self._process.stdout:
                     self._take(decode_event(line), telemetry)
                     if self._gone:
-                        self._input.close()  # the client leaves: nobody answers it any more
+                        self._process.leave()  # nobody answers it any more
                         break
         except JsonError:  # half a line: the client was killed while it wrote it
             self._process.kill()
@@ -241,11 +233,10 @@ class Load:
         elif self._stopping and (self._level is not None or len(self.recorder.points) < len(levels_of(self._workload))):
             self._notes.append("Stopped before its end.")
         elif code and self._error is None:
-            self._errors.seek(0)
-            lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-            last = f" ({lines[-1]})" if lines else ""
+            last = self._process.last_words()
+            said = f" ({last})" if last else ""
             self._error = MeasurementError(
-                f"The measuring client ended unexpectedly with code {code}{last}.", remedy="Measure again."
+                f"The measuring client ended unexpectedly with code {code}{said}.", remedy="Measure again."
             )
 
     def _take(self, event: Any, telemetry: Telemetry) -> None:
@@ -257,15 +248,19 @@ class Load:
             case PointBegins():
                 before = self.recorder.samples[-1:]
                 self._level = RunningLevel(event, self._workload, self._read_metrics(), before)
-                levels = levels_of(self._workload)
-                level = describe_level(levels[event.point], self._workload.rate)
-                self._report(LoadProgress(event.point, len(levels), level, 0, event.requests, None, 0))
+                level = describe_level(event.streams, self._workload.rate)
+                points = len(levels_of(self._workload)) if event.requests else 0
+                self._report(
+                    LoadProgress(event.point, points, level, 0, event.requests, None, 0, event.at_s, event.later)
+                )
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
             case Finished():
-                if self._level is not None:
-                    self._level.completions.append(event.completion)
+                if self._level is not None and event.completion.point == progress.point:
+                    self._level.completions.append(
+                        event.completion
+                    )  # others were sent before the streams were set anew
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
             case PointEnds():

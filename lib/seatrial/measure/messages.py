@@ -1,7 +1,7 @@
 """Messages between the client process and its parent: one JSON document a line.
 
 The job goes through standard input because it contains the API key: arguments are visible to
-everybody on the machine. Standard input then stays open; when it ends, so does the client.
+everybody on the machine. Standard input then stays open for ``SetStreams``; when it ends, so does the client.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ class LoadJob(msgspec.Struct, frozen=True):
     api_key: str | None = None
 
 
+class SetStreams(msgspec.Struct, frozen=True):
+    """So many streams from now on and until the load is stopped."""
+
+    streams: int
+
+
 class ClientReady(msgspec.Struct, frozen=True, tag="ready"):
     """The server answered: the model, and notes on how it is measured."""
 
@@ -32,11 +38,13 @@ class ClientReady(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class PointBegins(msgspec.Struct, frozen=True, tag="point_begins"):
-    """A load level starts at ``at_s``; ``requests`` will be sent."""
+    """A load level starts at ``at_s``; ``requests`` will be sent, 0 for a level without an end."""
 
     point: int
     at_s: float
     requests: int
+    streams: int | None = None  # None for an open loop
+    later: int = 0  # requests of the levels after it
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):
@@ -57,13 +65,15 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
 
 
 class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
-    """A load level is over: the client's own figures of it."""
+    """A load level is over: the client's own figures of it; ``partial`` if a person set other streams before its end."""
 
     point: int
     at_s: float
     loop_lag_p99_s: float
     cpu_share: float
     notes: tuple[str, ...] = ()
+    streams: int | None = None  # None for an open loop
+    partial: bool = False
     loop_lag_p90_s: float | None = None  # None if only the 99th percentile is known
 
 
@@ -79,3 +89,4 @@ Event = ClientReady | PointBegins | Tick | Finished | PointEnds | Failed
 
 decode_event: Any = JsonDecoder(Event)
 decode_job: Any = JsonDecoder(LoadJob)
+decode_wish: Any = JsonDecoder(SetStreams)

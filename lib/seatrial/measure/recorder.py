@@ -18,12 +18,14 @@ class LoadProgress:
 
     Attributes:
         point: Index of the load level, -1 before the first.
-        points: Load levels in all.
+        points: Load levels in all, 0 once the load runs until it is stopped.
         level: Its description, such as "8 streams".
         done: Requests of the level that are over.
-        requests: Requests of the level.
+        requests: Requests of the level, 0 if it has no end.
         tokens_per_s: Output tokens over the last quarter second.
         active_streams: Requests in flight.
+        begun_s: When the level began, in seconds since the run's start.
+        later: Requests of the levels after it.
 
     """
 
@@ -34,6 +36,8 @@ class LoadProgress:
     requests: int
     tokens_per_s: float | None
     active_streams: int
+    begun_s: float = 0.0
+    later: int = 0
 
 
 class Recorder:

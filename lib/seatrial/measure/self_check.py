@@ -29,7 +29,7 @@ _COUNTERS = ("prompt_tokens", "generated_tokens", "cached_tokens", "drafted_toke
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class CheckedLevel:
     """What a check looks at: one level's requests, load and telemetry."""
 
     completions: Sequence[Completion]
@@ -50,7 +50,7 @@ class Level:
         return [one for one in self.samples if one.point == self.ended.point]
 
 
-def check_level(level: Level) -> SelfCheck:
+def check_level(level: CheckedLevel) -> SelfCheck:
     """Return the check of one level: error bars, then what is wrong, then what a reader must know."""
     ended = level.ended
     # Not after retries: those left late because the server asked for it.
@@ -74,7 +74,7 @@ def check_level(level: Level) -> SelfCheck:
     )
 
 
-def _lateness_s(level: Level) -> float:
+def _lateness_s(level: CheckedLevel) -> float:
     """Return how late a token's clock may be: the loop's lag, and the tokens of one step that are read before it.
 
     The probe of the lag comes at any moment, tokens of a batch come together: the client reads them one after the other.
@@ -90,7 +90,7 @@ def _tpot_error_s(good: Sequence[Completion], late_s: float) -> float | None:
     return late_s / max(median(later), 1) if later else None
 
 
-def _wrong(level: Level, check: SelfCheck) -> Iterator[str]:
+def _wrong(level: CheckedLevel, check: SelfCheck) -> Iterator[str]:
     """Yield why the figures are not the server's, a clause each."""
     held = held_back(level.good, check.loop_lag_p99_s)
     if held:
@@ -113,7 +113,7 @@ def _wrong(level: Level, check: SelfCheck) -> Iterator[str]:
         yield "the server began anew during the level: what it counts went back"
 
 
-def _warnings(level: Level, check: SelfCheck) -> Iterator[str]:
+def _warnings(level: CheckedLevel, check: SelfCheck) -> Iterator[str]:
     """Yield what a reader must know of figures that may be valid all the same, a sentence each."""
     noted = [one for one in _errors(level, check) if one.share > _NOTED]
     if noted:
@@ -148,7 +148,7 @@ class _Bar:
         return self.error_s / self.figure_s if self.figure_s > 0 else 0.0
 
 
-def _errors(level: Level, check: SelfCheck) -> list[_Bar]:
+def _errors(level: CheckedLevel, check: SelfCheck) -> list[_Bar]:
     bars = (("TTFT", level.ttft, check.ttft_error_s), ("TPOT", level.tpot, check.tpot_error_s))
     return [_Bar(name, figure.p50, error) for name, figure, error in bars if figure is not None and error is not None]
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from seatrial.measure.figures import quantiles, steady_window, tokens_between, tpot_s, ttft_s
 from seatrial.measure.messages import PointEnds
-from seatrial.measure.self_check import Level, check_level
+from seatrial.measure.self_check import CheckedLevel, check_level
 from seatrial.measure.types import Completion, Measurement, Point, RequestCounts, Sample, Workload
 from seatrial.measure.workload import describe_level, levels_of
 
@@ -37,7 +37,7 @@ def summarize(
         samples: Telemetry of the level, after the last sample of an earlier one if there is any.
 
     """
-    streams = levels_of(workload)[ended.point]
+    streams = levels_of(workload)[ended.point] if ended.streams is None else ended.streams
     good = [one for one in completions if one.error is None]
     ttft, tpot = quantiles(_known(map(ttft_s, good))), quantiles(_known(map(tpot_s, good)))
     window = steady_window(completions, streams)
@@ -66,7 +66,8 @@ def summarize(
         token_source=min(sources, key=_TOKEN_SOURCES.index, default=None),
         cached_tokens=sum(cached) if cached else None,
         duration_s=duration,
-        self_check=check_level(Level(completions, ttft, tpot, workload, ended, samples)),
+        self_check=check_level(CheckedLevel(completions, ttft, tpot, workload, ended, samples)),
+        partial=ended.partial,
     )
 
 

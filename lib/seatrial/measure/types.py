@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from seatrial.given import whole
 from seatrial.records import Interval, Origin
@@ -25,6 +26,7 @@ class Workload:
         slo_tpot_s: Goodput counts requests with at most this TPOT.
         request_timeout_s: A request that takes longer is a failure.
         token_timeout_s: A stream that has begun and brings no token for longer is a failure.
+        until_stopped: Closed loop of one level without an end, until ``Load.stop``; ``Load.set_streams`` changes its streams.
 
     """
 
@@ -40,6 +42,7 @@ class Workload:
     slo_tpot_s: float | None = None
     request_timeout_s: float = 600.0
     token_timeout_s: float = 60.0
+    until_stopped: bool = False
 
     def __post_init__(self) -> None:
         """Read the whole numbers, so that a wrong one is an error before anything is launched."""
@@ -282,3 +285,9 @@ class Measurement:
     missing: dict[str, str] = field(default_factory=dict)
     origin: Origin = "measured"
     source: str = "this kit's client; each figure is defined in docs/measuring.md"
+
+    def recorded(self) -> Any:
+        """Return what a record keeps of it: its series in columns, answers without their text."""
+        from seatrial.measure.record import to_record
+
+        return to_record(self)

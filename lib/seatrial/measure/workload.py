@@ -77,6 +77,11 @@ def check_workload(workload: Workload, engine: str | None) -> None:
             f"{workload.requests} requests cannot keep {most} streams busy.",
             remedy=f"Ask for at least {most} requests; {4 * most} give a steady stretch.",
         )
+    if workload.until_stopped and (workload.rate is not None or len(workload.concurrency) != 1):
+        raise UsageError(
+            "A load that runs until it is stopped begins with one number of streams.",
+            remedy="Give one number as concurrency, and no rate; set_streams changes it while the load runs.",
+        )
     if workload.ignore_eos and engine not in engines_with_ignore_eos():
         raise UsageError(
             f"ignore_eos is not known to work with {engine or 'an unknown engine'}.",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from seatrial.json_text import JsonError, parse_json
-from seatrial.measure.stream.odd_chunk import whole
+from seatrial.measure.stream.usage import part, whole
 
 _MOST = 1 << 40  # tokens; more is no count
 
@@ -41,20 +41,15 @@ def read_drafts(events: Iterable[bytes], tokens: int) -> Drafts | None:
 
 def _counts(document: dict[str, Any]) -> Iterator[tuple[int | None, int | None, int | None]]:
     """Yield steps, drafted and accepted tokens in each spelling."""
-    timings = _object(document, "timings")
+    timings = part(document, "timings")
     yield None, whole(timings.get("draft_n")), whole(timings.get("draft_n_accepted"))
-    usage = _object(document, "usage")
-    details = _object(usage, "completion_tokens_details")
+    usage = part(document, "usage")
+    details = part(usage, "completion_tokens_details")
     accepted, rejected = (whole(details.get(f"{name}_prediction_tokens")) for name in ("accepted", "rejected"))
     yield None, None if accepted is None or rejected is None else accepted + rejected, accepted
     choices = document.get("choices")
     first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    for place in (usage, _object(document, "meta_info"), _object(first, "meta_info")):
+    for place in (usage, part(document, "meta_info"), part(first, "meta_info")):
         names = ("spec_verify_ct", "spec_draft_token_num", "spec_accept_token_num")
         steps, drafted, accepted = (whole(place.get(name)) for name in names)
         yield steps, drafted, accepted
-
-
-def _object(document: dict[str, Any], name: str) -> dict[str, Any]:
-    value = document.get(name)
-    return value if isinstance(value, dict) else {}
