@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.given import number, text, whole
 from seatrial.json_text import JsonError
-from seatrial.measure.single_request import Reply, request_once
 from seatrial.measure.remote import with_model
+from seatrial.measure.single_request import Reply, request_once
 from seatrial.measure.stream.chunks import one_line
 from seatrial.measure.target import RemoteServer, Target, find_target, is_sendable
 from seatrial.measure.workload import MAX_TOKENS
