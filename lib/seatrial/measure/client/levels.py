@@ -54,7 +54,8 @@ class LevelRunner:
         self._wish = wish
         self._texts: list[Prompt] = []  # prompts of the latest level
         self._point = -1
-        self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
+        self._ticked, self._counted, self._worked = 0, 0, 0  # when the last tick was; chunks and CPU time until then
+        self._probe: LagProbe | None = None  # of the level that runs
 
     async def run(self, start_ns: int) -> None:
         """Run all levels; stop after a level at which no request succeeds."""
@@ -73,12 +74,14 @@ class LevelRunner:
         while True:
             await asyncio.sleep(_TICK_S)
             self._sender.expire()
-            now, received = time.perf_counter_ns(), self._sender.chunks
+            now, received, cpu = time.perf_counter_ns(), self._sender.chunks, time.process_time_ns()
             tokens = (received - self._counted) * self._sender.tokens_per_chunk
-            if self._point >= 0:
-                rate = tokens / ((now - self._ticked) / 1e9)
-                self._emit(Tick(self._point, (now - start_ns) / 1e9, rate, self._sender.active_streams))
-            self._ticked, self._counted = now, received
+            if self._probe is not None:
+                passed = max(now - self._ticked, 1)
+                rate, late = tokens / (passed / 1e9), self._probe.newest_s()
+                at, share = (now - start_ns) / 1e9, (cpu - self._worked) / passed
+                self._emit(Tick(self._point, at, rate, self._sender.active_streams, late, share))
+            self._ticked, self._counted, self._worked = now, received, cpu
 
     async def _level(self, point: int, streams: int | None, start_ns: int) -> bool:
         prompts = self._texts = await self._prompts(_requests_of(self._workload, streams))
@@ -105,24 +108,27 @@ class LevelRunner:
         gc.disable()  # a collection in the middle would delay tokens that are being timed
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
         self._point = point
-        self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
+        # Tokens of the warm-up are none of the level's.
+        self._ticked, self._counted, self._worked = begin, self._sender.chunks, cpu
         levels = levels_of(self._workload)[point + 1 :] if requests else ()
         later = sum(_requests_of(self._workload, one) for one in levels)
         self._emit(PointBegins(point, (begin - start_ns) / 1e9, requests, streams, later))
         with LagProbe() as probe:
+            self._probe = probe
             succeeded = await send
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
-        self._point = -1
+        self._point, self._probe = -1, None
         gc.enable()
         self._emit(
             PointEnds(
                 point,
                 (end - start_ns) / 1e9,
-                probe.p99_s(),
+                probe.late_s(0.99),
                 cpu / max(end - begin, 1),
                 self._notes(),
                 streams,
                 partial=succeeded is None,
+                loop_lag_p90_s=probe.late_s(0.9),
             )
         )
         return succeeded or 0
