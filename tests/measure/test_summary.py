@@ -8,6 +8,7 @@ from seatrial.measure import Completion, Quantiles, Workload, find_problems, ste
 from seatrial.measure.messages import PointEnds
 from seatrial.measure.summary import best_point, quantiles, summarize, with_acceptance
 from seatrial.measure.types import Measurement
+from seatrial.measure.workload import levels_of
 from seatrial.records import from_dict, to_dict
 from seatrial.server.metrics import ServerMetrics
 
@@ -53,7 +54,7 @@ def summary(completions, workload=WORKLOAD, streams=2, **changes):
     if workload.rate is None:
         workload = replace(workload, concurrency=(streams,))
     facts = {"loop_lag_p99_s": 0.0, "cpu_share": 0.1}
-    return summarize(completions, workload, 0.0, PointEnds(0, 10.0, **facts | changes))
+    return summarize(completions, workload, levels_of(workload)[0], 0.0, PointEnds(0, 10.0, **facts | changes))
 
 
 def test_tpot_counts_tokens_not_chunks():

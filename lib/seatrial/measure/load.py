@@ -27,8 +27,9 @@ from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import summarize, with_acceptance
 from seatrial.measure.target import Target, find_target
 from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
-from seatrial.measure.types import Completion, Measurement, Sample, Workload
-from seatrial.measure.workload import check_workload, describe_level, levels_of
+from seatrial.measure.types import Completion, Measurement, Sample
+from seatrial.measure.workload import Level, Workload, levels_of
+from seatrial.measure.workload_check import check_workload
 from seatrial.printable import shortened
 
 if TYPE_CHECKING:  # the client's process starts faster without it
@@ -110,6 +111,7 @@ class Load:
         self._error: SeatrialError | None = None
         self._stopping = False
         self._begin_s = 0.0
+        self._level: Level = levels_of(workload)[0]
         self._of_point: list[Completion] = []
         self._counted: ServerMetrics | None = None  # when the point began
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -247,9 +249,9 @@ class Load:
             case PointBegins():
                 self._begin_s, self._of_point = event.at_s, []
                 self._counted = self._read_metrics()
-                levels = levels_of(self._workload)
-                level = describe_level(levels[event.point], self._workload.rate)
-                self._report(LoadProgress(event.point, len(levels), level, 0, event.requests, None, 0))
+                self._level = event.level
+                levels = max(len(levels_of(self._workload)), event.point + 1)
+                self._report(LoadProgress(event.point, levels, event.label, 0, event.requests, None, 0))
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
@@ -259,7 +261,7 @@ class Load:
                 self._report(replace(progress, done=progress.done + 1))
             case PointEnds():
                 self._notes += event.notes
-                point = summarize(self._of_point, self._workload, self._begin_s, event)
+                point = summarize(self._of_point, self._workload, self._level, self._begin_s, event)
                 self.recorder.add_point(with_acceptance(point, self._counted, self._read_metrics()))
             case Failed():
                 kind = UsageError if event.usage else MeasurementError

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from seatrial.json_text import JsonDecoder
-from seatrial.measure.types import Completion, Workload
+from seatrial.measure.types import Completion
+from seatrial.measure.workload import Level, Workload
 
 
 class LoadJob(msgspec.Struct, frozen=True):
@@ -32,11 +33,13 @@ class ClientReady(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class PointBegins(msgspec.Struct, frozen=True, tag="point_begins"):
-    """A load level starts at ``at_s``; ``requests`` will be sent."""
+    """A load level starts at ``at_s``; ``requests`` will be sent. A repeated level starts again under the same number."""
 
     point: int
     at_s: float
     requests: int
+    level: Level
+    label: str
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from seatrial.measure.client_limits import CLIENT_LIMIT
 from seatrial.measure.doubts import held_back
 from seatrial.measure.messages import PointEnds
-from seatrial.measure.types import Completion, Measurement, Point, Quantiles, RequestCounts, SelfCheck, Workload
-from seatrial.measure.workload import describe_level, levels_of
+from seatrial.measure.types import Completion, Measurement, Point, Quantiles, RequestCounts, SelfCheck
+from seatrial.measure.workload import Level, Workload, describe_level, label_of, levels_of
 
 if TYPE_CHECKING:
     from seatrial.server.metrics import ServerMetrics
@@ -92,19 +92,21 @@ def tokens_between(completion: Completion, begin: float, end: float) -> float:
     return later + (first if begin <= times[0] <= end else 0)
 
 
-def summarize(completions: Sequence[Completion], workload: Workload, begin_s: float, ended: PointEnds) -> Point:
+def summarize(
+    completions: Sequence[Completion], workload: Workload, level: Level, begin_s: float, ended: PointEnds
+) -> Point:
     """Sum up one load level. Latencies are of the requests that succeeded, failures count as goodput misses."""
-    streams = levels_of(workload)[ended.point]
     good = [one for one in completions if one.error is None]
     ttft, tpot = quantiles(_known(map(ttft_s, good))), quantiles(_known(map(tpot_s, good)))
-    window = steady_window(completions, streams)
+    window = steady_window(completions, level.streams)
     duration = max(ended.at_s - begin_s, 1e-9)
     chunks = sum(one.chunks for one in good)
     sources = {one.token_source for one in good}
     cached = list(_known(one.cached_tokens for one in good))
     return Point(
-        concurrency=streams,
-        rate=workload.rate if streams is None else None,
+        concurrency=level.streams,
+        rate=level.rate,
+        label=label_of(level, workload),
         requests=_count(completions),
         ttft_s=ttft,
         ttft_from_schedule_s=quantiles(
@@ -119,7 +121,7 @@ def summarize(completions: Sequence[Completion], workload: Workload, begin_s: fl
         else sum(tokens_between(one, *window) for one in good) / (window[1] - window[0]),
         output_tokens_per_s_whole_run=sum(one.tokens for one in good) / duration if good else None,
         tokens_per_chunk=sum(one.tokens for one in good) / chunks if chunks else None,
-        goodput_per_s=sum(_meets(one, workload) for one in good) / duration,
+        goodput_per_s=sum(_meets(one, workload, level) for one in good) / duration,
         token_source=min(sources, key=_TOKEN_SOURCES.index, default=None),
         cached_tokens=sum(cached) if cached else None,
         duration_s=duration,
@@ -151,7 +153,7 @@ def find_problems(measurement: Measurement) -> tuple[str, ...]:
     levels, complete = len(levels_of(workload)), len(measurement.points)
     problems = [f"{complete} of {levels} load levels were completed."] if complete < levels else []
     for point in measurement.points:
-        level = describe_level(point.concurrency, point.rate)
+        level = point.label or describe_level(point.concurrency, point.rate)
         if not point.requests.succeeded:
             problems.append(f"{level}: none of {point.requests.sent} requests succeeded{_reasons(point.requests)}.")
         elif not point.self_check.valid:
@@ -214,14 +216,14 @@ def _reasons(requests: RequestCounts) -> str:
     return " (" + "; ".join(f"{kind} x{times}: {requests.reasons.get(kind, '')}" for kind, times in kinds) + ")"
 
 
-def _meets(completion: Completion, workload: Workload) -> bool:
+def _meets(completion: Completion, workload: Workload, level: Level) -> bool:
     """Return True if every objective is met; TTFT counts as a person waits.
 
     Under open load that is from the schedule; after attempts that the server turned away, from the first of them.
     """
     if completion.error is not None:
         return False
-    begin = completion.scheduled_s if workload.rate is not None or completion.retries else completion.sent_s
+    begin = completion.scheduled_s if level.streams is None or completion.retries else completion.sent_s
     if workload.slo_ttft_s is not None and (
         completion.first_token_s is None or completion.first_token_s - begin > workload.slo_ttft_s
     ):

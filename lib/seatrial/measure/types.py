@@ -4,48 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from seatrial.given import whole
+from seatrial.measure.workload import Workload
 from seatrial.records import Interval, Origin
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """Load to send.
-
-    Attributes:
-        concurrency: Closed loop: streams at once, one point each; empty for open loop.
-        rate: Open loop: seeded Poisson arrivals, requests per second; None for closed loop.
-        requests: Requests a point; None: 4 for each stream, at least 8; open loop: 30 seconds of arrivals, at least 20.
-        prompt_tokens: Exact prompt length, chat template included; approximate if the server has no tokenizer.
-        answer_tokens: Longest answer.
-        ignore_eos: Let every answer reach that length; only for engines known to take it.
-        warmup_requests: Sent before each point and discarded.
-        seed: Of prompts and arrivals.
-        slo_ttft_s: Goodput counts requests with at most this TTFT.
-        slo_tpot_s: Goodput counts requests with at most this TPOT.
-        request_timeout_s: A request that takes longer is a failure.
-        token_timeout_s: A stream that has begun and brings no token for longer is a failure.
-
-    """
-
-    concurrency: tuple[int, ...] = (1, 2, 4, 8)
-    rate: float | None = None
-    requests: int | None = None
-    prompt_tokens: int = 128
-    answer_tokens: int = 64
-    ignore_eos: bool = False
-    warmup_requests: int = 1
-    seed: int = 0
-    slo_ttft_s: float | None = None
-    slo_tpot_s: float | None = None
-    request_timeout_s: float = 600.0
-    token_timeout_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        """Read the whole numbers, so that a wrong one is an error before anything is launched."""
-        for name in ("requests", "prompt_tokens", "answer_tokens"):
-            if name != "requests" or self.requests is not None:
-                object.__setattr__(self, name, whole(name, getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)

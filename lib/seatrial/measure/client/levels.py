@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-import random
 import time
 from collections.abc import Callable
-from itertools import accumulate
 
+from seatrial.measure.client.arrivals import arrival_times
 from seatrial.measure.client.lag import LagProbe
 from seatrial.measure.client.prompts import Prompt, PromptWriter
 from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import Session
 from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Tick
-from seatrial.measure.types import Workload
-from seatrial.measure.workload import levels_of
+from seatrial.measure.workload import Level, Workload, label_of, levels_of
 
 _TICK_S = 0.25
 _WRITERS = 8  # prompts made at the same time before a point: each asks the server's tokenizer a few times
@@ -29,12 +27,13 @@ WARMUP_TOKENS = 16  # longest answer of a discarded request
 Emit = Callable[[Event], None]
 
 
-def _requests_of(workload: Workload, streams: int | None) -> int:
+def _requests_of(workload: Workload, level: Level) -> int:
     if workload.requests is not None:
         return workload.requests
-    if streams is not None:
-        return max(_REQUESTS_A_STREAM * streams, _MIN_REQUESTS)
-    return max(math.ceil(_OPEN_LOOP_S * (workload.rate or 0.0)), _MIN_ARRIVALS)
+    if level.streams is not None:
+        return max(_REQUESTS_A_STREAM * level.streams, _MIN_REQUESTS)
+    mean_rate = (level.rate or 0.0) / (2 if workload.arrivals == "ramp" else 1)
+    return max(math.ceil(_OPEN_LOOP_S * mean_rate), _MIN_ARRIVALS)
 
 
 class LevelRunner:
@@ -50,10 +49,11 @@ class LevelRunner:
         self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
 
     async def run(self, start_ns: int) -> None:
-        """Run all levels; stop after a level at which no request succeeds."""
-        for point, streams in enumerate(levels_of(self._workload)):
-            if not await self._level(point, streams, start_ns):
-                return
+        """Run all levels, each as often as asked; stop after a run in which no request succeeds."""
+        for point, level in enumerate(levels_of(self._workload)):
+            for _ in range(self._workload.repeat):
+                if not await self._level(point, level, start_ns):
+                    return
 
     async def watch(self, start_ns: int) -> None:
         """Break off late requests and emit a tick, four times a second, until cancelled."""
@@ -67,9 +67,8 @@ class LevelRunner:
                 self._emit(Tick(self._point, (now - start_ns) / 1e9, rate, self._sender.active_streams))
             self._ticked, self._counted = now, received
 
-    async def _level(self, point: int, streams: int | None, start_ns: int) -> bool:
-        prompts = await self._prompts(_requests_of(self._workload, streams))
-        await self._warm_up(streams or 1)
+    async def _level(self, point: int, level: Level, start_ns: int) -> bool:
+        prompts = await self._prepare(level)
         succeeded = 0
         gc.collect()
         gc.freeze()
@@ -77,16 +76,18 @@ class LevelRunner:
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
         self._point = point
         self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
-        self._emit(PointBegins(point, (begin - start_ns) / 1e9, len(prompts)))
+        label = label_of(level, self._workload)
+        self._emit(PointBegins(point, (begin - start_ns) / 1e9, len(prompts), level, label))
         with LagProbe() as probe:
-            send = self._closed(point, streams, prompts) if streams is not None else self._open(point, prompts)
-            succeeded = await send
+            if level.streams is not None:
+                succeeded = await self._closed(point, level.streams, prompts)
+            else:
+                succeeded = await self._open(point, level.rate or 1.0, prompts)
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
         self._point = -1
         gc.enable()
-        self._emit(
-            PointEnds(point, (end - start_ns) / 1e9, probe.p99_s(), cpu / max(end - begin, 1), self._notes(prompts))
-        )
+        notes = self._notes(level, prompts)
+        self._emit(PointEnds(point, (end - start_ns) / 1e9, probe.p99_s(), cpu / max(end - begin, 1), notes))
         return succeeded > 0
 
     async def _closed(self, point: int, streams: int, prompts: list[Prompt]) -> int:
@@ -100,12 +101,11 @@ class LevelRunner:
 
         return sum(await asyncio.gather(*(slot() for _ in range(streams))))
 
-    async def _open(self, point: int, prompts: list[Prompt]) -> int:
-        arrivals = random.Random(f"arrivals {self._workload.seed}")  # noqa: S311 -- load, not secrets
-        rate = self._workload.rate or 1.0
+    async def _open(self, point: int, rate: float, prompts: list[Prompt]) -> int:
+        times = arrival_times(self._workload.arrivals, rate, len(prompts), self._workload.seed)
         begin = time.perf_counter_ns()
         tasks: list[asyncio.Task[int]] = []
-        for prompt, at_s in zip(prompts, accumulate(arrivals.expovariate(rate) for _ in prompts), strict=True):
+        for prompt, at_s in zip(prompts, times, strict=True):
             due = begin + round(at_s * 1e9)
             await asyncio.sleep(max((due - time.perf_counter_ns()) / 1e9, 0.0))
             tasks.append(asyncio.create_task(self._one(point, prompt, due)))
@@ -116,29 +116,37 @@ class LevelRunner:
         self._emit(Finished(completion))
         return int(completion.error is None)
 
-    async def _prompts(self, number: int) -> list[Prompt]:
+    async def _prepare(self, level: Level) -> list[Prompt]:
+        """Write the prompts of a level, open its connections, and send what is discarded."""
+        shared = ""
+        if level.shared:
+            shared = await self._writer.write_beginning(
+                max(round(level.prompt_tokens * self._workload.shared_share), 1)
+            )
+        prompts = await self._prompts(_requests_of(self._workload, level), level.prompt_tokens, shared)
+        discarded = await self._prompts(self._workload.warmup_requests, level.prompt_tokens, shared)
+        streams = level.streams or 1
+        await self._session.open_connections(streams)
+        tokens = min(self._workload.answer_tokens, WARMUP_TOKENS)
+        for first in range(0, len(discarded), streams):
+            batch = discarded[first : first + streams]
+            now = time.perf_counter_ns()
+            await asyncio.gather(*(self._sender.send(-1, one.text, now, answer_tokens=tokens) for one in batch))
+        return prompts
+
+    async def _prompts(self, number: int, tokens: int, shared: str) -> list[Prompt]:
         prompts: list[Prompt] = []
         texts = min(number, _MAX_TEXTS)
         while len(prompts) < texts:
             batch = min(_WRITERS, texts - len(prompts))
-            prompts += await asyncio.gather(*(self._writer.write() for _ in range(batch)))
+            prompts += await asyncio.gather(*(self._writer.write(tokens, shared) for _ in range(batch)))
         return prompts + [prompts[index % texts].renewed() for index in range(texts, number)]
 
-    async def _warm_up(self, streams: int) -> None:
-        await self._session.open_connections(streams)
-        number = self._workload.warmup_requests
-        prompts = await self._prompts(number)
-        tokens = min(self._workload.answer_tokens, WARMUP_TOKENS)
-        for first in range(0, number, streams):
-            batch = prompts[first : first + streams]
-            now = time.perf_counter_ns()
-            await asyncio.gather(*(self._sender.send(-1, one.text, now, answer_tokens=tokens) for one in batch))
-
-    def _notes(self, prompts: list[Prompt]) -> tuple[str, ...]:
+    def _notes(self, level: Level, prompts: list[Prompt]) -> tuple[str, ...]:
         inexact = sum(not prompt.exact for prompt in prompts)
         if not inexact or not self._sender.counts_tokens:
             return self._sender.notes
         return (
             *self._sender.notes,
-            f"{inexact} of {len(prompts)} prompts could not be made exactly {self._workload.prompt_tokens} tokens.",
+            f"{inexact} of {len(prompts)} prompts could not be made exactly {level.prompt_tokens:,} tokens.",
         )

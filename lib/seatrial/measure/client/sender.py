@@ -14,7 +14,8 @@ from seatrial.measure.client.session import CHAT, RequestError, Session
 from seatrial.measure.stream.answer import StreamError
 from seatrial.measure.stream.counts import believed_cached, believed_first, doubt_output, doubt_prompt
 from seatrial.measure.stream.flight import Flight
-from seatrial.measure.types import Completion, Workload
+from seatrial.measure.types import Completion
+from seatrial.measure.workload import Workload
 
 _MAX_RETRIES = 3
 _MAX_WAIT_S = 5.0  # before a request is sent again, whatever the server asks for
