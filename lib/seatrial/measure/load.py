@@ -22,7 +22,17 @@ from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError,
 from seatrial.json_text import JsonError
 from seatrial.measure.client_limits import named_limits
 from seatrial.measure.doubts import remarks
-from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
+from seatrial.measure.messages import (
+    ClientReady,
+    Failed,
+    Finished,
+    LoadJob,
+    PointBegins,
+    PointEnds,
+    SetStreams,
+    Tick,
+    decode_event,
+)
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import summarize, with_acceptance
 from seatrial.measure.target import Target, find_target
@@ -110,6 +120,7 @@ class Load:
         self._notes: list[str] = []
         self._error: SeatrialError | None = None
         self._stopping = False
+        self._writing = threading.Lock()  # of messages to the client
         self._begin_s = 0.0
         self._level: Level = levels_of(workload)[0]
         self._of_point: list[Completion] = []
@@ -187,10 +198,27 @@ class Load:
             notes=tuple(dict.fromkeys(notes)),
         )
 
+    def set_streams(self, streams: int) -> None:
+        """Keep so many streams busy from now on; do nothing if the load has ended.
+
+        Raises:
+            UsageError: If the load does not run until it is stopped, or has no such number of streams.
+
+        """
+        if not self._workload.until_stopped:
+            raise UsageError(
+                "The streams of this load are set by its levels.",
+                remedy="Start one with Workload(until_stopped=True, concurrency=(4,)).",
+            )
+        check_workload(replace(self._workload, concurrency=(streams,)), self._target.engine)
+        with self._writing, contextlib.suppress(OSError, ValueError):  # ended, or stopped
+            self._input.write(msgspec.json.encode(SetStreams(streams)) + b"\n")
+            self._input.flush()
+
     def stop(self) -> None:
         """End the load now, process and threads; do nothing if it has ended."""
         self._stopping = self._stopping or self._process.poll() is None
-        with contextlib.suppress(OSError):
+        with self._writing, contextlib.suppress(OSError):
             self._input.close()  # the client leaves when its standard input ends
         try:
             self._process.wait(_STOP_S)
@@ -250,13 +278,14 @@ class Load:
                 self._begin_s, self._of_point = event.at_s, []
                 self._counted = self._read_metrics()
                 self._level = event.level
-                levels = max(len(levels_of(self._workload)), event.point + 1)
-                self._report(LoadProgress(event.point, levels, event.label, 0, event.requests, None, 0))
+                points = 0 if self._workload.until_stopped else len(levels_of(self._workload))
+                self._report(LoadProgress(event.point, points, event.label, 0, event.requests, None, 0))
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
             case Finished():
-                self._of_point.append(event.completion)
+                if event.completion.point == progress.point:  # not sent before the streams were set anew
+                    self._of_point.append(event.completion)
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
             case PointEnds():

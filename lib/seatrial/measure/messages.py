@@ -1,7 +1,7 @@
 """Messages between the client process and its parent: one JSON document a line.
 
 The job goes through standard input because it contains the API key: arguments are visible to
-everybody on the machine. Standard input then stays open; when it ends, so does the client.
+everybody on the machine. Standard input then stays open for ``SetStreams``; when it ends, so does the client.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ class LoadJob(msgspec.Struct, frozen=True):
     api_key: str | None = None
 
 
+class SetStreams(msgspec.Struct, frozen=True):
+    """So many streams from now on, of a load that runs until it is stopped."""
+
+    streams: int
+
+
 class ClientReady(msgspec.Struct, frozen=True, tag="ready"):
     """The server answered: the model, and notes on how it is measured."""
 
@@ -33,7 +39,10 @@ class ClientReady(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class PointBegins(msgspec.Struct, frozen=True, tag="point_begins"):
-    """A load level starts at ``at_s``; ``requests`` will be sent. A repeated level starts again under the same number."""
+    """A load level starts at ``at_s``; ``requests`` will be sent, 0 for a level without an end.
+
+    A repeated level starts again under the same number.
+    """
 
     point: int
     at_s: float
@@ -79,3 +88,4 @@ Event = ClientReady | PointBegins | Tick | Finished | PointEnds | Failed
 
 decode_event: Any = JsonDecoder(Event)
 decode_job: Any = JsonDecoder(LoadJob)
+decode_wish: Any = JsonDecoder(SetStreams)

@@ -18,10 +18,10 @@ class LoadProgress:
 
     Attributes:
         point: Index of the load level, -1 before the first.
-        points: Load levels in all.
+        points: Load levels in all, 0 if the load runs until it is stopped.
         level: Its description, such as "8 streams".
         done: Requests of the level that are over.
-        requests: Requests of the level.
+        requests: Requests of the level, 0 if it has no end.
         tokens_per_s: Output tokens over the last quarter second.
         active_streams: Requests in flight.
 

@@ -45,6 +45,7 @@ class Workload:
         slo_tpot_s: Goodput counts requests with at most this TPOT.
         request_timeout_s: A request that takes longer is a failure.
         token_timeout_s: A stream that has begun and brings no token for longer is a failure.
+        until_stopped: Closed loop without an end: ``Load.set_streams`` changes its streams, and each change begins a point.
 
     """
 
@@ -64,6 +65,7 @@ class Workload:
     prefix: Prefix = "unique"
     shared_share: float = 0.9
     repeat: int = 1
+    until_stopped: bool = False
 
     def __post_init__(self) -> None:
         """Read every value as people and notebooks give it, so that a wrong one is an error before anything is launched."""
@@ -221,4 +223,5 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "prefix": _word_of(Prefix),
     "shared_share": number,
     "repeat": whole,
+    "until_stopped": _truth,
 }

@@ -78,6 +78,11 @@ def _check_requests(workload: Workload) -> None:
             f"{workload.requests} requests cannot keep {most} streams busy.",
             remedy=f"Ask for at least {most} requests; {4 * most} give a steady stretch.",
         )
+    if workload.until_stopped and (most == 0 or workload.repeat > 1 or len(levels_of(workload)) > 1):
+        raise UsageError(
+            "A load that runs until it is stopped begins with one number of streams.",
+            remedy="Give one number as concurrency, and no rate; set_streams changes it while the load runs.",
+        )
     if workload.rate is None and workload.arrivals != "poisson":
         raise UsageError(
             f"arrivals {workload.arrivals} goes with a rate, and this is a closed loop.",

@@ -6,9 +6,11 @@ import asyncio
 import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from seatrial.measure.client.arrivals import arrival_times
+from seatrial.measure.client.endless import EndlessStreams, Wish
 from seatrial.measure.client.lag import LagProbe
 from seatrial.measure.client.prompts import Prompt, PromptWriter
 from seatrial.measure.client.sender import Sender
@@ -21,6 +23,7 @@ _WRITERS = 8  # prompts made at the same time before a point: each asks the serv
 _MAX_TEXTS = 512  # different texts of a point; further requests repeat them under new nonces
 # Requests of a point if the workload has no number: enough for a steady stretch.
 _REQUESTS_A_STREAM, _MIN_REQUESTS = 4, 8
+_ENDLESS_TEXTS = 64  # of a load that runs until it is stopped
 _OPEN_LOOP_S, _MIN_ARRIVALS = 30, 20
 WARMUP_TOKENS = 16  # longest answer of a discarded request
 
@@ -39,17 +42,23 @@ def _requests_of(workload: Workload, level: Level) -> int:
 class LevelRunner:
     """Load levels of a workload against one server."""
 
-    def __init__(self, sender: Sender, session: Session, writer: PromptWriter, workload: Workload, emit: Emit) -> None:
+    def __init__(  # noqa: PLR0913 -- what a level is made of
+        self, sender: Sender, session: Session, writer: PromptWriter, workload: Workload, emit: Emit, *, wish: Wish
+    ) -> None:
         self._sender = sender
         self._session = session
         self._writer = writer
         self._workload = workload
         self._emit = emit
+        self._wish = wish
         self._point = -1
         self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
 
     async def run(self, start_ns: int) -> None:
         """Run all levels, each as often as asked; stop after a run in which no request succeeds."""
+        if self._workload.until_stopped:
+            await self._until_stopped(start_ns)
+            return
         for point, level in enumerate(levels_of(self._workload)):
             for _ in range(self._workload.repeat):
                 if not await self._level(point, level, start_ns):
@@ -68,27 +77,41 @@ class LevelRunner:
             self._ticked, self._counted = now, received
 
     async def _level(self, point: int, level: Level, start_ns: int) -> bool:
-        prompts = await self._prepare(level)
-        succeeded = 0
+        prompts = await self._prepare(level, _requests_of(self._workload, level))
+        send = self._open(point, level.rate or 1.0, prompts)
+        if level.streams is not None:
+            send = self._closed(point, level.streams, prompts)
+        return await self._timed(point, level, prompts, send, start_ns) > 0
+
+    async def _until_stopped(self, start_ns: int) -> None:
+        """Keep streams busy, as many as wished; a level ends when the wish changes, the last when the client does."""
+        (level,) = levels_of(self._workload)
+        prompts = await self._prepare(level, _ENDLESS_TEXTS)
+        endless = EndlessStreams(prompts, self._one, self._wish)
+        point = 0
+        while not endless.hopeless:
+            await self._timed(point, level, prompts, endless.run(point, level.streams or 1), start_ns)
+            point, level = point + 1, replace(level, streams=self._wish.streams or level.streams)
+
+    async def _timed(self, point: int, level: Level, prompts: list[Prompt], send: Awaitable[int], start_ns: int) -> int:
+        """Send a level between the messages of its begin and its end; return how many requests succeeded."""
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle would delay tokens that are being timed
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
         self._point = point
         self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
+        requests = 0 if self._workload.until_stopped else len(prompts)
         label = label_of(level, self._workload)
-        self._emit(PointBegins(point, (begin - start_ns) / 1e9, len(prompts), level, label))
+        self._emit(PointBegins(point, (begin - start_ns) / 1e9, requests, level, label))
         with LagProbe() as probe:
-            if level.streams is not None:
-                succeeded = await self._closed(point, level.streams, prompts)
-            else:
-                succeeded = await self._open(point, level.rate or 1.0, prompts)
+            succeeded = await send
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
         self._point = -1
         gc.enable()
-        notes = self._notes(level, prompts)
-        self._emit(PointEnds(point, (end - start_ns) / 1e9, probe.p99_s(), cpu / max(end - begin, 1), notes))
-        return succeeded > 0
+        cpu_share, notes = cpu / max(end - begin, 1), self._notes(level, prompts)
+        self._emit(PointEnds(point, (end - start_ns) / 1e9, probe.p99_s(), cpu_share, notes))
+        return succeeded
 
     async def _closed(self, point: int, streams: int, prompts: list[Prompt]) -> int:
         queue = iter(prompts)
@@ -116,14 +139,14 @@ class LevelRunner:
         self._emit(Finished(completion))
         return int(completion.error is None)
 
-    async def _prepare(self, level: Level) -> list[Prompt]:
+    async def _prepare(self, level: Level, requests: int) -> list[Prompt]:
         """Write the prompts of a level, open its connections, and send what is discarded."""
         shared = ""
         if level.shared:
             shared = await self._writer.write_beginning(
                 max(round(level.prompt_tokens * self._workload.shared_share), 1)
             )
-        prompts = await self._prompts(_requests_of(self._workload, level), level.prompt_tokens, shared)
+        prompts = await self._prompts(requests, level.prompt_tokens, shared)
         discarded = await self._prompts(self._workload.warmup_requests, level.prompt_tokens, shared)
         streams = level.streams or 1
         await self._session.open_connections(streams)
