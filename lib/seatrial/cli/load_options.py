@@ -8,8 +8,8 @@ from typing import TypeVar, get_args
 
 from seatrial.cli.options import positive_number, whole_number
 from seatrial.measure import Workload
+from seatrial.measure.repeats import MAX_REPEATS
 from seatrial.measure.workload import MAX_LEVELS, MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS, Arrivals, Prefix
-from seatrial.measure.workload_check import MAX_REPEATS
 
 T = TypeVar("T")
 

@@ -98,7 +98,7 @@ class _Display:
         if progress.point not in self._tasks:
             self._tasks[progress.point] = self._bars.add_task(progress.level, total=progress.requests, speed="")
         speed = "" if progress.tokens_per_s is None else f"{progress.tokens_per_s:,.0f} tok/s"
-        self._bars.update(self._tasks[progress.point], completed=progress.done, speed=speed)
+        self._bars.update(self._tasks[progress.point], description=progress.level, completed=progress.done, speed=speed)
 
 
 def _target(arguments: argparse.Namespace) -> Server | str:

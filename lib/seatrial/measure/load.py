@@ -112,7 +112,7 @@ class Load:
     """
 
     def __init__(self, target: Target, workload: Workload, on_event: _OnEvent | None) -> None:
-        self.recorder = Recorder()
+        self.recorder = Recorder(workload.repeat)
         self._target = target
         self._workload = workload
         self._on_event = on_event

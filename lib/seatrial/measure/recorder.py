@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
+from seatrial.measure.repeats import merge_runs
 from seatrial.measure.types import Completion, Point, Sample
 
 _MAX_SAMPLES = 100_000  # seven hours at four a second
@@ -37,9 +38,15 @@ class LoadProgress:
 
 
 class Recorder:
-    """Thread-safe store of a load's samples, completions and points; the oldest go when it is full."""
+    """Thread-safe store of a load's samples, completions and points; the oldest go when it is full.
 
-    def __init__(self) -> None:
+    Args:
+        repeat: Runs of each level, which make one point.
+
+    """
+
+    def __init__(self, repeat: int = 1) -> None:
+        self._repeat = repeat
         self._lock = threading.Lock()
         self._samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
         self._completions: deque[Completion] = deque(maxlen=_MAX_COMPLETIONS)
@@ -60,9 +67,14 @@ class Recorder:
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """Complete load levels."""
+        """Load levels so far; of a repeated level the mean of its runs."""
         with self._lock:
-            return tuple(self._points)
+            runs = tuple(self._points)
+        if self._repeat == 1:
+            return runs
+        return tuple(
+            merge_runs(runs[first : first + self._repeat], self._repeat) for first in range(0, len(runs), self._repeat)
+        )
 
     @property
     def progress(self) -> LoadProgress:
@@ -81,7 +93,7 @@ class Recorder:
             self._completions.append(completion)
 
     def add_point(self, point: Point) -> None:
-        """Store a complete load level."""
+        """Store a load level, or one of its runs if each is repeated."""
         with self._lock:
             self._points.append(point)
 

@@ -166,11 +166,13 @@ class Point:
     Attributes:
         label: The level in words, such as "8 streams" or "8 streams, prompts of 32,768 tokens".
         partial: True if the level was stopped before its end.
-        output_tokens_per_s_interval: Of repeated runs: mean and 95 % interval; the same of TTFT and TPOT medians.
+        output_tokens_per_s_interval: Of a repeated level: mean and 95 % interval over its runs; the same of the medians of
+            TTFT (open loop: from the schedule) and TPOT.
         energy_per_token_j: GPU energy for each output token, None if no power is read.
         preemptions: Requests that the server put back into its queue.
         checked_answers: Answers that were checked among the load, None if none were.
         right_answers: Those of them that were right.
+        runs: Of a repeated level its single runs; the level's own figures are means over them, its counts sums.
 
     """
 
@@ -206,6 +208,7 @@ class Point:
     preemptions: int | None = None
     checked_answers: int | None = None
     right_answers: int | None = None
+    runs: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from importlib.resources import files
 
 from seatrial.errors import UsageError
 from seatrial.json_text import parse_json
+from seatrial.measure.repeats import MAX_REPEATS
 from seatrial.measure.workload import MAX_LEVELS, MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS, Workload, levels_of
 
-MAX_REPEATS = 30
 _MAX_FIGURE = 1_000_000
 
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import msgspec
+
 from seatrial.measure.client.arrivals import arrival_times
 from seatrial.measure.client.endless import EndlessStreams, Wish
 from seatrial.measure.client.lag import LagProbe
@@ -51,17 +53,19 @@ class LevelRunner:
         self._workload = workload
         self._emit = emit
         self._wish = wish
+        self._start_ns = 0  # zero of all times
         self._point = -1
         self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
 
     async def run(self, start_ns: int) -> None:
         """Run all levels, each as often as asked; stop after a run in which no request succeeds."""
+        self._start_ns = start_ns
         if self._workload.until_stopped:
-            await self._until_stopped(start_ns)
+            await self._until_stopped()
             return
         for point, level in enumerate(levels_of(self._workload)):
-            for _ in range(self._workload.repeat):
-                if not await self._level(point, level, start_ns):
+            for run in range(self._workload.repeat):
+                if not await self._level(point, level, run):
                     return
 
     async def watch(self, start_ns: int) -> None:
@@ -76,41 +80,43 @@ class LevelRunner:
                 self._emit(Tick(self._point, (now - start_ns) / 1e9, rate, self._sender.active_streams))
             self._ticked, self._counted = now, received
 
-    async def _level(self, point: int, level: Level, start_ns: int) -> bool:
+    async def _level(self, point: int, level: Level, run: int) -> bool:
         prompts = await self._prepare(level, _requests_of(self._workload, level))
-        send = self._open(point, level.rate or 1.0, prompts)
+        send = self._open(point, level.rate or 1.0, prompts, self._workload.seed + run)
         if level.streams is not None:
             send = self._closed(point, level.streams, prompts)
-        return await self._timed(point, level, prompts, send, start_ns) > 0
+        label = label_of(level, self._workload)
+        if self._workload.repeat > 1:
+            label += f" (run {run + 1} of {self._workload.repeat})"
+        return await self._timed(PointBegins(point, 0.0, len(prompts), level, label), prompts, send) > 0
 
-    async def _until_stopped(self, start_ns: int) -> None:
+    async def _until_stopped(self) -> None:
         """Keep streams busy, as many as wished; a level ends when the wish changes, the last when the client does."""
         (level,) = levels_of(self._workload)
         prompts = await self._prepare(level, _ENDLESS_TEXTS)
         endless = EndlessStreams(prompts, self._one, self._wish)
         point = 0
         while not endless.hopeless:
-            await self._timed(point, level, prompts, endless.run(point, level.streams or 1), start_ns)
+            begins = PointBegins(point, 0.0, 0, level, label_of(level, self._workload))
+            await self._timed(begins, prompts, endless.run(point, level.streams or 1))
             point, level = point + 1, replace(level, streams=self._wish.streams or level.streams)
 
-    async def _timed(self, point: int, level: Level, prompts: list[Prompt], send: Awaitable[int], start_ns: int) -> int:
-        """Send a level between the messages of its begin and its end; return how many requests succeeded."""
+    async def _timed(self, begins: PointBegins, prompts: list[Prompt], send: Awaitable[int]) -> int:
+        """Send a level between the messages of its begin, which is now, and its end; return how many requests succeeded."""
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle would delay tokens that are being timed
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
-        self._point = point
+        self._point = begins.point
         self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
-        requests = 0 if self._workload.until_stopped else len(prompts)
-        label = label_of(level, self._workload)
-        self._emit(PointBegins(point, (begin - start_ns) / 1e9, requests, level, label))
+        self._emit(msgspec.structs.replace(begins, at_s=(begin - self._start_ns) / 1e9))
         with LagProbe() as probe:
             succeeded = await send
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
         self._point = -1
         gc.enable()
-        cpu_share, notes = cpu / max(end - begin, 1), self._notes(level, prompts)
-        self._emit(PointEnds(point, (end - start_ns) / 1e9, probe.p99_s(), cpu_share, notes))
+        cpu_share, notes = cpu / max(end - begin, 1), self._notes(begins.level, prompts)
+        self._emit(PointEnds(begins.point, (end - self._start_ns) / 1e9, probe.p99_s(), cpu_share, notes))
         return succeeded
 
     async def _closed(self, point: int, streams: int, prompts: list[Prompt]) -> int:
@@ -124,8 +130,8 @@ class LevelRunner:
 
         return sum(await asyncio.gather(*(slot() for _ in range(streams))))
 
-    async def _open(self, point: int, rate: float, prompts: list[Prompt]) -> int:
-        times = arrival_times(self._workload.arrivals, rate, len(prompts), self._workload.seed)
+    async def _open(self, point: int, rate: float, prompts: list[Prompt], seed: int) -> int:
+        times = arrival_times(self._workload.arrivals, rate, len(prompts), seed)
         begin = time.perf_counter_ns()
         tasks: list[asyncio.Task[int]] = []
         for prompt, at_s in zip(prompts, times, strict=True):
