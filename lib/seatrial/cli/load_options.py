@@ -54,6 +54,12 @@ def _add_levels(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--repeat", type=whole_number(1, MAX_REPEATS), help="runs of each level, for 95 %% intervals (default: 1)"
     )
+    group.add_argument(
+        "--find-knee",
+        action="store_true",
+        default=None,
+        help="raise streams or --rate from the first level on until goodput falls; find the most load that is held",
+    )
     group.add_argument("--seed", type=whole_number(0), help="seed of prompts and arrivals (default: 0)")
 
 

@@ -278,7 +278,8 @@ class Load:
                 self._begin_s, self._of_point = event.at_s, []
                 self._counted = self._read_metrics()
                 self._level = event.level
-                points = 0 if self._workload.until_stopped else len(levels_of(self._workload))
+                open_end = self._workload.until_stopped or self._workload.find_knee
+                points = 0 if open_end else len(levels_of(self._workload))
                 self._report(LoadProgress(event.point, points, event.label, 0, event.requests, None, 0))
             case Tick():
                 self._add_sample(event, telemetry)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from seatrial.measure.client_limits import CLIENT_LIMIT
 from seatrial.measure.doubts import held_back
+from seatrial.measure.knee import queue_grows
 from seatrial.measure.messages import PointEnds
 from seatrial.measure.types import Completion, Measurement, Point, Quantiles, RequestCounts, SelfCheck
 from seatrial.measure.workload import Level, Workload, describe_level, label_of, levels_of
@@ -107,6 +108,7 @@ def summarize(
         concurrency=level.streams,
         rate=level.rate,
         label=label_of(level, workload),
+        queue_grows=queue_grows(completions) if level.streams is None else None,
         requests=_count(completions),
         ttft_s=ttft,
         ttft_from_schedule_s=quantiles(

@@ -166,6 +166,7 @@ class Point:
     Attributes:
         label: The level in words, such as "8 streams" or "8 streams, prompts of 32,768 tokens".
         partial: True if the level was stopped before its end.
+        queue_grows: Open loop: True if the queue only grew, so that times depend on the length of the level.
         output_tokens_per_s_interval: Of a repeated level: mean and 95 % interval over its runs; the same of the medians of
             TTFT (open loop: from the schedule) and TPOT.
         energy_per_token_j: GPU energy for each output token, None if no power is read.
@@ -201,6 +202,7 @@ class Point:
     accepted_tokens: int | None = None
     label: str = ""
     partial: bool = False
+    queue_grows: bool | None = None
     output_tokens_per_s_interval: Interval | None = None
     ttft_interval_s: Interval | None = None
     tpot_interval_s: Interval | None = None

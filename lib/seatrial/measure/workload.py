@@ -39,6 +39,7 @@ class Workload:
         answer_tokens: Longest answer.
         ignore_eos: Let every answer reach that length; only for engines known to take it.
         repeat: Runs of each level; from 2 on a point has 95 % intervals.
+        find_knee: Raise streams or rate from the first level on until goodput falls, and find the most load that is held.
         warmup_requests: Sent before each level and discarded.
         seed: Of prompts and arrivals.
         slo_ttft_s: Goodput counts requests with at most this TTFT.
@@ -65,6 +66,7 @@ class Workload:
     prefix: Prefix = "unique"
     shared_share: float = 0.9
     repeat: int = 1
+    find_knee: bool = False
     until_stopped: bool = False
 
     def __post_init__(self) -> None:
@@ -92,12 +94,14 @@ class Level:
 
 
 def levels_of(workload: Workload) -> tuple[Level, ...]:
-    """Return the load levels in the order in which they are sent."""
+    """Return the load levels in the order in which they are sent; of a search for the knee the first."""
     prefixes = {"unique": (False,), "shared": (True,), "both": (False, True)}[workload.prefix]
     loads: list[tuple[int | None, float | None]] = [(streams, None) for streams in workload.concurrency]
     if workload.rate is not None:
         loads = [(None, rate) for rate in _tuple(workload.rate)]
     lengths = _tuple(workload.prompt_tokens)
+    if workload.find_knee:
+        loads = loads[:1]
     return tuple(Level(*load, length, shared) for length, load, shared in product(lengths, loads, prefixes))
 
 
@@ -223,5 +227,6 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "prefix": _word_of(Prefix),
     "shared_share": number,
     "repeat": whole,
+    "find_knee": _truth,
     "until_stopped": _truth,
 }

@@ -83,6 +83,11 @@ def _check_requests(workload: Workload) -> None:
             "A load that runs until it is stopped begins with one number of streams.",
             remedy="Give one number as concurrency, and no rate; set_streams changes it while the load runs.",
         )
+    if workload.find_knee and (workload.until_stopped or len(levels_of(workload)) > 1):
+        raise UsageError(
+            "The search for the knee raises one kind of load.",
+            remedy="Give one prompt length, one prefix, and the streams or the rate to begin with.",
+        )
     if workload.rate is None and workload.arrivals != "poisson":
         raise UsageError(
             f"arrivals {workload.arrivals} goes with a rate, and this is a closed loop.",

@@ -11,13 +11,18 @@ from dataclasses import replace
 
 import msgspec
 
-from seatrial.measure.client.arrivals import arrival_times
+from seatrial.measure.client.arrivals import Outrun, arrival_times
 from seatrial.measure.client.endless import EndlessStreams, Wish
 from seatrial.measure.client.lag import LagProbe
 from seatrial.measure.client.prompts import Prompt, PromptWriter
 from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import Session
+from seatrial.measure.client_limits import check_file_limit
+from seatrial.measure.knee import KneeSearch
 from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Tick
+from seatrial.measure.repeats import merge_runs
+from seatrial.measure.summary import summarize
+from seatrial.measure.types import Completion
 from seatrial.measure.workload import Level, Workload, label_of, levels_of
 
 _TICK_S = 0.25
@@ -33,7 +38,7 @@ Emit = Callable[[Event], None]
 
 
 def _requests_of(workload: Workload, level: Level) -> int:
-    if workload.requests is not None:
+    if workload.requests is not None and not (workload.find_knee and workload.requests < (level.streams or 0)):
         return workload.requests
     if level.streams is not None:
         return max(_REQUESTS_A_STREAM * level.streams, _MIN_REQUESTS)
@@ -54,6 +59,10 @@ class LevelRunner:
         self._emit = emit
         self._wish = wish
         self._start_ns = 0  # zero of all times
+        self._completions: list[Completion] = []  # of the latest level
+        self._begin_s = 0.0  # of that level
+        self._ended = PointEnds(-1, 0.0, 0.0, 0.0)
+        self._outrun = Outrun(0)
         self._point = -1
         self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
 
@@ -63,10 +72,26 @@ class LevelRunner:
         if self._workload.until_stopped:
             await self._until_stopped()
             return
+        if self._workload.find_knee:
+            await self._search()
+            return
         for point, level in enumerate(levels_of(self._workload)):
             for run in range(self._workload.repeat):
                 if not await self._level(point, level, run):
                     return
+
+    async def _search(self) -> None:
+        """Run levels as the search for the knee asks, until it ends."""
+        search = KneeSearch(self._workload)
+        point = 0
+        while (level := search.next_level()) is not None:
+            check_file_limit(level.streams or 1)
+            runs = []
+            for run in range(self._workload.repeat):
+                await self._level(point, level, run)
+                runs.append(summarize(self._completions, self._workload, level, self._begin_s, self._ended))
+            search.take(merge_runs(runs, len(runs)))
+            point += 1
 
     async def watch(self, start_ns: int) -> None:
         """Break off late requests and emit a tick, four times a second, until cancelled."""
@@ -106,17 +131,19 @@ class LevelRunner:
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle would delay tokens that are being timed
+        self._completions = []
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
-        self._point = begins.point
+        self._point, self._begin_s = begins.point, (begin - self._start_ns) / 1e9
         self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
-        self._emit(msgspec.structs.replace(begins, at_s=(begin - self._start_ns) / 1e9))
+        self._emit(msgspec.structs.replace(begins, at_s=self._begin_s))
         with LagProbe() as probe:
             succeeded = await send
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
         self._point = -1
         gc.enable()
         cpu_share, notes = cpu / max(end - begin, 1), self._notes(begins.level, prompts)
-        self._emit(PointEnds(begins.point, (end - self._start_ns) / 1e9, probe.p99_s(), cpu_share, notes))
+        self._ended = PointEnds(begins.point, (end - self._start_ns) / 1e9, probe.p99_s(), cpu_share, notes)
+        self._emit(self._ended)
         return succeeded
 
     async def _closed(self, point: int, streams: int, prompts: list[Prompt]) -> int:
@@ -134,14 +161,21 @@ class LevelRunner:
         times = arrival_times(self._workload.arrivals, rate, len(prompts), seed)
         begin = time.perf_counter_ns()
         tasks: list[asyncio.Task[int]] = []
+        self._outrun = Outrun(begin)
         for prompt, at_s in zip(prompts, times, strict=True):
             due = begin + round(at_s * 1e9)
             await asyncio.sleep(max((due - time.perf_counter_ns()) / 1e9, 0.0))
             tasks.append(asyncio.create_task(self._one(point, prompt, due)))
+            if self._workload.find_knee and self._outrun.hopeless(times, len(tasks), time.perf_counter_ns()):
+                self._sender.give_up("the queue only grew")
+                break
         return sum(await asyncio.gather(*tasks))
 
     async def _one(self, point: int, prompt: Prompt, scheduled_ns: int) -> int:
         completion = await self._sender.send(point, prompt.text, scheduled_ns)
+        if not self._workload.until_stopped:
+            self._completions.append(completion)
+            self._outrun.ended(scheduled_ns, time.perf_counter_ns())
         self._emit(Finished(completion))
         return int(completion.error is None)
 

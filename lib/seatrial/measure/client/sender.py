@@ -100,6 +100,13 @@ class Sender:
                 continue
             task.cancel()
 
+    def give_up(self, why: str) -> None:
+        """Break off all requests in flight."""
+        for flight, task in list(self._active.items()):
+            if flight not in self._expired and not flight.answer.finished:
+                self._expired[flight] = StreamError("given_up", why)
+                task.cancel()
+
     async def _until_answered(self, prompt: str, asked: int) -> tuple[Flight, int]:
         """Send a request until it is answered or has failed; return its last attempt, and how often it was turned away."""
         retries = 0
