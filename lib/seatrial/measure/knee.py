@@ -13,7 +13,7 @@ HELD_SHARE = 0.9
 """Share of a load's requests that must meet every objective (without one: succeed) for the load to be held."""
 
 _FALL = 0.95  # of the best goodput so far; less is a fall
-_GAIN = 0.05  # that twice the streams must add to the throughput; less, and further streams only wait
+_GAIN = 0.1  # that twice the streams must add to the throughput; less, and further streams only wait
 _REFINEMENTS = 2  # loads tried between the last that is held and the first that is not
 _CLOSEST = 1.2  # ratio of two loads between which none is tried
 _MAX_RATE = 1e5
@@ -97,10 +97,10 @@ class KneeSearch:
         best = max((one for one in self._points if one.goodput_per_s), key=_goodput, default=None)
         if best is not None and _load(best) < _load(point) and _goodput(point) < _FALL * _goodput(best):
             return f"at {point.label} goodput fell to {_goodput(point):.3g} requests/s from {_goodput(best):.3g} at {best.label}"
-        below = max((one for one in self._points if _load(one) < _load(point)), key=_load, default=None)
+        below = max((one for one in self._points if _load(one) < _load(point)), key=_throughput, default=None)
         if below is not None and point.concurrency is not None:
-            before, now = below.output_tokens_per_s or 0.0, point.output_tokens_per_s or 0.0
-            if now < before * (1 + _GAIN * (_load(point) / _load(below) - 1)):
+            gain = 1 + _GAIN * (_load(point) / _load(below) - 1)
+            if _throughput(point) < _throughput(below) * gain:
                 return f"from {below.label} to {point.label} throughput did not rise: further streams only wait"
         return ""
 
@@ -160,6 +160,10 @@ def _latency(completions: Sequence[Completion]) -> float:
 
 def _load(point: Point) -> float:
     return float(point.concurrency if point.concurrency is not None else point.rate or 0.0)
+
+
+def _throughput(point: Point) -> float:
+    return point.output_tokens_per_s or 0.0
 
 
 def _goodput(point: Point) -> float:
