@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from seatrial.measure.repeats import MAX_REPEATS, interval, merge_runs
+from seatrial.measure.repeats import MAX_REPEATS, interval, merge_levels, merge_runs
 from seatrial.measure.types import Point, Quantiles, RequestCounts, SelfCheck
 from seatrial.records import Interval, from_dict, to_dict
 
@@ -88,6 +88,15 @@ def test_a_merged_point_is_a_record():
     """It is written and read back, runs and all."""
     merged = merge_runs([run(), run()], 2)
     assert merged == from_dict(Point, to_dict(merged))
+
+
+def test_levels_are_told_apart():
+    """As many runs as planned make a level, or fewer if another follows: it was broken off."""
+    runs = [run(label=label) for label in ("a", "a", "a", "a", "b", "c", "c")]
+    levels = merge_levels(runs, 2)
+    assert [("a", 2, False), ("a", 2, False), ("b", 1, True), ("c", 2, False)] == [
+        (one.label, len(one.runs), one.partial) for one in levels
+    ]
 
 
 def test_repeated_levels(measured):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from seatrial import environment
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.load_options import add_load_options, workload_of
+from seatrial.cli.measure_record import record_path, write_measurement
 from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
 from seatrial.launching.next_plan import why_ended
 from seatrial.measure import LoadProgress, Measurement, find_problems, measure_server
@@ -39,11 +40,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key of --url")
     parser.add_argument("--model", help="model id (default: the one the server lists)")
     add_load_options(parser)
+    parser.add_argument("--output", metavar="FILE", help="write a record, which seatrial report shows")
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Measure, and exit with 5 if the result is not valid."""
     workload = workload_of(arguments)
+    output = record_path(arguments.output)
     api_key = _api_key(arguments.api_key_env)
     target = _target(arguments)
     with _Display() if not arguments.json else nullcontext() as display:
@@ -57,6 +60,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             raise ended from error
     if ended := _why_it_ended(target):
         stderr().print(f"{ended.what}\n{ended.remedy}", soft_wrap=True)
+    if output is not None:
+        write_measurement(output, measurement, target)
     problems = find_problems(measurement)
     if arguments.json:
         for line in (*measurement.notes, *problems):

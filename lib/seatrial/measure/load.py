@@ -94,9 +94,9 @@ def start_load(
     chosen = workload or Workload()
     found = find_target(target, api_key=api_key, model=model)
     check_workload(chosen, found.engine)
-    if find_spec("aiohttp") is None:
+    if find_spec("httptools") is None:
         raise EngineMissingError(
-            "The measuring client needs the package aiohttp, which is not installed.",
+            "The measuring client needs the package httptools, which is not installed.",
             remedy="Install it: pip install 'seatrial[measure]'",
         )
     with named_limits():
@@ -199,18 +199,16 @@ class Load:
         )
 
     def set_streams(self, streams: int) -> None:
-        """Keep so many streams busy from now on; do nothing if the load has ended.
+        """Keep so many streams busy from now on, until the load is stopped; do nothing if it has ended.
+
+        Each change begins a level of its own. Levels of the workload that have not ended by then are not sent.
 
         Raises:
-            UsageError: If the load does not run until it is stopped, or has no such number of streams.
+            UsageError: If requests arrive at a rate, or there is no such number of streams.
 
         """
-        if not self._workload.until_stopped:
-            raise UsageError(
-                "The streams of this load are set by its levels.",
-                remedy="Start one with Workload(until_stopped=True, concurrency=(4,)).",
-            )
-        check_workload(replace(self._workload, concurrency=(streams,)), self._target.engine)
+        changed = Workload(concurrency=(streams,), rate=self._workload.rate, until_stopped=True)
+        check_workload(changed, self._target.engine)
         with self._writing, contextlib.suppress(OSError, ValueError):  # ended, or stopped
             self._input.write(msgspec.json.encode(SetStreams(streams)) + b"\n")
             self._input.flush()
@@ -278,9 +276,10 @@ class Load:
                 self._begin_s, self._of_point = event.at_s, []
                 self._counted = self._read_metrics()
                 self._level = event.level
-                open_end = self._workload.until_stopped or self._workload.find_knee
-                points = 0 if open_end else len(levels_of(self._workload))
-                self._report(LoadProgress(event.point, points, event.label, 0, event.requests, None, 0))
+                points = len(levels_of(self._workload)) if event.requests and not self._workload.find_knee else 0
+                self._report(
+                    LoadProgress(event.point, points, event.label, 0, event.requests, None, 0, event.at_s, event.later)
+                )
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))

@@ -26,7 +26,7 @@ class LoadJob(msgspec.Struct, frozen=True):
 
 
 class SetStreams(msgspec.Struct, frozen=True):
-    """So many streams from now on, of a load that runs until it is stopped."""
+    """So many streams from now on and until the load is stopped."""
 
     streams: int
 
@@ -49,6 +49,7 @@ class PointBegins(msgspec.Struct, frozen=True, tag="point_begins"):
     requests: int
     level: Level
     label: str
+    later: int = 0  # requests of the levels after it
 
 
 class Tick(msgspec.Struct, frozen=True, tag="tick"):
@@ -67,13 +68,14 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
 
 
 class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
-    """A load level is over: the client's own figures of it."""
+    """A load level is over: the client's own figures of it; ``partial`` if a person set other streams before its end."""
 
     point: int
     at_s: float
     loop_lag_p99_s: float
     cpu_share: float
     notes: tuple[str, ...] = ()
+    partial: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from seatrial.measure.repeats import merge_runs
+from seatrial.measure.repeats import merge_levels
 from seatrial.measure.types import Completion, Point, Sample
 
 _MAX_SAMPLES = 100_000  # seven hours at four a second
@@ -19,12 +19,14 @@ class LoadProgress:
 
     Attributes:
         point: Index of the load level, -1 before the first.
-        points: Load levels in all, 0 if the load runs until it is stopped.
+        points: Load levels in all, 0 once the load runs until it is stopped.
         level: Its description, such as "8 streams".
         done: Requests of the level that are over.
         requests: Requests of the level, 0 if it has no end.
         tokens_per_s: Output tokens over the last quarter second.
         active_streams: Requests in flight.
+        begun_s: When the level began, in seconds since the run's start.
+        later: Requests of the levels after it.
 
     """
 
@@ -35,6 +37,8 @@ class LoadProgress:
     requests: int
     tokens_per_s: float | None
     active_streams: int
+    begun_s: float = 0.0
+    later: int = 0
 
 
 class Recorder:
@@ -70,11 +74,7 @@ class Recorder:
         """Load levels so far; of a repeated level the mean of its runs."""
         with self._lock:
             runs = tuple(self._points)
-        if self._repeat == 1:
-            return runs
-        return tuple(
-            merge_runs(runs[first : first + self._repeat], self._repeat) for first in range(0, len(runs), self._repeat)
-        )
+        return runs if self._repeat == 1 else merge_levels(runs, self._repeat)
 
     @property
     def progress(self) -> LoadProgress:

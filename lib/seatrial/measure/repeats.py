@@ -25,6 +25,17 @@ _SUMS = ("cached_tokens", "drafted_tokens", "accepted_tokens", "preemptions", "c
 _QUANTILES = ("ttft_s", "ttft_from_schedule_s", "ttfo_s", "tpot_s", "chunk_gap_s", "e2e_s")
 
 
+def merge_levels(runs: Sequence[Point], planned: int) -> tuple[Point, ...]:
+    """Return a point for each level: its runs follow one another under the same label, ``planned`` at most."""
+    levels: list[list[Point]] = []
+    for run in runs:
+        if levels and levels[-1][0].label == run.label and len(levels[-1]) < planned:
+            levels[-1].append(run)
+        else:
+            levels.append([run])
+    return tuple(merge_runs(level, planned) for level in levels)
+
+
 def merge_runs(runs: Sequence[Point], planned: int) -> Point:
     """Return one point for the runs of a level: rates and quantiles are means over the runs, counts are sums.
 

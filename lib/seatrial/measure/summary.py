@@ -128,6 +128,7 @@ def summarize(
         cached_tokens=sum(cached) if cached else None,
         duration_s=duration,
         self_check=_check(completions, good, ttft, tpot, ended),
+        partial=ended.partial,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from seatrial.measure.workload import Workload
 from seatrial.records import Interval, Origin
@@ -241,3 +242,9 @@ class Measurement:
     missing: dict[str, str] = field(default_factory=dict)
     origin: Origin = "measured"
     source: str = "this kit's client; each figure is defined in docs/measuring.md"
+
+    def recorded(self) -> Any:
+        """Return what a record keeps of it: its series in columns, answers without their text."""
+        from seatrial.measure.record import to_record
+
+        return to_record(self)

@@ -46,7 +46,7 @@ class Workload:
         slo_tpot_s: Goodput counts requests with at most this TPOT.
         request_timeout_s: A request that takes longer is a failure.
         token_timeout_s: A stream that has begun and brings no token for longer is a failure.
-        until_stopped: Closed loop without an end: ``Load.set_streams`` changes its streams, and each change begins a point.
+        until_stopped: Closed loop of one level without an end, until ``Load.stop``; ``Load.set_streams`` changes its streams.
 
     """
 

@@ -78,9 +78,32 @@ def test_an_impossible_number_is_refused(simulate, streams):
         until(lambda: load.recorder.completions)
 
 
-def test_levels_of_their_own_are_not_changed(simulate):
-    """A load with an end keeps the streams it was started with."""
-    with start_load(simulate().url, SMALL) as load, pytest.raises(UsageError, match="until_stopped"):
+def test_a_person_takes_over_from_the_levels(simulate):
+    """The level that was being sent ends at once, as partial; then so many streams as were set, and no level more."""
+    levels = replace(SMALL, concurrency=(2, 4), requests=2000)
+    with start_load(simulate().url, levels) as load:
+        until(lambda: load.recorder.completions)
+        assert (2, 2000, 2000) == (
+            load.recorder.progress.points, load.recorder.progress.requests, load.recorder.progress.later
+        )  # fmt: skip
+        load.set_streams(3)
+        until(lambda: in_flight(load) == 3)
+        load.set_streams(1)
+        until(lambda: in_flight(load) == 1)
+        first, second = load.recorder.points
+        assert ((2, True), (3, False)) == ((first.concurrency, first.partial), (second.concurrency, second.partial))
+        assert ("1 stream", 0, 0) == (
+            load.recorder.progress.level, load.recorder.progress.requests, load.recorder.progress.points
+        )  # fmt: skip
+    assert {None} == {one.error for one in load.recorder.completions}
+
+
+def test_arrivals_have_no_streams(simulate):
+    """An open loop is not changed by a number of streams, and goes on."""
+    with (
+        start_load(simulate().url, replace(SMALL, rate=5.0)) as load,
+        pytest.raises(UsageError, match="until it is stopped"),
+    ):
         load.set_streams(3)
 
 

@@ -9,7 +9,7 @@ from itertools import cycle
 
 from seatrial.measure.client.prompts import Prompt
 
-_LOOK_S = 0.1  # between looks at the wish
+LOOK_S = 0.1  # between looks at the wish
 _AFTER_FAILURE_S = 0.5  # before a stream sends again
 _HOPELESS_A_STREAM, _HOPELESS = 2, 8  # failures in a row: so many for each stream, and so many more
 
@@ -53,7 +53,7 @@ class EndlessStreams:
         del self._streams[streams:]
         self._streams += [asyncio.create_task(self._stream()) for _ in range(streams - len(self._streams))]
         while not self.hopeless and self._wish.streams in {None, streams}:
-            ended, _ = await asyncio.wait(self._streams, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            ended, _ = await asyncio.wait(self._streams, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
                 task.result()  # a stream ends only with an error of the client itself
             self.hopeless = self._failed_in_a_row > _HOPELESS_A_STREAM * streams + _HOPELESS

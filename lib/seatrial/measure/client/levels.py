@@ -6,13 +6,15 @@ import asyncio
 import gc
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from itertools import count
+from typing import Any
 
 import msgspec
 
 from seatrial.measure.client.arrivals import Outrun, arrival_times
-from seatrial.measure.client.endless import EndlessStreams, Wish
+from seatrial.measure.client.endless import LOOK_S, EndlessStreams, Wish
 from seatrial.measure.client.lag import LagProbe
 from seatrial.measure.client.prompts import Prompt, PromptWriter
 from seatrial.measure.client.sender import Sender
@@ -30,7 +32,7 @@ _WRITERS = 8  # prompts made at the same time before a point: each asks the serv
 _MAX_TEXTS = 512  # different texts of a point; further requests repeat them under new nonces
 # Requests of a point if the workload has no number: enough for a steady stretch.
 _REQUESTS_A_STREAM, _MIN_REQUESTS = 4, 8
-_ENDLESS_TEXTS = 64  # of a load that runs until it is stopped
+_ENDLESS_TEXTS = 16  # of a load that runs until it is stopped; a few, since it begins at once
 _OPEN_LOOP_S, _MIN_ARRIVALS = 30, 20
 WARMUP_TOKENS = 16  # longest answer of a discarded request
 
@@ -63,6 +65,7 @@ class LevelRunner:
         self._begin_s = 0.0  # of that level
         self._ended = PointEnds(-1, 0.0, 0.0, 0.0)
         self._outrun = Outrun(0)
+        self._texts: list[Prompt] = []  # prompts of the latest level
         self._point = -1
         self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
 
@@ -70,28 +73,33 @@ class LevelRunner:
         """Run all levels, each as often as asked; stop after a run in which no request succeeds."""
         self._start_ns = start_ns
         if self._workload.until_stopped:
-            await self._until_stopped()
+            (only,) = levels_of(self._workload)
+            self._texts = await self._prepare(only, _ENDLESS_TEXTS)
+            await self._until_stopped(0, only)
             return
-        if self._workload.find_knee:
-            await self._search()
-            return
-        for point, level in enumerate(levels_of(self._workload)):
-            for run in range(self._workload.repeat):
-                if not await self._level(point, level, run):
-                    return
+        search = KneeSearch(self._workload) if self._workload.find_knee else None
+        listed = iter(levels_of(self._workload))
+        for point in count():
+            level = search.next_level() if search else next(listed, None)
+            if level is None or not await self._runs(point, level, search):
+                return
 
-    async def _search(self) -> None:
-        """Run levels as the search for the knee asks, until it ends."""
-        search = KneeSearch(self._workload)
-        point = 0
-        while (level := search.next_level()) is not None:
-            check_file_limit(level.streams or 1)
-            runs = []
-            for run in range(self._workload.repeat):
-                await self._level(point, level, run)
+    async def _runs(self, point: int, level: Level, search: KneeSearch | None) -> bool:
+        """Run a level as often as asked; return True if further levels are worth it."""
+        check_file_limit(level.streams or 1)
+        runs = []
+        for run in range(self._workload.repeat):
+            succeeded = await self._level(point, level, run)
+            if self._wish.streams is not None:
+                await self._until_stopped(point + 1, replace(level, streams=self._wish.streams))
+                return False
+            if search is None and not succeeded:
+                return False
+            if search is not None:
                 runs.append(summarize(self._completions, self._workload, level, self._begin_s, self._ended))
+        if search is not None:
             search.take(merge_runs(runs, len(runs)))
-            point += 1
+        return True
 
     async def watch(self, start_ns: int) -> None:
         """Break off late requests and emit a tick, four times a second, until cancelled."""
@@ -106,27 +114,28 @@ class LevelRunner:
             self._ticked, self._counted = now, received
 
     async def _level(self, point: int, level: Level, run: int) -> bool:
-        prompts = await self._prepare(level, _requests_of(self._workload, level))
+        requests = _requests_of(self._workload, level)
+        prompts = self._texts = await self._prepare(level, requests)
         send = self._open(point, level.rate or 1.0, prompts, self._workload.seed + run)
         if level.streams is not None:
             send = self._closed(point, level.streams, prompts)
-        label = label_of(level, self._workload)
-        if self._workload.repeat > 1:
-            label += f" (run {run + 1} of {self._workload.repeat})"
-        return await self._timed(PointBegins(point, 0.0, len(prompts), level, label), prompts, send) > 0
+        label, repeat = label_of(level, self._workload), self._workload.repeat
+        if repeat > 1:
+            label += f" (run {run + 1} of {repeat})"
+        levels = () if self._workload.find_knee else levels_of(self._workload)[point + 1 :]
+        later = (repeat - run - 1) * requests + repeat * sum(_requests_of(self._workload, one) for one in levels)
+        begins = PointBegins(point, 0.0, requests, level, label, later)
+        return await self._timed(begins, self._unless_wished(send)) > 0
 
-    async def _until_stopped(self) -> None:
+    async def _until_stopped(self, point: int, level: Level) -> None:
         """Keep streams busy, as many as wished; a level ends when the wish changes, the last when the client does."""
-        (level,) = levels_of(self._workload)
-        prompts = await self._prepare(level, _ENDLESS_TEXTS)
-        endless = EndlessStreams(prompts, self._one, self._wish)
-        point = 0
+        endless = EndlessStreams(self._texts, self._one, self._wish)
         while not endless.hopeless:
             begins = PointBegins(point, 0.0, 0, level, label_of(level, self._workload))
-            await self._timed(begins, prompts, endless.run(point, level.streams or 1))
+            await self._timed(begins, endless.run(point, level.streams or 1))
             point, level = point + 1, replace(level, streams=self._wish.streams or level.streams)
 
-    async def _timed(self, begins: PointBegins, prompts: list[Prompt], send: Awaitable[int]) -> int:
+    async def _timed(self, begins: PointBegins, send: Awaitable[int | None]) -> int:
         """Send a level between the messages of its begin, which is now, and its end; return how many requests succeeded."""
         gc.collect()
         gc.freeze()
@@ -141,10 +150,20 @@ class LevelRunner:
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
         self._point = -1
         gc.enable()
-        cpu_share, notes = cpu / max(end - begin, 1), self._notes(begins.level, prompts)
-        self._ended = PointEnds(begins.point, (end - self._start_ns) / 1e9, probe.p99_s(), cpu_share, notes)
+        ended = PointEnds(begins.point, (end - self._start_ns) / 1e9, probe.p99_s(), cpu / max(end - begin, 1))
+        self._ended = msgspec.structs.replace(ended, notes=self._notes(begins.level), partial=succeeded is None)
         self._emit(self._ended)
-        return succeeded
+        return succeeded or 0
+
+    async def _unless_wished(self, send: Coroutine[Any, Any, int]) -> int | None:
+        """Send a level, and break off its requests when other streams are wished for; return None then."""
+        sending = asyncio.create_task(send)
+        while not (await asyncio.wait([sending], timeout=LOOK_S))[0]:
+            if self._wish.streams is not None:
+                sending.cancel()
+                await asyncio.wait([sending])
+                return None
+        return sending.result()
 
     async def _closed(self, point: int, streams: int, prompts: list[Prompt]) -> int:
         queue = iter(prompts)
@@ -173,7 +192,7 @@ class LevelRunner:
 
     async def _one(self, point: int, prompt: Prompt, scheduled_ns: int) -> int:
         completion = await self._sender.send(point, prompt.text, scheduled_ns)
-        if not self._workload.until_stopped:
+        if self._wish.streams is None and not self._workload.until_stopped:
             self._completions.append(completion)
             self._outrun.ended(scheduled_ns, time.perf_counter_ns())
         self._emit(Finished(completion))
@@ -205,11 +224,11 @@ class LevelRunner:
             prompts += await asyncio.gather(*(self._writer.write(tokens, shared) for _ in range(batch)))
         return prompts + [prompts[index % texts].renewed() for index in range(texts, number)]
 
-    def _notes(self, level: Level, prompts: list[Prompt]) -> tuple[str, ...]:
-        inexact = sum(not prompt.exact for prompt in prompts)
+    def _notes(self, level: Level) -> tuple[str, ...]:
+        inexact = sum(not prompt.exact for prompt in self._texts)
         if not inexact or not self._sender.counts_tokens:
             return self._sender.notes
         return (
             *self._sender.notes,
-            f"{inexact} of {len(prompts)} prompts could not be made exactly {level.prompt_tokens:,} tokens.",
+            f"{inexact} of {len(self._texts)} prompts could not be made exactly {level.prompt_tokens:,} tokens.",
         )
