@@ -4,7 +4,8 @@ from seatrial.measure.figures import steady_window, tokens_between, tpot_s, ttft
 from seatrial.measure.load import Load, measure_server, start_load
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import find_problems
-from seatrial.measure.types import Completion, Measurement, Point, Quantiles, Sample, SelfCheck, Workload
+from seatrial.measure.types import Completion, Measurement, Point, Quantiles, Sample, SelfCheck
+from seatrial.measure.workload import Workload
 
 __all__ = [
     "Completion",

@@ -9,7 +9,8 @@ from typing import Any
 from seatrial.errors import SeatrialError
 from seatrial.measure.load import Load, start_load
 from seatrial.measure.recorder import LoadProgress
-from seatrial.measure.types import Measurement, Workload
+from seatrial.measure.types import Measurement
+from seatrial.measure.workload import Workload, describe_lengths, label_of, levels_of
 from seatrial.server import Server
 from seatrial.units import format_rate
 from seatrial.view.chart.chart import show_chart
@@ -105,12 +106,10 @@ class LoadPanel:
     def to_table(self) -> Table:
         """Return the load in words."""
         load = self.workload
-        levels = ", ".join(map(str, load.concurrency)) if load.rate is None else "-"
         rows = (
-            ("Streams at once, one level after another", levels),
-            ("Requests arriving per second", "-" if load.rate is None else f"{load.rate:g}"),
+            ("Levels, one after another", "; ".join(label_of(level, load) for level in levels_of(load))),
             ("Requests at each level", "as many as needed" if load.requests is None else f"{load.requests:,}"),
-            ("Prompt", f"{load.prompt_tokens:,} tokens"),
+            ("Prompt", f"{describe_lengths(load)} tokens"),
             ("Answer, at most", f"{load.answer_tokens:,} tokens"),
         )
         return Table("The load that is sent; its result follows", ("Load", "Value>"), rows)
