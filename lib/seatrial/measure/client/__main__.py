@@ -68,10 +68,11 @@ async def _find_model(session: Session, job: LoadJob) -> str:
                 f"{job.url} {'refuses this' if job.api_key else 'asks for an'} API key: {error}.",
                 remedy="Name the environment variable that holds the key with --api-key-env.",
             ) from error
-        raise MeasurementError(
-            f"{job.url} cannot be measured: {error}.",
-            remedy="Check that the server runs and is ready, and that the address is right.",
-        ) from error
+        what = f"{job.url} cannot be measured: {error}."
+        if error.remedy is not None:
+            raise UsageError(what, remedy=error.remedy) from error
+        remedy = "Check that the server runs and is ready, and that the address is right."
+        raise MeasurementError(what, remedy=remedy) from error
     names = list(dict.fromkeys(str(model["id"]) for model in listed or () if model.get("id")))
     if job.model is not None:
         aliases = {str(model[name]) for model in listed or () for name in ("root", "name", "model") if model.get(name)}
