@@ -28,7 +28,7 @@ LAUNCH = """
 
 def simulated(**changes):
     """Return a plan of this machine that needs no model."""
-    return make_plan("flash", hardware=detect_hardware("cpu"), engine="simulated", **{"context_tokens": 2048} | changes)
+    return make_plan("flash", hardware=detect_hardware(), engine="simulated", **{"context_tokens": 2048} | changes)
 
 
 @pytest.mark.parametrize("name", ["fake", None])
@@ -146,14 +146,16 @@ def test_two_launches_of_two_wishes_at_once(another_process, fake):
         fake()
 
 
-def test_the_launch_that_was_waited_for_failed(another_process, fake):
+def test_the_launch_that_was_waited_for_failed(another_process, fake, tmp_path):
     """The one who waits hears of the failure; nothing is started a second time."""
-    flags = ["--healthy-after-s=1", "--no-tokens"]
+    (tmp_path / "script.json").write_text('[[1.5, "last words"]]')
+    flags = [f"--script={tmp_path / 'script.json'}", "--script-exit=3"]
     other = another_process(LAUNCH.format(flags=", ".join(map(repr, flags)), wishes='name="fake",'))
     assert "starting\n" == other.stdout.readline()
     until(lambda: list_servers() and list_servers()[0].running, "the other server")
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError, match="exit code 3"):
         fake(*flags)
+    assert [] == launched_processes_of_engines()
 
 
 def test_a_server_whose_launcher_is_gone_is_not_given_back(another_process, fake):
