@@ -110,7 +110,8 @@ def test_a_plan_made_beside_its_own_server_is_the_same_wish():
     """The server holds memory, so the same request may not fit any more: that is no other wish."""
     plan = simulated()
     with launch(plan) as server:
-        beside = replace(plan, verdict="does_not_fit", hardware=replace(plan.hardware, detected_at="later"))
+        less = replace(plan.hardware, host=replace(plan.hardware.host, memory_available_bytes=1 << 30))
+        beside = replace(plan, verdict="does_not_fit", hardware=less)
         assert server == launch(beside)
         assert plan.hardware == kept_plan(server).hardware
         with pytest.raises(UsageError, match="runs already"):

@@ -67,8 +67,8 @@ def open_server(  # noqa: PLR0913 -- each is a choice of the person who opens
     """Return a server to use: one that runs already if there is one, else the plan's, launched now.
 
     Args:
-        server: ``auto``: a server of this machine that serves all that the plan would, else the plan is launched, and the
-            small stand-in downloaded if the plan serves that. A name: that server, as ``seatrial ps`` lists it. A URL: any
+        server: ``auto``: a server of this machine with the plan's engine, checkpoint and at least its context; else the
+            plan is launched, and the small stand-in downloaded if the plan serves that. A name: that server, as ``seatrial ps`` lists it. A URL: any
             OpenAI-compatible server there, which is never stopped.
         plan: What is launched if nothing runs.
         keep: Leave it running at the end; else what this process launched ends with it, or with ``close_server``.

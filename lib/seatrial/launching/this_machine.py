@@ -19,7 +19,7 @@ from seatrial.launching.running_plans import running_plan
 from seatrial.launching.tuned import tuned_plan
 from seatrial.plan.choose import make_plan, plan_of
 from seatrial.plan.request import Request
-from seatrial.plan.types import Plan
+from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.speed.types import Prediction
 
 _STAND_IN = "smollm2"
@@ -31,7 +31,7 @@ def plan_here(
 ) -> Plan:
     """Plan what this machine can launch now, with the settings that ``seatrial tune`` found for it.
 
-    If a server runs here that serves all that is asked for, the plan is the one it was launched with.
+    If a server of the model runs here, with at least this context, the plan is the one it was launched with.
 
     Args:
         model: ``auto``: V4 if it fits and is downloaded, else the stand-in. A model id: that model, with the engine
@@ -50,18 +50,14 @@ def plan_here(
     )
     for name in V4 if request.model == "auto" else ():
         wanted = replace(request, model=name)
-        running = running_plan(wanted, _chosen)
+        running = running_plan(wanted)
         if running is not None:
             return running
         choice = choose_plan(wanted)
         if choice.fetched:
             return tuned_plan(choice.plan)
     wanted = replace(request, model=_STAND_IN if request.model == "auto" else request.model)
-    return running_plan(wanted, _chosen) or tuned_plan(_chosen(wanted))
-
-
-def _chosen(request: Request) -> Plan:
-    return choose_plan(request).plan
+    return running_plan(wanted) or tuned_plan(choose_plan(wanted).plan)
 
 
 def plan_for(
@@ -69,7 +65,7 @@ def plan_for(
 ) -> Plan:
     """Make the plan for a machine by its name; ``auto`` is this one.
 
-    If a server runs here that serves all that is asked for, the plan for this machine is the one it was launched with.
+    If a server of the model runs here, with at least this context, the plan for ``auto`` is the one it was launched with.
 
     Args:
         hardware: ``auto``, or a named machine such as ``h200x4``.
@@ -87,7 +83,7 @@ def plan_for(
     request = Request(machine, model=model, engine=engine, context_tokens=context_tokens, concurrency=concurrency)
     if request.model == "auto":
         request = replace(request, model=V4[0])
-    return running_plan(request, plan_of) or plan_of(request)
+    return running_plan(request) or plan_of(request)
 
 
 def predict_levels(
@@ -106,13 +102,15 @@ def predict_levels(
     if plan is None:
         return predictions
     for level in levels:
+        # llama.cpp and MLX have as many slots as the plan; further requests wait for one.
+        slots = level if plan.engine in TENSOR_PARALLEL else min(level, plan.concurrency)
         same = make_plan(
             checkpoint=plan.checkpoint,
             hardware=plan.hardware,
             nodes=plan.nodes,
             engine=plan.engine,
             context_tokens=plan.context_tokens,
-            concurrency=level,
+            concurrency=slots,
             tensor_parallel=plan.parallelism.tensor if plan.gpu_layers and plan.parallelism.tensor > 1 else None,
             prompt_tokens=prompt_tokens,
             answer_tokens=answer_tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seatrial.launching.next_plan import kept_plan
 from seatrial.launching.open import Closed
 from seatrial.measure.ask import ChatReply
 from seatrial.measure.target import RemoteServer
@@ -9,7 +10,7 @@ from seatrial.server import Server
 from seatrial.server.failures.diagnosis import diagnose
 from seatrial.server.running import NotLaunched
 from seatrial.server.state import Exit
-from seatrial.units import format_seconds
+from seatrial.units import counted, format_seconds
 from seatrial.view.tables.badges import kind_label
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import PlainText, plain_text
@@ -34,6 +35,7 @@ def show_server(server: Server | RemoteServer | NotLaunched) -> Table | PlainTex
     rows: list[Row] = [
         ("model", f"{plain_text(server.model)}{kind_label(stand_in=server.stand_in, simulated=server.simulated)}"),
         ("engine", server.engine),
+        *_sizes(server),
         ("address", f"{server.url}/v1"),
         ("process", "unknown" if server.pid is None else str(server.pid)),
         ("API key", f"in {server.api_key_file}, readable by you only"),
@@ -43,6 +45,14 @@ def show_server(server: Server | RemoteServer | NotLaunched) -> Table | PlainTex
     if not server.ours:
         title = f"Already running, {format_seconds(server.age_s)} old: another process launched it"
     return Table(title, ("server", ""), tuple(rows))
+
+
+def _sizes(server: Server) -> list[Row]:
+    plan = kept_plan(server)
+    if plan is None:
+        return []
+    text = f"{plan.context_tokens:,} tokens of context, {counted(plan.concurrency, 'request')} at once; more wait"
+    return [("serves", text)]
 
 
 def _show_remote(server: RemoteServer) -> Table:
