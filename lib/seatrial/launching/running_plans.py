@@ -26,7 +26,8 @@ def find_covering(plan: Plan) -> Server | None:
         for server, kept in _shared()
         if (kept.engine, kept.checkpoint, kept.drafter) == same and kept.context_tokens >= plan.context_tokens
     ]
-    return max(found, key=lambda pair: _preference(*pair, plan.concurrency), default=(None,))[0]
+    best = _best(found, plan.concurrency)
+    return None if best is None else best[0]
 
 
 def running_plan(request: Request) -> Plan | None:
@@ -52,7 +53,8 @@ def running_plan(request: Request) -> Plan | None:
         and (request.engine == kept.engine or not kept.simulated)
         and kept.context_tokens >= context
     ]
-    return max(found, key=lambda pair: _preference(*pair, request.concurrency), default=(None, None))[1]
+    best = _best(found, request.concurrency)
+    return None if best is None else best[1]
 
 
 def beside_running(request: Request, planned: Callable[[Request], Plan], name: str | None) -> Request:
@@ -74,9 +76,8 @@ def beside_running(request: Request, planned: Callable[[Request], Plan], name: s
     return request
 
 
-def _preference(server: Server, kept: Plan, concurrency: int) -> tuple[bool, float]:
-    """Return a sort key of servers that all serve what is asked for."""
-    return kept.concurrency >= concurrency, server.record.begun_s
+def _best(found: list[tuple[Server, Plan]], concurrency: int) -> tuple[Server, Plan] | None:
+    return max(found, key=lambda pair: (pair[1].concurrency >= concurrency, pair[0].record.begun_s), default=None)
 
 
 def _shared() -> Iterator[tuple[Server, Plan]]:
