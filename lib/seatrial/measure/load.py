@@ -30,7 +30,7 @@ from seatrial.measure.messages import (
     decode_event,
 )
 from seatrial.measure.recorder import LoadProgress, Recorder
-from seatrial.measure.target import Target, find_target
+from seatrial.measure.target import RemoteServer, Target, find_target
 from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
 from seatrial.measure.types import Measurement, Sample
 from seatrial.measure.workload import Workload, levels_of
@@ -47,7 +47,7 @@ _OnEvent = Callable[[LoadProgress], None]
 
 
 def measure_server(
-    target: Server | str,
+    target: Server | RemoteServer | str,
     workload: Workload | None = None,
     *,
     api_key: str | None = None,
@@ -57,7 +57,7 @@ def measure_server(
     """Send a workload to a server, wait for its end, and sum it up.
 
     Args:
-        target: A launched server, or the URL of an OpenAI-compatible one.
+        target: A server from ``launch`` or ``open_server``, or the URL of an OpenAI-compatible one.
         workload: The load; by default 1, 2, 4 and 8 streams of short answers.
         api_key: Sent as bearer token; a launched server knows its own.
         model: Model id; by default the one the server lists.
@@ -74,7 +74,7 @@ def measure_server(
 
 
 def start_load(
-    target: Server | str,
+    target: Server | RemoteServer | str,
     workload: Workload | None = None,
     *,
     api_key: str | None = None,

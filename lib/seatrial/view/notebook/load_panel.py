@@ -9,6 +9,7 @@ from typing import Any
 from seatrial.errors import SeatrialError
 from seatrial.measure.load import Load, start_load
 from seatrial.measure.recorder import LoadProgress
+from seatrial.measure.target import RemoteServer
 from seatrial.measure.types import Measurement
 from seatrial.measure.workload import Workload, describe_lengths, label_of, levels_of
 from seatrial.server import Server
@@ -21,11 +22,11 @@ from seatrial.view.tables.table import Table
 from seatrial.view.untrusted import plain_text
 
 
-def load_panel(server: Server | str, workload: Workload | None = None) -> LoadPanel:
+def load_panel(server: Server | RemoteServer | str, workload: Workload | None = None) -> LoadPanel:
     """Return a panel that sends ``workload`` when a person presses Start, or when a cell asks for the result.
 
     Args:
-        server: A launched server, or the URL of an OpenAI-compatible one.
+        server: A server from ``launch`` or ``open_server``, or the URL of an OpenAI-compatible one.
         workload: The load; None for 1, 2, 4 and 8 streams of short answers.
 
     """
@@ -40,7 +41,7 @@ class LoadPanel:
 
     """
 
-    def __init__(self, server: Server | str, workload: Workload) -> None:
+    def __init__(self, server: Server | RemoteServer | str, workload: Workload) -> None:
         self.workload = workload
         self._server = server
         self._load: Load | None = None
