@@ -21,7 +21,7 @@ from seatrial.errors import EngineMissingError, MeasurementError, UsageError
 from seatrial.measure import Workload, find_problems, measure_server, start_load
 from seatrial.measure.load import Load
 from seatrial.measure.target import find_target
-from seatrial.measure.workload import check_workload
+from seatrial.measure.workload_check import check_workload
 
 DEADLINE_S = 120.0
 ENDLESS = Workload(concurrency=(2,), requests=100_000, prompt_tokens=40, answer_tokens=16)
@@ -276,14 +276,22 @@ def test_not_an_http_server():
 @pytest.mark.parametrize(
     ("workload", "message"),
     [
-        (Workload(concurrency=()), "concurrency is 0"),
+        (Workload(concurrency=()), "concurrency has no load level"),
+        (Workload(rate=()), "rate has no load level"),
+        (Workload(rate=(1, -2)), "rate is -2"),
+        (Workload(prompt_tokens=()), "prompt_tokens has no load level"),
+        (Workload(prompt_tokens=(128, 0)), "prompt_tokens is 0"),
+        (Workload(concurrency=tuple(range(1, 13)), prompt_tokens="1000,2000,3000"), "has 36 levels, more than 32"),
+        (Workload(arrivals="ramp"), "arrivals ramp goes with a rate"),
+        (Workload(shared_share=1), "shared_share is 1"),
+        (Workload(repeat=0), "repeat is 0"),
+        (Workload(warmup_requests=-1), "warmup_requests is -1"),
         (Workload(concurrency=(1, 0)), "concurrency is 0"),
         (Workload(concurrency=(1 << 20,)), "concurrency is 1,048,576"),
-        (Workload(requests=0), "requests is 0"),
+        (Workload(requests=-1), "requests is -1"),
         (Workload(prompt_tokens=0), "prompt_tokens is 0"),
         (Workload(answer_tokens=-5), "answer_tokens is -5"),
         (Workload(rate=0.0), "rate is 0.0"),
-        (Workload(rate=float("nan")), "rate is nan"),
         (Workload(slo_ttft_s=-1.0), "slo_ttft_s is -1.0"),
         (Workload(concurrency=(1, 16), requests=8), "8 requests cannot keep 16 streams busy"),
         (Workload(ignore_eos=True), "not known to work with an unknown engine"),

@@ -14,7 +14,7 @@ from .types import Point as Point
 from .types import Quantiles as Quantiles
 from .types import Sample as Sample
 from .types import SelfCheck as SelfCheck
-from .types import Workload as Workload
+from .workload import Workload as Workload
 
 __all__ = [
     "Completion",

@@ -30,10 +30,11 @@ from seatrial.measure.messages import (
     decode_event,
 )
 from seatrial.measure.recorder import LoadProgress, Recorder
-from seatrial.measure.target import Target, find_target
+from seatrial.measure.target import RemoteServer, Target, find_target
 from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
-from seatrial.measure.types import Measurement, Sample, Workload
-from seatrial.measure.workload import check_workload, describe_level, levels_of
+from seatrial.measure.types import Measurement, Sample
+from seatrial.measure.workload import Workload, levels_of
+from seatrial.measure.workload_check import check_workload
 from seatrial.printable import shortened
 
 if TYPE_CHECKING:  # the client's process starts faster without it
@@ -46,7 +47,7 @@ _OnEvent = Callable[[LoadProgress], None]
 
 
 def measure_server(
-    target: Server | str,
+    target: Server | RemoteServer | str,
     workload: Workload | None = None,
     *,
     api_key: str | None = None,
@@ -56,7 +57,7 @@ def measure_server(
     """Send a workload to a server, wait for its end, and sum it up.
 
     Args:
-        target: A launched server, or the URL of an OpenAI-compatible one.
+        target: A server from ``launch`` or ``open_server``, or the URL of an OpenAI-compatible one.
         workload: The load; by default 1, 2, 4 and 8 streams of short answers.
         api_key: Sent as bearer token; a launched server knows its own.
         model: Model id; by default the one the server lists.
@@ -73,7 +74,7 @@ def measure_server(
 
 
 def start_load(
-    target: Server | str,
+    target: Server | RemoteServer | str,
     workload: Workload | None = None,
     *,
     api_key: str | None = None,
@@ -105,7 +106,7 @@ class Load:
     """
 
     def __init__(self, target: Target, workload: Workload, on_event: _OnEvent | None) -> None:
-        self.recorder = Recorder()
+        self.recorder = Recorder(workload.repeat)
         self._target = target
         self._workload = workload
         self._on_event = on_event
@@ -197,7 +198,7 @@ class Load:
             UsageError: If requests arrive at a rate, or there is no such number of streams.
 
         """
-        changed = replace(self._workload, concurrency=(streams,), requests=None, until_stopped=True)
+        changed = Workload(concurrency=(streams,), rate=self._workload.rate, until_stopped=True)
         check_workload(changed, self._target.engine)
         self._process.send(SetStreams(streams))
 
@@ -248,11 +249,11 @@ class Load:
             case PointBegins():
                 before = self.recorder.samples[-1:]
                 self._level = RunningLevel(event, self._workload, self._read_metrics(), before)
-                level = describe_level(event.streams, self._workload.rate)
-                points = len(levels_of(self._workload)) if event.requests else 0
+                points = len(levels_of(self._workload)) if event.requests and not self._workload.find_knee else 0
+                streams = event.level.streams
                 self._report(
                     LoadProgress(
-                        event.point, points, level, 0, event.requests, None, 0, event.at_s, event.later, event.streams
+                        event.point, points, event.label, 0, event.requests, None, 0, event.at_s, event.later, streams
                     )
                 )
             case Tick():
@@ -280,7 +281,7 @@ class Load:
         self.recorder.add_point(point)
         error = server_gone(level.completions)
         if error and any(one.requests.succeeded for one in self.recorder.points):
-            self._gone = f"The server went away during {describe_level(point.concurrency, point.rate)} ({error})."
+            self._gone = f"The server went away during {point.label} ({error})."
 
     def _read_metrics(self) -> ServerMetrics | None:
         return None if self._target.metrics is None else self._target.metrics(METRICS_LIMIT_S)

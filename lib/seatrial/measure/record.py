@@ -14,7 +14,8 @@ from seatrial.addresses import Reach, address_in, plain_host, reach_of
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
 from seatrial.measure.columns import Layout, from_columns, to_columns
-from seatrial.measure.types import Completion, Measurement, Point, Sample, Workload
+from seatrial.measure.types import Completion, Measurement, Point, Sample
+from seatrial.measure.workload import Workload
 from seatrial.plan.types import Plan
 from seatrial.records import FORMAT, FORMAT_VERSION, Origin, from_dict, read_json, to_dict
 from seatrial.speed.types import Prediction

@@ -15,7 +15,8 @@ from seatrial.measure.stream.answer import StreamError
 from seatrial.measure.stream.counts import believed_cached, believed_first, doubt_output, doubt_prompt
 from seatrial.measure.stream.drafts import read_drafts
 from seatrial.measure.stream.flight import Flight
-from seatrial.measure.types import Completion, Workload
+from seatrial.measure.types import Completion
+from seatrial.measure.workload import Workload
 
 _MAX_RETRIES = 3
 _MAX_WAIT_S = 5.0  # before a request is sent again, whatever the server asks for
@@ -103,6 +104,13 @@ class Sender:
             else:
                 continue
             task.cancel()
+
+    def give_up(self, why: str) -> None:
+        """Break off all requests in flight."""
+        for flight, task in list(self._active.items()):
+            if flight not in self._expired and not flight.answer.finished:
+                self._expired[flight] = StreamError("given_up", why)
+                task.cancel()
 
     async def _until_answered(self, prompt: str, asked: int) -> tuple[Flight, int]:
         """Send a request until it is answered or has failed; return its last attempt, and how often it was turned away."""

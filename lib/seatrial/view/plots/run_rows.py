@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from seatrial.measure.figures import quantiles, tpot_s, ttft_s
 from seatrial.measure.recorder import LoadProgress, Recorder
-from seatrial.measure.summary import quantiles, tpot_s, ttft_s
 from seatrial.measure.types import Completion, Sample
 from seatrial.speed.types import Prediction
 from seatrial.units import GIB
@@ -100,6 +100,11 @@ class RunRows:
         """Mean output of the level so far."""
         total, number = self._of_level
         return total / number if number else None
+
+    @property
+    def completions(self) -> int:
+        """Requests that are over, of all levels."""
+        return self._seen[1]
 
     def update(self, recorder: Recorder) -> None:
         """Take over what is new."""
