@@ -212,7 +212,7 @@ class LevelRunner:
         return int(completion.error is None)
 
     async def _prepare(self, level: Level, requests: int) -> list[Prompt]:
-        """Write the prompts of a level, open its connections, and send what is discarded."""
+        """Write the prompts of a level, send what is discarded, and open its connections."""
         shared = ""
         if level.shared:
             shared = await self._writer.write_beginning(
@@ -221,12 +221,12 @@ class LevelRunner:
         prompts = await self._prompts(requests, level.prompt_tokens, shared)
         discarded = await self._prompts(self._workload.warmup_requests, level.prompt_tokens, shared)
         streams = level.streams or 1
-        await self._session.open_connections(streams)
         tokens = min(self._workload.answer_tokens, WARMUP_TOKENS)
         for first in range(0, len(discarded), streams):
             batch = discarded[first : first + streams]
             now = time.perf_counter_ns()
             await asyncio.gather(*(self._sender.send(-1, one.text, now, answer_tokens=tokens) for one in batch))
+        await self._session.open_connections(streams)
         return prompts
 
     async def _prompts(self, number: int, tokens: int, shared: str) -> list[Prompt]:
