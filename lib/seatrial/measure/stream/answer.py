@@ -41,7 +41,7 @@ class MalformedError(StreamError):
 class Answer:
     """An answer as it arrives; all clocks are nanoseconds."""
 
-    __slots__ = ("_asked", "_bytes", "_choice", "_enough", "_events", "_most_text", "_reasons_end", "_texts", "_texts_size",
+    __slots__ = ("_asked", "_bytes", "_choice", "_enough", "_events", "_most_bytes", "_most_text", "_reasons_end", "_texts", "_texts_size",
                  "_unread", "done", "finished", "first_answer", "first_chunk_tokens", "first_text", "odd",
                  "stamps", "usage", "usage_beside", "usage_most", "usage_sum")  # fmt: skip
 
@@ -49,6 +49,7 @@ class Answer:
         self._asked = asked  # most tokens of the answer
         self._enough = asked + asked // 4 + _SPARE_TOKENS
         self._most_text = _LONGEST_TOKEN * self._enough
+        self._most_bytes = _MOST_BYTES * self._enough
         self._bytes = 0  # that came
         self._events = EventReader()
         self._choice = OneChoice()
@@ -96,16 +97,17 @@ class Answer:
                 return max(len(self.stamps) - before, 0)
         if broken is not None:
             raise StreamError("oversized", str(broken)) from broken
-        if self._events.waiting:
+        if self._events.begun:
             self._take_early(stamp)
         self._bytes += len(piece)
-        if self._bytes > _MOST_BYTES * self._enough:
+        if self._bytes > self._most_bytes:
             raise self._overlong()
-        return max(len(self.stamps) - before, 0)  # fewer if it turns out that several answers come
+        came = len(self.stamps) - before
+        return came if came > 0 else 0  # fewer if it turns out that several answers come
 
     def close(self, stamp: int) -> None:
         """End the stream; raise StreamError if the answer is not complete or brought no token."""
-        for event in self._events.close():
+        for event in () if self.done else self._events.close():
             with contextlib.suppress(MalformedError):  # the stream was cut within its last event
                 self._take(stamp, event)
         said = self._events.stray.decode("utf-8", "replace") or self._unread
@@ -124,7 +126,7 @@ class Answer:
             return
         choice = chunk.choices[0]
         delta = choice.delta
-        answer = delta.content or choice.text
+        answer = delta.content or choice.text or None
         thought = delta.reasoning_content or delta.reasoning
         if delta.tool_calls or not (answer or thought) or not self._choice.is_first:
             self._take_odd(stamp, event)
