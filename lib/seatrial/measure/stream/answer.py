@@ -45,7 +45,7 @@ class Answer:
 
     __slots__ = ("_asked", "_bytes", "_choice", "_enough", "_events", "_most_bytes", "_most_text", "_reasons_end", "_texts",
                  "_texts_size", "_unread", "counting_events", "done", "finished", "first_answer", "first_chunk_tokens",
-                 "first_text", "odd", "stamps", "usage", "usage_beside", "usage_most", "usage_sum")  # fmt: skip
+                 "first_text", "odd", "stamps", "usage", "usage_grew", "usage_most", "usage_sum")  # fmt: skip
 
     def __init__(self, asked: int = 1 << 30) -> None:
         self._asked = asked  # most tokens of the answer
@@ -66,8 +66,8 @@ class Answer:
         self.usage: Usage | None = None  # the server's last token counts
         self.counting_events: deque[bytes] = deque(maxlen=_COUNTING_EVENTS)  # the last ones that may hold other counts
         self.usage_most = 0  # output tokens that a usage counted, at most ...
-        self.usage_sum = 0  # ... together, of those beside a chunk with tokens ...
-        self.usage_beside = 0  # ... and how many those are
+        self.usage_sum = 0  # ... and together, of those beside a chunk with tokens
+        self.usage_grew = True  # each beside a chunk counted more than those before
         self.odd = ""  # what was left out or guessed, the first that was; empty if the stream is plain to read
         self.finished = False  # a finish reason or [DONE] came
         self.done = False  # [DONE] came
@@ -206,12 +206,12 @@ class Answer:
     def _note_usage(self, usage: Usage, *, beside: bool) -> None:
         counted = usage.completion_tokens
         if counted is not None:
-            self.usage_most = max(self.usage_most, counted)
             if beside:
-                self.usage_beside += 1
                 self.usage_sum += counted
+                self.usage_grew = self.usage_grew and counted > self.usage_most
                 if not self.stamps and counted:
                     self.first_chunk_tokens = counted
+            self.usage_most = max(self.usage_most, counted)
         self.usage = usage.over(self.usage)  # some servers end with an empty usage object
 
     def _note_tokens(self, stamp: int, thought: str | None, answer: str | None) -> None:
