@@ -32,6 +32,7 @@ class Completion:
         ended_s: When the request was over, its slot free again.
         retries: Attempts the server turned away before (429 or 503).
         usage_doubt: Why a count of the server cannot be right and was left out; empty if none is doubtful.
+        stream_doubt: What of the stream was left out or guessed; empty if it is plain to read.
         draft_steps: Steps of the model in which drafts were checked, None if the server does not count them.
         drafted_tokens: Tokens that were drafted for this answer, likewise.
         accepted_tokens: Of these, accepted.
@@ -56,6 +57,7 @@ class Completion:
     ended_s: float
     retries: int = 0
     usage_doubt: str = ""
+    stream_doubt: str = ""
     draft_steps: int | None = None
     drafted_tokens: int | None = None
     accepted_tokens: int | None = None
