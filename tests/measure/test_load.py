@@ -250,8 +250,9 @@ def test_ignore_eos_where_the_engine_takes_it(simulate):
     """Asked for and known, answers reach the full length although the model would stop."""
     url = simulate("--answer-tokens=5").url
     server = SimpleNamespace(
-        url=url, model="simulated", engine="simulated", pid=None, stand_in=False, simulated=True, api_key=lambda: None
-    )
+        url=url, model="simulated", engine="simulated", pid=None, stand_in=False, simulated=True, metrics_path=None,
+        api_key=lambda: None,
+    )  # fmt: skip
     measurement = measure_server(server, replace(SMALL, ignore_eos=True))
     assert {16} == {one.tokens for one in measurement.completions}
     assert measurement.simulated
@@ -262,11 +263,22 @@ def test_the_engine_s_processes_are_sampled(simulate):
     started = simulate()
     server = SimpleNamespace(
         url=started.url, model="simulated", engine="simulated", pid=started.process.pid,
-        stand_in=False, simulated=True, api_key=lambda: None,
+        stand_in=False, simulated=True, metrics_path="/metrics", api_key=lambda: None,
     )  # fmt: skip
-    samples = measure_server(server, replace(SMALL, requests=40)).samples
-    assert all(sample.memory_bytes > 1 << 20 for sample in samples)
+    measurement = measure_server(server, replace(SMALL, requests=40))
+    samples = measurement.samples
+    assert any(sample.memory_bytes for sample in samples)
     assert any(sample.cpu_share is not None for sample in samples)
+    assert not {"memory_bytes", "host_memory_bytes", "running_requests", "kv_cache_usage"} & set(measurement.missing)
+    assert "Simulator does not show it in its /metrics" == measurement.missing["drafted_tokens"]
+
+
+def test_a_server_elsewhere_has_its_own_figures_only(simulate):
+    """Of a URL its page is read, and of what cannot be seen from here the reason is said."""
+    measurement = measure_server(simulate().url, replace(SMALL, requests=40))
+    assert any(sample.generated_tokens for sample in measurement.samples)
+    assert "elsewhere" in measurement.missing["cpu_share"]
+    assert "generated_tokens" not in measurement.missing
 
 
 def test_client_dies_in_the_middle_of_a_line(simulate):
@@ -299,7 +311,8 @@ def test_an_error_while_the_load_is_followed_is_said(simulate):
     def broken(_timeout_s):
         raise UsageError("The state folder cannot be read.", remedy="Mend it.")
 
-    target = replace(find_target(simulate().url), metrics=broken)
+    page = SimpleNamespace(read=broken, close=lambda: None, why_missing=lambda _figure, page: "")
+    target = replace(find_target(simulate().url), page=page)
     with Load(target, ENDLESS, None) as load:
         with pytest.raises(MeasurementError, match=r"broken off \(UsageError: The state folder cannot be read"):
             load.result()

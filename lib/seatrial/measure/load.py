@@ -22,6 +22,7 @@ from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError,
 from seatrial.json_text import JsonError
 from seatrial.measure.client_limits import named_limits
 from seatrial.measure.doubts import remarks
+from seatrial.measure.gaps import missing_readings, restarts
 from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.summary import summarize, with_acceptance
@@ -107,6 +108,7 @@ class Load:
         self._on_event = on_event
         self._model = target.model or ""
         self._notes: list[str] = []
+        self._missing: dict[str, str] = {}
         self._error: SeatrialError | None = None
         self._stopping = False
         self._begin_s = 0.0
@@ -170,7 +172,12 @@ class Load:
         if self._error is not None and not collected:
             raise self._error
         lag_s = max((point.self_check.loop_lag_p99_s for point in self.recorder.points), default=0.0)
-        notes = [*self._notes, *remarks(self.recorder.completions, lag_s), *([self._error.what] if self._error else [])]
+        notes = [
+            *self._notes,
+            *restarts(self.recorder.samples),
+            *remarks(self.recorder.completions, lag_s),
+            *([self._error.what] if self._error else []),
+        ]
         return Measurement(
             url=self._target.url,
             model=self._model,
@@ -182,6 +189,7 @@ class Load:
             started_at=self._started_at,
             stand_in=self._target.stand_in,
             simulated=self._target.simulated,
+            missing=self._missing,
             notes=tuple(dict.fromkeys(notes)),
         )
 
@@ -218,9 +226,12 @@ class Load:
 
     def _follow(self) -> None:
         try:
-            with Telemetry(self._target.pid, self._target.metrics) as telemetry:
-                for line in self._output:
-                    self._take(decode_event(line), telemetry)
+            with Telemetry(self._target.pid, self._target.page) as telemetry:
+                try:
+                    for line in self._output:
+                        self._take(decode_event(line), telemetry)
+                finally:
+                    self._missing = missing_readings(self.recorder.samples, telemetry.missing())
         except JsonError:  # half a line: the client was killed while it wrote it
             self._process.kill()
         except Exception as error:  # noqa: BLE001 -- whoever waits for this thread is told, whatever it was
@@ -244,6 +255,7 @@ class Load:
             case ClientReady():
                 self._model = event.model
                 self._notes += event.notes
+                telemetry.ask_server()
             case PointBegins():
                 self._begin_s, self._of_point = event.at_s, []
                 self._counted = self._read_metrics()
@@ -266,7 +278,7 @@ class Load:
                 self._error = kind(event.what, remedy=event.remedy)
 
     def _read_metrics(self) -> ServerMetrics | None:
-        return None if self._target.metrics is None else self._target.metrics(METRICS_LIMIT_S)
+        return None if self._target.page is None else self._target.page.read(METRICS_LIMIT_S)
 
     def _report(self, progress: LoadProgress) -> None:
         self.recorder.set_progress(progress)

@@ -132,8 +132,11 @@ def with_acceptance(point: Point, before: ServerMetrics | None, after: ServerMet
     if before is None or after is None or after.draft_steps is None or before.draft_steps is None:
         return point
     steps = after.draft_steps - before.draft_steps
+    if after.accepted_tokens is None:  # SGLang counts the steps: what they generated tells the rest
+        generated = (after.generated_tokens or 0) - (before.generated_tokens or 0)
+        return replace(point, acceptance_length=generated / steps) if generated >= steps > 0 else point
     drafted = (after.drafted_tokens or 0) - (before.drafted_tokens or 0)
-    accepted = (after.accepted_tokens or 0) - (before.accepted_tokens or 0)
+    accepted = after.accepted_tokens - (before.accepted_tokens or 0)
     if steps <= 0 or drafted < accepted or accepted < 0:  # nothing was drafted, or the server began anew
         return point
     return replace(point, acceptance_length=1 + accepted / steps, drafted_tokens=drafted, accepted_tokens=accepted)
