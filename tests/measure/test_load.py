@@ -311,7 +311,7 @@ def test_an_error_while_the_load_is_followed_is_said(simulate):
     def broken(_timeout_s):
         raise UsageError("The state folder cannot be read.", remedy="Mend it.")
 
-    page = SimpleNamespace(read=broken, close=lambda: None, why_missing=lambda _figure, page: "")
+    page = SimpleNamespace(read=broken, close=lambda: None, why_missing=lambda *_, **__: "")
     target = replace(find_target(simulate().url), page=page)
     with Load(target, ENDLESS, None) as load:
         with pytest.raises(MeasurementError, match=r"broken off \(UsageError: The state folder cannot be read"):
