@@ -1,22 +1,11 @@
-"""Says what the telemetry of a measurement lacks, and whether the server began anew in the middle of it."""
+"""Says what the telemetry of a measurement lacks, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from seatrial.measure.types import Sample
-
-_COUNTERS = {
-    "generated_tokens": "generated tokens",
-    "prompt_tokens": "prompt tokens",
-    "cached_tokens": "cached tokens",
-    "drafted_tokens": "drafted tokens",
-    "accepted_tokens": "accepted tokens",
-    "preemptions": "preemptions",
-}
-"""Counts of a server since its start, in words."""
 
 
 def missing_readings(samples: Sequence[Sample], reasons: Mapping[str, str]) -> dict[str, str]:
@@ -28,17 +17,6 @@ def missing_readings(samples: Sequence[Sample], reasons: Mapping[str, str]) -> d
 
     """
     return {name: reason for name, reason in reasons.items() if not _is_there([getattr(one, name) for one in samples])}
-
-
-def restarts(samples: Sequence[Sample]) -> list[str]:
-    """Return a sentence if a count of the server went back: it began anew, or is not one server."""
-    for name, words in _COUNTERS.items():
-        counted = [(one.at_s, getattr(one, name)) for one in samples if getattr(one, name) is not None]
-        for (_, before), (at_s, after) in pairwise(counted):
-            if after < before:
-                how = f"its count of {words} fell from {before:,} to {after:,} after {at_s:.0f} s"
-                return [f"The server began anew during the measurement, or several answer at its address: {how}."]
-    return []
 
 
 def _is_there(values: Sequence[Any]) -> bool:

@@ -19,6 +19,7 @@ from seatrial.server.metrics import ServerMetrics, read_metrics, recognise
 
 _LARGEST_BYTES = 4 << 20  # vLLM writes some 100 kB for each replica
 _LOOK_S = 0.1
+_LIMIT_S = 1.0
 _PAUSE_S = 10.0  # after an answer that has no figures: the next is hardly another
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _NO_PAGE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
@@ -47,7 +48,7 @@ class MetricsPage:
         self._not_before = self._deadline = 0.0
         self._lock = threading.Lock()  # the telemetry asks in a thread of its own
 
-    def read(self, timeout_s: float) -> ServerMetrics | None:
+    def read(self, timeout_s: float = _LIMIT_S) -> ServerMetrics | None:
         """Return the figures of the server; None if it does not answer with any within ``timeout_s``."""
         with self._lock:
             if time.monotonic() < self._not_before:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # the measuring client does without the planner, which engine
 
 _PERIOD_S = 0.5
 _METRICS_PERIOD_S = 1.0  # seldom, since the engine answers beside its work
-METRICS_LIMIT_S = 1.0
 _FRESH_S = 2.0  # a reading is no older, or it is none
 _ELSEWHERE = "the server runs elsewhere: its processes and its machine are not seen from here"
 _NO_ANSWER = "the driver of the GPUs does not answer"
@@ -167,7 +166,7 @@ class Telemetry:
     def _read_server(self, page: MetricsPage) -> Generator[ServerMetrics | None]:
         try:
             while True:
-                figures = page.read(METRICS_LIMIT_S)
+                figures = page.read()
                 self._answered = self._answered or figures is not None
                 yield figures
         finally:

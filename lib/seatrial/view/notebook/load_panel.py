@@ -9,7 +9,9 @@ from typing import Any
 from seatrial.errors import SeatrialError
 from seatrial.measure.load import Load, start_load
 from seatrial.measure.recorder import LoadProgress
-from seatrial.measure.types import Measurement, Workload
+from seatrial.measure.target import RemoteServer
+from seatrial.measure.types import Measurement
+from seatrial.measure.workload import Workload, describe_lengths, label_of, levels_of
 from seatrial.server import Server
 from seatrial.units import format_rate
 from seatrial.view.chart.chart import show_chart
@@ -20,11 +22,11 @@ from seatrial.view.tables.table import Table
 from seatrial.view.untrusted import plain_text
 
 
-def load_panel(server: Server | str, workload: Workload | None = None) -> LoadPanel:
+def load_panel(server: Server | RemoteServer | str, workload: Workload | None = None) -> LoadPanel:
     """Return a panel that sends ``workload`` when a person presses Start, or when a cell asks for the result.
 
     Args:
-        server: A launched server, or the URL of an OpenAI-compatible one.
+        server: A server from ``launch`` or ``open_server``, or the URL of an OpenAI-compatible one.
         workload: The load; None for 1, 2, 4 and 8 streams of short answers.
 
     """
@@ -39,7 +41,7 @@ class LoadPanel:
 
     """
 
-    def __init__(self, server: Server | str, workload: Workload) -> None:
+    def __init__(self, server: Server | RemoteServer | str, workload: Workload) -> None:
         self.workload = workload
         self._server = server
         self._load: Load | None = None
@@ -105,12 +107,10 @@ class LoadPanel:
     def to_table(self) -> Table:
         """Return the load in words."""
         load = self.workload
-        levels = ", ".join(map(str, load.concurrency)) if load.rate is None else "-"
         rows = (
-            ("Streams at once, one level after another", levels),
-            ("Requests arriving per second", "-" if load.rate is None else f"{load.rate:g}"),
+            ("Levels, one after another", "; ".join(label_of(level, load) for level in levels_of(load))),
             ("Requests at each level", "as many as needed" if load.requests is None else f"{load.requests:,}"),
-            ("Prompt", f"{load.prompt_tokens:,} tokens"),
+            ("Prompt", f"{describe_lengths(load)} tokens"),
             ("Answer, at most", f"{load.answer_tokens:,} tokens"),
         )
         return Table("The load that is sent; its result follows", ("Load", "Value>"), rows)
