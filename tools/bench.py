@@ -25,6 +25,7 @@ from pathlib import Path
 import psutil
 
 from bench_servers import Figure, servers
+from bench_telemetry import telemetry
 from seatrial import __version__
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.measure import Measurement, Workload, start_load
@@ -59,7 +60,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.output:
         check_target(arguments.output, OURS)
-    figures = [*starts(), *planning(), *client(arguments.streams), *servers(), *runs()]
+    figures = [*starts(), *planning(), *client(arguments.streams), *telemetry(), *servers(), *runs()]
     print(table(figures).to_text())
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "figures": figures}, ours=OURS)
