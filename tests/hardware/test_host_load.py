@@ -14,7 +14,7 @@ def test_this_machine():
     """A share of all CPUs, and memory in use; no share at the first reading."""
     load = HostLoad()
     assert load.cpu_share() is None
-    share = until(lambda: load.cpu_share(), "a clock tick of any CPU")
+    share = until(load.cpu_share, "a clock tick of any CPU")
     assert 0 < share <= 1
     assert load.memory_bytes() > MIB
 

@@ -43,7 +43,10 @@ def test_a_server_elsewhere():
         assert telemetry.latest == Reading()
         missing = telemetry.missing()
     assert set(Reading.__dataclass_fields__) == set(missing)
-    assert "the server runs elsewhere: its processes and its machine are not seen from here" == missing["gpu_power_w"]
+    assert (
+        "the server's processes are not seen from here: it runs on another machine, or as another user"
+        == missing["gpu_power_w"]
+    )
     assert "the server shows no figures" == missing["waiting_requests"]
 
 

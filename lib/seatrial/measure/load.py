@@ -19,6 +19,7 @@ from seatrial.measure.client_process import ClientProcess
 from seatrial.measure.counted import missing_energy
 from seatrial.measure.gaps import missing_readings
 from seatrial.measure.level import RunningLevel, server_gone
+from seatrial.measure.local_server import serving_process
 from seatrial.measure.messages import (
     ClientReady,
     Failed,
@@ -215,7 +216,8 @@ class Load:
 
     def _follow(self) -> None:
         try:
-            with Telemetry(self._target.pid, self._target.page) as telemetry:
+            pid = self._target.pid or serving_process(self._target.url)
+            with Telemetry(pid, self._target.page) as telemetry:
                 try:
                     self._take_all(telemetry)
                 finally:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the measuring client does without the planner, which engine
 _PERIOD_S = 0.5
 _METRICS_PERIOD_S = 1.0  # seldom, since the engine answers beside its work
 _FRESH_S = 2.0  # a reading is no older, or it is none
-_ELSEWHERE = "the server runs elsewhere: its processes and its machine are not seen from here"
+_ELSEWHERE = "the server's processes are not seen from here: it runs on another machine, or as another user"
 _NO_ANSWER = "the driver of the GPUs does not answer"
 _HIDDEN = "the driver does not show which processes use the GPUs, as in a container"
 _TOO_SHORT = "the measurement ended before the second reading"
@@ -79,7 +79,7 @@ class Telemetry:
     """Latest reading of an engine and its machine. A context manager.
 
     Args:
-        pid: First process of the engine; None: it runs on another machine, of which nothing is read.
+        pid: First process of the engine; None: it is not seen from here, and nothing is read of its machine.
         page: Asks the server itself; None: it shows no figures.
 
     """
