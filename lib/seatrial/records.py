@@ -145,13 +145,14 @@ def write_record(path: Path, document: Any, *, ours: Ours | None = None) -> None
     write_text(path, escaped(text, lambda sign: json.dumps(sign)[1:-1]), ours=ours)
 
 
-def _is_record(path: Path) -> bool:
+def is_record_file(path: Path) -> bool:
+    """Return True if an ordinary file begins as a record of today's form does."""
     with path.open("rb") as file:
         return file.read(len(_BEGINNING)) == _BEGINNING
 
 
 _BEGINNING = f'{{\n "format": {json.dumps(FORMAT)},'.encode()
-RECORDS = Ours("a record of seatrial", _is_record)
+RECORDS = Ours("a record of seatrial", is_record_file)
 """What a record may be written over, if somebody named its file."""
 
 

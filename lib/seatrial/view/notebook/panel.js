@@ -202,6 +202,9 @@ class Panel {
   constructor(model, el) {
     Object.assign(this, { model, rows: new Rows(1), strips: [], markers: [], earlier: [], cursor: null, status: {}, due: 0, told: 0 });
     this.root = made("div", "seatrial-panel", el);
+    this.root.addEventListener("keydown", (event) => { // the notebook would take the arrow keys for itself
+      if (!event.ctrlKey && !event.metaKey && !event.shiftKey && event.key !== "Escape") event.stopPropagation();
+    });
     this.root.setAttribute("role", "group"); this.root.setAttribute("aria-label", "Load panel");
     const top = made("div", "st-top", this.root);
     this.headline = made("div", "st-headline", top); this.detail = made("div", "st-detail", top);
