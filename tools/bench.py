@@ -22,6 +22,7 @@ from pathlib import Path
 
 from bench_client import chosen, client
 from bench_servers import Figure, servers
+from bench_telemetry import telemetry
 from seatrial import __version__
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.plan import make_plan
@@ -52,7 +53,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.output:
         check_target(arguments.output, OURS)
-    figures = [*starts(), *planning(), *client(chosen(arguments.streams)), *servers(), *runs()]
+    figures = [*starts(), *planning(), *client(chosen(arguments.streams)), *telemetry(), *servers(), *runs()]
     print(table(figures).to_text())
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "figures": figures}, ours=OURS)

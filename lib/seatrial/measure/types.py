@@ -89,6 +89,8 @@ class Sample:
         gpu_temperature_c: Per GPU.
         gpu_clock_mhz: Per GPU, of the compute units.
         gpu_throttle: Per GPU, why its clock is held down; empty if it is not.
+        gpu_engine_processes: Per GPU, how many of the engine's processes use it.
+        gpu_other_processes: Per GPU, how many processes of others use it.
 
     """
 
@@ -115,6 +117,8 @@ class Sample:
     gpu_temperature_c: tuple[float | None, ...] = ()
     gpu_clock_mhz: tuple[float | None, ...] = ()
     gpu_throttle: tuple[str | None, ...] = ()
+    gpu_engine_processes: tuple[int | None, ...] = ()
+    gpu_other_processes: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

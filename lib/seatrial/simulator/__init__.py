@@ -46,6 +46,7 @@ class Settings:
     tpot_s: float = 0.01  # between later tokens
     tpot_per_stream_s: float = 0.0  # added to ``tpot_s`` for each further stream that runs
     slots: int | None = None  # streams at once, further requests wait in line; None: no limit
+    kv_tokens: int = 65_536  # that fit the KV cache whose use ``/metrics`` shows; nothing is refused when it is full
     tokens_per_chunk: int = 1  # in each event
     reasoning_tokens: int = 0  # sent as reasoning before the answer
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
