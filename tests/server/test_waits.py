@@ -38,6 +38,8 @@ WITHOUT_LIMIT = {
     "hardware/bandwidth/host_probe.py done.result": "a process of its own with a deadline runs it",
     "launching/launcher.py startup.wait": "a start, which has the stall limit",
     "measure/client/__main__.py self._thread.join": "a thread that writes what it was given",
+    "measure/client/endless.py task.result": "of streams that ended",
+    "measure/client/levels.py sending.result": "of a level that is over",
     "measure/client/lag.py self._thread.join": "a thread that ends at its next beat",
     "measure/load.py load.result": "the load, whose requests have limits",
     "measure/load.py self._process.communicate": "after the process was ended",
