@@ -1,4 +1,4 @@
-"""Write the reference pages (docs/cli.md, api.md, notebooks.md, failures.md) from the code.
+"""Write the reference pages (docs/cli.md, api.md, notebooks.md, failures.md) and the schema of records from the code.
 
 python tools/docs.py           write them
 python tools/docs.py --check   exit 1 and name the pages that are out of date
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import seatrial
+from record_schema import SCHEMA, schema_text
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.cli.main import COMMANDS, build_parser
 from seatrial.server.failures.table import failure_table
@@ -115,19 +116,20 @@ def main() -> int:
     arguments = parser.parse_args()
     stale = []
     pages = {
-        "cli.md": cli_page(),
-        "api.md": api_page(),
-        "notebooks.md": notebooks_page(),
-        "failures.md": failures_page(),
+        "docs/cli.md": cli_page(),
+        "docs/api.md": api_page(),
+        "docs/notebooks.md": notebooks_page(),
+        "docs/failures.md": failures_page(),
+        SCHEMA: schema_text(),
     }
     for name, text in pages.items():
-        path = ROOT / "docs" / name
+        path = ROOT / name
         if not arguments.check:
             write_text(path, text)
         elif not path.is_file() or path.read_text(encoding="utf-8") != text:
             stale.append(name)
     for name in stale:
-        print(f"docs/{name} is out of date: run python tools/docs.py", file=sys.stderr)
+        print(f"{name} is out of date: run python tools/docs.py", file=sys.stderr)
     return 1 if stale else 0
 
 

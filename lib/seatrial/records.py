@@ -26,6 +26,9 @@ from seatrial.writing import Ours, write_text
 Origin = Literal["measured", "verified", "derived", "assumed"]
 """Measured on this machine; verified by a vendor who ran it; derived from exact data; assumed."""
 
+FORMAT, FORMAT_VERSION = "seatrial run", 1
+"""Name and version of a run's record, which begins with them; records before version 1 have neither."""
+
 RECORD, REPORT = "record.json", "report.html"
 """Files in a run's folder: its results, and the page that shows them."""
 
@@ -128,6 +131,31 @@ def write_json(path: Path, value: Any, mode: int = 0o644, *, ours: Ours | None =
     write_text(path, document_text(value) + "\n", mode, ours=ours)
 
 
+def write_record(path: Path, document: Any, *, ours: Ours | None = None) -> None:
+    """Write a run's record: a line for each of its parts, since a series has a thousand numbers."""
+
+    def line(value: Any) -> str:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+    plain = finite(to_dict(document))
+    results = ",\n".join(f"  {line(name)}: {line(value)}" for name, value in plain["results"].items())
+    first = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    parts = [f" {line(name)}: {line(value)}" for name, value in (first | plain).items() if name != "results"]
+    text = "{\n" + ",\n".join([*parts, f' "results": {{\n{results}\n }}']) + "\n}\n"
+    write_text(path, escaped(text, lambda sign: json.dumps(sign)[1:-1]), ours=ours)
+
+
+def is_record_file(path: Path) -> bool:
+    """Return True if an ordinary file begins as a record of today's form does."""
+    with path.open("rb") as file:
+        return file.read(len(_BEGINNING)) == _BEGINNING
+
+
+_BEGINNING = f'{{\n "format": {json.dumps(FORMAT)},'.encode()
+RECORDS = Ours("a record of seatrial", is_record_file)
+"""What a record may be written over, if somebody named its file."""
+
+
 def document_with(*fields: str) -> Ours:
     """Return the kind of JSON document that has exactly these fields."""
 
@@ -176,7 +204,8 @@ def record(name: str, value: Any) -> None:
 
     """
     try:
-        plain = finite(to_dict(value), MOST_RECORD_LEVELS)
+        kept = value.recorded() if hasattr(value, "recorded") else value
+        plain = finite(to_dict(kept), MOST_RECORD_LEVELS)
     except (ValueError, RecursionError) as error:
         what = f"The result {name!r} is nested more than {MOST_RECORD_LEVELS} levels deep."
         raise UsageError(what, remedy="Record a flatter value.") from error

@@ -43,6 +43,11 @@ def _is_long(text: str) -> bool:
     return len(text) >= (_LEAST_CHARACTERS if any(map(str.isdigit, text)) else _LEAST_WITHOUT_DIGITS)
 
 
+def cleared(text: str) -> str:
+    """Return ``text`` without the secrets of this process's environment, and without tokens and passwords of a known form."""
+    return SECRET.sub(MASK, masked(text, secrets_of()))
+
+
 def masked(text: str, secrets: Iterable[str]) -> str:
     """Return ``text`` without these secrets, both as they are and as JSON writes them."""
     for secret in secrets:

@@ -89,7 +89,7 @@ def test_the_key_is_sent(simulate, tmp_path):
     (tmp_path / "key").write_text("a-made-up-key-0123456789")
     url = simulate(*MODEL, f"--api-key-file={tmp_path / 'key'}").url
     assert ask(url, "Why?", model="made-up", api_key="a-made-up-key-0123456789").text
-    with pytest.raises(MeasurementError, match="answered 401") as caught:
+    with pytest.raises(UsageError, match="refuses this API key: it answered 401") as caught:
         ask(url, "Why?", model="made-up", api_key="another-made-up-key")
     assert "another-made-up-key" not in str(caught.value)
 

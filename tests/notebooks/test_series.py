@@ -5,7 +5,7 @@ from tests.conftest import ROOT
 
 from seatrial.batch import run_notebooks
 from seatrial.hardware import Hardware
-from seatrial.measure import Measurement
+from seatrial.measure.record import read_measurement
 from seatrial.plan import Plan
 from seatrial.records import from_dict
 from seatrial.server import list_servers
@@ -77,7 +77,7 @@ def test_a_measurement_is_recorded_with_its_prediction(tmp_path, require):
         output=tmp_path / "run",
     )
     assert "completed" == run.notebooks[0].status, run.notebooks[0].error
-    measurement = from_dict(Measurement, run.results["measurement"])
+    measurement = read_measurement(run.results["measurement"])
     assert [1, 2] == [point.concurrency for point in measurement.points]
     assert [(4, 0), (4, 0)] == [(point.requests.succeeded, point.requests.failed) for point in measurement.points]
     assert all(point.predicted_tokens_per_s for point in measurement.points)

@@ -23,7 +23,7 @@ PACKAGE = Path(seatrial.__file__).parent
 
 ASKS = {
     "server/loopback.py": "the one question to a server of ours",
-    "measure/ask.py": "questions to a server that a person names",
+    "measure/single_request.py": "questions to a server that a person names",
     "measure/client/session.py": "the measured requests, each with limits for its first and its next byte",
     "fetch/web.py": "questions to the hub and its storage, at a pace that has a floor",
 }

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from seatrial.batch.types import Run
 from seatrial.errors import UsageError, cannot_write
+from seatrial.measure.record import read_document
 from seatrial.paths import typed_path
-from seatrial.records import RECORD, from_dict, read_json
+from seatrial.records import RECORD, from_dict
 from seatrial.writing import Ours, check_target
 
 _RUNS = Path("runs")
@@ -70,7 +71,7 @@ def read_run(folder: Path) -> Run | None:
 
     """
     path = folder / RECORD
-    return from_dict(Run, read_json(path)) if path.exists() else None
+    return from_dict(Run, read_document(path)) if path.exists() else None
 
 
 @contextlib.contextmanager

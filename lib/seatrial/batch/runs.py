@@ -29,7 +29,7 @@ from seatrial.batch.sources import Source, groups_of, read_sources
 from seatrial.batch.types import NotebookResult, ParameterValue, Run, RunProgress
 from seatrial.batch.versions import versions
 from seatrial.errors import EngineMissingError, UsageError
-from seatrial.records import RECORD, write_json
+from seatrial.records import RECORD, write_record
 
 if TYPE_CHECKING:
     from seatrial.batch.execute import Execution
@@ -240,7 +240,7 @@ class _Series:
             notebooks=tuple(self.results),
             results={name: value for _, found in sorted(self.recorded.items()) for name, value in found.items()},
         )
-        write_json(self.folder / RECORD, run)
+        write_record(self.folder / RECORD, run)
         return run
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from seatrial.records import FORMAT, FORMAT_VERSION
+
 Status = Literal["completed", "failed", "interrupted", "not_run"]
 
 ParameterValue = str | int | float | bool
@@ -63,6 +65,8 @@ class Run:
         versions: Versions of Python, the system and the packages that matter.
         notebooks: One entry for each notebook, in the order requested.
         results: Values the notebooks recorded, by name; of equal names the last.
+        format: Name of the form of a record.
+        format_version: Its version.
 
     """
 
@@ -73,6 +77,8 @@ class Run:
     versions: dict[str, Any]
     notebooks: tuple[NotebookResult, ...]
     results: dict[str, Any] = field(default_factory=dict)
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
 
     @property
     def failure(self) -> NotebookResult | None:

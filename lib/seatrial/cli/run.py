@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.options import whole_number
 from seatrial.errors import MeasurementError, UsageError
-from seatrial.measure.types import Measurement
-from seatrial.records import REPORT, from_dict, to_dict
+from seatrial.records import REPORT, to_dict
 from seatrial.view.tables.table import Table
 
 if TYPE_CHECKING:
     from seatrial.batch import Run, RunProgress
+    from seatrial.measure.types import Measurement
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -117,8 +117,10 @@ def _unanswered(runs: Iterable[Run]) -> list[str]:
 
 
 def _measurement(one: Run) -> Measurement | None:
+    from seatrial.measure.record import read_measurement
+
     try:
-        return from_dict(Measurement, one.results["measurement"]) if "measurement" in one.results else None
+        return read_measurement(one.results["measurement"]) if "measurement" in one.results else None
     except UsageError:  # a notebook may record anything under that name
         return None
 

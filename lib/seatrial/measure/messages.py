@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from seatrial.json_text import JsonDecoder
-from seatrial.measure.types import Completion, Workload
+from seatrial.measure.types import Completion
+from seatrial.measure.workload import Level, Workload
 
 
 class LoadJob(msgspec.Struct, frozen=True):
@@ -38,12 +39,16 @@ class ClientReady(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class PointBegins(msgspec.Struct, frozen=True, tag="point_begins"):
-    """A load level starts at ``at_s``; ``requests`` will be sent, 0 for a level without an end."""
+    """A load level starts at ``at_s``; ``requests`` will be sent, 0 for a level without an end.
+
+    A repeated level starts again under the same number.
+    """
 
     point: int
     at_s: float
     requests: int
-    streams: int | None = None  # None for an open loop
+    level: Level
+    label: str
     later: int = 0  # requests of the levels after it
 
 
@@ -54,6 +59,8 @@ class Tick(msgspec.Struct, frozen=True, tag="tick"):
     at_s: float
     tokens_per_s: float
     active_streams: int
+    loop_lag_s: float = 0.0  # the largest since the last tick
+    cpu_share: float = 0.0  # of a core, since the last tick
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
@@ -70,8 +77,8 @@ class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
     loop_lag_p99_s: float
     cpu_share: float
     notes: tuple[str, ...] = ()
-    streams: int | None = None  # None for an open loop
     partial: bool = False
+    loop_lag_p90_s: float | None = None  # None if only the 99th percentile is known
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

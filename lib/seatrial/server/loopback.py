@@ -108,7 +108,12 @@ def ask(  # noqa: PLR0913 -- parts of a request
 
 def served_models(reply: HttpReply) -> list[str]:
     """Return the model ids in an answer to ``/v1/models``."""
-    return [str(row["id"]) for row in _rows(reply.json(), "data") if "id" in row]
+    return listed_models(reply.json())
+
+
+def listed_models(document: Any) -> list[str]:
+    """Return the model ids in a document of ``/v1/models``; none if it does not follow the contract."""
+    return [str(row["id"]) for row in _rows(document, "data") if "id" in row]
 
 
 def generated_a_token(reply: HttpReply) -> bool:

@@ -26,6 +26,7 @@ from seatrial.measure.client.session import PLAIN, RequestError, Session
 from seatrial.measure.client_limits import check_file_limit, named_limits, raise_file_limit
 from seatrial.measure.messages import ClientReady, Event, Failed, LoadJob, decode_job, decode_wish
 from seatrial.measure.stream.chunks import one_line
+from seatrial.measure.workload import levels_of
 from seatrial.printable import shortened
 
 STDIN, STDOUT = 0, 1
@@ -45,7 +46,7 @@ async def measure(job: LoadJob, emit: Emit, wish: Wish) -> None:
                 return await session.count_tokens(model, text)
             return None
 
-        writer = PromptWriter(job.workload.prompt_tokens, job.workload.seed, count if sender.counts_tokens else None)
+        writer = PromptWriter(job.workload.seed, count if sender.counts_tokens else None)
         runner = LevelRunner(sender, session, writer, job.workload, emit, wish=wish)
         watch = asyncio.create_task(runner.watch(job.start_ns))
         try:
@@ -67,10 +68,11 @@ async def _find_model(session: Session, job: LoadJob) -> str:
                 f"{job.url} {'refuses this' if job.api_key else 'asks for an'} API key: {error}.",
                 remedy="Name the environment variable that holds the key with --api-key-env.",
             ) from error
-        raise MeasurementError(
-            f"{job.url} cannot be measured: {error}.",
-            remedy="Check that the server runs and is ready, and that the address is right.",
-        ) from error
+        what = f"{job.url} cannot be measured: {error}."
+        if error.remedy is not None:
+            raise UsageError(what, remedy=error.remedy) from error
+        remedy = "Check that the server runs and is ready, and that the address is right."
+        raise MeasurementError(what, remedy=remedy) from error
     names = list(dict.fromkeys(str(model["id"]) for model in listed or () if model.get("id")))
     if job.model is not None:
         aliases = {str(model[name]) for model in listed or () for name in ("root", "name", "model") if model.get(name)}
@@ -86,7 +88,7 @@ async def _find_model(session: Session, job: LoadJob) -> str:
 async def _get_acquainted(sender: Sender, writer: PromptWriter, job: LoadJob) -> tuple[str, ...]:
     """Learn from one discarded request: the endpoint, the length of the chat template, whether usage comes."""
     notes = []
-    prompt = (await writer.write()).text
+    prompt = (await writer.write(levels_of(job.workload)[0].prompt_tokens)).text
     tokens = min(job.workload.answer_tokens, WARMUP_TOKENS)
     first = await sender.send(-1, prompt, job.start_ns, answer_tokens=tokens)
     if first.error is not None and _has_no_chat(first.error):
@@ -184,7 +186,7 @@ def main() -> int:
     try:
         with named_limits():
             raise_file_limit()
-            check_file_limit(max(job.workload.concurrency, default=1))
+            check_file_limit(max(level.streams or 1 for level in levels_of(job.workload)))
             threading.Thread(target=_follow_parent, args=(lines, wish), name="parent-watch", daemon=True).start()
             writer = EventWriter()
             with contextlib.closing(writer):

@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from itertools import accumulate
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
+import msgspec
+
+from seatrial.measure.client.arrivals import Outrun, arrival_times
 from seatrial.measure.client.endless import LOOK_S, EndlessStreams, Wish
 from seatrial.measure.client.lag import LagProbe
 from seatrial.measure.client.prompts import Prompt, PromptWriter
 from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import Session
+from seatrial.measure.client_limits import check_file_limit
+from seatrial.measure.knee import KneeSearch
 from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Tick
-from seatrial.measure.types import Workload
-from seatrial.measure.workload import levels_of
+from seatrial.measure.repeats import merge_runs
+from seatrial.measure.summary import summarize
+from seatrial.measure.types import Completion
+from seatrial.measure.workload import Level, Workload, label_of, levels_of
 
 _TICK_S = 0.25
 _WRITERS = 8  # prompts made at the same time before a point: each asks the server's tokenizer a few times
@@ -32,12 +39,13 @@ WARMUP_TOKENS = 16  # longest answer of a discarded request
 Emit = Callable[[Event], None]
 
 
-def _requests_of(workload: Workload, streams: int | None) -> int:
-    if workload.requests is not None:
+def _requests_of(workload: Workload, level: Level) -> int:
+    if workload.requests is not None and not (workload.find_knee and workload.requests < (level.streams or 0)):
         return workload.requests
-    if streams is not None:
-        return max(_REQUESTS_A_STREAM * streams, _MIN_REQUESTS)
-    return max(math.ceil(_OPEN_LOOP_S * (workload.rate or 0.0)), _MIN_ARRIVALS)
+    if level.streams is not None:
+        return max(_REQUESTS_A_STREAM * level.streams, _MIN_REQUESTS)
+    mean_rate = (level.rate or 0.0) / (2 if workload.arrivals == "ramp" else 1)
+    return max(math.ceil(_OPEN_LOOP_S * mean_rate), _MIN_ARRIVALS)
 
 
 class LevelRunner:
@@ -52,79 +60,112 @@ class LevelRunner:
         self._workload = workload
         self._emit = emit
         self._wish = wish
+        self._start_ns = 0  # zero of all times
+        self._completions: list[Completion] = []  # of the latest level
+        self._begins = PointBegins(-1, 0.0, 0, Level(None, None, 0), "")  # of that level
+        self._ended = PointEnds(-1, 0.0, 0.0, 0.0)
+        self._outrun = Outrun(0)
         self._texts: list[Prompt] = []  # prompts of the latest level
         self._point = -1
-        self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
+        self._ticked, self._counted, self._worked = 0, 0, 0  # when the last tick was; chunks and CPU time until then
+        self._probe: LagProbe | None = None  # of the level that runs
 
     async def run(self, start_ns: int) -> None:
-        """Run all levels; stop after a level at which no request succeeds."""
+        """Run all levels, each as often as asked; stop after a run in which no request succeeds."""
+        self._start_ns = start_ns
         if self._workload.until_stopped:
-            await self._until_stopped(0, self._workload.concurrency[0], start_ns)
+            (only,) = levels_of(self._workload)
+            self._texts = await self._prepare(only, _ENDLESS_TEXTS)
+            await self._until_stopped(0, only)
             return
-        for point, streams in enumerate(levels_of(self._workload)):
-            succeeded = await self._level(point, streams, start_ns)
-            if self._wish.streams is not None:
-                await self._until_stopped(point + 1, self._wish.streams, start_ns)
-            if not succeeded or self._wish.streams is not None:
+        search = KneeSearch(self._workload) if self._workload.find_knee else None
+        listed = iter(levels_of(self._workload))
+        for point in count():
+            level = search.next_level() if search else next(listed, None)
+            if level is None or not await self._runs(point, level, search):
                 return
+
+    async def _runs(self, point: int, level: Level, search: KneeSearch | None) -> bool:
+        """Run a level as often as asked; return True if further levels are worth it."""
+        check_file_limit(level.streams or 1)
+        runs = []
+        for run in range(self._workload.repeat):
+            succeeded = await self._level(point, level, run)
+            if self._wish.streams is not None:
+                await self._until_stopped(point + 1, replace(level, streams=self._wish.streams))
+                return False
+            if search is None and not succeeded:
+                return False
+            if search is not None:
+                runs.append(summarize(self._completions, self._workload, self._begins, self._ended))
+        if search is not None:
+            search.take(merge_runs(runs, len(runs)))
+        return True
 
     async def watch(self, start_ns: int) -> None:
         """Break off late requests and emit a tick, four times a second, until cancelled."""
         while True:
             await asyncio.sleep(_TICK_S)
             self._sender.expire()
-            now, received = time.perf_counter_ns(), self._sender.chunks
+            now, received, cpu = time.perf_counter_ns(), self._sender.chunks, time.process_time_ns()
             tokens = (received - self._counted) * self._sender.tokens_per_chunk
-            if self._point >= 0:
-                rate = tokens / ((now - self._ticked) / 1e9)
-                self._emit(Tick(self._point, (now - start_ns) / 1e9, rate, self._sender.active_streams))
-            self._ticked, self._counted = now, received
+            if self._probe is not None:
+                passed = max(now - self._ticked, 1)
+                rate, late = tokens / (passed / 1e9), self._probe.newest_s()
+                at, share = (now - start_ns) / 1e9, (cpu - self._worked) / passed
+                self._emit(Tick(self._point, at, rate, self._sender.active_streams, late, share))
+            self._ticked, self._counted, self._worked = now, received, cpu
 
-    async def _level(self, point: int, streams: int | None, start_ns: int) -> bool:
-        prompts = self._texts = await self._prompts(_requests_of(self._workload, streams))
-        await self._warm_up(streams or 1)
-        send = self._closed(point, streams, prompts) if streams is not None else self._open(point, prompts)
-        return await self._timed(point, streams, self._unless_wished(send), start_ns, requests=len(prompts)) > 0
+    async def _level(self, point: int, level: Level, run: int) -> bool:
+        requests = _requests_of(self._workload, level)
+        prompts = self._texts = await self._prepare(level, requests)
+        send = self._open(point, level.rate or 1.0, prompts, self._workload.seed + run)
+        if level.streams is not None:
+            send = self._closed(point, level.streams, prompts)
+        label, repeat = label_of(level, self._workload), self._workload.repeat
+        if repeat > 1:
+            label += f" (run {run + 1} of {repeat})"
+        levels = () if self._workload.find_knee else levels_of(self._workload)[point + 1 :]
+        later = (repeat - run - 1) * requests + repeat * sum(_requests_of(self._workload, one) for one in levels)
+        begins = PointBegins(point, 0.0, requests, level, label, later)
+        return await self._timed(begins, self._unless_wished(send)) > 0
 
-    async def _until_stopped(self, point: int, streams: int, start_ns: int) -> None:
+    async def _until_stopped(self, point: int, level: Level) -> None:
         """Keep streams busy, as many as wished; a level ends when the wish changes, the last when the client does."""
-        if not self._texts:
-            self._texts = await self._prompts(_ENDLESS_TEXTS)
-            await self._warm_up(streams)
         endless = EndlessStreams(self._texts, self._one, self._wish)
         while not endless.hopeless:
-            await self._timed(point, streams, endless.run(point, streams), start_ns, requests=0)
-            point, streams = point + 1, self._wish.streams or streams
+            begins = PointBegins(point, 0.0, 0, level, label_of(level, self._workload))
+            await self._timed(begins, endless.run(point, level.streams or 1))
+            point, level = point + 1, replace(level, streams=self._wish.streams or level.streams)
 
-    async def _timed(
-        self, point: int, streams: int | None, send: Awaitable[int | None], start_ns: int, *, requests: int
-    ) -> int:
-        """Send a level between the messages of its begin and its end; return how many requests succeeded."""
+    async def _timed(self, begins: PointBegins, send: Awaitable[int | None]) -> int:
+        """Send a level between the messages of its begin, which is now, and its end; return how many requests succeeded."""
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle would delay tokens that are being timed
+        self._completions = []
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
-        self._point = point
-        self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
-        levels = levels_of(self._workload)[point + 1 :] if requests else ()
-        later = sum(_requests_of(self._workload, one) for one in levels)
-        self._emit(PointBegins(point, (begin - start_ns) / 1e9, requests, streams, later))
+        self._point = begins.point
+        self._begins = msgspec.structs.replace(begins, at_s=(begin - self._start_ns) / 1e9)
+        # Tokens of the warm-up are none of the level's.
+        self._ticked, self._counted, self._worked = begin, self._sender.chunks, cpu
+        self._emit(self._begins)
         with LagProbe() as probe:
+            self._probe = probe
             succeeded = await send
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
-        self._point = -1
+        self._point, self._probe = -1, None
         gc.enable()
-        self._emit(
-            PointEnds(
-                point,
-                (end - start_ns) / 1e9,
-                probe.p99_s(),
-                cpu / max(end - begin, 1),
-                self._notes(),
-                streams,
-                partial=succeeded is None,
-            )
+        self._ended = PointEnds(
+            begins.point,
+            (end - self._start_ns) / 1e9,
+            probe.late_s(0.99),
+            cpu / max(end - begin, 1),
+            self._notes(begins.level),
+            partial=succeeded is None,
+            loop_lag_p90_s=probe.late_s(0.9),
         )
+        self._emit(self._ended)
         return succeeded or 0
 
     async def _unless_wished(self, send: Coroutine[Any, Any, int]) -> int | None:
@@ -148,45 +189,59 @@ class LevelRunner:
 
         return sum(await asyncio.gather(*(slot() for _ in range(streams))))
 
-    async def _open(self, point: int, prompts: list[Prompt]) -> int:
-        arrivals = random.Random(f"arrivals {self._workload.seed}")  # noqa: S311 -- load, not secrets
-        rate = self._workload.rate or 1.0
+    async def _open(self, point: int, rate: float, prompts: list[Prompt], seed: int) -> int:
+        times = arrival_times(self._workload.arrivals, rate, len(prompts), seed)
         begin = time.perf_counter_ns()
         tasks: list[asyncio.Task[int]] = []
-        for prompt, at_s in zip(prompts, accumulate(arrivals.expovariate(rate) for _ in prompts), strict=True):
+        self._outrun = Outrun(begin)
+        for prompt, at_s in zip(prompts, times, strict=True):
             due = begin + round(at_s * 1e9)
             await asyncio.sleep(max((due - time.perf_counter_ns()) / 1e9, 0.0))
             tasks.append(asyncio.create_task(self._one(point, prompt, due)))
+            if self._workload.find_knee and self._outrun.hopeless(times, len(tasks), time.perf_counter_ns()):
+                self._sender.give_up("the queue only grew")
+                break
         return sum(await asyncio.gather(*tasks))
 
     async def _one(self, point: int, prompt: Prompt, scheduled_ns: int) -> int:
         completion = await self._sender.send(point, prompt.text, scheduled_ns)
+        if self._wish.streams is None and not self._workload.until_stopped:
+            self._completions.append(completion)
+            self._outrun.ended(scheduled_ns, time.perf_counter_ns())
         self._emit(Finished(completion))
         return int(completion.error is None)
 
-    async def _prompts(self, number: int) -> list[Prompt]:
+    async def _prepare(self, level: Level, requests: int) -> list[Prompt]:
+        """Write the prompts of a level, open its connections, and send what is discarded."""
+        shared = ""
+        if level.shared:
+            shared = await self._writer.write_beginning(
+                max(round(level.prompt_tokens * self._workload.shared_share), 1)
+            )
+        prompts = await self._prompts(requests, level.prompt_tokens, shared)
+        discarded = await self._prompts(self._workload.warmup_requests, level.prompt_tokens, shared)
+        streams = level.streams or 1
+        await self._session.open_connections(streams)
+        tokens = min(self._workload.answer_tokens, WARMUP_TOKENS)
+        for first in range(0, len(discarded), streams):
+            batch = discarded[first : first + streams]
+            now = time.perf_counter_ns()
+            await asyncio.gather(*(self._sender.send(-1, one.text, now, answer_tokens=tokens) for one in batch))
+        return prompts
+
+    async def _prompts(self, number: int, tokens: int, shared: str) -> list[Prompt]:
         prompts: list[Prompt] = []
         texts = min(number, _MAX_TEXTS)
         while len(prompts) < texts:
             batch = min(_WRITERS, texts - len(prompts))
-            prompts += await asyncio.gather(*(self._writer.write() for _ in range(batch)))
+            prompts += await asyncio.gather(*(self._writer.write(tokens, shared) for _ in range(batch)))
         return prompts + [prompts[index % texts].renewed() for index in range(texts, number)]
 
-    async def _warm_up(self, streams: int) -> None:
-        await self._session.open_connections(streams)
-        number = self._workload.warmup_requests
-        prompts = await self._prompts(number)
-        tokens = min(self._workload.answer_tokens, WARMUP_TOKENS)
-        for first in range(0, number, streams):
-            batch = prompts[first : first + streams]
-            now = time.perf_counter_ns()
-            await asyncio.gather(*(self._sender.send(-1, one.text, now, answer_tokens=tokens) for one in batch))
-
-    def _notes(self) -> tuple[str, ...]:
+    def _notes(self, level: Level) -> tuple[str, ...]:
         inexact = sum(not prompt.exact for prompt in self._texts)
         if not inexact or not self._sender.counts_tokens:
             return self._sender.notes
         return (
             *self._sender.notes,
-            f"{inexact} of {len(self._texts)} prompts could not be made exactly {self._workload.prompt_tokens} tokens.",
+            f"{inexact} of {len(self._texts)} prompts could not be made exactly {level.prompt_tokens:,} tokens.",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import chain, islice
@@ -31,31 +31,44 @@ class Prompt:
 
     text: str
     exact: bool  # the server's tokenizer confirmed its length
+    nonce_at: int = 0  # where its own part begins, after a beginning that it shares
 
     def renewed(self) -> Prompt:
         """Return the same prompt under another nonce, which is as long in digits and so in tokens."""
-        return Prompt(f"[{_new_nonce()}{self.text[1 + _NONCE_DIGITS :]}", self.exact)
+        rest = self.text[self.nonce_at + 1 + _NONCE_DIGITS :]
+        return replace(self, text=f"{self.text[: self.nonce_at]}[{_new_nonce()}{rest}")
 
 
 class PromptWriter:
     """Writer of prompts of a given length, the same for a seed but for their nonces."""
 
-    def __init__(self, tokens: int, seed: int, count: _CountTokens | None) -> None:
-        self.tokens = tokens  # length wanted, chat template included
+    def __init__(self, seed: int, count: _CountTokens | None) -> None:
         self.template_tokens = 0  # learned from the server's usage, as is:
         self.tokens_per_word = _TOKENS_PER_WORD
         self._count = count  # asks the server's tokenizer; None if it has none
         self._seed = seed
         self._written = 0
 
-    async def write(self) -> Prompt:
-        """Return the next prompt."""
-        source = random.Random(f"{self._seed} {self._written}")  # noqa: S311 -- load, not secrets
-        self._written += 1
+    async def write(self, tokens: int, shared: str = "") -> Prompt:
+        """Return the next prompt: as many tokens, chat template included, and beginning with ``shared``."""
+        source = self._next_source()
         nonce = _new_nonce()
         question = source.choice(_data("questions"))
-        words = list(islice(_endless(source), self.tokens))  # a word has at least one token
-        return await self._fit(lambda length: _compose(nonce, question, " ".join(words[:length])))
+        words = list(islice(_endless(source), tokens))  # a word has at least one token
+        beginning = f"{shared} " if shared else ""
+        target = max(tokens - self.template_tokens, 1)
+        prompt = await self._fit(target, lambda length: beginning + _compose(nonce, question, " ".join(words[:length])))
+        return replace(prompt, nonce_at=len(beginning))
+
+    async def write_beginning(self, tokens: int) -> str:
+        """Return a text of as many tokens for prompts to share, under a nonce of its own."""
+        source, nonce = self._next_source(), _new_nonce()
+        words = list(islice(_endless(source), tokens))
+        return (await self._fit(tokens, lambda length: " ".join((f"[{nonce}]", *words[:length])))).text
+
+    def _next_source(self) -> random.Random:
+        self._written += 1
+        return random.Random(f"{self._seed} {self._written - 1}")  # noqa: S311 -- load, not secrets
 
     async def learn(self, text: str, prompt_tokens: int) -> None:
         """Learn from the server's count of a prompt, its chat template included."""
@@ -71,9 +84,8 @@ class PromptWriter:
             self._count = None  # a tokenizer that fails once gets no further request
         return counted
 
-    async def _fit(self, build: Callable[[int], str]) -> Prompt:
-        """Search the number of words that makes the prompt exactly as long as wanted."""
-        target = max(self.tokens - self.template_tokens, 1)
+    async def _fit(self, target: int, build: Callable[[int], str]) -> Prompt:
+        """Search the number of words that makes the prompt exactly ``target`` tokens long."""
         length = max(round(target / self.tokens_per_word) - len(build(1).split()) + 1, 0)
         low, high = 0, target
         best = build(0)

@@ -11,7 +11,9 @@ from seatrial.errors import MeasurementError, SeatrialError
 from seatrial.given import whole
 from seatrial.measure.load import start_load
 from seatrial.measure.summary import best_point
-from seatrial.measure.types import Measurement, Workload
+from seatrial.measure.target import RemoteServer
+from seatrial.measure.types import Measurement
+from seatrial.measure.workload import Workload, describe_lengths, label_of, levels_of
 from seatrial.server import Server
 from seatrial.speed.types import Prediction
 from seatrial.view.notebook.live import is_headless
@@ -30,12 +32,14 @@ _EARLIER = 5  # runs drawn behind the latest
 
 
 def load_panel(
-    server: Server | str, workload: Workload | None = None, predictions: Mapping[int, Prediction] | None = None
+    server: Server | RemoteServer | str,
+    workload: Workload | None = None,
+    predictions: Mapping[int, Prediction] | None = None,
 ) -> LoadPanel:
     """Return a panel that sends ``workload`` when a person presses Start, or when a cell asks for the result.
 
     Args:
-        server: A launched server, or the URL of an OpenAI-compatible one.
+        server: A server from ``launch`` or ``open_server``, or the URL of an OpenAI-compatible one.
         workload: The load; None for 1, 2, 4 and 8 streams of short answers.
         predictions: By streams; drawn as a band behind the measured output.
 
@@ -53,7 +57,10 @@ class LoadPanel:
     """
 
     def __init__(
-        self, server: Server | str, workload: Workload, predictions: Mapping[int, Prediction] | None = None
+        self,
+        server: Server | RemoteServer | str,
+        workload: Workload,
+        predictions: Mapping[int, Prediction] | None = None,
     ) -> None:
         self.workload = workload
         self.runs: list[PanelRun] = []
@@ -65,7 +72,7 @@ class LoadPanel:
         most = max(_SLIDER_STREAMS, 2 * max(workload.concurrency, default=1))
         settings = {
             "streams": max(workload.concurrency, default=1), "most_streams": most,
-            "prompt_tokens": workload.prompt_tokens, "answer_tokens": workload.answer_tokens,
+            "prompt_tokens": levels_of(workload)[0].prompt_tokens, "answer_tokens": workload.answer_tokens,
         }  # fmt: skip
         self._page = None if is_headless() else PanelWidget(self._asked, settings)
 
@@ -139,12 +146,10 @@ class LoadPanel:
     def to_table(self) -> Table:
         """Return the load in words."""
         load = self.workload
-        levels = ", ".join(map(str, load.concurrency)) if load.rate is None else "-"
         rows = (
-            ("Streams at once, one level after another", levels),
-            ("Requests arriving per second", "-" if load.rate is None else f"{load.rate:g}"),
+            ("Levels, one after another", "; ".join(label_of(level, load) for level in levels_of(load))),
             ("Requests at each level", "as many as needed" if load.requests is None else f"{load.requests:,}"),
-            ("Prompt", f"{load.prompt_tokens:,} tokens"),
+            ("Prompt", f"{describe_lengths(load)} tokens"),
             ("Answer, at most", f"{load.answer_tokens:,} tokens"),
         )
         return Table("The load that is sent; its result follows", ("Load", "Value>"), rows)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from seatrial.errors import SeatrialError
 from seatrial.measure.load import Load
 from seatrial.measure.summary import best_point
-from seatrial.measure.types import Measurement, Workload
-from seatrial.measure.workload import levels_of
+from seatrial.measure.types import Measurement
+from seatrial.measure.workload import Workload, levels_of
 from seatrial.units import counted
 from seatrial.view.plots.run_rows import RunRows
 from seatrial.view.tables.measurements import describe_load, describe_rate

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from seatrial.errors import UsageError
 from seatrial.hardware.types import Hardware
+from seatrial.measure.record import read_document, read_measurement
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Measurement, Point
 from seatrial.plan.types import Plan
-from seatrial.records import RECORD, from_dict, read_json
+from seatrial.records import RECORD, from_dict
 from seatrial.server.state import PhaseTime
 from seatrial.speed.types import Prediction
 
@@ -25,7 +27,7 @@ class RunRecord:
     """Contents of a run's ``record.json``, as far as they could be read."""
 
     id: str
-    folder: Path
+    file: Path
     document: dict[str, Any]
     hardware: Hardware | None = None
     plans: tuple[Plan, ...] = ()  # for each model, on this machine
@@ -36,6 +38,11 @@ class RunRecord:
     measurement: Measurement | None = None
     predictions: dict[int, Prediction] = field(default_factory=dict)  # expected speed by concurrency
     problems: tuple[str, ...] = ()  # a sentence for each result that could not be read
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run, with its logs."""
+        return self.file.parent
 
     @property
     def notebooks(self) -> list[dict[str, Any]]:
@@ -67,8 +74,13 @@ class RunRecord:
     @property
     def logs(self) -> list[str]:
         """Log files of the server, relative to the run's folder."""
-        names = [name for row in self.notebooks for name in row.get("logs") or () if isinstance(name, str)]
-        return [name for name in names if name.endswith(f"-{self.server.get('name')}.log")]
+        return [name for name in self.all_logs if name.endswith(f"-{self.server.get('name')}.log")]
+
+    @property
+    def all_logs(self) -> list[str]:
+        """Log files of every server that a notebook of the run launched, relative to the run's folder."""
+        rows = [row.get("logs") for row in self.notebooks]
+        return [name for row in rows if isinstance(row, list) for name in row if isinstance(name, str)]
 
     @property
     def stand_in(self) -> bool:
@@ -98,18 +110,16 @@ def read_record(path: Path) -> RunRecord:
         UsageError: If there is no such run, or its record cannot be read.
 
     """
-    file = path if path.name == RECORD and not path.is_dir() else path / RECORD
+    file = path if path.is_file() or (path.name == RECORD and not path.is_dir()) else path / RECORD
     if not file.exists():
         known = [str(found.parent) for found in sorted(path.parent.glob(f"*/{RECORD}"))[-3:]]
         hint = f" Runs beside it: {', '.join(known)}." if known else ""
         raise UsageError(f"There is no run in {path}: {file} does not exist.", remedy=f"Name a folder of runs/.{hint}")
-    document = read_json(file, mended=True)
-    if not isinstance(document, dict) or not isinstance(document.get("results", {}), dict):
-        raise UsageError(f"{file} is not a run's record.", remedy="Run the notebooks again: seatrial run.")
-    reader = _Reader(document.get("results") or {})
+    document = read_document(file)
+    reader = _Reader(document["results"])
     return RunRecord(
-        id=str(document.get("id") or file.parent.name),
-        folder=file.parent,
+        id=str(document.get("id") or (file.parent.name if file.name == RECORD else file.stem)),
+        file=file,
         document=document,
         hardware=reader.one("hardware", Hardware),
         # A run of notebook 00 alone knows what each model needs as well.
@@ -118,7 +128,7 @@ def read_record(path: Path) -> RunRecord:
         plan=reader.one("plan", Plan),
         command=reader.plain("command"),
         server=reader.plain("server"),
-        measurement=reader.one("measurement", Measurement),
+        measurement=reader.read("measurement", read_measurement),
         predictions=reader.predictions(),
         problems=tuple(reader.problems),
     )
@@ -132,13 +142,16 @@ class _Reader:
         self.problems: list[str] = []
 
     def one(self, name: str, kind: type[T]) -> T | None:
+        return self.read(name, partial(from_dict, kind))
+
+    def read(self, name: str, how: Callable[[Any], T]) -> T | None:
         value = self.results.get(name)
-        return None if value is None else self._convert(name, kind, value)
+        return None if value is None else self._convert(name, how, value)
 
     def several(self, name: str, kind: type[T]) -> list[T]:
         value = self.results.get(name)
         rows: Iterable[Any] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        return [made for row in rows if (made := self._convert(name, kind, row)) is not None]
+        return [made for row in rows if (made := self._convert(name, partial(from_dict, kind), row)) is not None]
 
     def plain(self, name: str) -> dict[str, Any]:
         value = self.results.get(name)
@@ -150,12 +163,16 @@ class _Reader:
     def predictions(self) -> dict[int, Prediction]:
         """Return the predictions by concurrency."""
         value = self.plain("prediction")
-        rows = {key: self._convert("prediction", Prediction, row) for key, row in value.items() if key.isdecimal()}
+        rows = {
+            key: self._convert("prediction", partial(from_dict, Prediction), row)
+            for key, row in value.items()
+            if key.isdecimal()
+        }
         return {int(key): made for key, made in rows.items() if made is not None}
 
-    def _convert(self, name: str, kind: type[T], value: Any) -> T | None:
+    def _convert(self, name: str, how: Callable[[Any], T], value: Any) -> T | None:
         try:
-            return from_dict(kind, value)
+            return how(value)
         except UsageError as error:
             self.problems.append(f"The result {name!r} could not be read. {error.what}")
             return None

@@ -1,0 +1,114 @@
+"""Runs to show beside one another: the figures of all, and the fastest as wholes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seatrial.errors import UsageError
+from seatrial.units import counted
+from seatrial.view.report.answer import answer
+from seatrial.view.report.comparison import SHOWN, Level, comparison_table
+from seatrial.view.report.content import headline
+from seatrial.view.report.files import run_document
+from seatrial.view.report.find import Head, find_records, head_of, names_of, read_head
+from seatrial.view.report.run_record import RunRecord, read_record
+from seatrial.view.tables.table import Table
+
+_FOLDED = 100
+"""Rows of the folded table of the other runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Runs that a report is of: the figures of all, and as wholes those that are drawn.
+
+    Attributes:
+        heads: Figures of each run, in the order named.
+        names: A name for each, no two the same.
+        prices: Dollars an hour of each run's machine; None if not given.
+        shown: Places of the runs that are drawn: all, or the fastest.
+        runs: Those runs as wholes.
+
+    """
+
+    heads: Sequence[Head]
+    names: Sequence[str]
+    prices: Sequence[float | None]
+    shown: Sequence[int]
+    runs: Sequence[RunRecord]
+
+    @property
+    def shown_names(self) -> list[str]:
+        """Names of the runs that are drawn."""
+        return [self.names[place] for place in self.shown]
+
+    def levels(self, places: Sequence[int] | None = None) -> list[Level]:
+        """Return the load levels of these runs, or of all."""
+        chosen = range(len(self.heads)) if places is None else places
+        return [
+            Level(self.names[at], self.heads[at], point, self.prices[at])
+            for at in chosen
+            for point in self.heads[at].points
+        ]
+
+    def table(self, *, others: bool = False) -> Table:
+        """Return a row for each run: those that are drawn, or some of the others."""
+        rest = [at for at in range(len(self.heads)) if at not in set(self.shown)][:_FOLDED]
+        places = rest if others else self.shown
+        more = counted(len(self.heads) - len(self.shown), "more run")
+        title = more if others else "The best load level of each run" if len(self.heads) > 1 else self.finding
+        return comparison_table([(self.names[at], self.heads[at], self.prices[at]) for at in places], title)
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """Figures of each run as plain JSON values."""
+        wholes = dict(zip(self.shown, self.runs, strict=True))
+        return [
+            run_document(head, name, wholes.get(place))
+            for place, (head, name) in enumerate(zip(self.heads, self.names, strict=True))
+        ]
+
+    @property
+    def finding(self) -> str:
+        """The sentence that answers: of one run what it reached, of several which serves most."""
+        return answer(self.runs, self.shown_names) if len(self.heads) > 1 else headline(self.runs[0])
+
+
+def read_runs(names: Sequence[Path | str], prices: Sequence[float] = ()) -> Compared:
+    """Read runs: the figures of all, and the fastest of many as wholes.
+
+    Args:
+        names: Records, folders of runs, and patterns.
+        prices: Dollars an hour: one for all, or one for each run; empty if not known.
+
+    Raises:
+        UsageError: If no run was named, one is not a run, or there are not as many prices as runs.
+
+    """
+    files_found = find_records(names)
+    if len(prices) not in {0, 1, len(files_found)}:
+        raise UsageError(
+            f"{counted(len(prices), 'price')} for {counted(len(files_found), 'run')}.",
+            remedy="Give --dollars-per-hour once for all runs, or once for each in their order.",
+        )
+    each: list[float | None] = [*prices] if len(prices) == len(files_found) else [*prices, None][:1] * len(files_found)
+    if len(files_found) <= SHOWN:
+        runs = [read_record(file) for file in files_found]
+        heads = [head_of(run) for run in runs]
+        return Compared(heads, names_of(heads), each, range(len(runs)), runs)
+    heads = [read_head(file) for file in files_found]
+    order = sorted(range(len(heads)), key=lambda at: _order(heads[at]), reverse=True)
+    shown = sorted(order[:SHOWN])
+    return Compared(heads, names_of(heads), each, shown, [read_record(heads[at].file) for at in shown])
+
+
+def _order(head: Head) -> tuple[bool, bool, float]:
+    best = head.best
+    return (
+        best is not None and head.kind != "simulated",
+        best is not None and best.self_check.valid,
+        (best and best.output_tokens_per_s) or 0.0,
+    )
