@@ -68,7 +68,7 @@ class Strip {
       if (line.look === "high") return null;
       const key = made("span", "st-key", head);
       const sample = made("i", `st-sample st-${line.look}`, key);
-      sample.style.setProperty("--st-own", `var(--st-series-${this.color(index)})`);
+      sample.style.setProperty("--st-own", `var(--series-${this.color(index)})`);
       sample.dataset.line = String(index % DASHES.length);
       made("span", "", key, line.look === "low" ? "predicted" : line.name);
       return made("b", "", key);
@@ -289,7 +289,7 @@ class Panel {
     if (!this.look) {
       const style = getComputedStyle(this.root); const color = (name) => style.getPropertyValue(`--st-${name}`).trim();
       const size = Math.max(parseFloat(style.fontSize) - 1, 11);
-      this.look = { size, font: `${size}px ${style.fontFamily}`, ink: color("ink"), muted: color("muted"), grid: color("grid"), axis: color("axis"), warn: color("warn"), series: [0, 1, 2, 3].map((at) => color(`series-${at}`)) };
+      this.look = { size, font: `${size}px ${style.fontFamily}`, ink: color("ink"), muted: color("muted"), grid: color("grid"), axis: color("axis"), warn: color("warn"), series: [0, 1, 2, 3].map((at) => style.getPropertyValue(`--series-${at}`).trim()) };
     }
     for (const strip of this.strips) strip.draw();
   }
