@@ -19,7 +19,7 @@ from seatrial.cli.answer import CommandResult, stdout
 from seatrial.cli.options import positive_number
 from seatrial.errors import UsageError
 from seatrial.paths import typed_path
-from seatrial.records import RECORD, REPORT
+from seatrial.records import RECORD, REPORT, to_dict
 
 if TYPE_CHECKING:
     from seatrial.view.report.compared import Compared
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         stdout().print(compared.table().to_rich())
         stdout().print(f"Report: {page}", soft_wrap=True)
 
-    return CommandResult({"report": str(page), "runs": compared.documents}, show)
+    return CommandResult({"report": str(page), "runs": to_dict(compared.documents)}, show)
 
 
 def _output(compared: Compared, named: str | None) -> Path:

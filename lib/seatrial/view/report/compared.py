@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import gc
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,10 +101,23 @@ def read_runs(names: Sequence[Path | str], prices: Sequence[float] = ()) -> Comp
         runs = [read_record(file) for file in files_found]
         heads = [head_of(run) for run in runs]
         return Compared(heads, names_of(heads), each, range(len(runs)), runs)
-    heads = [read_head(file) for file in files_found]
+    with _without_collector():
+        heads = [read_head(file) for file in files_found]
     order = sorted(range(len(heads)), key=lambda at: _order(heads[at]), reverse=True)
     shown = sorted(order[:SHOWN])
     return Compared(heads, names_of(heads), each, shown, [read_record(heads[at].file) for at in shown])
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep Python's garbage collector from walking through everything read so far, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _order(head: Head) -> tuple[bool, bool, float]:
