@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seatrial.cli.answer import CommandResult, stdout
+from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.options import positive_number
 from seatrial.errors import UsageError
 from seatrial.paths import typed_path
@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     compared = read_runs(arguments.runs, arguments.dollars_per_hour)
     if arguments.text:
         return _text(compared)
+    for line in compared.unread:
+        stderr().print(f"seatrial: {line}", soft_wrap=True)
     page = write_compared(compared, _output(compared, arguments.output))
 
     def show() -> None:

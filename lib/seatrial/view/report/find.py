@@ -12,6 +12,7 @@ from seatrial.errors import UsageError
 from seatrial.json_text import JsonDecoder, JsonError
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Point
+from seatrial.paths import typed_path
 from seatrial.records import FORMAT, FORMAT_VERSION, RECORD, SERIES, is_record_file
 from seatrial.view.report.run_record import RunRecord, read_record
 
@@ -85,7 +86,7 @@ def find_records(names: Iterable[Path | str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for name in names:
-        found |= dict.fromkeys(_meant_by(Path(name)))
+        found |= dict.fromkeys(_meant_by(typed_path(name, "A run")))
     if not found:
         raise UsageError("No run was named.", remedy="Name folders of runs, such as runs/*.")
     return list(found)
