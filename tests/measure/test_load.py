@@ -60,7 +60,7 @@ def held_bytes(load):
 
 
 def test_a_missing_client_is_said(monkeypatch):
-    """Without aiohttp nothing is sent, and the message names the extra to install; as for a missing engine, exit code 4."""
+    """Without httptools nothing is sent, and the message names the extra to install; as for a missing engine, exit code 4."""
     monkeypatch.setattr("seatrial.measure.load.find_spec", lambda _: None)
     with pytest.raises(EngineMissingError, match=r"seatrial\[measure\]") as caught:
         measure_server("http://127.0.0.1:9", SMALL)

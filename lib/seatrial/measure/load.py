@@ -251,7 +251,9 @@ class Load:
                 level = describe_level(event.streams, self._workload.rate)
                 points = len(levels_of(self._workload)) if event.requests else 0
                 self._report(
-                    LoadProgress(event.point, points, level, 0, event.requests, None, 0, event.at_s, event.later)
+                    LoadProgress(
+                        event.point, points, level, 0, event.requests, None, 0, event.at_s, event.later, event.streams
+                    )
                 )
             case Tick():
                 self._add_sample(event, telemetry)

@@ -89,7 +89,9 @@ class ServerBench:
             self._up.popitem(last=False)[1].stop()
         taken = {server.name for server in self._up.values()}
         name = next(name for number in range(1, _MOST_SERVERS + 2) if (name := f"tune-{number}") not in taken)
-        self._up[key] = launch(plan, name=name, runner=self._runner, tuned=False, on_event=self._give_up_in_time)
+        self._up[key] = launch(
+            plan, name=name, runner=self._runner, tuned=False, shared=False, on_event=self._give_up_in_time
+        )
         return self._up[key]
 
     def _give_up_in_time(self, _: object) -> None:
