@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 
 from seatrial.measure import Workload, start_load
-from seatrial.measure.summary import rank
+from seatrial.measure.figures import rank
 from seatrial.records import document_with, write_json
 from seatrial.view.tables.table import Table
 from seatrial.writing import check_target

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from seatrial.measure.figures import quantiles, tpot_s, ttft_s
 from seatrial.measure.recorder import LoadProgress, Recorder
-from seatrial.measure.summary import quantiles, tpot_s, ttft_s
 from seatrial.measure.types import Completion, Sample
 from seatrial.speed.types import Prediction
 from seatrial.units import GIB
