@@ -28,7 +28,7 @@ from bench_servers import Figure, servers
 from seatrial import __version__
 from seatrial.hardware import Hardware, detect_hardware
 from seatrial.measure import Measurement, Workload, start_load
-from seatrial.measure.summary import rank
+from seatrial.measure.figures import rank
 from seatrial.plan import make_plan
 from seatrial.records import document_with, write_json
 from seatrial.view.tables.table import Table

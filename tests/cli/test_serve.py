@@ -262,8 +262,8 @@ def test_ps_shows_a_server_that_hangs(capsys):
 
 def test_stop_all_stops_everything(capsys):
     """Two servers, one word."""
-    launch(fake_command(), keep_running=True)
-    launch(fake_command(), keep_running=True)
+    launch(fake_command(), name="one", keep_running=True)
+    launch(fake_command(), name="two", keep_running=True)
     assert 0 == main(["stop", "--all", "--json"])
     assert 2 == len(json.loads(capsys.readouterr().out)["stopped"])
     assert [] == launched_processes()

@@ -29,7 +29,8 @@ from seatrial.engines import RUNNERS
 from seatrial.errors import UsageError
 from seatrial.launching import launch
 from seatrial.launching.access import Access
-from seatrial.launching.checks import check_launch, check_one_machine
+from seatrial.launching.checks import check_one_machine
+from seatrial.launching.claim import check_launch
 from seatrial.launching.next_plan import advise, why_ended, with_share
 from seatrial.launching.this_machine import fetch_stand_in
 from seatrial.launching.tuned import tuned_plan

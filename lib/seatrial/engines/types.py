@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from seatrial.flags import Flags
 
@@ -66,3 +67,16 @@ class Command:
     def with_flags(self, flags: Flags) -> Command:
         """Return the same command with these flags instead."""
         return replace(self, argv=(*self.starts, *flags.to_argv()))
+
+    def filled(self, port: int, key_file: Path) -> Command:
+        """Return the command with its port and the file of its key."""
+        values = {"{port}": str(port), "{key_file}": str(key_file.absolute())}
+        env = {variable: _fill(value, values) for variable, value in self.env.items()}
+        return replace(self, argv=tuple(_fill(word, values) for word in self.argv), env=env)
+
+
+def _fill(text: str, values: dict[str, str]) -> str:
+    # Not str.format: arguments may be JSON, with braces of their own.
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, value)
+    return text

@@ -59,6 +59,8 @@ class Tick(msgspec.Struct, frozen=True, tag="tick"):
     at_s: float
     tokens_per_s: float
     active_streams: int
+    loop_lag_s: float = 0.0  # the largest since the last tick
+    cpu_share: float = 0.0  # of a core, since the last tick
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
@@ -76,6 +78,7 @@ class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
     cpu_share: float
     notes: tuple[str, ...] = ()
     partial: bool = False
+    loop_lag_p90_s: float | None = None  # None if only the 99th percentile is known
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

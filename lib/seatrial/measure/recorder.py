@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from seatrial.measure.repeats import merge_levels
 from seatrial.measure.types import Completion, Point, Sample
+
+T = TypeVar("T")
 
 _MAX_SAMPLES = 100_000  # seven hours at four a second
 _MAX_COMPLETIONS = 100_000
@@ -27,6 +31,7 @@ class LoadProgress:
         active_streams: Requests in flight.
         begun_s: When the level began, in seconds since the run's start.
         later: Requests of the levels after it.
+        streams: Streams of the level, None if requests arrive at a rate.
 
     """
 
@@ -39,6 +44,7 @@ class LoadProgress:
     active_streams: int
     begun_s: float = 0.0
     later: int = 0
+    streams: int | None = None
 
 
 class Recorder:
@@ -54,6 +60,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
         self._completions: deque[Completion] = deque(maxlen=_MAX_COMPLETIONS)
+        self._stored = [0, 0]  # samples and completions of the run, those that went among them
         self._points: list[Point] = []
         self._progress = LoadProgress(-1, 0, "", 0, 0, None, 0)
 
@@ -82,14 +89,24 @@ class Recorder:
         with self._lock:
             return self._progress
 
+    def news(self, samples: int, completions: int) -> tuple[list[Sample], list[Completion]]:
+        """Return the samples and completions after the first so many of the run."""
+        with self._lock:
+            return (
+                _last(self._samples, self._stored[0] - samples),
+                _last(self._completions, self._stored[1] - completions),
+            )
+
     def add_sample(self, sample: Sample) -> None:
         """Store a sample."""
         with self._lock:
+            self._stored[0] += 1
             self._samples.append(sample)
 
     def add_completion(self, completion: Completion) -> None:
         """Store a completion."""
         with self._lock:
+            self._stored[1] += 1
             self._completions.append(completion)
 
     def add_point(self, point: Point) -> None:
@@ -101,3 +118,7 @@ class Recorder:
         """Store the progress."""
         with self._lock:
             self._progress = progress
+
+
+def _last(stored: deque[T], number: int) -> list[T]:
+    return list(islice(reversed(stored), number))[::-1]

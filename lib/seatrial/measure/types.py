@@ -32,6 +32,9 @@ class Completion:
         ended_s: When the request was over, its slot free again.
         retries: Attempts the server turned away before (429 or 503).
         usage_doubt: Why a count of the server cannot be right and was left out; empty if none is doubtful.
+        draft_steps: Steps of the model in which drafts were checked, None if the server does not count them.
+        drafted_tokens: Tokens that were drafted for this answer, likewise.
+        accepted_tokens: Of these, accepted.
 
     """
 
@@ -53,6 +56,9 @@ class Completion:
     ended_s: float
     retries: int = 0
     usage_doubt: str = ""
+    draft_steps: int | None = None
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def test_a_usage_that_cannot_be_right_is_said():
     answer = in_pieces(HEAD, *[token()] * 8, token("", "stop") + usage(0, 0) + DONE)
     with raw_server(answer) as url:
         measurement = measure_server(url, SMALL)
-    said = next(note for note in measurement.notes if "usage" in note)
+    said = next(text for text in measurement.points[0].self_check.warnings if "usage" in text)
     assert "in 6 of 6 answers (completion_tokens is 0 for 8 chunks with text; prompt_tokens is 0" in said
     assert said.endswith("output tokens are counted by chunks.")
     assert [(8, "chunks", None)] * 6 == [

@@ -17,10 +17,12 @@ from httptools.parser.errors import HttpParserError
 from httptools.parser.parser import HttpResponseParser
 
 from seatrial.measure.client.failure import UnansweredError, disconnected, not_http
+from seatrial.measure.stream.chunks import one_line
 
 _MAX_FRAMING = 1 << 16  # bytes of a head, of marks of chunks ...
 _FRAMING_SHARE = 16  # ... and this many times the body's: a chunk of one byte has five beside it
 _TLS_ALERT = b"\x15\x03"
+_SHOWN = 40  # bytes of what is no HTTP
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._head_complete = self._complete = self._keep = False
         self._framing = self._body = 0  # bytes of the answer
         self._heard = False  # a byte of an answer came
+        self._early = b""  # what came before anything was asked
         self.open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -93,14 +96,20 @@ class Connection(asyncio.Protocol):
         self._head_complete = self._complete = self._keep = self._heard = False
         self._framing = self._body = 0
         sent = time.perf_counter_ns()
-        self._transport.write(request)
+        if self.open:
+            self._transport.write(request)
+        else:  # the server spoke, or left, before it was asked
+            self._receiver = None
+            why = f"it begins unasked with {one_line(repr(self._early[:_SHOWN])[1:])}"
+            receiver.fail(not_http(why) if self._early else _unanswered())
         return sent
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
         stamp = time.perf_counter_ns()
         receiver, pieces, refused = self._receiver, self._pieces, None
-        if receiver is None or self._parser is None:  # nothing was asked
+        if receiver is None or self._parser is None:
+            self._early = self._early or data
             self.close()
             return
         self._heard = True
@@ -148,7 +157,7 @@ class Connection(asyncio.Protocol):
         if receiver is None:
             return
         if not self._heard:
-            receiver.fail(UnansweredError("disconnected", "the server closed the connection after 0 chunks"))
+            receiver.fail(_unanswered())
         elif exc is not None or not self._head_complete or not self._head.until_close:
             receiver.fail(disconnected(receiver.chunks))
         else:
@@ -204,3 +213,7 @@ class Connection(asyncio.Protocol):
         if data.startswith(_TLS_ALERT):
             raise not_http("it is TLS: give the address with https://")
         raise not_http(str(refused) or type(refused).__name__)
+
+
+def _unanswered() -> UnansweredError:
+    return UnansweredError("disconnected", "the server closed the connection after 0 chunks")

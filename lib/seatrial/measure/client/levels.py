@@ -62,12 +62,12 @@ class LevelRunner:
         self._wish = wish
         self._start_ns = 0  # zero of all times
         self._completions: list[Completion] = []  # of the latest level
-        self._begin_s = 0.0  # of that level
-        self._ended = PointEnds(-1, 0.0, 0.0, 0.0)
+        self._begins: PointBegins
+        self._ended: PointEnds
         self._outrun = Outrun(0)
         self._texts: list[Prompt] = []  # prompts of the latest level
-        self._point = -1
-        self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
+        self._ticked, self._counted, self._worked = 0, 0, 0  # when the last tick was; chunks and CPU time until then
+        self._probe: LagProbe | None = None  # of the level that runs
 
     async def run(self, start_ns: int) -> None:
         """Run all levels, each as often as asked; stop after a run in which no request succeeds."""
@@ -96,7 +96,7 @@ class LevelRunner:
             if search is None and not succeeded:
                 return False
             if search is not None:
-                runs.append(summarize(self._completions, self._workload, level, self._begin_s, self._ended))
+                runs.append(summarize(self._completions, self._workload, self._begins, self._ended))
         if search is not None:
             search.take(merge_runs(runs, len(runs)))
         return True
@@ -106,12 +106,14 @@ class LevelRunner:
         while True:
             await asyncio.sleep(_TICK_S)
             self._sender.expire()
-            now, received = time.perf_counter_ns(), self._sender.chunks
+            now, received, cpu = time.perf_counter_ns(), self._sender.chunks, time.process_time_ns()
             tokens = (received - self._counted) * self._sender.tokens_per_chunk
-            if self._point >= 0:
-                rate = tokens / ((now - self._ticked) / 1e9)
-                self._emit(Tick(self._point, (now - start_ns) / 1e9, rate, self._sender.active_streams))
-            self._ticked, self._counted = now, received
+            if self._probe is not None:
+                passed = max(now - self._ticked, 1)
+                rate, late = tokens / (passed / 1e9), self._probe.newest_s()
+                at, share = (now - start_ns) / 1e9, (cpu - self._worked) / passed
+                self._emit(Tick(self._begins.point, at, rate, self._sender.active_streams, late, share))
+            self._ticked, self._counted, self._worked = now, received, cpu
 
     async def _level(self, point: int, level: Level, run: int) -> bool:
         requests = _requests_of(self._workload, level)
@@ -142,16 +144,25 @@ class LevelRunner:
         gc.disable()  # a collection in the middle would delay tokens that are being timed
         self._completions = []
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
-        self._point, self._begin_s = begins.point, (begin - self._start_ns) / 1e9
-        self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
-        self._emit(msgspec.structs.replace(begins, at_s=self._begin_s))
+        self._begins = msgspec.structs.replace(begins, at_s=(begin - self._start_ns) / 1e9)
+        # Tokens of the warm-up are none of the level's.
+        self._ticked, self._counted, self._worked = begin, self._sender.chunks, cpu
+        self._emit(self._begins)
         with LagProbe() as probe:
+            self._probe = probe
             succeeded = await send
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
-        self._point = -1
+        self._probe = None
         gc.enable()
-        ended = PointEnds(begins.point, (end - self._start_ns) / 1e9, probe.p99_s(), cpu / max(end - begin, 1))
-        self._ended = msgspec.structs.replace(ended, notes=self._notes(begins.level), partial=succeeded is None)
+        self._ended = PointEnds(
+            begins.point,
+            (end - self._start_ns) / 1e9,
+            probe.late_s(0.99),
+            cpu / max(end - begin, 1),
+            self._notes(begins.level),
+            partial=succeeded is None,
+            loop_lag_p90_s=probe.late_s(0.9),
+        )
         self._emit(self._ended)
         return succeeded or 0
 

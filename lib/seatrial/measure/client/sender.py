@@ -13,6 +13,7 @@ from seatrial.measure.client.request_fields import RequestFields
 from seatrial.measure.client.session import CHAT, RequestError, Session
 from seatrial.measure.stream.answer import StreamError
 from seatrial.measure.stream.counts import believed_cached, believed_first, doubt_output, doubt_prompt
+from seatrial.measure.stream.drafts import read_drafts
 from seatrial.measure.stream.flight import Flight
 from seatrial.measure.types import Completion
 from seatrial.measure.workload import Workload
@@ -62,6 +63,7 @@ class Sender:
         answer, stamps = flight.answer, flight.answer.stamps
         doubts = (doubt_output(answer, asked), doubt_prompt(answer, prompt))
         tokens, source = await self._tokens(flight, doubtful=bool(doubts[0]))
+        drafts = read_drafts(reversed(answer.counting_events), tokens)
         prompt_tokens = answer.usage.prompt_tokens if answer.usage and not doubts[1] else None
         return Completion(
             point=point,
@@ -82,6 +84,9 @@ class Sender:
             ended_s=self._seconds(flight.ended),
             retries=retries,
             usage_doubt="; ".join(dict.fromkeys(filter(None, doubts))),
+            draft_steps=drafts and drafts.steps,
+            drafted_tokens=drafts and drafts.drafted,
+            accepted_tokens=drafts and drafts.accepted,
         )
 
     def expire(self) -> None:

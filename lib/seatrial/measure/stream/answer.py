@@ -7,6 +7,7 @@ was parsed. docs/measuring.md has the definitions.
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 
 import msgspec
 
@@ -18,6 +19,7 @@ from seatrial.measure.stream.sse import EventReader, OversizedEventError
 from seatrial.measure.stream.usage import Usage
 
 _MAX_TEXT = 1 << 20  # characters of an answer that are stored
+_COUNTING_EVENTS = 3
 _FAILED = frozenset(("abort", "error"))  # finish reasons of vLLM and SGLang for an answer they gave up
 # An answer is given up some way above the tokens that were asked for: a quarter more, and a little.
 _SPARE_TOKENS = 32
@@ -42,7 +44,7 @@ class Answer:
     """An answer as it arrives; all clocks are nanoseconds."""
 
     __slots__ = ("_asked", "_bytes", "_choice", "_enough", "_events", "_most_text", "_reasons_end", "_texts", "_texts_size",
-                 "_unread", "done", "finished", "first_answer", "first_chunk_tokens", "first_text", "odd",
+                 "_unread", "counting_events", "done", "finished", "first_answer", "first_chunk_tokens", "first_text", "odd",
                  "stamps", "usage", "usage_beside", "usage_most", "usage_sum")  # fmt: skip
 
     def __init__(self, asked: int = 1 << 30) -> None:
@@ -61,6 +63,7 @@ class Answer:
         self.first_chunk_tokens: int | None = None  # None unless the server counts them
         self.first_text = ""  # of the first chunk
         self.usage: Usage | None = None  # the server's last token counts
+        self.counting_events: deque[bytes] = deque(maxlen=_COUNTING_EVENTS)  # the last ones that may hold other counts
         self.usage_most = 0  # output tokens that a usage counted, at most ...
         self.usage_sum = 0  # ... together, of those beside a chunk with tokens ...
         self.usage_beside = 0  # ... and how many those are
@@ -137,6 +140,7 @@ class Answer:
         if is_done(event):
             self.done = self.finished = True
             return
+        self.counting_events.append(event)
         try:
             pieces = read_odd_chunk(event)
         except OddChunkError as error:
