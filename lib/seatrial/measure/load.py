@@ -25,6 +25,7 @@ from seatrial.measure.messages import (
     LoadJob,
     PointBegins,
     PointEnds,
+    Recounted,
     SetStreams,
     Tick,
     decode_event,
@@ -256,12 +257,14 @@ class Load:
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
             case Finished():
+                # Others were sent before the streams were set anew.
                 if self._level is not None and event.completion.point == progress.point:
-                    self._level.completions.append(
-                        event.completion
-                    )  # others were sent before the streams were set anew
+                    self._level.completions.append(event.completion)
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
+            case Recounted() if self._level is not None:
+                self._level.completions[event.index] = event.completion
+                self.recorder.replace_completion(len(self._level.completions) - event.index, event.completion)
             case PointEnds():
                 self._notes += event.notes
                 self._end_level(event)

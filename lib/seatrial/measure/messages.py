@@ -69,6 +69,16 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     completion: Completion
 
 
+class Recounted(msgspec.Struct, frozen=True, tag="recounted"):
+    """A request of the level once more, its tokens counted by the server's tokenizer after the last answer.
+
+    ``index`` is its place among the level's ``Finished``.
+    """
+
+    index: int
+    completion: Completion
+
+
 class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
     """A load level is over: the client's own figures of it; ``partial`` if a person set other streams before its end."""
 
@@ -89,7 +99,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     remedy: str
 
 
-Event = ClientReady | PointBegins | Tick | Finished | PointEnds | Failed
+Event = ClientReady | PointBegins | Tick | Finished | Recounted | PointEnds | Failed
 
 decode_event: Any = JsonDecoder(Event)
 decode_job: Any = JsonDecoder(LoadJob)

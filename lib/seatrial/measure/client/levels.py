@@ -21,14 +21,14 @@ from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import Session
 from seatrial.measure.client_limits import check_file_limit
 from seatrial.measure.knee import KneeSearch
-from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Tick
+from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Recounted, Tick
 from seatrial.measure.repeats import merge_runs
 from seatrial.measure.summary import summarize
 from seatrial.measure.types import Completion
 from seatrial.measure.workload import Level, Workload, label_of, levels_of
 
 _TICK_S = 0.25
-_WRITERS = 8  # prompts made at the same time before a point: each asks the server's tokenizer a few times
+_WRITERS = 8  # at the same time before and after a level: each asks the server's tokenizer a few times
 _MAX_TEXTS = 512  # different texts of a point; further requests repeat them under new nonces
 # Requests of a point if the workload has no number: enough for a steady stretch.
 _REQUESTS_A_STREAM, _MIN_REQUESTS = 4, 8
@@ -61,7 +61,8 @@ class LevelRunner:
         self._emit = emit
         self._wish = wish
         self._start_ns = 0  # zero of all times
-        self._completions: list[Completion] = []  # of the latest level
+        self._completions: list[Completion] = []  # of the latest level; and the texts of their first chunks:
+        self._first_texts: list[str] = []
         self._begins: PointBegins
         self._ended: PointEnds
         self._outrun = Outrun(0)
@@ -142,7 +143,7 @@ class LevelRunner:
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle would delay tokens that are being timed
-        self._completions = []
+        self._completions, self._first_texts = [], []
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
         self._begins = msgspec.structs.replace(begins, at_s=(begin - self._start_ns) / 1e9)
         # Tokens of the warm-up are none of the level's.
@@ -154,6 +155,7 @@ class LevelRunner:
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
         self._probe = None
         gc.enable()
+        await self._count_tokens()
         self._ended = PointEnds(
             begins.point,
             (end - self._start_ns) / 1e9,
@@ -202,12 +204,27 @@ class LevelRunner:
         return sum(await asyncio.gather(*tasks))
 
     async def _one(self, point: int, prompt: Prompt, scheduled_ns: int) -> int:
-        completion = await self._sender.send(point, prompt.text, scheduled_ns)
+        completion, first_text = await self._sender.send_timed(point, prompt.text, scheduled_ns)
         if self._wish.streams is None and not self._workload.until_stopped:
             self._completions.append(completion)
+            self._first_texts.append(first_text)
             self._outrun.ended(scheduled_ns, time.perf_counter_ns())
+        else:  # without an end there is no better time
+            completion = await self._sender.counted(completion, first_text)
         self._emit(Finished(completion))
         return int(completion.error is None)
+
+    async def _count_tokens(self) -> None:
+        """Count what the server's usage did not tell: after the last answer, or counting would delay the requests that follow."""
+        for first in range(0, len(self._completions), _WRITERS):
+            last = first + _WRITERS
+            before = self._completions[first:last]
+            texts = self._first_texts[first:last]
+            after = await asyncio.gather(*map(self._sender.counted, before, texts))
+            for index, (old, new) in enumerate(zip(before, after, strict=True), start=first):
+                if new is not old:
+                    self._completions[index] = new
+                    self._emit(Recounted(index, new))
 
     async def _prepare(self, level: Level, requests: int) -> list[Prompt]:
         """Write the prompts of a level, open its connections, and send what is discarded."""
