@@ -31,6 +31,7 @@ from seatrial.measure.messages import (
     decode_event,
 )
 from seatrial.measure.recorder import LoadProgress, Recorder
+from seatrial.measure.recording import read_recording
 from seatrial.measure.target import Target, find_target
 from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
 from seatrial.measure.types import Measurement, Sample
@@ -107,12 +108,13 @@ class Load:
     """
 
     def __init__(self, target: Target, workload: Workload, on_event: _OnEvent | None) -> None:
+        recording = read_recording(workload)
         self.recorder = Recorder(workload.repeat)
         self._target = target
         self._workload = workload
         self._on_event = on_event
         self._model = target.model or ""
-        self._notes: list[str] = []
+        self._notes = list(recording.notes) if recording is not None else []
         self._error: SeatrialError | None = None
         self._stopping = False
         self._gone = ""  # why no further level is measured: the server went away
@@ -121,7 +123,7 @@ class Load:
         self._process = ClientProcess()
         self._thread = threading.Thread(target=self._follow, name="load", daemon=True)
         try:
-            job = LoadJob(target.url, workload, time.perf_counter_ns(), target.model, target.api_key)
+            job = LoadJob(target.url, workload, time.perf_counter_ns(), target.model, target.api_key, recording)
             self._process.send(job)
             self._thread.start()
         except BaseException:  # no thread can be started: nobody would follow the client
@@ -199,8 +201,8 @@ class Load:
             UsageError: If requests arrive at a rate, or there is no such number of streams.
 
         """
-        changed = Workload(concurrency=(streams,), rate=self._workload.rate, until_stopped=True)
-        check_workload(changed, self._target.engine)
+        rate = 1.0 if self._workload.open_loop else None
+        check_workload(Workload(concurrency=(streams,), rate=rate, until_stopped=True), self._target.engine)
         self._process.send(SetStreams(streams))
 
     def stop(self) -> None:

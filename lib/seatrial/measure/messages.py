@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from seatrial.json_text import JsonDecoder
+from seatrial.measure.recording import Recording
 from seatrial.measure.types import Completion
 from seatrial.measure.workload import Level, Workload
 
@@ -23,6 +24,7 @@ class LoadJob(msgspec.Struct, frozen=True):
     start_ns: int
     model: str | None = None
     api_key: str | None = None
+    recording: Recording | None = None
 
 
 class SetStreams(msgspec.Struct, frozen=True):

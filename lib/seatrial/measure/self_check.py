@@ -63,7 +63,7 @@ def check_level(level: CheckedLevel) -> SelfCheck:
         dispatch_delay_p99_s=rank(delays, 0.99) if delays else 0.0,
         valid=True,
         # Under open load TTFT counts from the schedule, so that a late departure is part of it.
-        ttft_error_s=late_s + (rank(delays, 0.9) if delays and level.workload.rate is not None else 0.0),
+        ttft_error_s=late_s + (rank(delays, 0.9) if delays and level.workload.open_loop else 0.0),
         tpot_error_s=_tpot_error_s(level.good, late_s),
     )
     wrong = "; ".join(_wrong(level, check))
