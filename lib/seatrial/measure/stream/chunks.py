@@ -111,6 +111,8 @@ def error_text(body: bytes) -> str:
     except JsonError:
         return _plain_text(body)
     if isinstance(parsed, dict):
+        if isinstance(parsed.get("choices"), list) and parsed["choices"]:
+            return "it came whole, not streamed"
         for name in ("error", "message", "detail"):
             if parsed.get(name):
                 return _message_of(parsed[name])
