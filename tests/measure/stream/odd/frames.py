@@ -40,7 +40,7 @@ FRAMES = {
     "a comment inside": lambda data: b":\ndata: " + data + b"\n:\n\n",
     "a ping": lambda data: b'event: ping\ndata: {"type": "ping"}\n\ndata: ' + data + b"\n\n",
     "a ping in words": lambda data: b"data: ping\n\ndata: [PING]\n\ndata: " + data + b"\n\n",
-    "an empty event": lambda data: b"data:\n\ndata: {}\n\ndata: null\n\ndata: " + data + b"\n\n",
+    "an empty event": lambda data: b"data:\n\ndata: [[],null,{}]\n\ndata: {}\n\ndata: null\n\ndata: " + data + b"\n\n",
     "a choice of nothing": lambda data: b'data: {"choices":[]}\n\ndata: {"choices":[null]}\n\ndata: ' + data + b"\n\n",
     "an event in another dialect": lambda data: b'data: {"queue": 3}\n\ndata: ' + data + b"\n\n",
     "data in two lines": lambda data: b"data: " + data[:9] + b"\ndata: " + data[9:] + b"\n\n" if data[:1] == b"{" else b"data: " + data + b"\n\n",
