@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key of --url")
     parser.add_argument("--model", help="model id (default: the one the server lists)")
     add_load_options(parser)
+    parser.add_argument("--live", action="store_true", help="show the load while it runs: output, waits, queue, GPUs")
     parser.add_argument("--output", metavar="FILE", help="write a record, which seatrial report shows")
 
 
@@ -49,10 +50,15 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     output = record_path(arguments.output)
     api_key = _api_key(arguments.api_key_env)
     target = _target(arguments)
-    with _Display() if not arguments.json else nullcontext() as display:
+    with _Display() if not (arguments.json or arguments.live) else nullcontext() as display:
         show = display.update if display is not None else None
         try:
-            measurement = measure_server(target, workload, api_key=api_key, model=arguments.model, on_event=show)
+            if arguments.live:
+                from seatrial.cli.measure_live import measure_live
+
+                measurement = measure_live(target, workload, api_key=api_key, model=arguments.model)
+            else:
+                measurement = measure_server(target, workload, api_key=api_key, model=arguments.model, on_event=show)
         except SeatrialError as error:
             ended = _why_it_ended(target)
             if ended is None:
