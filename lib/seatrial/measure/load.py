@@ -16,8 +16,10 @@ from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError,
 from seatrial.json_text import JsonError
 from seatrial.measure.client_limits import named_limits
 from seatrial.measure.client_process import ClientProcess
-from seatrial.measure.counted import why_no_energy
+from seatrial.measure.counted import missing_energy
+from seatrial.measure.gaps import missing_readings
 from seatrial.measure.level import RunningLevel, server_gone
+from seatrial.measure.local_server import serving_process
 from seatrial.measure.messages import (
     ClientReady,
     Failed,
@@ -32,8 +34,8 @@ from seatrial.measure.messages import (
 )
 from seatrial.measure.recorder import LoadProgress, Recorder
 from seatrial.measure.recording import read_recording
-from seatrial.measure.target import Target, find_target
-from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
+from seatrial.measure.target import RemoteServer, Target, find_target
+from seatrial.measure.telemetry import Telemetry
 from seatrial.measure.types import Measurement, Sample
 from seatrial.measure.workload import Workload, levels_of
 from seatrial.measure.workload_check import check_workload
@@ -49,7 +51,7 @@ _OnEvent = Callable[[LoadProgress], None]
 
 
 def measure_server(
-    target: Server | str,
+    target: Server | RemoteServer | str,
     workload: Workload | None = None,
     *,
     api_key: str | None = None,
@@ -59,7 +61,7 @@ def measure_server(
     """Send a workload to a server, wait for its end, and sum it up.
 
     Args:
-        target: A launched server, or the URL of an OpenAI-compatible one.
+        target: A server from ``launch`` or ``open_server``, or the URL of an OpenAI-compatible one.
         workload: The load; by default 1, 2, 4 and 8 streams of short answers.
         api_key: Sent as bearer token; a launched server knows its own.
         model: Model id; by default the one the server lists.
@@ -76,7 +78,7 @@ def measure_server(
 
 
 def start_load(
-    target: Server | str,
+    target: Server | RemoteServer | str,
     workload: Workload | None = None,
     *,
     api_key: str | None = None,
@@ -115,6 +117,7 @@ class Load:
         self._on_event = on_event
         self._model = target.model or ""
         self._notes = list(recording.notes) if recording is not None else []
+        self._missing: dict[str, str] = {}
         self._error: SeatrialError | None = None
         self._stopping = False
         self._gone = ""  # why no further level is measured: the server went away
@@ -176,7 +179,6 @@ class Load:
         if self._error is not None and not collected:
             raise self._error
         notes = [*self._notes, *([self._error.what] if self._error else [])]
-        unmeasured = any(point.energy_per_token_j is None for point in self.recorder.points)
         return Measurement(
             url=self._target.url,
             model=self._model,
@@ -189,7 +191,7 @@ class Load:
             stand_in=self._target.stand_in,
             simulated=self._target.simulated,
             notes=tuple(dict.fromkeys(notes)),
-            missing={"energy_per_token_j": why_no_energy(self.recorder.samples)} if unmeasured else {},
+            missing=self._missing | missing_energy(self.recorder.points, self.recorder.samples),
         )
 
     def set_streams(self, streams: int) -> None:
@@ -217,12 +219,12 @@ class Load:
 
     def _follow(self) -> None:
         try:
-            with Telemetry(self._target.pid, self._target.metrics) as telemetry:
-                for line in self._process.stdout:
-                    self._take(decode_event(line), telemetry)
-                    if self._gone:
-                        self._process.leave()  # nobody answers it any more
-                        break
+            pid = self._target.pid or serving_process(self._target.url)
+            with Telemetry(pid, self._target.page) as telemetry:
+                try:
+                    self._take_all(telemetry)
+                finally:
+                    self._missing = missing_readings(self.recorder.samples, telemetry.missing())
         except JsonError:  # half a line: the client was killed while it wrote it
             self._process.kill()
         except Exception as error:  # noqa: BLE001 -- whoever waits for this thread is told, whatever it was
@@ -243,12 +245,20 @@ class Load:
                 f"The measuring client ended unexpectedly with code {code}{said}.", remedy="Measure again."
             )
 
+    def _take_all(self, telemetry: Telemetry) -> None:
+        for line in self._process.stdout:
+            self._take(decode_event(line), telemetry)
+            if self._gone:
+                self._process.leave()  # nobody answers it any more
+                return
+
     def _take(self, event: Any, telemetry: Telemetry) -> None:
         progress = self.recorder.progress
         match event:
             case ClientReady():
                 self._model = event.model
                 self._notes += event.notes
+                telemetry.ask_server()
             case PointBegins():
                 before = self.recorder.samples[-1:]
                 self._level = RunningLevel(event, self._workload, self._read_metrics(), before)
@@ -285,7 +295,7 @@ class Load:
             self._gone = f"The server went away during {point.label} ({error})."
 
     def _read_metrics(self) -> ServerMetrics | None:
-        return None if self._target.metrics is None else self._target.metrics(METRICS_LIMIT_S)
+        return None if self._target.page is None else self._target.page.read()
 
     def _report(self, progress: LoadProgress) -> None:
         self.recorder.set_progress(progress)

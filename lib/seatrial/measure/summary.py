@@ -69,7 +69,7 @@ def summarize(
         token_source=min(sources, key=_TOKEN_SOURCES.index, default=None),
         cached_tokens=sum(cached) if cached else None,
         duration_s=duration,
-        self_check=check_level(CheckedLevel(completions, ttft, tpot, workload, ended, samples)),
+        self_check=check_level(CheckedLevel(completions, ttft, tpot, level, ended, samples)),
         partial=ended.partial,
     )
 

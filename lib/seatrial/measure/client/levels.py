@@ -51,8 +51,8 @@ class LevelRunner:
         self._start_ns = 0  # zero of all times
         self._completions: list[Completion] = []  # of the latest level; and the texts of their first chunks:
         self._first_texts: list[str] = []
-        self._begins: PointBegins
-        self._ended: PointEnds
+        self._begins = PointBegins(-1, 0.0, 0, Level(None, None, 0), "")  # of that level
+        self._ended = PointEnds(-1, 0.0, 0.0, 0.0)
         self._outrun = Outrun(0)
         self._texts: list[Prompt] = []  # prompts of the latest level
         self._ticked, self._counted, self._worked = 0, 0, 0  # when the last tick was; chunks and CPU time until then
@@ -224,15 +224,15 @@ class LevelRunner:
                     self._emit(Recounted(index, new))
 
     async def _prepare(self, level: Level, requests: int) -> list[Prompt]:
-        """Write the prompts of a level, open its connections, and send what is discarded."""
+        """Write the prompts of a level, send what is discarded, and open its connections."""
         prompts, discarded = await self._prompts.write(level, requests)
         streams = level.streams or 1
-        await self._session.open_connections(streams)
         tokens = min(self._workload.answer_tokens, WARMUP_TOKENS)
         for first in range(0, len(discarded), streams):
             batch = discarded[first : first + streams]
             now = time.perf_counter_ns()
             await asyncio.gather(*(self._sender.send(-1, one.text, now, answer_tokens=tokens) for one in batch))
+        await self._session.open_connections(streams)
         return prompts
 
     def _notes(self, level: Level) -> tuple[str, ...]:

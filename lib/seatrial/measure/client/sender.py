@@ -12,6 +12,7 @@ from typing import Any, cast
 from seatrial.measure.client.request_fields import RequestFields
 from seatrial.measure.client.session import CHAT, RequestError, Session
 from seatrial.measure.stream.answer import StreamError
+from seatrial.measure.stream.chunks import one_line
 from seatrial.measure.stream.counts import believed_cached, believed_first, doubt_output, doubt_prompt
 from seatrial.measure.stream.drafts import read_drafts
 from seatrial.measure.stream.flight import Flight
@@ -90,6 +91,7 @@ class Sender:
             ended_s=self._seconds(flight.ended),
             retries=retries,
             usage_doubt="; ".join(dict.fromkeys(filter(None, doubts))),
+            stream_doubt=one_line(answer.odd),
             draft_steps=drafts and drafts.steps,
             drafted_tokens=drafts and drafts.drafted,
             accepted_tokens=drafts and drafts.accepted,

@@ -68,7 +68,7 @@ class Strip {
       if (line.look === "high") return null;
       const key = made("span", "st-key", head);
       const sample = made("i", `st-sample st-${line.look}`, key);
-      sample.style.setProperty("--st-own", `var(--st-series-${this.color(index)})`);
+      sample.style.setProperty("--st-own", `var(--series-${this.color(index)})`);
       sample.dataset.line = String(index % DASHES.length);
       made("span", "", key, line.look === "low" ? "predicted" : line.name);
       return made("b", "", key);
@@ -202,6 +202,9 @@ class Panel {
   constructor(model, el) {
     Object.assign(this, { model, rows: new Rows(1), strips: [], markers: [], earlier: [], cursor: null, status: {}, due: 0, told: 0 });
     this.root = made("div", "seatrial-panel", el);
+    this.root.addEventListener("keydown", (event) => { // the notebook would take the arrow keys for itself
+      if (!event.ctrlKey && !event.metaKey && !event.shiftKey && event.key !== "Escape") event.stopPropagation();
+    });
     this.root.setAttribute("role", "group"); this.root.setAttribute("aria-label", "Load panel");
     const top = made("div", "st-top", this.root);
     this.headline = made("div", "st-headline", top); this.detail = made("div", "st-detail", top);
@@ -286,7 +289,7 @@ class Panel {
     if (!this.look) {
       const style = getComputedStyle(this.root); const color = (name) => style.getPropertyValue(`--st-${name}`).trim();
       const size = Math.max(parseFloat(style.fontSize) - 1, 11);
-      this.look = { size, font: `${size}px ${style.fontFamily}`, ink: color("ink"), muted: color("muted"), grid: color("grid"), axis: color("axis"), warn: color("warn"), series: [0, 1, 2, 3].map((at) => color(`series-${at}`)) };
+      this.look = { size, font: `${size}px ${style.fontFamily}`, ink: color("ink"), muted: color("muted"), grid: color("grid"), axis: color("axis"), warn: color("warn"), series: [0, 1, 2, 3].map((at) => style.getPropertyValue(`--series-${at}`).trim()) };
     }
     for (const strip of this.strips) strip.draw();
   }

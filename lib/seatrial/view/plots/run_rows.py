@@ -101,6 +101,11 @@ class RunRows:
         total, number = self._of_level
         return total / number if number else None
 
+    @property
+    def completions(self) -> int:
+        """Requests that are over, of all levels."""
+        return self._seen[1]
+
     def update(self, recorder: Recorder) -> None:
         """Take over what is new."""
         progress = recorder.progress
