@@ -134,7 +134,10 @@ class Answer:
         delta = choice.delta
         answer = delta.content or choice.text or None
         thought = delta.reasoning_content or delta.reasoning
-        if delta.tool_calls or not (answer or thought) or not self._choice.is_first:
+        if delta.tool_calls:
+            called = [f"{call.function.name or ''}{call.function.arguments or ''}" for call in delta.tool_calls]
+            answer = f"{answer or ''}{''.join(called)}" or None
+        if not (answer or thought) or not self._choice.is_first:
             self._take_odd(stamp, event)
             return
         if chunk.usage is not None:
