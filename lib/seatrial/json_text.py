@@ -31,6 +31,9 @@ _NO_BRACKETS = bytes(sign for sign in range(256) if sign not in b"[]{}")
 
 T = TypeVar("T")
 
+REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Errors of ``decoder_of``."""
+
 
 class JsonError(ValueError):
     """Text that is no JSON document. The message is what is said of the text: "is not JSON: ..."."""
@@ -65,20 +68,19 @@ def parse_json(content: bytes | str, *, mend_halves: bool = False, mend_numbers:
 
 
 class JsonDecoder(Generic[T]):
-    """Decoder of JSON text of one form, which is a dataclass or msgspec struct; fast enough for every event of a stream."""
+    """Decoder of JSON text of one form, which is a dataclass or msgspec struct."""
 
-    __slots__ = ("_decode", "_mend")
+    __slots__ = ("_decode",)
 
-    def __init__(self, kind: type[T] | Any, *, mend_halves: bool = False) -> None:
+    def __init__(self, kind: type[T] | Any) -> None:
         self._decode = msgspec.json.Decoder(kind).decode
-        self._mend = mend_halves
 
     def __call__(self, content: bytes) -> T:
         """Return the value in ``content``; raise JsonError as ``parse_json`` does, and if the value has another form."""
         try:
             # A shorter text cannot go so deep.
             if len(content) > 2 * _MOST_LEVELS and _may_be_deep(content):
-                parse_json(content, mend_halves=self._mend)
+                parse_json(content)
             value: T = self._decode(content)
         except msgspec.ValidationError as error:
             raise JsonError(f"has another form: {error}") from error
@@ -88,11 +90,16 @@ class JsonDecoder(Generic[T]):
 
     def _again(self, content: bytes, error: Exception) -> T:
         """Read what msgspec refused as Python reads it, which names the trouble or mends it."""
-        document = parse_json(content, mend_halves=self._mend)
+        document = parse_json(content)
         mended = msgspec.json.encode(document)
         if mended == content:
             raise JsonError(f"is not JSON: {error}") from error
         return self(mended)
+
+
+def decoder_of(kind: type[T] | Any) -> Callable[[bytes], T]:
+    """Return a decoder as fast as can be, which raises one of ``REFUSALS``; for text that is then read in another way."""
+    return msgspec.json.Decoder(kind).decode
 
 
 def _without_halves(encoded: bytes, *, mend: bool) -> bytes:
@@ -174,3 +181,19 @@ _MENDING = json.JSONDecoder(
     parse_float=_or_none(_fraction),
     parse_constant=_or_none(_no_number),
 )
+
+
+def _merged(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in row or value not in (None, "", [], {}):
+            row[name] = value
+    return row
+
+
+TOLERANT = json.JSONDecoder(
+    object_pairs_hook=_merged,
+    parse_int=lambda digits: int(digits) if len(digits) <= sys.float_info.max_10_exp else digits,
+    strict=False,
+)
+"""Reader of odd events. Numbers too long for a float are texts; of a name given twice the last value counts that is not empty."""

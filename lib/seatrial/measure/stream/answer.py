@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 
-import msgspec
-
 from seatrial.measure.stream.choices import OneChoice
 from seatrial.measure.stream.chunks import NOT_PLAIN, decode_chunk, one_line
-from seatrial.measure.stream.documents import is_done
+from seatrial.measure.stream.documents import is_done, is_whole
 from seatrial.measure.stream.odd_chunk import OddChunkError, Piece, read_odd_chunk
 from seatrial.measure.stream.sse import EventReader, OversizedEventError
 from seatrial.measure.stream.usage import Usage
@@ -164,11 +162,7 @@ class Answer:
     def _take_early(self, stamp: int) -> None:
         """Take an event whose blank line has not come: if its data are whole, that may never come."""
         waiting = self._events.waiting
-        try:
-            whole = is_done(waiting) or isinstance(msgspec.json.decode(waiting), dict)
-        except NOT_PLAIN:
-            return
-        if whole:
+        if waiting and is_whole(waiting):
             for event in self._events.complete():
                 self._take(stamp, event)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Literal
 
 import msgspec
 
-from seatrial.json_text import JsonError, parse_json
+from seatrial.json_text import REFUSALS, JsonError, decoder_of, parse_json
 from seatrial.measure.stream.usage import Usage
 from seatrial.printable import shortened
 
@@ -93,10 +94,10 @@ class Chunk(msgspec.Struct, gc=False):
     timings: None = None
 
 
-decode_chunk = msgspec.json.Decoder(Chunk).decode
+decode_chunk: Callable[[bytes], Chunk] = decoder_of(Chunk)
 """Return the chunk in an event, or raise one of ``NOT_PLAIN``: the event is an end, an error, or odd. Other fields are skipped."""
 
-NOT_PLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+NOT_PLAIN = REFUSALS
 
 
 def error_message(document: dict[str, Any]) -> str | None:

@@ -8,15 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from seatrial.json_text import JsonError
+from seatrial.json_text import REFUSALS, TOLERANT, JsonError, decoder_of
 
 _CARRIERS = (b'"choices"', b'"delta"', b'"content"')  # names whose last value may be the empty one, if they come twice
 _TWICE = 2
-_LONGEST_NUMBER = 300  # digits; more than a float holds
+_decode: Callable[[bytes], Any] = decoder_of(Any)
 _MOST = 1000  # documents in an event
 _BETWEEN = re.compile("(?:[\\s,;\0\x1e\ufeff]|data:)*")  # documents; RFC 7464 sets U+001E before each
 _DONE = re.compile(r'["\'\s]{0,9}\[\s{0,9}["\']?DONE\b|\W{0,9}DONE\W{0,9}\Z', re.IGNORECASE)
@@ -36,8 +35,8 @@ def read_documents(event: bytes) -> list[Any]:
 
     """
     if all(event.count(name) < _TWICE for name in _CARRIERS):
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return [msgspec.json.decode(event)]
+        with contextlib.suppress(*REFUSALS):
+            return [_decode(event)]
     text = event.decode("utf-8", "replace")
     try:
         return _documents(text)
@@ -53,6 +52,14 @@ def read_documents(event: bytes) -> list[Any]:
         raise JsonError(f"is not JSON: {error}") from error
 
 
+def is_whole(data: bytes) -> bool:
+    """Return True if data are a whole event, although the blank line behind them has not come."""
+    try:
+        return is_done(data) or isinstance(_decode(data), dict)
+    except REFUSALS:
+        return False
+
+
 def is_done(event: bytes) -> bool:
     """Return True for the event that ends a stream, also in quotes, between blanks or in small letters."""
     return event[:1] != b"{" and _DONE.match(event[:100].decode("utf-8", "replace")) is not None
@@ -65,7 +72,7 @@ def _documents(text: str) -> list[Any]:
         if _DONE.match(text, at):
             return [*found, END]
         try:
-            document, at = _READER.raw_decode(text, at)
+            document, at = TOLERANT.raw_decode(text, at)
         except json.JSONDecodeError:
             if found:  # text behind a document
                 break
@@ -85,18 +92,3 @@ def _next(text: str, at: int) -> int:
 def _meant(found: re.Match[str]) -> str:
     word = found[1]
     return found[0] if word is None else _MEANT.get(word, f'"{found[0]}"')
-
-
-def _merged(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, value in pairs:
-        if name not in row or value not in (None, "", [], {}):
-            row[name] = value
-    return row
-
-
-def _whole(digits: str) -> int | str:
-    return int(digits) if len(digits) <= _LONGEST_NUMBER else digits
-
-
-_READER = json.JSONDecoder(object_pairs_hook=_merged, parse_int=_whole, strict=False)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
+from seatrial.json_text import JsonError, parse_json
+
 _BLANKS = b" \t\n\0"
 _MARKS = b"\xef\xbb\xbf \t\0"  # before a field: a byte-order mark, blanks
 _SIGNS_OF_LIFE = frozenset(
@@ -158,7 +160,7 @@ def _looks_whole(data: bytes) -> bool:
 def _as_error(data: bytes) -> bytes:
     """Return an event called an error as the JSON object that says so."""
     try:
-        said = data if msgspec.json.decode(data) else b'"no message"'
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = data if parse_json(data, mend_halves=True) else b'"no message"'
+    except JsonError:
         said = msgspec.json.encode(data.decode("utf-8", "replace").strip() or "no message")
     return b'{"error":' + said + b"}"
