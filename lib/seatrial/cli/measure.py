@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key of --url")
     parser.add_argument("--model", help="model id (default: the one the server lists)")
     add_load_options(parser)
+    parser.add_argument("--live", action="store_true", help="show the load while it runs: output, waits, queue, GPUs")
     parser.add_argument("--output", metavar="FILE", help="write a record, which seatrial report shows")
 
 
@@ -52,11 +53,11 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     output = record_path(arguments.output)
     api_key = _api_key(arguments.api_key_env)
     target = _target(arguments)
-    with _Display() if not arguments.json else nullcontext() as display:
+    with _Display() if not (arguments.json or arguments.live) else nullcontext() as display:
         show = display.update if display is not None else None
         try:
             with start_load(target, workload, api_key=api_key, model=arguments.model, on_event=show) as load:
-                stopped = _interrupted(load)
+                stopped = _interrupted(load, live=arguments.live)
                 measurement = load.result()
         except SeatrialError as error:
             ended = _why_it_ended(target)
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     )
 
 
-def _interrupted(load: Load) -> bool:
+def _interrupted(load: Load, *, live: bool) -> bool:
     """Wait for the end of a load; return True if a person stopped it, and something was measured until then.
 
     Raises:
@@ -89,6 +90,10 @@ def _interrupted(load: Load) -> bool:
 
     """
     try:
+        if live:
+            from seatrial.cli.measure_live import show_live
+
+            show_live(load)
         while not load.wait(_LOOK_S):
             pass
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from seatrial.errors import MeasurementError, SeatrialError, UnknownNameError, UsageError
 from seatrial.measure.client.endless import Wish
 from seatrial.measure.client.event_writer import EventWriter, write_event
+from seatrial.measure.client.level_prompts import LevelPrompts
 from seatrial.measure.client.levels import WARMUP_TOKENS, Emit, LevelRunner
 from seatrial.measure.client.prompts import PromptWriter
 from seatrial.measure.client.sender import Sender
@@ -47,7 +48,8 @@ async def measure(job: LoadJob, emit: Emit, wish: Wish) -> None:
             return None
 
         writer = PromptWriter(job.workload.seed, count if sender.counts_tokens else None)
-        runner = LevelRunner(sender, session, writer, job.workload, emit, wish=wish)
+        prompts = LevelPrompts(writer, job.workload, job.recording)
+        runner = LevelRunner(sender, session, prompts, job.workload, emit, wish=wish)
         watch = asyncio.create_task(runner.watch(job.start_ns))
         try:
             notes = await _get_acquainted(sender, writer, job)
