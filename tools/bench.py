@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from bench_client import chosen, client
+from bench_parsing import parsing
 from bench_servers import Figure, servers
 from bench_telemetry import telemetry
 from seatrial import __version__
@@ -53,7 +54,15 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.output:
         check_target(arguments.output, OURS)
-    figures = [*starts(), *planning(), *client(chosen(arguments.streams)), *telemetry(), *servers(), *runs()]
+    figures = [
+        *starts(),
+        *planning(),
+        *parsing(),
+        *client(chosen(arguments.streams)),
+        *telemetry(),
+        *servers(),
+        *runs(),
+    ]
     print(table(figures).to_text())
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "figures": figures}, ours=OURS)
