@@ -44,8 +44,8 @@ class Answer:
     """An answer as it arrives; all clocks are nanoseconds."""
 
     __slots__ = ("_asked", "_bytes", "_choice", "_enough", "_events", "_most_bytes", "_most_text", "_reasons_end", "_texts",
-                 "_texts_size", "_unread", "counting_events", "done", "finished", "first_answer", "first_chunk_tokens", "reasons_first",
-                 "first_text", "odd", "stamps", "usage", "usage_grew", "usage_most", "usage_sum")  # fmt: skip
+                 "_texts_size", "_unread", "counting_events", "done", "finished", "first_answer", "first_chunk_tokens",
+                 "first_text", "odd", "reasons_first", "stamps", "usage", "usage_grew", "usage_most", "usage_sum")  # fmt: skip
 
     def __init__(self, asked: int = 1 << 30) -> None:
         self._asked = asked  # most tokens of the answer
