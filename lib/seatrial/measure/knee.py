@@ -12,6 +12,9 @@ from seatrial.measure.workload import MAX_LEVELS, MAX_STREAMS, Level, Workload, 
 HELD_SHARE = 0.9
 """Share of a load's requests that must meet every objective (without one: succeed) for the load to be held."""
 
+GIVEN_UP = "given_up"
+"""Name under which requests are counted that were broken off because the queue only grew."""
+
 _FALL = 0.95  # of the best goodput so far; less is a fall
 _GAIN = 0.1  # that twice the streams must add to the throughput; less, and further streams only wait
 _REFINEMENTS = 2  # loads tried between the last that is held and the first that is not
@@ -46,7 +49,8 @@ class KneeSearch:
         """Return the next load to try, None if the search has ended."""
         if not self._points:
             return self._start
-        if len(self._points) >= MAX_LEVELS or not self._points[-1].requests.succeeded:
+        requests = self._points[-1].requests
+        if len(self._points) >= MAX_LEVELS or (not requests.succeeded and GIVEN_UP not in requests.errors):
             return None
         load = self._next_load()
         if load is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -37,28 +38,21 @@ def serving_process(url: str) -> int | None:
     address = address_in(host)
     if host != "localhost" and (address is None or not is_loopback(address)):
         return None
-    processes = {pid: process for pid in _listeners(port) if (process := _process(pid)) is not None}
-    with contextlib.suppress(psutil.Error):
-        # A server of several processes hands its socket to its children.
-        first = [process for process in processes.values() if process.ppid() not in processes]
-        if len(first) == 1 and first[0].name() not in _FORWARDERS:
-            return first[0].pid
+    with contextlib.suppress(psutil.Error, OSError):  # macOS tells to root only who listens
+        listeners = (one.pid for one in psutil.net_connections("tcp") if one.pid and _is_listener(one, port))
+        process = next(map(psutil.Process, listeners), None)
+        # A server of several processes hands its socket to its children: the first of them is the server.
+        while process is not None and (parent := process.parent()) is not None and _listens(parent, port):
+            process = parent
+        return None if process is None or process.name() in _FORWARDERS else process.pid
     return None
 
 
-def _listeners(port: int | None) -> set[int]:
-    try:
-        sockets = psutil.net_connections("tcp")
-    except (psutil.Error, OSError):  # macOS tells it to root only
-        return set()
-    return {
-        one.pid
-        for one in sockets
-        if one.pid and one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port
-    }
-
-
-def _process(pid: int) -> psutil.Process | None:
+def _listens(process: psutil.Process, port: int | None) -> bool:
     with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid)
-    return None
+        return any(_is_listener(one, port) for one in process.net_connections("tcp"))
+    return False
+
+
+def _is_listener(connection: Any, port: int | None) -> bool:
+    return bool(connection.status == psutil.CONN_LISTEN and connection.laddr.port == port)

@@ -74,32 +74,28 @@ def test_questions_are_spread():
 
 
 class Engine(Script):
-    """A server that answers questions, wrongly if ``wrong`` says so of how many requests it works on."""
+    """A server that answers questions, wrongly if ``wrong`` says so of whether it works on others, too."""
 
     def __init__(self, wrong, known=True):
         super().__init__(chat=self.reply)
         self.wrong, self.known = wrong, known
-        self.busy, self.lock = 0, threading.Lock()
+        self.busy, self.changed = 0, threading.Condition()
         self.replies = {question.question: reply_to(question) for question in all_questions()}
-        self.together = threading.Event()
 
     def reply(self, exchange):
-        """Answer a request in eight words or in one."""
+        """Answer a request, once another one is there or none has come for a while."""
         prompt = exchange.body["messages"][0]["content"]
-        with self.lock:
+        with self.changed:
             self.busy += 1
-            busy = self.busy
-            if busy > 1:
-                self.together.set()
-        if prompt.startswith("["):
-            self.together.wait(0.2)  # so that requests meet one another
-            text = "word " * 8
-        else:
-            text = "mistaken" if self.wrong(busy) or not self.known else self.replies[prompt]
-        with self.lock:
-            self.busy -= 1
+            self.changed.notify_all()
+            met = self.changed.wait_for(lambda: self.busy > 1, timeout=0.15)
+        text = "word " * 8
+        if not prompt.startswith("["):
+            text = "mistaken" if self.wrong(met) or not self.known else self.replies[prompt]
         usage = {"prompt_tokens": 64, "completion_tokens": 8}
         exchange.stream({"choices": [{"index": 0, "delta": {"content": text}}]}, {**STOP, "usage": usage}, b"[DONE]")
+        with self.changed:
+            self.busy -= 1
 
 
 def checked(engine, **changes):
@@ -123,7 +119,7 @@ def test_a_right_engine():
 
 def test_an_engine_that_is_wrong_when_busy():
     """Right alone, wrong when two requests meet: the share falls at the level with streams, and a note shows one."""
-    engine = Engine(lambda busy: busy > 1)
+    engine = Engine(lambda met: met)
     single, busy = checked(engine, concurrency=(1, 8)).points
     assert (4, 4) == (single.checked_answers, single.right_answers)
     assert busy.right_answers < busy.checked_answers == 4

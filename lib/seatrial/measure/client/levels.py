@@ -22,12 +22,9 @@ from seatrial.measure.client.questions import LONGEST_ANSWER, Question, Question
 from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import Session
 from seatrial.measure.client_limits import check_file_limit
-from seatrial.measure.knee import KneeSearch
 from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Recounted, Tick
 from seatrial.measure.recording import mean_rate
-from seatrial.measure.repeats import merge_runs
-from seatrial.measure.summary import summarize
-from seatrial.measure.types import Completion
+from seatrial.measure.types import Completion, Point
 from seatrial.measure.workload import Level, Workload, label_of, levels_of
 
 _TICK_S = 0.25
@@ -56,8 +53,8 @@ class LevelRunner:
         self._answers: list[tuple[str, Completion]] = []  # to questions among the load
         self._questions = Questions(workload.seed)
         self._early_notes: tuple[str, ...] = ()
-        self._begins = PointBegins(-1, 0.0, 0, Level(None, None, 0), "")  # of that level
-        self._ended = PointEnds(-1, 0.0, 0.0, 0.0)
+        self._begins: PointBegins
+        self._ended: PointEnds
         self._outrun = Outrun(0)
         self._texts: list[Prompt] = []  # prompts of the latest level
         self._ticked, self._counted, self._worked = 0, 0, 0  # when the last tick was; chunks and CPU time until then
@@ -73,34 +70,50 @@ class LevelRunner:
             return
         if self._workload.check_answers:
             self._early_notes = (await self._questions.ask_alone(self._ask),)
-        search = KneeSearch(self._workload) if self._workload.find_knee else None
-        listed = iter(levels_of(self._workload))
+        if self._workload.find_knee:
+            await self._search()
+            return
+        levels = levels_of(self._workload)
         if self._prompts.recording is not None:
-            listed = iter([replace(level, rate=mean_rate(self._prompts.recording)) for level in listed])
-        for point in count():
-            level = search.next_level() if search else next(listed, None)
-            if level is None or not await self._runs(point, level, search):
+            levels = (replace(levels[0], rate=mean_rate(self._prompts.recording)),)
+        for point, level in enumerate(levels):
+            if not await self._runs(point, level):
                 return
+
+    async def _search(self) -> None:
+        """Run the levels that the search for the knee asks for."""
+        from seatrial.measure.knee import KneeSearch
+        from seatrial.measure.repeats import merge_runs
+        from seatrial.measure.summary import summarize
+
+        search, runs = KneeSearch(self._workload), list[Point]()
+
+        def sum_up() -> None:
+            runs.append(summarize(self._completions, self._workload, self._begins, self._ended))
+
+        for point in count():
+            level = search.next_level()
+            if level is None or not await self._runs(point, level, sum_up):
+                return
+            search.take(merge_runs(runs, len(runs)))
+            runs.clear()
 
     async def _ask(self, question: Question) -> Completion:
         asked = max(LONGEST_ANSWER, self._workload.answer_tokens)
         return await self._sender.send(-1, question.question, time.perf_counter_ns(), answer_tokens=asked, checked=True)
 
-    async def _runs(self, point: int, level: Level, search: KneeSearch | None) -> bool:
-        """Run a level as often as asked; return True if further levels are worth it."""
+    async def _runs(self, point: int, level: Level, after_each: Callable[[], None] | None = None) -> bool:
+        """Run a level as often as asked; return False if no further level is to be sent."""
         check_file_limit(level.streams or 1)
-        runs = []
         for run in range(self._workload.repeat):
             succeeded = await self._level(point, level, run)
             if self._wish.streams is not None:
                 await self._until_stopped(point + 1, replace(level, streams=self._wish.streams))
                 return False
-            if search is None and not succeeded:
+            if after_each is not None:
+                after_each()
+            elif not succeeded:
                 return False
-            if search is not None:
-                runs.append(summarize(self._completions, self._workload, self._begins, self._ended))
-        if search is not None:
-            search.take(merge_runs(runs, len(runs)))
         return True
 
     async def watch(self, start_ns: int) -> None:

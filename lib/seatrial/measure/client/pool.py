@@ -124,7 +124,7 @@ class Pool:
             try:
                 check_address(address, host)
             except UsageError as error:
-                raise RequestError("refused_address", error.what) from error
+                raise RequestError("refused_address", error.what.rstrip("."), remedy=error.remedy) from error
         return found
 
     def _release(self, connection: Connection) -> None:

@@ -67,7 +67,7 @@ class PanelWidget:
         rows, markers = run.rows[first:], run.markers[marked:]
         self._sent = [first + len(rows), marked + len(markers), run.thinned]
         message = {"kind": "rows", "from": first, "markers": list(map(asdict, markers)), "status": status}
-        _unasked(self._widget.send, message, [_packed(rows)])
+        _unasked(self._widget.send, message, [packed(rows)])
 
     def _show_all(self, run: RunRows, earlier: Sequence[RunRows], status: dict[str, Any]) -> None:
         rows, markers = list(run.rows), list(run.markers)
@@ -76,8 +76,8 @@ class PanelWidget:
             "kind": "full", "columns": COLUMNS, "strips": list(map(asdict, STRIPS)), "markers": list(map(asdict, markers)),
             "status": status, **self._settings,
         }  # fmt: skip
-        means = [_packed([(row[0], row[2]) for row in one.rows]) for one in earlier]
-        _unasked(self._widget.send, message, [_packed(rows), *means])
+        means = [packed([(row[0], row[2]) for row in one.rows]) for one in earlier]
+        _unasked(self._widget.send, message, [packed(rows), *means])
 
     def _receive(self, _: object, message: object, __: object) -> None:
         if isinstance(message, dict) and isinstance(message.get("kind"), str):
@@ -102,5 +102,6 @@ def _unasked(act: Callable[..., T], *values: object) -> T:
     return copy_context().run(run)
 
 
-def _packed(rows: Sequence[Row]) -> bytes:
+def packed(rows: Sequence[Row]) -> bytes:
+    """Return rows as float32, one after the other."""
     return array("f", chain.from_iterable(rows)).tobytes()
