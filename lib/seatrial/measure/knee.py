@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from seatrial.measure.types import Completion, Measurement, Point
 from seatrial.measure.workload import MAX_LEVELS, MAX_STREAMS, Level, Workload, levels_of
+from seatrial.units import format_rate, format_seconds
 
 HELD_SHARE = 0.9
 """Share of a load's requests that must meet every objective (without one: succeed) for the load to be held."""
@@ -117,6 +118,16 @@ def knee_of(measurement: Measurement) -> Knee | None:
     for point in measurement.points:
         search.take(point)
     return search.result()
+
+
+def describe_knee(knee: Knee) -> str:
+    """Return what a search found, a sentence."""
+    if knee.point is None:
+        return f"No load that was tried is held: {knee.why}."
+    wait = _wait(knee.point)
+    figures = [format_rate(knee.point.output_tokens_per_s)]
+    figures += [f"TTFT {format_seconds(wait)} in the median"] if wait is not None else []
+    return f"The most load that is held is {knee.point.label} ({', '.join(figures)}): {knee.why}."
 
 
 def held_share(point: Point) -> float:

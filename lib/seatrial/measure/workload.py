@@ -152,9 +152,11 @@ def describe_lengths(workload: Workload) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def longest_prompt(workload: Workload) -> int:
-    """Return the tokens of the longest prompt."""
-    return max(_tuple(workload.prompt_tokens))
+def describe_sizes(workload: Workload) -> str:
+    """Return the lengths of prompts and answers, a sentence."""
+    if workload.replay is not None:
+        return "Prompts and longest answers as recorded."
+    return f"Prompts of {describe_lengths(workload)} tokens, answers of at most {workload.answer_tokens}."
 
 
 def read_concurrency(levels: object) -> tuple[int, ...]:

@@ -75,7 +75,8 @@ class LevelRunner:
             return
         levels = levels_of(self._workload)
         if self._prompts.recording is not None:
-            levels = (replace(levels[0], rate=mean_rate(self._prompts.recording)),)
+            shared = any(one.session or one.blocks for one in self._prompts.recording.arrivals)
+            levels = (replace(levels[0], rate=mean_rate(self._prompts.recording), shared=shared),)
         for point, level in enumerate(levels):
             if not await self._runs(point, level):
                 return
