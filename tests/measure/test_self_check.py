@@ -109,6 +109,8 @@ def test_prefix_cache_hits():
     few, many = (check([completion(prompt_tokens=128, cached_tokens=cached)] * 20).warnings for cached in (30, 100))
     assert ((), True) == (few, many[0].startswith("The server's prefix cache had 78% of the prompts' tokens"))
     assert () == check([completion(prompt_tokens=128, cached_tokens=100), *GOOD]).warnings
+    hits = [completion(prompt_tokens=128, cached_tokens=100)] * 20
+    assert () == check(hits, workload=Workload(concurrency=(2,), prefix="shared")).warnings
 
 
 def samples(*counts, point=0, begin=0, **readings):

@@ -7,6 +7,9 @@ seatrial measure --server NAME --rate 1,2,4 --slo-ttft-s 0.5
                                                       latency under so many requests a second
 seatrial measure --server NAME --prompt-tokens 1000,8000,32000 --prefix both
                                                       long prompts, and what prefix caching brings
+seatrial measure --server NAME --find-knee --slo-ttft-s 0.5 --check-answers
+                                                      the most streams that it holds, and if answers stay right
+seatrial measure --server NAME --replay trace.csv     recorded requests, as they came
 
 TTFT is the time to the first token, TPOT the time for each later one; docs/measuring.md defines
 every figure. The exit code is 5 if the figures are not the server's: no request succeeded, the client

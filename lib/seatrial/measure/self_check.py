@@ -128,7 +128,8 @@ def _warnings(level: CheckedLevel, check: SelfCheck) -> Iterator[str]:
         yield f"Requests left up to {late} late (p99): the load was a little less than asked for."
     if 0 < len(level.good) < _FEWEST_FOR_P90:
         yield f"Only {counted(len(level.good), 'request')} succeeded: p90 is the slowest of them."
-    yield from _cached(level.good)
+    if not level.level.shared:
+        yield from _cached(level.good)
     if _restarted(level.samples) and not _restarted(level.own_samples):
         yield "The server began anew before this level: its caches were cold."
     yield from _throttled(level.own_samples)

@@ -198,7 +198,7 @@ class LoadPanel:
         """Return what a page shows beside the rows."""
         listed = [f"{one.describe()}." for one in self.runs if not one.load.running]
         status: dict[str, Any] = {"running": self.running, "error": self._error, "runs": listed, "share": None}
-        status |= {"steered": self.workload.rate is None, "streams": None, "label": "", "simulated": False}
+        status |= {"steered": not self.workload.open_loop, "streams": None, "label": "", "simulated": False}
         if run is None:
             detail = "Press Start: the plots move while the load runs."
             return status | {"headline": "No load yet", "detail": detail, "detail_short": ""}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, zip_longest
 
 from seatrial.measure.summary import best_point
@@ -156,8 +157,22 @@ def not_real(*, stand_in: bool, simulated: bool) -> list[str]:
 
 def _named(measurements: Mapping[str, Measurement] | Measurement) -> dict[str, Measurement]:
     if isinstance(measurements, Measurement):
-        return {plain_text(measurements.model, _MOST_NAME) or "server": measurements}
-    return {plain_text(name, _MOST_NAME) or "run": one for name, one in measurements.items()}
+        return _lines_of(plain_text(measurements.model, _MOST_NAME) or "server", measurements)
+    lines: dict[str, Measurement] = {}
+    for name, one in measurements.items():
+        lines |= _lines_of(plain_text(name, _MOST_NAME) or "run", one)
+    return lines
+
+
+def _lines_of(name: str, measurement: Measurement) -> dict[str, Measurement]:
+    """Return the points of each kind of load (prompt length, prefix) as a measurement of its own, by rising load."""
+    kinds: dict[str, list[Point]] = {}
+    for point in measurement.points:
+        kinds.setdefault(point.label.partition(", ")[2], []).append(point)
+    return {
+        f"{name}, {kind}" if len(kinds) > 1 else name: replace(measurement, points=tuple(sorted(points, key=_load)))
+        for kind, points in (kinds or {"": []}).items()
+    }
 
 
 def origin_of(measurement: Measurement) -> SeriesOrigin:
