@@ -28,7 +28,7 @@ LAUNCH = """
 
 def simulated(**changes):
     """Return a plan of this machine that needs no model."""
-    return make_plan("flash", hardware=detect_hardware("cpu"), engine="simulated", **{"context_tokens": 2048} | changes)
+    return make_plan("flash", hardware=detect_hardware(), engine="simulated", **{"context_tokens": 2048} | changes)
 
 
 @pytest.mark.parametrize("name", ["fake", None])
@@ -110,7 +110,8 @@ def test_a_plan_made_beside_its_own_server_is_the_same_wish():
     """The server holds memory, so the same request may not fit any more: that is no other wish."""
     plan = simulated()
     with launch(plan) as server:
-        beside = replace(plan, verdict="does_not_fit", hardware=replace(plan.hardware, detected_at="later"))
+        less = replace(plan.hardware, host=replace(plan.hardware.host, memory_available_bytes=1 << 30))
+        beside = replace(plan, verdict="does_not_fit", hardware=less)
         assert server == launch(beside)
         assert plan.hardware == kept_plan(server).hardware
         with pytest.raises(UsageError, match="runs already"):
@@ -146,14 +147,16 @@ def test_two_launches_of_two_wishes_at_once(another_process, fake):
         fake()
 
 
-def test_the_launch_that_was_waited_for_failed(another_process, fake):
+def test_the_launch_that_was_waited_for_failed(another_process, fake, tmp_path):
     """The one who waits hears of the failure; nothing is started a second time."""
-    flags = ["--healthy-after-s=1", "--no-tokens"]
+    (tmp_path / "script.json").write_text('[[1.5, "last words"]]')
+    flags = [f"--script={tmp_path / 'script.json'}", "--script-exit=3"]
     other = another_process(LAUNCH.format(flags=", ".join(map(repr, flags)), wishes='name="fake",'))
     assert "starting\n" == other.stdout.readline()
     until(lambda: list_servers() and list_servers()[0].running, "the other server")
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError, match="exit code 3"):
         fake(*flags)
+    assert [] == launched_processes_of_engines()
 
 
 def test_a_server_whose_launcher_is_gone_is_not_given_back(another_process, fake):

@@ -6,9 +6,10 @@ import pytest
 
 from seatrial.measure import Completion, Quantiles, Workload, find_problems, steady_window, tokens_between, tpot_s
 from seatrial.measure.figures import quantiles
-from seatrial.measure.messages import PointEnds
+from seatrial.measure.messages import PointBegins, PointEnds
 from seatrial.measure.summary import best_point, summarize
 from seatrial.measure.types import Measurement
+from seatrial.measure.workload import levels_of
 from seatrial.records import from_dict, to_dict
 
 WORKLOAD = Workload(concurrency=(2,))
@@ -53,7 +54,8 @@ def summary(completions, workload=WORKLOAD, streams=2, samples=(), **changes):
     if workload.rate is None:
         workload = replace(workload, concurrency=(streams,))
     facts = {"loop_lag_p99_s": 0.0, "cpu_share": 0.01}
-    return summarize(completions, workload, 0.0, PointEnds(0, 10.0, **facts | changes), samples)
+    begins = PointBegins(0, 0.0, len(completions), levels_of(workload)[0], "")
+    return summarize(completions, workload, begins, PointEnds(0, 10.0, **facts | changes), samples)
 
 
 def test_tpot_counts_tokens_not_chunks():

@@ -14,7 +14,7 @@ from seatrial.launching.next_plan import kept_plan
 from seatrial.launching.this_machine import predict_levels
 from seatrial.measure.expected import add_predictions
 from seatrial.measure.types import Measurement, Point
-from seatrial.measure.workload import describe_level
+from seatrial.measure.workload import describe_level, levels_of
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.server.memory_lines import memory_in_log
 from seatrial.server.running import Server
@@ -101,7 +101,7 @@ def remember_speed(server: Server, measurement: Measurement) -> Path | None:
         tensor=plan.parallelism.tensor,
         drafter=plan.drafter,
         engine_version=subject.version or None if subject else None,
-        prompt_tokens=measurement.workload.prompt_tokens,
+        prompt_tokens=levels_of(measurement.workload)[0].prompt_tokens,
         measured_at=measurement.started_at,
         levels=levels,
     )
@@ -136,7 +136,7 @@ def _predicted(plan: Plan, measurement: Measurement) -> Iterator[tuple[Point, Pr
         most = max(plan.concurrency, plan.running_requests or 0)
         if point.concurrency is None or point.concurrency > most or not answers:
             continue
-        prompt = round(mean(prompts)) if prompts else measurement.workload.prompt_tokens
+        prompt = round(mean(prompts)) if prompts else levels_of(measurement.workload)[0].prompt_tokens
         answer = max(1, round(mean(answers)))
         found = predict_levels(plan, (point.concurrency,), prompt_tokens=prompt, answer_tokens=answer)
         if point.concurrency in found:

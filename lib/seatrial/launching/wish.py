@@ -109,6 +109,7 @@ class Wish:
             yield f"the engine: {record.engine}, not {asked.engine}"
         if record.model != asked.model:
             yield f"the model: {record.model}, not {asked.model}"
+        yield from _unlike_sizes(kept_plan(server), self.plan)
         yield from _unlike_words(record.argv, asked.argv)
         env = {name: value for name, value in record.env.items() if name not in _SET_AT_LAUNCH}
         wanted = {name: value for name, value in asked.env.items() if name not in _SET_AT_LAUNCH}
@@ -131,6 +132,16 @@ def _describe(plan: Plan | Command) -> str:
         return f"{plan.model} with {plan.engine}"
     sizes = f"{plan.context_tokens:,} tokens of context for {counted(plan.concurrency, 'request')} at once"
     return f"{plan.model} ({plan.checkpoint}) with {plan.engine}, {sizes}"
+
+
+def _unlike_sizes(kept: Plan | None, plan: Plan | Command) -> Iterator[str]:
+    """Yield the sizes of two plans that differ: not every engine has them in its command."""
+    if kept is None or isinstance(plan, Command):
+        return
+    if kept.context_tokens != plan.context_tokens:
+        yield f"the context: {kept.context_tokens:,} tokens, not {plan.context_tokens:,}"
+    if kept.concurrency != plan.concurrency:
+        yield f"the requests at once: {kept.concurrency:,}, not {plan.concurrency:,}"
 
 
 def _unlike_words(runs: Sequence[str], asked: Sequence[str]) -> Iterator[str]:

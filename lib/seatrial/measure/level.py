@@ -10,7 +10,8 @@ from seatrial.measure.counted import with_counted
 from seatrial.measure.figures import rank
 from seatrial.measure.messages import PointBegins, PointEnds, Tick
 from seatrial.measure.summary import summarize
-from seatrial.measure.types import Completion, Point, Sample, Workload
+from seatrial.measure.types import Completion, Point, Sample
+from seatrial.measure.workload import Workload
 
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
     from seatrial.server.metrics import ServerMetrics
@@ -47,7 +48,7 @@ class RunningLevel:
 
     def end(self, ended: PointEnds, counted: ServerMetrics | None) -> Point:
         """Sum up; a level in which some requests succeeded before the server went away is partial."""
-        point = summarize(self.completions, self._workload, self._begins.at_s, ended, [*self._before, *self._samples])
+        point = summarize(self.completions, self._workload, self._begins, ended, [*self._before, *self._samples])
         if point.requests.succeeded and server_gone(self.completions):
             point = replace(point, partial=True)
         return with_counted(point, self.completions, self._samples, self._counted, counted)
@@ -68,11 +69,10 @@ class RunningLevel:
             max(times),
             rank(lags, 0.99),
             sum(shares) / len(shares),
-            streams=begins.streams,
             partial=begins.requests > 0,  # a level without an end is complete when it is stopped
             loop_lag_p90_s=rank(lags, 0.9),
         )
-        busy = _busy(self._samples, begins.streams)
+        busy = _busy(self._samples, begins.level.streams)
         return replace(self.end(ended, counted), output_tokens_per_s=sum(busy) / len(busy) if busy else None)
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 
 from seatrial.json_text import JsonDecoder
-from seatrial.measure.types import Completion, Workload
+from seatrial.measure.recording import Recording
+from seatrial.measure.types import Completion
+from seatrial.measure.workload import Level, Workload
 
 
 class LoadJob(msgspec.Struct, frozen=True):
@@ -22,6 +24,7 @@ class LoadJob(msgspec.Struct, frozen=True):
     start_ns: int
     model: str | None = None
     api_key: str | None = None
+    recording: Recording | None = None
 
 
 class SetStreams(msgspec.Struct, frozen=True):
@@ -38,12 +41,16 @@ class ClientReady(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class PointBegins(msgspec.Struct, frozen=True, tag="point_begins"):
-    """A load level starts at ``at_s``; ``requests`` will be sent, 0 for a level without an end."""
+    """A load level starts at ``at_s``; ``requests`` will be sent, 0 for a level without an end.
+
+    A repeated level starts again under the same number.
+    """
 
     point: int
     at_s: float
     requests: int
-    streams: int | None = None  # None for an open loop
+    level: Level
+    label: str
     later: int = 0  # requests of the levels after it
 
 
@@ -64,6 +71,16 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     completion: Completion
 
 
+class Recounted(msgspec.Struct, frozen=True, tag="recounted"):
+    """A request of the level once more, its tokens counted by the server's tokenizer after the last answer.
+
+    ``index`` is its place among the level's ``Finished``.
+    """
+
+    index: int
+    completion: Completion
+
+
 class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
     """A load level is over: the client's own figures of it; ``partial`` if a person set other streams before its end."""
 
@@ -72,7 +89,6 @@ class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
     loop_lag_p99_s: float
     cpu_share: float
     notes: tuple[str, ...] = ()
-    streams: int | None = None  # None for an open loop
     partial: bool = False
     loop_lag_p90_s: float | None = None  # None if only the 99th percentile is known
 
@@ -85,7 +101,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     remedy: str
 
 
-Event = ClientReady | PointBegins | Tick | Finished | PointEnds | Failed
+Event = ClientReady | PointBegins | Tick | Finished | Recounted | PointEnds | Failed
 
 decode_event: Any = JsonDecoder(Event)
 decode_job: Any = JsonDecoder(LoadJob)

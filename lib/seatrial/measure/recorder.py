@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
+from seatrial.measure.repeats import merge_levels
 from seatrial.measure.types import Completion, Point, Sample
 
 T = TypeVar("T")
@@ -47,9 +48,15 @@ class LoadProgress:
 
 
 class Recorder:
-    """Thread-safe store of a load's samples, completions and points; the oldest go when it is full."""
+    """Thread-safe store of a load's samples, completions and points; the oldest go when it is full.
 
-    def __init__(self) -> None:
+    Args:
+        repeat: Runs of each level, which make one point.
+
+    """
+
+    def __init__(self, repeat: int = 1) -> None:
+        self._repeat = repeat
         self._lock = threading.Lock()
         self._samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
         self._completions: deque[Completion] = deque(maxlen=_MAX_COMPLETIONS)
@@ -71,9 +78,10 @@ class Recorder:
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """Complete load levels."""
+        """Load levels so far; of a repeated level the mean of its runs."""
         with self._lock:
-            return tuple(self._points)
+            runs = tuple(self._points)
+        return runs if self._repeat == 1 else merge_levels(runs, self._repeat)
 
     @property
     def progress(self) -> LoadProgress:
@@ -101,8 +109,14 @@ class Recorder:
             self._stored[1] += 1
             self._completions.append(completion)
 
+    def replace_completion(self, from_end: int, completion: Completion) -> None:
+        """Store a completion anew that is so many places before the end, the last being 1."""
+        with self._lock:
+            if from_end <= len(self._completions):
+                self._completions[-from_end] = completion
+
     def add_point(self, point: Point) -> None:
-        """Store a complete load level."""
+        """Store a load level, or one of its runs if each is repeated."""
         with self._lock:
             self._points.append(point)
 

@@ -15,7 +15,8 @@ from seatrial.measure.client_limits import CLIENT_LIMIT
 from seatrial.measure.doubts import held_back, remarks
 from seatrial.measure.figures import rank, tpot_s
 from seatrial.measure.messages import PointEnds
-from seatrial.measure.types import Completion, Quantiles, Sample, SelfCheck, Workload
+from seatrial.measure.types import Completion, Quantiles, Sample, SelfCheck
+from seatrial.measure.workload import Level
 from seatrial.units import counted, format_seconds
 
 CPU_SHARE = 0.8  # of a core; above, the client itself may be the limit
@@ -35,7 +36,7 @@ class CheckedLevel:
     completions: Sequence[Completion]
     ttft: Quantiles | None  # of the requests that succeeded
     tpot: Quantiles | None  # likewise
-    workload: Workload
+    level: Level
     ended: PointEnds
     samples: Sequence[Sample] = ()  # of the level, after the last one of an earlier level if there is any
 
@@ -62,7 +63,7 @@ def check_level(level: CheckedLevel) -> SelfCheck:
         dispatch_delay_p99_s=rank(delays, 0.99) if delays else 0.0,
         valid=True,
         # Under open load TTFT counts from the schedule, so that a late departure is part of it.
-        ttft_error_s=late_s + (rank(delays, 0.9) if delays and level.workload.rate is not None else 0.0),
+        ttft_error_s=late_s + (rank(delays, 0.9) if delays and level.level.streams is None else 0.0),
         tpot_error_s=_tpot_error_s(level.good, late_s),
     )
     wrong = "; ".join(_wrong(level, check))

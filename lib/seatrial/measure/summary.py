@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from seatrial.measure.figures import quantiles, steady_window, tokens_between, tpot_s, ttft_s
-from seatrial.measure.messages import PointEnds
+from seatrial.measure.knee import queue_grows
+from seatrial.measure.messages import PointBegins, PointEnds
 from seatrial.measure.self_check import CheckedLevel, check_level
-from seatrial.measure.types import Completion, Measurement, Point, RequestCounts, Sample, Workload
-from seatrial.measure.workload import describe_level, levels_of
+from seatrial.measure.types import Completion, Measurement, Point, RequestCounts, Sample
+from seatrial.measure.workload import Level, Workload, describe_level, label_of, levels_of
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ _TOKEN_SOURCES = ("chunks", "tokenize", "usage")  # from the weakest count to th
 def summarize(
     completions: Sequence[Completion],
     workload: Workload,
-    begin_s: float,
+    begins: PointBegins,
     ended: PointEnds,
     samples: Sequence[Sample] = (),
 ) -> Point:
@@ -32,22 +33,24 @@ def summarize(
     Args:
         completions: Requests of the level.
         workload: The load.
-        begin_s: When the level began.
+        begins: Which level, and when it began.
         ended: The client's own figures of the level.
         samples: Telemetry of the level, after the last sample of an earlier one if there is any.
 
     """
-    streams = levels_of(workload)[ended.point] if ended.streams is None else ended.streams
+    level = begins.level
     good = [one for one in completions if one.error is None]
     ttft, tpot = quantiles(_known(map(ttft_s, good))), quantiles(_known(map(tpot_s, good)))
-    window = steady_window(completions, streams)
-    duration = max(ended.at_s - begin_s, 1e-9)
+    window = steady_window(completions, level.streams)
+    duration = max(ended.at_s - begins.at_s, 1e-9)
     chunks = sum(one.chunks for one in good)
     sources = {one.token_source for one in good}
     cached = list(_known(one.cached_tokens for one in good))
     return Point(
-        concurrency=streams,
-        rate=workload.rate if streams is None else None,
+        concurrency=level.streams,
+        rate=level.rate,
+        label=label_of(level, workload),
+        queue_grows=queue_grows(completions) if level.streams is None else None,
         requests=_count(completions),
         ttft_s=ttft,
         ttft_from_schedule_s=quantiles(
@@ -62,11 +65,11 @@ def summarize(
         else sum(tokens_between(one, *window) for one in good) / (window[1] - window[0]),
         output_tokens_per_s_whole_run=sum(one.tokens for one in good) / duration if good else None,
         tokens_per_chunk=sum(one.tokens for one in good) / chunks if chunks else None,
-        goodput_per_s=sum(_meets(one, workload) for one in good) / duration,
+        goodput_per_s=sum(_meets(one, workload, level) for one in good) / duration,
         token_source=min(sources, key=_TOKEN_SOURCES.index, default=None),
         cached_tokens=sum(cached) if cached else None,
         duration_s=duration,
-        self_check=check_level(CheckedLevel(completions, ttft, tpot, workload, ended, samples)),
+        self_check=check_level(CheckedLevel(completions, ttft, tpot, level, ended, samples)),
         partial=ended.partial,
     )
 
@@ -87,7 +90,7 @@ def find_problems(measurement: Measurement) -> tuple[str, ...]:
     levels, complete = len(levels_of(workload)), sum(not point.partial for point in measurement.points)
     problems = [f"{complete} of {levels} load levels were completed."] if complete < levels else []
     for point in measurement.points:
-        level = describe_level(point.concurrency, point.rate)
+        level = point.label or describe_level(point.concurrency, point.rate)
         if not point.requests.succeeded and not point.partial:
             problems.append(f"{level}: none of {point.requests.sent} requests succeeded{_reasons(point.requests)}.")
         elif not point.self_check.valid and point.requests.succeeded:
@@ -117,14 +120,14 @@ def _reasons(requests: RequestCounts) -> str:
     return " (" + "; ".join(f"{kind} x{times}: {requests.reasons.get(kind, '')}" for kind, times in kinds) + ")"
 
 
-def _meets(completion: Completion, workload: Workload) -> bool:
+def _meets(completion: Completion, workload: Workload, level: Level) -> bool:
     """Return True if every objective is met; TTFT counts as a person waits.
 
     Under open load that is from the schedule; after attempts that the server turned away, from the first of them.
     """
     if completion.error is not None:
         return False
-    begin = completion.scheduled_s if workload.rate is not None or completion.retries else completion.sent_s
+    begin = completion.scheduled_s if level.streams is None or completion.retries else completion.sent_s
     if workload.slo_ttft_s is not None and (
         completion.first_token_s is None or completion.first_token_s - begin > workload.slo_ttft_s
     ):

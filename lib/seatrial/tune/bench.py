@@ -15,7 +15,7 @@ from seatrial.launching import launch
 from seatrial.launching.tuned import TunedReading
 from seatrial.measure import Point, Workload, start_load
 from seatrial.measure.self_check import CPU_SHARE
-from seatrial.measure.workload import engines_with_ignore_eos
+from seatrial.measure.workload_check import engines_with_ignore_eos
 from seatrial.plan.types import Plan
 from seatrial.server import Server
 from seatrial.tune.pairs import Key, key_of

@@ -13,7 +13,8 @@ from tests.view.made_up import HOSTILE, measurement, plans, results, write_run
 from seatrial.errors import UsageError
 from seatrial.measure import SelfCheck
 from seatrial.records import Reason, to_dict
-from seatrial.view.report.page import comparison_table, read_runs, write_report
+from seatrial.view.report.compared import read_runs
+from seatrial.view.report.page import write_report
 
 SECTIONS = ("Does DeepSeek V4 run here?", "What was measured", "What was launched", "Every figure, and where it comes from",
             "The machine", "Notebooks", "Versions")  # fmt: skip
@@ -56,7 +57,7 @@ def test_a_whole_run_has_every_section_and_its_four_plots(build):
     page = Page(html)
     for heading in SECTIONS:
         assert f"<h2>{heading}</h2>" in html
-    assert 5 == page.tags.count("svg")
+    assert 6 == page.tags.count("svg")  # four over load and time, memory, and the card
     assert 'class="missing"' not in html
     for words in (
         "Throughput peaks at 210 tok/s",
@@ -154,7 +155,8 @@ def test_the_page_loads_nothing_and_runs_nothing(build):
     html = build()
     page = Page(html)
     assert not {"script", "link", "iframe", "img", "object", "embed", "base", "form"} & set(page.tags)
-    assert all(value.startswith("#") for _, name, value in page.attributes if name in ADDRESSES)
+    places = {value for _, name, value in page.attributes if name in ADDRESSES and not value.startswith("#")}
+    assert {"report.csv", "report.json", "report-card.svg", "report-card.html"} == places  # beside it, never elsewhere
     assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
     (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -240,16 +242,16 @@ def test_absurd_figures_do_not_stop_it(build):
 
 
 def test_runs_are_compared_first_and_then_shown(tmp_path):
-    """One table, overlaid plots, an article each; the same name twice is told apart; gaps are said."""
+    """The answer, one table, overlaid plots, what is folded; the same name twice is told apart; gaps are said."""
     one = write_run(tmp_path / "a" / "run")
     two = write_run(tmp_path / "b" / "run", results() | {"measurement": measurement(1.5)})
     three = write_run(tmp_path / "c" / "bare", {"plans": plans()})
     html = write_report([one, two, three, one], tmp_path / "all.html").read_text()
     assert "3 runs compared" in html
-    assert "run (2) is fastest: 315 tok/s" in html
+    assert "Of 3 runs: run (2) serves 1.5 times the tokens of run (1) at 8 streams, at the same TTFT (stand-in)" in html
     assert "Nothing was measured in: bare." in html
-    assert 3 == html.count("<article")
-    assert html.index('id="compare"') < html.index("<article")
+    assert [html.count(f'id="run-{place}"') for place in (1, 2, 3)] == [1, 1, 1]
+    assert html.index('id="compare"') < html.index('id="run-1"')
     ids = re.findall(r' id="([^"]+)"', html)
     assert len(ids) == len(set(ids))
 
@@ -282,7 +284,7 @@ def test_it_fits_the_window_and_asks_for_nothing(build, open_page, width, scheme
     page = open_page(build(), width, scheme)
     assert [] == page.noted
     assert width == page.evaluate("document.documentElement.scrollWidth")
-    assert 5 == page.locator("svg:visible").count()
+    assert 5 == page.locator("svg:visible").count()  # that of memory is folded
     colors = page.evaluate("""() => ['h1', 'td', 'figure svg text'].map(name => {
         const one = document.querySelector(name), style = getComputedStyle(one);
         return name.endsWith('text') ? style.fill : style.color; })""")
@@ -329,5 +331,5 @@ def test_the_detail_of_a_row_is_on_the_page_and_escaped(build):
 
 def test_one_run_is_not_the_fastest_of_anything(tmp_path):
     """A table of one run states its speed; a winner needs another run."""
-    runs = read_runs([write_run(tmp_path / "made-up-run")])
-    assert "made-up-run: 210 tok/s" == comparison_table(runs, brief=True).title
+    compared = read_runs([write_run(tmp_path / "made-up-run")])
+    assert "made-up-model (stand-in) on h100x4: 210 tok/s" == compared.finding == compared.table().title

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol, cast
 
-from httptools.parser.errors import HttpParserError
+from httptools.parser.errors import HttpParserError, HttpParserUpgrade
 from httptools.parser.parser import HttpResponseParser
 
 from seatrial.measure.client.failure import UnansweredError, disconnected, not_http
@@ -107,7 +107,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read what came."""
         stamp = time.perf_counter_ns()
-        receiver, pieces, refused = self._receiver, self._pieces, None
+        receiver, pieces = self._receiver, self._pieces
+        refused: Exception | None = None
         if receiver is None or self._parser is None:
             self._early = self._early or data
             self.close()
@@ -116,7 +117,7 @@ class Connection(asyncio.Protocol):
         begun = self._head_complete
         try:
             self._parser.feed_data(data)
-        except HttpParserError as error:
+        except (HttpParserError, HttpParserUpgrade) as error:
             refused = error
         try:
             if self._head_complete and not begun:
@@ -207,12 +208,13 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 -- whoever waits for the answer is told, whatever it was
             receiver.fail(error)
 
-    def _refuse(self, refused: HttpParserError | None, data: bytes) -> None:
+    def _refuse(self, refused: Exception | None, data: bytes) -> None:
         if refused is None:
             raise not_http(f"{self._framing:,} bytes of headers and marks of chunks came")
         if data.startswith(_TLS_ALERT):
             raise not_http("it is TLS: give the address with https://")
-        raise not_http(str(refused) or type(refused).__name__)
+        switched = isinstance(refused, HttpParserUpgrade)
+        raise not_http("it changes to another protocol" if switched else str(refused) or type(refused).__name__)
 
 
 def _unanswered() -> UnansweredError:

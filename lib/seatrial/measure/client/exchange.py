@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from seatrial.measure.client.connection import Head
 from seatrial.measure.client.failure import RequestError
-from seatrial.measure.client.unpacking import Unpacker, UnpackError
+from seatrial.measure.client.unpacking import Unpacker, UnpackError, unpacker_of
 from seatrial.measure.stream.answer import StreamError
 from seatrial.measure.stream.chunks import error_text, one_line
 from seatrial.measure.stream.flight import Flight
@@ -30,7 +30,7 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         self.over = self._loop.create_future()
         self.head = Head()
-        self._unpacker = Unpacker()
+        self._unpacker: Unpacker | None = None  # of a body that comes packed
         self._refusal: Callable[[str], RequestError] | None = None  # the error, of whose text this is the beginning
         self._text = bytearray()
         self._timer: asyncio.TimerHandle | None = None
@@ -43,7 +43,7 @@ class Exchange:
     def begin(self, head: Head) -> None:
         """Take the head of the answer."""
         self.head, status = head, head.status
-        self._unpacker = Unpacker(head.headers.get("content-encoding", ""), head.headers.get("transfer-encoding", ""))
+        self._unpacker = unpacker_of(head.headers)
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise RequestError("redirect", f"HTTP {status}: the server redirects, which is not followed", status)
         if status != HTTPStatus.OK:
@@ -53,7 +53,7 @@ class Exchange:
     def take(self, stamp: int, piece: bytes) -> None:
         """Take a piece of the body, packed or not."""
         try:
-            for part in self._unpacker.unpack(piece):
+            for part in (piece,) if self._unpacker is None else self._unpacker.unpack(piece):
                 if self._is_enough():
                     return
                 if self._refusal is None:
@@ -196,7 +196,7 @@ class Streamed(Exchange):
             part = bytes(self._text) + part
             if not self._is_stream(part):
                 return
-            self._begun, self._plain = True, not self._unpacker.packed
+            self._begun, self._plain = True, self._unpacker is None
         self._flight.take(stamp, part)
         if self._answer.finished:
             self._await_rest(stamp)

@@ -34,7 +34,7 @@ class RequestError(StreamError):
         super().__init__(kind, message)
         self.status = status  # of HTTP, None if nothing came at all
         self.retry_after_s = retry_after_s  # as the server asked, None if it did not
-        self.remedy = remedy  # sentence, None if there is no better one than to look at the server
+        self.remedy = remedy  # what whoever measures can do, None if it is the server's matter
 
 
 class UnansweredError(RequestError):
@@ -55,10 +55,12 @@ def no_connection(error: OSError, host: str, port: int, address: str, passed_s: 
     """Return the error of a connection to ``host`` that was not made; ``address`` was tried last, after ``passed_s``."""
     limit = own_limit(error, address)
     if limit is not None:
-        return RequestError(CLIENT_LIMIT, str(limit), remedy=f"{limit.remedy}.")
-    if isinstance(error, ssl.SSLError):
-        what, remedy = _refused_tls(error, host, port)
-        return RequestError("tls", f"{what}. {remedy}", remedy=f"{remedy}.")
+        return RequestError(CLIENT_LIMIT, str(limit))
+    if isinstance(
+        error, ssl.SSLError | ConnectionResetError | ConnectionAbortedError
+    ):  # the latter by a handshake's end
+        what, remedy = refused_tls(error, host, port)
+        return RequestError("tls", what, remedy=f"{remedy}.")
     if isinstance(error, TimeoutError) and error.errno is None:
         why = f"within {passed_s:.0f} s"
     elif error.errno is not None and error.errno > 0:  # uvloop gives the number, and no words of the system
@@ -84,13 +86,11 @@ def proxy_hint(address: str) -> str:
     return f"{name} is set, but load is never sent through a proxy, whose own delay would be measured" if name else ""
 
 
-def _refused_tls(error: ssl.SSLError, host: str, port: int) -> tuple[str, str]:
+def refused_tls(error: OSError, host: str, port: int) -> tuple[str, str]:
     """Return what is wrong with the server's TLS and the cheapest remedy, which is never to switch the check off."""
     if not isinstance(error, ssl.SSLCertVerificationError):
-        if error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}:
-            return "the server does not answer in TLS", "Give its address with http:// if that is meant"
-        why = one_line(error.reason or str(error))
-        return f"the TLS connection was refused ({why})", "Look at the log of the server or its gateway"
+        why = one_line(getattr(error, "reason", None) or "the connection ended in its handshake")
+        return f"no TLS with this server ({why})", "If it has none, give its address with http://; else look at its log"
     if error.verify_code in _UNTRUSTED:
         save = f"openssl s_client -connect {host}:{port} </dev/null | openssl x509 >server.pem"
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 _PIECE = 1 << 16  # bytes
 _MOST_OF_A_READ = (
@@ -19,23 +19,18 @@ class UnpackError(ValueError):
 
 
 class Unpacker:
-    """Unpacker of a body whose headers name these encodings; ``packed`` says whether there is anything to unpack."""
+    """Unpacker of a body packed in these encodings."""
 
-    def __init__(self, *encodings: str) -> None:
-        names = [name.strip().lower() for header in encodings for name in header.split(",")]
-        found = [name for name in names if name not in _PLAIN]
-        self.packed = bool(found)
-        self._unknown = next((name for name in found if name not in _KNOWN), "") or ("several" if found[1:] else "")
-        self._deflated = "deflate" in found
+    def __init__(self, encodings: list[str]) -> None:
+        unknown = [name for name in encodings if name not in _KNOWN]
+        self._refused = unknown[0] if unknown else ", ".join(encodings[1:] and encodings)
+        self._deflated = encodings == ["deflate"]
         self._reader: zlib._Decompress | None = None
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         """Yield the plain text of what a read brought in pieces; raise UnpackError if that is not possible."""
-        if not self.packed:
-            yield data
-            return
-        if self._unknown:
-            raise UnpackError(f"an unknown encoding, {self._unknown}")
+        if self._refused:
+            raise UnpackError(f"its encoding is {self._refused}")
         size, more = 0, bool(data)
         while more:
             self._reader = self._reader or self._new_reader(data)
@@ -56,3 +51,10 @@ class Unpacker:
         # What is called deflate may come without the frame of zlib (RFC 9110, section 8.4.1.2).
         raw = self._deflated and data[0] & 0x0F != zlib.DEFLATED
         return zlib.decompressobj(_RAW if raw else _GZIP_OR_ZLIB)
+
+
+def unpacker_of(headers: Mapping[str, str]) -> Unpacker | None:
+    """Return an unpacker of the body under these headers, None if it comes as plain text."""
+    named = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower().split(",")
+    packed = [name for one in named if (name := one.strip()) not in _PLAIN]
+    return Unpacker(packed) if packed else None

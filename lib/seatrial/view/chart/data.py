@@ -53,6 +53,7 @@ class Series:
         low: Lower end of the interval round each ``y``; empty without intervals.
         high: Upper end.
         color: Index into the palette; None for the series' index in the chart.
+        labels: Words beside each point, such as its load; empty for none.
 
     """
 
@@ -63,6 +64,7 @@ class Series:
     low: _Values = ()
     high: _Values = ()
     color: int | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -160,7 +162,8 @@ class ChartData:
             (f"{x:,.6g}", *(_value_at(series, place.get(x)) for series, place in zip(self.series, places, strict=True)))
             for x in positions
         ]
-        named = [limit.name for limit in self.references if limit.name] + [mark.name for mark in self.highlights]
+        named = [limit.name for limit in self.references if limit.name]
+        named += dict.fromkeys(mark.name for mark in self.highlights)
         note = "; ".join([self.y_label, *map(plain_text, named)])
         return Table(plain_text(self.title), (f"{self.x_label}>", *numbers), tuple(lines), note)
 

@@ -63,7 +63,7 @@ def draw_lines(chart: ChartData, place: Box) -> list[str]:
         for mark in chart.highlights
     ]
     drawn += _limits(chart, frame)
-    drawn += _figures(chart, frame)
+    drawn += _figures(chart, frame) + _labels(chart, frame)
     if chart.is_empty:
         drawn.append(
             words((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2, "no data", "st-muted", "middle")
@@ -188,6 +188,8 @@ def _meets_ring(chart: ChartData, frame: _Frame, left: float, up: float) -> bool
 
 def _figures(chart: ChartData, frame: _Frame) -> list[str]:
     """Return the values beside their points, if the plot has one short measured line."""
+    if any(series.labels for series in chart.series):
+        return []
     short = [series for series in chart.series if series.origin != "predicted" and len(series.x) <= _LABELLED]
     if len(short) != 1 or any(len(series.x) > _LABELLED for series in chart.series):
         return []
@@ -203,6 +205,22 @@ def _figures(chart: ChartData, frame: _Frame) -> list[str]:
         crowded = any(0 < up - other < _CROWDED for other in others)
         below = crowded and up + LINE + 4 < frame.bottom
         drawn.append(words(across, up + LINE + 3 if below else up - 11, text, "st-strong st-halo", "middle"))
+    return drawn
+
+
+def _labels(chart: ChartData, frame: _Frame) -> list[str]:
+    """Return the words beside points, as far as none lies on another."""
+    drawn: list[str] = []
+    taken: list[tuple[float, float, float]] = []
+    for series in chart.series:
+        for x, y, text in zip(series.x, series.y, series.labels, strict=False):
+            if y is None:
+                continue
+            half = text_width(text, FONT) / 2
+            across, up = min(max(frame.across(x), frame.left + half), frame.right - half), frame.up(y) - 11
+            if all(abs(across - left) > half + other or abs(up - top) > FONT for left, top, other in taken):
+                taken.append((across, up, half))
+                drawn.append(words(across, up, text, "st-muted st-halo", "middle"))
     return drawn
 
 

@@ -35,7 +35,12 @@ def throughput_chart(
 
     """
     named = _named(measurements)
-    lines = [_line(name, one, [point.output_tokens_per_s for point in one.points]) for name, one in named.items()]
+    lines = [
+        _line(
+            name, one, [point.output_tokens_per_s for point in one.points], _ends(one, "output_tokens_per_s_interval")
+        )
+        for name, one in named.items()
+    ]
     expected = _predicted(named, predictions or {})
     bests = {name: best_point(one.points) for name, one in named.items()}
     return Chart(
@@ -49,7 +54,7 @@ def throughput_chart(
 
 
 def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
-    """Return the time to first token over the load: of half the requests, and of nine in ten."""
+    """Return the time to first token over the load: of half the requests; of one run also of nine in ten."""
     named = _named(measurements)
     waits = {name: [_ttft(point) for point in one.points] for name, one in named.items()}
     known = [wait for row in waits.values() for wait in row if wait is not None]
@@ -57,8 +62,10 @@ def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
     lines = []
     for name, one in named.items():
         prefix = f"{name}: " if len(named) > 1 else ""
-        lines.append(_line(f"{prefix}p50", one, [wait.p50 * factor if wait else None for wait in waits[name]]))
-        lines.append(_line(f"{prefix}p90", one, [wait.p90 * factor if wait else None for wait in waits[name]]))
+        medians = [wait.p50 * factor if wait else None for wait in waits[name]]
+        lines.append(_line(f"{prefix}p50", one, medians, _ttft_ends(one, waits[name], factor)))
+        if len(named) == 1:  # more lines than runs bury them
+            lines.append(_line("p90", one, [wait.p90 * factor if wait else None for wait in waits[name]]))
     return Chart(
         title=_ttft_finding(named, waits),
         subtitle=_conditions(list(named.values())),
@@ -153,17 +160,41 @@ def _named(measurements: Mapping[str, Measurement] | Measurement) -> dict[str, M
     return {plain_text(name, _MOST_NAME) or "run": one for name, one in measurements.items()}
 
 
-def _origin(measurement: Measurement) -> SeriesOrigin:
+def origin_of(measurement: Measurement) -> SeriesOrigin:
+    """Return how its figures are drawn: simulated ones as nothing else."""
     return "simulated" if measurement.simulated else "measured"
 
 
-def _line(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
-    return Series(name, tuple(map(_load, measurement.points)), tuple(values), _origin(measurement))
+_Ends = Sequence[tuple[float | None, float | None]]
+
+
+def _line(name: str, measurement: Measurement, values: Sequence[float | None], ends: _Ends = ()) -> Series:
+    """Return values over the load, with an interval at each level that has one."""
+    low, high = zip(*ends, strict=True) if any(end != (None, None) for end in ends) else ((), ())
+    return Series(name, tuple(map(_load, measurement.points)), tuple(values), origin_of(measurement), low, high)
+
+
+def _ends(measurement: Measurement, name: str) -> _Ends:
+    intervals = [getattr(point, name) for point in measurement.points]
+    return [(one.low, one.high) if one else (None, None) for one in intervals]
+
+
+def _ttft_ends(measurement: Measurement, waits: Sequence[Quantiles | None], factor: float) -> _Ends:
+    """Return what TTFT may be: the interval of repeated runs, and sooner by what the client itself may have added."""
+    ends: list[tuple[float | None, float | None]] = []
+    for point, wait in zip(measurement.points, waits, strict=True):
+        interval, late = point.ttft_interval_s, point.self_check.ttft_error_s
+        if wait is None or (interval is None and late is None):
+            ends.append((None, None))
+            continue
+        low, high = (interval.low, interval.high) if interval else (wait.p50, wait.p50)
+        ends.append((max(low - (late or 0.0), 0.0) * factor, high * factor))
+    return ends
 
 
 def _over_time(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
     times = tuple(one.at_s for one in with_breaks(measurement.samples))
-    return Series(name, times, tuple(values), _origin(measurement))
+    return Series(name, times, tuple(values), origin_of(measurement))
 
 
 def _load(point: Point) -> float:
@@ -171,7 +202,7 @@ def _load(point: Point) -> float:
 
 
 def _load_label(measurements: Iterable[Measurement]) -> str:
-    return _ARRIVALS if all(one.workload.rate is not None for one in measurements) else _STREAMS
+    return _ARRIVALS if all(one.workload.open_loop for one in measurements) else _STREAMS
 
 
 def _spreads(measurements: Iterable[Measurement]) -> bool:

@@ -101,6 +101,11 @@ class RunRows:
         total, number = self._of_level
         return total / number if number else None
 
+    @property
+    def completions(self) -> int:
+        """Requests that are over, of all levels."""
+        return self._seen[1]
+
     def update(self, recorder: Recorder) -> None:
         """Take over what is new."""
         progress = recorder.progress
@@ -111,7 +116,7 @@ class RunRows:
         for sample in samples:
             self._take_completions(sample)
             self._add(sample)
-        if len(self.rows) > _MOST_ROWS:
+        while len(self.rows) > _MOST_ROWS:
             half = _MOST_ROWS // 2
             self.rows[:half] = self.rows[:half:2]
             self.thinned += 1

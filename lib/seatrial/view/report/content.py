@@ -13,7 +13,10 @@ from seatrial.units import format_bytes, format_seconds
 from seatrial.view.chart.chart import Chart
 from seatrial.view.plots import measurements
 from seatrial.view.plots.plan_memory import memory_chart
+from seatrial.view.report.card import card_of, card_svg
+from seatrial.view.report.comparison import Level, answers_table, cost_table, predictions_table
 from seatrial.view.report.figures import figures_table
+from seatrial.view.report.find import head_of
 from seatrial.view.report.run_record import RunRecord
 from seatrial.view.tables.commands import command_text
 from seatrial.view.tables.hardware import tables_hardware
@@ -32,14 +35,20 @@ _VERDICTS = {
 """Short verdict, its CSS class, and the same as a sentence."""
 
 
-def describe_run(run: RunRecord) -> dict[str, Any]:
+def describe_run(run: RunRecord, dollars_per_hour: float | None = None) -> dict[str, Any]:
     """Return what the template shows of a run, by name; None or empty for what was not recorded."""
-    result, hardware = run.measurement, run.hardware
+    result, hardware, head = run.measurement, run.hardware, head_of(run)
+    levels = [Level(run.id, head, point, dollars_per_hour) for point in head.points]
     return {
         "headline": headline(run),
         "when": _when(run),
-        "banners": list(_banners(run)),
+        "banners": list(banners(run)),
         "key_figures": list(_key_figures(run)),
+        "card": card_svg(card, style=False) if (card := card_of([head])) else None,
+        "predicted": predictions_table([run], [run.id]),
+        "answers": answers_table(levels),
+        "cost": cost_table(levels),
+        "priced": dollars_per_hour is not None,
         "plans": list(map(_describe_plan, run.plans)),
         "memory_chart": memory_chart(run.plans),
         "examples": table_plans(run.examples) if run.examples else None,
@@ -49,14 +58,14 @@ def describe_run(run: RunRecord) -> dict[str, Any]:
         "samples": result.samples if result else (),
         "server": _server_table(run),
         "phases": table_phases(run.phases) if run.phases else None,
-        "command": _command_line(run.command),
+        "command": command_line(run.command),
         "reasons": table_plan_reasons(run.plan) if run.plan and run.plan.reasons else None,
         "figures": figures_table(run),
         "hardware": hardware,
         "machine": tables_hardware(hardware) if hardware else [],
         "notebooks": _notebooks_table(run),
         "again": _command_to_repeat(run),
-        "versions": _versions_table(run),
+        "versions": versions_table(run),
     }
 
 
@@ -85,7 +94,7 @@ def _moment(value: object) -> str:
         return str(value)
 
 
-def _banners(run: RunRecord) -> Iterator[tuple[str, str, bool]]:
+def banners(run: RunRecord) -> Iterator[tuple[str, str, bool]]:
     """Yield what must be known before reading on: head, text, and whether it is an error."""
     if run.simulated:
         yield "Simulated.", "No model answered: the server only pretends to be an engine. No speed here is real.", False
@@ -99,8 +108,11 @@ def _banners(run: RunRecord) -> Iterator[tuple[str, str, bool]]:
         reasons = [f"{describe_load(point)}: {point.self_check.why or 'no reason was recorded.'}" for point in doubtful]
         text = f"These are not the server's own times. {' '.join(reasons)}"
         yield f"Not valid at {len(doubtful)} of {len(points)} load levels.", text, True
+    partial = [describe_load(point) for point in points if point.partial]
+    if partial:
+        yield "Partial.", f"Stopped before its end: {', '.join(partial)}.", False
     for row in run.failed:
-        yield f"{row.get('notebook', 'A notebook')} did not complete.", _failure(row), True
+        yield f"{row.get('notebook', 'A notebook')} did not complete.", failure_of(row), True
     for what in run.left_out:
         yield "Left out.", what, False
     for problem in run.problems:
@@ -187,7 +199,7 @@ def _stopped(stopped: dict[str, Any]) -> str:
     return f"{gone}{took}; port {'free again' if free else 'still taken'}"
 
 
-def _command_line(command: dict[str, Any]) -> str:
+def command_line(command: dict[str, Any]) -> str:
     """Return the engine's command as a shell takes it."""
     argv, environment = command.get("argv"), command.get("env")
     return command_text(argv if isinstance(argv, list) else (), environment if isinstance(environment, dict) else {})
@@ -201,7 +213,7 @@ def _notebooks_table(run: RunRecord) -> Table | None:
             str(row.get("status", "unknown")).replace("_", " "),
             f"{row['duration_s']:.1f}" if isinstance(row.get("duration_s"), int | float) else "-",
             ", ".join(f"{name}={value}" for name, value in _parameters(row).items()) or "defaults",
-            _failure(row) if row.get("error") else "",
+            failure_of(row) if row.get("error") else "",
         )
         for row in run.notebooks
     )
@@ -222,7 +234,8 @@ def _command_to_repeat(run: RunRecord) -> str:
     return " \\\n".join([f"seatrial run {names[0]}", *(f"  {name}" for name in names[1:]), *options])
 
 
-def _versions_table(run: RunRecord) -> Table:
+def versions_table(run: RunRecord) -> Table:
+    """Return the versions of the kit, the system and the packages that matter."""
     known = run.document.get("versions")
     rows = [("seatrial", str(run.document.get("seatrial_version", "unknown")))]
     rows += [(str(name), _version(value)) for name, value in known.items()] if isinstance(known, dict) else []
@@ -235,7 +248,8 @@ def _version(value: Any) -> str:
     return "not installed" if value is None else str(value)
 
 
-def _failure(row: dict[str, Any]) -> str:
+def failure_of(row: dict[str, Any]) -> str:
+    """Return why a notebook did not complete."""
     error = row.get("error")
     if isinstance(error, dict):
         cell = f" in cell {error['cell']}" if error.get("cell") else ""

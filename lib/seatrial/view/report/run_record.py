@@ -27,7 +27,7 @@ class RunRecord:
     """Contents of a run's ``record.json``, as far as they could be read."""
 
     id: str
-    folder: Path
+    file: Path
     document: dict[str, Any]
     hardware: Hardware | None = None
     plans: tuple[Plan, ...] = ()  # for each model, on this machine
@@ -38,6 +38,11 @@ class RunRecord:
     measurement: Measurement | None = None
     predictions: dict[int, Prediction] = field(default_factory=dict)  # expected speed by concurrency
     problems: tuple[str, ...] = ()  # a sentence for each result that could not be read
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run, with its logs."""
+        return self.file.parent
 
     @property
     def notebooks(self) -> list[dict[str, Any]]:
@@ -69,8 +74,13 @@ class RunRecord:
     @property
     def logs(self) -> list[str]:
         """Log files of the server, relative to the run's folder."""
-        names = [name for row in self.notebooks for name in row.get("logs") or () if isinstance(name, str)]
-        return [name for name in names if name.endswith(f"-{self.server.get('name')}.log")]
+        return [name for name in self.all_logs if name.endswith(f"-{self.server.get('name')}.log")]
+
+    @property
+    def all_logs(self) -> list[str]:
+        """Log files of every server that a notebook of the run launched, relative to the run's folder."""
+        rows = [row.get("logs") for row in self.notebooks]
+        return [name for row in rows if isinstance(row, list) for name in row if isinstance(name, str)]
 
     @property
     def stand_in(self) -> bool:
@@ -100,7 +110,7 @@ def read_record(path: Path) -> RunRecord:
         UsageError: If there is no such run, or its record cannot be read.
 
     """
-    file = path if path.name == RECORD and not path.is_dir() else path / RECORD
+    file = path if path.is_file() or (path.name == RECORD and not path.is_dir()) else path / RECORD
     if not file.exists():
         known = [str(found.parent) for found in sorted(path.parent.glob(f"*/{RECORD}"))[-3:]]
         hint = f" Runs beside it: {', '.join(known)}." if known else ""
@@ -108,8 +118,8 @@ def read_record(path: Path) -> RunRecord:
     document = read_document(file)
     reader = _Reader(document["results"])
     return RunRecord(
-        id=str(document.get("id") or file.parent.name),
-        folder=file.parent,
+        id=str(document.get("id") or (file.parent.name if file.name == RECORD else file.stem)),
+        file=file,
         document=document,
         hardware=reader.one("hardware", Hardware),
         # A run of notebook 00 alone knows what each model needs as well.

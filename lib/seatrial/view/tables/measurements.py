@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from seatrial.measure.summary import best_point, find_problems
 from seatrial.measure.types import Measurement, Point, Quantiles
-from seatrial.measure.workload import describe_level
+from seatrial.measure.workload import describe_lengths, describe_level
 from seatrial.units import counted, format_rate, format_seconds
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import plain_text
@@ -66,7 +66,7 @@ def describe_target(measurement: Measurement) -> str:
 
 def describe_load(point: Point) -> str:
     """Return ``8 streams`` or ``2.5 requests/s``."""
-    return describe_level(point.concurrency, point.rate)
+    return point.label or describe_level(point.concurrency, point.rate)
 
 
 def describe_rate(point: Point) -> str:
@@ -152,7 +152,7 @@ def warnings_of(measurement: Measurement) -> Iterator[str]:
 
 def _note(measurement: Measurement) -> str:
     workload = measurement.workload
-    lengths = f"Prompts of {workload.prompt_tokens} tokens, answers of at most {workload.answer_tokens}."
+    lengths = f"Prompts of {describe_lengths(workload)} tokens, answers of at most {workload.answer_tokens}."
     failures = Counter(one.error.partition(":")[0] for one in measurement.completions if one.error is not None)
     failed = ", ".join(f"{kind} x{times}" for kind, times in sorted(failures.items()))
     failed = f"Failed: {failed}." if failed else ""
