@@ -12,8 +12,7 @@ from seatrial.hardware.efficiency import is_plausible, keep_efficiency, with_mea
 from seatrial.hardware.types import Efficiency, MeasuredLevel
 from seatrial.launching.next_plan import kept_plan
 from seatrial.launching.this_machine import predict_levels
-from seatrial.measure.expected import add_predictions
-from seatrial.measure.types import Measurement, Point
+from seatrial.measure.types import Measurement
 from seatrial.measure.workload import describe_level, levels_of
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.server.memory_lines import memory_in_log
@@ -64,10 +63,10 @@ def compare_with_plan(server: Server, measurement: Measurement) -> tuple[Compare
 def with_predictions(server: Server, measurement: Measurement) -> Measurement:
     """Return the measurement with the predicted tokens per second of each level, if this kit planned the server."""
     plan = _planned(server)
-    found = () if plan is None else _predicted(plan, measurement)
-    return add_predictions(
-        measurement, {point.concurrency: one for point, one in found if point.concurrency is not None}
-    )
+    points = list(measurement.points)
+    for index, prediction in _predicted(plan, measurement) if plan is not None else ():
+        points[index] = replace(points[index], predicted_tokens_per_s=prediction.decode_tokens_per_s)
+    return replace(measurement, points=tuple(points))
 
 
 def remember_speed(server: Server, measurement: Measurement) -> Path | None:
@@ -119,7 +118,8 @@ def _planned(server: Server) -> Plan | None:
 def _levels(plan: Plan, measurement: Measurement) -> Iterator[MeasuredLevel]:
     """Yield the ratios of each level that counts, by streams; of two levels with as many streams the later."""
     found: dict[int, MeasuredLevel] = {}
-    for point, prediction in _predicted(plan, measurement):
+    for index, prediction in _predicted(plan, measurement):
+        point = measurement.points[index]
         if not point.self_check.valid or point.partial or point.tpot_s is None or point.ttft_s is None:
             continue
         level = compared(prediction, point.concurrency or 1, point.tpot_s.p50, point.ttft_s.p50)
@@ -128,11 +128,16 @@ def _levels(plan: Plan, measurement: Measurement) -> Iterator[MeasuredLevel]:
     yield from (found[streams] for streams in sorted(found))
 
 
-def _predicted(plan: Plan, measurement: Measurement) -> Iterator[tuple[Point, Prediction]]:
-    """Yield each closed-loop level that the plan serves at once, with the prediction for its own lengths."""
+def _predicted(plan: Plan, measurement: Measurement) -> Iterator[tuple[int, Prediction]]:
+    """Yield the index of each closed-loop level that the plan serves at once, with the prediction for its own lengths."""
     for index, point in enumerate(measurement.points):
         answers = [one.tokens for one in measurement.completions if one.point == index and one.error is None]
-        prompts = [one.prompt_tokens for one in measurement.completions if one.point == index and one.prompt_tokens]
+        # What the prefix cache had is not read again.
+        prompts = [
+            max(1, one.prompt_tokens - (one.cached_tokens or 0))
+            for one in measurement.completions
+            if one.point == index and one.prompt_tokens
+        ]
         most = max(plan.concurrency, plan.running_requests or 0)
         if point.concurrency is None or point.concurrency > most or not answers:
             continue
@@ -140,7 +145,7 @@ def _predicted(plan: Plan, measurement: Measurement) -> Iterator[tuple[Point, Pr
         answer = max(1, round(mean(answers)))
         found = predict_levels(plan, (point.concurrency,), prompt_tokens=prompt, answer_tokens=answer)
         if point.concurrency in found:
-            yield point, found[point.concurrency]
+            yield index, found[point.concurrency]
 
 
 def _memory(plan: Plan, log: Path, measurement: Measurement) -> Iterator[Compared]:
@@ -158,7 +163,8 @@ def _memory(plan: Plan, log: Path, measurement: Measurement) -> Iterator[Compare
 
 
 def _speeds(plan: Plan, measurement: Measurement) -> Iterator[Compared]:
-    for point, prediction in _predicted(plan, measurement):
+    for index, prediction in _predicted(plan, measurement):
+        point = measurement.points[index]
         level = describe_level(point.concurrency, point.rate)
         if prediction.decode_tokens_per_s is not None and point.output_tokens_per_s:
             rate = prediction.decode_tokens_per_s.expected
