@@ -18,6 +18,7 @@ from seatrial.measure.types import Sample
 from seatrial.plan import make_plan
 from seatrial.server.folder import folder_of
 from seatrial.units import MIB
+from seatrial.view.tables.plans import describe_speed
 from seatrial.view.tables.predicted import table_predicted
 
 TOKENS = 65
@@ -65,6 +66,7 @@ def test_the_next_prediction_uses_what_was_measured():
     assert pytest.approx(3.0) == after.ttft_s.expected / before.ttft_s.expected
     assert pytest.approx(1 / 3) == after.decode_tokens_per_s.expected / before.decode_tokens_per_s.expected
     assert after.tpot_s.high / after.tpot_s.low < before.tpot_s.high / before.tpot_s.low
+    assert describe_speed(again.prediction, 3).endswith(", by what was measured here on 2026-01-01")
     assert again.prediction.basis.startswith("Measured here on 2026-01-01 with llamacpp b11549, 1 to 4 streams: ")
 
 

@@ -77,6 +77,7 @@ def scaled(prediction: Prediction, efficiency: Efficiency, streams: int, answer_
         basis=f"{_measured(efficiency, slower)} {prediction.basis}",
         tpot_prefill_s=others,
         ttft_prefill_s=reading * slower.prefill,
+        measured_at=efficiency.measured_at,
     )
 
 

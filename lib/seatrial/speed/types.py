@@ -18,6 +18,7 @@ class Prediction:
         basis: Sentences that say what the intervals rest on, or what is missing.
         tpot_prefill_s: Part of the expected ``tpot_s`` in which prompts of other requests are read.
         ttft_prefill_s: Part of the expected ``ttft_s`` in which prompts are read.
+        measured_at: When the engine was measured here with this checkpoint, which the figures follow; None if it was not.
 
     """
 
@@ -27,3 +28,4 @@ class Prediction:
     basis: str
     tpot_prefill_s: float | None = None
     ttft_prefill_s: float | None = None
+    measured_at: str | None = None
