@@ -50,9 +50,7 @@ WITHOUT_LIMIT = {
     "server/waiting.py startup.wait": "a start, which has the stall limit",
     "simulator/__main__.py stopped.wait": "the simulator serves until it is stopped",
     "tune/bench.py load.result": "the load, whose requests have limits",
-    "view/notebook/live.py self._thread.join": "a thread that draws what it was given",
-    "view/notebook/load_panel.py load.result": "the load, whose requests have limits",
-    "view/notebook/load_panel.py self._plot.wait": "the load, whose requests have limits",
+    "view/notebook/panel_runs.py self.load.result": "of a load that has ended",
 }
 """Waits without a limit of their own, with the reason why each ends."""
 

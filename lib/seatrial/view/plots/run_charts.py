@@ -46,7 +46,7 @@ def describe_latest(strip: Strip, values: Sequence[float]) -> str:
     """Return such as ``p50 51.2 ms, p90 60 ms``; empty if nothing is known."""
     unit = "%" if strip.unit == "%" else f" {strip.unit}" if strip.unit else ""
     return ", ".join(
-        f"{line.name} {value:,.{0 if value >= 100 else 1}f}{unit}"  # noqa: PLR2004 -- as a person reads it
+        f"{line.name} {value:,.{0 if value >= 100 or not unit else 1}f}{unit}"  # noqa: PLR2004 -- as a person reads it
         for line, value in zip(strip.lines, values, strict=True)
         if not math.isnan(value) and line.look != "faint"
     )
