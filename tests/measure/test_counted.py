@@ -36,6 +36,15 @@ def test_acceptance_without_a_count_of_steps():
     assert (3.0, 80, 40) == drafts_of(counted(None, 0, 0, 100), counted(None, 80, 40, 160))
 
 
+def test_acceptance_by_steps_and_generated_tokens():
+    """SGLang counts no accepted tokens: 60 tokens in 20 steps are three tokens a step."""
+    begun = ServerMetrics(draft_steps=10, generated_tokens=100)
+    assert (3.0, None, None) == drafts_of(begun, ServerMetrics(draft_steps=30, generated_tokens=160))
+    assert (None, None, None) == drafts_of(begun, ServerMetrics(draft_steps=10, generated_tokens=160))
+    assert (None, None, None) == drafts_of(begun, ServerMetrics(draft_steps=5, generated_tokens=20))
+    assert (None, None, None) == drafts_of(begun, ServerMetrics(draft_steps=300, generated_tokens=160))
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -307,8 +307,9 @@ def test_ignore_eos_where_the_engine_takes_it(simulate):
     """Asked for and known, answers reach the full length although the model would stop."""
     url = simulate("--answer-tokens=5").url
     server = SimpleNamespace(
-        url=url, model="simulated", engine="simulated", pid=None, stand_in=False, simulated=True, api_key=lambda: None
-    )
+        url=url, model="simulated", engine="simulated", pid=None, stand_in=False, simulated=True, metrics_path=None,
+        api_key=lambda: None,
+    )  # fmt: skip
     measurement = measure_server(server, replace(SMALL, ignore_eos=True))
     assert {16} == {one.tokens for one in measurement.completions}
     assert measurement.simulated
@@ -319,11 +320,22 @@ def test_the_engine_s_processes_are_sampled(simulate):
     started = simulate()
     server = SimpleNamespace(
         url=started.url, model="simulated", engine="simulated", pid=started.process.pid,
-        stand_in=False, simulated=True, api_key=lambda: None,
+        stand_in=False, simulated=True, metrics_path="/metrics", api_key=lambda: None,
     )  # fmt: skip
-    samples = measure_server(server, replace(SMALL, requests=40)).samples
-    assert all(sample.memory_bytes > 1 << 20 for sample in samples)
+    measurement = measure_server(server, replace(SMALL, requests=40))
+    samples = measurement.samples
+    assert any(sample.memory_bytes for sample in samples)
     assert any(sample.cpu_share is not None for sample in samples)
+    assert not {"memory_bytes", "host_memory_bytes", "running_requests", "kv_cache_usage"} & set(measurement.missing)
+    assert "Simulator does not show it in its /metrics" == measurement.missing["drafted_tokens"]
+
+
+def test_a_server_by_its_url_is_read_as_well(simulate):
+    """Its own page by the names on it, and its process by its port, since that is on this machine."""
+    measurement = measure_server(simulate().url, replace(SMALL, requests=40))
+    assert any(sample.generated_tokens for sample in measurement.samples)
+    assert any(sample.memory_bytes for sample in measurement.samples)
+    assert not {"generated_tokens", "memory_bytes"} & set(measurement.missing)
 
 
 def test_client_dies_in_the_middle_of_a_line(simulate):
@@ -356,10 +368,11 @@ def test_client_dies_in_the_middle_of_a_line(simulate):
 def test_an_error_while_the_load_is_followed_is_said(simulate):
     """A state folder that cannot be read any more, say: the client is ended, and the result says what happened."""
 
-    def broken(_timeout_s):
+    def broken():
         raise UsageError("The state folder cannot be read.", remedy="Mend it.")
 
-    target = replace(find_target(simulate().url), metrics=broken)
+    page = SimpleNamespace(read=broken, close=lambda: None, why_missing=lambda *_, **__: "")
+    target = replace(find_target(simulate().url), page=page)
     with Load(target, ENDLESS, None) as load:
         with pytest.raises(MeasurementError, match=r"broken off \(UsageError: The state folder cannot be read"):
             load.result()

@@ -41,6 +41,12 @@ def _add_levels(group: argparse._ArgumentGroup) -> None:
     kind.add_argument(
         "--rate", type=_several(positive_number(_FASTEST)), metavar="1,2,4", help="requests a second, a level each"
     )
+    kind.add_argument(
+        "--replay", metavar="FILE", help="recorded requests: CSV or JSONL with time, prompt and answer tokens of each"
+    )
+    group.add_argument(
+        "--speed-up", type=positive_number(1e6), metavar="2", help="of --replay: times its own speed (default: 1)"
+    )
     group.add_argument(
         "--arrivals",
         choices=get_args(Arrivals),
@@ -49,7 +55,7 @@ def _add_levels(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--requests",
         type=whole_number(0, MAX_REQUESTS),
-        help="requests a level (default or 0: enough: 4 a stream, at least 8; 30 seconds of --rate, at least 20)",
+        help="requests a level (default or 0: enough: 4 a stream, at least 8; 30 seconds of --rate, at least 20; of --replay the first so many)",
     )
     group.add_argument(
         "--repeat", type=whole_number(1, MAX_REPEATS), help="runs of each level, for 95 %% intervals (default: 1)"

@@ -9,8 +9,9 @@ seatrial measure --server NAME --prompt-tokens 1000,8000,32000 --prefix both
                                                       long prompts, and what prefix caching brings
 
 TTFT is the time to the first token, TPOT the time for each later one; docs/measuring.md defines
-every figure. The exit code is 5 if no request succeeded, the client itself did not keep up, or
-something between server and client held the stream back.
+every figure. The exit code is 5 if the figures are not the server's: no request succeeded, the client
+itself was too late, or something between server and client held the stream back. Ctrl-C shows what
+was measured until then, and exits with 130.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from seatrial import environment
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.load_options import add_load_options, workload_of
 from seatrial.cli.measure_record import record_path, write_measurement
-from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
+from seatrial.errors import INTERRUPTED, EngineError, MeasurementError, SeatrialError, UsageError
 from seatrial.launching.next_plan import why_ended
-from seatrial.measure import LoadProgress, Measurement, find_problems, measure_server
+from seatrial.measure import Load, LoadProgress, Measurement, find_problems, start_load
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
     from seatrial.server import Server
+
+_LOOK_S = 0.2  # at least so often an interrupt is noticed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,12 +56,9 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     with _Display() if not (arguments.json or arguments.live) else nullcontext() as display:
         show = display.update if display is not None else None
         try:
-            if arguments.live:
-                from seatrial.cli.measure_live import measure_live
-
-                measurement = measure_live(target, workload, api_key=api_key, model=arguments.model)
-            else:
-                measurement = measure_server(target, workload, api_key=api_key, model=arguments.model, on_event=show)
+            with start_load(target, workload, api_key=api_key, model=arguments.model, on_event=show) as load:
+                stopped = _interrupted(load, live=arguments.live)
+                measurement = load.result()
         except SeatrialError as error:
             ended = _why_it_ended(target)
             if ended is None:
@@ -68,15 +68,41 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         stderr().print(f"{ended.what}\n{ended.remedy}", soft_wrap=True)
     if output is not None:
         write_measurement(output, measurement, target)
+    from seatrial.view.tables.measurements import warnings_of
+
     problems = find_problems(measurement)
     if arguments.json:
-        for line in (*measurement.notes, *problems):
+        for line in (*measurement.notes, *warnings_of(measurement), *problems):
             stderr().print(line)
+    not_valid = MeasurementError.exit_code if problems else 0
     return CommandResult(
         document=to_dict(measurement.points),
         show=lambda: _show(measurement),
-        exit_code=MeasurementError.exit_code if problems else 0,
+        exit_code=INTERRUPTED if stopped else not_valid,
     )
+
+
+def _interrupted(load: Load, *, live: bool) -> bool:
+    """Wait for the end of a load; return True if a person stopped it, and something was measured until then.
+
+    Raises:
+        KeyboardInterrupt: If nothing was.
+
+    """
+    try:
+        if live:
+            from seatrial.cli.measure_live import show_live
+
+            show_live(load)
+        while not load.wait(_LOOK_S):
+            pass
+    except KeyboardInterrupt:
+        load.stop()
+        if not load.recorder.points:
+            raise
+        stderr().print("Stopped by you. This was measured until then:", soft_wrap=True)
+        return True
+    return False
 
 
 class _Display:

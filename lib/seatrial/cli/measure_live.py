@@ -8,13 +8,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from seatrial.cli.answer import stderr
-from seatrial.errors import MeasurementError
-from seatrial.measure import Measurement, Workload
-from seatrial.measure.load import Load, start_load
+from seatrial.measure.load import Load
 from seatrial.units import format_rate
 from seatrial.view.plots.measurements import not_real
 from seatrial.view.plots.run_charts import describe_latest
@@ -23,9 +20,6 @@ from seatrial.view.plots.run_status import RunStatus, run_status
 
 if TYPE_CHECKING:
     from rich.console import Group
-
-    from seatrial.measure.target import RemoteServer
-    from seatrial.server import Server
 
 _PERIOD_S = 0.25
 _LINE_S = 5.0  # between plain lines
@@ -36,41 +30,22 @@ _MEAN = 2  # column of the mean output
 _SHOWN_MARKERS = 4
 
 
-def measure_live(
-    target: Server | RemoteServer | str, workload: Workload, *, api_key: str | None, model: str | None
-) -> Measurement:
-    """Send a workload and show it until its end; Ctrl-C ends it, and what was complete is the result.
-
-    Raises:
-        MeasurementError: If it was stopped before a request was over.
-        SeatrialError: As ``measure_server``.
-
-    """
-    with ExitStack() as stack:
-        load = stack.enter_context(start_load(target, workload, api_key=api_key, model=model))
-        try:
-            _follow(load, stack)
-        except KeyboardInterrupt:
-            load.stop()
-            if not load.recorder.completions:
-                remedy = "Run the command again, and leave it more time."
-                raise MeasurementError("Stopped by you before a request was over.", remedy=remedy) from None
-            stderr().print("Stopped by you: what was complete follows.")
-        return load.result()
-
-
-def _follow(load: Load, stack: ExitStack) -> None:
+def show_live(load: Load) -> None:
+    """Show a load until its end."""
     rows, console = RunRows(), stderr()
-    show: Callable[[Load, RunRows], None] = _LineWriter()
-    if console.is_terminal:
-        from rich.live import Live
+    if not console.is_terminal:
+        _follow(load, rows, _LineWriter())
+        return
+    from rich.live import Live
 
-        view = stack.enter_context(Live(console=console, auto_refresh=False))
-        plain = not (console.encoding or "").lower().startswith("utf")
+    plain = not (console.encoding or "").lower().startswith("utf")
+    with Live(console=console, auto_refresh=False) as view:
+        _follow(
+            load, rows, lambda load, rows: view.update(_picture(load, rows, console.width, plain=plain), refresh=True)
+        )
 
-        def show(load: Load, rows: RunRows) -> None:
-            view.update(_picture(load, rows, console.width, plain=plain), refresh=True)
 
+def _follow(load: Load, rows: RunRows, show: Callable[[Load, RunRows], None]) -> None:
     ended = False
     while not ended:
         ended = load.wait(_PERIOD_S)

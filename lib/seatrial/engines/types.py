@@ -24,7 +24,7 @@ class Command:
         health_path: Answers 200 when the process is up.
         models_path: Lists the model ids served.
         tokenize_path: Counts tokens, None if the engine has no such path.
-        metrics_path: Prometheus text, None if the engine has no such path.
+        metrics_path: Figures of the engine, None if it has no such path.
         program: What must be importable or on PATH, as a person would install it.
         stand_in: True if this serves a stand-in rather than DeepSeek V4.
         notes: What a person should know before the start, one sentence each.

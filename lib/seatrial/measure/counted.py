@@ -53,8 +53,10 @@ def with_drafts(
     known = [(one.draft_steps, one.drafted_tokens, one.accepted_tokens) for one in good]
     if good and all(None not in counts for counts in known):
         return _drafted(point, *(sum(one or 0 for one in row) for row in zip(*known, strict=True)))
-    if before is None or after is None or before.accepted_tokens is None or after.accepted_tokens is None:
+    if before is None or after is None:
         return point
+    if before.accepted_tokens is None or after.accepted_tokens is None:
+        return _stepped(point, before, after)
     accepted = after.accepted_tokens - before.accepted_tokens
     drafted = (after.drafted_tokens or 0) - (before.drafted_tokens or 0)
     if before.draft_steps is not None and after.draft_steps is not None:
@@ -63,6 +65,16 @@ def with_drafts(
         # Each step yields one token of the model itself beside those accepted.
         return _drafted(point, after.generated_tokens - before.generated_tokens - accepted, drafted, accepted)
     return point
+
+
+def _stepped(point: Point, before: ServerMetrics, after: ServerMetrics) -> Point:
+    """Return the point with its acceptance by steps and generated tokens: SGLang counts no more than these."""
+    counts = (before.draft_steps, after.draft_steps, before.generated_tokens, after.generated_tokens)
+    if None in counts:
+        return point
+    steps_before, steps_after, generated_before, generated_after = (one or 0 for one in counts)
+    steps, generated = steps_after - steps_before, generated_after - generated_before
+    return replace(point, acceptance_length=generated / steps) if 0 < steps <= generated else point
 
 
 def _drafted(point: Point, steps: int, drafted: int, accepted: int) -> Point:
@@ -94,8 +106,14 @@ def energy_j(samples: Sequence[Sample], duration_s: float) -> float | None:
     return joules * duration_s / covered if covered > 0 and covered >= _LEAST_COVERED * duration_s else None
 
 
+def missing_energy(points: Sequence[Point], samples: Sequence[Sample]) -> dict[str, str]:
+    """Return why a level has no energy for each token; empty if all have."""
+    unmeasured = any(point.energy_per_token_j is None for point in points)
+    return {"energy_per_token_j": why_no_energy(samples)} if unmeasured else {}
+
+
 def why_no_energy(samples: Sequence[Sample]) -> str:
-    """Return why a level has no energy for each token."""
+    """Return why no energy is known."""
     if not any(one.gpu_power_w for one in samples):
         return "no power of a GPU was read"
     if any(None in one.gpu_power_w for one in samples):

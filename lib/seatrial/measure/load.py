@@ -16,8 +16,10 @@ from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError,
 from seatrial.json_text import JsonError
 from seatrial.measure.client_limits import named_limits
 from seatrial.measure.client_process import ClientProcess
-from seatrial.measure.counted import why_no_energy
+from seatrial.measure.counted import missing_energy
+from seatrial.measure.gaps import missing_readings
 from seatrial.measure.level import RunningLevel, server_gone
+from seatrial.measure.local_server import serving_process
 from seatrial.measure.messages import (
     ClientReady,
     Failed,
@@ -25,13 +27,15 @@ from seatrial.measure.messages import (
     LoadJob,
     PointBegins,
     PointEnds,
+    Recounted,
     SetStreams,
     Tick,
     decode_event,
 )
 from seatrial.measure.recorder import LoadProgress, Recorder
+from seatrial.measure.recording import read_recording
 from seatrial.measure.target import RemoteServer, Target, find_target
-from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
+from seatrial.measure.telemetry import Telemetry
 from seatrial.measure.types import Measurement, Sample
 from seatrial.measure.workload import Workload, levels_of
 from seatrial.measure.workload_check import check_workload
@@ -106,12 +110,14 @@ class Load:
     """
 
     def __init__(self, target: Target, workload: Workload, on_event: _OnEvent | None) -> None:
+        recording = read_recording(workload)
         self.recorder = Recorder(workload.repeat)
         self._target = target
         self._workload = workload
         self._on_event = on_event
         self._model = target.model or ""
-        self._notes: list[str] = []
+        self._notes = list(recording.notes) if recording is not None else []
+        self._missing: dict[str, str] = {}
         self._error: SeatrialError | None = None
         self._stopping = False
         self._gone = ""  # why no further level is measured: the server went away
@@ -120,7 +126,7 @@ class Load:
         self._process = ClientProcess()
         self._thread = threading.Thread(target=self._follow, name="load", daemon=True)
         try:
-            job = LoadJob(target.url, workload, time.perf_counter_ns(), target.model, target.api_key)
+            job = LoadJob(target.url, workload, time.perf_counter_ns(), target.model, target.api_key, recording)
             self._process.send(job)
             self._thread.start()
         except BaseException:  # no thread can be started: nobody would follow the client
@@ -173,7 +179,6 @@ class Load:
         if self._error is not None and not collected:
             raise self._error
         notes = [*self._notes, *([self._error.what] if self._error else [])]
-        unmeasured = any(point.energy_per_token_j is None for point in self.recorder.points)
         return Measurement(
             url=self._target.url,
             model=self._model,
@@ -186,7 +191,7 @@ class Load:
             stand_in=self._target.stand_in,
             simulated=self._target.simulated,
             notes=tuple(dict.fromkeys(notes)),
-            missing={"energy_per_token_j": why_no_energy(self.recorder.samples)} if unmeasured else {},
+            missing=self._missing | missing_energy(self.recorder.points, self.recorder.samples),
         )
 
     def set_streams(self, streams: int) -> None:
@@ -198,8 +203,8 @@ class Load:
             UsageError: If requests arrive at a rate, or there is no such number of streams.
 
         """
-        changed = Workload(concurrency=(streams,), rate=self._workload.rate, until_stopped=True)
-        check_workload(changed, self._target.engine)
+        rate = 1.0 if self._workload.open_loop else None
+        check_workload(Workload(concurrency=(streams,), rate=rate, until_stopped=True), self._target.engine)
         self._process.send(SetStreams(streams))
 
     def stop(self) -> None:
@@ -214,12 +219,12 @@ class Load:
 
     def _follow(self) -> None:
         try:
-            with Telemetry(self._target.pid, self._target.metrics) as telemetry:
-                for line in self._process.stdout:
-                    self._take(decode_event(line), telemetry)
-                    if self._gone:
-                        self._process.leave()  # nobody answers it any more
-                        break
+            pid = self._target.pid or serving_process(self._target.url)
+            with Telemetry(pid, self._target.page) as telemetry:
+                try:
+                    self._take_all(telemetry)
+                finally:
+                    self._missing = missing_readings(self.recorder.samples, telemetry.missing())
         except JsonError:  # half a line: the client was killed while it wrote it
             self._process.kill()
         except Exception as error:  # noqa: BLE001 -- whoever waits for this thread is told, whatever it was
@@ -240,32 +245,38 @@ class Load:
                 f"The measuring client ended unexpectedly with code {code}{said}.", remedy="Measure again."
             )
 
+    def _take_all(self, telemetry: Telemetry) -> None:
+        for line in self._process.stdout:
+            self._take(decode_event(line), telemetry)
+            if self._gone:
+                self._process.leave()  # nobody answers it any more
+                return
+
     def _take(self, event: Any, telemetry: Telemetry) -> None:
         progress = self.recorder.progress
         match event:
             case ClientReady():
                 self._model = event.model
                 self._notes += event.notes
+                telemetry.ask_server()
             case PointBegins():
                 before = self.recorder.samples[-1:]
                 self._level = RunningLevel(event, self._workload, self._read_metrics(), before)
                 points = len(levels_of(self._workload)) if event.requests and not self._workload.find_knee else 0
-                streams = event.level.streams
-                self._report(
-                    LoadProgress(
-                        event.point, points, event.label, 0, event.requests, None, 0, event.at_s, event.later, streams
-                    )
-                )
+                counts = (event.requests, None, 0, event.at_s, event.later, event.level.streams)
+                self._report(LoadProgress(event.point, points, event.label, 0, *counts))
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
             case Finished():
+                # Others were sent before the streams were set anew.
                 if self._level is not None and event.completion.point == progress.point:
-                    self._level.completions.append(
-                        event.completion
-                    )  # others were sent before the streams were set anew
+                    self._level.completions.append(event.completion)
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
+            case Recounted() if self._level is not None:
+                self._level.completions[event.index] = event.completion
+                self.recorder.replace_completion(len(self._level.completions) - event.index, event.completion)
             case PointEnds():
                 self._notes += event.notes
                 self._end_level(event)
@@ -284,7 +295,7 @@ class Load:
             self._gone = f"The server went away during {point.label} ({error})."
 
     def _read_metrics(self) -> ServerMetrics | None:
-        return None if self._target.metrics is None else self._target.metrics(METRICS_LIMIT_S)
+        return None if self._target.page is None else self._target.page.read()
 
     def _report(self, progress: LoadProgress) -> None:
         self.recorder.set_progress(progress)

@@ -7,7 +7,6 @@ in it, and must not be one of the addresses at which clouds hand out credentials
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +17,7 @@ from seatrial.errors import UsageError
 from seatrial.printable import shortened
 
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
-    from seatrial.server.metrics import ServerMetrics
+    from seatrial.measure.metrics_page import MetricsPage
     from seatrial.server.running import Server
 
 _MAX_URL = 2048
@@ -36,7 +35,7 @@ class Target:
     pid: int | None = None  # of its process on this machine
     stand_in: bool = False
     simulated: bool = False
-    metrics: Callable[[float], ServerMetrics | None] | None = None  # of a server that this kit launched
+    page: MetricsPage | None = None  # of its own figures; None if its engine has none
 
     def __repr__(self) -> str:
         """Return the target without its key."""
@@ -90,14 +89,17 @@ def find_target(server: Server | RemoteServer | str, *, api_key: str | None = No
         UsageError: If no request may go to the URL, or the key or the model's id cannot be sent.
 
     """
+    from seatrial.measure.metrics_page import MetricsPage  # late: the client needs no engine's names
+
     if isinstance(server, str):
-        return Target(check_url(server), _checked_model(model), _checked_key(api_key))
+        url, key = check_url(server), _checked_key(api_key)
+        return Target(url, _checked_model(model), key, page=MetricsPage(url, key))
     url, key = check_url(server.url), _checked_key(api_key or server.api_key())
     named = _checked_model(model) or server.model
     if isinstance(server, RemoteServer):
-        return Target(url, named, key)
-    metrics = getattr(server, "metrics", None)
-    return Target(url, named, key, server.engine, server.pid, server.stand_in, server.simulated, metrics)
+        return Target(url, named, key, page=MetricsPage(url, key))
+    page = MetricsPage(url, key, server.engine) if server.metrics_path else None
+    return Target(url, named, key, server.engine, server.pid, server.stand_in, server.simulated, page)
 
 
 def is_url(text: str) -> bool:

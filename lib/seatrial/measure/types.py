@@ -32,6 +32,7 @@ class Completion:
         ended_s: When the request was over, its slot free again.
         retries: Attempts the server turned away before (429 or 503).
         usage_doubt: Why a count of the server cannot be right and was left out; empty if none is doubtful.
+        stream_doubt: What of the stream was left out or guessed; empty if it is plain to read.
         draft_steps: Steps of the model in which drafts were checked, None if the server does not count them.
         drafted_tokens: Tokens that were drafted for this answer, likewise.
         accepted_tokens: Of these, accepted.
@@ -56,6 +57,7 @@ class Completion:
     ended_s: float
     retries: int = 0
     usage_doubt: str = ""
+    stream_doubt: str = ""
     draft_steps: int | None = None
     drafted_tokens: int | None = None
     accepted_tokens: int | None = None
@@ -87,6 +89,8 @@ class Sample:
         gpu_temperature_c: Per GPU.
         gpu_clock_mhz: Per GPU, of the compute units.
         gpu_throttle: Per GPU, why its clock is held down; empty if it is not.
+        gpu_engine_processes: Per GPU, how many of the engine's processes use it.
+        gpu_other_processes: Per GPU, how many processes of others use it.
 
     """
 
@@ -113,6 +117,8 @@ class Sample:
     gpu_temperature_c: tuple[float | None, ...] = ()
     gpu_clock_mhz: tuple[float | None, ...] = ()
     gpu_throttle: tuple[str | None, ...] = ()
+    gpu_engine_processes: tuple[int | None, ...] = ()
+    gpu_other_processes: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class HttpReply:
             return None
 
 
-class _BoundedReads(io.RawIOBase):
+class BoundedReads(io.RawIOBase):
     """Reads of a socket that all end together: every byte that drips in is answered with a look at the time."""
 
     def __init__(self, sock: socket.socket, still_worth_it: Callable[[], None]) -> None:
@@ -98,7 +98,7 @@ def ask(  # noqa: PLR0913 -- parts of a request
         else:
             connection.request("POST", path, json.dumps(body), {**headers, "Content-Type": "application/json"})
         connection.sock.settimeout(_LOOK_S)
-        reads = _BoundedReads(connection.sock, while_waiting or in_time)
+        reads = BoundedReads(connection.sock, while_waiting or in_time)
         with http.client.HTTPResponse(cast("socket.socket", reads)) as answer:
             answer.begin()
             return HttpReply(answer.status, answer.read(_LARGEST_ANSWER))

@@ -190,7 +190,7 @@ class Server:
         return self._ask(self.health_path, timeout_s) is not None
 
     def metrics(self, timeout_s: float = _HEALTH_S) -> ServerMetrics | None:
-        """Return its requests, queue and KV cache; None if it does not answer within ``timeout_s`` seconds."""
+        """Return its requests, queue, KV cache and tokens; None if it does not answer within ``timeout_s`` seconds."""
         if self.metrics_path is None or self.engine not in engine_ids():
             return None
         reply = self._ask(self.metrics_path, timeout_s)

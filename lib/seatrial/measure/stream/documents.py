@@ -12,6 +12,7 @@ from typing import Any
 from seatrial.json_text import JsonError
 
 _LONGEST_NUMBER = 300  # digits; more than a float holds
+_MOST = 1000  # documents in an event
 _BETWEEN = re.compile("(?:[\\s,;\0\x1e\ufeff]|data:)*")  # documents; RFC 7464 sets U+001E before each
 _DONE = re.compile(r'["\'\s]{0,9}\[\s{0,9}["\']?DONE\b|\W{0,9}DONE\W{0,9}\Z', re.IGNORECASE)
 _WORDS = re.compile(r'"(?:[^"\\]|\\.)*+"?|-?\b(nan|inf|None|True|False|undefined)\b', re.DOTALL)
@@ -62,6 +63,8 @@ def _documents(text: str) -> list[Any]:
                 break
             raise
         found.append(document)
+        if len(found) > _MOST:
+            raise JsonError(f"holds more than {_MOST:,} documents")
         at = _next(text, at)
     return found
 

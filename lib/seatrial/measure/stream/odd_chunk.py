@@ -135,7 +135,7 @@ def _piece_of_event(document: dict[str, Any]) -> Piece:
     kind = str(document.get("type") or document.get("event_type") or "")
     texts = Texts()
     if kind.endswith(_CARRY) or not kind:
-        name = next((name for name in ("message", "delta", "token") if document.get(name)), "")
+        name = next((name for name in ("message", "delta", "token", "response") if document.get(name)), "")
         body = document.get(name, document)
         thought = any(word in kind for word in ("reason", "think"))
         if isinstance(body, dict):
