@@ -24,7 +24,7 @@ def standin_environment(folder: Path, machine: str, errors: str = "", state: Pat
 
     ``machine`` is "8xH100", "4xA100,1xL40S", "1xH100:mig=7" or "" for none; ``errors`` is
     "function=code" or "function@gpu=code", joined by commas; ``state`` is a file with lines
-    "<gpu> <used MiB> <utilization %> <watts>". STANDIN_NVML_DRIVER and STANDIN_NVML_CUDA (12020 is
+    "<gpu> <used MiB> <utilization %> <watts> [<degrees> <MHz> <clock event bits> <pid>,<pid>]". STANDIN_NVML_DRIVER and STANDIN_NVML_CUDA (12020 is
     12.2), if a test sets them, are the versions that the driver reports.
     """
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}

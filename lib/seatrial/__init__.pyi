@@ -4,14 +4,8 @@ from .engines import build_command
 from .hardware import detect_hardware
 from .hardware.bandwidth.measure import measure_bandwidth
 from .launching import launch
-from .launching.this_machine import (
-    fetch_stand_in,
-    launch_if_possible,
-    plan_for,
-    plan_here,
-    predict_levels,
-    server_document,
-)
+from .launching.open import close_server, open_server, served_plan, server_document
+from .launching.this_machine import fetch_stand_in, plan_for, plan_here, predict_levels
 from .measure import Workload, measure_server, start_load
 from .measure.ask import ask
 from .measure.expected import add_predictions
@@ -30,6 +24,7 @@ __all__ = [
     "ask",
     "build_command",
     "checkpoints",
+    "close_server",
     "compute_footprint",
     "detect_hardware",
     "explain",
@@ -37,18 +32,19 @@ __all__ = [
     "find_checkpoint",
     "find_model",
     "launch",
-    "launch_if_possible",
     "list_servers",
     "make_plan",
     "measure_bandwidth",
     "measure_server",
     "models",
+    "open_server",
     "plan_for",
     "plan_here",
     "predict_levels",
     "read_concurrency",
     "record",
     "run_notebooks",
+    "served_plan",
     "server_document",
     "start_load",
 ]

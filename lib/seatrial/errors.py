@@ -17,9 +17,10 @@ traceback.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -65,6 +66,33 @@ def _rebuild(kind: type[SeatrialError], what: str, remedy: str) -> SeatrialError
     error = kind.__new__(kind)
     SeatrialError.__init__(error, what, remedy=remedy)
     return error
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or the notebook's stop button: what a person asked for, and no error.
+
+    Args:
+        what: What became of the work, as a clause.
+
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"Stopped by you: {what}.")
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in a notebook: one line, without a traceback."""
+        return [str(self)]
+
+
+@contextlib.contextmanager
+def stopped_by_you(what: str) -> Iterator[None]:
+    """Turn an interrupt into ``Interrupted`` with this text; inner ones keep theirs."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as error:
+        raise Interrupted(what) from error
 
 
 class UsageError(SeatrialError):

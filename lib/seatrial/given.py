@@ -64,6 +64,21 @@ def number(name: str, value: object) -> float:
         raise refused(name, "float", value) from None
 
 
+def truth(name: str, value: object) -> bool:
+    """Return a choice that takes true or false, which a word or the numbers 1 and 0 may stand for.
+
+    Raises:
+        UsageError: If it is neither.
+
+    """
+    read = read_text("bool", value) if isinstance(value, str) else value
+    if type(read) is int and read in {0, 1}:
+        read = bool(read)
+    if not isinstance(read, bool):
+        raise refused(name, "bool", value)
+    return read
+
+
 def read_text(kind: str, word: str) -> Any:
     """Return ``word`` as a value of that kind, or unchanged if it is none."""
     plain = word.strip().lower()

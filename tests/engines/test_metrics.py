@@ -12,7 +12,7 @@ from seatrial.hardware import detect_hardware
 from seatrial.launching import launch
 from seatrial.plan import make_plan
 from seatrial.server import loopback
-from seatrial.server.metrics import ServerMetrics, read_metrics, samples
+from seatrial.server.metrics import ServerMetrics, read_metrics, recognise, samples
 
 SGLANG = """
 # HELP sglang:num_running_reqs The number of running requests.
@@ -53,6 +53,107 @@ def test_vllm_tells_what_it_drafted():
     assert ServerMetrics(draft_steps=10, drafted_tokens=30, accepted_tokens=16) == read("vllm", text)
 
 
+VLLM = """
+vllm:num_requests_running{engine="0",model_name="m"} 2.0
+vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 9.0
+vllm:prompt_tokens_total{engine="0"} 900.0
+vllm:prompt_tokens_cached_total{engine="0"} 500.0
+vllm:prompt_tokens_cached_total{engine="1"} 20.0
+vllm:prefix_cache_hits_total{engine="0"} 480.0
+vllm:num_preemptions_total{engine="0"} 3.0
+vllm:iteration_tokens_total_bucket{le="8.0"} 7.0
+"""
+
+
+def test_the_first_name_that_is_there_counts():
+    """The counts of two releases are never added up."""
+    assert ServerMetrics(running=2, prompt_tokens=900, cached_tokens=520, preemptions=3) == read("vllm", VLLM)
+    older = VLLM.replace("prompt_tokens_cached", "prompt_tokens_other")
+    assert 480 == read("vllm", older).cached_tokens
+    assert 7 == read("vllm", "vllm:gpu_prefix_cache_hits_total 7").cached_tokens
+    assert 0.5 == read("vllm", "vllm:gpu_cache_usage_perc 0.5").kv_cache_usage
+
+
+@pytest.mark.parametrize(
+    ("line", "tokens"),
+    [
+        ("vllm:generation_tokens_total 5", 5),
+        ("vllm:generation_tokens 5", 5),
+        ("vllm_generation_tokens_total 5", 5),
+        ("  vllm:generation_tokens_total\t5", 5),
+        ('vllm:generation_tokens_total {a="b"} 5', 5),
+        ("vllm:generation_tokens_totals 5", None),
+        ("vllm:generation_tokens_total 1e300", None),
+    ],
+)
+def test_spellings_of_a_counter(line, tokens):
+    """Some exporters leave out the end or the colon; a number beyond all counting is none."""
+    assert tokens == read("vllm", line).generated_tokens
+
+
+RANKS = """
+sglang:num_running_reqs{dp_rank="0",tp_rank="0",pp_rank="0",priority=""} 3.0
+sglang:num_running_reqs{dp_rank="0",tp_rank="0",pp_rank="1",priority=""} 2.0
+sglang:num_running_reqs{dp_rank="1",tp_rank="4",pp_rank="0",priority=""} 5.0
+sglang:num_running_reqs{dp_rank="1",tp_rank="4",pp_rank="0",priority="7"} 4.0
+sglang:cached_tokens_total{cache_source="device"} 100.0
+sglang:cached_tokens_total{cache_source="host"} 20.0
+sglang:num_retracted_requests_total{tp_rank="0"} 1.0
+sglang:spec_verify_calls_total 40.0
+"""
+
+
+def test_ranks_of_sglang_are_copies_and_priorities_are_parts():
+    """A pipeline's stages show the same requests; replicas add up, and so do the sources of cached tokens."""
+    assert ServerMetrics(running=8, cached_tokens=120, preemptions=1, draft_steps=40) == read("sglang", RANKS)
+
+
+def test_llama_cpp_counts_cached_tokens_beside_the_prompt():
+    """The others count them as part of it."""
+    text = "llamacpp:prompt_tokens_total 30\nllamacpp:prompt_tokens_cached_total 70\n"
+    assert ServerMetrics(prompt_tokens=100, cached_tokens=70) == read("llamacpp", text)
+
+
+MLX = '{"latest": null, "summary": {"in_flight": 2, "prompt_tokens_total": 64, "generated_tokens_total": 1500}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "figures"),
+    [
+        (MLX, ServerMetrics(running=2, prompt_tokens=64, generated_tokens=1500)),
+        (MLX[:40], ServerMetrics()),
+        ("{}", ServerMetrics()),
+        ('{"summary": [2]}', ServerMetrics()),
+        ('{"summary": {"in_flight": true}}', ServerMetrics()),
+        ('{"summary": {"in_flight": "2"}}', ServerMetrics()),
+        ('{"summary": {"in_flight": -2}}', ServerMetrics()),
+        ('{"summary": {"in_flight": 1e999}}', ServerMetrics()),
+        ('{"summary": {"in_flight": NaN}}', ServerMetrics()),
+    ],
+)
+def test_mlx_answers_in_json(text, figures):
+    """Dots lead to a number; what is no count is unknown."""
+    assert figures == read("mlx", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "engine"),
+    [
+        (SGLANG, "sglang"),
+        (VLLM, "vllm"),
+        ("llamacpp:requests_processing 0", "llamacpp"),
+        (MLX, "mlx"),
+        ("simulated_requests_running 0", "simulated"),
+        ("process_cpu_seconds_total 5", None),
+        ("<html><body>Not found</body></html>", None),
+        ("", None),
+    ],
+)
+def test_an_engine_is_known_by_its_names(text, engine):
+    """A page tells whose it is, or that it is nobody's."""
+    assert engine == recognise(text)
+
+
 def test_llama_cpp_tells_what_it_drafted():
     """Three counters, as the server of b11549 writes them; those of each position are others."""
     text = "llamacpp:spec_decode_num_draft_tokens_total 183\nllamacpp:spec_decode_num_accepted_tokens_total 12\n"
@@ -91,16 +192,19 @@ def test_nothing_a_server_sends_breaks_the_reader(text):
         assert all(value is None or value >= 0 for value in (found.running, found.waiting))
 
 
-def test_a_megabyte_of_braces_is_read_in_no_time():
+@pytest.mark.parametrize(
+    "line", ['a{"' + '{"' * (1 << 19), "a" + "{" * (1 << 20), "a " + "1 " * (1 << 19), "[" * (1 << 20), "{" * (1 << 20)]
+)
+def test_a_megabyte_of_braces_is_read_in_no_time(line):
     """The longest answer that is taken, in the worst form: no backtracking without end."""
-    assert [] == list(samples("a" + '{"' * (1 << 19)))
+    assert [] == list(samples(line, {"a"}))
 
 
 def test_an_engine_without_metrics_says_why():
-    """MLX has none; every other engine names at least the requests that run."""
+    """Every other names at least the requests that run."""
     for engine in engine_ids():
         table = engine_facts(engine).metrics
-        assert (table.running is None) == bool(table.none)
+        assert (not table.running) == bool(table.none)
 
 
 @pytest.mark.engine
@@ -123,4 +227,10 @@ def test_the_real_server_tells_what_it_does(require):
         assert after.prompt_tokens > before.prompt_tokens
         assert 0 == after.waiting
         assert after.kv_cache_usage is None
+        loopback.ask(
+            server.port, "/v1/completions", key=server.api_key(), body=asked | {"max_tokens": 1}, timeout_s=120
+        )
+        again = server.metrics()
+        assert again.cached_tokens > after.cached_tokens
+        assert again.prompt_tokens - after.prompt_tokens == after.prompt_tokens - before.prompt_tokens
     assert server.metrics() is None

@@ -9,7 +9,8 @@
  *                        "nvmlDeviceGetHandleByIndex_v2@2=15" on GPU 2 alone; the code HANG makes
  *                        the call never return. Codes are those of nvmlReturn_t.
  *   STANDIN_NVML_STATE   file with the load, read at each call, one line a GPU:
- *                        "<index> <used MiB> <utilization %> <watts>"
+ *                        "<index> <used MiB> <utilization %> <watts>", and after these, as far as they are known,
+ *                        "<degrees> <MHz> <bits of clock event reasons> <process>,<process>"
  *
  * Build: cc -shared -fPIC -Wl,-soname,libnvidia-ml.so.1 -o libnvidia-ml.so.1 standin_nvml.c
  * and set LD_LIBRARY_PATH to its folder before the process starts.
@@ -166,16 +167,25 @@ static nvmlReturn_t put_text(char *buffer, unsigned int length, const char *text
 /* ---- load ------------------------------------------------------------------------------ */
 
 typedef struct {
-    double used_mib, utilization, watts;
+    double used_mib, utilization, watts, degrees, mhz;
+    unsigned long long reasons;
+    char processes[MAX_TEXT]; /* ids, parted by commas */
 } Load;
 
 static Load read_load(const Device *device) {
-    Load load = {4, 0, device->model->idle_watts}, line;
+    const Load idle = {4, 0, device->model->idle_watts, 35, 345, 1, ""};
+    Load load = idle;
     const char *path = getenv("STANDIN_NVML_STATE");
     FILE *file = path ? fopen(path, "r") : NULL;
     int index;
-    while (file && fscanf(file, "%d %lf %lf %lf", &index, &line.used_mib, &line.utilization, &line.watts) == 4)
-        if (index == device->index) load = line;
+    char text[512];
+    while (file && fgets(text, sizeof text, file)) {
+        Load line = idle;
+        if (sscanf(text, "%d %lf %lf %lf %lf %lf %llu %95s", &index, &line.used_mib, &line.utilization, &line.watts,
+                   &line.degrees, &line.mhz, &line.reasons, line.processes) >= 4 &&
+            index == device->index)
+            load = line;
+    }
     if (file) fclose(file);
     return load;
 }
@@ -284,6 +294,44 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(Device *device, unsigned int *milliwatts) {
     CHECK(device->index);
     *milliwatts = (unsigned int)(read_load(device).watts * 1000);
     return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetTemperature(Device *device, int sensor, unsigned int *degrees) {
+    CHECK(device->index);
+    if (sensor != 0) return INVALID_ARGUMENT; /* 0: the GPU's own */
+    *degrees = (unsigned int)read_load(device).degrees;
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetClockInfo(Device *device, int kind, unsigned int *mhz) {
+    CHECK(device->index);
+    if (kind != 1) return INVALID_ARGUMENT; /* 1: clock of the compute units */
+    *mhz = (unsigned int)read_load(device).mhz;
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(Device *device, unsigned long long *reasons) {
+    CHECK(device->index);
+    *reasons = read_load(device).reasons;
+    return SUCCESS;
+}
+
+typedef struct {
+    unsigned int pid;
+    unsigned long long used_memory;
+    unsigned int gpu_instance, compute_instance;
+} ProcessInfo;
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned int *count, ProcessInfo *processes) {
+    CHECK(device->index);
+    Load load = read_load(device);
+    char *rest = NULL;
+    unsigned int found = 0, room = *count;
+    for (char *part = strtok_r(load.processes, ",", &rest); part; part = strtok_r(NULL, ",", &rest), found++)
+        if (processes && found < room)
+            processes[found] = (ProcessInfo){(unsigned int)strtoul(part, NULL, 10), 0, 0, 0};
+    *count = found;
+    return found > room ? INSUFFICIENT_SIZE : SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetCudaComputeCapability(Device *device, int *major, int *minor) {

@@ -9,7 +9,7 @@ import pytest
 from tests.server.conftest import fake_command, launched_processes
 
 from seatrial.engines.types import Command
-from seatrial.errors import EngineError, EngineMissingError, RefusedError, UsageError
+from seatrial.errors import EngineError, EngineMissingError, Interrupted, RefusedError, UsageError
 from seatrial.hardware import detect_hardware
 from seatrial.launching import launch
 from seatrial.plan import make_plan
@@ -132,36 +132,15 @@ def test_names_that_would_leave_the_folder_are_refused(fake, name):
     assert [] == list_servers(ended=True)
 
 
-def test_a_running_name_is_refused_and_a_chosen_one_gets_a_number():
-    """Two servers never share a name; without a name the next free one is taken."""
-    with launch(fake_command()) as first, launch(fake_command()) as second:
-        assert ["fake-model", "fake-model-2"] == [first.name, second.name]
-        with pytest.raises(UsageError, match="runs already"):
-            launch(fake_command(), name="fake-model")
-
-
-def test_two_launches_of_one_name_at_once(another_process, fake):
-    """One wins; the other is told that a launch is under way."""
-    other = another_process(
-        """
-        from seatrial.launching import launch
-        from tests.server.conftest import fake_command
-        launch(fake_command("--healthy-after-s=60"), name="fake", on_event=lambda e: print(e.phase, flush=True))
-        """
-    )
-    assert "starting\n" == other.stdout.readline()
-    with pytest.raises(UsageError, match="under way"):
-        fake()
-
-
 def test_interrupting_a_launch_leaves_nothing(fake):
     """Ctrl-C while it starts: the engine is gone when the exception arrives."""
 
     def interrupt(_):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted) as caught:
         fake("--never-listen", on_event=interrupt)
+    assert ["Stopped by you: nothing of 'fake' was left running by this launch."] == caught.value._render_traceback_()
     assert [] == launched_processes()
     assert [] == list_servers()
 

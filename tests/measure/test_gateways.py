@@ -80,7 +80,7 @@ def test_a_stream_as_the_server_sends_it(pieces):
     (point,) = measurement.points
     assert (3, 24) == (point.requests.succeeded, measurement.completions[0].tokens)
     assert "read" not in point.self_check.why
-    assert [] == [note for note in measurement.notes if "read" in note]
+    assert [] == [text for text in point.self_check.warnings if "read" in text]
 
 
 @pytest.mark.parametrize(

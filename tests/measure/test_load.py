@@ -21,7 +21,7 @@ from seatrial.errors import EngineMissingError, MeasurementError, UsageError
 from seatrial.measure import Workload, find_problems, measure_server, start_load
 from seatrial.measure.load import Load
 from seatrial.measure.target import find_target
-from seatrial.measure.workload import check_workload
+from seatrial.measure.workload_check import check_workload
 
 DEADLINE_S = 120.0
 ENDLESS = Workload(concurrency=(2,), requests=100_000, prompt_tokens=40, answer_tokens=16)
@@ -60,7 +60,7 @@ def held_bytes(load):
 
 
 def test_a_missing_client_is_said(monkeypatch):
-    """Without aiohttp nothing is sent, and the message names the extra to install; as for a missing engine, exit code 4."""
+    """Without httptools nothing is sent, and the message names the extra to install; as for a missing engine, exit code 4."""
     monkeypatch.setattr("seatrial.measure.load.find_spec", lambda _: None)
     with pytest.raises(EngineMissingError, match=r"seatrial\[measure\]") as caught:
         measure_server("http://127.0.0.1:9", SMALL)
@@ -149,6 +149,39 @@ def test_stop_ends_the_process_and_keeps_what_was_collected(simulate):
     assert len(measurement.completions) > 2
     assert "Stopped before its end." in measurement.notes
     assert find_problems(measurement) == ("0 of 1 load levels were completed.",)
+    (point,) = measurement.points
+    assert (True, len(measurement.completions)) == (point.partial, point.requests.succeeded)
+    assert point.ttft_s is not None
+
+
+def test_stopped_before_the_first_answer(simulate):
+    """Tokens of requests in flight are not lost: the partial level has the throughput until then."""
+    endless = replace(ENDLESS, answer_tokens=4000)
+    with start_load(simulate("--answer-tokens=4000").url, endless) as load:
+        until(lambda: sum(sample.active_streams == 2 for sample in load.recorder.samples) > 1)
+        load.stop()
+        measurement = load.result()
+    (point,) = measurement.points
+    assert (True, 0) == (point.partial, point.requests.sent)
+    assert point.output_tokens_per_s > 0
+
+
+def test_a_stop_after_the_end_changes_nothing(measured):
+    """A load that ended is complete, whoever stops it afterwards."""
+    measurement = measured()
+    assert [False] == [point.partial for point in measurement.points]
+    assert "Stopped before its end." not in measurement.notes
+
+
+def test_what_was_complete_stays(simulate):
+    """Stopped in the second level: the first one is complete, the second partial."""
+    with start_load(simulate().url, replace(SMALL, concurrency=(1, 2), requests=400)) as load:
+        until(lambda: load.recorder.points)
+        load.stop()
+        measurement = load.result()
+    assert [False] == [point.partial for point in measurement.points][:1]
+    assert all(point.partial for point in measurement.points[1:])
+    assert find_problems(measurement) == ("1 of 2 load levels were completed.",)
 
 
 def test_stop_ends_a_client_that_hangs(simulate):
@@ -189,6 +222,21 @@ def test_server_dies_in_the_middle(simulate):
     assert "1 of 2 load levels were completed." in find_problems(measurement)
 
 
+def test_a_dying_server_leaves_a_partial_level(simulate):
+    """Some requests had succeeded when the server was killed: the level is partial, no further one is tried, and why is said."""
+    server = simulate()
+    workload = replace(SMALL, concurrency=(2, 4), requests=400)
+    with start_load(server.url, workload) as load:
+        until(lambda: load.recorder.completions)
+        server.process.kill()
+        measurement = load.result()
+    (point,) = measurement.points
+    assert point.partial
+    assert point.requests.succeeded > 0
+    assert any(note.startswith("The server went away during 2 streams (unreachable: ") for note in measurement.notes)
+    assert find_problems(measurement) == ("0 of 2 load levels were completed.",)
+
+
 def test_client_dies(simulate):
     """The client process is killed: what it had brought is kept, and the result says what happened."""
     with start_load(simulate().url, ENDLESS) as load:
@@ -196,6 +244,7 @@ def test_client_dies(simulate):
         psutil.Process(load.pid).kill()
         measurement = load.result()
     assert measurement.completions
+    assert [True] == [point.partial for point in measurement.points]
     assert any("ended unexpectedly with code -9" in note for note in measurement.notes)
 
 
@@ -227,14 +276,22 @@ def test_not_an_http_server():
 @pytest.mark.parametrize(
     ("workload", "message"),
     [
-        (Workload(concurrency=()), "concurrency is 0"),
+        (Workload(concurrency=()), "concurrency has no load level"),
+        (Workload(rate=()), "rate has no load level"),
+        (Workload(rate=(1, -2)), "rate is -2"),
+        (Workload(prompt_tokens=()), "prompt_tokens has no load level"),
+        (Workload(prompt_tokens=(128, 0)), "prompt_tokens is 0"),
+        (Workload(concurrency=tuple(range(1, 13)), prompt_tokens="1000,2000,3000"), "has 36 levels, more than 32"),
+        (Workload(arrivals="ramp"), "arrivals ramp goes with a rate"),
+        (Workload(shared_share=1), "shared_share is 1"),
+        (Workload(repeat=0), "repeat is 0"),
+        (Workload(warmup_requests=-1), "warmup_requests is -1"),
         (Workload(concurrency=(1, 0)), "concurrency is 0"),
         (Workload(concurrency=(1 << 20,)), "concurrency is 1,048,576"),
-        (Workload(requests=0), "requests is 0"),
+        (Workload(requests=-1), "requests is -1"),
         (Workload(prompt_tokens=0), "prompt_tokens is 0"),
         (Workload(answer_tokens=-5), "answer_tokens is -5"),
         (Workload(rate=0.0), "rate is 0.0"),
-        (Workload(rate=float("nan")), "rate is nan"),
         (Workload(slo_ttft_s=-1.0), "slo_ttft_s is -1.0"),
         (Workload(concurrency=(1, 16), requests=8), "8 requests cannot keep 16 streams busy"),
         (Workload(ignore_eos=True), "not known to work with an unknown engine"),
@@ -250,8 +307,9 @@ def test_ignore_eos_where_the_engine_takes_it(simulate):
     """Asked for and known, answers reach the full length although the model would stop."""
     url = simulate("--answer-tokens=5").url
     server = SimpleNamespace(
-        url=url, model="simulated", engine="simulated", pid=None, stand_in=False, simulated=True, api_key=lambda: None
-    )
+        url=url, model="simulated", engine="simulated", pid=None, stand_in=False, simulated=True, metrics_path=None,
+        api_key=lambda: None,
+    )  # fmt: skip
     measurement = measure_server(server, replace(SMALL, ignore_eos=True))
     assert {16} == {one.tokens for one in measurement.completions}
     assert measurement.simulated
@@ -262,11 +320,22 @@ def test_the_engine_s_processes_are_sampled(simulate):
     started = simulate()
     server = SimpleNamespace(
         url=started.url, model="simulated", engine="simulated", pid=started.process.pid,
-        stand_in=False, simulated=True, api_key=lambda: None,
+        stand_in=False, simulated=True, metrics_path="/metrics", api_key=lambda: None,
     )  # fmt: skip
-    samples = measure_server(server, replace(SMALL, requests=40)).samples
-    assert all(sample.memory_bytes > 1 << 20 for sample in samples)
+    measurement = measure_server(server, replace(SMALL, requests=40))
+    samples = measurement.samples
+    assert any(sample.memory_bytes for sample in samples)
     assert any(sample.cpu_share is not None for sample in samples)
+    assert not {"memory_bytes", "host_memory_bytes", "running_requests", "kv_cache_usage"} & set(measurement.missing)
+    assert "Simulator does not show it in its /metrics" == measurement.missing["drafted_tokens"]
+
+
+def test_a_server_by_its_url_is_read_as_well(simulate):
+    """Its own page by the names on it, and its process by its port, since that is on this machine."""
+    measurement = measure_server(simulate().url, replace(SMALL, requests=40))
+    assert any(sample.generated_tokens for sample in measurement.samples)
+    assert any(sample.memory_bytes for sample in measurement.samples)
+    assert not {"generated_tokens", "memory_bytes"} & set(measurement.missing)
 
 
 def test_client_dies_in_the_middle_of_a_line(simulate):
@@ -289,17 +358,21 @@ def test_client_dies_in_the_middle_of_a_line(simulate):
             client.kill()
         finally:
             read.set()
-        with pytest.raises(MeasurementError, match="ended unexpectedly with code -9"):
-            load.result()
+        try:
+            said = load.result().notes  # of a partial level, if a tick had told of its tokens
+        except MeasurementError as error:
+            said = (error.what,)
+    assert any("ended unexpectedly with code -9" in note for note in said)
 
 
 def test_an_error_while_the_load_is_followed_is_said(simulate):
     """A state folder that cannot be read any more, say: the client is ended, and the result says what happened."""
 
-    def broken(_timeout_s):
+    def broken():
         raise UsageError("The state folder cannot be read.", remedy="Mend it.")
 
-    target = replace(find_target(simulate().url), metrics=broken)
+    page = SimpleNamespace(read=broken, close=lambda: None, why_missing=lambda *_, **__: "")
+    target = replace(find_target(simulate().url), page=page)
     with Load(target, ENDLESS, None) as load:
         with pytest.raises(MeasurementError, match=r"broken off \(UsageError: The state folder cannot be read"):
             load.result()

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from seatrial.measure import Completion, Quantiles, Workload, find_problems, steady_window, tokens_between, tpot_s
-from seatrial.measure.messages import PointEnds
-from seatrial.measure.summary import best_point, quantiles, summarize, with_acceptance
+from seatrial.measure.figures import quantiles
+from seatrial.measure.messages import PointBegins, PointEnds
+from seatrial.measure.summary import best_point, summarize
 from seatrial.measure.types import Measurement
+from seatrial.measure.workload import levels_of
 from seatrial.records import from_dict, to_dict
-from seatrial.server.metrics import ServerMetrics
 
 WORKLOAD = Workload(concurrency=(2,))
 MEASUREMENT = Measurement(
@@ -48,12 +49,13 @@ def completion(sent=0.0, first=0.5, gaps=(0.1, 0.1, 0.1), **changes):
     return Completion(**values | changes)
 
 
-def summary(completions, workload=WORKLOAD, streams=2, **changes):
+def summary(completions, workload=WORKLOAD, streams=2, samples=(), **changes):
     """Return a point of ten seconds in which the client kept up."""
     if workload.rate is None:
         workload = replace(workload, concurrency=(streams,))
-    facts = {"loop_lag_p99_s": 0.0, "cpu_share": 0.1}
-    return summarize(completions, workload, 0.0, PointEnds(0, 10.0, **facts | changes))
+    facts = {"loop_lag_p99_s": 0.0, "cpu_share": 0.01}
+    begins = PointBegins(0, 0.0, len(completions), levels_of(workload)[0], "")
+    return summarize(completions, workload, begins, PointEnds(0, 10.0, **facts | changes), samples)
 
 
 def test_tpot_counts_tokens_not_chunks():
@@ -156,33 +158,6 @@ def test_weakest_token_count_is_named():
     assert summary([completion(), completion(token_source="chunks")]).token_source == "chunks"
 
 
-@pytest.mark.parametrize(
-    ("changes", "valid"),
-    [
-        ({}, True),
-        ({"loop_lag_p99_s": 0.0049}, True),
-        ({"loop_lag_p99_s": 0.0051}, False),
-        ({"cpu_share": 0.81}, False),
-    ],
-)
-def test_self_check(changes, valid):
-    """At a TPOT of 100 ms a lag of 5 ms is the limit; so are 80 % of a core."""
-    point = summary([completion()], **changes)
-    assert (valid, valid) == (point.self_check.valid, not point.self_check.why)
-
-
-def test_late_sends_are_not_valid():
-    """Requests that leave later than 5 % of the median TTFT make a point not valid."""
-    point = summary([completion(sent=1.0, first=1.5, scheduled_s=0.9)])
-    assert not point.self_check.valid
-    assert "left 100.0 ms late" in point.self_check.why
-
-
-def test_waiting_as_the_server_asked_is_not_late():
-    """A request that came back later because the server asked for it did not leave late."""
-    assert summary([completion(sent=1.0, first=1.5, scheduled_s=0.0, retries=1)]).self_check.valid
-
-
 def test_problems_name_the_level():
     """A level at which nothing succeeded, and levels that never ran, are problems."""
     failed = summary([completion(error="http_500: x")])
@@ -210,40 +185,21 @@ def test_the_best_level_is_a_valid_one():
     assert best_point([replace(fast, output_tokens_per_s=None)]) is None
 
 
+def test_a_partial_level_is_not_called_a_failure():
+    """A level that was stopped before its first answer is not complete; that no request succeeded is no finding."""
+    stopped = replace(summary([]), partial=True)
+    measurement = replace(MEASUREMENT, points=(summary([completion()]), stopped))
+    assert ("1 of 2 load levels were completed.",) == find_problems(measurement)
+    fast = replace(summary([completion()] * 2), output_tokens_per_s=90.0)
+    assert fast == best_point([replace(fast, output_tokens_per_s=100.0, partial=True), fast])
+
+
 def test_a_record_says_where_its_figures_come_from():
     """Origin and source are written with a measurement; a record from before they were is read the same."""
     written = to_dict(MEASUREMENT)
     assert ("measured", True) == (written["origin"], "docs/measuring.md" in written["source"])
     older = {name: value for name, value in written.items() if name not in {"origin", "source"}}
     assert MEASUREMENT == from_dict(Measurement, older)
-
-
-def counted(steps, drafted, accepted):
-    """Return what a server that drafts has counted."""
-    return ServerMetrics(draft_steps=steps, drafted_tokens=drafted, accepted_tokens=accepted)
-
-
-def test_acceptance_is_of_the_point_only():
-    """What was drafted before does not count; a step yields one token more than it accepts."""
-    point = with_acceptance(summary([completion()]), counted(10, 30, 20), counted(30, 90, 50))
-    assert (2.5, 60, 30) == (point.acceptance_length, point.drafted_tokens, point.accepted_tokens)
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (None, counted(1, 1, 1)),
-        (counted(1, 1, 1), None),
-        (ServerMetrics(), counted(1, 1, 1)),
-        (counted(5, 15, 5), counted(5, 15, 5)),
-        (counted(5, 15, 5), counted(1, 3, 2)),
-        (counted(1, 3, 0), counted(2, 4, 9)),
-    ],
-)
-def test_acceptance_is_unknown_if_nothing_was_counted(before, after):
-    """No page, nothing drafted, a server that began anew, more accepted than drafted: None, never 0."""
-    point = with_acceptance(summary([completion()]), before, after)
-    assert (None, None, None) == (point.acceptance_length, point.drafted_tokens, point.accepted_tokens)
 
 
 def test_goodput_counts_the_wait_after_an_attempt_that_was_turned_away():

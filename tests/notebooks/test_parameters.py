@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from tests.conftest import ROOT
 
-from seatrial import Workload, plan_for, plan_here, predict_levels, read_concurrency
+from seatrial import Workload, open_server, plan_for, plan_here, predict_levels, read_concurrency
 from seatrial.batch.parameters import read_parameters
 from seatrial.errors import SeatrialError
 from seatrial.hardware import detect_hardware
@@ -18,6 +18,8 @@ from seatrial.server.running import NotLaunched
 from seatrial.view import fit_chart, plan_explorer, table_fits
 
 SERVER = NotLaunched("a case", "")
+NAMED = plan_for("h200x4", engine="sglang")
+"""A plan that is never launched here."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,11 @@ TAKES = {
     ("fit_chart", 0, "example_hardware"): fit_chart,
     ("plan_explorer", 0, "example_hardware"): plan_explorer,
     ("plan_explorer", "context_tokens", "context_tokens"): lambda value: plan_explorer("h200x4", context_tokens=value),
+    ("plan_for", "concurrency", "concurrency_max"): lambda value: plan_for("h200x4", concurrency=value),
+    ("plan_here", "concurrency", "concurrency_max"): lambda value: plan_here("smollm2", concurrency=value),
+    ("open_server", 0, "server"): lambda value: open_server(value, NAMED),
+    ("open_server", "keep", "keep"): lambda value: open_server("auto", NAMED, keep=value),
+    ("open_server", "api_key_env", "api_key_env"): lambda value: open_server("auto", NAMED, api_key_env=value),
     ("ask", 1, "question"): lambda value: ask(SERVER, value),
     ("ask", "answer_tokens", "answer_tokens"): lambda value: ask(SERVER, "q", answer_tokens=value),
     ("ask", "temperature", "temperature"): lambda value: ask(SERVER, "q", temperature=value),

@@ -145,5 +145,5 @@ def test_records_what_others_read(series):
 def test_notebooks_that_load_the_machine_run_alone(series):
     """A notebook that launches an engine has that in its metadata."""
     for name, notebook in series.items():
-        launches = any(re.search(r"\blaunch(_if_possible)?\(", source) for _, source in code_cells(notebook))
+        launches = any(re.search(r"\b(launch|open_server)\(", source) for _, source in code_cells(notebook))
         assert launches == notebook["metadata"].get("seatrial", {}).get("alone", False), name

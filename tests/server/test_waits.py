@@ -23,7 +23,7 @@ PACKAGE = Path(seatrial.__file__).parent
 
 ASKS = {
     "server/loopback.py": "the one question to a server of ours",
-    "measure/ask.py": "questions to a server that a person names",
+    "measure/single_request.py": "questions to a server that a person names",
     "measure/client/session.py": "the measured requests, each with limits for its first and its next byte",
     "fetch/web.py": "questions to the hub and its storage, at a pace that has a floor",
 }
@@ -38,6 +38,8 @@ WITHOUT_LIMIT = {
     "hardware/bandwidth/host_probe.py done.result": "a process of its own with a deadline runs it",
     "launching/launcher.py startup.wait": "a start, which has the stall limit",
     "measure/client/__main__.py self._thread.join": "a thread that writes what it was given",
+    "measure/client/endless.py task.result": "of streams that ended",
+    "measure/client/levels.py sending.result": "of a level that is over",
     "measure/client/lag.py self._thread.join": "a thread that ends at its next beat",
     "measure/load.py load.result": "the load, whose requests have limits",
     "measure/load.py self._process.communicate": "after the process was ended",
@@ -48,9 +50,7 @@ WITHOUT_LIMIT = {
     "server/waiting.py startup.wait": "a start, which has the stall limit",
     "simulator/__main__.py stopped.wait": "the simulator serves until it is stopped",
     "tune/bench.py load.result": "the load, whose requests have limits",
-    "view/notebook/live.py self._thread.join": "a thread that draws what it was given",
-    "view/notebook/load_panel.py load.result": "the load, whose requests have limits",
-    "view/notebook/load_panel.py self._plot.wait": "the load, whose requests have limits",
+    "view/notebook/panel_runs.py self.load.result": "of a load that has ended",
 }
 """Waits without a limit of their own, with the reason why each ends."""
 

@@ -99,7 +99,7 @@ def test_the_model_is_left_out_first_then_the_program(tmp_path):
 def test_what_is_carried_follows_the_project():
     """The kit's own requirements without the engine that computes on the processor only; that one's release is pinned."""
     names = [row.partition(">")[0] for row in pack.requirements()]
-    assert {"nvidia-ml-py", "aiohttp", "gguf", "psutil"} <= set(names)
+    assert {"nvidia-ml-py", "httptools", "gguf", "psutil"} <= set(names)
     assert "xllamacpp" not in names
     assert pack.locked("xllamacpp").rpartition(".")[2].isdigit()
     with pytest.raises(PackError, match="no release of nothing"):

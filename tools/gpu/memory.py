@@ -12,7 +12,8 @@ import psutil
 
 from gpu.report import GIB, PLAYED
 from gpu.site import Failed, Figures, Site
-from seatrial.hardware.telemetry import GpuReading, GpuTelemetry
+from seatrial.hardware.gpu_reading import GpuReading
+from seatrial.hardware.telemetry import GpuTelemetry
 
 MIB = 1 << 20
 SLACK_BYTES = 256 * MIB

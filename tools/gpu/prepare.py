@@ -30,7 +30,7 @@ def packages(site: Site) -> Figures:
         wheels = [str(site.pack / "wheels" / name) for name in site.manifest.wheels]
         quiet = ("--quiet", "--no-input", "--no-index", "--no-deps", "--no-compile", "--target", str(target))
         output([sys.executable, "-m", "pip", "install", *quiet, *wheels])
-    version = output([sys.executable, "-c", "import seatrial, aiohttp, gguf, pynvml; print(seatrial.__version__)"])
+    version = output([sys.executable, "-c", "import seatrial, httptools, gguf, pynvml; print(seatrial.__version__)"])
     return {"python": platform.python_version(), "wheels": len(site.manifest.wheels), "seatrial": version.strip()}
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _PACKAGES = (
-    "anywidget", "aiohttp", "ipykernel", "ipywidgets", "llama-cpp-python", "mlx-vlm", "nbclient", "nvidia-ml-py",
+    "aiohttp", "anywidget", "httptools", "ipykernel", "ipywidgets", "llama-cpp-python", "mlx-vlm", "nbclient", "nvidia-ml-py",
     "papermill", "plotly", "sglang", "uvloop", "vllm", "xllamacpp",
 )  # fmt: skip
 

@@ -91,19 +91,38 @@ class TensorSplit(msgspec.Struct, frozen=True):
 
 
 class Metrics(msgspec.Struct, frozen=True):
-    """Names of the Prometheus series in the engine's ``/metrics``; series of one name are added up."""
+    """Names in the engine's ``/metrics``; of several names for a figure, as versions differ, the first that is there counts.
+
+    Series of one name are added up. A name with dots leads to a number in a page of JSON.
+    """
 
     source: str
     checked: str
-    running: str | None = None  # requests being served
-    waiting: str | None = None  # requests that queue
-    kv_cache_usage: str | None = None  # used share of the KV cache, 0 to 1
-    generated_tokens: str | None = None  # since the start
-    prompt_tokens: str | None = None  # since the start
-    draft_steps: str | None = None  # steps in which a drafter's tokens were checked, since the start
-    drafted_tokens: str | None = None  # since the start
-    accepted_tokens: str | None = None  # of those, since the start
+    running: tuple[str, ...] = ()  # requests being served
+    waiting: tuple[str, ...] = ()  # requests that queue
+    kv_cache_usage: tuple[str, ...] = ()  # used share of the KV cache, 0 to 1
+    generated_tokens: tuple[str, ...] = ()  # since the start, as all that follow
+    prompt_tokens: tuple[str, ...] = ()
+    cached_tokens: tuple[str, ...] = ()  # prompt tokens that the prefix cache answered
+    preemptions: tuple[str, ...] = ()  # requests put back into the queue for want of KV cache
+    draft_steps: tuple[str, ...] = ()  # steps in which a drafter's tokens were checked
+    drafted_tokens: tuple[str, ...] = ()
+    accepted_tokens: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()  # labels that tell apart series of the same figure: of these the largest counts
+    parts: tuple[str, ...] = ()  # labels whose values part a total, which stands beside them with an empty value
+    prompt_without_cached: bool = False  # prompt_tokens leaves out what the prefix cache answered
+    turned_on_by: str = ""  # argument without which there is no such page
     none: str | None = None  # why an engine has no metrics
+
+
+class MemoryLine(msgspec.Struct, frozen=True):
+    """A line of the engine's log that tells how much memory it has taken for something; several lines add up."""
+
+    what: Literal["weights", "kv_cache", "compute_buffers"]
+    pattern: str  # regular expression; its group ``size`` is a number of ``unit``
+    unit: Literal["MiB", "GiB"]
+    source: str
+    checked: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +271,7 @@ class EngineFacts:
     misread_config: MisreadConfig | None = None  # None: it reads every config.json that it takes
     drafting: Drafting | None = None  # None: it takes no drafter as a file
     tensor_split: TensorSplit | None = None  # None: it has no second way to split a model
+    memory: tuple[MemoryLine, ...] = ()  # empty: its log does not tell
     log: LogSigns | None = None  # None: its log is recognised by its phases and failures only
 
 

@@ -3,12 +3,15 @@
 seatrial measure --server NAME                        a server that seatrial serve started
 seatrial measure --url http://127.0.0.1:8000          any OpenAI-compatible server
 seatrial measure --server NAME --concurrency 1,8,64   throughput over streams at once
-seatrial measure --server NAME --rate 2 --requests 120 --slo-ttft-s 0.5
-                                                      latency under 2 requests a second
+seatrial measure --server NAME --rate 1,2,4 --slo-ttft-s 0.5
+                                                      latency under so many requests a second
+seatrial measure --server NAME --prompt-tokens 1000,8000,32000 --prefix both
+                                                      long prompts, and what prefix caching brings
 
 TTFT is the time to the first token, TPOT the time for each later one; docs/measuring.md defines
-every figure. The exit code is 5 if no request succeeded, the client itself did not keep up, or
-something between server and client held the stream back.
+every figure. The exit code is 5 if the figures are not the server's: no request succeeded, the client
+itself was too late, or something between server and client held the stream back. Ctrl-C shows what
+was measured until then, and exits with 130.
 """
 
 from __future__ import annotations
@@ -19,77 +22,43 @@ from typing import TYPE_CHECKING, Any, Self
 
 from seatrial import environment
 from seatrial.cli.answer import CommandResult, stderr, stdout
+from seatrial.cli.load_options import add_load_options, workload_of
 from seatrial.cli.measure_record import record_path, write_measurement
-from seatrial.cli.options import positive_number, whole_number
-from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
+from seatrial.errors import INTERRUPTED, EngineError, MeasurementError, SeatrialError, UsageError
 from seatrial.launching.next_plan import why_ended
-from seatrial.measure import LoadProgress, Measurement, Workload, find_problems, measure_server
-from seatrial.measure.workload import MAX_LEVELS, MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS
+from seatrial.measure import Load, LoadProgress, Measurement, find_problems, start_load
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
     from seatrial.server import Server
 
+_LOOK_S = 0.2  # at least so often an interrupt is noticed
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``seatrial measure``."""
-    defaults = Workload()
     server = parser.add_mutually_exclusive_group(required=True)
     server.add_argument("--url", help="base of an OpenAI-compatible server, for example http://127.0.0.1:8000")
     server.add_argument("--server", metavar="NAME", help="name of a server in seatrial ps")
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key of --url")
     parser.add_argument("--model", help="model id (default: the one the server lists)")
-    load = parser.add_mutually_exclusive_group()
-    load.add_argument(
-        "--concurrency", type=_levels, default=None, metavar="1,4,16", help="streams at once, a point each"
-    )
-    load.add_argument("--rate", type=positive_number(1e5), help="open loop: requests a second, at random moments")
-    parser.add_argument(
-        "--requests", type=whole_number(1, MAX_REQUESTS), help="requests a point (default: 4 a stream, min. 8)"
-    )
-    parser.add_argument(
-        "--prompt-tokens",
-        type=whole_number(1, MAX_TOKENS),
-        default=defaults.prompt_tokens,
-        help="tokens of each prompt (default: 128)",
-    )
-    parser.add_argument(
-        "--answer-tokens",
-        type=whole_number(1, MAX_TOKENS),
-        default=defaults.answer_tokens,
-        help="most tokens of each answer (default: 64)",
-    )
-    parser.add_argument(
-        "--slo-ttft-s", type=positive_number(86400), help="goodput counts requests with at most this TTFT"
-    )
-    parser.add_argument(
-        "--slo-tpot-s", type=positive_number(86400), help="goodput counts requests with at most this TPOT"
-    )
-    parser.add_argument(
-        "--seed", type=whole_number(0), default=defaults.seed, help="seed of prompts and arrivals (default: 0)"
-    )
+    add_load_options(parser)
+    parser.add_argument("--live", action="store_true", help="show the load while it runs: output, waits, queue, GPUs")
     parser.add_argument("--output", metavar="FILE", help="write a record, which seatrial report shows")
 
 
 def run(arguments: argparse.Namespace) -> CommandResult:
     """Measure, and exit with 5 if the result is not valid."""
-    workload = Workload(
-        concurrency=arguments.concurrency or Workload().concurrency,
-        rate=arguments.rate,
-        requests=arguments.requests,
-        prompt_tokens=arguments.prompt_tokens,
-        answer_tokens=arguments.answer_tokens,
-        seed=arguments.seed,
-        slo_ttft_s=arguments.slo_ttft_s,
-        slo_tpot_s=arguments.slo_tpot_s,
-    )
+    workload = workload_of(arguments)
     output = record_path(arguments.output)
     api_key = _api_key(arguments.api_key_env)
     target = _target(arguments)
-    with _Display() if not arguments.json else nullcontext() as display:
+    with _Display() if not (arguments.json or arguments.live) else nullcontext() as display:
         show = display.update if display is not None else None
         try:
-            measurement = measure_server(target, workload, api_key=api_key, model=arguments.model, on_event=show)
+            with start_load(target, workload, api_key=api_key, model=arguments.model, on_event=show) as load:
+                stopped = _interrupted(load, live=arguments.live)
+                measurement = load.result()
         except SeatrialError as error:
             ended = _why_it_ended(target)
             if ended is None:
@@ -99,15 +68,41 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         stderr().print(f"{ended.what}\n{ended.remedy}", soft_wrap=True)
     if output is not None:
         write_measurement(output, measurement, target)
+    from seatrial.view.tables.measurements import warnings_of
+
     problems = find_problems(measurement)
     if arguments.json:
-        for line in (*measurement.notes, *problems):
+        for line in (*measurement.notes, *warnings_of(measurement), *problems):
             stderr().print(line)
+    not_valid = MeasurementError.exit_code if problems else 0
     return CommandResult(
         document=to_dict(measurement.points),
         show=lambda: _show(measurement),
-        exit_code=MeasurementError.exit_code if problems else 0,
+        exit_code=INTERRUPTED if stopped else not_valid,
     )
+
+
+def _interrupted(load: Load, *, live: bool) -> bool:
+    """Wait for the end of a load; return True if a person stopped it, and something was measured until then.
+
+    Raises:
+        KeyboardInterrupt: If nothing was.
+
+    """
+    try:
+        if live:
+            from seatrial.cli.measure_live import show_live
+
+            show_live(load)
+        while not load.wait(_LOOK_S):
+            pass
+    except KeyboardInterrupt:
+        load.stop()
+        if not load.recorder.points:
+            raise
+        stderr().print("Stopped by you. This was measured until then:", soft_wrap=True)
+        return True
+    return False
 
 
 class _Display:
@@ -140,7 +135,7 @@ class _Display:
         if progress.point not in self._tasks:
             self._tasks[progress.point] = self._bars.add_task(progress.level, total=progress.requests, speed="")
         speed = "" if progress.tokens_per_s is None else f"{progress.tokens_per_s:,.0f} tok/s"
-        self._bars.update(self._tasks[progress.point], completed=progress.done, speed=speed)
+        self._bars.update(self._tasks[progress.point], description=progress.level, completed=progress.done, speed=speed)
 
 
 def _target(arguments: argparse.Namespace) -> Server | str:
@@ -185,10 +180,3 @@ def _show(measurement: Measurement) -> None:
     stdout().print(table_measurement(measurement).to_rich())
     if any(not point.self_check.valid for point in measurement.points):
         stdout().print(table_self_check(measurement).to_rich())
-
-
-def _levels(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if len(parts) > MAX_LEVELS:
-        raise argparse.ArgumentTypeError(f"more than {MAX_LEVELS} load levels")
-    return tuple(map(whole_number(1, MAX_STREAMS), parts))

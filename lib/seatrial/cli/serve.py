@@ -5,6 +5,7 @@ seatrial serve                                  DeepSeek V4 Flash, if it fits
 seatrial serve --plan plan.json                 what seatrial plan --json decided, checked against this machine
 seatrial serve --model smollm2 --keep-running   return, and let it run until seatrial stop
 
+What runs already under that name is shown, and nothing is started; another plan under it is refused, with both shown.
 The server listens on 127.0.0.1 only, with a random API key in a file only you can read, unless you give
 --host and --expose: docs/security.md describes what that opens. Ctrl-C stops the server
 and proves that it is gone. --json prints the document once the server is ready.
@@ -29,7 +30,8 @@ from seatrial.engines import RUNNERS
 from seatrial.errors import UsageError
 from seatrial.launching import launch
 from seatrial.launching.access import Access
-from seatrial.launching.checks import check_launch, check_one_machine
+from seatrial.launching.checks import check_one_machine
+from seatrial.launching.claim import check_launch
 from seatrial.launching.next_plan import advise, why_ended, with_share
 from seatrial.launching.this_machine import fetch_stand_in
 from seatrial.launching.tuned import tuned_plan
@@ -42,6 +44,7 @@ from seatrial.server.address import LARGEST_PORT
 from seatrial.server.failures.diagnosis import ended_error
 from seatrial.server.processes import LOOPBACK
 from seatrial.server.startup.stall import STALL_LIMIT_S
+from seatrial.units import format_seconds
 from seatrial.view.tables.badges import kind_label
 from seatrial.view.tables.servers import stopped_line
 
@@ -143,7 +146,7 @@ def _serve(arguments: argparse.Namespace) -> CommandResult:
             stall_limit_s=arguments.stall_limit_s,
             tuned=not arguments.no_tuned,
         )
-    if arguments.keep_running:
+    if arguments.keep_running or not server.ours:
         return CommandResult(document(server), lambda: _show(server))
     leaving.serving = True
     return CommandResult(document(server), lambda: _show(server), then=lambda: _stay(server, leaving, plan))
@@ -168,6 +171,7 @@ class _Leaving:
 def _planned(arguments: argparse.Namespace) -> Plan:
     from seatrial.hardware import detect_hardware
     from seatrial.launching.choose import choose_plan
+    from seatrial.launching.running_plans import beside_running
 
     hardware = detect_hardware(arguments.hardware, host_memory_gib=arguments.host_memory_gib)
     request = plan_request(arguments, hardware)
@@ -178,6 +182,7 @@ def _planned(arguments: argparse.Namespace) -> Plan:
         ranks = chosen.parallelism.tensor if hardware.gpus else None
         request = replace(request, **decided, tensor_parallel=ranks)
     check_one_machine(request.nodes)
+    request = beside_running(request, lambda asked: choose_plan(asked, arguments.runner).plan, arguments.name)
     choice = choose_plan(request, arguments.runner)
     if choice.missing is not None:
         raise choice.missing
@@ -222,12 +227,19 @@ def _check_beside_plan(arguments: argparse.Namespace) -> None:
 def _show(server: Server) -> None:
     console = stdout()
     what = kind_label(stand_in=server.stand_in, simulated=server.simulated)
-    console.print(f"{server.model} answers at {server.url}/v1{what}", soft_wrap=True)
+    if server.ours:
+        console.print(f"{server.model} answers at {server.url}/v1{what}", soft_wrap=True)
+    else:
+        age = format_seconds(server.age_s)
+        console.print(f"{server.model} is already running at {server.url}/v1{what}, {age} old", soft_wrap=True)
     console.print(f"  name      {server.name}", soft_wrap=True)
     console.print(f"  API key   in {server.api_key_file}", soft_wrap=True)
     console.print(f"  log       {server.log}", soft_wrap=True)
     console.print(f"  measure   seatrial measure --server {server.name}", soft_wrap=True)
-    console.print(f"  stop      {f'seatrial stop {server.name}' if server.keep_running else 'Ctrl-C'}", soft_wrap=True)
+    here = server.ours and not server.keep_running
+    console.print(f"  stop      {'Ctrl-C' if here else f'seatrial stop {server.name}'}", soft_wrap=True)
+    if not server.ours and not server.keep_running:
+        console.print(f"  ends      with the process that launched it (pid {server.record.owner.pid})", soft_wrap=True)
 
 
 def _stay(server: Server, leaving: _Leaving, plan: Plan) -> int:

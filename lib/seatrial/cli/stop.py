@@ -10,7 +10,7 @@ import argparse
 from seatrial.cli.answer import CommandResult, stdout
 from seatrial.errors import UsageError
 from seatrial.records import to_dict
-from seatrial.server import Stopped
+from seatrial.server import Stopped, list_servers
 from seatrial.server.registry import stop_each, together
 from seatrial.view.tables.servers import stopped_line
 
@@ -43,3 +43,6 @@ def _show(stopped: list[Stopped]) -> None:
         stdout().print("No server runs on this machine.")
     for proof in stopped:
         stdout().print(stopped_line(proof), soft_wrap=True)
+    running = [server.name for server in list_servers() if server.running]
+    if running:
+        stdout().print(f"Still running: {', '.join(running)}.", soft_wrap=True)

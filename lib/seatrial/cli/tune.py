@@ -141,7 +141,7 @@ def _planned(arguments: argparse.Namespace) -> Plan:
 
 def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
     from seatrial.cli.fetch import progress_bar
-    from seatrial.launching.checks import check_launch
+    from seatrial.launching.claim import check_launch
     from seatrial.launching.this_machine import fetch_stand_in
     from seatrial.plan import make_plan
     from seatrial.tune import TuneRequest, tune_machine
@@ -156,7 +156,7 @@ def _tune(plan: Plan, arguments: argparse.Namespace) -> Tuned:
         answer_tokens=arguments.answer_tokens,
         runner=arguments.runner,
     )
-    check_launch(plan, runner=arguments.runner)
+    check_launch(plan, name="tune-1", runner=arguments.runner, tuned=False)
     with progress_bar() as show_progress:
         fetch_stand_in(plan, show_progress)
 

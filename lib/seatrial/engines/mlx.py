@@ -47,6 +47,7 @@ def build(plan: Plan, *, model_path: str | None = None, runner: str | None = Non
         env={"HF_HUB_CACHE": local, "HF_HUB_OFFLINE": "1"} if local else {},
         key_env="MLX_VLM_SERVER_API_KEY",
         health_path="/health",
+        metrics_path="/metrics",
         program="mlx-vlm",
         stand_in=is_stand_in(plan.model),
         notes=(misread.by_hand,) if misread and by_hand else (),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from seatrial.flags import Flags
 
@@ -23,7 +24,7 @@ class Command:
         health_path: Answers 200 when the process is up.
         models_path: Lists the model ids served.
         tokenize_path: Counts tokens, None if the engine has no such path.
-        metrics_path: Prometheus text, None if the engine has no such path.
+        metrics_path: Figures of the engine, None if it has no such path.
         program: What must be importable or on PATH, as a person would install it.
         stand_in: True if this serves a stand-in rather than DeepSeek V4.
         notes: What a person should know before the start, one sentence each.
@@ -66,3 +67,16 @@ class Command:
     def with_flags(self, flags: Flags) -> Command:
         """Return the same command with these flags instead."""
         return replace(self, argv=(*self.starts, *flags.to_argv()))
+
+    def filled(self, port: int, key_file: Path) -> Command:
+        """Return the command with its port and the file of its key."""
+        values = {"{port}": str(port), "{key_file}": str(key_file.absolute())}
+        env = {variable: _fill(value, values) for variable, value in self.env.items()}
+        return replace(self, argv=tuple(_fill(word, values) for word in self.argv), env=env)
+
+
+def _fill(text: str, values: dict[str, str]) -> str:
+    # Not str.format: arguments may be JSON, with braces of their own.
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, value)
+    return text

@@ -51,8 +51,7 @@ def groups(controller: str, root: Path = Path("/"), process: str = "self") -> li
 
 def memory_limit(root: Path = Path("/")) -> int | None:
     """Return the smallest memory limit on this process in bytes, None without a limit."""
-    limits = [limit for group in groups("memory", root) if (limit := _limit(group)) is not None]
-    return min(limits, default=None)
+    return min((limit for _, limit in memory_limits(root)), default=None)
 
 
 def memory_left(root: Path = Path("/")) -> int | None:
@@ -61,17 +60,22 @@ def memory_left(root: Path = Path("/")) -> int | None:
     Page cache that the kernel gives back on demand counts as free.
     """
     left = []
-    for group in groups("memory", root):
-        limit, used = _limit(group), _used(group)
-        if limit is not None and used is not None:
+    for group, limit in memory_limits(root):
+        used = memory_used(group)
+        if used is not None:
             left.append(max(0, limit - used))
     return min(left, default=None)
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """Return the CPUs' worth of time this process may use, None without a quota."""
+    return min((cpus for _, cpus in cpu_quotas(root)), default=None)
+
+
+def cpu_quotas(root: Path = Path("/"), process: str = "self") -> list[tuple[ControlGroup, float]]:
+    """List the groups of a process that have a CPU quota, each with its CPUs' worth of time."""
     quotas = []
-    for group in groups("cpu", root):
+    for group in groups("cpu", root, process):
         if group.version == _V2:
             quota, _, period = read_text(group.folder / "cpu.max").partition(" ")
         else:
@@ -79,8 +83,24 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
             period = read_text(group.folder / "cpu.cfs_period_us")
         with contextlib.suppress(ValueError, ZeroDivisionError):
             share = int(quota) / int(period)
-            quotas += [share] if share > 0 else []
-    return min(quotas, default=None)
+            quotas += [(group, share)] if share > 0 else []
+    return quotas
+
+
+def cpu_used_s(group: ControlGroup) -> float | None:
+    """Return the CPU time that a group has used so far, None if it does not tell."""
+    if group.version == _V1:  # the controller that counts is mounted with the one that limits, on every system we know
+        used = read_number(group.folder / "cpuacct.usage")
+        return None if used is None else used / 1e9
+    fields = dict(line.split(" ", 1) for line in _lines(group.folder / "cpu.stat") if " " in line)
+    used_us = fields.get("usage_usec", "")
+    return int(used_us) / 1e6 if used_us.isdecimal() else None
+
+
+def memory_limits(root: Path = Path("/"), process: str = "self") -> list[tuple[ControlGroup, int]]:
+    """List the groups of a process that have a memory limit, each with its bytes."""
+    found = ((group, _limit(group)) for group in groups("memory", root, process))
+    return [(group, limit) for group, limit in found if limit is not None]
 
 
 def _limit(group: ControlGroup) -> int | None:
@@ -89,7 +109,7 @@ def _limit(group: ControlGroup) -> int | None:
     return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
 
 
-def _used(group: ControlGroup) -> int | None:
+def memory_used(group: ControlGroup) -> int | None:
     """Return the memory of the group without the page cache that the kernel can free at once."""
     used = read_number(group.folder / ("memory.usage_in_bytes" if group.version == _V1 else "memory.current"))
     return None if used is None else max(0, used - _clean_cache(group))

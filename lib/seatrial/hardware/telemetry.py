@@ -1,22 +1,18 @@
-"""Reads memory in use, utilization and power of every GPU while a measurement runs."""
+"""Reads what every GPU does while a measurement runs: memory, utilization, power, temperature, clock, throttling."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 from seatrial.hardware import amd
-
-
-class GpuReading(NamedTuple):
-    """Load of one GPU at one moment; unknown readings are None."""
-
-    used_memory_bytes: int | None  # by all processes
-    utilization: float | None  # share of the last moments in which a kernel ran, 0 to 1
-    power_w: float | None
+from seatrial.hardware.amd.telemetry import AmdTelemetry
+from seatrial.hardware.apple_telemetry import AppleTelemetry
+from seatrial.hardware.gpu_reading import GpuReading, MissingReadings
+from seatrial.hardware.nvidia.telemetry import NvmlTelemetry
 
 
 class GpuTelemetry:
@@ -32,58 +28,33 @@ class GpuTelemetry:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
-        self._nvml: Any = None
-        self._handles: list[Any] = []
-        self._cards: list[amd.Card] = []
+        self._open = ExitStack()
+        self._readers: list[NvmlTelemetry | AmdTelemetry | AppleTelemetry] = []
+        self._missing: list[MissingReadings] = []
+        self._nvml = NvmlTelemetry()
 
     def __enter__(self) -> Self:
-        self._read_nvml()
-        self._cards = amd.serving(amd.cards(self._root), beside_cards=bool(self._handles))
+        nvml = self._open.enter_context(self._nvml)
+        cards = amd.serving(amd.cards(self._root), beside_cards=bool(nvml.gpus))
+        self._readers = [nvml, AmdTelemetry(cards)]
+        if sys.platform == "darwin":
+            self._readers.append(AppleTelemetry())
         return self
-
-    def _read_nvml(self) -> None:
-        import pynvml
-
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError:  # no driver, no library: nothing to read
-            return
-        self._nvml = pynvml
-        with contextlib.suppress(pynvml.NVMLError):
-            for index in range(pynvml.nvmlDeviceGetCount()):
-                with contextlib.suppress(pynvml.NVMLError):  # a lost GPU has no handle
-                    self._handles.append(pynvml.nvmlDeviceGetHandleByIndex(index))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._nvml is not None:
-            with contextlib.suppress(self._nvml.NVMLError):
-                self._nvml.nvmlShutdown()
-        self._nvml, self._handles, self._cards = None, [], []
+        self._open.close()
+        self._readers = []
 
     def read(self) -> list[GpuReading]:
         """Read every GPU, NVIDIA first; a GPU with MIG slices counts as one. Empty without GPUs."""
-        return [*map(self._read_nvidia, self._handles), *map(_read_amd, self._cards)]
+        return [reading for reader in self._readers for reading in reader.read()]
 
-    def _read_nvidia(self, handle: Any) -> GpuReading:
-        memory = self._ask(self._nvml.nvmlDeviceGetMemoryInfo, handle)
-        rates = self._ask(self._nvml.nvmlDeviceGetUtilizationRates, handle)
-        milliwatts = self._ask(self._nvml.nvmlDeviceGetPowerUsage, handle)
-        return GpuReading(
-            None if memory is None else int(memory.used),
-            None if rates is None else rates.gpu / 100,
-            None if milliwatts is None else milliwatts / 1000,
-        )
-
-    def _ask(self, function: Callable[[Any], Any], handle: Any) -> Any:
-        try:
-            return function(handle)
-        except self._nvml.NVMLError:
-            return None
-
-
-def _read_amd(card: amd.Card) -> GpuReading:
-    busy = card.number("gpu_busy_percent")
-    used = amd.used_bytes(card) if amd.is_integrated(card) else card.number("mem_info_vram_used")
-    return GpuReading(used, None if busy is None else busy / 100, card.power_w)
+    def missing(self) -> dict[str, str]:
+        """Return why readings are missing, by the field of ``GpuReading``; ``""`` is why no GPU was found."""
+        found: dict[str, str] = {}
+        for reader in self._readers:
+            for name, reason in reader.missing.reasons().items():
+                found[name] = f"{found[name]}; {reason}" if name in found else reason
+        return found

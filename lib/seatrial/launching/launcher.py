@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seatrial.engines.types import Command
-from seatrial.errors import DoesNotFitError, EngineError, UsageError
-from seatrial.launching.access import Access, environment_without, is_keyed, listens_on, secured
-from seatrial.launching.checks import claimed, command_of
+from seatrial.errors import DoesNotFitError, EngineError, UsageError, stopped_by_you
+from seatrial.launching.access import Access, environment_without, is_keyed, listens_on
+from seatrial.launching.attach import Waiting
+from seatrial.launching.claim import claimed, name_for
 from seatrial.launching.next_plan import advise, keep_plan
 from seatrial.launching.proxies import direct_addresses
 from seatrial.launching.start_conditions import start_conditions_of
+from seatrial.launching.wish import Wish
 from seatrial.plan.types import Plan
 from seatrial.secret_text import secrets_of
 from seatrial.server import processes, supervisor
@@ -58,15 +60,20 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
     access: Access | None = None,
     options: Sequence[str] = (),
     tuned: bool = True,
+    shared: bool = True,
 ) -> Server:
-    """Launch an engine on this machine and wait until it truly answers.
+    """Launch an engine on this machine and wait until it truly answers; one that runs already is returned.
+
+    A launch of the same name and wish (model, engine, arguments, environment) returns the server that runs or starts,
+    whichever process launched it; a launch under way in another process is waited for. Whose server it is stays as it
+    was, but ``keep_running`` keeps it from now on.
 
     The engine runs under a supervisor of its own. Unless ``keep_running``, it ends when this process ends, however that
     happens. When this function raises (also by Ctrl-C), nothing of the engine is left; its log stays.
 
     Args:
         plan: The plan to launch, or the command itself.
-        name: Name of the server; by default the model's, with a number if that is taken.
+        name: Name of the server; by default the model's.
         port: Port to listen on; 0 chooses a free one.
         keep_running: Let it outlive this process; end it with ``stop``.
         runner: For llama.cpp: ``xllamacpp``, ``llama-server`` or ``llama_cpp.server``; None picks an installed one.
@@ -76,9 +83,12 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
         access: Who may reach it, and with which key; by default only this machine, with a random one.
         options: Engine options to add, ``name=value``; those that tune are taken (docs/security.md).
         tuned: Use what ``seatrial tune`` found on this machine, unless the plan has it already.
+        shared: Let ``open_server("auto")`` find it; False for a server that serves one purpose, as each of a tuning.
 
     Raises:
-        UsageError: If a name, port, address, key or option is bad, a port or name is taken, or a checkpoint not fetched.
+        UsageError: If a name, port, address, key or option is bad, a port is taken, another wish runs under the name (the
+            message shows both), or a checkpoint is not fetched.
+        Interrupted: After Ctrl-C or the notebook's stop button.
         DoesNotFitError: If the plan does not fit this machine.
         RefusedError: If the plan or an option was refused, or the engine is too old.
         EngineMissingError: If the engine is not installed.
@@ -86,38 +96,50 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
 
     """
     who = access or Access()
-    own_key = who.own_key()
-    command = secured(command_of(plan, runner, model_path, tuned), who, options)
-    check_port(port, listens_on(command))
+    wish = Wish(
+        plan=plan,
+        access=who,
+        runner=runner,
+        model_path=model_path,
+        options=options,
+        tuned=tuned,
+        port=port,
+        own_key=who.own_key(),
+    )
+    waiting = Waiting(keep_running, on_event or _log_event, stall_limit_s)
+    chosen = name_for(name, plan.model)
+    with stopped_by_you(f"nothing of {chosen!r} was left running by this launch"):
+        while True:
+            with claimed(chosen, limit_s=stall_limit_s) as found:
+                if isinstance(found, ServerFolder):
+                    return _launched(found, wish, waiting, shared=shared)
+            wish.check_is(found)
+            with contextlib.suppress(UsageError):  # it has ended meanwhile
+                return waiting.attached(found)
+
+
+def _launched(folder: ServerFolder, wish: Wish, waiting: Waiting, *, shared: bool) -> Server:
+    command = wish.command()
+    check_port(wish.port, listens_on(command))
     for note in command.notes:
         log.warning("%s", note)
-    started = _Launch(
-        command=command,
-        conditions=start_conditions_of(plan, command.argv),
-        port=port,
-        keep_running=keep_running,
-        own_key=own_key,
-        on_event=on_event or _log_event,
-        stall_limit_s=stall_limit_s,
-    )
-    with claimed(name, plan.model) as folder:
-        try:
-            return started.run(folder, plan)
-        except EngineError as error:
-            raise advise(error, plan) from error.__cause__
+    conditions = start_conditions_of(wish.plan, command.argv)
+    try:
+        return _Launch(command, conditions, wish.port, wish.own_key, waiting, shared).run(folder, wish.plan)
+    except EngineError as error:
+        raise advise(error, wish.plan) from error.__cause__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Launch:
     """One launch: the command and a person's choices."""
 
     command: Command
     conditions: StartConditions
     port: int
-    keep_running: bool
     own_key: str | None
-    on_event: Callable[[Event], None]
-    stall_limit_s: float
+    waiting: Waiting
+    shared: bool
 
     def run(self, folder: ServerFolder, plan: Plan | Command) -> Server:
         """Start the engine on a port, on another one if that was stolen, and wait until it answers."""
@@ -134,9 +156,8 @@ class _Launch:
                 keep_plan(folder, plan)
             try:
                 _start_supervisor(folder, record)
-                startup = Startup(
-                    folder, record, key, stall_limit_s=self.stall_limit_s, on_event=self.on_event, begun=begun
-                )
+                on_event, limit_s = self.waiting.on_event, self.waiting.stall_limit_s
+                startup = Startup(folder, record, key, stall_limit_s=limit_s, on_event=on_event, begun=begun)
                 ready = startup.wait()
                 folder.write_ready(ready)
                 add_start(Start(self.conditions, ready.phases, record.launched_at))
@@ -144,7 +165,7 @@ class _Launch:
                 _stop(folder)
                 if self.port or attempt == _PORTS_TRIED:
                     raise
-                self.on_event(Event(ANOTHER_PORT, error.what, time.monotonic() - begun))
+                self.waiting.on_event(Event(ANOTHER_PORT, error.what, time.monotonic() - begun))
             except BaseException:
                 if _stop(folder) is None:  # its record was removed: its processes are found by the launch's id
                     processes.end(None, record.launch_id, grace_s=_GRACE_S)
@@ -154,21 +175,20 @@ class _Launch:
         return server_of(folder) or Server(record, ready=ready)
 
     def _record(self, name: str, engine_key_file: Path) -> Record:
-        command, host = self.command, listens_on(self.command)
+        host = listens_on(self.command)
         port = self.port or processes.free_port(host)
-        filled = {"{port}": str(port), "{key_file}": str(engine_key_file.absolute())}
-        env = {variable: _fill(value, filled) for variable, value in command.env.items()}
+        command = self.command.filled(port, engine_key_file)
         return Record(
             name=name,
             launch_id=uuid.uuid4().hex,
             engine=command.engine,
             model=command.model,
             port=port,
-            argv=tuple(_fill(word, filled) for word in command.argv),
-            env=env | direct_addresses({**os.environ, **env}, host),
+            argv=command.argv,
+            env=command.env | direct_addresses({**os.environ, **command.env}, host),
             key_env=command.key_env,
             owner=processes.myself(),
-            keep_running=self.keep_running,
+            keep_running=self.waiting.keep_running,
             boot_id=processes.this_boot(),
             launched_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             health_path=command.health_path,
@@ -184,6 +204,7 @@ class _Launch:
             keyed=is_keyed(command.engine),
             begun_s=time.monotonic(),
             machine=platform.node(),
+            shared=self.shared,
         )
 
 
@@ -197,13 +218,6 @@ def _discarding(folder: ServerFolder) -> Iterator[None]:
             folder.remove_keys()
             folder.path.rmdir()
         raise
-
-
-def _fill(text: str, values: dict[str, str]) -> str:
-    # Not str.format: arguments may be JSON, with braces of their own.
-    for placeholder, value in values.items():
-        text = text.replace(placeholder, value)
-    return text
 
 
 def _start_supervisor(folder: ServerFolder, record: Record) -> None:

@@ -277,6 +277,11 @@ def keep_plan(folder: ServerFolder, plan: Plan | Command) -> None:
         write_json(folder.path / _PLAN_FILE, plan, mode=0o600)
 
 
+def kept_plan(server: Server) -> Plan | None:
+    """Return the plan that a server was launched with; None if a command was, or the plan cannot be read."""
+    return folder_of(server.name).read(_PLAN_FILE, Plan)
+
+
 def why_ended(server: Server) -> Diagnosis | None:
     """Return why a server ended by itself, with the next smaller plan as the remedy if memory ran out.
 
@@ -287,5 +292,5 @@ def why_ended(server: Server) -> Diagnosis | None:
     found = server.why_ended()
     if found is None or found.cause not in MEMORY:
         return found
-    plan = folder_of(server.name).read(_PLAN_FILE, Plan)
+    plan = kept_plan(server)
     return found if plan is None else replace(found, remedy=next_step(plan, found)[0] or found.remedy)

@@ -1,4 +1,4 @@
-"""Plans what this machine can run now and launches it, or says why not.
+"""Plans what this machine can run now, and predicts it.
 
 V4 if it fits, its checkpoint is downloaded and its engine is installed; else the small stand-in, the one thing that is
 ever downloaded without being asked for.
@@ -12,18 +12,14 @@ from typing import Any
 
 from seatrial.catalog import find_checkpoint
 from seatrial.engines.served import is_stand_in
-from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, found_path, local_path
+from seatrial.fetch.checkpoint import adopt_checkpoint, fetch_checkpoint, local_path
 from seatrial.hardware import detect_hardware
-from seatrial.launching.choose import choose_plan, find_obstacle
-from seatrial.launching.launcher import launch
+from seatrial.launching.choose import choose_plan
+from seatrial.launching.running_plans import running_plan
 from seatrial.launching.tuned import tuned_plan
-from seatrial.plan.choose import make_plan
+from seatrial.plan.choose import make_plan, plan_of
 from seatrial.plan.request import Request
-from seatrial.plan.types import Plan
-from seatrial.records import to_dict
-from seatrial.server.running import NotLaunched, Server
-from seatrial.server.startup.watch import Event
-from seatrial.server.stopping import Stopped
+from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.speed.types import Prediction
 
 _STAND_IN = "smollm2"
@@ -34,6 +30,8 @@ def plan_here(
     model: str = "auto", *, engine: str = "auto", context_tokens: int | None = None, concurrency: int = 1
 ) -> Plan:
     """Plan what this machine can launch now, with the settings that ``seatrial tune`` found for it.
+
+    If a server of the model runs here, with at least this context, the plan is the one it was launched with.
 
     Args:
         model: ``auto``: V4 if it fits and is downloaded, else the stand-in. A model id: that model, with the engine
@@ -50,17 +48,24 @@ def plan_here(
     request = Request(
         detect_hardware(), model=model, engine=engine, context_tokens=context_tokens, concurrency=concurrency
     )
-    for name in V4 if model == "auto" else ():
-        choice = choose_plan(replace(request, model=name))
+    for name in V4 if request.model == "auto" else ():
+        wanted = replace(request, model=name)
+        running = running_plan(wanted)
+        if running is not None:
+            return running
+        choice = choose_plan(wanted)
         if choice.fetched:
             return tuned_plan(choice.plan)
-    return tuned_plan(choose_plan(replace(request, model=_STAND_IN if model == "auto" else model)).plan)
+    wanted = replace(request, model=_STAND_IN if request.model == "auto" else request.model)
+    return running_plan(wanted) or tuned_plan(choose_plan(wanted).plan)
 
 
 def plan_for(
     hardware: str, model: str = "auto", *, engine: str = "auto", context_tokens: int | None = None, concurrency: int = 1
 ) -> Plan:
     """Make the plan for a machine by its name; ``auto`` is this one.
+
+    If a server of the model runs here, with at least this context, the plan for ``auto`` is the one it was launched with.
 
     Args:
         hardware: ``auto``, or a named machine such as ``h200x4``.
@@ -74,36 +79,38 @@ def plan_for(
         UsageError: If a number is one that no machine has.
 
     """
-    return make_plan(
-        V4[0] if model == "auto" else model,
-        hardware=detect_hardware(hardware),
-        engine=engine,
-        context_tokens=context_tokens,
-        concurrency=concurrency,
-    )
+    machine = detect_hardware(hardware)
+    request = Request(machine, model=model, engine=engine, context_tokens=context_tokens, concurrency=concurrency)
+    if request.model == "auto":
+        request = replace(request, model=V4[0])
+    return running_plan(request) or plan_of(request)
 
 
 def predict_levels(
-    plan: Plan, levels: Iterable[int], *, prompt_tokens: int | None = None, answer_tokens: int | None = None
+    plan: Plan | None, levels: Iterable[int], *, prompt_tokens: int | None = None, answer_tokens: int | None = None
 ) -> dict[int, Prediction]:
     """Predict the speed of a plan at several numbers of requests at once, by that number.
 
     Args:
-        plan: What is served.
+        plan: What is served; nothing is predicted for None, a server that this kit did not plan.
         levels: Numbers of requests at once.
         prompt_tokens: Length of their prompts; a usual length by default.
         answer_tokens: Length of their answers; likewise.
 
     """
-    predictions = {}
+    predictions: dict[int, Prediction] = {}
+    if plan is None:
+        return predictions
     for level in levels:
+        # llama.cpp and MLX have as many slots as the plan; further requests wait for one.
+        slots = level if plan.engine in TENSOR_PARALLEL else min(level, plan.concurrency)
         same = make_plan(
             checkpoint=plan.checkpoint,
             hardware=plan.hardware,
             nodes=plan.nodes,
             engine=plan.engine,
             context_tokens=plan.context_tokens,
-            concurrency=level,
+            concurrency=slots,
             tensor_parallel=plan.parallelism.tensor if plan.gpu_layers and plan.parallelism.tensor > 1 else None,
             prompt_tokens=prompt_tokens,
             answer_tokens=answer_tokens,
@@ -134,33 +141,3 @@ def fetch_stand_in(plan: Plan, on_progress: Callable[[Any], None] | None = None)
             adopt_checkpoint(checkpoint, on_progress=on_progress)
         elif local_path(checkpoint, on_progress=on_progress) is None:
             fetch_checkpoint(checkpoint, on_progress=on_progress)
-
-
-def launch_if_possible(plan: Plan, *, on_event: Callable[[Event], None] | None = None) -> Server | NotLaunched:
-    """Launch the plan if it is for this machine and everything it needs is installed; else return what is missing.
-
-    Args:
-        plan: What to run.
-        on_event: See ``launch``; ``seatrial.view.startup_panel()`` shows it in a notebook.
-
-    Raises:
-        EngineError: If the engine was started and failed.
-
-    """
-    if plan.hardware.only_named:
-        return NotLaunched(f"{plan.hardware.name} is a machine you named, not this one.", "The command is exact.")
-    if not plan.runs:
-        why = f"{plan.checkpoint} does not run on this machine with {plan.engine}."
-        return NotLaunched(why, plan.smallest_change or "")
-    obstacle = find_obstacle(plan)
-    if obstacle is not None:
-        return NotLaunched(obstacle.what, obstacle.remedy)
-    if found_path(find_checkpoint(plan.checkpoint)) is None:
-        return NotLaunched(f"{plan.checkpoint} is not on this machine.", f"Run: seatrial fetch {plan.checkpoint}")
-    return launch(plan, on_event=on_event)
-
-
-def server_document(server: Server | NotLaunched, stopped: Stopped | NotLaunched) -> dict[str, Any]:
-    """Return what a record keeps of a server: its address, how it started, and how it stopped."""
-    document: dict[str, Any] = to_dict(server)
-    return document | {"launched": isinstance(server, Server), "stopped": to_dict(stopped)}

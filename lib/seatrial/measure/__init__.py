@@ -1,26 +1,6 @@
 """Sends load to a server and sums up the answers: TTFT, TPOT, tokens per second, and a check of the client itself."""
 
-from seatrial.measure.load import Load, measure_server, start_load
-from seatrial.measure.recorder import LoadProgress, Recorder
-from seatrial.measure.summary import find_problems, steady_window, tokens_between, tpot_s, ttft_s
-from seatrial.measure.types import Completion, Measurement, Point, Quantiles, Sample, SelfCheck, Workload
+import lazy_loader
 
-__all__ = [
-    "Completion",
-    "Load",
-    "LoadProgress",
-    "Measurement",
-    "Point",
-    "Quantiles",
-    "Recorder",
-    "Sample",
-    "SelfCheck",
-    "Workload",
-    "find_problems",
-    "measure_server",
-    "start_load",
-    "steady_window",
-    "tokens_between",
-    "tpot_s",
-    "ttft_s",
-]
+# A name is imported when it is first used: the client's process needs none of what sums up and reads telemetry.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -77,8 +77,8 @@ def check_file_limit(streams: int) -> None:
     )
 
 
-def own_limit(error: BaseException) -> OwnLimit | None:
-    """Return the limit of this machine behind an error; None if it is none."""
+def own_limit(error: BaseException, address: str = "") -> OwnLimit | None:
+    """Return the limit of this machine behind an error of a connection to ``address``; None if it is none."""
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         number: int | None = errno.EAGAIN
     elif isinstance(error, MemoryError):
@@ -87,7 +87,7 @@ def own_limit(error: BaseException) -> OwnLimit | None:
         number = error.errno if isinstance(error, OSError) else None
     if number == errno.EMFILE:
         return OwnLimit(f"this process may open {_many_files()} (ulimit -n)", _raise_to(_USUAL_FILES))
-    if number == errno.EADDRNOTAVAIL and ":" in str(getattr(error, "host", "")):
+    if number == errno.EADDRNOTAVAIL and ":" in address:
         return None  # an address of IPv6, on a machine without it
     return None if number is None else _LIMITS.get(number)
 

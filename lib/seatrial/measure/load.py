@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -14,21 +10,35 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Self
 
 from seatrial.errors import EngineMissingError, MeasurementError, SeatrialError, UsageError
 from seatrial.json_text import JsonError
 from seatrial.measure.client_limits import named_limits
-from seatrial.measure.doubts import remarks
-from seatrial.measure.messages import ClientReady, Failed, Finished, LoadJob, PointBegins, PointEnds, Tick, decode_event
+from seatrial.measure.client_process import ClientProcess
+from seatrial.measure.counted import missing_energy
+from seatrial.measure.gaps import missing_readings
+from seatrial.measure.level import RunningLevel, server_gone
+from seatrial.measure.local_server import serving_process
+from seatrial.measure.messages import (
+    ClientReady,
+    Failed,
+    Finished,
+    LoadJob,
+    PointBegins,
+    PointEnds,
+    Recounted,
+    SetStreams,
+    Tick,
+    decode_event,
+)
 from seatrial.measure.recorder import LoadProgress, Recorder
-from seatrial.measure.summary import summarize, with_acceptance
-from seatrial.measure.target import Target, find_target
-from seatrial.measure.telemetry import METRICS_LIMIT_S, Telemetry
-from seatrial.measure.types import Completion, Measurement, Sample, Workload
-from seatrial.measure.workload import check_workload, describe_level, levels_of
+from seatrial.measure.recording import read_recording
+from seatrial.measure.target import RemoteServer, Target, find_target
+from seatrial.measure.telemetry import Telemetry
+from seatrial.measure.types import Measurement, Sample
+from seatrial.measure.workload import Workload, levels_of
+from seatrial.measure.workload_check import check_workload
 from seatrial.printable import shortened
 
 if TYPE_CHECKING:  # the client's process starts faster without it
@@ -37,12 +47,11 @@ if TYPE_CHECKING:  # the client's process starts faster without it
 
 _logger = logging.getLogger("seatrial")
 
-_STOP_S = 2.0
 _OnEvent = Callable[[LoadProgress], None]
 
 
 def measure_server(
-    target: Server | str,
+    target: Server | RemoteServer | str,
     workload: Workload | None = None,
     *,
     api_key: str | None = None,
@@ -52,7 +61,7 @@ def measure_server(
     """Send a workload to a server, wait for its end, and sum it up.
 
     Args:
-        target: A launched server, or the URL of an OpenAI-compatible one.
+        target: A server from ``launch`` or ``open_server``, or the URL of an OpenAI-compatible one.
         workload: The load; by default 1, 2, 4 and 8 streams of short answers.
         api_key: Sent as bearer token; a launched server knows its own.
         model: Model id; by default the one the server lists.
@@ -69,7 +78,7 @@ def measure_server(
 
 
 def start_load(
-    target: Server | str,
+    target: Server | RemoteServer | str,
     workload: Workload | None = None,
     *,
     api_key: str | None = None,
@@ -83,9 +92,9 @@ def start_load(
     chosen = workload or Workload()
     found = find_target(target, api_key=api_key, model=model)
     check_workload(chosen, found.engine)
-    if find_spec("aiohttp") is None:
+    if find_spec("httptools") is None:
         raise EngineMissingError(
-            "The measuring client needs the package aiohttp, which is not installed.",
+            "The measuring client needs the package httptools, which is not installed.",
             remedy="Install it: pip install 'seatrial[measure]'",
         )
     with named_limits():
@@ -101,29 +110,29 @@ class Load:
     """
 
     def __init__(self, target: Target, workload: Workload, on_event: _OnEvent | None) -> None:
-        self.recorder = Recorder()
+        recording = read_recording(workload)
+        self.recorder = Recorder(workload.repeat)
         self._target = target
         self._workload = workload
         self._on_event = on_event
         self._model = target.model or ""
-        self._notes: list[str] = []
+        self._notes = list(recording.notes) if recording is not None else []
+        self._missing: dict[str, str] = {}
         self._error: SeatrialError | None = None
         self._stopping = False
-        self._begin_s = 0.0
-        self._of_point: list[Completion] = []
-        self._counted: ServerMetrics | None = None  # when the point began
+        self._gone = ""  # why no further level is measured: the server went away
+        self._level: RunningLevel | None = None
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the process
-        self._process = self._spawn()
-        self._input, self._output = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
+        self._process = ClientProcess()
         self._thread = threading.Thread(target=self._follow, name="load", daemon=True)
         try:
-            self._send_job()
+            job = LoadJob(target.url, workload, time.perf_counter_ns(), target.model, target.api_key, recording)
+            self._process.send(job)
             self._thread.start()
         except BaseException:  # no thread can be started: nobody would follow the client
             self._process.kill()
-            self._process.communicate()
-            self._errors.close()
+            self._process.wait()
+            self._process.close()
             raise
 
     def __enter__(self) -> Self:
@@ -169,8 +178,7 @@ class Load:
         collected = self.recorder.points or self.recorder.completions
         if self._error is not None and not collected:
             raise self._error
-        lag_s = max((point.self_check.loop_lag_p99_s for point in self.recorder.points), default=0.0)
-        notes = [*self._notes, *remarks(self.recorder.completions, lag_s), *([self._error.what] if self._error else [])]
+        notes = [*self._notes, *([self._error.what] if self._error else [])]
         return Measurement(
             url=self._target.url,
             model=self._model,
@@ -183,44 +191,40 @@ class Load:
             stand_in=self._target.stand_in,
             simulated=self._target.simulated,
             notes=tuple(dict.fromkeys(notes)),
+            missing=self._missing | missing_energy(self.recorder.points, self.recorder.samples),
         )
+
+    def set_streams(self, streams: int) -> None:
+        """Keep so many streams busy from now on, until the load is stopped; do nothing if it has ended.
+
+        Each change begins a level of its own. Levels of the workload that have not ended by then are not sent.
+
+        Raises:
+            UsageError: If requests arrive at a rate, or there is no such number of streams.
+
+        """
+        rate = 1.0 if self._workload.open_loop else None
+        check_workload(Workload(concurrency=(streams,), rate=rate, until_stopped=True), self._target.engine)
+        self._process.send(SetStreams(streams))
 
     def stop(self) -> None:
-        """End the load now, process and threads; do nothing if it has ended."""
-        self._stopping = self._stopping or self._process.poll() is None
-        with contextlib.suppress(OSError):
-            self._input.close()  # the client leaves when its standard input ends
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """End the load now, process and threads; what was complete stays, the level in progress becomes a partial one.
+
+        Does nothing if the load has ended.
+        """
+        self._stopping = self._stopping or not self._process.ended
+        self._process.stop()
         self._thread.join()
-        self._output.close()
-        self._errors.close()
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C reaches only this process, which then ends the client.
-        return subprocess.Popen(
-            [sys.executable, "-m", "seatrial.measure.client"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-        )
-
-    def _send_job(self) -> None:
-        target = self._target
-        job = LoadJob(target.url, self._workload, time.perf_counter_ns(), target.model, target.api_key)
-        with contextlib.suppress(BrokenPipeError):  # the client died at once: ``_follow`` finds its exit code
-            self._input.write(msgspec.json.encode(job) + b"\n")
-            self._input.flush()
+        self._process.close()
 
     def _follow(self) -> None:
         try:
-            with Telemetry(self._target.pid, self._target.metrics) as telemetry:
-                for line in self._output:
-                    self._take(decode_event(line), telemetry)
+            pid = self._target.pid or serving_process(self._target.url)
+            with Telemetry(pid, self._target.page) as telemetry:
+                try:
+                    self._take_all(telemetry)
+                finally:
+                    self._missing = missing_readings(self.recorder.samples, telemetry.missing())
         except JsonError:  # half a line: the client was killed while it wrote it
             self._process.kill()
         except Exception as error:  # noqa: BLE001 -- whoever waits for this thread is told, whatever it was
@@ -228,15 +232,25 @@ class Load:
             what = shortened(f"{type(error).__name__}: {error}")
             self._error = MeasurementError(f"The load was broken off ({what}).", remedy="Measure again.")
         code = self._process.wait()
-        if self._stopping:
+        if self._level is not None and (point := self._level.break_off(None)) is not None:
+            self.recorder.add_point(point)
+        if self._gone:
+            self._notes.append(self._gone)
+        elif self._stopping and (self._level is not None or len(self.recorder.points) < len(levels_of(self._workload))):
             self._notes.append("Stopped before its end.")
         elif code and self._error is None:
-            self._errors.seek(0)
-            lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-            last = f" ({lines[-1]})" if lines else ""
+            last = self._process.last_words()
+            said = f" ({last})" if last else ""
             self._error = MeasurementError(
-                f"The measuring client ended unexpectedly with code {code}{last}.", remedy="Measure again."
+                f"The measuring client ended unexpectedly with code {code}{said}.", remedy="Measure again."
             )
+
+    def _take_all(self, telemetry: Telemetry) -> None:
+        for line in self._process.stdout:
+            self._take(decode_event(line), telemetry)
+            if self._gone:
+                self._process.leave()  # nobody answers it any more
+                return
 
     def _take(self, event: Any, telemetry: Telemetry) -> None:
         progress = self.recorder.progress
@@ -244,29 +258,44 @@ class Load:
             case ClientReady():
                 self._model = event.model
                 self._notes += event.notes
+                telemetry.ask_server()
             case PointBegins():
-                self._begin_s, self._of_point = event.at_s, []
-                self._counted = self._read_metrics()
-                levels = levels_of(self._workload)
-                level = describe_level(levels[event.point], self._workload.rate)
-                self._report(LoadProgress(event.point, len(levels), level, 0, event.requests, None, 0))
+                before = self.recorder.samples[-1:]
+                self._level = RunningLevel(event, self._workload, self._read_metrics(), before)
+                points = len(levels_of(self._workload)) if event.requests and not self._workload.find_knee else 0
+                counts = (event.requests, None, 0, event.at_s, event.later, event.level.streams)
+                self._report(LoadProgress(event.point, points, event.label, 0, *counts))
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
             case Finished():
-                self._of_point.append(event.completion)
+                # Others were sent before the streams were set anew.
+                if self._level is not None and event.completion.point == progress.point:
+                    self._level.completions.append(event.completion)
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
+            case Recounted() if self._level is not None:
+                self._level.completions[event.index] = event.completion
+                self.recorder.replace_completion(len(self._level.completions) - event.index, event.completion)
             case PointEnds():
                 self._notes += event.notes
-                point = summarize(self._of_point, self._workload, self._begin_s, event)
-                self.recorder.add_point(with_acceptance(point, self._counted, self._read_metrics()))
+                self._end_level(event)
             case Failed():
                 kind = UsageError if event.usage else MeasurementError
                 self._error = kind(event.what, remedy=event.remedy)
 
+    def _end_level(self, event: PointEnds) -> None:
+        level, self._level = self._level, None
+        if level is None:
+            return
+        point = level.end(event, self._read_metrics())
+        self.recorder.add_point(point)
+        error = server_gone(level.completions)
+        if error and any(one.requests.succeeded for one in self.recorder.points):
+            self._gone = f"The server went away during {point.label} ({error})."
+
     def _read_metrics(self) -> ServerMetrics | None:
-        return None if self._target.metrics is None else self._target.metrics(METRICS_LIMIT_S)
+        return None if self._target.page is None else self._target.page.read()
 
     def _report(self, progress: LoadProgress) -> None:
         self.recorder.set_progress(progress)
@@ -280,3 +309,5 @@ class Load:
     def _add_sample(self, tick: Tick, telemetry: Telemetry) -> None:
         sample = Sample(tick.at_s, tick.point, tick.tokens_per_s, tick.active_streams, **asdict(telemetry.latest))
         self.recorder.add_sample(sample)
+        if self._level is not None:
+            self._level.add_tick(tick, sample)

@@ -7,17 +7,17 @@ in it, and must not be one of the addresses at which clouds hand out credentials
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from seatrial import environment
 from seatrial.addresses import address_in, is_forbidden, is_forbidden_name, plain_host
 from seatrial.errors import UsageError
 from seatrial.printable import shortened
 
 if TYPE_CHECKING:  # the measuring client does without the planner, which engines bring
-    from seatrial.server.metrics import ServerMetrics
+    from seatrial.measure.metrics_page import MetricsPage
     from seatrial.server.running import Server
 
 _MAX_URL = 2048
@@ -35,32 +35,76 @@ class Target:
     pid: int | None = None  # of its process on this machine
     stand_in: bool = False
     simulated: bool = False
-    metrics: Callable[[float], ServerMetrics | None] | None = None  # of a server that this kit launched
+    page: MetricsPage | None = None  # of its own figures; None if its engine has none
 
     def __repr__(self) -> str:
         """Return the target without its key."""
         return f"Target(url={self.url!r}, model={self.model!r}, engine={self.engine!r}, pid={self.pid!r})"
 
 
-def find_target(server: Server | str, *, api_key: str | None = None, model: str | None = None) -> Target:
-    """Return the target of a URL or a launched server.
+@dataclass(frozen=True, slots=True)
+class RemoteServer:
+    """An OpenAI-compatible server at a URL, which this kit did not launch and never stops.
+
+    Attributes:
+        url: Its base, without ``/v1``.
+        models: Model ids it lists; empty if it has no list.
+        api_key_env: Name of the environment variable with its key; empty if it takes none. The key itself is stored
+            nowhere.
+
+    """
+
+    url: str
+    models: tuple[str, ...]
+    api_key_env: str = ""
+
+    @property
+    def model(self) -> str | None:
+        """The model that is asked for: the first it lists."""
+        return self.models[0] if self.models else None
+
+    def api_key(self) -> str | None:
+        """Return the key, None if the server takes none.
+
+        Raises:
+            UsageError: If the variable is not set.
+
+        """
+        if not self.api_key_env:
+            return None
+        key = environment.variable(self.api_key_env)
+        if key is None:
+            # Not repeated: somebody may have typed the key itself.
+            raise UsageError(
+                "The environment variable named by api_key_env is not set.",
+                remedy="Give api_key_env the name of the variable, not the key: export KEY=... before, and KEY here.",
+            )
+        return key
+
+
+def find_target(server: Server | RemoteServer | str, *, api_key: str | None = None, model: str | None = None) -> Target:
+    """Return the target of a URL or a server.
 
     Raises:
         UsageError: If no request may go to the URL, or the key or the model's id cannot be sent.
 
     """
+    from seatrial.measure.metrics_page import MetricsPage  # late: the client needs no engine's names
+
     if isinstance(server, str):
-        return Target(check_url(server), _checked_model(model), _checked_key(api_key))
-    return Target(
-        check_url(server.url),
-        _checked_model(model) or server.model,
-        _checked_key(api_key or server.api_key()),
-        server.engine,
-        server.pid,
-        server.stand_in,
-        server.simulated,
-        getattr(server, "metrics", None),
-    )
+        url, key = check_url(server), _checked_key(api_key)
+        return Target(url, _checked_model(model), key, page=MetricsPage(url, key))
+    url, key = check_url(server.url), _checked_key(api_key or server.api_key())
+    named = _checked_model(model) or server.model
+    if isinstance(server, RemoteServer):
+        return Target(url, named, key, page=MetricsPage(url, key))
+    page = MetricsPage(url, key, server.engine) if server.metrics_path else None
+    return Target(url, named, key, server.engine, server.pid, server.stand_in, server.simulated, page)
+
+
+def is_url(text: str) -> bool:
+    """Return True if ``text`` is meant as a URL rather than as a name."""
+    return "://" in text or text.casefold().startswith(("http:", "https:"))
 
 
 def check_url(text: str) -> str:

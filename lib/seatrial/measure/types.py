@@ -5,48 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from seatrial.given import whole
+from seatrial.measure.workload import Workload
 from seatrial.records import Interval, Origin
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """Load to send.
-
-    Attributes:
-        concurrency: Closed loop: streams at once, one point each; empty for open loop.
-        rate: Open loop: seeded Poisson arrivals, requests per second; None for closed loop.
-        requests: Requests a point; None: 4 for each stream, at least 8; open loop: 30 seconds of arrivals, at least 20.
-        prompt_tokens: Exact prompt length, chat template included; approximate if the server has no tokenizer.
-        answer_tokens: Longest answer.
-        ignore_eos: Let every answer reach that length; only for engines known to take it.
-        warmup_requests: Sent before each point and discarded.
-        seed: Of prompts and arrivals.
-        slo_ttft_s: Goodput counts requests with at most this TTFT.
-        slo_tpot_s: Goodput counts requests with at most this TPOT.
-        request_timeout_s: A request that takes longer is a failure.
-        token_timeout_s: A stream that has begun and brings no token for longer is a failure.
-
-    """
-
-    concurrency: tuple[int, ...] = (1, 2, 4, 8)
-    rate: float | None = None
-    requests: int | None = None
-    prompt_tokens: int = 128
-    answer_tokens: int = 64
-    ignore_eos: bool = False
-    warmup_requests: int = 1
-    seed: int = 0
-    slo_ttft_s: float | None = None
-    slo_tpot_s: float | None = None
-    request_timeout_s: float = 600.0
-    token_timeout_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        """Read the whole numbers, so that a wrong one is an error before anything is launched."""
-        for name in ("requests", "prompt_tokens", "answer_tokens"):
-            if name != "requests" or self.requests is not None:
-                object.__setattr__(self, name, whole(name, getattr(self, name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +32,10 @@ class Completion:
         ended_s: When the request was over, its slot free again.
         retries: Attempts the server turned away before (429 or 503).
         usage_doubt: Why a count of the server cannot be right and was left out; empty if none is doubtful.
+        stream_doubt: What of the stream was left out or guessed; empty if it is plain to read.
+        draft_steps: Steps of the model in which drafts were checked, None if the server does not count them.
+        drafted_tokens: Tokens that were drafted for this answer, likewise.
+        accepted_tokens: Of these, accepted.
 
     """
 
@@ -93,6 +57,10 @@ class Completion:
     ended_s: float
     retries: int = 0
     usage_doubt: str = ""
+    stream_doubt: str = ""
+    draft_steps: int | None = None
+    drafted_tokens: int | None = None
+    accepted_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +89,8 @@ class Sample:
         gpu_temperature_c: Per GPU.
         gpu_clock_mhz: Per GPU, of the compute units.
         gpu_throttle: Per GPU, why its clock is held down; empty if it is not.
+        gpu_engine_processes: Per GPU, how many of the engine's processes use it.
+        gpu_other_processes: Per GPU, how many processes of others use it.
 
     """
 
@@ -147,6 +117,8 @@ class Sample:
     gpu_temperature_c: tuple[float | None, ...] = ()
     gpu_clock_mhz: tuple[float | None, ...] = ()
     gpu_throttle: tuple[str | None, ...] = ()
+    gpu_engine_processes: tuple[int | None, ...] = ()
+    gpu_other_processes: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +179,14 @@ class Point:
     Attributes:
         label: The level in words, such as "8 streams" or "8 streams, prompts of 32,768 tokens".
         partial: True if the level was stopped before its end.
-        output_tokens_per_s_interval: Of repeated runs: mean and 95 % interval; the same of TTFT and TPOT medians.
+        queue_grows: Open loop: True if the queue only grew, so that times depend on the length of the level.
+        output_tokens_per_s_interval: Of a repeated level: mean and 95 % interval over its runs; the same of the medians of
+            TTFT (open loop: from the schedule) and TPOT.
         energy_per_token_j: GPU energy for each output token, None if no power is read.
         preemptions: Requests that the server put back into its queue.
         checked_answers: Answers that were checked among the load, None if none were.
         right_answers: Those of them that were right.
+        runs: Of a repeated level its single runs; the level's own figures are means over them, its counts sums.
 
     """
 
@@ -240,6 +215,7 @@ class Point:
     accepted_tokens: int | None = None
     label: str = ""
     partial: bool = False
+    queue_grows: bool | None = None
     output_tokens_per_s_interval: Interval | None = None
     ttft_interval_s: Interval | None = None
     tpot_interval_s: Interval | None = None
@@ -247,6 +223,7 @@ class Point:
     preemptions: int | None = None
     checked_answers: int | None = None
     right_answers: int | None = None
+    runs: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

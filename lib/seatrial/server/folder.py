@@ -112,13 +112,15 @@ class ServerFolder:
             The key, and the file the engine reads.
 
         """
-        key = own or secrets.token_hex(_KEY_BYTES)
+        key, engine_file = own or secrets.token_hex(_KEY_BYTES), self.engine_key_file(text, suffix)
         write_text(self.key_file, f"{key}\n", mode=0o600)
-        if text == _PLAIN_KEY and not suffix:
-            return key, self.key_file
-        engine_file = self.path / f"{_ENGINE_KEY}{suffix}"
-        write_text(engine_file, text.replace("{key}", key), mode=0o600)
+        if engine_file != self.key_file:
+            write_text(engine_file, text.replace("{key}", key), mode=0o600)
         return key, engine_file
+
+    def engine_key_file(self, text: str = _PLAIN_KEY, suffix: str = "") -> Path:
+        """Return the file that the engine reads the key from; arguments as for ``write_new_key``."""
+        return self.key_file if text == _PLAIN_KEY and not suffix else self.path / f"{_ENGINE_KEY}{suffix}"
 
     def remove_keys(self) -> None:
         """Remove the files with the key: it has no use once the server has ended."""

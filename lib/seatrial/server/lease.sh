@@ -3,7 +3,7 @@
 # The supervisor starts this in the engine's session and holds the other end of descriptor 9, through which it tells the
 # engine's process. The descriptor ends with the supervisor, however that ends; from then on the lease is looked at here.
 # What is left is ended once the process that launched the engine is gone (no process OWNER, or one with another start
-# time), the engine itself is, or the server's record is: nobody finds the server then. KEEP=1: only the last two count.
+# time), the engine itself is, or the server's record is: nobody finds the server then. KEEP=1, or a record that says so since: only the last two count.
 # This is no Python, so that whoever ends every Python of a user does not end it too.
 
 start_of() {  # of a process, with single blanks; nothing if it is gone
@@ -24,6 +24,10 @@ lives() {  # process $1 with start $2, or nobody knows: without /proc, `ps` may 
     [ -z "$found" ] && [ ! -r /proc/self/stat ] && kill -0 "$1" 2>/dev/null
 }
 
+is_kept_since() {  # somebody attached to it and asked for that; written by records.write_json
+    grep -q '^ *"keep_running": true' record.json 2>/dev/null
+}
+
 single_blanks() {
     set -- $1
     echo "$*"
@@ -41,7 +45,7 @@ keep_lease() {
         reason="record deleted"
         [ -e record.json ] || [ -e record.json.unreadable ] || break
         reason="lease ended"
-        [ "$keep" = 1 ] || lives "$owner" "$owner_start" || break
+        [ "$keep" = 1 ] || is_kept_since || lives "$owner" "$owner_start" || break
         sleep 2
     done
     exec "$SEATRIAL_LEASE_PYTHON" -I -S -B "$SEATRIAL_LEASE_PROGRAM" --end "$reason"

@@ -35,7 +35,7 @@ class HttpReply:
             return None
 
 
-class _BoundedReads(io.RawIOBase):
+class BoundedReads(io.RawIOBase):
     """Reads of a socket that all end together: every byte that drips in is answered with a look at the time."""
 
     def __init__(self, sock: socket.socket, still_worth_it: Callable[[], None]) -> None:
@@ -98,7 +98,7 @@ def ask(  # noqa: PLR0913 -- parts of a request
         else:
             connection.request("POST", path, json.dumps(body), {**headers, "Content-Type": "application/json"})
         connection.sock.settimeout(_LOOK_S)
-        reads = _BoundedReads(connection.sock, while_waiting or in_time)
+        reads = BoundedReads(connection.sock, while_waiting or in_time)
         with http.client.HTTPResponse(cast("socket.socket", reads)) as answer:
             answer.begin()
             return HttpReply(answer.status, answer.read(_LARGEST_ANSWER))
@@ -108,7 +108,12 @@ def ask(  # noqa: PLR0913 -- parts of a request
 
 def served_models(reply: HttpReply) -> list[str]:
     """Return the model ids in an answer to ``/v1/models``."""
-    return [str(row["id"]) for row in _rows(reply.json(), "data") if "id" in row]
+    return listed_models(reply.json())
+
+
+def listed_models(document: Any) -> list[str]:
+    """Return the model ids in a document of ``/v1/models``; none if it does not follow the contract."""
+    return [str(row["id"]) for row in _rows(document, "data") if "id" in row]
 
 
 def generated_a_token(reply: HttpReply) -> bool:

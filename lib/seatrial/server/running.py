@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -144,6 +145,29 @@ class Server:
             return bool(processes.members(None, self.launch_id))
         return processes.lives(known.engine) or (not known.finished and processes.lives(known.supervisor))
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since its launch began."""
+        return max(0.0, time.monotonic() - self.record.begun_s)
+
+    @property
+    def ours(self) -> bool:
+        """True if this process launched it."""
+        return self.record.owner == processes.myself()
+
+    @property
+    def abandoned(self) -> bool:
+        """True if the process that launched it has ended and it was not to outlive that: it ends within seconds."""
+        record = self._record()
+        return record is not None and not record.keep_running and not processes.lives(record.owner, record.boot_id)
+
+    def keep(self) -> None:
+        """Let it outlive the process that launched it, from now on; end it with ``stop``."""
+        record = self._record()
+        if record is not None and not record.keep_running:
+            self.record = replace(record, keep_running=True)
+            self._folder.write_record(self.record)
+
     def api_key(self) -> str:
         """Return the API key of this launch.
 
@@ -166,7 +190,7 @@ class Server:
         return self._ask(self.health_path, timeout_s) is not None
 
     def metrics(self, timeout_s: float = _HEALTH_S) -> ServerMetrics | None:
-        """Return its requests, queue and KV cache; None if it does not answer within ``timeout_s`` seconds."""
+        """Return its requests, queue, KV cache and tokens; None if it does not answer within ``timeout_s`` seconds."""
         if self.metrics_path is None or self.engine not in engine_ids():
             return None
         reply = self._ask(self.metrics_path, timeout_s)

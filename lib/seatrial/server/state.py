@@ -61,6 +61,7 @@ class Record:
     keyed: bool = False  # True if the engine is known to refuse requests without its key
     begun_s: float = 0.0  # time.monotonic() at the launch: it never jumps, and is the same for every process of a boot
     machine: str = ""  # own name of the machine or container it was started on; empty if unknown
+    shared: bool = True  # False if only whoever launched it is to use it
 
     @property
     def checkpoint(self) -> str | None:

@@ -230,7 +230,8 @@ def end_orphans(reason: str) -> None:
     if reason == LOST:
         return  # nobody knows how it ended: whoever launched it, or finds it, says so
     with contextlib.suppress(OSError):
-        if _launch_of(Path("record.json")) not in {launch_id, None}:
+        found = _read_record(Path("record.json"))
+        if found is not None and found["launch_id"] != launch_id:
             return  # a later launch has the folder
     with contextlib.suppress(OSError, ValueError, KeyError):  # no folder any more, or a damaged record of who ran
         _remove_keys()
@@ -403,11 +404,13 @@ class Supervisor:
         with contextlib.suppress(OSError):  # deleted: not taken over
             now = Path("record.json").stat()
             if self.record_seen != (now.st_ino, now.st_mtime_ns, now.st_size):
-                found = _launch_of(Path("record.json"))
+                found = _read_record(Path("record.json"))
                 if found is None:
                     Path("record.json").replace("record.json.unreadable")
-                elif found != self.record["launch_id"]:
+                elif found["launch_id"] != self.record["launch_id"]:
                     return True
+                elif found.get("keep_running") is True:  # somebody wants to keep it since
+                    self.record["keep_running"] = True
                 self.record_seen = (now.st_ino, now.st_mtime_ns, now.st_size)
         return False
 
@@ -568,12 +571,11 @@ def _exit(
     }
 
 
-def _launch_of(record: Path) -> str | None:
-    """Return the launch that a record names, None if it is damaged."""
+def _read_record(record: Path) -> dict[str, Any] | None:
+    """Return a record that names its launch, None if it is damaged."""
     with contextlib.suppress(ValueError, RecursionError):
         found = json.loads(record.read_text())
-        named = found.get("launch_id") if isinstance(found, dict) else None
-        return named if isinstance(named, str) else None
+        return found if isinstance(found, dict) and isinstance(found.get("launch_id"), str) else None
     return None
 
 

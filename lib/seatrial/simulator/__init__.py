@@ -32,7 +32,6 @@ FAULTS = {
     "no_space": "no space after data:",
     "keepalive": "comment lines between events",
     "split": "each event arrives in pieces, cut inside characters",
-    "clock_text": "the text of each chunk is the clock, in nanoseconds, at which it was sent",
     "early_role": "the role-only chunk is sent at once, long before the first token",
 }
 """Name of each fault or oddity, and its effect."""
@@ -47,6 +46,7 @@ class Settings:
     tpot_s: float = 0.01  # between later tokens
     tpot_per_stream_s: float = 0.0  # added to ``tpot_s`` for each further stream that runs
     slots: int | None = None  # streams at once, further requests wait in line; None: no limit
+    kv_tokens: int = 65_536  # that fit the KV cache whose use ``/metrics`` shows; nothing is refused when it is full
     tokens_per_chunk: int = 1  # in each event
     reasoning_tokens: int = 0  # sent as reasoning before the answer
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"

@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--tpot-s", type=_seconds, default=defaults.tpot_s, help="between later tokens")
     add("--tpot-per-stream-s", type=_seconds, default=0.0, help="added for each further stream")
     add("--slots", type=_count, help="streams at once; further requests wait")
+    add("--kv-tokens", type=_count, default=defaults.kv_tokens, help="that fit the KV cache whose use /metrics shows")
     add("--tokens-per-chunk", type=_count, default=defaults.tokens_per_chunk)
     add("--reasoning-tokens", type=int, default=0, help="tokens sent as reasoning first")
     add("--reasoning-field", choices=("reasoning_content", "reasoning"), default=defaults.reasoning_field)

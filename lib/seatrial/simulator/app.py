@@ -13,6 +13,7 @@ from aiohttp import web
 
 from seatrial.json_text import JsonError, parse_json
 from seatrial.simulator import Settings
+from seatrial.simulator.counts import Counts
 from seatrial.simulator.stream import Stream, write_stream
 from seatrial.simulator.text import CHAT_TEMPLATE_TOKENS, PrefixCache, word, words_of
 
@@ -42,8 +43,7 @@ class SimulatedEngine:
         self.settings = settings
         self.ready_at = time.monotonic() + settings.ready_after_s
         self.cache = PrefixCache()
-        self.requests = 0
-        self.running = 0
+        self.counts = Counts(settings.kv_tokens)
         self.slots = asyncio.Semaphore(settings.slots or _MAX_TOKENS)
 
     @web.middleware
@@ -66,13 +66,8 @@ class SimulatedEngine:
         return web.json_response({"object": "list", "data": [listed]})
 
     async def metrics(self, _: web.Request) -> web.Response:
-        """Return the requests so far and running, as Prometheus text."""
-        return web.Response(
-            text="# TYPE simulated_requests_total counter\n"
-            f"simulated_requests_total {self.requests}\n"
-            "# TYPE simulated_requests_running gauge\n"
-            f"simulated_requests_running {self.running}\n"
-        )
+        """Return requests, queue, KV cache and tokens, as Prometheus text."""
+        return web.Response(text=self.counts.page())
 
     async def tokenize(self, request: web.Request) -> web.Response:
         """Return token ids of ``content`` (llama.cpp) or ``prompt`` (SGLang, vLLM)."""
@@ -93,17 +88,21 @@ class SimulatedEngine:
         refused = self._refuse(request, faults)
         if refused is not None:
             return refused
-        async with self.slots:
-            self.running += 1
-            try:
-                stream = self._stream(request, body, faults)
+        self.counts.waiting += 1
+        try:
+            await self.slots.acquire()
+        finally:
+            self.counts.waiting -= 1
+        try:
+            stream = self._stream(request, body, faults)
+            with self.counts.serving(stream.prompt_tokens, stream.cached_tokens, stream.tokens):
                 return await (self._write(request, stream) if body.get("stream") else self._whole(stream))
-            finally:
-                self.running -= 1
+        finally:
+            self.slots.release()
 
     def _faults_of_next_request(self) -> frozenset[str]:
-        number = self.requests - self.settings.fault_skip
-        self.requests += 1
+        number = self.counts.requests - self.settings.fault_skip
+        self.counts.requests += 1
         times = self.settings.fault_times
         meets = number >= 0 and (times is None or number < times)
         return frozenset(self.settings.faults if meets else ())
@@ -145,7 +144,7 @@ class SimulatedEngine:
             faults=faults,
             started=time.monotonic(),
             ttft_s=settings.ttft_s * (1 - cached / max(prompt, 1)),
-            running=lambda: self.running,
+            counts=self.counts,
         )
 
     async def _write(self, request: web.Request, stream: Stream) -> web.StreamResponse:
@@ -160,6 +159,7 @@ class SimulatedEngine:
 
     async def _whole(self, stream: Stream) -> web.Response:
         await asyncio.sleep(stream.ttft_s + max(stream.tokens - 1, 0) * stream.tpot_s)
+        self.counts.generated_tokens += stream.tokens
         text = "".join(map(word, range(stream.tokens)))
         answer = {"message": {"role": "assistant", "content": text}} if stream.is_chat else {"text": text}
         return web.json_response(

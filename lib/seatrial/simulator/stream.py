@@ -6,7 +6,6 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from seatrial.simulator import Settings
+from seatrial.simulator.counts import Counts
 from seatrial.simulator.text import word
 
 _LONG_LINE_BYTES = 10_000_000
@@ -35,12 +35,12 @@ class Stream:
     faults: frozenset[str]
     started: float
     ttft_s: float
-    running: Callable[[], int]
+    counts: Counts
 
     @property
     def tpot_s(self) -> float:
         """Seconds between tokens, which grow with the streams that run now."""
-        return self.settings.tpot_s + self.settings.tpot_per_stream_s * (self.running() - 1)
+        return self.settings.tpot_s + self.settings.tpot_per_stream_s * (self.counts.running - 1)
 
     def usage_after(self, tokens: int) -> dict[str, Any]:
         """Return the usage object once ``tokens`` tokens were sent."""
@@ -74,8 +74,7 @@ class Stream:
 
     def tokens_chunk(self, first: int, count: int) -> bytes:
         """Return ``count`` tokens from number ``first`` on in one event."""
-        clock = "clock_text" in self.faults
-        text = f" {time.perf_counter_ns()}" if clock else "".join(map(word, range(first, first + count)))
+        text = "".join(map(word, range(first, first + count)))
         reasons = first < self.settings.reasoning_tokens
         if self.is_chat:
             choice: dict[str, Any] = {"delta": {self.settings.reasoning_field if reasons else "content": text}}
@@ -103,6 +102,7 @@ async def write_stream(stream: Stream, request: web.Request, response: web.Strea
         await _until(due)
         await _write(stream, response, stream.tokens_chunk(sent, count))
         sent += count
+        stream.counts.generated_tokens += count
     await _finish(stream, response, sent)
 
 

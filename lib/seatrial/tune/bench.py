@@ -14,8 +14,8 @@ from seatrial.errors import EngineError, MeasurementError
 from seatrial.launching import launch
 from seatrial.launching.tuned import TunedReading
 from seatrial.measure import Point, Workload, start_load
-from seatrial.measure.summary import CPU_SHARE
-from seatrial.measure.workload import engines_with_ignore_eos
+from seatrial.measure.self_check import CPU_SHARE
+from seatrial.measure.workload_check import engines_with_ignore_eos
 from seatrial.plan.types import Plan
 from seatrial.server import Server
 from seatrial.tune.pairs import Key, key_of
@@ -89,7 +89,9 @@ class ServerBench:
             self._up.popitem(last=False)[1].stop()
         taken = {server.name for server in self._up.values()}
         name = next(name for number in range(1, _MOST_SERVERS + 2) if (name := f"tune-{number}") not in taken)
-        self._up[key] = launch(plan, name=name, runner=self._runner, tuned=False, on_event=self._give_up_in_time)
+        self._up[key] = launch(
+            plan, name=name, runner=self._runner, tuned=False, shared=False, on_event=self._give_up_in_time
+        )
         return self._up[key]
 
     def _give_up_in_time(self, _: object) -> None:

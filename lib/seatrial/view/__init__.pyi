@@ -3,7 +3,6 @@ from .chart.data import Series
 from .chart.plotly import to_plotly
 from .chart.svg import to_svg
 from .notebook.explorer import plan_explorer
-from .notebook.live import LivePlot
 from .notebook.load_panel import load_panel
 from .notebook.servers import show_log, show_reply, show_server, show_stopped, table_scripted_failure
 from .notebook.startup import startup_panel
@@ -37,7 +36,6 @@ from .untrusted import PlainText
 
 __all__ = [
     "Chart",
-    "LivePlot",
     "PlainText",
     "Series",
     "Table",

@@ -1,6 +1,7 @@
 """The client notices when its own event loop is late."""
 
 import asyncio
+import os
 import time
 
 from seatrial.measure.client.lag import BEAT_S, LagProbe
@@ -28,6 +29,17 @@ def test_without_a_beat():
     async def leave():
         with LagProbe() as probe:
             pass
-        return probe.p99_s()
+        return probe.late_s(0.99)
 
     assert asyncio.run(leave()) >= 0.0
+
+
+def test_the_newest_delays():
+    """The largest delay since the last question is told once; then nothing is new."""
+    probe = LagProbe()
+    probe.lags_ns += [3_000_000, 5_000_000]
+    assert (0.005, 0.0) == (probe.newest_s(), probe.newest_s())
+    probe.lags_ns += [1_000_000]
+    assert (0.001, 0.003) == (probe.newest_s(), probe.late_s(0.5))
+    os.close(probe._reading)
+    os.close(probe._writing)

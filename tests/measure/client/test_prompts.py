@@ -23,16 +23,16 @@ def by_pairs(text):
     return 2 * len(text.split())
 
 
-def written(tokens, count, number=5, seed=0, template_tokens=0):
+def written(tokens, count, *, seed=0, template_tokens=0, shared=""):
     """Prompts written for a tokenizer; None for a server without one."""
 
     async def ask(text):
         return count(text)
 
     async def write():
-        writer = PromptWriter(tokens, seed, ask if count else None)
+        writer = PromptWriter(seed, ask if count else None)
         writer.template_tokens = template_tokens
-        return [await writer.write() for _ in range(number)]
+        return [await writer.write(tokens, shared) for _ in range(5)]
 
     return asyncio.run(write())
 
@@ -87,3 +87,29 @@ def test_renewed():
     again = prompt.renewed()
     assert (prompt.text[10:], by_pieces(prompt.text)) == (again.text[10:], by_pieces(again.text))
     assert prompt.text[:10] != again.text[:10]
+
+
+def test_prompts_that_share_a_beginning():
+    """They begin alike to the letter, are of the exact length, and end under numbers of their own, also when renewed."""
+    shared = "[12345678] one two three four"
+    prompts = written(60, by_words, shared=shared)
+    prompts.append(prompts[0].renewed())
+    assert [60] * 6 == [by_words(prompt.text) for prompt in prompts]
+    assert all(prompt.text.startswith(f"{shared} [") for prompt in prompts)
+    assert 6 == len({prompt.text[len(shared) + 1 :][:10] for prompt in prompts})
+
+
+@pytest.mark.parametrize("count", [by_words, by_pieces])
+def test_a_shared_beginning_is_of_the_length_asked_for(count):
+    """It has a number of its own, so that an earlier level's beginning is not in the cache."""
+
+    async def ask(text):
+        return count(text)
+
+    async def write():
+        writer = PromptWriter(0, ask)
+        return [await writer.write_beginning(900) for _ in range(2)]
+
+    first, second = asyncio.run(write())
+    assert [900, 900] == [count(first), count(second)]
+    assert first[:10] != second[:10]

@@ -47,16 +47,6 @@ class Card:
             return None
         return f"GPU-{value:016x}" if value > 0 else None
 
-    @property
-    def power_w(self) -> float | None:
-        """Power in watts, averaged by the firmware; None if unknown."""
-        for sensor in sorted((self.device / "hwmon").glob("hwmon*")):
-            for name in ("power1_average", "power1_input"):
-                microwatts = read_number(sensor / name)
-                if microwatts is not None:
-                    return microwatts / 1e6
-        return None
-
     def product(self, root: Path) -> str:
         """Return the product name of the firmware, else that of libdrm's list below ``root``, else ""."""
         wanted = [self.device_id.removeprefix("0x"), read_text(self.device / "revision").casefold().removeprefix("0x")]

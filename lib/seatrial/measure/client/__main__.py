@@ -10,29 +10,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import queue
 import re
 import sys
 import threading
-
-import msgspec
+from collections.abc import Iterator
 
 from seatrial.errors import MeasurementError, SeatrialError, UnknownNameError, UsageError
+from seatrial.measure.client.endless import Wish
+from seatrial.measure.client.event_writer import EventWriter, write_event
+from seatrial.measure.client.level_prompts import LevelPrompts
 from seatrial.measure.client.levels import WARMUP_TOKENS, Emit, LevelRunner
 from seatrial.measure.client.prompts import PromptWriter
 from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import PLAIN, RequestError, Session
 from seatrial.measure.client_limits import check_file_limit, named_limits, raise_file_limit
-from seatrial.measure.messages import ClientReady, Event, Failed, LoadJob, decode_job
+from seatrial.measure.messages import ClientReady, Failed, LoadJob, decode_job, decode_wish
 from seatrial.measure.stream.chunks import one_line
+from seatrial.measure.workload import levels_of
 from seatrial.printable import shortened
 
-STDIN, STDOUT = 0, 1
+STDIN = 0
+_SWITCH_S = 0.0005  # how long a thread may keep the event loop from running; Python's own is 5 ms
 # A server without the endpoint does not know that a model was asked for.
 _NAMES_MODEL = re.compile(r"\bmodels?\b", re.IGNORECASE)
 
 
-async def measure(job: LoadJob, emit: Emit) -> None:
+async def measure(job: LoadJob, emit: Emit, wish: Wish) -> None:
     """Run the job; raise UsageError for a wrong key or model, MeasurementError if the server does not answer."""
     async with Session(job.url, job.api_key) as session:
         model = await _find_model(session, job)
@@ -44,8 +47,9 @@ async def measure(job: LoadJob, emit: Emit) -> None:
                 return await session.count_tokens(model, text)
             return None
 
-        writer = PromptWriter(job.workload.prompt_tokens, job.workload.seed, count if sender.counts_tokens else None)
-        runner = LevelRunner(sender, session, writer, job.workload, emit)
+        writer = PromptWriter(job.workload.seed, count if sender.counts_tokens else None)
+        prompts = LevelPrompts(writer, job.workload, job.recording)
+        runner = LevelRunner(sender, session, prompts, job.workload, emit, wish=wish)
         watch = asyncio.create_task(runner.watch(job.start_ns))
         try:
             notes = await _get_acquainted(sender, writer, job)
@@ -66,10 +70,11 @@ async def _find_model(session: Session, job: LoadJob) -> str:
                 f"{job.url} {'refuses this' if job.api_key else 'asks for an'} API key: {error}.",
                 remedy="Name the environment variable that holds the key with --api-key-env.",
             ) from error
-        raise MeasurementError(
-            f"{job.url} cannot be measured: {error}.",
-            remedy="Check that the server runs and is ready, and that the address is right.",
-        ) from error
+        what = f"{job.url} cannot be measured: {error}."
+        if error.remedy is not None:
+            raise UsageError(what, remedy=error.remedy) from error
+        remedy = "Check that the server runs and is ready, and that the address is right."
+        raise MeasurementError(what, remedy=remedy) from error
     names = list(dict.fromkeys(str(model["id"]) for model in listed or () if model.get("id")))
     if job.model is not None:
         aliases = {str(model[name]) for model in listed or () for name in ("root", "name", "model") if model.get(name)}
@@ -85,7 +90,7 @@ async def _find_model(session: Session, job: LoadJob) -> str:
 async def _get_acquainted(sender: Sender, writer: PromptWriter, job: LoadJob) -> tuple[str, ...]:
     """Learn from one discarded request: the endpoint, the length of the chat template, whether usage comes."""
     notes = []
-    prompt = (await writer.write()).text
+    prompt = (await writer.write(levels_of(job.workload)[0].prompt_tokens)).text
     tokens = min(job.workload.answer_tokens, WARMUP_TOKENS)
     first = await sender.send(-1, prompt, job.start_ns, answer_tokens=tokens)
     if first.error is not None and _has_no_chat(first.error):
@@ -117,46 +122,24 @@ def _has_no_chat(error: str) -> bool:
     return error.startswith(("http_404", "http_405", "http_501")) or "chat template" in error.casefold()
 
 
-class EventWriter:
-    """Writes events to standard output from a thread: a slow reader must not hold up the loop."""
-
-    def __init__(self) -> None:
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="event-writer", daemon=True)
-        self._thread.start()
-
-    def emit(self, event: Event) -> None:
-        """Queue one event."""
-        self._events.put(event)
-
-    def close(self) -> None:
-        """Wait until everything is written."""
-        self._events.put(None)
-        self._thread.join()
-
-    def _write(self) -> None:
-        while (event := self._events.get()) is not None:
-            _write_out(event)
+def _read_lines() -> Iterator[bytes]:
+    """Yield the lines of standard input, which is read without a buffer: a thread that waits in one cannot be ended."""
+    held = b""
+    while piece := os.read(STDIN, 1 << 16):
+        *lines, held = (held + piece).split(b"\n")
+        yield from lines
 
 
-def _write_out(event: Event) -> None:
-    line = msgspec.json.encode(event) + b"\n"
-    try:
-        while line:
-            line = line[os.write(STDOUT, line) :]
-    except OSError:
-        os._exit(1)  # the parent is gone
-
-
-def _leave_with_parent() -> None:
-    while os.read(STDIN, 4096):
-        pass
+def _follow_parent(lines: Iterator[bytes], wish: Wish) -> None:
+    """Take the parent's wishes, and leave with it."""
+    for line in lines:
+        wish.streams = decode_wish(line).streams
     os._exit(0)
 
 
-def _run(job: LoadJob, emit: Emit) -> None:
+def _run(job: LoadJob, emit: Emit, wish: Wish) -> None:
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        runner.run(measure(job, emit))
+        runner.run(measure(job, emit, wish))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -169,17 +152,19 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def main() -> int:
     """Do the job on standard input; return 0 once every event is written."""
-    job: LoadJob = decode_job(sys.stdin.buffer.readline())
+    sys.setswitchinterval(_SWITCH_S)
+    lines, wish = _read_lines(), Wish()
+    job: LoadJob = decode_job(next(lines, b""))
     try:
         with named_limits():
             raise_file_limit()
-            check_file_limit(max(job.workload.concurrency, default=1))
-            threading.Thread(target=_leave_with_parent, name="parent-watch", daemon=True).start()
+            check_file_limit(max(level.streams or 1 for level in levels_of(job.workload)))
+            threading.Thread(target=_follow_parent, args=(lines, wish), name="parent-watch", daemon=True).start()
             writer = EventWriter()
             with contextlib.closing(writer):
-                _run(job, writer.emit)
+                _run(job, writer.emit, wish)
     except SeatrialError as error:
-        _write_out(Failed(isinstance(error, UsageError), error.what, error.remedy))
+        write_event(Failed(isinstance(error, UsageError), error.what, error.remedy))
     return 0
 
 

@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from seatrial.measure.summary import rank
+from seatrial.measure.figures import rank
 
 BEAT_S = 0.01
 _STAMP_BYTES = 8
@@ -24,6 +24,7 @@ class LagProbe:
 
     def __init__(self) -> None:
         self.lags_ns: list[int] = []
+        self._told = 0  # delays of which ``newest_s`` has told
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lag-probe", daemon=True)
         self._reading, self._writing = os.pipe()
@@ -43,9 +44,14 @@ class LagProbe:
         os.close(self._reading)
         os.close(self._writing)
 
-    def p99_s(self) -> float:
-        """Return the 99th percentile of the delays so far in seconds, 0.0 before the first."""
-        return rank(sorted(self.lags_ns), 0.99) / 1e9 if self.lags_ns else 0.0
+    def late_s(self, share: float) -> float:
+        """Return the delay in seconds below which ``share`` of those so far lie, 0.0 before the first."""
+        return rank(sorted(self.lags_ns), share) / 1e9 if self.lags_ns else 0.0
+
+    def newest_s(self) -> float:
+        """Return the largest delay in seconds since the last call, 0.0 if there was none."""
+        new, self._told = self.lags_ns[self._told :], len(self.lags_ns)
+        return max(new, default=0) / 1e9
 
     def _beat(self) -> None:
         while not self._stopped.wait(BEAT_S):

@@ -4,90 +4,170 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
-import random
 import time
-from collections.abc import Callable
-from itertools import accumulate
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from itertools import count
+from typing import Any
 
+import msgspec
+
+from seatrial.measure.client.arrivals import Outrun, arrival_times
+from seatrial.measure.client.endless import LOOK_S, EndlessStreams, Wish
 from seatrial.measure.client.lag import LagProbe
-from seatrial.measure.client.prompts import Prompt, PromptWriter
+from seatrial.measure.client.level_prompts import LevelPrompts
+from seatrial.measure.client.prompts import Prompt
 from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import Session
-from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Tick
-from seatrial.measure.types import Workload
-from seatrial.measure.workload import levels_of
+from seatrial.measure.client_limits import check_file_limit
+from seatrial.measure.knee import KneeSearch
+from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Recounted, Tick
+from seatrial.measure.recording import mean_rate
+from seatrial.measure.repeats import merge_runs
+from seatrial.measure.summary import summarize
+from seatrial.measure.types import Completion
+from seatrial.measure.workload import Level, Workload, label_of, levels_of
 
 _TICK_S = 0.25
-_WRITERS = 8  # prompts made at the same time before a point: each asks the server's tokenizer a few times
-_MAX_TEXTS = 512  # different texts of a point; further requests repeat them under new nonces
-# Requests of a point if the workload has no number: enough for a steady stretch.
-_REQUESTS_A_STREAM, _MIN_REQUESTS = 4, 8
-_OPEN_LOOP_S, _MIN_ARRIVALS = 30, 20
+_COUNTERS = 8  # requests to the server's tokenizer at the same time
+_ENDLESS_TEXTS = 16  # of a load that runs until it is stopped; a few, since it begins at once
 WARMUP_TOKENS = 16  # longest answer of a discarded request
 
 Emit = Callable[[Event], None]
 
 
-def _requests_of(workload: Workload, streams: int | None) -> int:
-    if workload.requests is not None:
-        return workload.requests
-    if streams is not None:
-        return max(_REQUESTS_A_STREAM * streams, _MIN_REQUESTS)
-    return max(math.ceil(_OPEN_LOOP_S * (workload.rate or 0.0)), _MIN_ARRIVALS)
-
-
 class LevelRunner:
     """Load levels of a workload against one server."""
 
-    def __init__(self, sender: Sender, session: Session, writer: PromptWriter, workload: Workload, emit: Emit) -> None:
+    def __init__(  # noqa: PLR0913 -- what a level is made of
+        self, sender: Sender, session: Session, prompts: LevelPrompts, workload: Workload, emit: Emit, *, wish: Wish
+    ) -> None:
         self._sender = sender
         self._session = session
-        self._writer = writer
+        self._prompts = prompts
         self._workload = workload
         self._emit = emit
-        self._point = -1
-        self._ticked, self._counted = 0, 0  # when the last tick was, and the chunks until then
+        self._wish = wish
+        self._start_ns = 0  # zero of all times
+        self._completions: list[Completion] = []  # of the latest level; and the texts of their first chunks:
+        self._first_texts: list[str] = []
+        self._begins: PointBegins
+        self._ended: PointEnds
+        self._outrun = Outrun(0)
+        self._texts: list[Prompt] = []  # prompts of the latest level
+        self._ticked, self._counted, self._worked = 0, 0, 0  # when the last tick was; chunks and CPU time until then
+        self._probe: LagProbe | None = None  # of the level that runs
 
     async def run(self, start_ns: int) -> None:
-        """Run all levels; stop after a level at which no request succeeds."""
-        for point, streams in enumerate(levels_of(self._workload)):
-            if not await self._level(point, streams, start_ns):
+        """Run all levels, each as often as asked; stop after a run in which no request succeeds."""
+        self._start_ns = start_ns
+        if self._workload.until_stopped:
+            (only,) = levels_of(self._workload)
+            self._texts = await self._prepare(only, _ENDLESS_TEXTS)
+            await self._until_stopped(0, only)
+            return
+        search = KneeSearch(self._workload) if self._workload.find_knee else None
+        listed = iter(levels_of(self._workload))
+        if self._prompts.recording is not None:
+            listed = iter([replace(level, rate=mean_rate(self._prompts.recording)) for level in listed])
+        for point in count():
+            level = search.next_level() if search else next(listed, None)
+            if level is None or not await self._runs(point, level, search):
                 return
+
+    async def _runs(self, point: int, level: Level, search: KneeSearch | None) -> bool:
+        """Run a level as often as asked; return True if further levels are worth it."""
+        check_file_limit(level.streams or 1)
+        runs = []
+        for run in range(self._workload.repeat):
+            succeeded = await self._level(point, level, run)
+            if self._wish.streams is not None:
+                await self._until_stopped(point + 1, replace(level, streams=self._wish.streams))
+                return False
+            if search is None and not succeeded:
+                return False
+            if search is not None:
+                runs.append(summarize(self._completions, self._workload, self._begins, self._ended))
+        if search is not None:
+            search.take(merge_runs(runs, len(runs)))
+        return True
 
     async def watch(self, start_ns: int) -> None:
         """Break off late requests and emit a tick, four times a second, until cancelled."""
         while True:
             await asyncio.sleep(_TICK_S)
             self._sender.expire()
-            now, received = time.perf_counter_ns(), self._sender.chunks
+            now, received, cpu = time.perf_counter_ns(), self._sender.chunks, time.process_time_ns()
             tokens = (received - self._counted) * self._sender.tokens_per_chunk
-            if self._point >= 0:
-                rate = tokens / ((now - self._ticked) / 1e9)
-                self._emit(Tick(self._point, (now - start_ns) / 1e9, rate, self._sender.active_streams))
-            self._ticked, self._counted = now, received
+            if self._probe is not None:
+                passed = max(now - self._ticked, 1)
+                rate, late = tokens / (passed / 1e9), self._probe.newest_s()
+                at, share = (now - start_ns) / 1e9, (cpu - self._worked) / passed
+                self._emit(Tick(self._begins.point, at, rate, self._sender.active_streams, late, share))
+            self._ticked, self._counted, self._worked = now, received, cpu
 
-    async def _level(self, point: int, streams: int | None, start_ns: int) -> bool:
-        prompts = await self._prompts(_requests_of(self._workload, streams))
-        await self._warm_up(streams or 1)
-        succeeded = 0
+    async def _level(self, point: int, level: Level, run: int) -> bool:
+        requests = self._prompts.number(level)
+        prompts = self._texts = await self._prepare(level, requests)
+        if level.streams is not None:
+            send = self._closed(point, level.streams, prompts)
+        else:
+            send = self._open(point, prompts, self._times(level, requests, self._workload.seed + run))
+        label, repeat = label_of(level, self._workload), self._workload.repeat
+        if repeat > 1:
+            label += f" (run {run + 1} of {repeat})"
+        levels = () if self._workload.find_knee else levels_of(self._workload)[point + 1 :]
+        later = (repeat - run - 1) * requests + repeat * sum(self._prompts.number(one) for one in levels)
+        begins = PointBegins(point, 0.0, requests, level, label, later)
+        return await self._timed(begins, self._unless_wished(send)) > 0
+
+    async def _until_stopped(self, point: int, level: Level) -> None:
+        """Keep streams busy, as many as wished; a level ends when the wish changes, the last when the client does."""
+        endless = EndlessStreams(self._texts, self._one, self._wish)
+        while not endless.hopeless:
+            begins = PointBegins(point, 0.0, 0, level, label_of(level, self._workload))
+            await self._timed(begins, endless.run(point, level.streams or 1))
+            point, level = point + 1, replace(level, streams=self._wish.streams or level.streams)
+
+    async def _timed(self, begins: PointBegins, send: Awaitable[int | None]) -> int:
+        """Send a level between the messages of its begin, which is now, and its end; return how many requests succeeded."""
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle would delay tokens that are being timed
+        self._completions, self._first_texts = [], []
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
-        self._point = point
-        self._ticked, self._counted = begin, self._sender.chunks  # tokens of the warm-up are none of the level's
-        self._emit(PointBegins(point, (begin - start_ns) / 1e9, len(prompts)))
+        self._begins = msgspec.structs.replace(begins, at_s=(begin - self._start_ns) / 1e9)
+        # Tokens of the warm-up are none of the level's.
+        self._ticked, self._counted, self._worked = begin, self._sender.chunks, cpu
+        self._emit(self._begins)
         with LagProbe() as probe:
-            send = self._closed(point, streams, prompts) if streams is not None else self._open(point, prompts)
+            self._probe = probe
             succeeded = await send
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
-        self._point = -1
+        self._probe = None
         gc.enable()
-        self._emit(
-            PointEnds(point, (end - start_ns) / 1e9, probe.p99_s(), cpu / max(end - begin, 1), self._notes(prompts))
+        await self._count_tokens()
+        self._ended = PointEnds(
+            begins.point,
+            (end - self._start_ns) / 1e9,
+            probe.late_s(0.99),
+            cpu / max(end - begin, 1),
+            self._notes(begins.level),
+            partial=succeeded is None,
+            loop_lag_p90_s=probe.late_s(0.9),
         )
-        return succeeded > 0
+        self._emit(self._ended)
+        return succeeded or 0
+
+    async def _unless_wished(self, send: Coroutine[Any, Any, int]) -> int | None:
+        """Send a level, and break off its requests when other streams are wished for; return None then."""
+        sending = asyncio.create_task(send)
+        while not (await asyncio.wait([sending], timeout=LOOK_S))[0]:
+            if self._wish.streams is not None:
+                sending.cancel()
+                await asyncio.wait([sending])
+                return None
+        return sending.result()
 
     async def _closed(self, point: int, streams: int, prompts: list[Prompt]) -> int:
         queue = iter(prompts)
@@ -100,45 +180,67 @@ class LevelRunner:
 
         return sum(await asyncio.gather(*(slot() for _ in range(streams))))
 
-    async def _open(self, point: int, prompts: list[Prompt]) -> int:
-        arrivals = random.Random(f"arrivals {self._workload.seed}")  # noqa: S311 -- load, not secrets
-        rate = self._workload.rate or 1.0
+    def _times(self, level: Level, requests: int, seed: int) -> list[float]:
+        if self._prompts.recording is not None:
+            return [one.at_s for one in self._prompts.recording.arrivals]
+        return arrival_times(self._workload.arrivals, level.rate or 1.0, requests, seed)
+
+    async def _open(self, point: int, prompts: list[Prompt], times: list[float]) -> int:
         begin = time.perf_counter_ns()
         tasks: list[asyncio.Task[int]] = []
-        for prompt, at_s in zip(prompts, accumulate(arrivals.expovariate(rate) for _ in prompts), strict=True):
+        self._outrun = Outrun(begin)
+        for prompt, at_s in zip(prompts, times, strict=True):
             due = begin + round(at_s * 1e9)
             await asyncio.sleep(max((due - time.perf_counter_ns()) / 1e9, 0.0))
             tasks.append(asyncio.create_task(self._one(point, prompt, due)))
+            if self._workload.find_knee and self._outrun.hopeless(times, len(tasks), time.perf_counter_ns()):
+                self._sender.give_up("the queue only grew")
+                break
         return sum(await asyncio.gather(*tasks))
 
     async def _one(self, point: int, prompt: Prompt, scheduled_ns: int) -> int:
-        completion = await self._sender.send(point, prompt.text, scheduled_ns)
+        completion, first_text = await self._sender.send_timed(
+            point, prompt.text, scheduled_ns, answer_tokens=prompt.answer_tokens
+        )
+        if self._wish.streams is None and not self._workload.until_stopped:
+            self._completions.append(completion)
+            self._first_texts.append(first_text)
+            self._outrun.ended(scheduled_ns, time.perf_counter_ns())
+        else:  # without an end there is no better time
+            completion = await self._sender.counted(completion, first_text)
         self._emit(Finished(completion))
         return int(completion.error is None)
 
-    async def _prompts(self, number: int) -> list[Prompt]:
-        prompts: list[Prompt] = []
-        texts = min(number, _MAX_TEXTS)
-        while len(prompts) < texts:
-            batch = min(_WRITERS, texts - len(prompts))
-            prompts += await asyncio.gather(*(self._writer.write() for _ in range(batch)))
-        return prompts + [prompts[index % texts].renewed() for index in range(texts, number)]
+    async def _count_tokens(self) -> None:
+        """Count what the server's usage did not tell: after the last answer, or counting would delay the requests that follow."""
+        for first in range(0, len(self._completions), _COUNTERS):
+            last = first + _COUNTERS
+            before = self._completions[first:last]
+            texts = self._first_texts[first:last]
+            after = await asyncio.gather(*map(self._sender.counted, before, texts))
+            for index, (old, new) in enumerate(zip(before, after, strict=True), start=first):
+                if new is not old:
+                    self._completions[index] = new
+                    self._emit(Recounted(index, new))
 
-    async def _warm_up(self, streams: int) -> None:
-        await self._session.open_connections(streams)
-        number = self._workload.warmup_requests
-        prompts = await self._prompts(number)
+    async def _prepare(self, level: Level, requests: int) -> list[Prompt]:
+        """Write the prompts of a level, send what is discarded, and open its connections."""
+        prompts, discarded = await self._prompts.write(level, requests)
+        streams = level.streams or 1
         tokens = min(self._workload.answer_tokens, WARMUP_TOKENS)
-        for first in range(0, number, streams):
-            batch = prompts[first : first + streams]
+        for first in range(0, len(discarded), streams):
+            batch = discarded[first : first + streams]
             now = time.perf_counter_ns()
             await asyncio.gather(*(self._sender.send(-1, one.text, now, answer_tokens=tokens) for one in batch))
+        await self._session.open_connections(streams)
+        return prompts
 
-    def _notes(self, prompts: list[Prompt]) -> tuple[str, ...]:
-        inexact = sum(not prompt.exact for prompt in prompts)
+    def _notes(self, level: Level) -> tuple[str, ...]:
+        inexact = sum(not prompt.exact for prompt in self._texts)
         if not inexact or not self._sender.counts_tokens:
             return self._sender.notes
+        wanted = "as long as recorded" if self._prompts.recording else f"{level.prompt_tokens:,} tokens"
         return (
             *self._sender.notes,
-            f"{inexact} of {len(prompts)} prompts could not be made exactly {self._workload.prompt_tokens} tokens.",
+            f"{inexact} of {len(self._texts)} prompts could not be made exactly {wanted}.",
         )

@@ -1,91 +1,106 @@
-"""Decodes one event of a completion stream: text, reasoning, usage, an error, or the end.
+"""Decodes a chunk as engines send it, and tells errors: in the middle of a 200 stream, or as the body of an HTTP error.
 
-Engines differ: reasoning comes as ``reasoning_content`` (SGLang, llama.cpp) or ``reasoning``
-(vLLM, OpenRouter), plain completions as ``text``, cached tokens in ``usage`` or in llama.cpp's
-``timings``; errors have two shapes and may arrive in the middle of a 200 stream.
+Everything that a chunk may hold beside a piece of the one answer makes the decoder refuse it. It is then read field by
+field (``odd_chunk``), so that the many plain chunks cost no look at what they do not have.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Literal
 
 import msgspec
 
-from seatrial.json_text import JsonDecoder, JsonError, parse_json
+from seatrial.json_text import JsonError, parse_json
+from seatrial.measure.stream.usage import Usage
 from seatrial.printable import shortened
 
-_LONGEST_DONE = 20
-_DONE_WORDS = frozenset((b"[DONE]", b"DONE"))
 MAX_MESSAGE = 300
 _MOST_FIELDS = 3  # of an error about several
+_MOST_LEVELS = 8
+# Words of an error that is none, or of a sign of life.
+_NOTHING = frozenset(
+    ("", "null", "none", "false", "0", "ok", "success", "ping", "pong", "heartbeat", "keepalive", "keep-alive")
+)
 _TAGS = re.compile(r"<(?:script|style)\b[^<]*</(?:script|style)>|<[^>]*>", re.IGNORECASE)
 
 
-class PromptDetails(msgspec.Struct):
+class PromptDetails(msgspec.Struct, gc=False):
     """Details of a prompt's tokens: how many were in the prefix cache."""
 
     cached_tokens: int | None = None
 
 
-class Usage(msgspec.Struct):
-    """Token counts of the server."""
+class Counts(msgspec.Struct, gc=False):
+    """Token counts as OpenAI's API writes them."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: PromptDetails | None = None
-    odd: str = ""  # the counts that are no whole numbers, as a person reads them; no server sends this
+
+    def read(self) -> Usage:
+        """Return the counts as every server's are kept."""
+        details = self.prompt_tokens_details
+        return Usage(self.prompt_tokens, self.completion_tokens, details.cached_tokens if details else None)
 
 
-class Timings(msgspec.Struct):
-    """Figures of llama.cpp; only the cached tokens are read."""
-
-    cache_n: int | None = None
-
-
-class Delta(msgspec.Struct):
+class Delta(msgspec.Struct, gc=False, frozen=True):
     """Text that a chat chunk adds."""
 
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: list[Any] | None = None
+    thinking: None = None
+    refusal: None = None
+    function_call: None = None
+    audio: None = None
 
 
-class Choice(msgspec.Struct):
-    """An answer; the kit asks for one."""
+_NO_DELTA = Delta()
 
-    delta: Delta | None = None
+
+class Choice(msgspec.Struct, gc=False):
+    """Piece of the one answer that the kit asks for."""
+
+    delta: Delta = _NO_DELTA
     text: str | None = None
-    finish_reason: str | None = None
+    index: Literal[0] = 0
+    finish_reason: None = None
 
 
-class Chunk(msgspec.Struct):
-    """An event; every field may be missing."""
+class Chunk(msgspec.Struct, gc=False):
+    """A chunk as engines send it for each token."""
 
-    choices: list[Choice] = []
-    usage: Usage | None = None
-    timings: Timings | None = None
-    error: Any = None
-    object: str | None = None
-    message: str | None = None
+    choices: tuple[Choice]
+    usage: Counts | None = None
+    error: None = None
+    timings: None = None
 
 
-decode_chunk: JsonDecoder[Chunk] = JsonDecoder(Chunk, mend_halves=True)  # a chunk may end within an emoji
+decode_chunk = msgspec.json.Decoder(Chunk).decode
+"""Return the chunk in an event, or raise one of ``NOT_PLAIN``: the event is an end, an error, or odd. Other fields are skipped."""
+
+NOT_PLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def is_done(event: bytes) -> bool:
-    """Return True for the event that ends a stream, also in quotes, between blanks or in small letters."""
-    return len(event) < _LONGEST_DONE and event.strip().strip(b'"').upper() in _DONE_WORDS
-
-
-def error_message(chunk: Chunk) -> str | None:
-    """Return the message of an error event, in either shape; None if the event is no error."""
-    # Gateways put an error without content beside each piece of text: {} or {"code": 0, "message": ""}.
-    if any(chunk.error.values()) if isinstance(chunk.error, dict) else chunk.error:
-        return _message_of(chunk.error)
-    if chunk.object == "error":
-        return chunk.message or "no message"
+def error_message(document: dict[str, Any]) -> str | None:
+    """Return the message of an error event, in any shape; None if the event is no error."""
+    for name in ("error", "errors"):
+        if _says(document.get(name)):
+            return _message_of(document[name])
+    given = (document.get(name) for name in ("object", "type", "status", "event"))
+    kinds = [kind.lower() for kind in given if kind and isinstance(kind, str)]
+    failed = any("error" in kind or "fail" in kind for kind in kinds)
+    if failed or not (document.get("choices") or kinds):
+        code = document.get("code") or document.get("status_code") or document.get("status")
+        for name in ("message", "msg", "detail"):
+            if isinstance(document.get(name), str | list) and _says(document[name]):
+                return _message_of(document[name])
+        if failed or (_says(code) and code != HTTPStatus.OK):
+            return one_line(json.dumps(document))
     return None
 
 
@@ -106,6 +121,13 @@ def one_line(text: str) -> str:
     """Return ``text`` on one line, without control characters, shortened to ``MAX_MESSAGE``."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 4 * MAX_MESSAGE]).split())
     return shortened(line, MAX_MESSAGE)
+
+
+def _says(error: Any, levels: int = _MOST_LEVELS) -> bool:
+    """Return False for an error without content, which gateways put beside each piece of text: {} or {"code": 0}."""
+    if isinstance(error, dict | list) and levels:
+        return any(_says(value, levels - 1) for value in (error.values() if isinstance(error, dict) else error))
+    return bool(error) and str(error).strip().lower() not in _NOTHING
 
 
 def _message_of(error: Any) -> str:

@@ -1,138 +1,163 @@
-"""Reads an event that a strict decoder refuses: what is plain to read counts, and what is not is named.
+"""Reads an event that is no plain chunk: what carries tokens counts in every form, and an odd field beside it loses nothing.
 
-Gateways write null for an empty list, 8.0 or "8" for 8, and half an emoji in each of two events. None of that makes an
-answer unreadable. A field whose text cannot be read does, and the message then says which field.
+Gateways write null for an empty list, text in parts, a second choice, half an emoji in each of two events; other servers
+stream in another dialect (Ollama, Anthropic, OpenAI's Responses). Only text that cannot be read is an error, which says where.
 """
 
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Iterator
 from typing import Any
 
-from seatrial.json_text import JsonError, parse_json
-from seatrial.measure.stream.chunks import Choice, Chunk, Delta, PromptDetails, Timings, Usage
+import msgspec
+
+from seatrial.json_text import JsonError
+from seatrial.measure.stream.chunks import error_message
+from seatrial.measure.stream.documents import read_documents
+from seatrial.measure.stream.texts import Texts, described
+from seatrial.measure.stream.usage import Usage, part, read_timings, read_usage, whole
 from seatrial.printable import shortened
 
-_LONGEST_NUMBER = 300  # digits; more than a float holds
-# A text in quotes, or (the group) a number that JSON or a float does not have.
-_NO_NUMBERS = re.compile(
-    rb'"(?:[^"\\]|\\.)*"|(-?(?:NaN|Infinity|nan|inf)\b|-?\d[\d.]*[eE]\+?\d{3,}|-?\d{%d,}[\d.]*)' % _LONGEST_NUMBER,
-    re.DOTALL,
-)
+_REASONS = ("finish_reason", "stop_reason", "done_reason")
+_NO_REASONS = frozenset(("", "null", "none", "unspecified", "finish_reason_unspecified"))  # of an answer that goes on
+# Types of the event that ends an answer in OpenAI's Responses, Anthropic's Messages, and Cohere's dialect.
+_ENDS = frozenset(("response.completed", "response.incomplete", "message_stop", "message-end", "stream-end"))
+_CARRY = ("delta", "generation", "text", "content", "token", "chunk")  # ends of the types that carry text
+_ENDED = ("done", "stop", "is_finished")
+_LONGEST = 80  # characters of an event that is shown
 
 
 class OddChunkError(ValueError):
     """An event that is no chunk. The message says what it is instead, or which field is odd."""
 
 
-def read_odd_chunk(event: bytes) -> Chunk:
-    """Return the chunk in ``event``, whose odd fields are left out if the answer can be read without them.
+class Piece(msgspec.Struct):
+    """What an event says of one choice; a text is None if it carries no token of that kind."""
+
+    thought: str | None = None
+    answer: str | None = None
+    index: int | None = None  # None if the server does not say
+    reason: str | None = None  # why the answer is at its end
+    usage: Usage | None = None
+    timings: Usage | None = None
+    error: str | None = None
+    done: bool = False
+    odd: str = ""  # what was left out, or all of an event that says nothing
+
+    @property
+    def carries(self) -> bool:
+        """True if it carries tokens."""
+        return self.thought is not None or self.answer is not None
+
+
+def read_odd_chunk(event: bytes) -> list[Piece]:
+    """Return what an event says, a piece for each choice.
 
     Raises:
-        OddChunkError: If the event is not JSON, no object, or a field that carries the answer is no text.
+        OddChunkError: If the event is not JSON, no object, or a field that carries the answer cannot be read.
 
     """
     try:
-        quoted = _NO_NUMBERS.sub(lambda found: b'"%b"' % found[1] if found[1] else found[0], event)
-        document = parse_json(quoted, mend_halves=True)
+        pieces = [piece for document in read_documents(event) for piece in _pieces(document)]
     except JsonError as error:
         raise OddChunkError(f"it {error}") from error
-    if not document:
-        return Chunk()  # null, "" or []: a sign of life
-    if not isinstance(document, dict):
-        raise OddChunkError(f"it is {_describe(document)}")
-    return Chunk(
-        choices=_choices(document.get("choices")),
-        usage=_usage(document.get("usage")),
-        timings=Timings(whole(_part(document, "timings").get("cache_n"))),
-        error=document.get("error"),
-        object=_text_or_none(document.get("object")),
-        message=_text_or_none(document.get("message")),
-    )
+    except RecursionError as error:
+        raise OddChunkError("it is nested too deeply") from error
+    if any("\ufffd" in f"{piece.thought}{piece.answer}" for piece in pieces):
+        try:
+            event.decode()
+        except UnicodeDecodeError as error:
+            raise OddChunkError(f"its text is not UTF-8 (byte {error.start:,})") from error
+    return pieces
 
 
-def whole(value: Any) -> int | None:
-    """Return ``value`` as a whole number, also if it is written as 8.0 or "8"; None if it is none."""
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= _LONGEST_NUMBER:
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _pieces(document: Any, *, inner: bool = False) -> Iterator[Piece]:
+    if not document:  # null, "" or []: a sign of life
+        return
+    if isinstance(document, dict):
+        yield from _pieces_of_object(document)
+    elif isinstance(document, list) and not inner and all(isinstance(row, dict) for row in document):
+        for row in document:
+            yield from _pieces(row, inner=True)
+    elif isinstance(document, str) and not inner and document.lstrip().startswith("{"):  # JSON within JSON
+        for row in read_documents(document.encode("utf-8", "replace")):
+            yield from _pieces(row, inner=True)
+    else:
+        raise OddChunkError(f"it is {described(document)}")
 
 
-def _choices(value: Any) -> list[Choice]:
-    rows = [value] if isinstance(value, dict) else value or []
+def _pieces_of_object(document: dict[str, Any]) -> Iterator[Piece]:
+    message = error_message(document)
+    if message is not None:
+        yield Piece(error=message)
+        return
+    rows = _choices(document.get("choices"))
+    found = [_piece_of_choice(row, f"choices[{at}]") for at, row in enumerate(rows)] or [_piece_of_event(document)]
+    found[0].usage = read_usage(document, rows[0] if rows else {})
+    found[0].timings = read_timings(document)
+    if found == [Piece()] and not rows:
+        found[0].odd = shortened(json.dumps(document), _LONGEST)
+    yield from found
+
+
+def _choices(value: Any) -> list[dict[str, Any]]:
+    rows = value or []
+    if isinstance(value, dict):
+        rows = list(value.values()) if value and all(isinstance(row, dict) for row in value.values()) else [value]
+        rows = [value] if {"delta", "message"} & value.keys() else rows
     if not isinstance(rows, list):
-        raise _odd("choices", value)
-    found = []
-    for row in rows[:1]:  # the kit asks for one answer
-        if not isinstance(row, dict | None):
-            raise _odd("choices[0]", row)
-        found += [_choice(row)] if row else []
+        raise OddChunkError(f"choices is {described(value)}")
+    found = [row for row in rows if row and isinstance(row, dict)]
+    odd = next((at for at, row in enumerate(rows) if row and not isinstance(row, dict)), None)
+    if odd is not None and not found:
+        raise OddChunkError(f"choices[{odd}] is {described(rows[odd])}")
     return found
 
 
-def _choice(row: dict[str, Any]) -> Choice:
-    delta = row.get("delta")
-    if delta and not isinstance(delta, dict):
-        raise _odd("choices[0].delta", delta)
-    reason = row.get("finish_reason")
-    return Choice(
-        delta=_delta(delta) if delta else None,
-        text=_read_text("choices[0].text", row.get("text")),
-        finish_reason=reason if isinstance(reason, str) else json.dumps(reason) if reason else None,
-    )
+def _piece_of_choice(row: dict[str, Any], place: str) -> Piece:
+    texts = Texts()
+    name = "message" if row.get("delta") is None and row.get("message") else "delta"
+    body = row.get(name)
+    if isinstance(body, dict):
+        texts.read(body, f"{place}.{name}")
+    elif isinstance(body, str | list):
+        texts.add(body, f"{place}.{name}")
+    elif body:
+        raise OddChunkError(f"{place}.{name} is {described(body)}")
+    if not texts:
+        texts.read(row, place)
+    return _piece(texts, _reason(row) or _reason(part(row, name)), whole(row.get("index")))
 
 
-def _delta(row: dict[str, Any]) -> Delta:
-    calls = row.get("tool_calls")
-    texts = {
-        name: _read_text(f"choices[0].delta.{name}", row.get(name))
-        for name in ("content", "reasoning_content", "reasoning")
-    }
-    return Delta(**texts, tool_calls=calls if isinstance(calls, list) else [calls] if calls else None)
+def _piece_of_event(document: dict[str, Any]) -> Piece:
+    """Return what an event without choices says, in the dialect of another API."""
+    kind = str(document.get("type") or document.get("event_type") or "")
+    texts = Texts()
+    if kind.endswith(_CARRY) or not kind:
+        name = next((name for name in ("message", "delta", "token", "response") if document.get(name)), "")
+        body = document.get(name, document)
+        thought = any(word in kind for word in ("reason", "think"))
+        if isinstance(body, dict):
+            texts.read(body, name or "the event")
+        else:
+            texts.add(body, name, thought=thought)
+    reason = _reason(document) or _reason(part(document, "delta")) or _reason(part(document, "details"))
+    piece = _piece(texts, reason, None)
+    piece.done = kind in _ENDS or any(document.get(name) is True for name in _ENDED)
+    return piece
 
 
-def _read_text(name: str, value: Any) -> str | None:
-    """Return a text, or that of a list of parts; None if it is empty in any form."""
-    if not value and value != 0:
-        return None
-    parts = value if isinstance(value, list) else [value]
-    texts = [part.get("text") if isinstance(part, dict) and isinstance(value, list) else part for part in parts]
-    known = [text for text in texts if isinstance(text, str)]
-    if len(known) < len(parts):
-        raise _odd(name, value)
-    return "".join(known)
+def _piece(texts: Texts, reason: str | None, index: int | None) -> Piece:
+    if texts.odd and not texts:
+        raise OddChunkError(texts.odd[0])
+    thought, answer = ("".join(parts) if parts else None for parts in (texts.thought, texts.answer))
+    return Piece(thought, answer, index, reason, odd=", ".join(texts.odd[:1]))
 
 
-def _usage(value: Any) -> Usage | None:
+def _reason(row: dict[str, Any]) -> str | None:
+    value = next((row[name] for name in _REASONS if row.get(name)), None)
     if not value:
         return None
-    if not isinstance(value, dict):
-        return Usage(odd=f"usage is {_describe(value)}")
-    counts = {name: whole(value.get(name)) for name in ("prompt_tokens", "completion_tokens")}
-    odd = [
-        f"{name} is {_describe(value[name])}" for name in counts if counts[name] is None and value.get(name) is not None
-    ]
-    cached = whole(_part(value, "prompt_tokens_details").get("cached_tokens"))
-    return Usage(**counts, prompt_tokens_details=PromptDetails(cached), odd=", ".join(odd))
-
-
-def _part(row: dict[str, Any], name: str) -> dict[str, Any]:
-    part = row.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _odd(name: str, value: Any) -> OddChunkError:
-    return OddChunkError(f"{name} is {_describe(value)}")
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
-    return shortened(json.dumps(value), 40)
+    reason = value if isinstance(value, str) else json.dumps(value)
+    return None if reason.strip().lower() in _NO_REASONS else reason.strip()

@@ -21,6 +21,7 @@ FIRST_TOKEN = "first token"  # noqa: S105 -- no password
 READY = "ready"
 FAILED = "failed"
 ANOTHER_PORT = "another port"
+ALREADY_RUNNING = "already running"
 
 _LOOK_S = 0.25
 _EVENT_S = 0.5
@@ -35,7 +36,7 @@ class Event:
 
     Attributes:
         phase: ``starting``, the phases of the engine's data file (``loading`` if it has none), ``first token``,
-            ``ready``, ``failed`` or ``another port``.
+            ``ready``, ``failed``, ``another port`` or ``already running``.
         text: The phase as a sentence, with numbers.
         elapsed_s: Seconds since the launch began.
         begins: True if this phase begins; else it goes on.

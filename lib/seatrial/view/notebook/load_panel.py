@@ -1,174 +1,222 @@
-"""A panel to start and stop a load and to watch it; without a person the notebook runs the load by itself."""
+"""A panel to start, steer and stop a load and to watch it; without a person the notebook runs the load by itself."""
 
 from __future__ import annotations
 
-import html
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from seatrial.errors import SeatrialError
-from seatrial.measure.load import Load, start_load
-from seatrial.measure.recorder import LoadProgress
-from seatrial.measure.types import Measurement, Workload
+from seatrial.errors import MeasurementError, SeatrialError
+from seatrial.given import whole
+from seatrial.measure.load import start_load
+from seatrial.measure.summary import best_point
+from seatrial.measure.target import RemoteServer
+from seatrial.measure.types import Measurement
+from seatrial.measure.workload import Workload, describe_lengths, label_of, levels_of
 from seatrial.server import Server
-from seatrial.units import format_rate
-from seatrial.view.chart.chart import show_chart
-from seatrial.view.notebook.live import LivePlot, is_headless
-from seatrial.view.notebook.widgets import show_widget
-from seatrial.view.plots.measurements import memory_over_time_chart, tokens_chart
+from seatrial.speed.types import Prediction
+from seatrial.view.notebook.live import is_headless
+from seatrial.view.notebook.panel_picture import panel_picture
+from seatrial.view.notebook.panel_runs import PanelRun, result_run
+from seatrial.view.notebook.panel_widget import PanelWidget
+from seatrial.view.plots.measurements import not_real
+from seatrial.view.plots.run_rows import RunRows
+from seatrial.view.plots.run_status import run_status
+from seatrial.view.tables.measurements import describe_rate
 from seatrial.view.tables.table import Table
 from seatrial.view.untrusted import plain_text
 
+_SLIDER_STREAMS = 64  # at least
+_EARLIER = 5  # runs drawn behind the latest
 
-def load_panel(server: Server | str, workload: Workload | None = None) -> LoadPanel:
+
+def load_panel(
+    server: Server | RemoteServer | str,
+    workload: Workload | None = None,
+    predictions: Mapping[int, Prediction] | None = None,
+) -> LoadPanel:
     """Return a panel that sends ``workload`` when a person presses Start, or when a cell asks for the result.
 
     Args:
-        server: A launched server, or the URL of an OpenAI-compatible one.
+        server: A server from ``launch`` or ``open_server``, or the URL of an OpenAI-compatible one.
         workload: The load; None for 1, 2, 4 and 8 streams of short answers.
+        predictions: By streams; drawn as a band behind the measured output.
 
     """
-    return LoadPanel(server, workload or Workload())
+    return LoadPanel(server, workload or Workload(), predictions)
 
 
 class LoadPanel:
-    """Start, Stop, a line of progress and a live plot; without a front end a table of the load.
+    """Controls and live plots of a load, with a still picture beside them that a saved notebook keeps.
 
     Attributes:
         workload: The load it sends.
+        runs: Every run so far, oldest first.
 
     """
 
-    def __init__(self, server: Server | str, workload: Workload) -> None:
+    def __init__(
+        self,
+        server: Server | RemoteServer | str,
+        workload: Workload,
+        predictions: Mapping[int, Prediction] | None = None,
+    ) -> None:
         self.workload = workload
+        self.runs: list[PanelRun] = []
         self._server = server
-        self._load: Load | None = None
-        self._lock = threading.Lock()
-        self._plot: LivePlot | None = None
-        self._widgets: dict[str, Any] = {}
-        if not is_headless():
-            self._build()
+        self._predictions = predictions
+        self._lock = threading.RLock()
+        self._pictures: list[Any] = []  # handles of the outputs with the still picture
+        self._error = ""
+        most = max(_SLIDER_STREAMS, 2 * max(workload.concurrency, default=1))
+        settings = {
+            "streams": max(workload.concurrency, default=1), "most_streams": most,
+            "prompt_tokens": levels_of(workload)[0].prompt_tokens, "answer_tokens": workload.answer_tokens,
+        }  # fmt: skip
+        self._page = None if is_headless() else PanelWidget(self._asked, settings)
 
     @property
     def running(self) -> bool:
         """True while a load runs."""
-        return self._load is not None and self._load.running
+        return bool(self.runs) and self.runs[-1].load.running
 
-    def start(self) -> Load:
-        """Start the load; a running one continues.
+    def start(self, workload: Workload | None = None) -> PanelRun:
+        """Start the load, or another one; a running one continues, earlier ones stay.
 
         Raises:
             SeatrialError: If the server is gone, or the load cannot be sent.
 
         """
         with self._lock:
-            if self._load is not None and self._load.running:
-                return self._load
-            if self._load is not None:
-                self._load.stop()
-            self._load = start_load(self._server, self.workload)
-            if self._plot is not None:
-                self._set_running(running=True)
-                self._plot.start(self._load)
-            return self._load
+            if self.running:
+                return self.runs[-1]
+            workload = workload or self.workload
+            rows = RunRows(self._predictions)
+            run = PanelRun(len(self.runs) + 1, workload, start_load(self._server, workload), rows)
+            self._error = ""
+            self.runs.append(run)
+            run.follow(self._draw, self._end)
+            self._draw(run, whole=True)
+            return run
+
+    def set_streams(self, streams: int) -> None:
+        """Keep so many streams busy from now on, until the load is stopped; levels not yet sent are left out.
+
+        Raises:
+            UsageError: If requests arrive at a rate, or there is no such number of streams.
+
+        """
+        with self._lock:
+            if self.running:
+                self.runs[-1].load.set_streams(streams)
+                self.runs[-1].steered = True
 
     def stop(self) -> None:
         """End the load now; its results until then stay."""
         with self._lock:
-            if self._load is not None:
-                self._load.stop()
+            if self.runs:
+                self.runs[-1].stop()
 
     def result(self) -> Measurement:
-        """Wait for the load and sum it up; start it if nobody has.
+        """Return the last complete run, or the last one that was stopped; wait for a running one, start one if there is none.
 
-        An interrupt (the notebook's stop button) ends the load and is raised again.
+        An interrupt (the notebook's stop button) ends the load: what it brought until then is the result.
 
         Raises:
             MeasurementError: If nothing was collected.
             SeatrialError: If the server is gone, or the load cannot be sent.
 
         """
-        load = self._load or self.start()
+        run = self.runs[-1] if self.runs and not self.runs[-1].ended else result_run(self.runs)
+        if run is None:
+            run = self.start()
         try:
-            while not load.wait(0.2):  # in steps, so that an interrupt is noticed
+            while not run.wait(0.2):  # in steps, so that an interrupt is noticed
                 pass
-            measurement = load.result()
-        finally:
-            load.stop()  # also closes the files of an ended load
-        if self._plot is not None:
-            self._plot.wait()
-        else:
-            show_chart(tokens_chart(measurement))
-            show_chart(memory_over_time_chart(measurement))
-        return measurement
+        except KeyboardInterrupt:
+            self.stop()
+            while not run.wait(0.2):
+                pass
+        found = result_run(self.runs) or run
+        if found.measurement is not None:
+            return found.measurement
+        raise found.error or MeasurementError("Stopped by you before a request was over.", remedy="Run the cell again.")
 
     def to_table(self) -> Table:
         """Return the load in words."""
         load = self.workload
-        levels = ", ".join(map(str, load.concurrency)) if load.rate is None else "-"
         rows = (
-            ("Streams at once, one level after another", levels),
-            ("Requests arriving per second", "-" if load.rate is None else f"{load.rate:g}"),
+            ("Levels, one after another", "; ".join(label_of(level, load) for level in levels_of(load))),
             ("Requests at each level", "as many as needed" if load.requests is None else f"{load.requests:,}"),
-            ("Prompt", f"{load.prompt_tokens:,} tokens"),
+            ("Prompt", f"{describe_lengths(load)} tokens"),
             ("Answer, at most", f"{load.answer_tokens:,} tokens"),
         )
         return Table("The load that is sent; its result follows", ("Load", "Value>"), rows)
 
-    def _build(self) -> None:
-        import ipywidgets
+    def _asked(self, message: dict[str, Any]) -> None:
+        """Do what a page asks for, beside the kernel's own work: a server may take its time to answer."""
+        threading.Thread(target=self._obey, args=(message,), name="load panel asked", daemon=True).start()
 
-        start = ipywidgets.Button(description="Start", button_style="primary", icon="play", tooltip="Send the load")
-        stop = ipywidgets.Button(description="Stop", icon="stop", disabled=True, tooltip="End the load now")
-        status = ipywidgets.HTML(value="", layout={"margin": "2px 12px"})
-        start.add_class("seatrial-start")
-        stop.add_class("seatrial-stop")
-        status.add_class("seatrial-status")
-        start.on_click(lambda _: self._pressed_start())
-        stop.on_click(lambda _: self.stop())
-        self._plot = LivePlot(on_progress=self._show_progress)
-        box = ipywidgets.VBox([ipywidgets.HBox([start, stop, status]), self._plot.figure])
-        self._widgets = {"start": start, "stop": stop, "status": status, "box": box}
-
-    def _pressed_start(self) -> None:
+    def _obey(self, message: dict[str, Any]) -> None:
         try:
-            self.start()
-        except SeatrialError as error:  # nobody sees an error raised in a callback
-            self._set_status(f"{error.what} {error.remedy}")
+            sizes: dict[str, Any] = {
+                name: whole(name, message[name]) for name in ("prompt_tokens", "answer_tokens") if name in message
+            }
+            match message["kind"]:
+                case "start":
+                    self.start(replace(self.workload, **sizes))
+                case "free":
+                    self.start(self._endless(whole("streams", message.get("streams")), **sizes))
+                case "streams":
+                    self.set_streams(whole("streams", message.get("streams")))
+                case "stop":
+                    self.stop()
+            self._error = ""
+        except SeatrialError as error:  # nobody sees an error raised here
+            self._error = plain_text(f"{error.what} {error.remedy}", 400)
+        self._draw(self.runs[-1] if self.runs else None, whole=message["kind"] == "hello" or bool(self._error))
 
-    def _show_progress(self, progress: LoadProgress) -> None:
-        """Show a line of progress; the drawing thread calls this."""
-        if self.running:
-            rate = "" if progress.tokens_per_s is None else f", {format_rate(progress.tokens_per_s)}"
-            place = f"level {progress.point + 1} of {progress.points} ({progress.level})"
-            self._set_status(
-                f"{place}: {progress.done} of {progress.requests} requests{rate}" if progress.points else ""
-            )
-            return
-        self._set_running(running=False)
-        self._set_status("Done." if self._load is None else self._outcome(self._load))
+    def _endless(self, streams: int, **sizes: Any) -> Workload:
+        load = self.workload
+        kept = {"answer_tokens": load.answer_tokens, "ignore_eos": load.ignore_eos, "seed": load.seed}
+        lengths = {"prompt_tokens": levels_of(load)[0].prompt_tokens}
+        return Workload(concurrency=(streams,), until_stopped=True, **{**kept, **lengths, **sizes})
 
-    def _outcome(self, load: Load) -> str:
-        try:
-            notes = load.result().notes
-        except SeatrialError as error:
-            return f"{error.what} {error.remedy}"
-        finally:
-            load.stop()
-        return " ".join(["Done.", *notes])
+    def _draw(self, run: PanelRun | None, *, whole: bool = False) -> None:
+        if self._page is not None:
+            with self._lock:
+                earlier = [one.rows for one in self.runs[:-1]][-_EARLIER:]
+                self._page.show(run.rows if run else RunRows(), earlier, self._status(run), whole=whole)
 
-    def _set_running(self, *, running: bool) -> None:
-        self._widgets["start"].disabled = running
-        self._widgets["stop"].disabled = not running
+    def _end(self, run: PanelRun) -> None:
+        self._draw(run, whole=True)
+        for picture in self._pictures:
+            picture.update(panel_picture(self.to_table(), self.runs), raw=True)
 
-    def _set_status(self, text: str) -> None:
-        self._widgets["status"].value = html.escape(plain_text(text, 400))
+    def _status(self, run: PanelRun | None) -> dict[str, Any]:
+        """Return what a page shows beside the rows."""
+        listed = [f"{one.describe()}." for one in self.runs if not one.load.running]
+        status: dict[str, Any] = {"running": self.running, "error": self._error, "runs": listed, "share": None}
+        status |= {"steered": self.workload.rate is None, "streams": None, "label": "", "simulated": False}
+        if run is None:
+            detail = "Press Start: the plots move while the load runs."
+            return status | {"headline": "No load yet", "detail": detail, "detail_short": ""}
+        labels = not_real(stand_in=run.load.stand_in, simulated=run.load.simulated)
+        status |= {"label": "; ".join(labels), "simulated": run.load.simulated}
+        if not run.load.running:
+            best = best_point(run.measurement.points) if run.measurement else None
+            headline = "Ended" if best is None else describe_rate(best)
+            return status | {"headline": headline, "detail": run.describe(), "detail_short": "ended"}
+        progress = run.load.recorder.progress
+        shown = run_status(progress, run.rows, run.rows.completions)
+        status |= {"share": shown.share, "streams": progress.streams, "detail_short": progress.level}
+        return status | {"headline": shown.headline or "…", "detail": shown.detail}
 
     def _ipython_display_(self) -> None:
-        table = self.to_table()
-        if self._widgets:
-            show_widget(self._widgets["box"], table.to_html(), table.to_text())
-            return
         from IPython.display import display
 
-        display(table)  # type: ignore[no-untyped-call]
+        if self._page is not None:
+            display({**self._page.bundle(), "text/plain": "Live load panel"}, raw=True)  # type: ignore[no-untyped-call]
+        picture = panel_picture(self.to_table(), [run for run in self.runs if run.ended])
+        self._pictures.append(display(picture, raw=True, display_id=True))  # type: ignore[no-untyped-call]

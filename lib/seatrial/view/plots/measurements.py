@@ -204,7 +204,7 @@ def _load(point: Point) -> float:
 
 
 def _load_label(measurements: Iterable[Measurement]) -> str:
-    return _ARRIVALS if all(one.workload.rate is not None for one in measurements) else _STREAMS
+    return _ARRIVALS if all(one.workload.open_loop for one in measurements) else _STREAMS
 
 
 def _spreads(measurements: Iterable[Measurement]) -> bool:

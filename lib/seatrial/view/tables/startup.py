@@ -6,19 +6,21 @@ from collections.abc import Sequence
 
 from seatrial.catalog.engine_facts import engine_facts, engine_ids
 from seatrial.server import Event
-from seatrial.server.startup.watch import FAILED, READY
+from seatrial.server.startup.watch import ALREADY_RUNNING, FAILED, READY
 from seatrial.server.state import PhaseTime
 from seatrial.units import format_seconds
 from seatrial.view.tables.badges import kind_label
 from seatrial.view.tables.table import Row, Table
 
-OVER = (READY, FAILED)
+OVER = (READY, FAILED, ALREADY_RUNNING)
 
 
 def table_startup(event: Event) -> Table:
     """Return the phases so far, and how long each took."""
     rows: list[Row] = [(time.name, format_seconds(time.seconds)) for time in event.passed]
-    if event.phase not in OVER:
+    if event.phase == ALREADY_RUNNING:
+        rows.append((event.phase, "nothing was started"))
+    elif event.phase not in OVER:
         rows.append((startup_phase(event), "under way"))
     return Table(startup_title(event), ("phase", "took>"), tuple(rows), note=startup_note(event))
 
@@ -36,6 +38,8 @@ def startup_title(event: Event) -> str:
     what = f"{event.model} with {engine}" if event.model else "The engine"
     what += kind_label(stand_in=event.stand_in, simulated=event.simulated)
     took = format_seconds(event.elapsed_s)
+    if event.phase == ALREADY_RUNNING:
+        return f"{what}: {event.text}"
     if event.phase == READY:
         return f"{what}: ready after {took}"
     return f"{what}: failed after {took}" if event.phase == FAILED else f"{what}: starting for {took}"

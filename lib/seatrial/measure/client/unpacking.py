@@ -1,0 +1,60 @@
+"""Unpacks a body that a gateway compressed although plain text was asked for, within bounds."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+
+_PIECE = 1 << 16  # bytes
+_MOST_OF_A_READ = (
+    1 << 25
+)  # bytes that one read may turn into: a text of chunks packs 20 to 100 times, a bomb 1,000 times
+_GZIP_OR_ZLIB, _RAW = 47, -15  # as zlib counts its forms
+_KNOWN = frozenset(("gzip", "x-gzip", "deflate"))
+_PLAIN = frozenset(("", "identity", "chunked"))
+
+
+class UnpackError(ValueError):
+    """A body that cannot be unpacked."""
+
+
+class Unpacker:
+    """Unpacker of a body packed in these encodings."""
+
+    def __init__(self, encodings: list[str]) -> None:
+        unknown = [name for name in encodings if name not in _KNOWN]
+        self._refused = unknown[0] if unknown else ", ".join(encodings[1:] and encodings)
+        self._deflated = encodings == ["deflate"]
+        self._reader: zlib._Decompress | None = None
+
+    def unpack(self, data: bytes) -> Iterator[bytes]:
+        """Yield the plain text of what a read brought in pieces; raise UnpackError if that is not possible."""
+        if self._refused:
+            raise UnpackError(f"its encoding is {self._refused}")
+        size, more = 0, bool(data)
+        while more:
+            self._reader = self._reader or self._new_reader(data)
+            try:
+                piece = self._reader.decompress(data, _PIECE)
+            except zlib.error as error:
+                raise UnpackError(str(error)) from error
+            data = self._reader.unconsumed_tail or self._reader.unused_data
+            more = bool(data) or (len(piece) == _PIECE and not self._reader.eof)  # zlib may hold text back
+            if self._reader.eof:
+                self._reader = None  # another may follow (RFC 1952, section 2.2)
+            size += len(piece)
+            if size > _MOST_OF_A_READ:
+                raise UnpackError(f"one read becomes more than {_MOST_OF_A_READ:,} bytes")
+            yield piece
+
+    def _new_reader(self, data: bytes) -> zlib._Decompress:
+        # What is called deflate may come without the frame of zlib (RFC 9110, section 8.4.1.2).
+        raw = self._deflated and data[0] & 0x0F != zlib.DEFLATED
+        return zlib.decompressobj(_RAW if raw else _GZIP_OR_ZLIB)
+
+
+def unpacker_of(headers: Mapping[str, str]) -> Unpacker | None:
+    """Return an unpacker of the body under these headers, None if it comes as plain text."""
+    named = f"{headers.get('content-encoding', '')},{headers.get('transfer-encoding', '')}".lower().split(",")
+    packed = [name for one in named if (name := one.strip()) not in _PLAIN]
+    return Unpacker(packed) if packed else None
