@@ -6,6 +6,7 @@ import pytest
 from tests.measure.test_summary import completion, summary
 
 from seatrial.measure import Workload
+from seatrial.measure.repeats import merge_runs
 from seatrial.measure.types import Measurement
 from seatrial.view.tables.measurements import describe_target, table_measurement, table_self_check, with_error
 
@@ -106,6 +107,18 @@ def test_warnings_name_their_levels():
     table = table_measurement(measurement(points=points, workload=Workload(concurrency=(2, 4))))
     assert "2 streams, 4 streams: Only 2 requests succeeded: p90 is the slowest of them." in table.note
     assert ["yes", "yes"] == [row[-1] for row in table.rows]
+
+
+def test_what_a_load_found_is_said():
+    """Below the table: intervals of a repeated level, checked answers that stayed right, and the knee."""
+    repeated = merge_runs([replace(summary(GOOD), output_tokens_per_s=rate) for rate in (90.0, 100.0, 110.0)], 3)
+    note = table_measurement(measurement(points=(replace(repeated, checked_answers=9, right_answers=8),))).note
+    assert "2 streams: 95 % intervals over 3 runs: throughput 75.2 tok/s to 125 tok/s, TTFT " in note
+    assert "8 of 9 checked answers right" in note
+    search = measurement(points=(summary(GOOD),), workload=Workload(concurrency=2, find_knee=True))
+    assert "The most load that is held is 2 streams (" in table_measurement(search).note
+    recorded = measurement(points=(summary(GOOD),), workload=Workload(replay="trace.csv"))
+    assert table_measurement(recorded).note.startswith("Prompts and longest answers as recorded.")
 
 
 def test_what_was_counted_is_said():

@@ -42,6 +42,9 @@ class Workload:
         shared_share: Part of a prompt that is its shared beginning.
         answer_tokens: Longest answer.
         ignore_eos: Let every answer reach that length; only for engines known to take it.
+        reasoning: ``on`` or ``off`` asks a chat to reason before the answer, or not to; None leaves it to the server.
+        tools: Offer one function, and ask for its call.
+        check_answers: Ask questions with one right answer alone, then among the load.
         repeat: Runs of each level; from 2 on a point has 95 % intervals.
         find_knee: Raise streams or rate from the first level on until goodput falls, and find the most load that is held.
         warmup_requests: Sent before each level and discarded.
@@ -71,6 +74,9 @@ class Workload:
     arrivals: Arrivals = "poisson"
     prefix: Prefix = "unique"
     shared_share: float = 0.9
+    reasoning: Reasoning | None = None
+    tools: bool = False
+    check_answers: bool = False
     repeat: int = 1
     find_knee: bool = False
     until_stopped: bool = False
@@ -102,6 +108,11 @@ class Level:
     rate: float | None
     prompt_tokens: int
     shared: bool = False
+
+    @property
+    def recorded(self) -> bool:
+        """True for a replay: its arrivals, and what its prompts share, are those of a recording."""
+        return self.streams is None and self.rate is None
 
 
 def levels_of(workload: Workload) -> tuple[Level, ...]:
@@ -146,9 +157,11 @@ def describe_lengths(workload: Workload) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def longest_prompt(workload: Workload) -> int:
-    """Return the tokens of the longest prompt."""
-    return max(_tuple(workload.prompt_tokens))
+def describe_sizes(workload: Workload) -> str:
+    """Return the lengths of prompts and answers, a sentence."""
+    if workload.replay is not None:
+        return "Prompts and longest answers as recorded."
+    return f"Prompts of {describe_lengths(workload)} tokens, answers of at most {workload.answer_tokens}."
 
 
 def read_concurrency(levels: object) -> tuple[int, ...]:
@@ -244,6 +257,9 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "arrivals": _word_of(Arrivals),
     "prefix": _word_of(Prefix),
     "shared_share": number,
+    "reasoning": _or_none(_word_of(Reasoning)),
+    "tools": _truth,
+    "check_answers": _truth,
     "repeat": whole,
     "find_knee": _truth,
     "until_stopped": _truth,

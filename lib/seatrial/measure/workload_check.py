@@ -83,6 +83,10 @@ def _check_requests(workload: Workload) -> None:
         _check_replay(workload)
     elif workload.speed_up != 1:
         raise UsageError("speed_up goes with a replay.", remedy="Name a recorded list of arrivals, or leave it out.")
+    if workload.until_stopped and workload.check_answers:
+        raise UsageError(
+            "check_answers goes with levels that have an end.", remedy="Leave check_answers or until_stopped out."
+        )
     if workload.until_stopped and (most == 0 or workload.repeat > 1 or len(levels_of(workload)) > 1):
         raise UsageError(
             "A load that runs until it is stopped begins with one number of streams.",

@@ -14,18 +14,17 @@ import msgspec
 
 from seatrial.measure.client.arrivals import Outrun, arrival_times
 from seatrial.measure.client.endless import LOOK_S, EndlessStreams, Wish
+from seatrial.measure.client.ignored import ignored_wishes
 from seatrial.measure.client.lag import LagProbe
 from seatrial.measure.client.level_prompts import LevelPrompts
 from seatrial.measure.client.prompts import Prompt
+from seatrial.measure.client.questions import LONGEST_ANSWER, Question, Questions, judged, wrong_answers
 from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import Session
 from seatrial.measure.client_limits import check_file_limit
-from seatrial.measure.knee import KneeSearch
 from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Recounted, Tick
 from seatrial.measure.recording import mean_rate
-from seatrial.measure.repeats import merge_runs
-from seatrial.measure.summary import summarize
-from seatrial.measure.types import Completion
+from seatrial.measure.types import Completion, Point
 from seatrial.measure.workload import Level, Workload, label_of, levels_of
 
 _TICK_S = 0.25
@@ -51,6 +50,9 @@ class LevelRunner:
         self._start_ns = 0  # zero of all times
         self._completions: list[Completion] = []  # of the latest level; and the texts of their first chunks:
         self._first_texts: list[str] = []
+        self._answers: list[tuple[str, Completion]] = []  # to questions among the load
+        self._questions = Questions(workload.seed)
+        self._early_notes: tuple[str, ...] = ()
         self._begins: PointBegins
         self._ended: PointEnds
         self._outrun = Outrun(0)
@@ -66,30 +68,53 @@ class LevelRunner:
             self._texts = await self._prepare(only, _ENDLESS_TEXTS)
             await self._until_stopped(0, only)
             return
-        search = KneeSearch(self._workload) if self._workload.find_knee else None
-        listed = iter(levels_of(self._workload))
+        if self._workload.check_answers:
+            self._early_notes = (await self._questions.ask_alone(self._ask),)
+        if self._workload.find_knee:
+            await self._search()
+            return
+        levels = levels_of(self._workload)
         if self._prompts.recording is not None:
-            listed = iter([replace(level, rate=mean_rate(self._prompts.recording)) for level in listed])
-        for point in count():
-            level = search.next_level() if search else next(listed, None)
-            if level is None or not await self._runs(point, level, search):
+            shared = any(one.session or one.blocks for one in self._prompts.recording.arrivals)
+            levels = (replace(levels[0], rate=mean_rate(self._prompts.recording), shared=shared),)
+        for point, level in enumerate(levels):
+            if not await self._runs(point, level):
                 return
 
-    async def _runs(self, point: int, level: Level, search: KneeSearch | None) -> bool:
-        """Run a level as often as asked; return True if further levels are worth it."""
+    async def _search(self) -> None:
+        """Run the levels that the search for the knee asks for."""
+        from seatrial.measure.knee import KneeSearch
+        from seatrial.measure.repeats import merge_runs
+        from seatrial.measure.summary import summarize
+
+        search, runs = KneeSearch(self._workload), list[Point]()
+
+        def sum_up() -> None:
+            runs.append(summarize(self._completions, self._workload, self._begins, self._ended))
+
+        for point in count():
+            level = search.next_level()
+            if level is None or not await self._runs(point, level, sum_up):
+                return
+            search.take(merge_runs(runs, len(runs)))
+            runs.clear()
+
+    async def _ask(self, question: Question) -> Completion:
+        asked = max(LONGEST_ANSWER, self._workload.answer_tokens)
+        return await self._sender.send(-1, question.question, time.perf_counter_ns(), answer_tokens=asked, checked=True)
+
+    async def _runs(self, point: int, level: Level, after_each: Callable[[], None] | None = None) -> bool:
+        """Run a level as often as asked; return False if no further level is to be sent."""
         check_file_limit(level.streams or 1)
-        runs = []
         for run in range(self._workload.repeat):
             succeeded = await self._level(point, level, run)
             if self._wish.streams is not None:
                 await self._until_stopped(point + 1, replace(level, streams=self._wish.streams))
                 return False
-            if search is None and not succeeded:
+            if after_each is not None:
+                after_each()
+            elif not succeeded:
                 return False
-            if search is not None:
-                runs.append(summarize(self._completions, self._workload, self._begins, self._ended))
-        if search is not None:
-            search.take(merge_runs(runs, len(runs)))
         return True
 
     async def watch(self, start_ns: int) -> None:
@@ -108,17 +133,19 @@ class LevelRunner:
 
     async def _level(self, point: int, level: Level, run: int) -> bool:
         requests = self._prompts.number(level)
-        prompts = self._texts = await self._prepare(level, requests)
+        self._texts = await self._prepare(level, requests)
+        times = [] if level.streams is not None else self._times(level, requests, self._workload.seed + run)
+        prompts = self._with_questions(times)
         if level.streams is not None:
             send = self._closed(point, level.streams, prompts)
         else:
-            send = self._open(point, prompts, self._times(level, requests, self._workload.seed + run))
+            send = self._open(point, prompts, times)
         label, repeat = label_of(level, self._workload), self._workload.repeat
         if repeat > 1:
             label += f" (run {run + 1} of {repeat})"
         levels = () if self._workload.find_knee else levels_of(self._workload)[point + 1 :]
         later = (repeat - run - 1) * requests + repeat * sum(self._prompts.number(one) for one in levels)
-        begins = PointBegins(point, 0.0, requests, level, label, later)
+        begins = PointBegins(point, 0.0, len(prompts), level, label, later)
         return await self._timed(begins, self._unless_wished(send)) > 0
 
     async def _until_stopped(self, point: int, level: Level) -> None:
@@ -134,7 +161,7 @@ class LevelRunner:
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle would delay tokens that are being timed
-        self._completions, self._first_texts = [], []
+        self._completions, self._first_texts, self._answers = [], [], []
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
         self._begins = msgspec.structs.replace(begins, at_s=(begin - self._start_ns) / 1e9)
         # Tokens of the warm-up are none of the level's.
@@ -180,6 +207,16 @@ class LevelRunner:
 
         return sum(await asyncio.gather(*(slot() for _ in range(streams))))
 
+    def _with_questions(self, times: list[float]) -> list[Prompt]:
+        """Return the level's prompts with questions among them; of an open loop each leaves with the next request."""
+        prompts = list(self._texts)
+        answer_tokens = max(LONGEST_ANSWER, self._workload.answer_tokens)
+        for place, question in reversed(self._questions.among(len(prompts))):
+            prompts.insert(place, Prompt(question.question, exact=True, question=question, answer_tokens=answer_tokens))
+            if times:
+                times.insert(place, times[place])
+        return prompts
+
     def _times(self, level: Level, requests: int, seed: int) -> list[float]:
         if self._prompts.recording is not None:
             return [one.at_s for one in self._prompts.recording.arrivals]
@@ -200,8 +237,15 @@ class LevelRunner:
 
     async def _one(self, point: int, prompt: Prompt, scheduled_ns: int) -> int:
         completion, first_text = await self._sender.send_timed(
-            point, prompt.text, scheduled_ns, answer_tokens=prompt.answer_tokens
+            point,
+            prompt.text,
+            scheduled_ns,
+            answer_tokens=prompt.answer_tokens,
+            checked=prompt.question is not None,
         )
+        if prompt.question is not None:
+            completion = judged(completion, prompt.question)
+            self._answers.append((prompt.text, completion))
         if self._wish.streams is None and not self._workload.until_stopped:
             self._completions.append(completion)
             self._first_texts.append(first_text)
@@ -236,11 +280,12 @@ class LevelRunner:
         return prompts
 
     def _notes(self, level: Level) -> tuple[str, ...]:
+        """Return what a reader of the level must know of how it was sent, one sentence each."""
         inexact = sum(not prompt.exact for prompt in self._texts)
-        if not inexact or not self._sender.counts_tokens:
-            return self._sender.notes
-        wanted = "as long as recorded" if self._prompts.recording else f"{level.prompt_tokens:,} tokens"
-        return (
-            *self._sender.notes,
-            f"{inexact} of {len(self._texts)} prompts could not be made exactly {wanted}.",
-        )
+        notes = [*self._early_notes, *self._sender.notes]
+        if inexact and self._sender.counts_tokens:
+            wanted = "as long as recorded" if self._prompts.recording else f"{level.prompt_tokens:,} tokens"
+            notes.append(f"{inexact} of {len(self._texts)} prompts could not be made exactly {wanted}.")
+        label = label_of(level, self._workload)
+        ignored = ignored_wishes(self._completions, self._workload, label)
+        return (*notes, *wrong_answers(self._answers, label), *ignored)

@@ -17,6 +17,7 @@ from itertools import chain, islice
 from typing import Any
 
 from seatrial.json_text import parse_json
+from seatrial.measure.client.questions import Question
 
 _NONCE_DIGITS = 8
 _NONCES = range(10**7, 10**8)  # all numbers of that many digits
@@ -33,6 +34,7 @@ class Prompt:
     text: str
     exact: bool  # the server's tokenizer confirmed its length
     nonce_at: int = 0  # where its own part begins, after a beginning that it shares
+    question: Question | None = None  # that it asks, whose answer is checked
     answer_tokens: int | None = None  # most tokens of its answer; None for those of the workload
 
     def renewed(self) -> Prompt:

@@ -34,7 +34,7 @@ class Sender:
         self.chunks = 0  # with tokens, received so far by all streams
         self._session = session
         self.model = model
-        self._fields = RequestFields(ignore_eos=workload.ignore_eos)
+        self._fields = RequestFields(ignore_eos=workload.ignore_eos, reasoning=workload.reasoning, tools=workload.tools)
         self._workload = workload
         self._start_ns = start_ns  # zero of all times
         self._active: dict[Flight, asyncio.Task[Any]] = {}
@@ -57,16 +57,19 @@ class Sender:
         tokens, chunks = self._settled
         return tokens / chunks if chunks else 1.0
 
-    async def send(self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None) -> Completion:
+    async def send(
+        self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None, checked: bool = False
+    ) -> Completion:
         """Send one request, follow it to its end and count its tokens; raise nothing, whatever the server does."""
-        return await self.counted(*await self.send_timed(point, prompt, scheduled_ns, answer_tokens=answer_tokens))
+        timed = self.send_timed(point, prompt, scheduled_ns, answer_tokens=answer_tokens, checked=checked)
+        return await self.counted(*await timed)
 
     async def send_timed(
-        self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None
+        self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None, checked: bool = False
     ) -> tuple[Completion, str]:
         """Do as ``send`` without asking the server's tokenizer, which takes time; return the text of the first chunk, too."""
         asked = answer_tokens or self._workload.answer_tokens
-        flight, retries = await self._until_answered(prompt, asked)
+        flight, retries = await self._until_answered(prompt, asked, checked=checked)
         answer, stamps = flight.answer, flight.answer.stamps
         doubts = (doubt_output(answer, asked), doubt_prompt(answer, prompt))
         tokens, source = self._tokens(flight, doubtful=bool(doubts[0]))
@@ -90,6 +93,7 @@ class Sender:
             text=answer.text,
             ended_s=self._seconds(flight.ended),
             retries=retries,
+            reasons_first=answer.reasons_first,
             usage_doubt="; ".join(dict.fromkeys(filter(None, doubts))),
             stream_doubt=one_line(answer.odd),
             draft_steps=drafts and drafts.steps,
@@ -143,13 +147,13 @@ class Sender:
                 self._expired[flight] = StreamError("given_up", why)
                 task.cancel()
 
-    async def _until_answered(self, prompt: str, asked: int) -> tuple[Flight, int]:
+    async def _until_answered(self, prompt: str, asked: int, *, checked: bool) -> tuple[Flight, int]:
         """Send a request until it is answered or has failed; return its last attempt, and how often it was turned away."""
         retries = 0
         while True:
             path = self.path
             text = {"messages": [{"role": "user", "content": prompt}]} if path == CHAT else {"prompt": prompt}
-            flight = await self._attempt(path, self._fields.body(self.model, text, asked), asked)
+            flight = await self._attempt(path, self._fields.body(self.model, text, asked, checked=checked), asked)
             if flight.error is None:
                 self._fields.accepted()
                 return flight, retries

@@ -44,7 +44,7 @@ class Answer:
 
     __slots__ = ("_asked", "_bytes", "_choice", "_enough", "_events", "_most_bytes", "_most_text", "_reasons_end", "_texts",
                  "_texts_size", "_unread", "counting_events", "done", "finished", "first_answer", "first_chunk_tokens",
-                 "first_text", "odd", "stamps", "usage", "usage_grew", "usage_most", "usage_sum")  # fmt: skip
+                 "first_text", "odd", "reasons_first", "stamps", "usage", "usage_grew", "usage_most", "usage_sum")  # fmt: skip
 
     def __init__(self, asked: int = 1 << 30) -> None:
         self._asked = asked  # most tokens of the answer
@@ -62,6 +62,7 @@ class Answer:
         self.first_answer: int | None = None  # clock of the first token that is not reasoning
         self.first_chunk_tokens: int | None = None  # None unless the server counts them
         self.first_text = ""  # of the first chunk
+        self.reasons_first = False  # that chunk has reasoning
         self.usage: Usage | None = None  # the server's last token counts
         self.counting_events: deque[bytes] = deque(maxlen=_COUNTING_EVENTS)  # the last ones that may hold other counts
         self.usage_most = 0  # output tokens that a usage counted, at most ...
@@ -217,6 +218,7 @@ class Answer:
     def _note_tokens(self, stamp: int, thought: str | None, answer: str | None) -> None:
         if not self.stamps:
             self.first_text = whole_text(f"{thought or ''}{answer or ''}")
+            self.reasons_first = bool(thought)
         if self.finished:  # text after a finish reason: of this server only [DONE] is an end
             self.finished = self._reasons_end = False
         self.stamps.append(stamp)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from seatrial.measure.knee import describe_knee, knee_of
 from seatrial.measure.summary import best_point, find_problems
 from seatrial.measure.types import Measurement, Point, Quantiles
-from seatrial.measure.workload import describe_lengths, describe_level
+from seatrial.measure.workload import describe_level, describe_sizes
 from seatrial.units import counted, format_rate, format_seconds
 from seatrial.view.tables.table import Row, Table
 from seatrial.view.untrusted import plain_text
@@ -129,7 +130,20 @@ def _validity(point: Point) -> str:
 
 
 def _counted(point: Point) -> Iterator[str]:
-    """Yield what was counted during a load level beside its answers: accepted drafts, energy, preemptions."""
+    """Yield what is known of a load level beside its row: intervals, checked answers, accepted drafts, energy, preemptions."""
+    intervals = [
+        f"{name} {form(known.low)} to {form(known.high)}"
+        for name, known, form in (
+            ("throughput", point.output_tokens_per_s_interval, format_rate),
+            ("TTFT", point.ttft_interval_s, format_seconds),
+            ("TPOT", point.tpot_interval_s, format_seconds),
+        )
+        if known is not None
+    ]
+    if intervals:
+        yield f"95 % intervals over {len(point.runs)} runs: {', '.join(intervals)}"
+    if point.checked_answers:
+        yield f"{point.right_answers} of {point.checked_answers} checked answers right"
     if point.acceptance_length is not None and point.drafted_tokens:
         share = (point.accepted_tokens or 0) / point.drafted_tokens
         yield (
@@ -152,11 +166,13 @@ def warnings_of(measurement: Measurement) -> Iterator[str]:
 
 def _note(measurement: Measurement) -> str:
     workload = measurement.workload
-    lengths = f"Prompts of {describe_lengths(workload)} tokens, answers of at most {workload.answer_tokens}."
+    lengths = describe_sizes(workload)
     failures = Counter(one.error.partition(":")[0] for one in measurement.completions if one.error is not None)
     failed = ", ".join(f"{kind} x{times}" for kind, times in sorted(failures.items()))
     failed = f"Failed: {failed}." if failed else ""
     known = ((describe_load(point), "; ".join(_counted(point))) for point in measurement.points)
     figures = (f"{level}: {text}." for level, text in known if text)
-    said = (*measurement.notes, *warnings_of(measurement), *find_problems(measurement))
+    knee = knee_of(measurement)
+    found = () if knee is None else (describe_knee(knee),)
+    said = (*found, *measurement.notes, *warnings_of(measurement), *find_problems(measurement))
     return " ".join(filter(None, (lengths, failed, *figures, *said)))
