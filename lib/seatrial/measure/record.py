@@ -5,7 +5,7 @@ docs/records.md describes it, ``record.schema.json`` beside this file is its JSO
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +26,7 @@ _MOST_SAMPLES, _MOST_COMPLETIONS, _MOST_GAPS = 20_000, 100_000, 20_000
 SAMPLES = Layout(
     Sample,
     "at_s",
-    wide=frozenset(
-        {"gpu_memory_bytes", "gpu_utilization", "gpu_power_w", "gpu_temperature_c", "gpu_clock_mhz", "gpu_throttle"}
-    ),
+    wide=frozenset({one.name for one in fields(Sample) if one.name.startswith("gpu_")}),
 )
 COMPLETIONS = Layout(
     Completion,
