@@ -1,8 +1,7 @@
 """Measure the kit itself: how fast it starts and plans, how much its client costs and adds, how much a supervisor weighs.
 
-Prints a table and, with ``--output``, writes JSON. The truth is a simulated server on this
-machine with a known TTFT and TPOT, which writes its own clock into each token. That separates the delay that the
-client adds from the delay of the server itself.
+Prints a table and, with ``--output``, writes JSON. What the client adds is measured against a server on this machine whose
+timing is known, beside a bare client in the same run (tools/bench_client.py).
 """
 
 from __future__ import annotations
@@ -19,32 +18,31 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 
-import psutil
-
+from bench_client import chosen, client
+from bench_parsing import parsing
 from bench_servers import Figure, servers
 from bench_telemetry import telemetry
 from seatrial import __version__
 from seatrial.hardware import Hardware, detect_hardware
-from seatrial.measure import Measurement, Workload, start_load
-from seatrial.measure.figures import rank
+from seatrial.measure.record import read_document
 from seatrial.plan import make_plan
-from seatrial.records import document_with, write_json
+from seatrial.records import document_with, write_json, write_record
+from seatrial.view.report.compared import Compared, read_runs
+from seatrial.view.report.page import write_compared
 from seatrial.view.tables.table import Table
 from seatrial.writing import check_target
 
 ROOT = Path(__file__).resolve().parents[1]
 REPEATS = 5
-TTFT_S, TPOT_S = 0.05, 0.01
-STREAMS = (1, 64, 128)
 RANKED = (("h200x8", None), ("b200x8", None), ("gb300x4", None), ("m3-ultra-512gb", None), ("rtx4090x2", 256.0))
 """Machines whose alternatives are ranked, with host memory in GiB, None if unified."""
 SWEPT = (*RANKED, ("h100x8", None), ("rtxpro6000x4", None), ("mi300xx8", None), ("a100-80gbx8", None), ("cpu", 192.0))
 CONTEXTS = (2_048, 8_192, 32_768, 131_072, 1_048_576)
 UNSEEN = tuple(8_192 + 777 * index for index in range(REPEATS + 1))
 MIXED = 1_000
+RECORDS = 10_000
 STREAMS_PLANNED = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 IMPORT = "import time; begin = time.perf_counter(); import seatrial; print(time.perf_counter() - begin)"
 
@@ -56,11 +54,20 @@ def main() -> int:
     """Run everything, print the table, write the JSON; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="JSON file to write")
-    parser.add_argument("--streams", type=lambda text: tuple(map(int, text.split(","))), default=STREAMS)
+    parser.add_argument("--streams", type=lambda text: tuple(map(int, text.split(","))), help="only these loads")
     arguments = parser.parse_args()
     if arguments.output:
         check_target(arguments.output, OURS)
-    figures = [*starts(), *planning(), *client(arguments.streams), *telemetry(), *servers(), *runs()]
+    figures = [
+        *starts(),
+        *planning(),
+        *parsing(),
+        *client(chosen(arguments.streams)),
+        *telemetry(),
+        *servers(),
+        *runs(),
+        *reports(),
+    ]
     print(table(figures).to_text())
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "figures": figures}, ours=OURS)
@@ -120,32 +127,20 @@ def sweep(machines: list[Hardware]) -> None:
                     make_plan(model, hardware=hardware, context_tokens=context, concurrency=streams)
 
 
-def client(levels: tuple[int, ...]) -> Iterator[Figure]:
-    """Measure the processor time of the client for a token, and the delay it adds."""
-    for streams in levels:
-        measurement, memory = measured(streams)
-        point = measurement.points[0]
-        rate = point.output_tokens_per_s_whole_run or float("nan")
-        delays = added_delays(measurement)
-        added = sorted(delay for one in delays for delay in one)
-        given = sorted(
-            one.first_token_s - one.sent_s - delay[0]
-            for one, delay in zip(measurement.completions, delays, strict=True)
-            if one.first_token_s is not None
-        )
-        if point.ttft_s is None or point.tpot_s is None:
-            raise RuntimeError("The simulated server did not answer.")
-        yield Figure(f"client, {streams} streams: CPU per token", point.self_check.cpu_share / rate * 1e6, "us")
-        yield Figure(f"client, {streams} streams: tokens/s seen", rate, "1/s")
-        yield Figure(f"client, {streams} streams: TTFT p50 seen", point.ttft_s.p50 * 1e3, "ms")
-        yield Figure(f"client, {streams} streams: TTFT p50 by the server's clock", rank(given, 0.50) * 1e3, "ms")
-        yield Figure(f"client, {streams} streams: TTFT p99 seen", (point.ttft_s.p99 or float("nan")) * 1e3, "ms")
-        yield Figure(f"client, {streams} streams: TTFT p99 by the server's clock", rank(given, 0.99) * 1e3, "ms")
-        yield Figure(f"client, {streams} streams: TPOT p50 seen", point.tpot_s.p50 * 1e3, "ms")
-        yield Figure(f"client, {streams} streams: delay added to a token p50", rank(added, 0.50) * 1e3, "ms")
-        yield Figure(f"client, {streams} streams: delay added to a token p99", rank(added, 0.99) * 1e3, "ms")
-        yield Figure(f"client, {streams} streams: loop lag p99", point.self_check.loop_lag_p99_s * 1e3, "ms")
-        yield Figure(f"client, {streams} streams: memory", memory / 1e6, "MB")
+def reports() -> Iterator[Figure]:
+    """Measure how long many records take to be read, summed up and written as a page."""
+    source = ROOT / "tests" / "measure" / "records" / "version-0-simulated.json"
+    with tempfile.TemporaryDirectory() as folder:
+        record, top = read_document(source), Path(folder) / "runs"
+        for place in range(RECORDS):
+            write_record(top / f"r{place:05}" / "record.json", record)
+        found: list[Compared] = []
+        reading = timed(lambda: found.append(read_runs([top])))
+        yield Figure(f"{RECORDS:,} records read and summed up", reading, "s", 2.0)
+        page = Path(folder) / "report.html"
+        writing = timed(lambda: write_compared(found[0], page))
+        yield Figure("their page, CSV and JSON written", writing, "s")
+        yield Figure("size of their page", page.stat().st_size / 1e3, "kB", 300.0)
 
 
 def runs() -> Iterator[Figure]:
@@ -161,39 +156,6 @@ def runs() -> Iterator[Figure]:
             yield Figure(name, time.perf_counter() - begin, "s", bar)
 
 
-def measured(streams: int) -> tuple[Measurement, int]:
-    """Measure the simulated server in a closed loop; return also the client's largest resident size in bytes."""
-    command = [sys.executable, "-m", "seatrial.simulator", f"--ttft-s={TTFT_S}", f"--tpot-s={TPOT_S}"]
-    server = subprocess.Popen(
-        [*command, "--fault=clock_text"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    if server.stdout is None:
-        raise RuntimeError("The simulated server has no output.")
-    workload = Workload(concurrency=(streams,), requests=max(100, 3 * streams), prompt_tokens=64, answer_tokens=64)
-    largest = 0
-    try:
-        with start_load(server.stdout.readline().strip(), workload) as load:
-            process = psutil.Process(load.pid)
-            while not load.wait(0.2):
-                with process.oneshot():
-                    largest = max(largest, process.memory_info().rss)
-            return load.result(), largest
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
-
-
-def added_delays(measurement: Measurement) -> list[list[float]]:
-    """Return for each request the seconds from the server's clock to the client's in each token, less the quickest."""
-    delays = []
-    for one in measurement.completions:
-        seen = accumulate(one.gaps_s, initial=one.first_token_s or 0.0)
-        delays.append([at - int(sent) / 1e9 for at, sent in zip(seen, one.text.split(), strict=True)])
-    quickest = min(map(min, delays))
-    return [[delay - quickest for delay in one] for one in delays]
-
-
 def table(figures: list[Figure]) -> Table:
     """Return the figures as a table for people."""
     rows = []
@@ -206,7 +168,7 @@ def table(figures: list[Figure]) -> Table:
         f"seatrial {__version__} on {facts['cpus']} CPUs, Python {facts['python']}",
         ("Figure", "Measured>", "At most>", "Met"),
         tuple(rows),
-        f"Load average {facts['load']}. Truth: a simulated server, TTFT {TTFT_S * 1e3:g} ms, TPOT {TPOT_S * 1e3:g} ms.",
+        f"Load average {facts['load']}.",
     )
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import psutil
 
+from bench_servers import Figure
 from seatrial.measure import Workload, start_load
 from seatrial.measure.figures import rank
 from seatrial.records import document_with, write_json
@@ -32,6 +33,10 @@ from seatrial.writing import check_target
 
 HERE = Path(__file__).parent
 TTFT_S = 0.05
+BAR_S, BAR_OF_MANY_S = 0.0015, 0.003
+FEW, MANY = 64, 128  # streams, up to which the bars hold
+BUSY = 20_000  # tokens/s, from which what is done a second no longer counts
+RATIO = 1.2
 OURS = document_with("loads")
 
 
@@ -86,13 +91,39 @@ def main() -> int:
     given = parser.parse_args()
     if given.output:
         check_target(given.output, OURS)
-    loads = [load for load in LOADS if given.streams is None or load.streams in given.streams]
-    rows = [(load, *measure_both(load)) for load in loads]
+    rows = [(load, *measure_both(load)) for load in chosen(given.streams)]
     print(table(rows).to_text())
     if given.output:
         document = [{"load": load, "kit": kit, "bare": bare} for load, kit, bare in rows]
         write_json(given.output, {"loads": document}, ours=OURS)
     return 0
+
+
+def chosen(streams: tuple[int, ...] | None) -> list[Load]:
+    """Return the loads of so many streams, all by default."""
+    return [load for load in LOADS if streams is None or load.streams in streams]
+
+
+def client(loads: list[Load]) -> Iterator[Figure]:
+    """Measure the kit's client; on busy cores it may be as much worse than its bar as the bare client is, and a fifth more."""
+    for load in loads:
+        kit, bare = measure_both(load)
+        many, slow = load.streams > FEW, load.streams > MANY
+        bar = (BAR_S if not many else BAR_OF_MANY_S) * 1e3
+        yield Figure(f"client, {load}: TTFT p50 error", kit.ttft_error_s * 1e3, "ms",
+                     None if slow else max(bar, RATIO * bare.ttft_error_s * 1e3))  # fmt: skip
+        yield Figure(f"bare client, {load}: TTFT p50 error", bare.ttft_error_s * 1e3, "ms")
+        yield Figure(f"client, {load}: TPOT p50 error", abs(kit.tpot_error) * 100, "%",
+                     max(1.0 if slow else 0.3, RATIO * abs(bare.tpot_error) * 100))  # fmt: skip
+        yield Figure(f"bare client, {load}: TPOT p50 error", abs(bare.tpot_error) * 100, "%")
+        yield Figure(f"client, {load}: load missing", (1 - kit.achieved) * 100, "%",
+                     None if slow else max(2.0, RATIO * (1 - bare.achieved) * 100))  # fmt: skip
+        yield Figure(f"client, {load}: CPU a token", kit.cpu_per_token_s * 1e6, "us",
+                     max(10.0, RATIO * bare.cpu_per_token_s * 1e6) if load.streams / load.tpot_s >= BUSY else None)  # fmt: skip
+        yield Figure(f"bare client, {load}: CPU a token", bare.cpu_per_token_s * 1e6, "us")
+        yield Figure(f"client, {load}: memory", kit.memory_bytes / 1e6, "MB", None if slow else 40.0)
+        if kit.first_request_s is not None:
+            yield Figure(f"client, {load}: first request after", kit.first_request_s, "s", 0.5)
 
 
 def measure_both(load: Load) -> tuple[Outcome, Outcome]:

@@ -132,17 +132,38 @@ def write_json(path: Path, value: Any, mode: int = 0o644, *, ours: Ours | None =
 
 
 def write_record(path: Path, document: Any, *, ours: Ours | None = None) -> None:
-    """Write a run's record: a line for each of its parts, since a series has a thousand numbers."""
+    """Write a run's record: a line for each of its parts, the figures first and the long series last.
 
-    def line(value: Any) -> str:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
+    Whoever compares many runs reads each file only as far as the series.
+    """
     plain = finite(to_dict(document))
-    results = ",\n".join(f"  {line(name)}: {line(value)}" for name, value in plain["results"].items())
     first = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    parts = [f" {line(name)}: {line(value)}" for name, value in (first | plain).items() if name != "results"]
-    text = "{\n" + ",\n".join([*parts, f' "results": {{\n{results}\n }}']) + "\n}\n"
-    write_text(path, escaped(text, lambda sign: json.dumps(sign)[1:-1]), ours=ours)
+    text = _lines(plain | first, ("results", "measurement"))
+    write_text(path, escaped(text + "\n", lambda sign: json.dumps(sign)[1:-1]), ours=ours)
+
+
+_FIRST = ("format", "format_version", "id", "started_at", "results", "hardware", "server", "measurement")
+SERIES = ("completions", "samples")
+"""Parts of a measurement that come last in a record's file."""
+
+
+def _lines(value: dict[str, Any], inner: tuple[str, ...], indent: str = " ") -> str:
+    """Return an object with a line for each field; of the fields named ``inner``, one in another, likewise."""
+
+    def rank(name: str) -> tuple[bool, int, str]:
+        return name in SERIES, _FIRST.index(name) if name in _FIRST else len(_FIRST), name
+
+    rows = []
+    for name in sorted(value, key=rank):
+        one = value[name]
+        deeper = bool(inner) and name == inner[0] and isinstance(one, dict)
+        text = (
+            _lines(one, inner[1:], indent + " ")
+            if deeper
+            else json.dumps(one, separators=(",", ":"), ensure_ascii=False)
+        )
+        rows.append(f"{indent}{json.dumps(name, ensure_ascii=False)}: {text}")
+    return "{\n" + ",\n".join(rows) + f"\n{indent[1:]}}}" if rows else "{}"
 
 
 def is_record_file(path: Path) -> bool:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+import urllib.request
 
 import pytest
 from tests.simulator import running_simulator
@@ -44,7 +47,17 @@ def test_json_is_a_list_of_points(measure):
         assert ("usage", 1.0) == (point["token_source"], point["tokens_per_chunk"])
         assert point["goodput_per_s"] > 0
         assert point["output_tokens_per_s"] > point["output_tokens_per_s_whole_run"] * 0.9
-        assert {"loop_lag_p99_s", "cpu_share", "dispatch_delay_p99_s", "valid", "why"} == set(point["self_check"])
+        check = {
+            "loop_lag_p99_s",
+            "cpu_share",
+            "dispatch_delay_p99_s",
+            "valid",
+            "why",
+            "ttft_error_s",
+            "tpot_error_s",
+            "warnings",
+        }
+        assert check == set(point["self_check"])
     assert (0 if all(point["self_check"]["valid"] for point in points) else 5) == done.returncode
 
 
@@ -89,6 +102,41 @@ def test_no_request_succeeds(measure):
     assert "none of 4 requests succeeded (http_500 x4: HTTP 500: " in done.stderr
 
 
+def requests_of(url):
+    """Return the requests that a simulator has had so far."""
+    with urllib.request.urlopen(f"{url}/metrics") as reply:  # noqa: S310 -- a server of this test
+        text = reply.read().decode()
+    return next(int(line.split()[-1]) for line in text.splitlines() if line.startswith("simulated_requests_total"))
+
+
+def interrupted(url, *words):
+    """Run the command, press Ctrl-C once the server has answered a few requests, and return what it says."""
+    command = [sys.executable, "-m", "seatrial", "measure", "--url", url, *words]
+    environment = {**os.environ, "COLUMNS": "100"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        deadline = time.monotonic() + 60
+        while requests_of(url) < 20:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout, stderr
+
+
+def test_an_interrupt_shows_what_was_measured():
+    """Ctrl-C is a stop: the table of what came until then, exit code 130, no traceback."""
+    with running_simulator("--ttft-s=0.01", "--tpot-s=0.01") as server:
+        words = ("--concurrency", "1", "--requests", "100000", "--answer-tokens", "8", "--prompt-tokens", "32")
+        code, stdout, stderr = interrupted(server.url, *words)
+    assert 130 == code
+    assert "Stopped by you." in stderr
+    assert "partial" in stdout
+    assert "Stopped before its end." in stdout
+    assert "Traceback" not in stdout + stderr
+
+
 def test_nobody_answers(measure):
     """Exit code 5, one message with the address and what to check, no traceback."""
     with running_simulator() as server:
@@ -119,6 +167,13 @@ def test_nobody_answers(measure):
         (("--url", "http://127.0.0.1:1", "--arrivals", "ramp"), "arrivals ramp goes with a rate"),
         (("--url", "http://127.0.0.1:1", "--prefix", "some"), "invalid choice: 'some'"),
         (("--url", "http://127.0.0.1:1", "--prefix", "shared", "--shared-share", "1"), "shared_share is 1"),
+        (("--url", "http://127.0.0.1:1", "--replay", "/no/such/trace.csv"), "trace.csv cannot be read: No such file"),
+        (("--url", "http://127.0.0.1:1", "--replay", "/"), "is no file"),
+        (("--url", "http://127.0.0.1:1", "--replay", "x", "--rate", "1"), "not allowed with"),
+        (("--url", "http://127.0.0.1:1", "--replay", "x", "--find-knee"), "find_knee would change"),
+        (("--url", "http://127.0.0.1:1", "--speed-up", "2"), "speed_up goes with a replay"),
+        (("--url", "http://127.0.0.1:1", "--find-knee", "--prompt-tokens", "1,2"), "raises one kind of load"),
+        (("--url", "http://127.0.0.1:1", "--reasoning", "maybe"), "invalid choice: 'maybe'"),
         (("--url", "http://127.0.0.1:1", "--repeat", "0"), "'0' is not a whole number from 1 to 30"),
         (("--url", "http://127.0.0.1:1", "--ignore-eos"), "ignore_eos is not known to work with an unknown engine"),
         (("--url", "http://127.0.0.1:1", "--concurrency", "16", "--requests", "3"), "cannot keep 16 streams busy"),

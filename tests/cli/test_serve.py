@@ -101,6 +101,28 @@ def test_a_kept_server_is_listed_read_and_stopped_from_elsewhere(seatrial, capsy
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("stand_in")
+def test_serving_what_runs_already_shows_it(seatrial, capsys):
+    """The same wish is no error and starts nothing; another one under the name is refused, with both shown."""
+    process = seatrial(*SERVE, "--json", "--keep-running")
+    document = json.loads(process.communicate(timeout=60)[0])
+    for words in ([], ["--keep-running"]):
+        again = seatrial(*SERVE, *words)
+        out, messages = again.communicate(timeout=60)
+        assert 0 == again.returncode, messages
+        assert f"is already running at {document['url']}/v1" in out
+        assert f"stop      seatrial stop {document['name']}" in out
+    other = seatrial(*SERVE, "--concurrency=3")
+    _, messages = other.communicate(timeout=60)
+    assert 2 == other.returncode
+    assert "the requests at once: 1, not 3" in messages
+    assert "Traceback" not in messages
+    assert 0 == main(["ps", "--json"])
+    assert [document["pid"]] == [row["pid"] for row in json.loads(capsys.readouterr().out)]
+    assert 0 == main(["stop", "--all"])
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("stand_in")
 def test_a_killed_foreground_leaves_no_engine(seatrial):
     """SIGKILL gives no chance to clean up: the lease does."""
     process = seatrial(*SERVE, "--json")
@@ -276,6 +298,15 @@ def test_stop_takes_several_names(capsys):
     assert 0 == main(["stop", "two", "one", "two", "--json"])
     assert ["two", "one"] == [proof["name"] for proof in json.loads(capsys.readouterr().out)["stopped"]]
     assert ["three"] == [server.name for server in list_servers()]
+
+
+def test_stop_names_what_still_runs(capsys):
+    """No process left of one server is not all there is to say."""
+    for name in ("one", "two"):
+        launch(fake_command(), name=name)
+    assert 0 == main(["stop", "two"])
+    assert "two stopped" in (said := capsys.readouterr().out)
+    assert "Still running: one." in said
 
 
 def test_an_unknown_name_keeps_no_other_server_running(capsys):

@@ -1,6 +1,8 @@
 """One question to a server: the answer, or one clear error."""
 
 import json
+import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,7 +19,7 @@ def answering():
     """Start a server that answers every question with the given document; gives its address."""
     started = []
 
-    def start(document, status=200):
+    def start(document, status=200, tls=None):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 content = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -31,6 +33,8 @@ def answering():
                 """Stay quiet."""
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         started.append((server, thread))
@@ -120,3 +124,48 @@ def test_an_error_s_text_moves_no_cursor(answering, body):
     with pytest.raises(MeasurementError, match="answered 500: no") as caught:
         ask(answering(body, 500), "Why?", model="made-up")
     assert caught.value.what.endswith("answered 500: no [31mroom")
+
+
+def test_a_server_without_chat_is_asked_to_complete(simulate):
+    """A base model has no chat template: the question is its prompt."""
+    reply = ask(simulate(*MODEL, "--no-chat").url, "Why?", answer_tokens=8)
+    assert ("made-up", 8) == (reply.model, reply.tokens)
+    assert reply.text
+
+
+def test_a_model_that_is_not_served_is_no_missing_chat(answering):
+    """A 404 that names the model is shown as it is, not asked again elsewhere."""
+    with pytest.raises(MeasurementError, match="The model 'x' does not exist"):
+        ask(answering({"error": {"message": "The model 'x' does not exist"}}, 404), "Why?", model="x")
+
+
+@pytest.fixture
+def certificate(tmp_path, require):
+    """Make a certificate for this machine that no authority signed: its file and its key's."""
+    require("openssl")
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=here", "-out", str(files[0])]
+    subprocess.run(
+        [*make, "-keyout", str(files[1]), "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True
+    )
+    return files
+
+
+def test_https_with_a_certificate_of_its_own(answering, certificate, monkeypatch):
+    """Refused with the remedy, and nothing is sent; trusted once SSL_CERT_FILE names it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    document = {"choices": [{"message": {"content": "Because."}}]}
+    url = answering(document, tls=context).replace("http:", "https:")
+    with pytest.raises(UsageError, match="signed by itself") as caught:
+        ask(url, "Why?", model="x", api_key="a-made-up-key")
+    assert "SSL_CERT_FILE" in caught.value.remedy
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    assert "Because." == ask(url, "Why?", model="x").text
+
+
+def test_https_to_a_server_that_speaks_http(answering):
+    """The other scheme is named."""
+    with pytest.raises(UsageError, match="no TLS with this server") as caught:
+        ask(answering({}).replace("http:", "https:"), "Why?", model="x", timeout_s=5)
+    assert "http://" in caught.value.remedy

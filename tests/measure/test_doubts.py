@@ -147,6 +147,14 @@ def test_doubtful_usage_is_remarked():
     assert said.endswith(": that count is left out.")
 
 
+def test_odd_streams_are_remarked():
+    """How many streams had something that was left out or guessed is said, with the first."""
+    odd = completion(stream_doubt="tokens of several choices came")
+    (said,) = remarks([completion(), odd], 0.0)
+    assert said.startswith("The streams of 1 of 2 answers are odd")
+    assert "(tokens of several choices came)" in said
+
+
 def test_failed_answers_are_not_judged():
     """What is said of times and counts is of answers that succeeded."""
     failed = seen(HELD["all"], error="disconnected: x", usage_doubt="completion_tokens is 0 for 64 chunks with text")

@@ -9,7 +9,7 @@ from tests.measure.test_summary import MEASUREMENT, completion
 from seatrial.errors import UsageError
 from seatrial.measure import Workload
 from seatrial.measure.client.arrivals import Outrun, arrival_times
-from seatrial.measure.knee import KneeSearch, front, knee_of, queue_grows
+from seatrial.measure.knee import KneeSearch, describe_knee, front, knee_of, queue_grows
 from seatrial.measure.types import Quantiles, RequestCounts
 from seatrial.measure.workload import describe_level, levels_of
 from seatrial.measure.workload_check import check_workload
@@ -119,6 +119,16 @@ def test_knee_of_a_measurement():
     searched_for = replace(MEASUREMENT, workload=CLOSED, points=points)
     assert 2 == knee_of(searched_for).point.concurrency
     assert knee_of(replace(searched_for, workload=Workload())) is None
+
+
+def test_the_knee_in_words():
+    """The load, its figures and the reason; or that none is held."""
+    knee = searched(CLOSED, server(2))[1]
+    assert (
+        "The most load that is held is 2 streams (200 tok/s, TTFT 500 ms in the median): at 3 streams 50% of the requests "
+        "succeeded, less than 90%."
+    ) == describe_knee(knee)
+    assert describe_knee(searched(CLOSED, server(0))[1]).startswith("No load that was tried is held: at 1 stream 50%")
 
 
 def queued(number, gap_s, service_s):

@@ -109,6 +109,8 @@ def test_prefix_cache_hits():
     few, many = (check([completion(prompt_tokens=128, cached_tokens=cached)] * 20).warnings for cached in (30, 100))
     assert ((), True) == (few, many[0].startswith("The server's prefix cache had 78% of the prompts' tokens"))
     assert () == check([completion(prompt_tokens=128, cached_tokens=100), *GOOD]).warnings
+    hits = [completion(prompt_tokens=128, cached_tokens=100)] * 20
+    assert () == check(hits, workload=Workload(concurrency=(2,), prefix="shared")).warnings
 
 
 def samples(*counts, point=0, begin=0, **readings):
@@ -135,6 +137,15 @@ def test_a_throttled_gpu():
         samples=seen
     ).warnings
     assert () == check(samples=samples(1, gpu_throttle=(None, ""))).warnings
+
+
+def test_another_process_on_a_gpu():
+    """A process that is not the engine's is said with its GPU; none, or one that the driver hides, is nothing to say."""
+    seen = samples(1, 2, gpu_other_processes=(0, 2)) + samples(3, gpu_other_processes=(0, None))
+    assert ("Another process on GPU 1: 2 beside the engine's, which share its time and memory.",) == check(
+        samples=seen
+    ).warnings
+    assert () == check(samples=samples(1, gpu_other_processes=(None, 0))).warnings
 
 
 def test_requests_that_did_not_leave():

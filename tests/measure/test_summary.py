@@ -54,8 +54,8 @@ def summary(completions, workload=WORKLOAD, streams=2, samples=(), **changes):
     if workload.rate is None:
         workload = replace(workload, concurrency=(streams,))
     facts = {"loop_lag_p99_s": 0.0, "cpu_share": 0.01}
-    ended = PointEnds(0, 10.0, **facts | changes)
-    return summarize(completions, workload, PointBegins(0, 0.0, 0, levels_of(workload)[0], ""), ended, samples)
+    begins = PointBegins(0, 0.0, len(completions), levels_of(workload)[0], "")
+    return summarize(completions, workload, begins, PointEnds(0, 10.0, **facts | changes), samples)
 
 
 def test_tpot_counts_tokens_not_chunks():

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
 from tests.measure.test_summary import completion, summary
 
 from seatrial.measure import Workload
+from seatrial.measure.repeats import merge_runs
 from seatrial.measure.types import Measurement
-from seatrial.view.tables.measurements import describe_target, table_measurement, table_self_check
+from seatrial.view.tables.measurements import describe_target, table_measurement, table_self_check, with_error
 
 GOOD = [completion(), completion()]
 
@@ -70,3 +72,59 @@ def test_nothing_succeeded():
     assert table.title.startswith("Nothing succeeded")
     assert ("2 streams", "-", "-", "-", "-", "-", "0/2", "no") == table.rows[0]
     assert "Failed: http_500 x2." in table.note
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error_s", "text"),
+    [
+        (0.0621, 0.0004, "62.1 ms ± 0.4"),
+        (0.0621, 0.0123, "62.1 ms ± 12"),
+        (1.5, 0.25, "1.5 s ± 0.25"),
+        (0.0621, 0.0001, "62.1 ms"),
+        (0.0621, None, "62.1 ms"),
+        (125.0, 9.0, "2 min 5 s"),
+    ],
+)
+def test_an_error_stands_beside_its_figure(seconds, error_s, text):
+    """An error is in the unit of its figure; one that rounding would hide is left out."""
+    assert text == with_error(seconds, error_s)
+
+
+def test_a_partial_level_is_called_so():
+    """A level that was stopped is partial, in its row and beside the best throughput."""
+    stopped = replace(summary(GOOD), partial=True, output_tokens_per_s=90.0)
+    table = table_measurement(measurement(points=(stopped,)))
+    assert ("partial", True) == (table.rows[0][-1], table.title.startswith("90.0 tok/s (partial) at most: "))
+    nothing = replace(summary([]), partial=True)
+    table = table_measurement(measurement(points=(nothing,), completions=()))
+    assert ("partial", True) == (table.rows[0][-1], table.title.startswith("Stopped before an answer was complete"))
+    assert "succeeded" not in table.to_text()
+
+
+def test_warnings_name_their_levels():
+    """A warning that several levels share is said once, with each of them; beside a valid level, too."""
+    points = tuple(summary(GOOD, streams=streams) for streams in (2, 4))
+    table = table_measurement(measurement(points=points, workload=Workload(concurrency=(2, 4))))
+    assert "2 streams, 4 streams: Only 2 requests succeeded: p90 is the slowest of them." in table.note
+    assert ["yes", "yes"] == [row[-1] for row in table.rows]
+
+
+def test_what_a_load_found_is_said():
+    """Below the table: intervals of a repeated level, checked answers that stayed right, and the knee."""
+    repeated = merge_runs([replace(summary(GOOD), output_tokens_per_s=rate) for rate in (90.0, 100.0, 110.0)], 3)
+    note = table_measurement(measurement(points=(replace(repeated, checked_answers=9, right_answers=8),))).note
+    assert "2 streams: 95 % intervals over 3 runs: throughput 75.2 tok/s to 125 tok/s, TTFT " in note
+    assert "8 of 9 checked answers right" in note
+    search = measurement(points=(summary(GOOD),), workload=Workload(concurrency=2, find_knee=True))
+    assert "The most load that is held is 2 streams (" in table_measurement(search).note
+    recorded = measurement(points=(summary(GOOD),), workload=Workload(replay="trace.csv"))
+    assert table_measurement(recorded).note.startswith("Prompts and longest answers as recorded.")
+
+
+def test_what_was_counted_is_said():
+    """Energy for each token and preemptions stand below the table, if they are known."""
+    point = replace(summary(GOOD), energy_per_token_j=2.345, preemptions=3)
+    assert (
+        "2 streams: 2.35 J of the GPUs for each token; 3 requests put back into the queue."
+        in table_measurement(measurement(points=(point,))).note
+    )

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.conftest import ROOT
+from tests.simulator import running_simulator
 
 from seatrial.batch import run_notebooks
 from seatrial.hardware import Hardware
@@ -84,6 +85,67 @@ def test_a_measurement_is_recorded_with_its_prediction(tmp_path, require):
     assert ["1", "2"] == sorted(run.results["prediction"])
     assert measurement.stand_in
     assert [] == list_servers()
+
+
+@pytest.mark.engine
+def test_a_server_is_handed_from_notebook_to_notebook(tmp_path, require):
+    """04 keeps what it launched, 05 measures that, and by its URL somebody else's; nothing is started twice or stopped."""
+    require("xllamacpp")
+    require("stand-in model")
+    small = {"concurrency": "1", "requests": 2, "answer_tokens": 4, "prompt_tokens": 16}
+    launched = run_notebooks(
+        [NOTEBOOKS / "04_launch_llamacpp.ipynb"],
+        parameters={"model": "smollm2", "keep": True},
+        output=tmp_path / "launched",
+    )
+    assert "completed" == launched.notebooks[0].status, launched.notebooks[0].error
+    (server,) = list_servers()
+    measured = run_notebooks(
+        [NOTEBOOKS / "05_live_throughput.ipynb"],
+        parameters={"model": "smollm2", **small},
+        output=tmp_path / "measured",
+    )
+    assert "completed" == measured.notebooks[0].status, measured.notebooks[0].error
+    records = [run.results["server"] for run in (launched, measured)]
+    assert [server.launch_id] * 2 == [record["launch_id"] for record in records]
+    assert ["it is kept, as asked", "it was here before"] == [record["left_running"] for record in records]
+    assert measured.results["plan"] == launched.results["plan"]
+    assert [server] == list_servers()
+    assert server.responds()
+
+
+@pytest.mark.engine
+def test_notebooks_work_on_any_url(tmp_path, monkeypatch):
+    """03, 04 and 05 on somebody else's server: models listed, asked, measured; no plan of ours is recorded for it."""
+    (tmp_path / "key").write_text("a-made-up-key-0123456789")
+    monkeypatch.setenv("THEIR_KEY", "a-made-up-key-0123456789")
+    names = ("03_launch_sglang", "04_launch_llamacpp", "05_live_throughput")
+    with running_simulator("--model=theirs", f"--api-key-file={tmp_path / 'key'}", "--ttft-s=0.01") as server:
+        run = run_notebooks(
+            [NOTEBOOKS / f"{name}.ipynb" for name in names],
+            parameters={"server": f"{server.url}/v1", "api_key_env": "THEIR_KEY", "concurrency": "1", "requests": 2},
+            output=tmp_path / "run",
+        )
+        assert ["completed"] * 3 == [one.status for one in run.notebooks], [one.error for one in run.notebooks]
+        record = run.results["server"]
+        assert (server.url, ["theirs"], False) == (record["url"], record["models"], record["launched"])
+        assert ({}, server.url) == (run.results["prediction"], run.results["measurement"]["url"])
+        assert run.results["plan"] is None
+        assert server.process.poll() is None
+    assert [] == list_servers(ended=True)
+    texts = "".join(path.read_text() for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert "a-made-up-key-0123456789" not in texts
+
+
+def test_a_server_that_does_not_run_ends_the_notebook_before_anything(tmp_path):
+    """The error names the parameter and what runs; nothing is fetched or launched."""
+    run = run_notebooks(
+        [NOTEBOOKS / "05_live_throughput.ipynb"], parameters={"server": "nobody"}, output=tmp_path / "run"
+    )
+    error = run.notebooks[0].error
+    assert ("UsageError", "launch", 2) == (error.kind, error.cell, error.exit_code)
+    assert "No server named 'nobody' runs on this machine." in error.message
+    assert [] == list_servers(ended=True)
 
 
 @pytest.mark.engine

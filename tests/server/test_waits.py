@@ -34,6 +34,7 @@ WITHOUT_LIMIT = {
     "fetch/cache.py fcntl.flock": "another download, which has a floor of its own, and says so",
     "fetch/parallel.py done.result": "of futures that are done",
     "fetch/wheel.py process.wait": "after the process was ended",
+    "cli/measure_live.py load.result": "of a load that has ended",
     "hardware/bandwidth/gpu_probe.py done.result": "a process of its own with a deadline runs it",
     "hardware/bandwidth/host_probe.py done.result": "a process of its own with a deadline runs it",
     "launching/launcher.py startup.wait": "a start, which has the stall limit",
@@ -50,9 +51,7 @@ WITHOUT_LIMIT = {
     "server/waiting.py startup.wait": "a start, which has the stall limit",
     "simulator/__main__.py stopped.wait": "the simulator serves until it is stopped",
     "tune/bench.py load.result": "the load, whose requests have limits",
-    "view/notebook/live.py self._thread.join": "a thread that draws what it was given",
-    "view/notebook/load_panel.py load.result": "the load, whose requests have limits",
-    "view/notebook/load_panel.py self._plot.wait": "the load, whose requests have limits",
+    "view/notebook/panel_runs.py self.load.result": "of a load that has ended",
 }
 """Waits without a limit of their own, with the reason why each ends."""
 

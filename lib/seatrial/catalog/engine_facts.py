@@ -115,6 +115,16 @@ class Metrics(msgspec.Struct, frozen=True):
     none: str | None = None  # why an engine has no metrics
 
 
+class MemoryLine(msgspec.Struct, frozen=True):
+    """A line of the engine's log that tells how much memory it has taken for something; several lines add up."""
+
+    what: Literal["weights", "kv_cache", "compute_buffers"]
+    pattern: str  # regular expression; its group ``size`` is a number of ``unit``
+    unit: Literal["MiB", "GiB"]
+    source: str
+    checked: str
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """One way to start an engine."""
@@ -261,6 +271,7 @@ class EngineFacts:
     misread_config: MisreadConfig | None = None  # None: it reads every config.json that it takes
     drafting: Drafting | None = None  # None: it takes no drafter as a file
     tensor_split: TensorSplit | None = None  # None: it has no second way to split a model
+    memory: tuple[MemoryLine, ...] = ()  # empty: its log does not tell
     log: LogSigns | None = None  # None: its log is recognised by its phases and failures only
 
 

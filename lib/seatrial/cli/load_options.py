@@ -9,7 +9,7 @@ from typing import TypeVar, get_args
 from seatrial.cli.options import positive_number, whole_number
 from seatrial.measure import Workload
 from seatrial.measure.repeats import MAX_REPEATS
-from seatrial.measure.workload import MAX_LEVELS, MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS, Arrivals, Prefix
+from seatrial.measure.workload import MAX_LEVELS, MAX_REQUESTS, MAX_STREAMS, MAX_TOKENS, Arrivals, Prefix, Reasoning
 
 T = TypeVar("T")
 
@@ -41,6 +41,12 @@ def _add_levels(group: argparse._ArgumentGroup) -> None:
     kind.add_argument(
         "--rate", type=_several(positive_number(_FASTEST)), metavar="1,2,4", help="requests a second, a level each"
     )
+    kind.add_argument(
+        "--replay", metavar="FILE", help="recorded requests: CSV or JSONL with time, prompt and answer tokens of each"
+    )
+    group.add_argument(
+        "--speed-up", type=positive_number(1e6), metavar="2", help="of --replay: times its own speed (default: 1)"
+    )
     group.add_argument(
         "--arrivals",
         choices=get_args(Arrivals),
@@ -49,7 +55,7 @@ def _add_levels(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--requests",
         type=whole_number(0, MAX_REQUESTS),
-        help="requests a level (default or 0: enough: 4 a stream, at least 8; 30 seconds of --rate, at least 20)",
+        help="requests a level (default or 0: enough: 4 a stream, at least 8; 30 seconds of --rate, at least 20; of --replay the first so many)",
     )
     group.add_argument(
         "--repeat", type=whole_number(1, MAX_REPEATS), help="runs of each level, for 95 %% intervals (default: 1)"
@@ -80,6 +86,12 @@ def _add_prompts(group: argparse._ArgumentGroup) -> None:
         help="let every answer reach that length; for a --server whose engine takes it",
     )
     group.add_argument(
+        "--reasoning", choices=get_args(Reasoning), help="ask the model to reason before it answers, or not to"
+    )
+    group.add_argument(
+        "--tools", action="store_true", default=None, help="offer one function, and ask the model to call it"
+    )
+    group.add_argument(
         "--prefix",
         choices=get_args(Prefix),
         help="no prompt begins like another, prompts share their beginning, or both side by side (default: unique)",
@@ -93,6 +105,12 @@ def _add_prompts(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_result(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--check-answers",
+        action="store_true",
+        default=None,
+        help="ask questions with one right answer alone, then among the load: how many stay right",
+    )
     group.add_argument(
         "--slo-ttft-s", type=positive_number(_LONGEST_S), help="goodput counts requests with at most this TTFT"
     )

@@ -7,10 +7,14 @@ seatrial measure --server NAME --rate 1,2,4 --slo-ttft-s 0.5
                                                       latency under so many requests a second
 seatrial measure --server NAME --prompt-tokens 1000,8000,32000 --prefix both
                                                       long prompts, and what prefix caching brings
+seatrial measure --server NAME --find-knee --slo-ttft-s 0.5 --check-answers
+                                                      the most streams that it holds, and if answers stay right
+seatrial measure --server NAME --replay trace.csv     recorded requests, as they came
 
 TTFT is the time to the first token, TPOT the time for each later one; docs/measuring.md defines
-every figure. The exit code is 5 if no request succeeded, the client itself did not keep up, or
-something between server and client held the stream back.
+every figure. The exit code is 5 if the figures are not the server's: no request succeeded, the client
+itself was too late, or something between server and client held the stream back. Ctrl-C shows what
+was measured until then, and exits with 130.
 """
 
 from __future__ import annotations
@@ -23,13 +27,16 @@ from seatrial import environment
 from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.load_options import add_load_options, workload_of
 from seatrial.cli.measure_record import record_path, write_measurement
-from seatrial.errors import EngineError, MeasurementError, SeatrialError, UsageError
+from seatrial.errors import INTERRUPTED, EngineError, MeasurementError, SeatrialError, UsageError
 from seatrial.launching.next_plan import why_ended
-from seatrial.measure import LoadProgress, Measurement, find_problems, measure_server
+from seatrial.measure import Load, LoadProgress, Measurement, find_problems, start_load
 from seatrial.records import to_dict
 
 if TYPE_CHECKING:
     from seatrial.server import Server
+    from seatrial.view.tables.table import Table
+
+_LOOK_S = 0.2  # at least so often an interrupt is noticed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the API key of --url")
     parser.add_argument("--model", help="model id (default: the one the server lists)")
     add_load_options(parser)
+    parser.add_argument("--live", action="store_true", help="show the load while it runs: output, waits, queue, GPUs")
     parser.add_argument("--output", metavar="FILE", help="write a record, which seatrial report shows")
 
 
@@ -49,10 +57,12 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     output = record_path(arguments.output)
     api_key = _api_key(arguments.api_key_env)
     target = _target(arguments)
-    with _Display() if not arguments.json else nullcontext() as display:
+    with _Display() if not (arguments.json or arguments.live) else nullcontext() as display:
         show = display.update if display is not None else None
         try:
-            measurement = measure_server(target, workload, api_key=api_key, model=arguments.model, on_event=show)
+            with start_load(target, workload, api_key=api_key, model=arguments.model, on_event=show) as load:
+                stopped = _interrupted(load, live=arguments.live)
+                measurement = load.result()
         except SeatrialError as error:
             ended = _why_it_ended(target)
             if ended is None:
@@ -60,17 +70,44 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             raise ended from error
     if ended := _why_it_ended(target):
         stderr().print(f"{ended.what}\n{ended.remedy}", soft_wrap=True)
+    problems = find_problems(measurement)
+    measurement, compared = _beside_prediction(target, measurement, valid=not problems)
     if output is not None:
         write_measurement(output, measurement, target)
-    problems = find_problems(measurement)
+    from seatrial.view.tables.measurements import warnings_of
+
     if arguments.json:
-        for line in (*measurement.notes, *problems):
+        for line in (*measurement.notes, *warnings_of(measurement), *problems):
             stderr().print(line)
+    not_valid = MeasurementError.exit_code if problems else 0
     return CommandResult(
         document=to_dict(measurement.points),
-        show=lambda: _show(measurement),
-        exit_code=MeasurementError.exit_code if problems else 0,
+        show=lambda: _show(measurement, compared),
+        exit_code=INTERRUPTED if stopped else not_valid,
     )
+
+
+def _interrupted(load: Load, *, live: bool) -> bool:
+    """Wait for the end of a load; return True if a person stopped it, and something was measured until then.
+
+    Raises:
+        KeyboardInterrupt: If nothing was.
+
+    """
+    try:
+        if live:
+            from seatrial.cli.measure_live import show_live
+
+            show_live(load)
+        while not load.wait(_LOOK_S):
+            pass
+    except KeyboardInterrupt:
+        load.stop()
+        if not load.recorder.points:
+            raise
+        stderr().print("Stopped by you. This was measured until then:", soft_wrap=True)
+        return True
+    return False
 
 
 class _Display:
@@ -142,9 +179,29 @@ def _api_key(variable: str | None) -> str | None:
     return key
 
 
-def _show(measurement: Measurement) -> None:
+def _beside_prediction(
+    target: Server | str, measurement: Measurement, *, valid: bool
+) -> tuple[Measurement, Table | None]:
+    """Compare a planned server with its prediction, and keep the ratio for the next one if the figures are valid."""
+    if isinstance(target, str):
+        return measurement, None
+    from seatrial.launching.learned_speed import compare_with_plan, remember_speed, with_predictions
+    from seatrial.view.tables.predicted import table_predicted
+
+    compared, kept = compare_with_plan(target, measurement), False
+    measurement = with_predictions(target, measurement)
+    try:
+        kept = valid and remember_speed(target, measurement) is not None
+    except SeatrialError as error:  # a full disk, say: the measurement itself is no worse for it
+        stderr().print(f"The next prediction does not use this measurement. {error}", soft_wrap=True)
+    return measurement, table_predicted(compared, kept=kept) if compared else None
+
+
+def _show(measurement: Measurement, compared: Table | None) -> None:
     from seatrial.view.tables.measurements import table_measurement, table_self_check
 
     stdout().print(table_measurement(measurement).to_rich())
     if any(not point.self_check.valid for point in measurement.points):
         stdout().print(table_self_check(measurement).to_rich())
+    if compared is not None:
+        stdout().print(compared.to_rich())

@@ -15,11 +15,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seatrial.cli.answer import CommandResult, stdout
+from seatrial.cli.answer import CommandResult, stderr, stdout
 from seatrial.cli.options import positive_number
 from seatrial.errors import UsageError
 from seatrial.paths import typed_path
-from seatrial.records import RECORD, REPORT
+from seatrial.records import RECORD, REPORT, to_dict
 
 if TYPE_CHECKING:
     from seatrial.view.report.compared import Compared
@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> CommandResult:
     compared = read_runs(arguments.runs, arguments.dollars_per_hour)
     if arguments.text:
         return _text(compared)
+    for line in compared.unread:
+        stderr().print(f"seatrial: {line}", soft_wrap=True)
     page = write_compared(compared, _output(compared, arguments.output))
 
     def show() -> None:
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> CommandResult:
         stdout().print(compared.table().to_rich())
         stdout().print(f"Report: {page}", soft_wrap=True)
 
-    return CommandResult({"report": str(page), "runs": compared.documents}, show)
+    return CommandResult({"report": str(page), "runs": to_dict(compared.documents)}, show)
 
 
 def _output(compared: Compared, named: str | None) -> Path:

@@ -12,6 +12,7 @@ from seatrial.given import text
 from seatrial.hardware.amd import read_amd
 from seatrial.hardware.apple import read_apple
 from seatrial.hardware.bandwidth.record import with_measured_bandwidth
+from seatrial.hardware.efficiency import with_measured_efficiency
 from seatrial.hardware.machine_file import file_named, read_machine_file
 from seatrial.hardware.named import AUTO, CPU, machine_name, named_machine
 from seatrial.hardware.nvidia import read_nvidia
@@ -44,10 +45,10 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
     name = text("hardware", name)
     folded = name.casefold()
     if folded == AUTO:
-        return _with_host_memory(_dated(with_measured_bandwidth(read_machine())), host_memory_gib)
+        return _with_host_memory(_dated(_with_measured(read_machine())), host_memory_gib)
     if folded == CPU and host_memory_gib is None:
         source = "host of this machine, accelerators left out"
-        return _dated(with_measured_bandwidth(Hardware(CPU, (), _read_host(), None, None, "measured", source)))
+        return _dated(_with_measured(Hardware(CPU, (), _read_host(), None, None, "measured", source)))
     try:
         return named_machine(name, host_memory_gib)
     except UnknownNameError:
@@ -55,6 +56,11 @@ def detect_hardware(name: str = "auto", *, host_memory_gib: float | None = None)
         if path is None:
             raise
     return _with_host_memory(read_machine_file(path), host_memory_gib)
+
+
+def _with_measured(hardware: Hardware) -> Hardware:
+    """Add what was measured on this machine: its bandwidth, and how fast engines really were."""
+    return with_measured_efficiency(with_measured_bandwidth(hardware))
 
 
 def _dated(hardware: Hardware) -> Hardware:

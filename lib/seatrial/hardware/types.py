@@ -105,6 +105,57 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredLevel:
+    """Measured times of a load level as multiples of those predicted.
+
+    Attributes:
+        streams: Requests at once.
+        decode: Of the time of a decode step.
+        prefill: Of the time in which prompts are read.
+
+    """
+
+    streams: int
+    decode: float
+    prefill: float
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """Speed of an engine with one checkpoint on this machine, measured and compared with its prediction.
+
+    Attributes:
+        engine: Engine id.
+        checkpoint: Checkpoint id.
+        tensor: GPUs that share each tensor.
+        drafter: Checkpoint id of the drafter, None without.
+        engine_version: Version that was measured, None if unknown.
+        prompt_tokens: Length of the prompts.
+        measured_at: Of the newest level; UTC, ISO 8601.
+        levels: By streams at once, ascending.
+
+    """
+
+    engine: str
+    checkpoint: str
+    tensor: int
+    drafter: str | None
+    engine_version: str | None
+    prompt_tokens: int
+    measured_at: str
+    levels: tuple[MeasuredLevel, ...]
+
+    def same_kind(self, other: Efficiency) -> bool:
+        """Return True if both are of the same engine, checkpoint, split and drafter."""
+        return (self.engine, self.checkpoint, self.tensor, self.drafter) == (
+            other.engine,
+            other.checkpoint,
+            other.tensor,
+            other.drafter,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Hardware:
     """A machine: detected, or described by name.
 
@@ -119,6 +170,7 @@ class Hardware:
         problems: Readings that failed, and how to fix each.
         engine_env: Environment variables with which an engine sees these accelerators only, NAME=value.
         detected_at: When it was detected (UTC, ISO 8601), None if it was not.
+        efficiencies: How fast engines really were on this machine, by ``seatrial measure``.
 
     """
 
@@ -132,6 +184,7 @@ class Hardware:
     problems: tuple[Problem, ...] = ()
     engine_env: tuple[str, ...] = ()
     detected_at: str | None = field(default=None, compare=False)
+    efficiencies: tuple[Efficiency, ...] = ()
 
     def times(self, count: int) -> str:
         """Return the name with a count if there are several: ``2 x h200x8``."""

@@ -40,7 +40,7 @@ def held_back(completions: Sequence[Completion], lag_s: float) -> str:
 def remarks(completions: Sequence[Completion], lag_s: float) -> tuple[str, ...]:
     """Return what a reader of these answers' figures must know, one sentence each."""
     good = [one for one in completions if one.error is None]
-    return tuple(filter(None, (_bunched(good, lag_s), _doubtful_usage(good))))
+    return tuple(filter(None, (_bunched(good, lag_s), _doubtful_usage(good), _odd_streams(good))))
 
 
 def reads(completion: Completion) -> int:
@@ -75,6 +75,15 @@ def _doubtful_usage(good: Sequence[Completion]) -> str:
     counted = sorted({one.token_source for one in doubtful})
     left = "that count is left out" if counted == ["usage"] else f"output tokens are counted by {' or '.join(counted)}"
     return f"The server's usage cannot be right in {len(doubtful)} of {len(good)} answers ({doubtful[0].usage_doubt}): {left}."
+
+
+def _odd_streams(good: Sequence[Completion]) -> str:
+    odd = [one.stream_doubt for one in good if one.stream_doubt]
+    if not odd:
+        return ""
+    return (
+        f"The streams of {len(odd)} of {len(good)} answers are odd, so that their times and counts may be ({odd[0]})."
+    )
 
 
 def _is_held(completion: Completion) -> bool:

@@ -14,9 +14,11 @@ def add_predictions(measurement: Measurement, predictions: Mapping[int, Predicti
 
     Args:
         measurement: Any measurement.
-        predictions: By streams at once; a level without a prediction stays as it is.
+        predictions: By streams at once, for one length of prompts; a level without a prediction stays as it is.
 
     """
+    if isinstance(measurement.workload.prompt_tokens, tuple):
+        return measurement
     points = tuple(
         replace(point, predicted_tokens_per_s=predictions[point.concurrency].decode_tokens_per_s)
         if point.concurrency is not None and point.concurrency in predictions

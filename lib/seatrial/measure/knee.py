@@ -8,9 +8,13 @@ from dataclasses import dataclass, replace
 
 from seatrial.measure.types import Completion, Measurement, Point
 from seatrial.measure.workload import MAX_LEVELS, MAX_STREAMS, Level, Workload, levels_of
+from seatrial.units import format_rate, format_seconds
 
 HELD_SHARE = 0.9
 """Share of a load's requests that must meet every objective (without one: succeed) for the load to be held."""
+
+GIVEN_UP = "given_up"
+"""Name under which requests are counted that were broken off because the queue only grew."""
 
 _FALL = 0.95  # of the best goodput so far; less is a fall
 _GAIN = 0.1  # that twice the streams must add to the throughput; less, and further streams only wait
@@ -46,7 +50,8 @@ class KneeSearch:
         """Return the next load to try, None if the search has ended."""
         if not self._points:
             return self._start
-        if len(self._points) >= MAX_LEVELS or not self._points[-1].requests.succeeded:
+        requests = self._points[-1].requests
+        if len(self._points) >= MAX_LEVELS or (not requests.succeeded and GIVEN_UP not in requests.errors):
             return None
         load = self._next_load()
         if load is None:
@@ -113,6 +118,16 @@ def knee_of(measurement: Measurement) -> Knee | None:
     for point in measurement.points:
         search.take(point)
     return search.result()
+
+
+def describe_knee(knee: Knee) -> str:
+    """Return what a search found, a sentence."""
+    if knee.point is None:
+        return f"No load that was tried is held: {knee.why}."
+    wait = _wait(knee.point)
+    figures = [format_rate(knee.point.output_tokens_per_s)]
+    figures += [f"TTFT {format_seconds(wait)} in the median"] if wait is not None else []
+    return f"The most load that is held is {knee.point.label} ({', '.join(figures)}): {knee.why}."
 
 
 def held_share(point: Point) -> float:

@@ -48,8 +48,7 @@ class RunningLevel:
 
     def end(self, ended: PointEnds, counted: ServerMetrics | None) -> Point:
         """Sum up; a level in which some requests succeeded before the server went away is partial."""
-        begins, samples = self._begins, [*self._before, *self._samples]
-        point = summarize(self.completions, self._workload, begins, ended, samples)
+        point = summarize(self.completions, self._workload, self._begins, ended, [*self._before, *self._samples])
         if point.requests.succeeded and server_gone(self.completions):
             point = replace(point, partial=True)
         return with_counted(point, self.completions, self._samples, self._counted, counted)

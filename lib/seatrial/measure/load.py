@@ -27,11 +27,13 @@ from seatrial.measure.messages import (
     LoadJob,
     PointBegins,
     PointEnds,
+    Recounted,
     SetStreams,
     Tick,
     decode_event,
 )
 from seatrial.measure.recorder import LoadProgress, Recorder
+from seatrial.measure.recording import read_recording
 from seatrial.measure.target import RemoteServer, Target, find_target
 from seatrial.measure.telemetry import Telemetry
 from seatrial.measure.types import Measurement, Sample
@@ -108,12 +110,13 @@ class Load:
     """
 
     def __init__(self, target: Target, workload: Workload, on_event: _OnEvent | None) -> None:
+        recording = read_recording(workload)
         self.recorder = Recorder(workload.repeat)
         self._target = target
         self._workload = workload
         self._on_event = on_event
         self._model = target.model or ""
-        self._notes: list[str] = []
+        self._notes = list(recording.notes) if recording is not None else []
         self._missing: dict[str, str] = {}
         self._error: SeatrialError | None = None
         self._stopping = False
@@ -123,7 +126,7 @@ class Load:
         self._process = ClientProcess()
         self._thread = threading.Thread(target=self._follow, name="load", daemon=True)
         try:
-            job = LoadJob(target.url, workload, time.perf_counter_ns(), target.model, target.api_key)
+            job = LoadJob(target.url, workload, time.perf_counter_ns(), target.model, target.api_key, recording)
             self._process.send(job)
             self._thread.start()
         except BaseException:  # no thread can be started: nobody would follow the client
@@ -200,8 +203,8 @@ class Load:
             UsageError: If requests arrive at a rate, or there is no such number of streams.
 
         """
-        changed = Workload(concurrency=(streams,), rate=self._workload.rate, until_stopped=True)
-        check_workload(changed, self._target.engine)
+        rate = 1.0 if self._workload.open_loop else None
+        check_workload(Workload(concurrency=(streams,), rate=rate, until_stopped=True), self._target.engine)
         self._process.send(SetStreams(streams))
 
     def stop(self) -> None:
@@ -260,22 +263,20 @@ class Load:
                 before = self.recorder.samples[-1:]
                 self._level = RunningLevel(event, self._workload, self._read_metrics(), before)
                 points = len(levels_of(self._workload)) if event.requests and not self._workload.find_knee else 0
-                streams = event.level.streams
-                self._report(
-                    LoadProgress(
-                        event.point, points, event.label, 0, event.requests, None, 0, event.at_s, event.later, streams
-                    )
-                )
+                counts = (event.requests, None, 0, event.at_s, event.later, event.level.streams)
+                self._report(LoadProgress(event.point, points, event.label, 0, *counts))
             case Tick():
                 self._add_sample(event, telemetry)
                 self._report(replace(progress, tokens_per_s=event.tokens_per_s, active_streams=event.active_streams))
             case Finished():
-                if (
-                    self._level is not None and event.completion.point == progress.point
-                ):  # not of streams set anew since
+                # Others were sent before the streams were set anew.
+                if self._level is not None and event.completion.point == progress.point:
                     self._level.completions.append(event.completion)
                 self.recorder.add_completion(event.completion)
                 self._report(replace(progress, done=progress.done + 1))
+            case Recounted() if self._level is not None:
+                self._level.completions[event.index] = event.completion
+                self.recorder.replace_completion(len(self._level.completions) - event.index, event.completion)
             case PointEnds():
                 self._notes += event.notes
                 self._end_level(event)

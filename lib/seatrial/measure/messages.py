@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from seatrial.json_text import JsonDecoder
+from seatrial.measure.recording import Recording
 from seatrial.measure.types import Completion
 from seatrial.measure.workload import Level, Workload
 
@@ -23,6 +24,7 @@ class LoadJob(msgspec.Struct, frozen=True):
     start_ns: int
     model: str | None = None
     api_key: str | None = None
+    recording: Recording | None = None
 
 
 class SetStreams(msgspec.Struct, frozen=True):
@@ -69,6 +71,16 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     completion: Completion
 
 
+class Recounted(msgspec.Struct, frozen=True, tag="recounted"):
+    """A request of the level once more, its tokens counted by the server's tokenizer after the last answer.
+
+    ``index`` is its place among the level's ``Finished``.
+    """
+
+    index: int
+    completion: Completion
+
+
 class PointEnds(msgspec.Struct, frozen=True, tag="point_ends"):
     """A load level is over: the client's own figures of it; ``partial`` if a person set other streams before its end."""
 
@@ -89,7 +101,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     remedy: str
 
 
-Event = ClientReady | PointBegins | Tick | Finished | PointEnds | Failed
+Event = ClientReady | PointBegins | Tick | Finished | Recounted | PointEnds | Failed
 
 decode_event: Any = JsonDecoder(Event)
 decode_job: Any = JsonDecoder(LoadJob)

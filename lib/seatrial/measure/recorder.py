@@ -109,6 +109,12 @@ class Recorder:
             self._stored[1] += 1
             self._completions.append(completion)
 
+    def replace_completion(self, from_end: int, completion: Completion) -> None:
+        """Store a completion anew that is so many places before the end, the last being 1."""
+        with self._lock:
+            if from_end <= len(self._completions):
+                self._completions[-from_end] = completion
+
     def add_point(self, point: Point) -> None:
         """Store a load level, or one of its runs if each is repeated."""
         with self._lock:

@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 
 from seatrial.errors import MeasurementError, UsageError
 from seatrial.json_text import parse_json
+from seatrial.measure.client.failure import refused_tls
 from seatrial.measure.client_limits import own_limit
 from seatrial.measure.stream.chunks import error_text, one_line
 from seatrial.measure.target import Target, check_address
 
+_HTTPS = 443
 _CONNECT_TIMEOUT_S = 10.0
 _ERROR_TIMEOUT_S = 5.0  # for the rest of an error, whose beginning says why
 _MAX_BYTES = 8 << 20
@@ -134,11 +136,10 @@ def _errors_named(target: Target, what: str) -> Iterator[None]:
     begun = time.monotonic()
     try:
         yield
-    except ssl.SSLCertVerificationError as error:
-        raise UsageError(
-            f"The certificate of {target.url} is not trusted: {error.verify_message}. Nothing was sent there.",
-            remedy="If it is your server, set SSL_CERT_FILE to the file with its certificate, or its authority's.",
-        ) from error
+    except ssl.SSLError as error:
+        parts = urlsplit(target.url)
+        why, remedy = refused_tls(error, parts.hostname or "", parts.port or _HTTPS)
+        raise UsageError(f"{target.url} was not asked: {why}.", remedy=f"{remedy}.") from error
     except (OSError, http.client.HTTPException) as error:
         limit = own_limit(error)
         if limit is not None:
@@ -148,6 +149,4 @@ def _errors_named(target: Target, what: str) -> Iterator[None]:
             f"within {time.monotonic() - begun:.0f} s" if late else f"({one_line(str(error)) or type(error).__name__})"
         )
         remedy = "Check whether it runs: seatrial ps, and seatrial logs."
-        if isinstance(error, ssl.SSLError):
-            remedy = f"Check whether it speaks https at that port, or http: {target.url.replace('https:', 'http:', 1)}."
         raise MeasurementError(f"{target.url} does not answer: {what} {why}.", remedy=remedy) from error

@@ -39,9 +39,12 @@ def summarize(
 
     """
     level = begins.level
+    every = completions  # questions among the load are part of its throughput, and of nothing else
+    completions = [one for one in every if one.right is None]
+    answers = [one for one in every if one.right is not None]
     good = [one for one in completions if one.error is None]
     ttft, tpot = quantiles(_known(map(ttft_s, good))), quantiles(_known(map(tpot_s, good)))
-    window = steady_window(completions, level.streams)
+    window = steady_window(every, level.streams)
     duration = max(ended.at_s - begins.at_s, 1e-9)
     chunks = sum(one.chunks for one in good)
     sources = {one.token_source for one in good}
@@ -62,8 +65,13 @@ def summarize(
         e2e_s=quantiles(one.last_token_s - one.sent_s for one in good if one.last_token_s is not None),
         output_tokens_per_s=None
         if window is None or not good
-        else sum(tokens_between(one, *window) for one in good) / (window[1] - window[0]),
-        output_tokens_per_s_whole_run=sum(one.tokens for one in good) / duration if good else None,
+        else sum(tokens_between(one, *window) for one in (*good, *answers) if one.error is None)
+        / (window[1] - window[0]),
+        output_tokens_per_s_whole_run=sum(one.tokens for one in every if one.error is None) / duration
+        if good
+        else None,
+        checked_answers=len(answers) or None,
+        right_answers=sum(bool(one.right) for one in answers) if answers else None,
         tokens_per_chunk=sum(one.tokens for one in good) / chunks if chunks else None,
         goodput_per_s=sum(_meets(one, workload, level) for one in good) / duration,
         token_source=min(sources, key=_TOKEN_SOURCES.index, default=None),

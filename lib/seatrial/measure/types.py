@@ -31,7 +31,10 @@ class Completion:
         text: The answer, also if it broke off.
         ended_s: When the request was over, its slot free again.
         retries: Attempts the server turned away before (429 or 503).
+        reasons_first: True if the answer began with reasoning.
+        right: Of a question that was asked among the load: whether its answer is right; None for a request of the load.
         usage_doubt: Why a count of the server cannot be right and was left out; empty if none is doubtful.
+        stream_doubt: What of the stream was left out or guessed; empty if it is plain to read.
         draft_steps: Steps of the model in which drafts were checked, None if the server does not count them.
         drafted_tokens: Tokens that were drafted for this answer, likewise.
         accepted_tokens: Of these, accepted.
@@ -55,7 +58,10 @@ class Completion:
     text: str
     ended_s: float
     retries: int = 0
+    reasons_first: bool = False
+    right: bool | None = None
     usage_doubt: str = ""
+    stream_doubt: str = ""
     draft_steps: int | None = None
     drafted_tokens: int | None = None
     accepted_tokens: int | None = None
@@ -182,7 +188,8 @@ class Point:
             TTFT (open loop: from the schedule) and TPOT.
         energy_per_token_j: GPU energy for each output token, None if no power is read.
         preemptions: Requests that the server put back into its queue.
-        checked_answers: Answers that were checked among the load, None if none were.
+        checked_answers: Answers that were checked among the load, None if none were. Their tokens are part of the
+            throughput; latency, goodput and ``requests`` are of the load's own requests.
         right_answers: Those of them that were right.
         runs: Of a repeated level its single runs; the level's own figures are means over them, its counts sums.
 

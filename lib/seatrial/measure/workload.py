@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from seatrial.errors import UsageError
@@ -30,14 +31,20 @@ class Workload:
     Attributes:
         concurrency: Closed loop: streams at once, one level each; empty for open loop.
         rate: Open loop: requests per second, one level each if there are several; None for closed loop.
+        replay: Open loop: a CSV or JSONL file of recorded requests, with time, prompt tokens and answer tokens of each.
+        speed_up: Of a replay: times its own speed.
         arrivals: Open loop: ``poisson`` (at random, seeded), ``constant`` gaps, or a ``ramp`` from 0 up to the rate.
-        requests: Requests a level; None or 0: 4 for each stream, at least 8; open loop: 30 seconds of arrivals, at least 20.
+        requests: Requests a level; None or 0: 4 for each stream, at least 8; open loop: 30 seconds of arrivals, at least 20;
+            of a replay the first so many, None for all.
         prompt_tokens: Exact prompt length, chat template included, one level each if there are several; approximate if the
             server has no tokenizer.
         prefix: ``unique`` prompts, prompts that ``shared`` a beginning, or ``both``, each level twice side by side.
         shared_share: Part of a prompt that is its shared beginning.
         answer_tokens: Longest answer.
         ignore_eos: Let every answer reach that length; only for engines known to take it.
+        reasoning: ``on`` or ``off`` asks a chat to reason before the answer, or not to; None leaves it to the server.
+        tools: Offer one function, and ask for its call.
+        check_answers: Ask questions with one right answer alone, then among the load.
         repeat: Runs of each level; from 2 on a point has 95 % intervals.
         find_knee: Raise streams or rate from the first level on until goodput falls, and find the most load that is held.
         warmup_requests: Sent before each level and discarded.
@@ -62,9 +69,14 @@ class Workload:
     slo_tpot_s: float | None = None
     request_timeout_s: float = 600.0
     token_timeout_s: float = 60.0
+    replay: str | None = None
+    speed_up: float = 1.0
     arrivals: Arrivals = "poisson"
     prefix: Prefix = "unique"
     shared_share: float = 0.9
+    reasoning: Reasoning | None = None
+    tools: bool = False
+    check_answers: bool = False
     repeat: int = 1
     find_knee: bool = False
     until_stopped: bool = False
@@ -74,6 +86,11 @@ class Workload:
         for name, read in _READERS.items():
             object.__setattr__(self, name, read(name, getattr(self, name)))
 
+    @property
+    def open_loop(self) -> bool:
+        """True if requests arrive whether or not earlier ones are over."""
+        return self.rate is not None or self.replay is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -81,8 +98,8 @@ class Level:
 
     Attributes:
         streams: Closed loop: streams at once; None for open loop.
-        rate: Open loop: requests per second; None for closed loop.
-        prompt_tokens: Length of each prompt.
+        rate: Open loop: requests per second, of a replay on average; None for closed loop.
+        prompt_tokens: Length of each prompt; a replay has its own.
         shared: True if prompts share their beginning.
 
     """
@@ -92,6 +109,11 @@ class Level:
     prompt_tokens: int
     shared: bool = False
 
+    @property
+    def recorded(self) -> bool:
+        """True for a replay: its arrivals, and what its prompts share, are those of a recording."""
+        return self.streams is None and self.rate is None
+
 
 def levels_of(workload: Workload) -> tuple[Level, ...]:
     """Return the load levels in the order in which they are sent; of a search for the knee the first."""
@@ -99,6 +121,8 @@ def levels_of(workload: Workload) -> tuple[Level, ...]:
     loads: list[tuple[int | None, float | None]] = [(streams, None) for streams in workload.concurrency]
     if workload.rate is not None:
         loads = [(None, rate) for rate in _tuple(workload.rate)]
+    if workload.replay is not None:
+        loads = [(None, None)]
     lengths = _tuple(workload.prompt_tokens)
     if workload.find_knee:
         loads = loads[:1]
@@ -115,7 +139,10 @@ def describe_level(streams: int | None, rate: float | None = None) -> str:
 def label_of(level: Level, workload: Workload) -> str:
     """Return a level in words, with all that tells it from the workload's other levels."""
     words = [describe_level(level.streams, level.rate)]
-    if level.streams is None and workload.arrivals != "poisson":
+    if workload.replay is not None:
+        speed = "" if workload.speed_up == 1 else f" at {workload.speed_up:g} times its speed"
+        words = [f"replay of {shortened(Path(workload.replay).name)}{speed}"]
+    elif level.streams is None and workload.arrivals != "poisson":
         words = [f"ramp to {words[0]}" if workload.arrivals == "ramp" else f"{words[0]} at constant gaps"]
     if isinstance(workload.prompt_tokens, tuple):
         words.append(f"prompts of {level.prompt_tokens:,} tokens")
@@ -130,9 +157,11 @@ def describe_lengths(workload: Workload) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def longest_prompt(workload: Workload) -> int:
-    """Return the tokens of the longest prompt."""
-    return max(_tuple(workload.prompt_tokens))
+def describe_sizes(workload: Workload) -> str:
+    """Return the lengths of prompts and answers, a sentence."""
+    if workload.replay is not None:
+        return "Prompts and longest answers as recorded."
+    return f"Prompts of {describe_lengths(workload)} tokens, answers of at most {workload.answer_tokens}."
 
 
 def read_concurrency(levels: object) -> tuple[int, ...]:
@@ -223,9 +252,14 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "slo_tpot_s": _or_none(number),
     "request_timeout_s": number,
     "token_timeout_s": number,
+    "replay": _or_none(text),
+    "speed_up": number,
     "arrivals": _word_of(Arrivals),
     "prefix": _word_of(Prefix),
     "shared_share": number,
+    "reasoning": _or_none(_word_of(Reasoning)),
+    "tools": _truth,
+    "check_answers": _truth,
     "repeat": whole,
     "find_knee": _truth,
     "until_stopped": _truth,

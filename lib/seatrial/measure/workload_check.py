@@ -57,6 +57,7 @@ def _check_counts(workload: Workload) -> None:
 def _check_figures(workload: Workload) -> None:
     figures = [
         *(("rate", level.rate) for level in levels_of(workload)),
+        ("speed_up", workload.speed_up),
         ("slo_ttft_s", workload.slo_ttft_s),
         ("slo_tpot_s", workload.slo_tpot_s),
         ("request_timeout_s", workload.request_timeout_s),
@@ -78,6 +79,14 @@ def _check_requests(workload: Workload) -> None:
             f"{workload.requests} requests cannot keep {most} streams busy.",
             remedy=f"Ask for at least {most} requests; {4 * most} give a steady stretch.",
         )
+    if workload.replay is not None:
+        _check_replay(workload)
+    elif workload.speed_up != 1:
+        raise UsageError("speed_up goes with a replay.", remedy="Name a recorded list of arrivals, or leave it out.")
+    if workload.until_stopped and workload.check_answers:
+        raise UsageError(
+            "check_answers goes with levels that have an end.", remedy="Leave check_answers or until_stopped out."
+        )
     if workload.until_stopped and (most == 0 or workload.repeat > 1 or len(levels_of(workload)) > 1):
         raise UsageError(
             "A load that runs until it is stopped begins with one number of streams.",
@@ -92,6 +101,19 @@ def _check_requests(workload: Workload) -> None:
         raise UsageError(
             f"arrivals {workload.arrivals} goes with a rate, and this is a closed loop.",
             remedy="Give a rate of requests per second, or leave arrivals out.",
+        )
+
+
+def _check_replay(workload: Workload) -> None:
+    """Refuse what a recorded list of arrivals decides itself."""
+    usual = Workload()
+    others = ("rate", "prefix", "arrivals", "find_knee", "until_stopped")
+    given = [name for name in others if getattr(workload, name) != getattr(usual, name)]
+    given += ["prompt_tokens"] if isinstance(workload.prompt_tokens, tuple) else []
+    if given:
+        raise UsageError(
+            f"A replay has its own arrivals and prompts, and {' and '.join(given)} would change them.",
+            remedy=f"Leave {' and '.join(given)} out; speed_up changes its speed.",
         )
 
 

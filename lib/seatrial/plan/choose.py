@@ -13,6 +13,7 @@ from seatrial.hardware.types import Hardware
 from seatrial.plan.candidate import Candidate, Trial, engines_for, every_engine, preferred_checkpoints
 from seatrial.plan.change import smallest_change
 from seatrial.plan.evaluate import evaluate
+from seatrial.plan.load import lengths_of
 from seatrial.plan.other_engines import engine_reasons, left_out_reasons
 from seatrial.plan.rank import alternatives as alternatives_of
 from seatrial.plan.rank import by_engine, preference
@@ -21,6 +22,7 @@ from seatrial.plan.run_notes import run_notes
 from seatrial.plan.types import Objective, Plan
 from seatrial.plan.vendor.recipes import find_cells
 from seatrial.records import Reason
+from seatrial.speed.efficiency import scaled
 
 
 def make_plan(  # noqa: PLR0913 -- a person's choices
@@ -115,7 +117,22 @@ def plan_of(request: Request, *, alternatives: bool = False) -> Plan:
         smallest_change=smallest_change(plan, best.candidate, trials),
         alternatives=alternatives_of(best.candidate, plan) if alternatives else (),
     )
-    return plan if engine == request.engine else _renamed(plan, request.engine)
+    named_plan = plan if engine == request.engine else _renamed(plan, request.engine)
+    return _with_measured_speed(named_plan, best.candidate)
+
+
+def _with_measured_speed(plan: Plan, candidate: Candidate) -> Plan:
+    """Return the plan with its prediction scaled by what was measured on this machine, if anything was.
+
+    Only the chosen plan: what was measured of one engine must not decide between engines that were not.
+    """
+    kind = (plan.engine, plan.checkpoint, plan.parallelism.tensor, plan.drafter)
+    found = (one for one in plan.hardware.efficiencies if kind == (one.engine, one.checkpoint, one.tensor, one.drafter))
+    measured = next(found, None)
+    if measured is None or plan.prediction is None:
+        return plan
+    _, answer = lengths_of(candidate.request, candidate.model, candidate.engine, plan.context_tokens)
+    return replace(plan, prediction=scaled(plan.prediction, measured, plan.concurrency, answer))
 
 
 def _requested(request: Request) -> tuple[Model, Checkpoint | None]:

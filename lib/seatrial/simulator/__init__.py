@@ -32,7 +32,6 @@ FAULTS = {
     "no_space": "no space after data:",
     "keepalive": "comment lines between events",
     "split": "each event arrives in pieces, cut inside characters",
-    "clock_text": "the text of each chunk is the clock, in nanoseconds, at which it was sent",
     "early_role": "the role-only chunk is sent at once, long before the first token",
 }
 """Name of each fault or oddity, and its effect."""

@@ -74,8 +74,7 @@ class Stream:
 
     def tokens_chunk(self, first: int, count: int) -> bytes:
         """Return ``count`` tokens from number ``first`` on in one event."""
-        clock = "clock_text" in self.faults
-        text = f" {time.perf_counter_ns()}" if clock else "".join(map(word, range(first, first + count)))
+        text = "".join(map(word, range(first, first + count)))
         reasons = first < self.settings.reasoning_tokens
         if self.is_chat:
             choice: dict[str, Any] = {"delta": {self.settings.reasoning_field if reasons else "content": text}}

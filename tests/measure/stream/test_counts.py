@@ -103,6 +103,33 @@ def test_usage_in_each_chunk(pieces, tokens, source, first):
     assert (None, tokens, source, first) == (one.error, one.tokens, one.token_source, one.first_chunk_tokens)
 
 
+@pytest.mark.parametrize(
+    ("beside", "last", "doubt"),
+    [
+        ([4, 8, 12], None, ""),  # so far
+        ([None, 8, 12], None, ""),
+        ([12, 12, 12], None, "those beside each chunk add up to 36"),  # of each, or of all: nobody can tell
+        ([4, 4, 4], None, "completion_tokens is 4 at the end, but those beside each chunk add up to 12"),
+        ([3, 4, 4], None, "those beside each chunk add up to 11"),
+        ([4, 4, 3], None, "completion_tokens fell from 4 to 3"),
+        ([4, 4, 4], 12, ""),  # of each, and of all at the end
+        ([4, 4, 3], 11, ""),
+        ([4, 8, 12], 12, ""),
+        ([4, 8, 12], 4, "completion_tokens fell from 12 to 4"),
+        ([60, 60, 60], None, ""),  # more would not be what was asked for
+    ],
+)
+def test_counts_beside_chunks_of_several_tokens(beside, last, doubt):
+    """Counts so far grow with each chunk; those that do not may be of each chunk, and are believed if that cannot be."""
+    answer = Answer(64)
+    for count in beside:
+        answer.feed(1, token(" one two three four", usage=None if count is None else {"completion_tokens": count}))
+    if last is not None:
+        answer.feed(1, usage(last))
+    said = doubt_output(answer, 64)
+    assert (bool(doubt), True) == (bool(said), doubt in said)
+
+
 def test_a_usage_that_cannot_be_right_is_said():
     """The result says which count was left out and what counts instead; a prompt of 0 tokens is no reason to fail."""
     answer = in_pieces(HEAD, *[token()] * 8, token("", "stop") + usage(0, 0) + DONE)

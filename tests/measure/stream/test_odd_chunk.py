@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from seatrial.json_text import JsonError
 from seatrial.measure.stream.answer import Answer, StreamError
-from seatrial.measure.stream.chunks import decode_chunk
-from seatrial.measure.stream.odd_chunk import OddChunkError, read_odd_chunk, whole
+from seatrial.measure.stream.chunks import NOT_PLAIN, decode_chunk
+from seatrial.measure.stream.odd_chunk import OddChunkError, Piece, read_odd_chunk
+from seatrial.measure.stream.usage import Usage, whole
 
 ODD = [None, 0, 1, 8.0, 1.5, -1, "", "8", "x", True, False, [], {}, [None], [1], {"a": 1}, "\ud83d", 10**400, 1e300]
 NO_JSON = [b"NaN", b"-Infinity", b"Infinity", b"1e400", b"-1E+999", b"9" * 400]
@@ -116,7 +116,7 @@ def test_what_is_no_chunk_is_described(event, said):
 @pytest.mark.parametrize(
     ("value", "number"),
     [(8, 8), (8.0, 8), ("8", 8), (" 8 ", 8), (0, 0), (-1, -1), (8.5, None), ("8.0", None), ("eight", None), (True, None),
-     (None, None), ([], None), ("9" * 400, None), ("-1", None), (float("inf"), None), (float("nan"), None)],
+     (None, None), ([], None), ("9" * 400, None), (10**400, None), (-(10**400), None), ("-1", None), (float("inf"), None), (float("nan"), None)],
 )  # fmt: skip
 def test_whole_numbers(value, number):
     """Whole numbers count in each form that gateways write, and nothing else does."""
@@ -135,13 +135,49 @@ def test_half_a_character_an_event():
     assert all(follow(half).encode() for half in halves)
 
 
-def test_a_plain_chunk_needs_no_second_look():
+@pytest.mark.parametrize(
+    ("event", "piece"),
+    [
+        ({"choices": [{"delta": {"content": "A"}}]}, Piece(answer="A")),
+        ({"choices": [{"index": 0, "text": "A"}]}, Piece(answer="A", index=0)),
+        (
+            {"choices": [{"index": 0, "delta": {"content": None, "reasoning": "B"}, "finish_reason": None}]},
+            Piece(thought="B", index=0),
+        ),
+        (
+            {
+                "choices": [{"delta": {"content": "A", "tool_calls": []}}],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 3}},
+            },
+            Piece(answer="A", usage=Usage(1, 2, 3)),
+        ),
+    ],
+)
+def test_a_plain_chunk_needs_no_second_look(event, piece):
     """What the strict decoder takes means the same to the other."""
-    event = written({
-        "choices": [{"delta": {"content": "A", "reasoning": "B"}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 3}},
-        "timings": {"cache_n": 4},
-    })  # fmt: skip
-    assert decode_chunk(event) == read_odd_chunk(event)
-    with pytest.raises(JsonError):
-        decode_chunk(b'{"choices":null}')
+    chunk = decode_chunk(written(event))
+    delta = chunk.choices[0].delta
+    assert [piece] == read_odd_chunk(written(event))
+    assert (piece.thought, piece.answer) == (delta.reasoning, delta.content or chunk.choices[0].text)
+    assert piece.usage == (chunk.usage and chunk.usage.read())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"choices":null}',
+        b'{"choices":[]}',
+        b'{"choices":[{"index":1,"delta":{"content":"A"}}]}',
+        b'{"choices":[{"delta":{"content":"A"}},{"delta":{"content":"A"}}]}',
+        b'{"choices":[{"delta":{"content":"A"},"finish_reason":"stop"}]}',
+        b'{"choices":[{"delta":{"content":"A","thinking":"B"}}]}',
+        b'{"choices":[{"delta":{"content":"A"}}],"error":{}}',
+        b'{"choices":[{"delta":{"content":"A"}}],"timings":{}}',
+        b'{"choices":[{"delta":{"content":"A"}}],"usage":{"completion_tokens":1.0}}',
+        b'{"choices":[{"delta":{"content":["A"]}}]}',
+    ],
+)
+def test_what_needs_a_second_look(event):
+    """The strict decoder refuses a chunk that holds more than a piece of text and plain counts."""
+    with pytest.raises(NOT_PLAIN):
+        decode_chunk(event)

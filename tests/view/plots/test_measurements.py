@@ -53,6 +53,18 @@ def test_several_runs_are_named_and_the_fastest_is_the_finding():
     assert {"slow", "fast"} == {series.name for series in chart.series}
 
 
+def test_each_kind_of_load_is_a_line_by_rising_load():
+    """Prompt lengths are not joined by one line, and the loads that a search tried last are not drawn backwards."""
+    loads = [(1, "short"), (8, "short"), (4, "short"), (1, "long"), (8, "long")]
+    points = tuple(
+        replace(point(streams, 10.0 * streams), label=f"{streams} streams, {kind}") for streams, kind in loads
+    )
+    lines = [one for one in throughput_chart(measurement(points=points)).series if one.origin == "measured"]
+    assert [("made-up-model, short", (1.0, 4.0, 8.0)), ("made-up-model, long", (1.0, 8.0))] == [
+        (one.name, one.x) for one in lines
+    ]
+
+
 def test_the_finding_is_of_a_valid_level():
     """A level the client did not keep up with is not the peak while there is another, and is marked where there is none."""
     points = measurement().points

@@ -10,26 +10,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import queue
 import re
+import sys
 import threading
 from collections.abc import Iterator
 
-import msgspec
-
 from seatrial.errors import MeasurementError, SeatrialError, UnknownNameError, UsageError
 from seatrial.measure.client.endless import Wish
+from seatrial.measure.client.event_writer import EventWriter, write_event
+from seatrial.measure.client.level_prompts import LevelPrompts
 from seatrial.measure.client.levels import WARMUP_TOKENS, Emit, LevelRunner
 from seatrial.measure.client.prompts import PromptWriter
 from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import PLAIN, RequestError, Session
 from seatrial.measure.client_limits import check_file_limit, named_limits, raise_file_limit
-from seatrial.measure.messages import ClientReady, Event, Failed, LoadJob, decode_job, decode_wish
+from seatrial.measure.messages import ClientReady, Failed, LoadJob, decode_job, decode_wish
 from seatrial.measure.stream.chunks import one_line
 from seatrial.measure.workload import levels_of
 from seatrial.printable import shortened
 
-STDIN, STDOUT = 0, 1
+STDIN = 0
+_SWITCH_S = 0.0005  # how long a thread may keep the event loop from running; Python's own is 5 ms
 # A server without the endpoint does not know that a model was asked for.
 _NAMES_MODEL = re.compile(r"\bmodels?\b", re.IGNORECASE)
 
@@ -47,7 +48,8 @@ async def measure(job: LoadJob, emit: Emit, wish: Wish) -> None:
             return None
 
         writer = PromptWriter(job.workload.seed, count if sender.counts_tokens else None)
-        runner = LevelRunner(sender, session, writer, job.workload, emit, wish=wish)
+        prompts = LevelPrompts(writer, job.workload, job.recording)
+        runner = LevelRunner(sender, session, prompts, job.workload, emit, wish=wish)
         watch = asyncio.create_task(runner.watch(job.start_ns))
         try:
             notes = await _get_acquainted(sender, writer, job)
@@ -120,37 +122,6 @@ def _has_no_chat(error: str) -> bool:
     return error.startswith(("http_404", "http_405", "http_501")) or "chat template" in error.casefold()
 
 
-class EventWriter:
-    """Writes events to standard output from a thread: a slow reader must not hold up the loop."""
-
-    def __init__(self) -> None:
-        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="event-writer", daemon=True)
-        self._thread.start()
-
-    def emit(self, event: Event) -> None:
-        """Queue one event."""
-        self._events.put(event)
-
-    def close(self) -> None:
-        """Wait until everything is written."""
-        self._events.put(None)
-        self._thread.join()
-
-    def _write(self) -> None:
-        while (event := self._events.get()) is not None:
-            _write_out(event)
-
-
-def _write_out(event: Event) -> None:
-    line = msgspec.json.encode(event) + b"\n"
-    try:
-        while line:
-            line = line[os.write(STDOUT, line) :]
-    except OSError:
-        os._exit(1)  # the parent is gone
-
-
 def _read_lines() -> Iterator[bytes]:
     """Yield the lines of standard input, which is read without a buffer: a thread that waits in one cannot be ended."""
     held = b""
@@ -181,6 +152,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def main() -> int:
     """Do the job on standard input; return 0 once every event is written."""
+    sys.setswitchinterval(_SWITCH_S)
     lines, wish = _read_lines(), Wish()
     job: LoadJob = decode_job(next(lines, b""))
     try:
@@ -192,7 +164,7 @@ def main() -> int:
             with contextlib.closing(writer):
                 _run(job, writer.emit, wish)
     except SeatrialError as error:
-        _write_out(Failed(isinstance(error, UsageError), error.what, error.remedy))
+        write_event(Failed(isinstance(error, UsageError), error.what, error.remedy))
     return 0
 
 

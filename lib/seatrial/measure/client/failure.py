@@ -59,7 +59,7 @@ def no_connection(error: OSError, host: str, port: int, address: str, passed_s: 
     if isinstance(
         error, ssl.SSLError | ConnectionResetError | ConnectionAbortedError
     ):  # the latter by a handshake's end
-        what, remedy = _refused_tls(error, host, port)
+        what, remedy = refused_tls(error, host, port)
         return RequestError("tls", what, remedy=f"{remedy}.")
     if isinstance(error, TimeoutError) and error.errno is None:
         why = f"within {passed_s:.0f} s"
@@ -86,7 +86,7 @@ def proxy_hint(address: str) -> str:
     return f"{name} is set, but load is never sent through a proxy, whose own delay would be measured" if name else ""
 
 
-def _refused_tls(error: OSError, host: str, port: int) -> tuple[str, str]:
+def refused_tls(error: OSError, host: str, port: int) -> tuple[str, str]:
     """Return what is wrong with the server's TLS and the cheapest remedy, which is never to switch the check off."""
     if not isinstance(error, ssl.SSLCertVerificationError):
         why = one_line(getattr(error, "reason", None) or "the connection ended in its handshake")

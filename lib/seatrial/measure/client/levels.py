@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
@@ -15,58 +14,49 @@ import msgspec
 
 from seatrial.measure.client.arrivals import Outrun, arrival_times
 from seatrial.measure.client.endless import LOOK_S, EndlessStreams, Wish
+from seatrial.measure.client.ignored import ignored_wishes
 from seatrial.measure.client.lag import LagProbe
-from seatrial.measure.client.prompts import Prompt, PromptWriter
+from seatrial.measure.client.level_prompts import LevelPrompts
+from seatrial.measure.client.prompts import Prompt
+from seatrial.measure.client.questions import LONGEST_ANSWER, Question, Questions, judged, wrong_answers
 from seatrial.measure.client.sender import Sender
 from seatrial.measure.client.session import Session
 from seatrial.measure.client_limits import check_file_limit
-from seatrial.measure.knee import KneeSearch
-from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Tick
-from seatrial.measure.repeats import merge_runs
-from seatrial.measure.summary import summarize
-from seatrial.measure.types import Completion
+from seatrial.measure.messages import Event, Finished, PointBegins, PointEnds, Recounted, Tick
+from seatrial.measure.recording import mean_rate
+from seatrial.measure.types import Completion, Point
 from seatrial.measure.workload import Level, Workload, label_of, levels_of
 
 _TICK_S = 0.25
-_WRITERS = 8  # prompts made at the same time before a point: each asks the server's tokenizer a few times
-_MAX_TEXTS = 512  # different texts of a point; further requests repeat them under new nonces
-# Requests of a point if the workload has no number: enough for a steady stretch.
-_REQUESTS_A_STREAM, _MIN_REQUESTS = 4, 8
+_COUNTERS = 8  # requests to the server's tokenizer at the same time
 _ENDLESS_TEXTS = 16  # of a load that runs until it is stopped; a few, since it begins at once
-_OPEN_LOOP_S, _MIN_ARRIVALS = 30, 20
 WARMUP_TOKENS = 16  # longest answer of a discarded request
 
 Emit = Callable[[Event], None]
-
-
-def _requests_of(workload: Workload, level: Level) -> int:
-    if workload.requests is not None and not (workload.find_knee and workload.requests < (level.streams or 0)):
-        return workload.requests
-    if level.streams is not None:
-        return max(_REQUESTS_A_STREAM * level.streams, _MIN_REQUESTS)
-    mean_rate = (level.rate or 0.0) / (2 if workload.arrivals == "ramp" else 1)
-    return max(math.ceil(_OPEN_LOOP_S * mean_rate), _MIN_ARRIVALS)
 
 
 class LevelRunner:
     """Load levels of a workload against one server."""
 
     def __init__(  # noqa: PLR0913 -- what a level is made of
-        self, sender: Sender, session: Session, writer: PromptWriter, workload: Workload, emit: Emit, *, wish: Wish
+        self, sender: Sender, session: Session, prompts: LevelPrompts, workload: Workload, emit: Emit, *, wish: Wish
     ) -> None:
         self._sender = sender
         self._session = session
-        self._writer = writer
+        self._prompts = prompts
         self._workload = workload
         self._emit = emit
         self._wish = wish
         self._start_ns = 0  # zero of all times
-        self._completions: list[Completion] = []  # of the latest level
-        self._begins = PointBegins(-1, 0.0, 0, Level(None, None, 0), "")  # of that level
-        self._ended = PointEnds(-1, 0.0, 0.0, 0.0)
+        self._completions: list[Completion] = []  # of the latest level; and the texts of their first chunks:
+        self._first_texts: list[str] = []
+        self._answers: list[tuple[str, Completion]] = []  # to questions among the load
+        self._questions = Questions(workload.seed)
+        self._early_notes: tuple[str, ...] = ()
+        self._begins: PointBegins
+        self._ended: PointEnds
         self._outrun = Outrun(0)
         self._texts: list[Prompt] = []  # prompts of the latest level
-        self._point = -1
         self._ticked, self._counted, self._worked = 0, 0, 0  # when the last tick was; chunks and CPU time until then
         self._probe: LagProbe | None = None  # of the level that runs
 
@@ -78,28 +68,53 @@ class LevelRunner:
             self._texts = await self._prepare(only, _ENDLESS_TEXTS)
             await self._until_stopped(0, only)
             return
-        search = KneeSearch(self._workload) if self._workload.find_knee else None
-        listed = iter(levels_of(self._workload))
-        for point in count():
-            level = search.next_level() if search else next(listed, None)
-            if level is None or not await self._runs(point, level, search):
+        if self._workload.check_answers:
+            self._early_notes = (await self._questions.ask_alone(self._ask),)
+        if self._workload.find_knee:
+            await self._search()
+            return
+        levels = levels_of(self._workload)
+        if self._prompts.recording is not None:
+            shared = any(one.session or one.blocks for one in self._prompts.recording.arrivals)
+            levels = (replace(levels[0], rate=mean_rate(self._prompts.recording), shared=shared),)
+        for point, level in enumerate(levels):
+            if not await self._runs(point, level):
                 return
 
-    async def _runs(self, point: int, level: Level, search: KneeSearch | None) -> bool:
-        """Run a level as often as asked; return True if further levels are worth it."""
+    async def _search(self) -> None:
+        """Run the levels that the search for the knee asks for."""
+        from seatrial.measure.knee import KneeSearch
+        from seatrial.measure.repeats import merge_runs
+        from seatrial.measure.summary import summarize
+
+        search, runs = KneeSearch(self._workload), list[Point]()
+
+        def sum_up() -> None:
+            runs.append(summarize(self._completions, self._workload, self._begins, self._ended))
+
+        for point in count():
+            level = search.next_level()
+            if level is None or not await self._runs(point, level, sum_up):
+                return
+            search.take(merge_runs(runs, len(runs)))
+            runs.clear()
+
+    async def _ask(self, question: Question) -> Completion:
+        asked = max(LONGEST_ANSWER, self._workload.answer_tokens)
+        return await self._sender.send(-1, question.question, time.perf_counter_ns(), answer_tokens=asked, checked=True)
+
+    async def _runs(self, point: int, level: Level, after_each: Callable[[], None] | None = None) -> bool:
+        """Run a level as often as asked; return False if no further level is to be sent."""
         check_file_limit(level.streams or 1)
-        runs = []
         for run in range(self._workload.repeat):
             succeeded = await self._level(point, level, run)
             if self._wish.streams is not None:
                 await self._until_stopped(point + 1, replace(level, streams=self._wish.streams))
                 return False
-            if search is None and not succeeded:
+            if after_each is not None:
+                after_each()
+            elif not succeeded:
                 return False
-            if search is not None:
-                runs.append(summarize(self._completions, self._workload, self._begins, self._ended))
-        if search is not None:
-            search.take(merge_runs(runs, len(runs)))
         return True
 
     async def watch(self, start_ns: int) -> None:
@@ -113,21 +128,24 @@ class LevelRunner:
                 passed = max(now - self._ticked, 1)
                 rate, late = tokens / (passed / 1e9), self._probe.newest_s()
                 at, share = (now - start_ns) / 1e9, (cpu - self._worked) / passed
-                self._emit(Tick(self._point, at, rate, self._sender.active_streams, late, share))
+                self._emit(Tick(self._begins.point, at, rate, self._sender.active_streams, late, share))
             self._ticked, self._counted, self._worked = now, received, cpu
 
     async def _level(self, point: int, level: Level, run: int) -> bool:
-        requests = _requests_of(self._workload, level)
-        prompts = self._texts = await self._prepare(level, requests)
-        send = self._open(point, level.rate or 1.0, prompts, self._workload.seed + run)
+        requests = self._prompts.number(level)
+        self._texts = await self._prepare(level, requests)
+        times = [] if level.streams is not None else self._times(level, requests, self._workload.seed + run)
+        prompts = self._with_questions(times)
         if level.streams is not None:
             send = self._closed(point, level.streams, prompts)
+        else:
+            send = self._open(point, prompts, times)
         label, repeat = label_of(level, self._workload), self._workload.repeat
         if repeat > 1:
             label += f" (run {run + 1} of {repeat})"
         levels = () if self._workload.find_knee else levels_of(self._workload)[point + 1 :]
-        later = (repeat - run - 1) * requests + repeat * sum(_requests_of(self._workload, one) for one in levels)
-        begins = PointBegins(point, 0.0, requests, level, label, later)
+        later = (repeat - run - 1) * requests + repeat * sum(self._prompts.number(one) for one in levels)
+        begins = PointBegins(point, 0.0, len(prompts), level, label, later)
         return await self._timed(begins, self._unless_wished(send)) > 0
 
     async def _until_stopped(self, point: int, level: Level) -> None:
@@ -143,9 +161,8 @@ class LevelRunner:
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle would delay tokens that are being timed
-        self._completions = []
+        self._completions, self._first_texts, self._answers = [], [], []
         begin, cpu = time.perf_counter_ns(), time.process_time_ns()
-        self._point = begins.point
         self._begins = msgspec.structs.replace(begins, at_s=(begin - self._start_ns) / 1e9)
         # Tokens of the warm-up are none of the level's.
         self._ticked, self._counted, self._worked = begin, self._sender.chunks, cpu
@@ -154,8 +171,9 @@ class LevelRunner:
             self._probe = probe
             succeeded = await send
             end, cpu = time.perf_counter_ns(), time.process_time_ns() - cpu
-        self._point, self._probe = -1, None
+        self._probe = None
         gc.enable()
+        await self._count_tokens()
         self._ended = PointEnds(
             begins.point,
             (end - self._start_ns) / 1e9,
@@ -189,8 +207,22 @@ class LevelRunner:
 
         return sum(await asyncio.gather(*(slot() for _ in range(streams))))
 
-    async def _open(self, point: int, rate: float, prompts: list[Prompt], seed: int) -> int:
-        times = arrival_times(self._workload.arrivals, rate, len(prompts), seed)
+    def _with_questions(self, times: list[float]) -> list[Prompt]:
+        """Return the level's prompts with questions among them; of an open loop each leaves with the next request."""
+        prompts = list(self._texts)
+        answer_tokens = max(LONGEST_ANSWER, self._workload.answer_tokens)
+        for place, question in reversed(self._questions.among(len(prompts))):
+            prompts.insert(place, Prompt(question.question, exact=True, question=question, answer_tokens=answer_tokens))
+            if times:
+                times.insert(place, times[place])
+        return prompts
+
+    def _times(self, level: Level, requests: int, seed: int) -> list[float]:
+        if self._prompts.recording is not None:
+            return [one.at_s for one in self._prompts.recording.arrivals]
+        return arrival_times(self._workload.arrivals, level.rate or 1.0, requests, seed)
+
+    async def _open(self, point: int, prompts: list[Prompt], times: list[float]) -> int:
         begin = time.perf_counter_ns()
         tasks: list[asyncio.Task[int]] = []
         self._outrun = Outrun(begin)
@@ -204,44 +236,56 @@ class LevelRunner:
         return sum(await asyncio.gather(*tasks))
 
     async def _one(self, point: int, prompt: Prompt, scheduled_ns: int) -> int:
-        completion = await self._sender.send(point, prompt.text, scheduled_ns)
+        completion, first_text = await self._sender.send_timed(
+            point,
+            prompt.text,
+            scheduled_ns,
+            answer_tokens=prompt.answer_tokens,
+            checked=prompt.question is not None,
+        )
+        if prompt.question is not None:
+            completion = judged(completion, prompt.question)
+            self._answers.append((prompt.text, completion))
         if self._wish.streams is None and not self._workload.until_stopped:
             self._completions.append(completion)
+            self._first_texts.append(first_text)
             self._outrun.ended(scheduled_ns, time.perf_counter_ns())
+        else:  # without an end there is no better time
+            completion = await self._sender.counted(completion, first_text)
         self._emit(Finished(completion))
         return int(completion.error is None)
 
+    async def _count_tokens(self) -> None:
+        """Count what the server's usage did not tell: after the last answer, or counting would delay the requests that follow."""
+        for first in range(0, len(self._completions), _COUNTERS):
+            last = first + _COUNTERS
+            before = self._completions[first:last]
+            texts = self._first_texts[first:last]
+            after = await asyncio.gather(*map(self._sender.counted, before, texts))
+            for index, (old, new) in enumerate(zip(before, after, strict=True), start=first):
+                if new is not old:
+                    self._completions[index] = new
+                    self._emit(Recounted(index, new))
+
     async def _prepare(self, level: Level, requests: int) -> list[Prompt]:
-        """Write the prompts of a level, open its connections, and send what is discarded."""
-        shared = ""
-        if level.shared:
-            shared = await self._writer.write_beginning(
-                max(round(level.prompt_tokens * self._workload.shared_share), 1)
-            )
-        prompts = await self._prompts(requests, level.prompt_tokens, shared)
-        discarded = await self._prompts(self._workload.warmup_requests, level.prompt_tokens, shared)
+        """Write the prompts of a level, send what is discarded, and open its connections."""
+        prompts, discarded = await self._prompts.write(level, requests)
         streams = level.streams or 1
-        await self._session.open_connections(streams)
         tokens = min(self._workload.answer_tokens, WARMUP_TOKENS)
         for first in range(0, len(discarded), streams):
             batch = discarded[first : first + streams]
             now = time.perf_counter_ns()
             await asyncio.gather(*(self._sender.send(-1, one.text, now, answer_tokens=tokens) for one in batch))
+        await self._session.open_connections(streams)
         return prompts
 
-    async def _prompts(self, number: int, tokens: int, shared: str) -> list[Prompt]:
-        prompts: list[Prompt] = []
-        texts = min(number, _MAX_TEXTS)
-        while len(prompts) < texts:
-            batch = min(_WRITERS, texts - len(prompts))
-            prompts += await asyncio.gather(*(self._writer.write(tokens, shared) for _ in range(batch)))
-        return prompts + [prompts[index % texts].renewed() for index in range(texts, number)]
-
     def _notes(self, level: Level) -> tuple[str, ...]:
+        """Return what a reader of the level must know of how it was sent, one sentence each."""
         inexact = sum(not prompt.exact for prompt in self._texts)
-        if not inexact or not self._sender.counts_tokens:
-            return self._sender.notes
-        return (
-            *self._sender.notes,
-            f"{inexact} of {len(self._texts)} prompts could not be made exactly {level.prompt_tokens:,} tokens.",
-        )
+        notes = [*self._early_notes, *self._sender.notes]
+        if inexact and self._sender.counts_tokens:
+            wanted = "as long as recorded" if self._prompts.recording else f"{level.prompt_tokens:,} tokens"
+            notes.append(f"{inexact} of {len(self._texts)} prompts could not be made exactly {wanted}.")
+        label = label_of(level, self._workload)
+        ignored = ignored_wishes(self._completions, self._workload, label)
+        return (*notes, *wrong_answers(self._answers, label), *ignored)

@@ -42,10 +42,15 @@ class Pool:
         self._every: set[Connection] = set()
 
     async def open_idle(self, number: int) -> None:
-        """Open ``number`` connections, handshake included; those that fail are left to the requests."""
-        for begin in range(0, number, _AT_ONCE):
-            batch = range(begin, min(begin + _AT_ONCE, number))
-            made = await asyncio.gather(*(self._open() for _ in batch), return_exceptions=True)
+        """Have ``number`` fresh connections, handshake included; those that fail are left to the requests."""
+        stale = time.monotonic() - _KEEPALIVE_S / 2
+        for old in [one for one, since in self._idle.items() if since < stale]:
+            old.close()
+            del self._idle[old]
+        missing = number - len(self._idle)
+        for begin in range(0, missing, _AT_ONCE):
+            batch = min(_AT_ONCE, missing - begin)
+            made = await asyncio.gather(*(self._open() for _ in range(batch)), return_exceptions=True)
             for connection in made:
                 if isinstance(connection, Connection):
                     self._release(connection)
@@ -119,7 +124,7 @@ class Pool:
             try:
                 check_address(address, host)
             except UsageError as error:
-                raise RequestError("refused_address", error.what) from error
+                raise RequestError("refused_address", error.what.rstrip("."), remedy=error.remedy) from error
         return found
 
     def _release(self, connection: Connection) -> None:

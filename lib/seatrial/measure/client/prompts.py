@@ -6,9 +6,10 @@ earlier prompts would otherwise skip the prefill and look faster than it is.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -16,6 +17,7 @@ from itertools import chain, islice
 from typing import Any
 
 from seatrial.json_text import parse_json
+from seatrial.measure.client.questions import Question
 
 _NONCE_DIGITS = 8
 _NONCES = range(10**7, 10**8)  # all numbers of that many digits
@@ -32,6 +34,8 @@ class Prompt:
     text: str
     exact: bool  # the server's tokenizer confirmed its length
     nonce_at: int = 0  # where its own part begins, after a beginning that it shares
+    question: Question | None = None  # that it asks, whose answer is checked
+    answer_tokens: int | None = None  # most tokens of its answer; None for those of the workload
 
     def renewed(self) -> Prompt:
         """Return the same prompt under another nonce, which is as long in digits and so in tokens."""
@@ -51,22 +55,26 @@ class PromptWriter:
 
     async def write(self, tokens: int, shared: str = "") -> Prompt:
         """Return the next prompt: as many tokens, chat template included, and beginning with ``shared``."""
-        source = self._next_source()
+        source = self.next_source()
         nonce = _new_nonce()
         question = source.choice(_data("questions"))
         words = list(islice(_endless(source), tokens))  # a word has at least one token
         beginning = f"{shared} " if shared else ""
-        target = max(tokens - self.template_tokens, 1)
-        prompt = await self._fit(target, lambda length: beginning + _compose(nonce, question, " ".join(words[:length])))
+        prompt = await self.fit(tokens, lambda length: beginning + _compose(nonce, question, " ".join(words[:length])))
         return replace(prompt, nonce_at=len(beginning))
+
+    async def fit(self, tokens: int, build: Callable[[int], str]) -> Prompt:
+        """Return the text of so many words that it has as many tokens, chat template included."""
+        return await self._fit(max(tokens - self.template_tokens, 1), build)
 
     async def write_beginning(self, tokens: int) -> str:
         """Return a text of as many tokens for prompts to share, under a nonce of its own."""
-        source, nonce = self._next_source(), _new_nonce()
+        source, nonce = self.next_source(), _new_nonce()
         words = list(islice(_endless(source), tokens))
         return (await self._fit(tokens, lambda length: " ".join((f"[{nonce}]", *words[:length])))).text
 
-    def _next_source(self) -> random.Random:
+    def next_source(self) -> random.Random:
+        """Return the source of the next text."""
         self._written += 1
         return random.Random(f"{self._seed} {self._written - 1}")  # noqa: S311 -- load, not secrets
 
@@ -113,6 +121,38 @@ class PromptWriter:
                 return Prompt(text, exact=counted == target)
             text += " ." * (target - counted)
         return Prompt(text, exact=False)
+
+
+class SharedTexts:
+    """Texts that recorded requests share: the beginning of a conversation, or the blocks of a prompt."""
+
+    def __init__(self, writer: PromptWriter, block_tokens: int) -> None:
+        self._writer = writer
+        self._block_tokens = block_tokens
+        self._sources: dict[str, tuple[int, str, Iterator[str], list[str]]] = {}  # of each session
+        self._blocks: dict[int, asyncio.Future[str]] = {}
+
+    async def of_session(self, tokens: int, session: str) -> Prompt:
+        """Return a prompt that begins like every other of its session: the longer one goes on when the shorter ends."""
+        if session not in self._sources:
+            source = self._writer.next_source()
+            self._sources[session] = (_new_nonce(), source.choice(_data("questions")), _endless(source), [])
+        nonce, question, more, words = self._sources[session]
+        words += islice(more, max(tokens - len(words), 0))
+        return await self._writer.fit(tokens, lambda length: _compose(nonce, question, " ".join(words[:length])))
+
+    async def of_blocks(self, tokens: int, blocks: Sequence[int]) -> Prompt:
+        """Return a prompt of these blocks; the last one is cut or filled up to the length."""
+        texts = [await self._block(block) for block in blocks]
+        *whole, last = texts
+        beginning = "".join(f"{text} " for text in whole)
+        words = last.split() + list(islice(_endless(self._writer.next_source()), tokens))
+        return await self._writer.fit(tokens, lambda length: beginning + " ".join(words[: length + 1]))
+
+    async def _block(self, block: int) -> str:
+        if block not in self._blocks:
+            self._blocks[block] = asyncio.ensure_future(self._writer.write_beginning(self._block_tokens))
+        return await self._blocks[block]
 
 
 def _compose(nonce: int, question: str, notes: str) -> str:

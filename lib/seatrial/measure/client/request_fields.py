@@ -11,11 +11,31 @@ from typing import Any
 
 from seatrial.measure.client.session import RequestError
 from seatrial.measure.stream.answer import StreamError
+from seatrial.measure.workload import Reasoning
 
 _OPTIONAL = {
     "stream_options": (("stream_options", "include_usage"), "the server may then send no usage"),
     "ignore_eos": (("ignore_eos",), "answers then end where the model ends them"),
+    "chat_template_kwargs": (
+        ("chat_template_kwargs", "enable_thinking", "thinking"),
+        "it then reasons or not as it was set up",
+    ),
+    "tools": (("tool",), "answers then call no function"),
 }  # of each field: the words that name it in a refusal, and what its absence means
+_OF_CHATS = frozenset({"chat_template_kwargs", "tools"})
+CALL = "report_answer"
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": CALL,
+        "description": "Report the answer to the question. Always call this function instead of answering in text.",
+        "parameters": {
+            "type": "object",
+            "properties": {"title": {"type": "string"}, "answer": {"type": "string"}},
+            "required": ["title", "answer"],
+        },
+    },
+}
 _LENGTH = "max_tokens"
 _NEW_LENGTH = "max_completion_tokens"  # OpenAI's own servers take no other name for some models
 _MAY_NAME_NONE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
@@ -24,8 +44,17 @@ _MAY_NAME_NONE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENT
 class RequestFields:
     """Fields of the requests to one server."""
 
-    def __init__(self, *, ignore_eos: bool) -> None:
-        self._sent = ["ignore_eos", "stream_options"] if ignore_eos else ["stream_options"]
+    def __init__(self, *, ignore_eos: bool, reasoning: Reasoning | None = None, tools: bool = False) -> None:
+        thinks = reasoning == "on"
+        values = {
+            "ignore_eos": True if ignore_eos else None,
+            "stream_options": {"include_usage": True},
+            # The names of SGLang and vLLM for V4, and of llama.cpp: a template ignores the one it does not know.
+            "chat_template_kwargs": {"thinking": thinks, "enable_thinking": thinks} if reasoning else None,
+            "tools": [_TOOL] if tools else None,
+        }
+        self._values = {name: value for name, value in values.items() if value is not None}
+        self._sent = list(self._values)
         self._length = _LENGTH
         self._before: tuple[list[str], str] | None = None  # the fields before the attempt without some of them
         self._refusal = ""  # of those
@@ -33,11 +62,14 @@ class RequestFields:
         self._tried: set[str] = set()  # paths at which fewer fields did not help
         self.notes: list[str] = []
 
-    def body(self, model: str, text: dict[str, Any], answer_tokens: int) -> dict[str, Any]:
-        """Return the body of a request whose prompt is ``text``."""
-        values = {"ignore_eos": True, "stream_options": {"include_usage": True}}
+    def body(self, model: str, text: dict[str, Any], answer_tokens: int, *, checked: bool = False) -> dict[str, Any]:
+        """Return the body of a request whose prompt is ``text``; one whose answer is checked is to be repeatable."""
         needed = {"model": model, **text, self._length: answer_tokens, "stream": True}
-        return needed | {name: values[name] for name in self._sent}
+        left_out = set() if "messages" in text else _OF_CHATS
+        if checked:
+            needed["temperature"] = 0
+            left_out = left_out | {"tools"}
+        return needed | {name: self._values[name] for name in self._sent if name not in left_out}
 
     def accepted(self) -> None:
         """Note that a request succeeded: what it left out stays left out."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
+from dataclasses import replace
 from http import HTTPStatus
 from itertools import pairwise
 from typing import Any, cast
@@ -12,6 +12,7 @@ from typing import Any, cast
 from seatrial.measure.client.request_fields import RequestFields
 from seatrial.measure.client.session import CHAT, RequestError, Session
 from seatrial.measure.stream.answer import StreamError
+from seatrial.measure.stream.chunks import one_line
 from seatrial.measure.stream.counts import believed_cached, believed_first, doubt_output, doubt_prompt
 from seatrial.measure.stream.drafts import read_drafts
 from seatrial.measure.stream.flight import Flight
@@ -33,7 +34,7 @@ class Sender:
         self.chunks = 0  # with tokens, received so far by all streams
         self._session = session
         self.model = model
-        self._fields = RequestFields(ignore_eos=workload.ignore_eos)
+        self._fields = RequestFields(ignore_eos=workload.ignore_eos, reasoning=workload.reasoning, tools=workload.tools)
         self._workload = workload
         self._start_ns = start_ns  # zero of all times
         self._active: dict[Flight, asyncio.Task[Any]] = {}
@@ -56,16 +57,25 @@ class Sender:
         tokens, chunks = self._settled
         return tokens / chunks if chunks else 1.0
 
-    async def send(self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None) -> Completion:
-        """Send one request and follow it to its end; raise nothing, whatever the server does."""
+    async def send(
+        self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None, checked: bool = False
+    ) -> Completion:
+        """Send one request, follow it to its end and count its tokens; raise nothing, whatever the server does."""
+        timed = self.send_timed(point, prompt, scheduled_ns, answer_tokens=answer_tokens, checked=checked)
+        return await self.counted(*await timed)
+
+    async def send_timed(
+        self, point: int, prompt: str, scheduled_ns: int, *, answer_tokens: int | None = None, checked: bool = False
+    ) -> tuple[Completion, str]:
+        """Do as ``send`` without asking the server's tokenizer, which takes time; return the text of the first chunk, too."""
         asked = answer_tokens or self._workload.answer_tokens
-        flight, retries = await self._until_answered(prompt, asked)
+        flight, retries = await self._until_answered(prompt, asked, checked=checked)
         answer, stamps = flight.answer, flight.answer.stamps
         doubts = (doubt_output(answer, asked), doubt_prompt(answer, prompt))
-        tokens, source = await self._tokens(flight, doubtful=bool(doubts[0]))
+        tokens, source = self._tokens(flight, doubtful=bool(doubts[0]))
         drafts = read_drafts(reversed(answer.counting_events), tokens)
         prompt_tokens = answer.usage.prompt_tokens if answer.usage and not doubts[1] else None
-        return Completion(
+        completion = Completion(
             point=point,
             scheduled_s=self._seconds(scheduled_ns),
             sent_s=self._seconds(flight.sent or flight.started),
@@ -75,7 +85,7 @@ class Sender:
             chunks=len(stamps),
             tokens=tokens,
             token_source=source,
-            first_chunk_tokens=await self._first_chunk_tokens(flight, tokens),
+            first_chunk_tokens=believed_first(answer, tokens),
             prompt_tokens=prompt_tokens,
             cached_tokens=believed_cached(answer, prompt_tokens),
             gaps_s=tuple((after - before) / 1e9 for before, after in pairwise(stamps)),
@@ -83,11 +93,36 @@ class Sender:
             text=answer.text,
             ended_s=self._seconds(flight.ended),
             retries=retries,
+            reasons_first=answer.reasons_first,
             usage_doubt="; ".join(dict.fromkeys(filter(None, doubts))),
+            stream_doubt=one_line(answer.odd),
             draft_steps=drafts and drafts.steps,
             drafted_tokens=drafts and drafts.drafted,
             accepted_tokens=drafts and drafts.accepted,
         )
+        if flight.error is None:
+            self._settled[0] += tokens
+            self._settled[1] += len(stamps)
+        return completion, answer.first_text
+
+    async def counted(self, completion: Completion, first_text: str) -> Completion:
+        """Return the request with the tokens that the server's tokenizer counts if its usage does not tell them.
+
+        Nothing is asked after a failure: the server may hang. A tokenizer that fails leaves what is known.
+        """
+        if completion.error is not None or not self.counts_tokens:
+            return completion
+        try:
+            if completion.token_source == "chunks" and completion.text:  # noqa: S105 -- of a model
+                tokens = await self._session.count_tokens(self.model, completion.text)
+                self._settled[0] += tokens - completion.tokens
+                completion = replace(completion, tokens=tokens, token_source="tokenize")  # noqa: S106
+            if completion.first_chunk_tokens is None and completion.tokens > completion.chunks:
+                first = await self._session.count_tokens(self.model, first_text)
+                completion = replace(completion, first_chunk_tokens=first)
+        except RequestError as error:
+            self.counts_tokens = error.kind != "timeout"  # it takes half a minute each
+        return completion
 
     def expire(self) -> None:
         """Break off every request past a deadline."""
@@ -112,13 +147,13 @@ class Sender:
                 self._expired[flight] = StreamError("given_up", why)
                 task.cancel()
 
-    async def _until_answered(self, prompt: str, asked: int) -> tuple[Flight, int]:
+    async def _until_answered(self, prompt: str, asked: int, *, checked: bool) -> tuple[Flight, int]:
         """Send a request until it is answered or has failed; return its last attempt, and how often it was turned away."""
         retries = 0
         while True:
             path = self.path
             text = {"messages": [{"role": "user", "content": prompt}]} if path == CHAT else {"prompt": prompt}
-            flight = await self._attempt(path, self._fields.body(self.model, text, asked), asked)
+            flight = await self._attempt(path, self._fields.body(self.model, text, asked, checked=checked), asked)
             if flight.error is None:
                 self._fields.accepted()
                 return flight, retries
@@ -147,28 +182,11 @@ class Sender:
             self._expired.pop(flight, None)
         return flight
 
-    async def _tokens(self, flight: Flight, *, doubtful: bool) -> tuple[int, str]:
-        answer = flight.answer
-        tokens, source = len(answer.stamps), "chunks"
-        if answer.usage is not None and answer.usage.completion_tokens is not None and not doubtful:
-            tokens, source = answer.usage.completion_tokens, "usage"
-        elif self.counts_tokens and answer.text and flight.error is None:
-            # Not after a failure: the server may hang and gets no further request. A tokenizer
-            # that fails now leaves the chunks as the only count.
-            with contextlib.suppress(RequestError):
-                tokens, source = await self._session.count_tokens(self.model, answer.text), "tokenize"
-        if flight.error is None:
-            self._settled[0] += tokens
-            self._settled[1] += len(answer.stamps)
-        return tokens, source
-
-    async def _first_chunk_tokens(self, flight: Flight, tokens: int) -> int | None:
-        answer = flight.answer
-        known = believed_first(answer, tokens)
-        if known is None and flight.error is None and self.counts_tokens and tokens > len(answer.stamps):
-            with contextlib.suppress(RequestError):
-                known = await self._session.count_tokens(self.model, answer.first_text)
-        return known
+    def _tokens(self, flight: Flight, *, doubtful: bool) -> tuple[int, str]:
+        usage = flight.answer.usage
+        if usage is not None and usage.completion_tokens is not None and not doubtful:
+            return usage.completion_tokens, "usage"
+        return len(flight.answer.stamps), "chunks"
 
     def _count_chunks(self, chunks: int) -> None:
         self.chunks += chunks

@@ -95,7 +95,7 @@ class Session:
         raise RequestError("no_tokenizer", "the tokenizer's answer has no count of tokens that can be right")
 
     async def open_connections(self, number: int) -> None:
-        """Open ``number`` connections for the requests that follow; nothing is asked over them."""
+        """Have ``number`` connections open for the requests that follow; nothing is asked over them."""
         await self._pool.open_idle(number)
 
     async def stream(self, path: str, body: dict[str, Any], flight: Flight) -> None:

@@ -19,6 +19,7 @@ from seatrial.measure.stream.sse import EventReader, OversizedEventError
 from seatrial.measure.stream.usage import Usage
 
 _MAX_TEXT = 1 << 20  # characters of an answer that are stored
+_LARGEST_STEP = 8  # tokens of one event, of a server with a drafter
 _COUNTING_EVENTS = 3
 _FAILED = frozenset(("abort", "error"))  # finish reasons of vLLM and SGLang for an answer they gave up
 # An answer is given up some way above the tokens that were asked for: a quarter more, and a little.
@@ -43,14 +44,15 @@ class MalformedError(StreamError):
 class Answer:
     """An answer as it arrives; all clocks are nanoseconds."""
 
-    __slots__ = ("_asked", "_bytes", "_choice", "_enough", "_events", "_most_text", "_reasons_end", "_texts", "_texts_size",
-                 "_unread", "counting_events", "done", "finished", "first_answer", "first_chunk_tokens", "first_text", "odd",
-                 "stamps", "usage", "usage_beside", "usage_most", "usage_sum")  # fmt: skip
+    __slots__ = ("_asked", "_bytes", "_choice", "_enough", "_events", "_most_bytes", "_most_text", "_reasons_end", "_texts",
+                 "_texts_size", "_unread", "counting_events", "done", "finished", "first_answer", "first_chunk_tokens",
+                 "first_text", "odd", "reasons_first", "stamps", "usage", "usage_grew", "usage_most", "usage_sum")  # fmt: skip
 
     def __init__(self, asked: int = 1 << 30) -> None:
         self._asked = asked  # most tokens of the answer
         self._enough = asked + asked // 4 + _SPARE_TOKENS
         self._most_text = _LONGEST_TOKEN * self._enough
+        self._most_bytes = _MOST_BYTES * self._enough
         self._bytes = 0  # that came
         self._events = EventReader()
         self._choice = OneChoice()
@@ -62,11 +64,12 @@ class Answer:
         self.first_answer: int | None = None  # clock of the first token that is not reasoning
         self.first_chunk_tokens: int | None = None  # None unless the server counts them
         self.first_text = ""  # of the first chunk
+        self.reasons_first = False  # that chunk has reasoning
         self.usage: Usage | None = None  # the server's last token counts
         self.counting_events: deque[bytes] = deque(maxlen=_COUNTING_EVENTS)  # the last ones that may hold other counts
         self.usage_most = 0  # output tokens that a usage counted, at most ...
-        self.usage_sum = 0  # ... together, of those beside a chunk with tokens ...
-        self.usage_beside = 0  # ... and how many those are
+        self.usage_sum = 0  # ... and together, of those beside a chunk with tokens
+        self.usage_grew = True  # each beside a chunk counted more than those before
         self.odd = ""  # what was left out or guessed, the first that was; empty if the stream is plain to read
         self.finished = False  # a finish reason or [DONE] came
         self.done = False  # [DONE] came
@@ -99,16 +102,17 @@ class Answer:
                 return max(len(self.stamps) - before, 0)
         if broken is not None:
             raise StreamError("oversized", str(broken)) from broken
-        if self._events.waiting:
+        if self._events.begun:
             self._take_early(stamp)
         self._bytes += len(piece)
-        if self._bytes > _MOST_BYTES * self._enough:
+        if self._bytes > self._most_bytes:
             raise self._overlong()
-        return max(len(self.stamps) - before, 0)  # fewer if it turns out that several answers come
+        came = len(self.stamps) - before
+        return came if came > 0 else 0  # noqa: FURB136 -- faster; fewer if it turns out that several answers come
 
     def close(self, stamp: int) -> None:
         """End the stream; raise StreamError if the answer is not complete or brought no token."""
-        for event in self._events.close():
+        for event in () if self.done else self._events.close():
             with contextlib.suppress(MalformedError):  # the stream was cut within its last event
                 self._take(stamp, event)
         said = self._events.stray.decode("utf-8", "replace") or self._unread
@@ -118,6 +122,8 @@ class Answer:
             raise StreamError("incomplete", f"{came}{said}")
         if not self.stamps:
             raise StreamError("empty", f"the stream ended without one token{said}")
+        if len(self.stamps) == 1 and ((self.usage and self.usage.completion_tokens) or 0) > _LARGEST_STEP:
+            self.odd = self.odd or "the whole answer came in one event"
 
     def _take(self, stamp: int, event: bytes) -> None:
         try:
@@ -127,9 +133,12 @@ class Answer:
             return
         choice = chunk.choices[0]
         delta = choice.delta
-        answer = delta.content or choice.text
+        answer = delta.content or choice.text or None
         thought = delta.reasoning_content or delta.reasoning
-        if delta.tool_calls or not (answer or thought) or not self._choice.is_first:
+        if delta.tool_calls:
+            called = [f"{call.function.name or ''}{call.function.arguments or ''}" for call in delta.tool_calls]
+            answer = f"{answer or ''}{''.join(called)}" or None
+        if not (answer or thought) or not self._choice.is_first:
             self._take_odd(stamp, event)
             return
         if chunk.usage is not None:
@@ -204,17 +213,18 @@ class Answer:
     def _note_usage(self, usage: Usage, *, beside: bool) -> None:
         counted = usage.completion_tokens
         if counted is not None:
-            self.usage_most = max(self.usage_most, counted)
             if beside:
-                self.usage_beside += 1
                 self.usage_sum += counted
+                self.usage_grew = self.usage_grew and counted > self.usage_most
                 if not self.stamps and counted:
                     self.first_chunk_tokens = counted
+            self.usage_most = max(self.usage_most, counted)
         self.usage = usage.over(self.usage)  # some servers end with an empty usage object
 
     def _note_tokens(self, stamp: int, thought: str | None, answer: str | None) -> None:
         if not self.stamps:
             self.first_text = whole_text(f"{thought or ''}{answer or ''}")
+            self.reasons_first = bool(thought)
         if self.finished:  # text after a finish reason: of this server only [DONE] is an end
             self.finished = self._reasons_end = False
         self.stamps.append(stamp)

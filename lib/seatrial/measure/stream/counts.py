@@ -22,16 +22,21 @@ def doubt_output(answer: Answer, asked: int) -> str:
     tokens, chunks = answer.usage.completion_tokens, len(answer.stamps)
     if tokens is None:
         return answer.usage.odd
-    if tokens < 1 and chunks:
-        return f"completion_tokens is {tokens} for {chunks} chunks with text"
-    if tokens + tokens // _SPARE_OF_ASKED + _SPARE < chunks:
-        return f"completion_tokens is {tokens} for {chunks} chunks with text, which hold a token each at least"
     most = max(asked, chunks)
-    if tokens > most + most // _SPARE_OF_ASKED + _SPARE:
-        return (
-            f"completion_tokens is {shown(tokens)} although {asked:,} tokens were asked for and {chunks:,} chunks came"
-        )
-    return ""
+    most += most // _SPARE_OF_ASKED + _SPARE
+    why = ""
+    if tokens < 1 and chunks:
+        why = f"is {shown(tokens)} for {chunks} chunks with text"
+    elif tokens + tokens // _SPARE_OF_ASKED + _SPARE < chunks:
+        why = f"is {tokens} for {chunks} chunks with text, which hold a token each at least"
+    elif tokens > most:
+        why = f"is {shown(tokens)} although {asked:,} tokens were asked for and {chunks:,} chunks came"
+    elif tokens < answer.usage_most:
+        why = f"fell from {shown(answer.usage_most)} to {tokens:,}"
+    # Counts beside several chunks may be of all so far, of the whole answer, or of each chunk.
+    elif not answer.usage_grew and tokens < answer.usage_sum <= most:
+        why = f"is {tokens:,} at the end, but those beside each chunk add up to {answer.usage_sum:,}"
+    return f"completion_tokens {why}" if why else ""
 
 
 def doubt_prompt(answer: Answer, prompt: str) -> str:

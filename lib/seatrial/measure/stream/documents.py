@@ -5,13 +5,19 @@ The time is in proportion to the bytes. Nothing here refuses an event for a numb
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
 
+import msgspec
+
 from seatrial.json_text import JsonError
 
+_CARRIERS = (b'"choices"', b'"delta"', b'"content"')  # names whose last value may be the empty one, if they come twice
+_TWICE = 2
 _LONGEST_NUMBER = 300  # digits; more than a float holds
+_MOST = 1000  # documents in an event
 _BETWEEN = re.compile("(?:[\\s,;\0\x1e\ufeff]|data:)*")  # documents; RFC 7464 sets U+001E before each
 _DONE = re.compile(r'["\'\s]{0,9}\[\s{0,9}["\']?DONE\b|\W{0,9}DONE\W{0,9}\Z', re.IGNORECASE)
 _WORDS = re.compile(r'"(?:[^"\\]|\\.)*+"?|-?\b(nan|inf|None|True|False|undefined)\b', re.DOTALL)
@@ -29,6 +35,9 @@ def read_documents(event: bytes) -> list[Any]:
         JsonError: If the event does not begin with a document.
 
     """
+    if all(event.count(name) < _TWICE for name in _CARRIERS):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return [msgspec.json.decode(event)]
     text = event.decode("utf-8", "replace")
     try:
         return _documents(text)
@@ -62,6 +71,8 @@ def _documents(text: str) -> list[Any]:
                 break
             raise
         found.append(document)
+        if len(found) > _MOST:
+            raise JsonError(f"holds more than {_MOST:,} documents")
         at = _next(text, at)
     return found
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from seatrial.json_text import JsonError, parse_json
 from seatrial.measure.stream.usage import part, whole
 
+_ACCEPTED = b"accept"  # is in each spelling; without it an event need not be read again
 _MOST = 1 << 40  # tokens; more is no count
 
 
@@ -25,6 +26,8 @@ class Drafts(NamedTuple):
 def read_drafts(events: Iterable[bytes], tokens: int) -> Drafts | None:
     """Return the drafts of an answer of ``tokens`` tokens, None if the server counts none or its counts cannot be right."""
     for event in events:
+        if _ACCEPTED not in event:
+            continue
         try:
             document = parse_json(event, mend_halves=True)
         except JsonError:

@@ -77,7 +77,7 @@ def _pieces(document: Any, *, inner: bool = False) -> Iterator[Piece]:
         return
     if isinstance(document, dict):
         yield from _pieces_of_object(document)
-    elif isinstance(document, list) and not inner and all(isinstance(row, dict) for row in document):
+    elif isinstance(document, list) and not inner and not any(row and not isinstance(row, dict) for row in document):
         for row in document:
             yield from _pieces(row, inner=True)
     elif isinstance(document, str) and not inner and document.lstrip().startswith("{"):  # JSON within JSON
@@ -135,7 +135,7 @@ def _piece_of_event(document: dict[str, Any]) -> Piece:
     kind = str(document.get("type") or document.get("event_type") or "")
     texts = Texts()
     if kind.endswith(_CARRY) or not kind:
-        name = next((name for name in ("message", "delta", "token") if document.get(name)), "")
+        name = next((name for name in ("message", "delta", "token", "response") if document.get(name)), "")
         body = document.get(name, document)
         thought = any(word in kind for word in ("reason", "think"))
         if isinstance(body, dict):

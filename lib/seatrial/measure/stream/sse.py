@@ -32,15 +32,15 @@ class OversizedEventError(ValueError):
 class EventReader:
     """Reader that turns pieces of a stream into the data of its events."""
 
-    __slots__ = ("_begun", "_data", "_limit", "_name", "_size", "_skip_newline", "_tail", "stray")
+    __slots__ = ("_data", "_limit", "_name", "_size", "_skip_newline", "_tail", "begun", "stray")
 
     def __init__(self, max_event_bytes: int = _MAX_EVENT_BYTES) -> None:
         self._limit = max_event_bytes
-        self._tail = b""
+        self._tail = bytearray()
         self._data: list[bytes] = []
         self._size = 0
         self._skip_newline = False
-        self._begun = False  # something of an event or line end came, and is not complete
+        self.begun = False  # something of an event or line end came, and is not complete
         self._name = b""  # of the event, in small letters
         self.stray = b""  # the first line that is no field
 
@@ -57,10 +57,14 @@ class EventReader:
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the data of every event that ``piece`` completes, in order; raise OversizedEventError at the bound."""
         # What engines send, whole events of one line each, needs no look at the lines.
-        if not self._begun and piece.startswith(b"data: {") and piece.endswith(b"}\n\n") and len(piece) <= self._limit:
-            events = piece[6:-2].split(b"\n\ndata: ")
-            if piece.count(b"\n") == 2 * len(events) and b"\r" not in piece:
-                return events
+        if not self.begun and piece[:7] == b"data: {" and b"\r" not in piece:
+            size = len(piece)
+            if piece.find(b"\n") == size - 2 and piece[-1:] == b"\n" and size <= self._limit:
+                return [piece[6:-2]]
+            if piece[-3:] == b"}\n\n" and size <= self._limit:
+                events = piece[6:-2].split(b"\n\ndata: ")
+                if piece.count(b"\n") == 2 * len(events):
+                    return events
         return self._read(piece)
 
     def complete(self) -> list[bytes]:
@@ -72,8 +76,8 @@ class EventReader:
     def close(self) -> list[bytes]:
         """Return the events in which the stream ended, if a line end or blank line never came."""
         events: list[bytes] = []
-        self._take(self._tail, events)
-        self._tail = b""
+        self._take(bytes(self._tail), events)
+        self._tail.clear()
         self._end_event(events)
         return events
 
@@ -83,18 +87,20 @@ class EventReader:
         if self._skip_newline and piece:
             self._skip_newline = False
             piece = piece.removeprefix(b"\n")
-        if len(self._tail) + len(piece) > self._limit and b"\n" not in piece and b"\r" not in piece:
-            raise OversizedEventError(f"a line of more than {self._limit:,} bytes", events)
-        text = self._tail + piece if self._tail else piece
-        # Of bytes, splitlines() knows only LF, CR and CRLF: exactly the line ends of the standard.
-        lines = text.splitlines()
-        self._skip_newline = text.endswith(b"\r")
-        self._tail = b"" if not lines or text.endswith((b"\n", b"\r")) else lines.pop()
+        if b"\n" not in piece and b"\r" not in piece:
+            self._tail += piece
+            lines = []
+        else:
+            text = bytes(self._tail) + piece
+            # Of bytes, splitlines() knows only LF, CR and CRLF: exactly the line ends of the standard.
+            lines = text.splitlines()
+            self._skip_newline = text.endswith(b"\r")
+            self._tail = bytearray() if text.endswith((b"\n", b"\r")) else bytearray(lines.pop())
         for line in lines:
             self._take(line, events)
         if len(self._tail) + self._size > self._limit:
             raise self._oversized(events)
-        self._begun = bool(self._tail or self._data or self._name or self._skip_newline)
+        self.begun = bool(self._tail or self._data or self._name or self._skip_newline)
         return events
 
     def _take(self, line: bytes, events: list[bytes]) -> None:

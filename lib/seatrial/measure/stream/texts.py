@@ -12,7 +12,7 @@ from typing import Any
 from seatrial.printable import shortened
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_text", "thought", "reasoning_details")
-_ANSWERS = ("content", "text", "output_text", "response", "refusal", "audio", "partial_json")
+_ANSWERS = ("content", "text", "output_text", "refusal", "audio", "partial_json")
 _CALLS = ("tool_calls", "function_call", "tool_call")
 _CALLED = ("name", "arguments", "input")
 # Fields of a part that hold its text; "data" is encrypted reasoning or sound, whose text nobody can read.

@@ -18,7 +18,7 @@ from seatrial.server import Server
 from seatrial.speed.types import Prediction
 from seatrial.view.notebook.live import is_headless
 from seatrial.view.notebook.panel_picture import panel_picture
-from seatrial.view.notebook.panel_runs import PanelRun, result_of
+from seatrial.view.notebook.panel_runs import PanelRun, result_run
 from seatrial.view.notebook.panel_widget import PanelWidget
 from seatrial.view.plots.measurements import not_real
 from seatrial.view.plots.run_rows import RunRows
@@ -81,8 +81,8 @@ class LoadPanel:
         """True while a load runs."""
         return bool(self.runs) and self.runs[-1].load.running
 
-    def start(self, **changes: Any) -> PanelRun:
-        """Start the load with these changes to the workload; a running one continues, an earlier one stays.
+    def start(self, workload: Workload | None = None) -> PanelRun:
+        """Start the load, or another one; a running one continues, earlier ones stay.
 
         Raises:
             SeatrialError: If the server is gone, or the load cannot be sent.
@@ -91,7 +91,7 @@ class LoadPanel:
         with self._lock:
             if self.running:
                 return self.runs[-1]
-            workload = replace(self.workload, **changes)
+            workload = workload or self.workload
             rows = RunRows(self._predictions)
             run = PanelRun(len(self.runs) + 1, workload, start_load(self._server, workload), rows)
             self._error = ""
@@ -119,18 +119,26 @@ class LoadPanel:
                 self.runs[-1].stop()
 
     def result(self) -> Measurement:
-        """Return the last complete run, or the last one that was stopped; wait for a running one, start one if there is none.
+        """Return the last complete run of the levels, else the one that got furthest; start them if nobody has.
 
-        An interrupt (the notebook's stop button) ends the load: what it brought until then is the result.
+        Waits for a load that runs. An interrupt (the notebook's stop button) ends it: what it brought until then counts.
 
         Raises:
             MeasurementError: If nothing was collected.
             SeatrialError: If the server is gone, or the load cannot be sent.
 
         """
-        run = self.runs[-1] if self.runs and not self.runs[-1].ended else result_of(self.runs)
-        if run is None:
-            run = self.start()
+        if self.runs and not self.runs[-1].ended:
+            self._wait(self.runs[-1])
+        found = result_run(self.runs)
+        if found is None:
+            found = self.start()
+            self._wait(found)
+        if found.measurement is not None:
+            return found.measurement
+        raise found.error or MeasurementError("Stopped by you before a request was over.", remedy="Run the cell again.")
+
+    def _wait(self, run: PanelRun) -> None:
         try:
             while not run.wait(0.2):  # in steps, so that an interrupt is noticed
                 pass
@@ -138,10 +146,6 @@ class LoadPanel:
             self.stop()
             while not run.wait(0.2):
                 pass
-        found = result_of(self.runs) or run
-        if found.measurement is not None:
-            return found.measurement
-        raise found.error or MeasurementError("Stopped by you before a request was over.", remedy="Run the cell again.")
 
     def to_table(self) -> Table:
         """Return the load in words."""
@@ -160,13 +164,14 @@ class LoadPanel:
 
     def _obey(self, message: dict[str, Any]) -> None:
         try:
-            sizes = {name: whole(name, message[name]) for name in ("prompt_tokens", "answer_tokens") if name in message}
+            sizes: dict[str, Any] = {
+                name: whole(name, message[name]) for name in ("prompt_tokens", "answer_tokens") if name in message
+            }
             match message["kind"]:
                 case "start":
-                    self.start(**sizes)
+                    self.start(replace(self.workload, **sizes))
                 case "free":
-                    streams = whole("streams", message.get("streams"))
-                    self.start(**sizes, concurrency=(streams,), rate=None, requests=None, until_stopped=True)
+                    self.start(self._endless(whole("streams", message.get("streams")), **sizes))
                 case "streams":
                     self.set_streams(whole("streams", message.get("streams")))
                 case "stop":
@@ -175,6 +180,12 @@ class LoadPanel:
         except SeatrialError as error:  # nobody sees an error raised here
             self._error = plain_text(f"{error.what} {error.remedy}", 400)
         self._draw(self.runs[-1] if self.runs else None, whole=message["kind"] == "hello" or bool(self._error))
+
+    def _endless(self, streams: int, **sizes: Any) -> Workload:
+        load = self.workload
+        kept = {"answer_tokens": load.answer_tokens, "ignore_eos": load.ignore_eos, "seed": load.seed}
+        lengths = {"prompt_tokens": levels_of(load)[0].prompt_tokens}
+        return Workload(concurrency=(streams,), until_stopped=True, **{**kept, **lengths, **sizes})
 
     def _draw(self, run: PanelRun | None, *, whole: bool = False) -> None:
         if self._page is not None:
@@ -189,9 +200,9 @@ class LoadPanel:
 
     def _status(self, run: PanelRun | None) -> dict[str, Any]:
         """Return what a page shows beside the rows."""
-        listed = [f"{one.describe()}." for one in self.runs if one.measurement or one.error]
+        listed = [f"{one.describe()}." for one in self.runs if not one.load.running]
         status: dict[str, Any] = {"running": self.running, "error": self._error, "runs": listed, "share": None}
-        status |= {"steered": self.workload.rate is None, "streams": None, "label": "", "simulated": False}
+        status |= {"steered": not self.workload.open_loop, "streams": None, "label": "", "simulated": False}
         if run is None:
             detail = "Press Start: the plots move while the load runs."
             return status | {"headline": "No load yet", "detail": detail, "detail_short": ""}

@@ -68,7 +68,7 @@ class Strip {
       if (line.look === "high") return null;
       const key = made("span", "st-key", head);
       const sample = made("i", `st-sample st-${line.look}`, key);
-      sample.style.setProperty("--st-own", `var(--st-series-${this.color(index)})`);
+      sample.style.setProperty("--st-own", `var(--series-${this.color(index)})`);
       sample.dataset.line = String(index % DASHES.length);
       made("span", "", key, line.look === "low" ? "predicted" : line.name);
       return made("b", "", key);
@@ -92,7 +92,7 @@ class Strip {
       const node = this.values[index];
       if (!node) return;
       node.parentNode.hidden = !rows.seen.has(this.column + index);
-      const value = line.look === "low" ? `${shown(read(index))} to ${shown(read(index + 1))}` : shown(read(index));
+      const value = line.look === "low" && Number.isFinite(read(index)) ? `${shown(read(index))} to ${shown(read(index + 1))}` : shown(read(index));
       node.textContent = value;
       if (!node.parentNode.hidden) words.push(`${line.look === "low" ? "predicted" : line.name} ${value}`);
     });
@@ -228,7 +228,8 @@ class Panel {
       node.type = "button"; node.title = title; node.addEventListener("click", act);
       return node;
     };
-    const sizes = () => ({ prompt_tokens: +this.prompt.value, answer_tokens: +this.answer.value });
+    const sizes = () => Object.fromEntries([["prompt_tokens", this.prompt], ["answer_tokens", this.answer]]
+      .filter(([, input]) => input.value !== input.defaultValue).map(([name, input]) => [name, input.value]));
     this.start = button("start", "Start", "Send the load levels, one after the other", () => this.model.send({ kind: "start", ...sizes() }));
     this.free = button("free", "Free run", "Keep as many streams busy as the slider says, until Stop", () => this.model.send({ kind: "free", streams: +this.slider.value, ...sizes() }));
     this.halt = button("stop", "Stop", "End the load now; what it brought stays", () => this.model.send({ kind: "stop" }));
@@ -253,8 +254,8 @@ class Panel {
       let column = 1;
       this.strips = message.strips.map((one, index) => { const strip = new Strip(one, column, this, index === 0); column += one.lines.length; return strip; });
       this.earlier = buffers.slice(1).map((buffer) => { const run = new Rows(2); run.add(buffer); return run; });
-      Object.assign(this.slider, { max: message.most_streams }); this.slider.value = message.streams;
-      this.prompt.value = message.prompt_tokens; this.answer.value = message.answer_tokens;
+      this.slider.max = message.most_streams; if (!this.number.textContent) this.slider.value = message.streams;
+      if (!this.prompt.defaultValue) { this.prompt.defaultValue = message.prompt_tokens; this.answer.defaultValue = message.answer_tokens; }
       this.number.textContent = this.slider.value; this.rows.add(buffers[0]);
     } else if (message.kind === "rows") {
       if (!this.strips.length || message.from !== this.rows.count) { this.model.send({ kind: "hello" }); return; }
@@ -268,7 +269,7 @@ class Panel {
     this.headline.textContent = status.headline; this.detail.textContent = status.detail; this.badge.textContent = status.label;
     this.error.textContent = status.error;
     this.start.disabled = this.free.disabled = this.prompt.disabled = this.answer.disabled = status.running; this.halt.disabled = !status.running;
-    this.slider.disabled = !status.steered; if (status.streams && !this.moved && document.activeElement !== this.slider) { this.slider.value = status.streams; this.number.textContent = status.streams; }
+    this.slider.disabled = status.running && !status.steered; if (status.streams && !this.moved && document.activeElement !== this.slider) { this.slider.value = status.streams; this.number.textContent = status.streams; }
     this.progress.hidden = !status.running; if (status.share === null) this.progress.removeAttribute("value"); else this.progress.value = status.share;
     const marks = this.markers.filter((one) => one.kind !== "level").slice(-5).map((one) => `${clock(one.at_s)}: ${one.text}`);
     const lines = [...status.runs, ...marks];
@@ -289,7 +290,7 @@ class Panel {
     if (!this.look) {
       const style = getComputedStyle(this.root); const color = (name) => style.getPropertyValue(`--st-${name}`).trim();
       const size = Math.max(parseFloat(style.fontSize) - 1, 11);
-      this.look = { size, font: `${size}px ${style.fontFamily}`, ink: color("ink"), muted: color("muted"), grid: color("grid"), axis: color("axis"), warn: color("warn"), series: [0, 1, 2, 3].map((at) => color(`series-${at}`)) };
+      this.look = { size, font: `${size}px ${style.fontFamily}`, ink: color("ink"), muted: color("muted"), grid: color("grid"), axis: color("axis"), warn: color("warn"), series: [0, 1, 2, 3].map((at) => style.getPropertyValue(`--series-${at}`).trim()) };
     }
     for (const strip of this.strips) strip.draw();
   }

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from seatrial.errors import SeatrialError
 from seatrial.measure.load import Load
+from seatrial.measure.runs import is_complete, result_of
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Measurement
-from seatrial.measure.workload import Workload, levels_of
+from seatrial.measure.workload import Workload
 from seatrial.units import counted
 from seatrial.view.plots.run_rows import RunRows
 from seatrial.view.tables.measurements import describe_load, describe_rate
@@ -57,14 +58,15 @@ class PanelRun:
     @property
     def complete(self) -> bool:
         """True if every level of the workload was sent to its end."""
-        points = self.measurement.points if self.measurement is not None else ()
-        whole = len(points) >= len(levels_of(self.workload)) and not any(point.partial for point in points)
-        return whole and not (self.stopped or self.steered or self.workload.until_stopped)
+        steered = self.steered or self.workload.until_stopped
+        return self.measurement is not None and not steered and is_complete(self.measurement)
 
     def describe(self) -> str:
         """Return in a line how it went, for the list of runs."""
         if self.measurement is None:
-            why = "runs" if self.error is None else f"{self.error.what} {self.error.remedy}"
+            why = "stopped by you before a request was over" if self.stopped else "runs"
+            if self.error is not None:
+                why = f"{self.error.what} {self.error.remedy}"
             return f"Run {self.number}: {why}"
         points = self.measurement.points
         best = best_point(points)
@@ -81,7 +83,8 @@ class PanelRun:
             on_rows(self)
         self.rows.update(self.load.recorder)
         try:
-            self.measurement = self.load.result()
+            found = self.load.result()
+            self.measurement = found if found.points or found.completions else None
         except SeatrialError as error:
             self.error = error
         finally:
@@ -89,8 +92,12 @@ class PanelRun:
         on_end(self)
 
 
-def result_of(runs: Sequence[PanelRun]) -> PanelRun | None:
-    """Return the run that is the result: the last complete one, else the last of the levels that brought anything."""
+def result_run(runs: Sequence[PanelRun]) -> PanelRun | None:
+    """Return the run that is the result, None without any: a complete one, else one of the levels that brought something.
+
+    A load without an end is an exploration and no result.
+    """
     ended = [run for run in runs if run.measurement is not None and not run.workload.until_stopped]
-    found = [run for run in ended if run.complete] or ended
-    return found[-1] if found else None
+    counted = [run for run in ended if run.complete] or ended
+    found = result_of([run.measurement for run in counted if run.measurement is not None])
+    return next((run for run in counted if run.measurement is found), None)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar, copy_context
 from dataclasses import asdict
 from importlib.resources import files
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from seatrial.view.chart.data import PALETTE
 from seatrial.view.chart.svg_shapes import DARK_VARIABLES
 from seatrial.view.plots.run_rows import COLUMNS, STRIPS, Row, RunRows
+
+T = TypeVar("T")
 
 _PACKAGE = "seatrial.view.notebook"
 _REPEAT = 8  # drawings between whole pictures while no page has said that it listens
@@ -41,7 +44,7 @@ class PanelWidget:
         read = files(_PACKAGE).joinpath
         css = theme_css() + read("panel.css").read_text(encoding="utf-8")
         parts = {"_esm": read("panel.js").read_text(encoding="utf-8"), "_css": css}
-        self._widget = type("LoadPanelWidget", (anywidget.AnyWidget,), parts)()
+        self._widget = _unasked(type("LoadPanelWidget", (anywidget.AnyWidget,), parts))
         self._settings = settings
         self._on_message = on_message
         self._heard = False
@@ -64,7 +67,7 @@ class PanelWidget:
         rows, markers = run.rows[first:], run.markers[marked:]
         self._sent = [first + len(rows), marked + len(markers), run.thinned]
         message = {"kind": "rows", "from": first, "markers": list(map(asdict, markers)), "status": status}
-        self._widget.send(message, [_packed(rows)])
+        _unasked(self._widget.send, message, [packed(rows)])
 
     def _show_all(self, run: RunRows, earlier: Sequence[RunRows], status: dict[str, Any]) -> None:
         rows, markers = list(run.rows), list(run.markers)
@@ -73,8 +76,8 @@ class PanelWidget:
             "kind": "full", "columns": COLUMNS, "strips": list(map(asdict, STRIPS)), "markers": list(map(asdict, markers)),
             "status": status, **self._settings,
         }  # fmt: skip
-        means = [_packed([(row[0], row[2]) for row in one.rows]) for one in earlier]
-        self._widget.send(message, [_packed(rows), *means])
+        means = [packed([(row[0], row[2]) for row in one.rows]) for one in earlier]
+        _unasked(self._widget.send, message, [packed(rows), *means])
 
     def _receive(self, _: object, message: object, __: object) -> None:
         if isinstance(message, dict) and isinstance(message.get("kind"), str):
@@ -82,5 +85,23 @@ class PanelWidget:
             self._on_message(message)
 
 
-def _packed(rows: Sequence[Row]) -> bytes:
+def _unasked(act: Callable[..., T], *values: object) -> T:
+    """Send messages of a widget as replies to no request.
+
+    ipykernel hands what a page says next to the shell whose request the widget's last message replied to (``comm.py``,
+    ``_reply_subshell_for``). Sent as replies to a cell, they would leave Stop and the slider waiting until that cell ends.
+    """
+    from IPython.core.getipython import get_ipython
+
+    def run() -> T:
+        parent = getattr(getattr(get_ipython(), "kernel", None), "_shell_parent", None)
+        if isinstance(parent, ContextVar):
+            parent.set({})
+        return act(*values)
+
+    return copy_context().run(run)
+
+
+def packed(rows: Sequence[Row]) -> bytes:
+    """Return rows as float32, one after the other."""
     return array("f", chain.from_iterable(rows)).tobytes()

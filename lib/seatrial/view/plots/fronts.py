@@ -47,7 +47,9 @@ def front_chart(measurements: Mapping[str, Measurement], gpus: Mapping[str, int 
             for point in points
             if point.partial or not point.self_check.valid
         ]
-    what = "streams at once" if any(one.workload.rate is None for one in measurements.values()) else "requests a second"
+    what = (
+        "streams at once" if any(not one.workload.open_loop for one in measurements.values()) else "requests a second"
+    )
     labels = not_real(
         stand_in=any(one.stand_in for one in measurements.values()),
         simulated=any(one.simulated for one in measurements.values()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, zip_longest
 
 from seatrial.measure.summary import best_point
@@ -78,14 +79,15 @@ def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
 
 def tokens_chart(measurement: Measurement) -> Chart:
     """Return output tokens per second over time, with the load levels marked."""
-    rates = [one.tokens_per_s for one in with_breaks(measurement.samples)]
+    samples = with_breaks(measurement.samples)
+    rates = [one.tokens_per_s for one in samples]
     peak = max((rate or 0.0 for rate in rates), default=0.0)
     return Chart(
         title=f"Output over time, {format_rate(peak)} at its peak" if peak else "No output was seen",
         subtitle=_conditions([measurement]),
         x_label=TIME,
         y_label=OUTPUT,
-        series=(_over_time("all streams", measurement, rates),),
+        series=(_over_time("all streams", measurement, samples, rates),),
         spans=load_levels(measurement.samples, measurement.points),
     )
 
@@ -99,7 +101,7 @@ def memory_over_time_chart(measurement: Measurement) -> Chart:
     unit, scale = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
     findings = ", ".join(f"{format_bytes(peak)} ({name})" for name, peak in list(peaks.items())[:2])
     lines = [
-        _over_time(name, measurement, [None if size is None else size / scale for size in sizes[name]])
+        _over_time(name, measurement, samples, [None if size is None else size / scale for size in sizes[name]])
         for name in peaks or (_HOST,)
     ]
     return Chart(
@@ -156,8 +158,22 @@ def not_real(*, stand_in: bool, simulated: bool) -> list[str]:
 
 def _named(measurements: Mapping[str, Measurement] | Measurement) -> dict[str, Measurement]:
     if isinstance(measurements, Measurement):
-        return {plain_text(measurements.model, _MOST_NAME) or "server": measurements}
-    return {plain_text(name, _MOST_NAME) or "run": one for name, one in measurements.items()}
+        return _lines_of(plain_text(measurements.model, _MOST_NAME) or "server", measurements)
+    lines: dict[str, Measurement] = {}
+    for name, one in measurements.items():
+        lines |= _lines_of(plain_text(name, _MOST_NAME) or "run", one)
+    return lines
+
+
+def _lines_of(name: str, measurement: Measurement) -> dict[str, Measurement]:
+    """Return the points of each kind of load (prompt length, prefix) as a measurement of its own, by rising load."""
+    kinds: dict[str, list[Point]] = {}
+    for point in measurement.points:
+        kinds.setdefault(point.label.partition(", ")[2], []).append(point)
+    return {
+        f"{name}, {kind}" if len(kinds) > 1 else name: replace(measurement, points=tuple(sorted(points, key=_load)))
+        for kind, points in (kinds or {"": []}).items()
+    }
 
 
 def origin_of(measurement: Measurement) -> SeriesOrigin:
@@ -192,9 +208,10 @@ def _ttft_ends(measurement: Measurement, waits: Sequence[Quantiles | None], fact
     return ends
 
 
-def _over_time(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
-    times = tuple(one.at_s for one in with_breaks(measurement.samples))
-    return Series(name, times, tuple(values), origin_of(measurement))
+def _over_time(
+    name: str, measurement: Measurement, samples: Sequence[Sample], values: Sequence[float | None]
+) -> Series:
+    return Series(name, tuple(one.at_s for one in samples), tuple(values), origin_of(measurement))
 
 
 def _load(point: Point) -> float:
@@ -202,7 +219,7 @@ def _load(point: Point) -> float:
 
 
 def _load_label(measurements: Iterable[Measurement]) -> str:
-    return _ARRIVALS if all(one.workload.rate is not None for one in measurements) else _STREAMS
+    return _ARRIVALS if all(one.workload.open_loop for one in measurements) else _STREAMS
 
 
 def _spreads(measurements: Iterable[Measurement]) -> bool:

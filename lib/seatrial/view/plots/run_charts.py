@@ -11,7 +11,7 @@ from seatrial.view.chart.data import Series, SeriesOrigin, Span
 from seatrial.view.plots.measurements import TIME
 from seatrial.view.plots.run_rows import STRIPS, Row, RunRows, Strip, latest
 
-_MOST = 180  # places of a line: pictures of a run stay a few kilobytes
+_MOST = 100  # places of a line: pictures of a run stay a few kilobytes
 
 
 def run_charts(run: RunRows, finding: str, labels: Sequence[str] = (), *, simulated: bool = False) -> tuple[Chart, ...]:
@@ -46,7 +46,7 @@ def describe_latest(strip: Strip, values: Sequence[float]) -> str:
     """Return such as ``p50 51.2 ms, p90 60 ms``; empty if nothing is known."""
     unit = "%" if strip.unit == "%" else f" {strip.unit}" if strip.unit else ""
     return ", ".join(
-        f"{line.name} {value:,.{0 if value >= 100 else 1}f}{unit}"  # noqa: PLR2004 -- as a person reads it
+        f"{line.name} {value:,.{0 if value >= 100 or not unit else 1}f}{unit}"  # noqa: PLR2004 -- as a person reads it
         for line, value in zip(strip.lines, values, strict=True)
         if not math.isnan(value) and line.look != "faint"
     )

@@ -116,7 +116,7 @@ class RunRows:
         for sample in samples:
             self._take_completions(sample)
             self._add(sample)
-        if len(self.rows) > _MOST_ROWS:
+        while len(self.rows) > _MOST_ROWS:
             half = _MOST_ROWS // 2
             self.rows[:half] = self.rows[:half:2]
             self.thinned += 1

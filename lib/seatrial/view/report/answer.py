@@ -19,8 +19,8 @@ _NAMED = 3
 _LONGEST_NAME = 40
 
 
-def answer(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
-    """Return which run serves most, by how much, and what the two fastest differ in."""
+def answer(runs: Sequence[RunRecord], names: Sequence[str], count: int) -> str:
+    """Return which of ``count`` runs serves most, by how much, and what the two fastest of them differ in."""
     measured = [(plain_text(name, _LONGEST_NAME), run) for name, run in zip(names, runs, strict=True) if run.best]
     if not measured:
         return "Nothing was measured in these runs"
@@ -38,7 +38,7 @@ def answer(runs: Sequence[RunRecord], names: Sequence[str]) -> str:
         text = f"{name} serves {_rate(first, best)} at {_load(best)}, {other} {_rate(second, next_best)} at {_load(next_best)}"
     else:
         text = _compared(name, other, *level) + (f" ({first.kind})" if first.kind else "")
-    lead = f"Of {len(runs)} runs: " if len(runs) > 2 else ""  # noqa: PLR2004 -- two need no count
+    lead = f"Of {count:,} runs: " if count > 2 else ""  # noqa: PLR2004 -- two need no count
     return f"{lead}{text}; {_differ(differences([first, second]))}"
 
 

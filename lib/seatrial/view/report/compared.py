@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seatrial.errors import UsageError
 from seatrial.units import counted
@@ -13,9 +15,11 @@ from seatrial.view.report.answer import answer
 from seatrial.view.report.comparison import SHOWN, Level, comparison_table
 from seatrial.view.report.content import headline
 from seatrial.view.report.files import run_document
-from seatrial.view.report.find import Head, find_records, head_of, names_of, read_head
+from seatrial.view.report.find import Head, find_records, names_of, read_head
 from seatrial.view.report.run_record import RunRecord, read_record
 from seatrial.view.tables.table import Table
+
+T = TypeVar("T")
 
 _FOLDED = 100
 """Rows of the folded table of the other runs."""
@@ -31,6 +35,7 @@ class Compared:
         prices: Dollars an hour of each run's machine; None if not given.
         shown: Places of the runs that are drawn: all, or the fastest.
         runs: Those runs as wholes.
+        unread: Why records in a folder or behind a pattern could not be read, a sentence each.
 
     """
 
@@ -39,6 +44,7 @@ class Compared:
     prices: Sequence[float | None]
     shown: Sequence[int]
     runs: Sequence[RunRecord]
+    unread: tuple[str, ...] = ()
 
     @property
     def shown_names(self) -> list[str]:
@@ -74,7 +80,7 @@ class Compared:
     @property
     def finding(self) -> str:
         """The sentence that answers: of one run what it reached, of several which serves most."""
-        return answer(self.runs, self.shown_names) if len(self.heads) > 1 else headline(self.runs[0])
+        return answer(self.runs, self.shown_names, len(self.heads)) if len(self.heads) > 1 else headline(self.runs[0])
 
 
 def read_runs(names: Sequence[Path | str], prices: Sequence[float] = ()) -> Compared:
@@ -94,15 +100,59 @@ def read_runs(names: Sequence[Path | str], prices: Sequence[float] = ()) -> Comp
             f"{counted(len(prices), 'price')} for {counted(len(files_found), 'run')}.",
             remedy="Give --dollars-per-hour once for all runs, or once for each in their order.",
         )
-    each: list[float | None] = [*prices] if len(prices) == len(files_found) else [*prices, None][:1] * len(files_found)
-    if len(files_found) <= SHOWN:
-        runs = [read_record(file) for file in files_found]
-        heads = [head_of(run) for run in runs]
-        return Compared(heads, names_of(heads), each, range(len(runs)), runs)
-    heads = [read_head(file) for file in files_found]
-    order = sorted(range(len(heads)), key=lambda at: _order(heads[at]), reverse=True)
-    shown = sorted(order[:SHOWN])
-    return Compared(heads, names_of(heads), each, shown, [read_record(heads[at].file) for at in shown])
+    named = {Path(name) for name in names}
+    reading = _Reading({file for file in files_found if file in named or file.parent in named or len(files_found) == 1})
+    with _without_collector():
+        heads = reading.each(files_found, read_head)
+    order = sorted(heads, key=lambda file: _order(heads[file]), reverse=True) if len(heads) > SHOWN else heads
+    runs = reading.each(order, read_record, SHOWN)
+    files_read = [file for file in heads if file not in reading.unread]
+    if not files_read:
+        raise UsageError(next(iter(reading.unread.values())), remedy="Name a run that can be read.")
+    read = [heads[file] for file in files_read]
+    shown = [place for place, file in enumerate(files_read) if file in runs]
+    price_of = dict(zip(files_found, [*prices] * (len(files_found) if len(prices) == 1 else 1), strict=False))
+    return Compared(
+        heads=read,
+        names=names_of(read),
+        prices=[price_of.get(file) for file in files_read],
+        shown=shown,
+        runs=[runs[files_read[place]] for place in shown],
+        unread=tuple(reading.unread.values()),
+    )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reading of many files: what cannot be read is kept as a sentence, unless somebody named just that file."""
+
+    named: set[Path]
+    unread: dict[Path, str] = field(default_factory=dict)
+
+    def each(self, files: Iterable[Path], how: Callable[[Path], T], most: int | None = None) -> dict[Path, T]:
+        read: dict[Path, T] = {}
+        for file in files:
+            if len(read) == most:
+                break
+            try:
+                read[file] = how(file)
+            except UsageError as error:
+                if file in self.named:
+                    raise
+                self.unread[file] = error.what
+        return read
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep Python's garbage collector from walking through everything read so far, again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _order(head: Head) -> tuple[bool, bool, float]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +60,17 @@ def csv_text(levels: Sequence[Level]) -> str:
     sheet = io.StringIO()
     writer = csv.writer(sheet, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_safe(value) for value in _cells(level)] for level in levels)
+    writer.writerows(map(_cells, levels))
     return sheet.getvalue()
 
 
 def json_text(documents: Sequence[Mapping[str, Any]]) -> str:
     """Return the figures of each run as one JSON document."""
-    return f'{{"format":"{FORMAT}","runs":{msgspec.json.encode(finite(list(documents))).decode()}}}\n'
+    try:
+        runs = msgspec.json.encode(documents)
+    except OverflowError:  # a whole number of more than 64 bits
+        runs = json.dumps(finite(to_dict(documents))).encode()
+    return f'{{"format":"{FORMAT}","runs":{runs.decode()}}}\n'
 
 
 def run_document(head: Head, name: str, whole: RunRecord | None = None) -> dict[str, Any]:
@@ -83,7 +91,7 @@ def run_document(head: Head, name: str, whole: RunRecord | None = None) -> dict[
         "engine": head.engine or None,
         "stand_in": head.kind == "stand-in",
         "simulated": head.kind == "simulated",
-        "points": to_dict(head.points),
+        "points": head.points,
     }
 
 
@@ -103,21 +111,26 @@ CSV, JSON = begins_with(_HEAD), begins_with(f'{{"format":"{FORMAT}",')
 
 def _cells(level: Level) -> list[Any]:
     point, head, check = level.point, level.head, level.point.self_check
-    quantiles = [getattr(point, name) for name in _QUANTILES]
-    intervals = [getattr(point, name) for name in _INTERVALS]
+    quantiles = [_UNKNOWN_QUANTILES if one is None else _QUANTILE(one) for one in _EACH_QUANTILES(point)]
+    intervals = [_UNKNOWN_INTERVAL if one is None else _INTERVAL(one) for one in _EACH_INTERVAL(point)]
     return [
-        *(level.run, head.started_at, head.machine, head.model, head.engine, head.kind, level.load),
-        *(point.concurrency, point.rate, point.partial, check.valid, check.why),
-        *(point.requests.sent, point.requests.succeeded, point.requests.failed, point.token_source),
-        *(getattr(point, name) for name in _FIGURES),
-        *(None if one is None else getattr(one, part) for one in quantiles for part in ("mean", "p50", "p90", "p99")),
-        *(None if one is None else getattr(one, part) for one in intervals for part in ("low", "expected", "high")),
+        *map(_safe, (level.run, head.started_at, head.machine, head.model, head.engine, head.kind, level.load)),
+        *(point.concurrency, point.rate, point.partial, check.valid, _safe(check.why)),
+        *(point.requests.sent, point.requests.succeeded, point.requests.failed, _safe(point.token_source or "")),
+        *_EACH_FIGURE(point),
+        *chain.from_iterable(quantiles),
+        *chain.from_iterable(intervals),
         *(check.ttft_error_s, check.tpot_error_s, level.dollars_per_million),
     ]
 
 
-def _safe(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    text = plain_text(value, _LONGEST)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+_EACH_FIGURE, _EACH_QUANTILES, _EACH_INTERVAL = attrgetter(*_FIGURES), attrgetter(*_QUANTILES), attrgetter(*_INTERVALS)
+_QUANTILE, _INTERVAL = attrgetter("mean", "p50", "p90", "p99"), attrgetter("low", "expected", "high")
+_UNKNOWN_QUANTILES, _UNKNOWN_INTERVAL = (None,) * 4, (None,) * 3
+
+
+@lru_cache(maxsize=4096)
+def _safe(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    plain = plain_text(text, _LONGEST)
+    return f"'{plain}" if plain.startswith(_FORMULA) else plain

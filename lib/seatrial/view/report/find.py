@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ from seatrial.errors import UsageError
 from seatrial.json_text import JsonDecoder, JsonError
 from seatrial.measure.summary import best_point
 from seatrial.measure.types import Point
-from seatrial.records import FORMAT, FORMAT_VERSION, RECORD, is_record_file
+from seatrial.paths import typed_path
+from seatrial.records import FORMAT, FORMAT_VERSION, RECORD, SERIES, is_record_file
 from seatrial.view.report.run_record import RunRecord, read_record
 
-_MOST_BYTES = 64 << 20
+_PART_BYTES, _MOST_BYTES = 24 << 10, 64 << 20
+_SERIES = re.compile(b',\n   "(?:%s)": ' % "|".join(SERIES).encode())
+_LONGEST_MARK = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +74,7 @@ class Head:
     engine: str
     kind: str  # ``simulated`` or ``stand-in``; empty for DeepSeek V4 itself
     points: tuple[Point, ...]
-
-    @property
-    def best(self) -> Point | None:
-        """Fastest valid load level, else the fastest; None if nothing was measured."""
-        return best_point(self.points)
+    best: Point | None  # fastest valid load level, else the fastest; None if nothing was measured
 
 
 def find_records(names: Iterable[Path | str]) -> list[Path]:
@@ -86,7 +86,7 @@ def find_records(names: Iterable[Path | str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for name in names:
-        found |= dict.fromkeys(_meant_by(Path(name)))
+        found |= dict.fromkeys(_meant_by(typed_path(name, "A run")))
     if not found:
         raise UsageError("No run was named.", remedy="Name folders of runs, such as runs/*.")
     return list(found)
@@ -95,7 +95,7 @@ def find_records(names: Iterable[Path | str]) -> list[Path]:
 def _meant_by(path: Path) -> Sequence[Path]:
     try:
         if path.is_dir() and not (path / RECORD).exists():
-            inside = sorted(path.glob(f"*/{RECORD}"))
+            inside = sorted(path.glob(f"*/{RECORD}"), key=str)
             inside += [file for file in sorted(path.glob("*.json")) if is_record_file(file)]
             return inside or [path]
         if not path.exists() and any(map(_is_pattern, path.parts)):
@@ -119,9 +119,7 @@ def read_head(path: Path) -> Head:
 
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES)
-        document = _decode(content)
+        document = _decode(_as_far_as_series(path))
     except (OSError, JsonError, ValueError):
         return head_of(read_record(path))  # slower; it reads other forms and what is left of a damaged one
     if (document.format, document.format_version) != (FORMAT, FORMAT_VERSION):
@@ -138,7 +136,19 @@ def read_head(path: Path) -> Head:
         engine=(measured.engine or "") if measured else "",
         kind="simulated" if simulated else "stand-in" if stand_in else "",
         points=measured.points if measured else (),
+        best=best_point(measured.points) if measured else None,
     )
+
+
+def _as_far_as_series(path: Path) -> bytes:
+    """Return a record without the series at its end; the whole of a file in which they are elsewhere."""
+    with path.open("rb") as file:
+        content = b""
+        while len(content) < _MOST_BYTES and (more := file.read(_PART_BYTES)):
+            content += more
+            if series := _SERIES.search(content, len(content) - len(more) - _LONGEST_MARK):
+                return content[: series.start()] + b"}}}"
+        return content
 
 
 def head_of(run: RunRecord) -> Head:
@@ -153,6 +163,7 @@ def head_of(run: RunRecord) -> Head:
         engine=(result.engine or "") if result else "",
         kind=run.kind,
         points=result.points if result else (),
+        best=run.best,
     )
 
 

@@ -167,7 +167,7 @@ def _several(compared: Compared, room: _Room) -> dict[str, Any]:
         "run": None,
         "count": len(compared.heads),
         "several": {
-            "banners": list(_banners(names, runs)),
+            "banners": [*_banners(names, runs), *_unread(compared)],
             "front": front_chart(measured, gpus, _front_title(measured)) if measured else None,
             "charts": [throughput_chart(measured), ttft_chart(measured)] if measured else [],
             "table": compared.table(),
@@ -202,6 +202,12 @@ def _banners(names: Sequence[str], runs: Sequence[RunRecord]) -> Iterator[tuple[
             said.setdefault(banner, []).append(name)
     for (head, text, bad), whose in list(said.items())[:SHOWN]:
         yield f"{', '.join(whose)}: {head}", text, bad
+
+
+def _unread(compared: Compared) -> list[tuple[str, str, bool]]:
+    if not compared.unread:
+        return []
+    return [(f"{counted(len(compared.unread), 'record')} could not be read.", " ".join(compared.unread[:3]), True)]
 
 
 def _gpus(run: RunRecord) -> int | None:

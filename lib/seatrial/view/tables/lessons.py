@@ -127,6 +127,9 @@ def table_precisions() -> Table:
 
 def table_prediction(predictions: Mapping[int, Prediction]) -> Table:
     """Return the expected speed at each number of requests at once, low to high."""
+    if not predictions:
+        why = "This kit did not plan the server, or its plan does not run: there is nothing to compute from."
+        return Table("Nothing is predicted", ("prediction", ""), (("none", why),))
     rows = tuple(
         (
             str(level),
@@ -136,7 +139,7 @@ def table_prediction(predictions: Mapping[int, Prediction]) -> Table:
         )
         for level, prediction in predictions.items()
     )
-    basis = next((one.basis for one in reversed(list(predictions.values()))), "No prediction for this machine.")
+    basis = list(predictions.values())[-1].basis
     heads = ("requests at once>", "output>", "TTFT>", "TPOT>")
     return Table("Predicted, before anything is measured", heads, rows, f"At the highest level: {basis}")
 

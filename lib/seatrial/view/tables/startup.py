@@ -18,7 +18,9 @@ OVER = (READY, FAILED, ALREADY_RUNNING)
 def table_startup(event: Event) -> Table:
     """Return the phases so far, and how long each took."""
     rows: list[Row] = [(time.name, format_seconds(time.seconds)) for time in event.passed]
-    if event.phase not in OVER:
+    if event.phase == ALREADY_RUNNING:
+        rows.append((event.phase, "nothing was started"))
+    elif event.phase not in OVER:
         rows.append((startup_phase(event), "under way"))
     return Table(startup_title(event), ("phase", "took>"), tuple(rows), note=startup_note(event))
 
