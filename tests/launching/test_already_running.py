@@ -4,6 +4,7 @@ import os
 import signal
 from dataclasses import replace
 
+import psutil
 import pytest
 from tests.server.conftest import fake_command, launched_processes, until
 
@@ -200,12 +201,15 @@ def test_keep_running_keeps_a_server_from_now_on(another_process, fake):
     until(lambda: switches_of(looks) > switches + 8, "looks of its supervisor")
     assert ("ready", False) == (server.state, server.abandoned)
     assert not fake().abandoned
+    (shell,) = [one.pid for one in launched_processes() if "-s" in one.cmdline()]
+    os.kill(looks, signal.SIGKILL)
+    switches = switches_of(shell)
+    until(lambda: switches_of(shell) > switches + 12, "looks of the shell that keeps its lease")
+    assert ("unsupervised", True) == (server.state, server.responds())
 
 
 def switches_of(pid):
     """Return how often a process has waited."""
-    import psutil
-
     return psutil.Process(pid).num_ctx_switches().voluntary
 
 
