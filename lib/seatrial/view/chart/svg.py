@@ -24,7 +24,9 @@ _LEAST_PLOT = 170
 _SAMPLE = 40
 
 
-def to_svg(chart: ChartData, *, width: int = 640, height: int = 360, style: bool = True, name: str = "") -> str:
+def to_svg(  # noqa: PLR0913 -- what pages choose
+    chart: ChartData, *, width: int = 640, height: int = 360, style: bool = True, name: str = "", figures: bool = True
+) -> str:
     """Return the picture of ``chart``.
 
     Args:
@@ -33,6 +35,7 @@ def to_svg(chart: ChartData, *, width: int = 640, height: int = 360, style: bool
         height: Pixels, at least; a long title or legend makes it higher.
         style: True to put the style into the picture; False if the page has ``STYLE``.
         name: Beginning of its ids, unique on the page; empty to make one from the chart's contents.
+        figures: True to describe every figure for screen readers; False if the page has the figures as text.
 
     """
     identity = name or f"st{hashlib.sha256(repr(chart).encode('utf-8', 'replace')).hexdigest()[:10]}"
@@ -53,7 +56,7 @@ def to_svg(chart: ChartData, *, width: int = 640, height: int = 360, style: bool
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="st-chart" viewBox="0 0 {width} {full}" width="{width}"'
         f' height="{full}" role="img" aria-labelledby="{identity}-t {identity}-d">'
-        f'<title id="{identity}-t">{escaped(chart.title)}</title><desc id="{identity}-d">{escaped(chart.to_text())}</desc>'
+        f'<title id="{identity}-t">{escaped(chart.title)}</title><desc id="{identity}-d">{escaped(chart.to_text() if figures else chart.y_label)}</desc>'
         f"{f'<style>{STYLE}</style>' if style else ''}{definitions}"
         f"{block((0, 0), (width, full), 'st-surface')}"
         f"{''.join(drawn)}{''.join(body)}</svg>"

@@ -27,13 +27,14 @@ def panel_picture(load: Table, runs: Sequence[PanelRun]) -> dict[str, str]:
     charts = run_charts(run.rows, finding, labels, simulated=run.load.simulated)
     sizes = [_WIDE] + [_NARROW] * len(charts)
     pictures = "".join(
-        to_svg(chart, width=width, height=height, style=False)
+        to_svg(chart, width=width, height=height, style=False, figures=False)
         for chart, (width, height) in zip(charts, sizes, strict=False)
     )
     lines = [f"{one.describe()}." for one in runs] + labels
-    listed = "".join(f"<li>{html.escape(plain_text(line, 400))}</li>" for line in lines)
+    figures = run_text(run.rows).splitlines()
+    listed = "".join(f"<li>{html.escape(plain_text(line, 400))}</li>" for line in lines + figures)
     page = (
         f'<div class="seatrial-twin"><style>{theme_css()}{STYLE}</style>'
         f'<div class="st-pictures">{pictures}</div><ul>{listed}</ul></div>'
     )
-    return {"text/html": page, "text/plain": plain_text("\n".join([*lines, run_text(run.rows)]))}
+    return {"text/html": page, "text/plain": plain_text("\n".join([*lines, *figures]))}
