@@ -21,12 +21,16 @@ from functools import partial
 from pathlib import Path
 
 from bench_client import chosen, client
+from bench_parsing import parsing
 from bench_servers import Figure, servers
 from bench_telemetry import telemetry
 from seatrial import __version__
 from seatrial.hardware import Hardware, detect_hardware
+from seatrial.measure.record import read_document
 from seatrial.plan import make_plan
-from seatrial.records import document_with, write_json
+from seatrial.records import document_with, write_json, write_record
+from seatrial.view.report.compared import Compared, read_runs
+from seatrial.view.report.page import write_compared
 from seatrial.view.tables.table import Table
 from seatrial.writing import check_target
 
@@ -38,6 +42,7 @@ SWEPT = (*RANKED, ("h100x8", None), ("rtxpro6000x4", None), ("mi300xx8", None), 
 CONTEXTS = (2_048, 8_192, 32_768, 131_072, 1_048_576)
 UNSEEN = tuple(8_192 + 777 * index for index in range(REPEATS + 1))
 MIXED = 1_000
+RECORDS = 10_000
 STREAMS_PLANNED = (1, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 IMPORT = "import time; begin = time.perf_counter(); import seatrial; print(time.perf_counter() - begin)"
 
@@ -53,7 +58,16 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.output:
         check_target(arguments.output, OURS)
-    figures = [*starts(), *planning(), *client(chosen(arguments.streams)), *telemetry(), *servers(), *runs()]
+    figures = [
+        *starts(),
+        *planning(),
+        *parsing(),
+        *client(chosen(arguments.streams)),
+        *telemetry(),
+        *servers(),
+        *runs(),
+        *reports(),
+    ]
     print(table(figures).to_text())
     if arguments.output:
         write_json(arguments.output, {"machine": machine(), "figures": figures}, ours=OURS)
@@ -111,6 +125,22 @@ def sweep(machines: list[Hardware]) -> None:
             for streams in STREAMS_PLANNED:
                 for model in ("flash", "pro"):
                     make_plan(model, hardware=hardware, context_tokens=context, concurrency=streams)
+
+
+def reports() -> Iterator[Figure]:
+    """Measure how long many records take to be read, summed up and written as a page."""
+    source = ROOT / "tests" / "measure" / "records" / "version-0-simulated.json"
+    with tempfile.TemporaryDirectory() as folder:
+        record, top = read_document(source), Path(folder) / "runs"
+        for place in range(RECORDS):
+            write_record(top / f"r{place:05}" / "record.json", record)
+        found: list[Compared] = []
+        reading = timed(lambda: found.append(read_runs([top])))
+        yield Figure(f"{RECORDS:,} records read and summed up", reading, "s", 2.0)
+        page = Path(folder) / "report.html"
+        writing = timed(lambda: write_compared(found[0], page))
+        yield Figure("their page, CSV and JSON written", writing, "s")
+        yield Figure("size of their page", page.stat().st_size / 1e3, "kB", 300.0)
 
 
 def runs() -> Iterator[Figure]:

@@ -1,64 +1,85 @@
-"""Notebook 05 in JupyterLab as a person uses it: run, press Start, watch the plot move."""
-
-import time
+"""Notebook 05 in JupyterLab as a person uses it: press Start, watch, steer, stop, save, close and open it again."""
 
 import pytest
 from tests.browser.lab import ERRORS, IDLE, READY, RUN_BELOW, RUN_UP_TO, SCROLL, shoot
+from tests.browser.test_startup_panel import RUN_CELL, SET_ENGINE
 
 from seatrial.server import list_servers
 
-DRAWN = """() => {
-  const plot = document.querySelector('.js-plotly-plot');
-  return plot ? plot._fullData?.[0]?.x?.length ?? 0 : -1;
-}"""
+_MOST_BYTES = 200_000
+DETAIL = "() => document.querySelector('.st-detail')?.textContent ?? ''"
+VALUE = "() => document.querySelector('.seatrial-live .st-main .st-bold + span + b')?.textContent ?? ''"
+SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
+THEME = "(name) => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })"
+INK = """() => getComputedStyle(document.querySelector('.seatrial-panel')).getPropertyValue('--st-ink').trim()"""
+LOST = "() => /model not found|Loading widget/.test(document.querySelector('.jp-Notebook')?.innerText ?? '')"
+
+
+def says(page, text):
+    """Wait until the panel says this."""
+    page.wait_for_function(f"(text) => ({DETAIL})().includes(text)", arg=text)
 
 
 @pytest.mark.browser
-@pytest.mark.engine
-def test_start_makes_the_plot_move(lab, page, require):
-    """Press Start, see data arrive and the picture change, run the rest, and find nothing running at the end."""
-    require("xllamacpp")
-    require("stand-in model")
+def test_a_load_is_watched_and_steered(lab, page, tmp_path):
+    """The plot moves, the slider changes a running load, also while a cell waits; the saved notebook shows its last picture."""
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(f"{lab}/lab/tree/05_live_throughput.ipynb")
     page.wait_for_function(READY)
+    page.evaluate(SET_ENGINE)
     page.evaluate(RUN_UP_TO, "panel")
-    start = page.locator(".seatrial-start")
-    start.wait_for()
+    page.locator(".seatrial-live .seatrial-start").wait_for()
     page.wait_for_function(IDLE)
     page.evaluate(SCROLL, "panel")
-    plot = page.locator(".js-plotly-plot").first
-    plot.wait_for()
-    before = plot.screenshot()
-    start.click()
-    first = seen(page, above=2)
-    during = another_picture(plot, before)
-    assert before != during
+    assert not page.locator(".seatrial-twin").is_visible()  # the live panel stands for its picture
+    page.locator(".seatrial-free").click()
+    says(page, "8 streams, until you stop")
+    first = page.wait_for_function(
+        f"() => {{ const value = ({VALUE})(); return parseFloat(value) > 0 ? value : false; }}"
+    )
+    page.wait_for_function(f"(before) => ({VALUE})() !== before", arg=first.json_value())
+    page.locator(".seatrial-streams input").focus()
+    page.keyboard.press("ArrowRight")
+    says(page, "9 streams, until you stop")
     shoot(page, "05-running")
-    assert seen(page, above=first) > first
-    assert during != another_picture(plot, during)
-    page.evaluate(SCROLL, "result")
+    page.evaluate(RUN_CELL, "result")  # it waits for the load, and holds the kernel
+    page.keyboard.press("Escape")
+    page.evaluate(SCROLL, "panel")
+    page.locator(".seatrial-streams input").focus()
+    page.keyboard.press("ArrowLeft")
+    says(page, "8 streams, until you stop")
+    light = page.evaluate(INK)
+    page.evaluate(THEME, "JupyterLab Dark")
+    page.wait_for_function(f"(light) => ({INK})() !== light", arg=light)
+    page.set_viewport_size({"width": 800, "height": 900})
+    shoot(page, "05-dark-800")
+    assert page.evaluate(
+        "() => { const p = document.querySelector('.seatrial-panel'); return p.scrollWidth <= p.clientWidth; }"
+    )
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    page.evaluate(THEME, "JupyterLab Light")
+    page.locator(".seatrial-stop").click()
+    says(page, "complete, 4 load levels")  # an exploration is no result: the cell sends the levels
+    page.wait_for_function(IDLE)
+    assert_reopens(page, tmp_path / "notebooks" / "05_live_throughput.ipynb")
+    assert [] == [one for one in problems if "model not found" not in one]
+
+
+def assert_reopens(page, saved):
+    """Run the rest, save, close and open the notebook again: small, and its last picture is there without a kernel."""
     page.evaluate(RUN_BELOW)
     page.wait_for_function("() => document.body.innerText.includes('processes left')")
     page.wait_for_function(IDLE)
     assert [] == page.evaluate(ERRORS)
-    for cell in ("launch", "panel", "result", "throughput-chart", "ttft-chart", "self-check"):
-        page.evaluate(SCROLL, cell)
-        shoot(page, f"05-{cell}")
-    assert [] == problems
+    page.evaluate(SAVE)
+    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+    assert saved.stat().st_size < _MOST_BYTES
+    page.reload()
+    page.wait_for_function(READY)
+    page.evaluate(SCROLL, "panel")
+    page.locator(".seatrial-twin svg").first.wait_for()
+    shoot(page, "05-reopened")
+    assert "complete, 4 load levels" in page.locator(".seatrial-twin").inner_text()
+    assert not page.evaluate(LOST)
     assert [] == list_servers()
-
-
-def seen(page, above):
-    """How many points the live plot shows, once there are more than ``above``."""
-    page.wait_for_function(f"(above) => ({DRAWN})() > above", arg=above)
-    return page.evaluate(DRAWN)
-
-
-def another_picture(plot, known):
-    """Return the plot once it differs from ``known``, or ``known`` if it never does."""
-    deadline = time.monotonic() + 30
-    while (picture := plot.screenshot()) == known and time.monotonic() < deadline:
-        pass  # a screenshot takes its time: no need to wait beside it
-    return picture

@@ -18,6 +18,7 @@ TABLES = {
     "misread_config": facts.MisreadConfig,
     "phases": facts.Phase,
     "failures": facts.Failure,
+    "memory": facts.MemoryLine,
     "log": facts.LogSigns,
     "install": facts.Install,
     "drafting": facts.Drafting,

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import json
 import time
 import zlib
 
@@ -117,6 +118,15 @@ def test_one_connection_for_all(simulate):
 def test_an_error_called_a_stream(body):
     """An error or a page with the type of a stream is shown with its reason."""
     assert "no seats left" in answer_of(in_pieces(HEAD, body)).error
+
+
+@pytest.mark.parametrize("kind", [b"text/event-stream", b"application/json"])
+def test_a_whole_answer_instead_of_a_stream(kind):
+    """An answer that was not streamed has no first token: that is a failure with its name, not a time."""
+    body = json.dumps({"object": "chat.completion", "choices": [{"message": {"content": "one two"}}]}).encode()
+    one = answer_of(in_pieces(HEAD.replace(b"text/event-stream", kind), body))
+    assert one.error.startswith("not_a_stream: ")
+    assert one.error.endswith("it came whole, not streamed")
 
 
 @pytest.mark.parametrize("reason", ['""', "null", '"null"'])

@@ -12,7 +12,7 @@ from record_schema import SCHEMA, schema_text
 from seatrial.errors import UsageError
 from seatrial.measure import Completion, Measurement
 from seatrial.measure.record import read_document, read_measurement, to_record
-from seatrial.records import from_dict, read_json, to_dict, write_record
+from seatrial.records import RECORD_MIME, from_dict, read_json, to_dict, write_record
 
 OLD = sorted((Path(__file__).parent / "records").glob("version-0-*.json"))
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,3 +141,30 @@ def test_a_damaged_measurement_stays_for_whoever_shows_it(tmp_path):
     """Migration never throws: the reader names what cannot be read, and keeps the rest."""
     path = write_run(tmp_path, results() | {"measurement": {"samples": [1], "points": "no"}}) / "record.json"
     assert {"samples": [1], "points": "no"} == read_document(path)["results"]["measurement"]
+
+
+def test_an_executed_notebook_is_a_record_too(tmp_path):
+    """Whichever program ran it: the results are in its outputs."""
+    bundle = {
+        RECORD_MIME: {"name": "measurement", "value": to_dict(to_record(measurement()))},
+        "text/plain": "recorded",
+    }
+    cells = [
+        {"cell_type": "code", "outputs": [{"output_type": "display_data", "data": bundle}]},
+        {"cell_type": "markdown"},
+    ]
+    path = tmp_path / "05.ipynb"
+    path.write_text(json.dumps({"nbformat": 4, "metadata": {}, "cells": cells}))
+    assert measurement() == read_measurement(read_document(path)["results"]["measurement"])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [None, 7, [7], [{"outputs": 7}], [{"outputs": [7]}], [{"outputs": [{"data": 7}]}], [{"outputs": [{"data": {RECORD_MIME: 7}}]}],
+     [{"outputs": [{"data": {RECORD_MIME: {"name": [], "value": 1}}}]}]],
+)  # fmt: skip
+def test_odd_outputs_of_a_notebook_are_left_out(tmp_path, cells):
+    """Then it has recorded nothing."""
+    path = tmp_path / "odd.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    assert {} == read_document(path)["results"]

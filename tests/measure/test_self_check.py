@@ -139,6 +139,15 @@ def test_a_throttled_gpu():
     assert () == check(samples=samples(1, gpu_throttle=(None, ""))).warnings
 
 
+def test_another_process_on_a_gpu():
+    """A process that is not the engine's is said with its GPU; none, or one that the driver hides, is nothing to say."""
+    seen = samples(1, 2, gpu_other_processes=(0, 2)) + samples(3, gpu_other_processes=(0, None))
+    assert ("Another process on GPU 1: 2 beside the engine's, which share its time and memory.",) == check(
+        samples=seen
+    ).warnings
+    assert () == check(samples=samples(1, gpu_other_processes=(None, 0))).warnings
+
+
 def test_requests_that_did_not_leave():
     """A limit of this machine kept requests from leaving: not valid, however good the others look."""
     seen = check([*GOOD, completion(error="client_limit: no more files (ulimit -n)")])

@@ -34,6 +34,7 @@ WITHOUT_LIMIT = {
     "fetch/cache.py fcntl.flock": "another download, which has a floor of its own, and says so",
     "fetch/parallel.py done.result": "of futures that are done",
     "fetch/wheel.py process.wait": "after the process was ended",
+    "cli/measure_live.py load.result": "of a load that has ended",
     "hardware/bandwidth/gpu_probe.py done.result": "a process of its own with a deadline runs it",
     "hardware/bandwidth/host_probe.py done.result": "a process of its own with a deadline runs it",
     "launching/launcher.py startup.wait": "a start, which has the stall limit",

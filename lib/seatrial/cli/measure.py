@@ -34,6 +34,7 @@ from seatrial.records import to_dict
 
 if TYPE_CHECKING:
     from seatrial.server import Server
+    from seatrial.view.tables.table import Table
 
 _LOOK_S = 0.2  # at least so often an interrupt is noticed
 
@@ -69,18 +70,19 @@ def run(arguments: argparse.Namespace) -> CommandResult:
             raise ended from error
     if ended := _why_it_ended(target):
         stderr().print(f"{ended.what}\n{ended.remedy}", soft_wrap=True)
+    problems = find_problems(measurement)
+    measurement, compared = _beside_prediction(target, measurement, valid=not problems)
     if output is not None:
         write_measurement(output, measurement, target)
     from seatrial.view.tables.measurements import warnings_of
 
-    problems = find_problems(measurement)
     if arguments.json:
         for line in (*measurement.notes, *warnings_of(measurement), *problems):
             stderr().print(line)
     not_valid = MeasurementError.exit_code if problems else 0
     return CommandResult(
         document=to_dict(measurement.points),
-        show=lambda: _show(measurement),
+        show=lambda: _show(measurement, compared),
         exit_code=INTERRUPTED if stopped else not_valid,
     )
 
@@ -177,9 +179,29 @@ def _api_key(variable: str | None) -> str | None:
     return key
 
 
-def _show(measurement: Measurement) -> None:
+def _beside_prediction(
+    target: Server | str, measurement: Measurement, *, valid: bool
+) -> tuple[Measurement, Table | None]:
+    """Compare a planned server with its prediction, and keep the ratio for the next one if the figures are valid."""
+    if isinstance(target, str):
+        return measurement, None
+    from seatrial.launching.learned_speed import compare_with_plan, remember_speed, with_predictions
+    from seatrial.view.tables.predicted import table_predicted
+
+    compared, kept = compare_with_plan(target, measurement), False
+    measurement = with_predictions(target, measurement)
+    try:
+        kept = valid and remember_speed(target, measurement) is not None
+    except SeatrialError as error:  # a full disk, say: the measurement itself is no worse for it
+        stderr().print(f"The next prediction does not use this measurement. {error}", soft_wrap=True)
+    return measurement, table_predicted(compared, kept=kept) if compared else None
+
+
+def _show(measurement: Measurement, compared: Table | None) -> None:
     from seatrial.view.tables.measurements import table_measurement, table_self_check
 
     stdout().print(table_measurement(measurement).to_rich())
     if any(not point.self_check.valid for point in measurement.points):
         stdout().print(table_self_check(measurement).to_rich())
+    if compared is not None:
+        stdout().print(compared.to_rich())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from seatrial import paths
@@ -18,6 +19,7 @@ from seatrial.records import from_dict, read_json, to_dict, write_json
 from seatrial.units import to_gib
 
 FORMAT = 1
+REMEDY = "Measure again, which writes it anew: seatrial measure --server NAME."
 MOST_RATIO = 1000.0
 """Times as slow or as fast as predicted; more is no measurement of the same thing."""
 _MAX_RECORD_BYTES = 1 << 20
@@ -97,8 +99,9 @@ def with_measured_efficiency(hardware: Hardware) -> Hardware:
     except UsageError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             return hardware
-        what = f"The measured speeds in {record_path(machine)} are not used: {error.what}"
-        problem = Problem(what, "Remove the file, and measure again: seatrial measure --server NAME.")
+        cause, path = error.__cause__, record_path(machine)
+        remedy = paths.cannot_read(path, cause).remedy if isinstance(cause, OSError) else REMEDY
+        problem = Problem(f"The measured speeds in {path} are not used: {error.what}", remedy)
         return replace(hardware, problems=(*hardware.problems, problem))
     return replace(hardware, efficiencies=record.efficiencies)
 
@@ -115,10 +118,15 @@ def _read(machine: MachineKind) -> EfficiencyRecord:
         raise UsageError(f"it has format {record.format}, and this version reads {FORMAT}.")
     if record.machine != machine:
         raise UsageError("it was measured on another machine.")
+    for one in record.efficiencies:
+        try:
+            datetime.fromisoformat(one.measured_at)
+        except ValueError:
+            raise UsageError(f"{one.measured_at[:40]!r} is not a date.") from None
     for level in (level for one in record.efficiencies for level in one.levels):
         if not 1 <= level.streams <= _MOST_STREAMS:
             raise UsageError(f"no load has {level.streams} streams.")
-        for ratio in (level.tpot, level.ttft):
+        for ratio in (level.decode, level.prefill):
             if not is_plausible(ratio):
                 raise UsageError(f"no engine takes {ratio:g} times as long as predicted.")
     return record

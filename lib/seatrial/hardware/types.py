@@ -110,14 +110,14 @@ class MeasuredLevel:
 
     Attributes:
         streams: Requests at once.
-        tpot: Of the time for each output token.
-        ttft: Of the time to the first token.
+        decode: Of the time of a decode step.
+        prefill: Of the time in which prompts are read.
 
     """
 
     streams: int
-    tpot: float
-    ttft: float
+    decode: float
+    prefill: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,16 @@ from pathlib import Path
 from statistics import mean
 from typing import Literal
 
-from seatrial.hardware.efficiency import is_plausible, keep_efficiency
+from seatrial.hardware.efficiency import is_plausible, keep_efficiency, with_measured_efficiency
 from seatrial.hardware.types import Efficiency, MeasuredLevel
 from seatrial.launching.next_plan import kept_plan
 from seatrial.launching.this_machine import predict_levels
-from seatrial.measure.types import Measurement, Point
+from seatrial.measure.types import Measurement
 from seatrial.measure.workload import describe_level, levels_of
 from seatrial.plan.types import TENSOR_PARALLEL, Plan
 from seatrial.server.memory_lines import memory_in_log
 from seatrial.server.running import Server
+from seatrial.speed.efficiency import compared
 from seatrial.speed.types import Prediction
 
 
@@ -53,10 +54,19 @@ def compare_with_plan(server: Server, measurement: Measurement) -> tuple[Compare
         measurement: Its measurement.
 
     """
-    plan = kept_plan(server)
-    if plan is None or plan.simulated:
+    plan = _planned(server)
+    if plan is None:
         return ()
-    return (*_memory(plan, Path(server.log)), *_speeds(plan, measurement))
+    return (*_memory(plan, Path(server.log), measurement), *_speeds(plan, measurement))
+
+
+def with_predictions(server: Server, measurement: Measurement) -> Measurement:
+    """Return the measurement with the predicted tokens per second of each level, if this kit planned the server."""
+    plan = _planned(server)
+    points = list(measurement.points)
+    for index, prediction in _predicted(plan, measurement) if plan is not None else ():
+        points[index] = replace(points[index], predicted_tokens_per_s=prediction.decode_tokens_per_s)
+    return replace(measurement, points=tuple(points))
 
 
 def remember_speed(server: Server, measurement: Measurement) -> Path | None:
@@ -76,8 +86,8 @@ def remember_speed(server: Server, measurement: Measurement) -> Path | None:
         DoesNotFitError: If the disk is full.
 
     """
-    plan = kept_plan(server)
-    if plan is None or plan.simulated or measurement.simulated:
+    plan = _planned(server)
+    if plan is None or measurement.simulated:
         return None
     bare = replace(plan, hardware=replace(plan.hardware, efficiencies=()))
     levels = tuple(_levels(bare, measurement))
@@ -97,26 +107,37 @@ def remember_speed(server: Server, measurement: Measurement) -> Path | None:
     return keep_efficiency(plan.hardware, efficiency)
 
 
+def _planned(server: Server) -> Plan | None:
+    """Return the plan of a server with what is known by now of its machine; None if nobody planned it, or it is simulated."""
+    plan = kept_plan(server)
+    if plan is None or plan.simulated:
+        return None
+    return replace(plan, hardware=with_measured_efficiency(replace(plan.hardware, efficiencies=())))
+
+
 def _levels(plan: Plan, measurement: Measurement) -> Iterator[MeasuredLevel]:
     """Yield the ratios of each level that counts, by streams; of two levels with as many streams the later."""
     found: dict[int, MeasuredLevel] = {}
-    for point, prediction in _predicted(plan, measurement):
+    for index, prediction in _predicted(plan, measurement):
+        point = measurement.points[index]
         if not point.self_check.valid or point.partial or point.tpot_s is None or point.ttft_s is None:
             continue
-        if prediction.tpot_s is None or prediction.ttft_s is None or point.concurrency is None:
-            continue
-        tpot = point.tpot_s.p50 / prediction.tpot_s.expected
-        ttft = point.ttft_s.p50 / prediction.ttft_s.expected
-        if is_plausible(tpot) and is_plausible(ttft):
-            found[point.concurrency] = MeasuredLevel(point.concurrency, tpot, ttft)
+        level = compared(prediction, point.concurrency or 1, point.tpot_s.p50, point.ttft_s.p50)
+        if level is not None and is_plausible(level.decode) and is_plausible(level.prefill):
+            found[level.streams] = level
     yield from (found[streams] for streams in sorted(found))
 
 
-def _predicted(plan: Plan, measurement: Measurement) -> Iterator[tuple[Point, Prediction]]:
-    """Yield each closed-loop level that the plan serves at once, with the prediction for its own lengths."""
+def _predicted(plan: Plan, measurement: Measurement) -> Iterator[tuple[int, Prediction]]:
+    """Yield the index of each closed-loop level that the plan serves at once, with the prediction for its own lengths."""
     for index, point in enumerate(measurement.points):
         answers = [one.tokens for one in measurement.completions if one.point == index and one.error is None]
-        prompts = [one.prompt_tokens for one in measurement.completions if one.point == index and one.prompt_tokens]
+        # What the prefix cache had is not read again.
+        prompts = [
+            max(1, one.prompt_tokens - (one.cached_tokens or 0))
+            for one in measurement.completions
+            if one.point == index and one.prompt_tokens
+        ]
         most = max(plan.concurrency, plan.running_requests or 0)
         if point.concurrency is None or point.concurrency > most or not answers:
             continue
@@ -124,10 +145,10 @@ def _predicted(plan: Plan, measurement: Measurement) -> Iterator[tuple[Point, Pr
         answer = max(1, round(mean(answers)))
         found = predict_levels(plan, (point.concurrency,), prompt_tokens=prompt, answer_tokens=answer)
         if point.concurrency in found:
-            yield point, found[point.concurrency]
+            yield index, found[point.concurrency]
 
 
-def _memory(plan: Plan, log: Path) -> Iterator[Compared]:
+def _memory(plan: Plan, log: Path, measurement: Measurement) -> Iterator[Compared]:
     allocated, footprint = memory_in_log(log, plan.engine), plan.footprint
     predicted = {"weights": footprint.weights_bytes, "compute_buffers": footprint.reserve_bytes}
     if plan.engine not in TENSOR_PARALLEL:  # the others give their caches all that is left
@@ -136,10 +157,14 @@ def _memory(plan: Plan, log: Path) -> Iterator[Compared]:
         if what in allocated and predicted.get(what):
             name = {"weights": "Weights", "kv_cache": "KV cache", "compute_buffers": "Buffers"}[what]
             yield Compared(name, predicted[what], allocated[what], "bytes", "the engine's log")
+    resident = max((one.memory_bytes for one in measurement.samples if one.memory_bytes), default=0)
+    if resident and footprint.host_bytes:
+        yield Compared("Host memory", footprint.host_bytes, resident, "bytes", "the engine's processes, most")
 
 
 def _speeds(plan: Plan, measurement: Measurement) -> Iterator[Compared]:
-    for point, prediction in _predicted(plan, measurement):
+    for index, prediction in _predicted(plan, measurement):
+        point = measurement.points[index]
         level = describe_level(point.concurrency, point.rate)
         if prediction.decode_tokens_per_s is not None and point.output_tokens_per_s:
             rate = prediction.decode_tokens_per_s.expected

@@ -149,9 +149,10 @@ def server_document(server: Server | RemoteServer | NotLaunched, closed: Closed 
     document: dict[str, Any] = to_dict(server)
     if isinstance(server, RemoteServer):
         document |= {"model": server.model, "why": "Not launched by this kit."}
-    ended = to_dict(closed.stopped) if isinstance(closed, Closed) else to_dict(closed)
-    left = closed.left_running if isinstance(closed, Closed) else ""
-    return document | {"launched": isinstance(server, Server), "stopped": ended, "left_running": left}
+    document |= {"launched": isinstance(server, Server), "stopped": None, "left_running": ""}
+    if isinstance(closed, Closed):
+        document |= {"stopped": to_dict(closed.stopped), "left_running": closed.left_running}
+    return document
 
 
 def _checked(server: object, keep: object, api_key_env: object) -> tuple[str, bool, str]:

@@ -8,6 +8,7 @@ import os
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from seatrial.errors import UsageError
 from seatrial.measure.workload import describe_level
@@ -64,9 +65,7 @@ def check_file_limit(streams: int) -> None:
         UsageError: If the limit of open files is too low; the message has the numbers.
 
     """
-    limit = _file_limit()
-    with os.scandir("/dev/fd") as open_files:
-        taken = sum(1 for _ in open_files) + _OWN_FILES
+    limit, taken = _file_limit(), _own_files()
     if limit is None or taken + streams <= limit:
         return
     fewer = f", or ask for fewer streams: --concurrency {limit - taken}" if limit > taken else ""
@@ -107,6 +106,13 @@ def named_limits() -> Iterator[None]:
         if limit is None:
             raise
         raise UsageError(f"The measuring client cannot go on: {limit.what}.", remedy=f"{limit.remedy}.") from error
+
+
+@cache
+def _own_files() -> int:
+    """Return how many files this process needs beside its connections, by those that are open when it is first asked."""
+    with os.scandir("/dev/fd") as open_files:
+        return sum(1 for _ in open_files) + _OWN_FILES
 
 
 def _file_limit() -> int | None:

@@ -17,7 +17,7 @@ from seatrial.measure.columns import Layout, from_columns, to_columns
 from seatrial.measure.types import Completion, Measurement, Point, Sample
 from seatrial.measure.workload import Workload
 from seatrial.plan.types import Plan
-from seatrial.records import FORMAT, FORMAT_VERSION, Origin, from_dict, read_json, to_dict
+from seatrial.records import FORMAT, FORMAT_VERSION, RECORD_MIME, Origin, from_dict, read_json, to_dict
 from seatrial.speed.types import Prediction
 
 _MOST_SAMPLES, _MOST_COMPLETIONS, _MOST_GAPS = 20_000, 100_000, 20_000
@@ -143,14 +143,30 @@ def read_measurement(value: Any) -> Measurement:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Load the record in a file, in today's form.
+    """Load the record in a file, or in the outputs of an executed notebook, in today's form.
 
     Raises:
         UsageError: If the file is missing or no record, or a later version of the kit wrote it.
 
     """
     document = read_json(path, mended=True)
+    if path.suffix == ".ipynb" and isinstance(document, dict):
+        document = {"id": path.stem, "results": _recorded_in(document)}
     return migrated(document, str(path))
+
+
+def _recorded_in(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Return the results that an executed notebook shows as records, whichever program ran it."""
+    found: dict[str, Any] = {}
+    cells = notebook.get("cells")
+    for cell in cells if isinstance(cells, list) else ():
+        outputs = cell.get("outputs") if isinstance(cell, dict) else None
+        for output in outputs if isinstance(outputs, list) else ():
+            data = output.get("data") if isinstance(output, dict) else None
+            bundle = data.get(RECORD_MIME) if isinstance(data, dict) else None
+            if isinstance(bundle, dict) and isinstance(bundle.get("name"), str) and "value" in bundle:
+                found[bundle["name"]] = bundle["value"]
+    return found
 
 
 def migrated(document: Any, name: str) -> dict[str, Any]:

@@ -128,11 +128,12 @@ def _warnings(level: CheckedLevel, check: SelfCheck) -> Iterator[str]:
         yield f"Requests left up to {late} late (p99): the load was a little less than asked for."
     if 0 < len(level.good) < _FEWEST_FOR_P90:
         yield f"Only {counted(len(level.good), 'request')} succeeded: p90 is the slowest of them."
-    if not level.level.shared:
+    if not (level.level.shared or level.level.recorded):
         yield from _cached(level.good)
     if _restarted(level.samples) and not _restarted(level.own_samples):
         yield "The server began anew before this level: its caches were cold."
     yield from _throttled(level.own_samples)
+    yield from _others(level.own_samples)
     yield from remarks(level.completions, check.loop_lag_p99_s)
 
 
@@ -173,6 +174,16 @@ def _throttled(samples: Sequence[Sample]) -> Iterator[str]:
         if reasons:
             why, times = reasons.most_common(1)[0]
             yield f"GPU {gpu} was throttled ({why}) in {times} of {len(samples)} readings: it is slower than it can be."
+
+
+def _others(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield each GPU on which processes that are not the engine's computed, too."""
+    for gpu in range(max((len(one.gpu_other_processes) for one in samples), default=0)):
+        most = max(
+            (one.gpu_other_processes[gpu] or 0 for one in samples if gpu < len(one.gpu_other_processes)), default=0
+        )
+        if most:
+            yield f"Another process on GPU {gpu}: {most} beside the engine's, which share its time and memory."
 
 
 def _restarted(samples: Sequence[Sample]) -> bool:

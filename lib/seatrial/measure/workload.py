@@ -109,6 +109,11 @@ class Level:
     prompt_tokens: int
     shared: bool = False
 
+    @property
+    def recorded(self) -> bool:
+        """True for a replay: its arrivals, and what its prompts share, are those of a recording."""
+        return self.streams is None and self.rate is None
+
 
 def levels_of(workload: Workload) -> tuple[Level, ...]:
     """Return the load levels in the order in which they are sent; of a search for the knee the first."""

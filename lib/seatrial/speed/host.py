@@ -158,7 +158,7 @@ def split_speed(
     waiting = (running - 1) * prefill / (2 * max(load.answer_tokens, 1))
     tpot = step / accepted_of(load) + waiting
     rate = running * load.answer_tokens / (first + load.answer_tokens * tpot)
-    return Speed(tpot_s=tpot, ttft_s=first, output_tokens_per_s=rate, running=running)
+    return Speed(tpot, first, rate, running, tpot_prefill_s=waiting, ttft_prefill_s=first - step)
 
 
 def _step_seconds(

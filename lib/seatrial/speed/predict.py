@@ -160,7 +160,8 @@ def _prediction(speed: Speed, spread: float, first_spread: float, basis: str) ->
         return Interval(low=value / spread, expected=value, high=value * spread)
 
     rate, tpot = around(speed.output_tokens_per_s, spread), around(speed.tpot_s, spread)
-    return Prediction(rate, tpot, around(speed.ttft_s, first_spread), basis)
+    first = around(speed.ttft_s, first_spread)
+    return Prediction(rate, tpot, first, basis, speed.tpot_prefill_s, speed.ttft_prefill_s)
 
 
 def _load(load: ServingLoad) -> str:

@@ -54,6 +54,8 @@ class Speed:
     ttft_s: float
     output_tokens_per_s: float  # over all requests
     running: int  # requests that run at once
+    tpot_prefill_s: float = 0.0  # part of tpot_s in which others' prompts are read
+    ttft_prefill_s: float = 0.0  # part of ttft_s in which prompts are read
 
 
 @cache
@@ -169,10 +171,12 @@ def gpu_speed(work: Work, ranks: Ranks, load: ServingLoad, fit: Constants | None
     if running > 1:
         # A prompt that arrives among others waits for some of them, and each takes at least its launches.
         ttft += step + fit.first_wait * (running - 1) * max(prefill, fit.launch_share * launch)
+    reading = ttft - (step if running > 1 else 0.0)
     if waiting:
-        ttft += _median_place(load, fit) * turn / running
-    tpot = (decode + (running - 1) * (in_burst * burst / 2 + later)) / answer
-    return Speed(tpot_s=tpot, ttft_s=ttft, output_tokens_per_s=answer / seconds, running=running)
+        queued = _median_place(load, fit) * turn / running
+        ttft, reading = ttft + queued, reading + queued * (1 - decode / turn)
+    others = (running - 1) * (in_burst * burst / 2 + later) / answer
+    return Speed(decode / answer + others, ttft, answer / seconds, running, others, reading)
 
 
 def _reads_twice(load: ServingLoad) -> bool:

@@ -16,6 +16,9 @@ class Prediction:
         tpot_s: Seconds per output token of one request.
         ttft_s: Seconds to the first token.
         basis: Sentences that say what the intervals rest on, or what is missing.
+        tpot_prefill_s: Part of the expected ``tpot_s`` in which prompts of other requests are read.
+        ttft_prefill_s: Part of the expected ``ttft_s`` in which prompts are read.
+        measured_at: When the engine was measured here with this checkpoint, which the figures follow; None if it was not.
 
     """
 
@@ -23,3 +26,6 @@ class Prediction:
     tpot_s: Interval | None
     ttft_s: Interval | None
     basis: str
+    tpot_prefill_s: float | None = None
+    ttft_prefill_s: float | None = None
+    measured_at: str | None = None

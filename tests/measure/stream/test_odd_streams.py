@@ -3,12 +3,19 @@
 import re
 
 import pytest
-from tests.measure.stream import odd_streams
+from tests.measure.stream.odd import beside, carriers, choices, counts, endings, frames
 
 from seatrial.measure.stream.answer import Answer, StreamError
 
-KINDS = ("carriers", "frames", "reasons", "errors", "usages", "choices", "dialects")
-STREAMS = [odd for kind in KINDS for odd in getattr(odd_streams, kind)()]
+STREAMS = [
+    *carriers.carriers(),
+    *frames.frames(),
+    *endings.reasons(),
+    *endings.errors(),
+    *counts.usages(),
+    *choices.choices(),
+    *choices.dialects(),
+]
 MOST_CUT = 100_000  # bytes of a stream that is cut into small pieces
 
 
@@ -60,10 +67,10 @@ def test_an_odd_stream(odd):
     check_pieces(odd)
 
 
-@pytest.mark.parametrize("place", [*odd_streams.BESIDE, *odd_streams.ERRORS])
+@pytest.mark.parametrize("place", [*beside.BESIDE, *beside.ERRORS])
 def test_an_odd_value_beside_the_tokens(place):
     """Whatever stands in a field that carries no token, nothing is lost."""
-    for odd in odd_streams.beside(place):
+    for odd in beside.beside(place):
         check_times(odd)
         check_pieces(odd)
 
@@ -71,7 +78,7 @@ def test_an_odd_value_beside_the_tokens(place):
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_small_pieces(size):
     """Streams framed in odd ways are read the same if they come byte by byte."""
-    for odd in odd_streams.frames():
+    for odd in frames.frames():
         whole = b"".join(odd.reads)
         if len(whole) < MOST_CUT // 20:
             check(odd, *follow([whole[at : at + size] for at in range(0, len(whole), size)]))

@@ -96,7 +96,7 @@ def test_predictions_state_their_basis():
     table = lessons.table_prediction(predict_levels(plan_for("h200x4", engine="sglang"), (1, 8)))
     assert ["1", "8"] == [row[0] for row in table.rows]
     assert "calibrated" in table.note
-    assert "No prediction" in lessons.table_prediction({}).note
+    assert "Nothing is predicted" == lessons.table_prediction({}).title
 
 
 def test_machines_that_can_be_named():

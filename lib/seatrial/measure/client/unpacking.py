@@ -6,9 +6,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 
 _PIECE = 1 << 16  # bytes
-_MOST_OF_A_READ = (
-    1 << 25
-)  # bytes that one read may turn into: a text of chunks packs 20 to 100 times, a bomb 1,000 times
+# Most bytes that come out: these, and so many times those that went in. Chunks of a text shrink 10 to 50 times, a bomb 1,000.
+_FREE, _MOST_TIMES = 1 << 21, 100
 _GZIP_OR_ZLIB, _RAW = 47, -15  # as zlib counts its forms
 _KNOWN = frozenset(("gzip", "x-gzip", "deflate"))
 _PLAIN = frozenset(("", "identity", "chunked"))
@@ -26,14 +25,16 @@ class Unpacker:
         self._refused = unknown[0] if unknown else ", ".join(encodings[1:] and encodings)
         self._deflated = encodings == ["deflate"]
         self._reader: zlib._Decompress | None = None
+        self._read = self._made = 0  # bytes
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         """Yield the plain text of what a read brought in pieces; raise UnpackError if that is not possible."""
         if self._refused:
             raise UnpackError(f"its encoding is {self._refused}")
-        size, more = 0, bool(data)
+        more = bool(data)
         while more:
             self._reader = self._reader or self._new_reader(data)
+            size = len(data)
             try:
                 piece = self._reader.decompress(data, _PIECE)
             except zlib.error as error:
@@ -42,9 +43,10 @@ class Unpacker:
             more = bool(data) or (len(piece) == _PIECE and not self._reader.eof)  # zlib may hold text back
             if self._reader.eof:
                 self._reader = None  # another may follow (RFC 1952, section 2.2)
-            size += len(piece)
-            if size > _MOST_OF_A_READ:
-                raise UnpackError(f"one read becomes more than {_MOST_OF_A_READ:,} bytes")
+            self._read += size - len(data)
+            self._made += len(piece)
+            if self._made > _FREE + _MOST_TIMES * self._read:
+                raise UnpackError(f"{self._read:,} bytes become {self._made:,} and more")
             yield piece
 
     def _new_reader(self, data: bytes) -> zlib._Decompress:

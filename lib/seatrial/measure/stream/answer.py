@@ -19,6 +19,7 @@ from seatrial.measure.stream.sse import EventReader, OversizedEventError
 from seatrial.measure.stream.usage import Usage
 
 _MAX_TEXT = 1 << 20  # characters of an answer that are stored
+_LARGEST_STEP = 8  # tokens of one event, of a server with a drafter
 _COUNTING_EVENTS = 3
 _FAILED = frozenset(("abort", "error"))  # finish reasons of vLLM and SGLang for an answer they gave up
 # An answer is given up some way above the tokens that were asked for: a quarter more, and a little.
@@ -121,6 +122,8 @@ class Answer:
             raise StreamError("incomplete", f"{came}{said}")
         if not self.stamps:
             raise StreamError("empty", f"the stream ended without one token{said}")
+        if len(self.stamps) == 1 and ((self.usage and self.usage.completion_tokens) or 0) > _LARGEST_STEP:
+            self.odd = self.odd or "the whole answer came in one event"
 
     def _take(self, stamp: int, event: bytes) -> None:
         try:
@@ -132,7 +135,10 @@ class Answer:
         delta = choice.delta
         answer = delta.content or choice.text or None
         thought = delta.reasoning_content or delta.reasoning
-        if delta.tool_calls or not (answer or thought) or not self._choice.is_first:
+        if delta.tool_calls:
+            called = [f"{call.function.name or ''}{call.function.arguments or ''}" for call in delta.tool_calls]
+            answer = f"{answer or ''}{''.join(called)}" or None
+        if not (answer or thought) or not self._choice.is_first:
             self._take_odd(stamp, event)
             return
         if chunk.usage is not None:

@@ -46,13 +46,26 @@ class Counts(msgspec.Struct, gc=False):
         return Usage(self.prompt_tokens, self.completion_tokens, details.cached_tokens if details else None)
 
 
+class Called(msgspec.Struct, gc=False):
+    """Piece of a function's name and arguments."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class Call(msgspec.Struct, gc=False):
+    """Piece of a call of a tool."""
+
+    function: Called
+
+
 class Delta(msgspec.Struct, gc=False, frozen=True):
     """Text that a chat chunk adds."""
 
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: list[Call] | None = None
     thinking: None = None
     refusal: None = None
     function_call: None = None
@@ -111,6 +124,8 @@ def error_text(body: bytes) -> str:
     except JsonError:
         return _plain_text(body)
     if isinstance(parsed, dict):
+        if isinstance(parsed.get("choices"), list) and parsed["choices"]:
+            return "it came whole, not streamed"
         for name in ("error", "message", "detail"):
             if parsed.get(name):
                 return _message_of(parsed[name])

@@ -26,7 +26,7 @@ def doubt_output(answer: Answer, asked: int) -> str:
     most += most // _SPARE_OF_ASKED + _SPARE
     why = ""
     if tokens < 1 and chunks:
-        why = f"is {tokens} for {chunks} chunks with text"
+        why = f"is {shown(tokens)} for {chunks} chunks with text"
     elif tokens + tokens // _SPARE_OF_ASKED + _SPARE < chunks:
         why = f"is {tokens} for {chunks} chunks with text, which hold a token each at least"
     elif tokens > most:

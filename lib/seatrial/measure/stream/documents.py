@@ -5,12 +5,17 @@ The time is in proportion to the bytes. Nothing here refuses an event for a numb
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
 
+import msgspec
+
 from seatrial.json_text import JsonError
 
+_CARRIERS = (b'"choices"', b'"delta"', b'"content"')  # names whose last value may be the empty one, if they come twice
+_TWICE = 2
 _LONGEST_NUMBER = 300  # digits; more than a float holds
 _MOST = 1000  # documents in an event
 _BETWEEN = re.compile("(?:[\\s,;\0\x1e\ufeff]|data:)*")  # documents; RFC 7464 sets U+001E before each
@@ -30,6 +35,9 @@ def read_documents(event: bytes) -> list[Any]:
         JsonError: If the event does not begin with a document.
 
     """
+    if all(event.count(name) < _TWICE for name in _CARRIERS):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return [msgspec.json.decode(event)]
     text = event.decode("utf-8", "replace")
     try:
         return _documents(text)

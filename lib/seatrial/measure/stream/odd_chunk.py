@@ -77,7 +77,7 @@ def _pieces(document: Any, *, inner: bool = False) -> Iterator[Piece]:
         return
     if isinstance(document, dict):
         yield from _pieces_of_object(document)
-    elif isinstance(document, list) and not inner and all(isinstance(row, dict) for row in document):
+    elif isinstance(document, list) and not inner and not any(row and not isinstance(row, dict) for row in document):
         for row in document:
             yield from _pieces(row, inner=True)
     elif isinstance(document, str) and not inner and document.lstrip().startswith("{"):  # JSON within JSON

@@ -11,6 +11,7 @@ from seatrial.measure.stream.texts import described
 _LONGEST_NUMBER = 300  # digits
 _PROMPT = ("prompt_tokens", "input_tokens", "prompt_eval_count", "tokens_evaluated")
 _OUTPUT = ("completion_tokens", "output_tokens", "eval_count", "tokens_predicted", "generated_tokens")
+_COUNTS = frozenset((*_PROMPT, *_OUTPUT))
 _CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
 _DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _PLACES = ("x_groq", "message", "response", "delta")  # parts of an event that hold the usage
@@ -38,11 +39,13 @@ class Usage(msgspec.Struct):
 
 def read_usage(document: dict[str, Any], choice: dict[str, Any]) -> Usage | None:
     """Return the counts in an event and its choice, None if it holds none."""
-    places = (document, choice, *(part(place, name) for place in (document, choice) for name in _PLACES))
-    value = next((place["usage"] for place in places if place.get("usage")), None)
+    value = document.get("usage") or choice.get("usage")
+    if not value:
+        parts = (part(place, name) for place in (document, choice) for name in _PLACES if name in place)
+        value = next((inner["usage"] for inner in parts if inner.get("usage")), None)
     if isinstance(value, list):
         value = next((row for row in value if isinstance(row, dict)), value)
-    if value is None and any(name in document for name in (*_PROMPT, *_OUTPUT)):
+    if value is None and not _COUNTS.isdisjoint(document):
         value = document
     if value is None:
         return None
@@ -64,7 +67,8 @@ def whole(value: Any) -> int | None:
         return int(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    known = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_NUMBER
+    return value if known else None
 
 
 def part(row: dict[str, Any], name: str) -> dict[str, Any]:

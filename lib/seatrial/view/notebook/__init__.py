@@ -1,1 +1,1 @@
-"""Panels and controls of a notebook: explorer, live plot, start-up panel, servers."""
+"""Panels and controls of a notebook: explorer, load panel, start-up panel, servers."""

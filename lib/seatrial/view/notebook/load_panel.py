@@ -119,18 +119,26 @@ class LoadPanel:
                 self.runs[-1].stop()
 
     def result(self) -> Measurement:
-        """Return the last complete run, or the last one that was stopped; wait for a running one, start one if there is none.
+        """Return the last complete run of the levels, else the one that got furthest; start them if nobody has.
 
-        An interrupt (the notebook's stop button) ends the load: what it brought until then is the result.
+        Waits for a load that runs. An interrupt (the notebook's stop button) ends it: what it brought until then counts.
 
         Raises:
             MeasurementError: If nothing was collected.
             SeatrialError: If the server is gone, or the load cannot be sent.
 
         """
-        run = self.runs[-1] if self.runs and not self.runs[-1].ended else result_run(self.runs)
-        if run is None:
-            run = self.start()
+        if self.runs and not self.runs[-1].ended:
+            self._wait(self.runs[-1])
+        found = result_run(self.runs)
+        if found is None:
+            found = self.start()
+            self._wait(found)
+        if found.measurement is not None:
+            return found.measurement
+        raise found.error or MeasurementError("Stopped by you before a request was over.", remedy="Run the cell again.")
+
+    def _wait(self, run: PanelRun) -> None:
         try:
             while not run.wait(0.2):  # in steps, so that an interrupt is noticed
                 pass
@@ -138,10 +146,6 @@ class LoadPanel:
             self.stop()
             while not run.wait(0.2):
                 pass
-        found = result_run(self.runs) or run
-        if found.measurement is not None:
-            return found.measurement
-        raise found.error or MeasurementError("Stopped by you before a request was over.", remedy="Run the cell again.")
 
     def to_table(self) -> Table:
         """Return the load in words."""

@@ -79,14 +79,15 @@ def ttft_chart(measurements: Mapping[str, Measurement] | Measurement) -> Chart:
 
 def tokens_chart(measurement: Measurement) -> Chart:
     """Return output tokens per second over time, with the load levels marked."""
-    rates = [one.tokens_per_s for one in with_breaks(measurement.samples)]
+    samples = with_breaks(measurement.samples)
+    rates = [one.tokens_per_s for one in samples]
     peak = max((rate or 0.0 for rate in rates), default=0.0)
     return Chart(
         title=f"Output over time, {format_rate(peak)} at its peak" if peak else "No output was seen",
         subtitle=_conditions([measurement]),
         x_label=TIME,
         y_label=OUTPUT,
-        series=(_over_time("all streams", measurement, rates),),
+        series=(_over_time("all streams", measurement, samples, rates),),
         spans=load_levels(measurement.samples, measurement.points),
     )
 
@@ -100,7 +101,7 @@ def memory_over_time_chart(measurement: Measurement) -> Chart:
     unit, scale = ("GiB", GIB) if max(peaks.values(), default=0) >= GIB else ("MiB", MIB)
     findings = ", ".join(f"{format_bytes(peak)} ({name})" for name, peak in list(peaks.items())[:2])
     lines = [
-        _over_time(name, measurement, [None if size is None else size / scale for size in sizes[name]])
+        _over_time(name, measurement, samples, [None if size is None else size / scale for size in sizes[name]])
         for name in peaks or (_HOST,)
     ]
     return Chart(
@@ -207,9 +208,10 @@ def _ttft_ends(measurement: Measurement, waits: Sequence[Quantiles | None], fact
     return ends
 
 
-def _over_time(name: str, measurement: Measurement, values: Sequence[float | None]) -> Series:
-    times = tuple(one.at_s for one in with_breaks(measurement.samples))
-    return Series(name, times, tuple(values), origin_of(measurement))
+def _over_time(
+    name: str, measurement: Measurement, samples: Sequence[Sample], values: Sequence[float | None]
+) -> Series:
+    return Series(name, tuple(one.at_s for one in samples), tuple(values), origin_of(measurement))
 
 
 def _load(point: Point) -> float:

@@ -11,7 +11,7 @@ from seatrial.view.chart.data import Series, SeriesOrigin, Span
 from seatrial.view.plots.measurements import TIME
 from seatrial.view.plots.run_rows import STRIPS, Row, RunRows, Strip, latest
 
-_MOST = 180  # places of a line: pictures of a run stay a few kilobytes
+_MOST = 100  # places of a line: pictures of a run stay a few kilobytes
 
 
 def run_charts(run: RunRows, finding: str, labels: Sequence[str] = (), *, simulated: bool = False) -> tuple[Chart, ...]:

@@ -20,7 +20,7 @@ from seatrial.view.tables.table import Table
 from seatrial.view.untrusted import plain_text
 
 _LOG_LINES, _LEVELS = 25, 20
-_LONGEST, _LONGEST_LINE, _LONGEST_PART = 20_000, 300, 4_000
+_LONGEST, _LONGEST_PART = 20_000, 6_000
 
 
 def bug_text(run: RunRecord) -> str:
@@ -28,8 +28,8 @@ def bug_text(run: RunRecord) -> str:
     lines = [f"seatrial bug report: {run.kind or 'DeepSeek V4'}"]
     for title, part in _parts(run):
         text = part.to_text() if isinstance(part, Table) else part
-        cut = "\n".join(line[:_LONGEST_LINE] for line in plain_text(text, _LONGEST_PART).splitlines())
-        lines += ["", f"## {title}", cut] if cut.strip() else []
+        shown = plain_text(text, _LONGEST_PART)
+        lines += ["", f"## {title}", shown] if shown.strip() else []
     text = anonymous("\n".join(lines))[:_LONGEST]
     longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)  # nothing in a log ends the block

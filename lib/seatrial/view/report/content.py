@@ -188,6 +188,8 @@ def _server_table(run: RunRecord) -> Table | None:
         rows.append(("Ready after", f"{format_seconds(server['ready_after_s'])}: it had generated a token"))
     if isinstance(server.get("stopped"), dict):
         rows.append(("Stopped", _stopped(server["stopped"])))
+    if server.get("left_running"):
+        rows.append(("Left running", str(server["left_running"])))
     rows += [("Its log", name) for name in run.logs]
     return Table("The server", ("What", "Value"), tuple(rows)) if rows else None
 

@@ -128,7 +128,7 @@ def table_precisions() -> Table:
 def table_prediction(predictions: Mapping[int, Prediction]) -> Table:
     """Return the expected speed at each number of requests at once, low to high."""
     if not predictions:
-        why = "A server that this kit did not plan, and a machine it does not know: nothing can be predicted."
+        why = "This kit did not plan the server, or its plan does not run: there is nothing to compute from."
         return Table("Nothing is predicted", ("prediction", ""), (("none", why),))
     rows = tuple(
         (

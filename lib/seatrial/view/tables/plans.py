@@ -110,10 +110,14 @@ def _size(size_bytes: int) -> str:
 
 
 def describe_speed(prediction: Prediction, concurrency: int) -> str:
-    """Return throughput and time to first token, each with its interval: ``208 tok/s (131 to 328 tok/s), ...``."""
+    """Return throughput and time to first token, each with its interval: ``208 tok/s (131 to 328 tok/s), ...``.
+
+    A prediction that follows a measurement of this machine says so.
+    """
     rate, wait = prediction.decode_tokens_per_s, prediction.ttft_s
     load = f" for {concurrency:,} requests" if concurrency > 1 else ""
-    return f"{_span(rate, format_rate)}{load}, first token in {_span(wait, format_seconds)}"
+    measured = f", by what was measured here on {prediction.measured_at[:10]}" if prediction.measured_at else ""
+    return f"{_span(rate, format_rate)}{load}, first token in {_span(wait, format_seconds)}{measured}"
 
 
 def _span(interval: Interval | None, form: Callable[[float], str]) -> str:
