@@ -1,7 +1,12 @@
 """Levels of every kind against a server with known timing."""
 
+from dataclasses import replace
+
 import pytest
-from tests.measure.conftest import TPOT_S, TTFT_S
+from tests.measure.conftest import SMALL, TPOT_S, TTFT_S
+from tests.measure.scripted_server import Script, scripted_server
+
+from seatrial.measure import measure_server
 
 
 def sent_after(measurement, point=0):
@@ -32,6 +37,21 @@ def test_a_ladder_of_prompt_lengths(measured):
         {one.prompt_tokens for one in measurement.completions if one.point == point} for point in range(3)
     ]
     assert "2 streams, prompts of 2,000 tokens" == measurement.points[2].label
+
+
+def test_a_length_that_the_server_refuses_does_not_end_the_ladder():
+    """Prompts above its context get 400; the shorter ones after them are measured."""
+
+    def answer(exchange):
+        prompt = exchange.body["messages"][0]["content"]
+        if len(prompt.split()) > 300:
+            exchange.reply({"error": {"message": "the context is too long"}}, "400 Bad Request")
+        else:
+            exchange.stream()
+
+    with scripted_server(Script(chat=answer)) as url:
+        points = measure_server(url, replace(SMALL, concurrency=1, requests=2, prompt_tokens="2000,64")).points
+    assert [(0, {"http_400": 2}), (2, {})] == [(point.requests.succeeded, point.requests.errors) for point in points]
 
 
 def test_unique_and_shared_prompts_side_by_side(measured):

@@ -183,6 +183,7 @@ def test_a_replay(recorded, tmp_path, simulate):
     assert (None, pytest.approx(4 / 0.3), "replay of trace.csv at 10 times its speed") == (
         point.concurrency, point.rate, point.label
     )  # fmt: skip
+    assert "trace.csv" == measurement.workload.replay  # not the folders of whoever measured
     assert [point.label] == [label_of(level, workload) for level in levels_of(workload)]
 
 

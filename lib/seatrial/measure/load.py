@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -113,7 +114,8 @@ class Load:
         recording = read_recording(workload)
         self.recorder = Recorder(workload.repeat)
         self._target = target
-        self._workload = workload
+        # A record tells the file's name, not the folders of whoever measured.
+        self._workload = replace(workload, replay=Path(workload.replay).name) if workload.replay else workload
         self._on_event = on_event
         self._model = target.model or ""
         self._notes = list(recording.notes) if recording is not None else []

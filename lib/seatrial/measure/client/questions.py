@@ -60,14 +60,14 @@ class Questions:
     """Questions that the model answers right when it is asked them alone."""
 
     def __init__(self, seed: int) -> None:
-        self._left = list(all_questions())
-        random.Random(f"questions {seed}").shuffle(self._left)  # noqa: S311 -- load, not secrets
+        self._seed = seed
         self.known: list[Question] = []
 
     async def ask_alone(self, ask: Callable[[Question], Awaitable[Completion]]) -> str:
         """Ask each once while nothing else is sent; return a note on what is known."""
-        asked = len(self._left)
-        for question in self._left:
+        questions = list(all_questions())
+        random.Random(f"questions {self._seed}").shuffle(questions)  # noqa: S311 -- load, not secrets
+        for question in questions:
             completion = await ask(question)
             if completion.error is not None:
                 return f"Answers are not checked: a question alone failed ({completion.error})."
@@ -75,7 +75,7 @@ class Questions:
                 self.known.append(question)
         if not self.known:
             return "No question was answered right alone: there is nothing to compare under load."
-        return f"{len(self.known)} of {asked} questions were answered right alone; these are asked among the load."
+        return f"{len(self.known)} of {len(questions)} questions were answered right alone; these are asked among the load."
 
     def among(self, requests: int) -> list[tuple[int, Question]]:
         """Return before which requests of a level the next questions are asked, spread evenly."""
