@@ -101,7 +101,7 @@ def _has_no_chat(reply: Reply) -> bool:
 
 def _read_reply(reply: Reply, question: str, target: Target, took_s: float) -> ChatReply:
     try:
-        answer = reply.json()
+        answer = reply.document()
     except JsonError as error:
         raise _no_completion(target, f": what it sent {error}") from error
     try:

@@ -65,7 +65,7 @@ def _models(target: Target) -> tuple[str, ...]:
     if reply.reason:
         raise reply.refusal(target)
     try:
-        return tuple(dict.fromkeys(listed_models(reply.json())))
+        return tuple(dict.fromkeys(listed_models(reply.document())))
     except JsonError as error:
         raise MeasurementError(
             f"{target.url} answered the question for its models with something else than JSON.",

@@ -44,7 +44,7 @@ class Reply:
         """True if the server does not know the path."""
         return self.status in _NO_SUCH_PAGE
 
-    def json(self) -> Any:
+    def document(self) -> Any:
         """Return the body as JSON; raise JsonError if it is none."""
         return parse_json(self.content, mend_halves=True)
 

@@ -51,7 +51,9 @@ def test_names_in_any_case_and_place(headers):
 
 
 @pytest.mark.parametrize(
-    "data", [b"no gzip", gzip.compress(b"words")[:5] + b"????????", gzip.compress(b"words") + b"more"]
+    "data",
+    [b"no gzip", gzip.compress(b"words")[:5] + b"????????", gzip.compress(b"words") + b"more"],
+    ids=["another form", "damaged", "more behind it"],
 )
 def test_what_is_broken(data):
     """It is one error, not that of a library."""
