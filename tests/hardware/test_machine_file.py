@@ -14,7 +14,7 @@ from seatrial.engines import build_command
 from seatrial.errors import RefusedError, UnknownNameError, UsageError
 from seatrial.hardware import Gpu, Hardware, Host, Problem, detect_hardware
 from seatrial.hardware.named import named_machine
-from seatrial.launching.checks import check_launch
+from seatrial.launching.claim import check_launch
 from seatrial.plan import make_plan
 from seatrial.records import to_dict
 from seatrial.units import GIB
