@@ -20,7 +20,7 @@ VALUE = "() => document.querySelector('.seatrial-live .st-main .st-bold + span +
 SAVE = "() => window.jupyterapp.commands.execute('docmanager:save')"
 THEME = "(name) => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })"
 INK = """() => getComputedStyle(document.querySelector('.seatrial-panel')).getPropertyValue('--st-ink').trim()"""
-LOST = "() => /model not found|Loading widget/.test(document.querySelector('.jp-Notebook')?.innerText ?? '')"
+LOST = "() => /model not found|Loading widget/.test(document.querySelector('.jp-OutputArea:has(.seatrial-twin)')?.innerText ?? '')"
 
 
 def says(page, text):
@@ -85,8 +85,9 @@ def assert_reopens(page, saved):
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     (cell,) = (cell for cell in json.loads(saved.read_text())["cells"] if cell["id"] == "panel")
     assert len(json.dumps(cell, indent=1)) < _MOST_BYTES
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
     page.reload()
-    page.wait_for_function(READY)
+    page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.content?.widgets?.length > 5")
     page.evaluate(SCROLL, "panel")
     page.locator(".seatrial-twin svg").first.wait_for()
     shoot(page, "05-reopened")
