@@ -27,7 +27,7 @@ def run_charts(run: RunRows, finding: str, labels: Sequence[str] = (), *, simula
         if not any(_is_known(one) for one in series):
             continue
         first = strip is STRIPS[0]
-        title = finding if first else f"{strip.title}: {describe_latest(strip, values)}"
+        title = finding if first else ": ".join(filter(None, (strip.title, describe_latest(strip, values))))
         unit = f"{strip.title} ({strip.unit})" if strip.unit else strip.title
         charts.append(Chart(title, TIME, unit, series, "; ".join(labels) if first else "at the end", spans=spans))
     return tuple(charts)
