@@ -106,6 +106,8 @@ def launch(  # noqa: PLR0913 -- each is a choice of the person who launches
         port=port,
         own_key=who.own_key(),
     )
+    if isinstance(plan, Command):
+        wish.command()  # one that is refused leaves nothing, not even the lock of its name
     waiting = Waiting(keep_running, on_event or _log_event, stall_limit_s)
     chosen = name_for(name, plan.model)
     with stopped_by_you(f"nothing of {chosen!r} was left running by this launch"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 
+from seatrial.environment import variable
 from seatrial.measure.client_limits import CLIENT_LIMIT, own_limit
 from seatrial.measure.stream.answer import StreamError
 from seatrial.measure.stream.chunks import one_line
@@ -82,7 +83,7 @@ def proxy_hint(address: str) -> str:
     if address.startswith("127.") or address == "::1":
         return ""
     names = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
-    name = next((name for name in names if os.environ.get(name)), None)
+    name = next((name for name in names if variable(name)), None)
     return f"{name} is set, but load is never sent through a proxy, whose own delay would be measured" if name else ""
 
 

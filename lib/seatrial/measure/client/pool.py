@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
 import socket
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
+from seatrial.environment import variable
 from seatrial.errors import UsageError
 from seatrial.measure.client.connection import Connection
 from seatrial.measure.client.failure import RequestError, no_connection, unknown_host
@@ -147,7 +147,7 @@ def _tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     # A server's own certificate is enough there, whoever signed it.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    path = os.environ.get("SSL_CERT_FILE")
+    path = variable("SSL_CERT_FILE")
     if path:
         try:
             context.load_verify_locations(path)

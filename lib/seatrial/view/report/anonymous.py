@@ -8,8 +8,9 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 
+from seatrial.errors import UsageError
+from seatrial.paths import home
 from seatrial.secret_text import MASK, cleared
 
 _KEY_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?:-----)?")
@@ -142,8 +143,8 @@ def _oneself() -> Iterator[str]:
     found = []
     with suppress(OSError, KeyError):  # a container whose user has no name
         found.append(getpass.getuser())
-    with suppress(RuntimeError):
-        found.append(Path.home().name)
+    with suppress(UsageError):  # no home
+        found.append(home().name)
     yield from filter(_is_name, found)
 
 
