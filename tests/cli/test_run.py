@@ -82,7 +82,7 @@ def test_a_grid_is_several_runs_with_one_report(seatrial, tmp_path):
     """Each value has a folder of its own, and one report compares them."""
     done = seatrial(HARDWARE, "--grid", "hardware=h200x4,rtx4090x2", "--output", "out")
     assert 0 == done.returncode, done.stderr
-    assert ["hardware-h200x4", "hardware-rtx4090x2", "report.html"] == sorted(
+    assert ["hardware-h200x4", "hardware-rtx4090x2", "report.csv", "report.html", "report.json"] == sorted(
         path.name for path in (tmp_path / "out").iterdir()
     )
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
