@@ -171,7 +171,7 @@ OF_THEIR_OWN = {
 
 PAST_IT = re.compile(
     r"\b(?:rich\.)?Console\(|sys\.__std|(?:stdout|stderr)\.buffer\b|\.behind\b|os\.write\(\s*[12]\b|os\.writev|/dev/(?:tty|std)|"
-    r"getpass|\binput\(|\(Console\)|StreamHandler|basicConfig|faulthandler|markup=True|from_markup|from_ansi|\.out\(|print_json|"
+    r"getpass\.(?!getuser)|from getpass|\binput\(|\(Console\)|StreamHandler|basicConfig|faulthandler|markup=True|from_markup|from_ansi|\.out\(|print_json|"
     r"stdout\.write|stderr\.write"
 )
 
