@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -46,6 +47,12 @@ def until(true, what):
             return result
         time.sleep(0.02)
     return pytest.fail(f"{what} did not happen within {DEADLINE_S} s")
+
+
+def delete(folder):
+    """Delete a server's folder, in which somebody may be writing a file just now."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def launched_processes():

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.server.conftest import launched_processes, until
+from tests.server.conftest import delete, launched_processes, until
 
 from seatrial.errors import EngineError, UsageError
 from seatrial.server import list_servers, stop_all, stop_server, supervisor
@@ -32,14 +32,14 @@ def test_a_server_whose_log_was_deleted_goes_on(fake, monkeypatch):
 def test_a_server_whose_folder_was_deleted_ends(fake):
     """No other process could find or stop it any more, so its supervisor does."""
     server = fake("--children=1", "--escaping-child", keep_running=True)
-    shutil.rmtree(Path(server.log).parent)
+    delete(Path(server.log).parent)
     until(lambda: not launched_processes(), "the end of the engine")
 
 
 def test_a_server_whose_folder_was_deleted_is_stopped_for_good(fake):
     """Its processes are found by the launch: the proof waits for an engine that takes its time to end."""
     server = fake("--ignore-term", "--children=1", keep_running=True)
-    shutil.rmtree(Path(server.log).parent)
+    delete(Path(server.log).parent)
     proof = server.stop()
     assert [] == launched_processes()
     assert (True, 0, True) == (proof.was_running, proof.processes_left, proof.port_free)
@@ -51,7 +51,7 @@ def test_a_folder_deleted_during_the_start_is_said(fake):
 
     def remove(event):
         if event.phase == "starting":
-            shutil.rmtree(folder, ignore_errors=True)
+            delete(folder)
 
     with pytest.raises(EngineError, match=f"its folder {folder} was removed") as caught:
         fake("--never-listen", on_event=remove)
@@ -76,7 +76,7 @@ def test_an_engine_whose_folder_and_supervisor_are_lost_during_the_start_is_ende
     def lose(event):
         if event.phase == "starting" and (known := folder.processes()):
             os.kill(known.supervisor.pid, signal.SIGKILL)
-            shutil.rmtree(folder.path)
+            delete(folder.path)
             os.kill(known.engine.pid, signal.SIGKILL)
 
     with pytest.raises(EngineError, match="was removed"):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.server.conftest import launched_processes, until
+from tests.server.conftest import delete, launched_processes, until
 
 from seatrial.server import find_server, list_servers, supervisor
 from seatrial.server.folder import folder_of
@@ -120,7 +119,7 @@ SPOILED = {
     "no text": lambda path: path.write_bytes(b"\xff\xfe"),
     "deep": lambda path: path.write_text("[" * 100_000),
     "deleted": lambda path: path.unlink(),
-    "its folder deleted": lambda path: shutil.rmtree(path.parent),
+    "its folder deleted": lambda path: delete(path.parent),
 }
 
 
