@@ -46,7 +46,9 @@ def test_leaves_notebooks_a_record_and_a_report(seatrial, tmp_path):
     assert ["00_start_here.ipynb", "01_detect_hardware.ipynb", "record.json", *beside] == names
     record = json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))
     times = {"started_at", "finished_at"}
-    assert {"format", "format_version", "id", *times, "seatrial_version", "versions", "notebooks", "results"} == set(record)
+    assert {"format", "format_version", "id", *times, "seatrial_version", "versions", "notebooks", "results"} == set(
+        record
+    )
     assert {"notebook", "status", "duration_s", "parameters", "error"} <= set(record["notebooks"][0])
     assert "h200x4" == record["results"]["hardware"]["name"]
 
