@@ -162,7 +162,7 @@ def _cached(good: Sequence[Completion]) -> Iterator[str]:
     cached, prompts = sum(one for one, _ in known), sum(one for _, one in known)
     if known and cached > _CACHED_SHARE * prompts and len(known) > len(good) / 2:
         yield (
-            f"The server's prefix cache had {cached / prompts:.0%} of the prompts' tokens although each prompt is unique: "
+            f"The server's prefix cache had about {round(cached / prompts, 1):.0%} of the prompts' tokens although each prompt is unique: "
             "TTFT is that of prompts it knows in part. A chat template's own opening is one reason."
         )
 

@@ -12,7 +12,7 @@ import pytest
 from tests.measure.raw_server import CHUNKED, END, HEAD, answer_of, answers_of, in_chunk, in_pieces, raw_server, token
 from tests.measure.scripted_server import Script, scripted_server
 
-from seatrial.measure.client.session import Session
+from seatrial.measure.client.session import RequestError, Session
 
 STREAM = token() * 8 + END
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(STREAM)
@@ -254,6 +254,8 @@ def test_connections_that_cannot_be_opened_are_left_to_the_requests():
     async def run():
         async with Session("http://127.0.0.1:9", None) as session:
             await session.open_connections(3)
+            with pytest.raises(RequestError, match="unreachable"):
+                await session.models()
 
     asyncio.run(run())
 

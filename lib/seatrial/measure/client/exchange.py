@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,7 +24,7 @@ _STREAM_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")  # of a stream u
 _BOM = b"\xef\xbb\xbf"
 
 
-class Exchange:
+class Exchange(ABC):
     """A request and its answer. This one refuses every answer but 200; what that brings is for those made of it."""
 
     def __init__(self) -> None:
@@ -89,11 +90,13 @@ class Exchange:
         """Begin anew: the request is sent over another connection."""
         self.over = self._loop.create_future()
 
+    @abstractmethod
     def _read(self, stamp: int, part: bytes) -> None:
-        raise NotImplementedError
+        """Read a piece of the body, unpacked."""
 
+    @abstractmethod
     def _close(self, stamp: int) -> None:
-        raise NotImplementedError
+        """Take the end of the body."""
 
     def _is_enough(self) -> bool:
         return self.over.done()
