@@ -42,7 +42,7 @@ def test_leaves_notebooks_a_record_and_a_report(seatrial, tmp_path):
     assert "Report: out/report.html" in done.stdout
     assert "2/2  01 · Detect hardware: completed" in done.stderr
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    beside = ["report.csv", "report.html", "report.json"]  # nothing was measured, so there is no card
+    beside = ["report-levels.csv", "report-levels.json", "report.html"]  # nothing was measured, so there is no card
     assert ["00_start_here.ipynb", "01_detect_hardware.ipynb", "record.json", *beside] == names
     record = json.loads((tmp_path / "out" / "record.json").read_text(encoding="utf-8"))
     times = {"started_at", "finished_at"}
@@ -85,9 +85,13 @@ def test_a_grid_is_several_runs_with_one_report(seatrial, tmp_path):
     """Each value has a folder of its own, and one report compares them."""
     done = seatrial(HARDWARE, "--grid", "hardware=h200x4,rtx4090x2", "--output", "out")
     assert 0 == done.returncode, done.stderr
-    assert ["hardware-h200x4", "hardware-rtx4090x2", "report.csv", "report.html", "report.json"] == sorted(
-        path.name for path in (tmp_path / "out").iterdir()
-    )
+    assert [
+        "hardware-h200x4",
+        "hardware-rtx4090x2",
+        "report-levels.csv",
+        "report-levels.json",
+        "report.html",
+    ] == sorted(path.name for path in (tmp_path / "out").iterdir())
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "h200x4" in text
     assert "rtx4090x2" in text

@@ -164,3 +164,10 @@ def test_what_hangs_on_unnamed_host_memory_does_not_just_fit():
     plan = make_plan("pro", hardware=detect_hardware("rtx4090x1"))
     assert "if" in memory_chart(plan).title
     assert memory_chart(plan).references[0].name.startswith("host memory assumed")
+
+
+def test_runs_that_cannot_be_compared_have_no_winner():
+    """A simulation is no faster than a model that answered."""
+    both = {"real": measurement(), "played": measurement(simulated=True)}
+    titles = [chart(both).title for chart in (throughput_chart, ttft_chart)]
+    assert ["Throughput of runs that cannot be compared", "Waiting times of runs that cannot be compared"] == titles

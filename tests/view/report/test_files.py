@@ -16,21 +16,21 @@ from seatrial.records import Interval
 from seatrial.view.report.files import COLUMNS
 from seatrial.view.report.page import write_report
 
-BESIDE = ("report.csv", "report.json", "report-card.svg", "report-card.html")
+BESIDE = ("report-levels.csv", "report-levels.json", "report-card.svg", "report-card.html")
 
 
 def test_every_level_of_every_run_is_in_csv_and_json(tmp_path):
     """Figures as numbers, unknown as nothing; more runs than the page draws."""
     runs = [write_run(tmp_path / f"r{place:02}") for place in range(11)]
     write_report(runs, tmp_path, [3.6])
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "report.csv").read_text())))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "report-levels.csv").read_text())))
     assert 44 == len(rows)
     assert tuple(rows[0]) == COLUMNS
     assert ("r00", "68.0", "0.06", "") == tuple(
         rows[0][name] for name in ("run", "output_tokens_per_s", "ttft_s_p50", "ttft_s_p99")
     )
     assert 3.6 / 3600 / 68 * 1e6 == pytest.approx(float(rows[0]["dollars_per_million_tokens"]))
-    document = json.loads((tmp_path / "report.json").read_text())
+    document = json.loads((tmp_path / "report-levels.json").read_text())
     assert ("seatrial report", 11) == (document["format"], len(document["runs"]))
     assert [1, 2, 4, 8] == [point["concurrency"] for point in document["runs"][10]["points"]]
 
@@ -46,7 +46,7 @@ def test_no_cell_is_a_formula_and_no_line_is_added(tmp_path, text):
         [write_run(tmp_path / "r", results() | {"measurement": measurement(model=text, points=points)}, id=text)],
         tmp_path,
     )
-    rows = list(csv.reader(io.StringIO((tmp_path / "report.csv").read_text())))
+    rows = list(csv.reader(io.StringIO((tmp_path / "report-levels.csv").read_text())))
     assert {len(COLUMNS)} == set(map(len, rows))
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@", "\t"))]
 
@@ -55,7 +55,7 @@ def test_absurd_numbers_are_still_json(tmp_path):
     """Not a number becomes null; a whole number of a hundred digits stays one."""
     points = (replace(measurement().points[0], cached_tokens=10**100, output_tokens_per_s=float("nan")),)
     write_report([write_run(tmp_path / "r", results() | {"measurement": measurement(points=points)})], tmp_path)
-    point = json.loads((tmp_path / "report.json").read_text())["runs"][0]["points"][0]
+    point = json.loads((tmp_path / "report-levels.json").read_text())["runs"][0]["points"][0]
     assert (10**100, None) == (point["cached_tokens"], point["output_tokens_per_s"])
 
 
@@ -112,7 +112,9 @@ def test_nothing_measured_has_no_card(tmp_path):
     """And no link to one."""
     page = write_report([write_run(tmp_path / "r", {})], tmp_path).read_text()
     assert "card.svg" not in page
-    assert ["report.csv", "report.html", "report.json"] == sorted(path.name for path in tmp_path.glob("report*"))
+    assert ["report-levels.csv", "report-levels.json", "report.html"] == sorted(
+        path.name for path in tmp_path.glob("report*")
+    )
 
 
 @pytest.mark.parametrize("name", BESIDE)
@@ -133,9 +135,9 @@ def test_a_link_beside_the_page_is_not_written_through(tmp_path, capsys):
     """Exit code 2, and the file behind it keeps its bytes."""
     run = write_run(tmp_path / "r")
     (tmp_path / "mine").write_text("precious")
-    (tmp_path / "all.csv").symlink_to("mine")
+    (tmp_path / "all-levels.csv").symlink_to("mine")
     assert 2 == main(["report", str(run), "--output", str(tmp_path / "all.html")])
-    assert "all.csv is a link" in capsys.readouterr().err
+    assert "all-levels.csv is a link" in capsys.readouterr().err
     assert "precious" == (tmp_path / "mine").read_text()
 
 
@@ -164,3 +166,12 @@ def test_a_price_that_is_none_is_bad_usage(tmp_path, capsys, price):
     assert 2 == ended.value.code
     assert not (run / "report.html").exists()
     assert capsys.readouterr().err
+
+
+def test_a_record_may_stand_beside_a_page_of_its_name(tmp_path):
+    """Whoever writes run.html from run.json keeps run.json."""
+    record = tmp_path / "run.json"
+    record.write_text(json.dumps({"id": "run", "results": {}}))
+    before = record.read_bytes()
+    assert 0 == main(["report", str(record), "--output", str(tmp_path / "run.html")])
+    assert before == record.read_bytes()

@@ -156,7 +156,12 @@ def test_the_page_loads_nothing_and_runs_nothing(build):
     page = Page(html)
     assert not {"script", "link", "iframe", "img", "object", "embed", "base", "form"} & set(page.tags)
     places = {value for _, name, value in page.attributes if name in ADDRESSES and not value.startswith("#")}
-    assert {"report.csv", "report.json", "report-card.svg", "report-card.html"} == places  # beside it, never elsewhere
+    assert {
+        "report-levels.csv",
+        "report-levels.json",
+        "report-card.svg",
+        "report-card.html",
+    } == places  # beside it, never elsewhere
     assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
     (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -243,6 +243,8 @@ def _predicted(named: Mapping[str, Measurement], predictions: Mapping[int, Predi
 
 def _throughput_finding(named: Mapping[str, Measurement], bests: Mapping[str, Point | None]) -> str:
     if len(named) > 1:
+        if not _alike(named):
+            return "Throughput of runs that cannot be compared"
         fastest = fastest_of(bests)
         if fastest is None:
             return "No request succeeded in any run"
@@ -260,6 +262,11 @@ def _throughput_finding(named: Mapping[str, Measurement], bests: Mapping[str, Po
     return f"Throughput peaks at {describe_rate(best)} with {describe_load(best)}{limits}{more}"
 
 
+def _alike(named: Mapping[str, Measurement]) -> bool:
+    """Return False if some runs are of a stand-in or simulated, and others are not."""
+    return len({(one.stand_in, one.simulated) for one in named.values()}) == 1
+
+
 def fastest_of(bests: Mapping[str, Point | None]) -> tuple[str, Point] | None:
     """Return name and best load level of the fastest run, valid ones first; None if nothing succeeded."""
     known = [(name, best) for name, best in bests.items() if best is not None]
@@ -273,6 +280,8 @@ def _ttft(point: Point) -> Quantiles | None:
 
 def _ttft_finding(named: Mapping[str, Measurement], waits: Mapping[str, list[Quantiles | None]]) -> str:
     if len(named) > 1:
+        if not _alike(named):
+            return "Waiting times of runs that cannot be compared"
         worst = {name: max((wait.p50 for wait in row if wait), default=None) for name, row in waits.items()}
         known = sorted((wait, name) for name, wait in worst.items() if wait is not None)
         return f"{known[0][1]} answers soonest under its highest load" if known else "No request succeeded in any run"

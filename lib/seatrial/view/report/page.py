@@ -49,8 +49,8 @@ _LEVELS = 60
 """Load levels of a run in a plot, and of all in a table."""
 _PAGE = begins_with(_BEGINNING)
 _BESIDE: Mapping[str, Ours] = {
-    ".csv": CSV,
-    ".json": JSON,
+    "-levels.csv": CSV,
+    "-levels.json": JSON,
     "-card.svg": begins_with(SVG_BEGINNING),
     "-card.html": _PAGE,
 }
@@ -84,7 +84,7 @@ def write_compared(compared: Compared, output: Path | str) -> Path:
     check_report(target)
     levels = compared.levels()
     card = card_of(compared.heads)
-    beside = {".csv": csv_text(levels), ".json": json_text(compared.documents)}
+    beside = {"-levels.csv": csv_text(levels), "-levels.json": json_text(compared.documents)}
     if card is not None:
         beside |= {"-card.svg": card_svg(card), "-card.html": _card_page(card)}
     links = {ending: _beside(target, ending).name for ending in beside}
